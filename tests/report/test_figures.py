@@ -1,0 +1,76 @@
+"""Figures exist exactly where the report holds their numbers; names on a plot cover nothing."""
+
+from __future__ import annotations
+
+import io
+import itertools
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Annotation
+from PIL import Image
+
+from tfmo_drive.report import labels
+from tfmo_drive.report.figures import against, class_deltas, contact_sheet, curves, figures, sparsity
+
+
+def _colours(data: bytes) -> int:
+    return len(np.unique(np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).reshape(-1, 3), axis=0))
+
+
+def test_full_report_has_every_figure(full_report):
+    drawn = figures(full_report, np.zeros((14, 48, 48, 3), np.uint8))
+    assert set(drawn) == {"score_size", "score_latency", "class_deltas", "curves", "sparsity", "regressions"}
+    # A figure that was left empty has the few greys of its frame only.
+    assert all(_colours(data) > 20 for data in drawn.values())
+
+
+def test_bare_report_has_only_the_figure_that_it_holds_numbers_for(bare_report):
+    assert set(figures(bare_report)) == {"score_size"}
+
+
+def test_what_was_not_measured_is_not_drawn():
+    rows = [{"name": "a", "score": 0.5}, {"name": "b", "score": None, "size_bytes": 3}]
+    assert against(rows, "size_bytes") is None
+    assert class_deltas({"name": "a", "per_class": {"x": {"delta": 0.0}}}) is None
+    assert curves([{"name": "0_baseline", "curves": None}]) is None
+    assert sparsity({"name": "a"}) is None
+    assert contact_sheet([], np.zeros((0, 4, 4, 3), np.uint8)) is None
+
+
+def test_curves_skip_epochs_without_a_number():
+    stage = {"name": "1_train", "curves": {"epoch": [1, 2, 3], "loss": [0.5, None, 0.3], "val_score": None}}
+    assert curves([stage])
+
+
+def test_same_report_gives_the_same_bytes(full_report):
+    assert figures(full_report) == figures(full_report)
+
+
+def test_contact_sheet_shows_the_pictures_themselves():
+    regressions = [{"truth": "stop", "says": "yield", "index": 0}]
+    red = np.broadcast_to(np.uint8([200, 10, 20]), (1, 8, 8, 3))
+    sheet = np.asarray(Image.open(io.BytesIO(contact_sheet(regressions, red))).convert("RGB"))
+    assert (sheet == [200, 10, 20]).all(-1).mean() > 0.3
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_names_cover_neither_one_another_nor_a_point_nor_leave_the_frame(seed):
+    random = np.random.default_rng(seed)
+    axes = Figure(figsize=(9.6, 5.6), dpi=100).subplots()
+    # Two tight clusters, as int8 rows and float rows are.
+    x, y = np.repeat([1.0, 5.0], 5) + random.uniform(0, 0.2, 10), random.uniform(90, 95, 10)
+    axes.plot(x, y, "o")
+    axes.margins(0.2)
+    names = [f"stage_{i}/litert_int8" for i in range(10)]
+    labels.place(axes, [labels.Label(name, a, b, b, b) for name, a, b in zip(names, x, y, strict=True)])
+    texts = [one for one in axes.texts if isinstance(one, Annotation) and one.get_text()]
+    boxes = [one.get_window_extent() for one in texts]
+    assert sorted(one.get_text() for one in texts) == names
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
+    points = axes.transData.transform(np.c_[x, y])
+    assert not any(box.contains(*point) for box in boxes for point in points)
+    frame = axes.get_window_extent()
+    assert all(frame.containsx(b.x0) and frame.containsx(b.x1) and frame.containsy(b.y0) and frame.containsy(b.y1)
+               for b in boxes)  # fmt: skip

@@ -1,0 +1,65 @@
+"""Markdown and terminal text: every section, well-formed tables, nothing from the data becomes markup."""
+
+from __future__ import annotations
+
+import re
+
+from tfmo_drive.report.markdown import markdown, table, terminal
+
+
+def _tables(text: str) -> list[list[str]]:
+    return [block.splitlines() for block in text.split("\n\n") if block.startswith("| ")]
+
+
+def _cells(line: str) -> int:
+    return len(re.findall(r"(?<!\\)\|", line)) - 1
+
+
+def test_every_section_of_a_full_report_is_there(full_report):
+    text = markdown(full_report)
+    for title in ("Rows", "Expectations", "Worst classes", "Stages", "New mistakes", "Skipped rows", "Environment"):
+        assert f"\n## {title}\n" in text
+    for said in ("make train-pruned_quantized", "70 % zeros", "control", "take litert_int8", "200 of 1,055, seeded",
+                 "94.6 % (92.7 to 96.2)", "-0.5 (-1.1 to +0.1)", "24.2 MB (3.9x)", "| PASS |"):  # fmt: skip
+        assert said in text
+
+
+def test_pictures_are_linked_only_when_drawn(full_report):
+    assert "](figures/" not in markdown(full_report)
+    assert markdown(full_report, ["curves"]).count("](figures/") == 1
+    assert "](figures/curves.png)" in markdown(full_report, ["curves"])
+
+
+def test_bare_report_shows_dashes_and_no_empty_section(bare_report):
+    text = markdown(bare_report)
+    assert "–" in text and "None" not in text and "nan" not in text
+    assert re.findall(r"^## .*", text, re.M) == ["## Rows", "## Environment"]
+
+
+def test_table_lines_have_equal_cells_whatever_the_names_hold(full_report):
+    full_report["rows"][1]["name"] = "a|b *c* <script> [x](y)\nz"
+    full_report["skipped"][0]["reason"] = "line one\nline | two"
+    text = markdown(full_report)
+    for lines in _tables(text):
+        assert len({_cells(line) for line in lines}) == 1
+    assert r"a\|b \*c\* \<script\> \[x\](y) z" in text
+    assert r"line one line \| two" in text
+
+
+def test_terminal_lines_fit_and_hold_every_row(full_report):
+    full_report["rows"][1]["name"] = "a_stage_with_a_name_that_nobody_would_type_twice/litert_float32"
+    text = terminal(full_report)
+    assert max(map(len, text.splitlines())) <= 110
+    for name in ("quantize_aware/litert_int8 *", "train/litert_float32", "a_stage_with"):
+        assert name in text
+    assert "baseline/litert_int16x8: scored on 200 of 1,055, seeded." in text
+
+
+def test_text_table_aligns_words_left_and_numbers_right():
+    rows = [{"name": "a", "x": "1"}, {"name": "bbb", "x": "1000"}]
+    assert table(rows, ["name", "x"]).splitlines() == ["name     x", "----  ----", "a        1", "bbb   1000"]
+
+
+def test_text_table_shortens_a_long_first_column_in_its_middle():
+    line = table([{"name": "start" + "x" * 50 + "end", "y": "1"}], ["name", "y"], width=20).splitlines()[2]
+    assert len(line) == 20 and line.startswith("start") and "..x" in line and "end  1" in line

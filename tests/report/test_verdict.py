@@ -1,0 +1,109 @@
+"""The verdict says what was measured, of the right row, and no more."""
+
+from __future__ import annotations
+
+from tfmo_drive.report.rows import featured, frontier, worst_classes
+from tfmo_drive.report.verdict import tiles, verdict
+
+
+def test_verdict_is_about_the_row_that_the_expectations_judge(full_report):
+    assert featured(full_report)[0]["name"] == "quantize_aware/litert_int8"
+
+
+def test_without_expectations_the_smallest_unharmed_file_is_featured(full_report):
+    full_report["expect"] = []
+    # litert_dynamic has the fewest bytes of the rows within one point; prune/litert_int8 lost 1.3.
+    assert featured(full_report)[0]["name"] == "baseline/litert_dynamic"
+
+
+def test_equal_bytes_are_decided_by_gzip(full_report):
+    full_report["expect"] = []
+    full_report["rows"] = [row for row in full_report["rows"] if row["target"] in ("litert_float32", "litert_int8")]
+    assert featured(full_report)[0]["name"] == "quantize_aware/litert_int8"
+
+
+def test_keras_model_is_never_featured(full_report):
+    full_report["expect"] = []
+    full_report["rows"].append({**full_report["rows"][3], "name": "fake", "runtime": "keras", "size_bytes": 1})
+    assert featured(full_report)[0]["name"] != "fake"
+
+
+def test_when_every_file_is_harmed_the_best_scoring_one_is_featured_and_said(full_report):
+    full_report["expect"] = []
+    full_report["rows"] = [full_report["rows"][0], full_report["rows"][6]]
+    row, why = featured(full_report)
+    assert row["name"] == "prune/litert_int8" and "No file is within 1 point" in why
+
+
+def test_baseline_alone_is_reported_as_the_baseline(full_report):
+    full_report |= {"rows": full_report["rows"][:1], "expect": []}
+    assert verdict(full_report)[0].startswith("The float baseline baseline/litert_float32 scores 95.1 %")
+
+
+def test_verdict_tells_delta_bytes_latency_worst_class_and_the_bar(full_report):
+    text = " ".join(verdict(full_report))
+    for said in (
+        "94.6 % against 95.1 %", "-0.5 points (95 % interval -1.1 to +0.1)", "1,055 test examples cannot tell",
+        "3.9x smaller: 24.2 MB against 94.3 MB", "4.7x faster: 1.06 ms against 5.02 ms", "within 4 %",
+        "Worst class: speed limit 70, -10.0 points on 20 examples", "The bar to beat, baseline/litert_int8",
+        "All 3 expectations are met",
+    ):  # fmt: skip
+        assert said in text
+
+
+def test_interval_without_zero_is_more_than_chance(full_report):
+    missed = {"name": "score_drop", "bound": 0.01, "value": 0.013, "row": "prune/litert_int8", "passed": False}
+    full_report["expect"] = [missed]
+    text = " ".join(verdict(full_report))
+    assert "excludes zero: the loss is more than chance" in text
+    assert "FAILED 1 of 1 expectations: score_drop is 1.30 points, expected at most 1.00 points" in text
+
+
+def test_faster_is_said_only_of_what_was_timed_side_by_side(full_report):
+    row = featured(full_report)[0]
+    row["latency_ratio"] = None
+    text = " ".join(verdict(full_report))
+    assert "faster" not in text and "no ratio is given" in text
+    row["latency_ms"] = None
+    assert "Its latency was not measured." in verdict(full_report)
+
+
+def test_slower_is_called_slower_and_alike_is_called_neither(full_report):
+    row = featured(full_report)[0]
+    row["latency_ratio"] = 0.5
+    assert any("2.0x slower" in sentence for sentence in verdict(full_report))
+    row["latency_ratio"] = 1.01
+    assert any("neither faster nor slower" in sentence for sentence in verdict(full_report))
+
+
+def test_subset_row_is_compared_with_the_reference_on_the_same_images(full_report):
+    row = featured(full_report)[0]
+    row |= {"subset": "200 of 1,055, seeded", "examples": 200, "score": 0.90, "score_delta": -0.02}
+    text = " ".join(verdict(full_report))
+    # 0.90 + 0.02 on those 200 images, not the 0.951 of all; and no bar scored on other images.
+    assert "90.0 % against 92.0 %" in text and "200 of 1,055, seeded cannot" in text and "bar to beat" not in text
+
+
+def test_no_class_worse_is_said(full_report):
+    for one in featured(full_report)[0]["per_class"].values():
+        one["delta"] = abs(one["delta"])
+    assert "No class got worse." in verdict(full_report)
+    assert "worst class" not in [tile.label for tile in tiles(full_report)]
+
+
+def test_worst_classes_come_first_and_unknown_deltas_are_left_out():
+    row = {"per_class": {"a": {"delta": 0.1}, "b": {"delta": -0.2, "examples": 5}, "c": {"delta": -0.2, "examples": 9},
+                         "d": {"delta": None}}}  # fmt: skip
+    assert [name for name, _ in worst_classes(row)] == ["c", "b", "a"]
+
+
+def test_frontier_holds_the_rows_that_no_other_beats():
+    rows = [
+        {"name": "big", "size": 9, "score": 0.9},
+        {"name": "small", "size": 1, "score": 0.8},
+        {"name": "beaten", "size": 5, "score": 0.7},
+        {"name": "same score, bigger", "size": 2, "score": 0.8},
+        {"name": "other images", "size": 1, "score": 1.0, "subset": "9 of 99"},
+        {"name": "unknown", "size": None, "score": 1.0},
+    ]
+    assert [row["name"] for row in frontier(rows, "size")] == ["small", "big"]

@@ -1,0 +1,105 @@
+"""Several runs in one table: baselines once, ratios to each run's own baseline, folders without a report noted."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from absl.testing import flagsaver
+
+from tfmo_drive import compare
+from tfmo_drive.report.write import write
+
+
+def _row(name: str, score: float, size: int, **more) -> dict:
+    stage, target = name.split("/")
+    return {"name": name, "stage": stage, "target": target, "reference": False, "score": score, "size_bytes": size,
+            "score_delta": score - 0.95, "latency_ms": size / 1e6, "examples": 100, **more}  # fmt: skip
+
+
+def _report(stage: str, score: float, size: int, examples: int = 100) -> dict:
+    first = _row("baseline/litert_float32", 0.95, 8_000_000, reference=True, examples=examples)
+    rows = [first, _row("baseline/litert_int8", 0.94, 2_000_000), _row(f"{stage}/litert_int8", score, size)]
+    return {"schema": 1, "experiment": stage, "seed": 0, "environment": {"cores": 2}, "rows": rows}
+
+
+@pytest.fixture
+def runs(tmp_path) -> Path:
+    write(_report("prune", 0.945, 2_000_000), tmp_path / "pruned")
+    write(_report("distill", 0.93, 1_000_000), tmp_path / "distilled")
+    (tmp_path / "unfinished").mkdir()
+    return tmp_path
+
+
+def _main(*folders: Path, out: Path) -> int:
+    compare.FLAGS.mark_as_parsed()
+    with flagsaver.flagsaver(out=str(out)):
+        return compare.main(["compare", *map(str, folders)])
+
+
+def test_rows_of_all_runs_stand_in_one_table_and_equal_baselines_once(runs, capsys):
+    out = runs / "compare"
+    assert _main(*sorted(runs.iterdir()), out=out) == 0
+    said = capsys.readouterr().out
+    assert said.count("baseline/litert_float32") == 1 and "2 runs: baseline/litert_int8" in said
+    assert "pruned: prune/litert_int8" in said and "distilled: distill/litert_int8" in said
+    assert f"skipped {runs / 'unfinished'}: No report.json" in said
+    names = sorted(str(path.relative_to(out)) for path in out.rglob("*.*"))
+    assert names == ["compare.html", "compare.md", "figures/score_latency.png", "figures/score_size.png"]
+    assert (out / "compare.md").read_text().count("| 2 runs |") == 2
+
+
+def test_own_output_folder_is_not_a_run(runs, capsys):
+    out = runs / "compare"
+    assert _main(*sorted(runs.iterdir()), out=out) == 0
+    assert _main(*sorted(runs.iterdir()), out=out) == 0
+    assert f"skipped {out}" not in capsys.readouterr().out
+
+
+def test_a_baseline_that_differs_stays(runs):
+    other = _report("quantize", 0.94, 2_000_000)
+    other["rows"][0]["score"] = 0.96
+    merged = compare.compare({"a": _report("prune", 0.945, 2_000_000), "b": other})
+    assert [(row["run"], row["name"]) for row in merged.rows] == [
+        ("a", "baseline/litert_float32"), ("2 runs", "baseline/litert_int8"), ("a", "prune/litert_int8"),
+        ("b", "baseline/litert_float32"), ("b", "quantize/litert_int8"),
+    ]  # fmt: skip
+
+
+def test_ratios_refer_to_each_runs_own_baseline():
+    small = _report("distill", 0.93, 1_000_000)
+    small["rows"][0]["size_bytes"] = 4_000_000
+    merged = compare.compare({"a": _report("prune", 0.945, 2_000_000), "b": small})
+    lines = compare.terminal(merged).splitlines()
+    assert "4.0x" in next(line for line in lines if "a: prune" in line)
+    assert "4.0x" in next(line for line in lines if "b: distill" in line)
+
+
+def test_runs_on_other_test_data_or_machines_are_noted():
+    other = _report("distill", 0.93, 1_000_000, examples=50)
+    other["environment"]["cores"] = 8
+    notes = compare.compare({"a": _report("prune", 0.945, 2_000_000), "b": other}).notes
+    assert "not scored on the same test data" in notes[0] and "2 and 8 cores" in notes[1]
+    assert compare.compare({"a": _report("prune", 0.945, 2_000_000)}).notes == []
+
+
+def test_runs_of_the_same_name_are_told_apart(runs, tmp_path, capsys):
+    write(_report("prune", 0.91, 2_000_000), tmp_path / "again" / "pruned")
+    assert _main(runs / "pruned", tmp_path / "again" / "pruned", out=tmp_path / "out") == 0
+    assert f"{Path('again') / 'pruned'}" in (tmp_path / "out" / "compare.md").read_text()
+
+
+@pytest.mark.parametrize("folders", [[], ["unfinished"], ["absent"]])
+def test_no_runs_is_one_line_and_exit_code_one(folders, runs, capsys):
+    out = runs / "out"
+    assert _main(*[runs / name for name in folders], out=out) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("compare: No runs to compare") and error.count("\n") == 1 and "runs/*" in error
+    assert not out.exists()
+
+
+def test_help_teaches_the_command():
+    done = subprocess.run([sys.executable, "-m", "tfmo_drive.compare", "--help"], capture_output=True, text=True)
+    assert "python -m tfmo_drive.compare runs/*" in done.stdout and "--out" in done.stdout

@@ -1,0 +1,17 @@
+"""Compress Keras ResNet50 driving-perception models for embedded boards, and prove what it cost.
+
+tfmot 0.8 works on Keras 2 only, so this package selects it (the `tf_keras` distribution) before TensorFlow is imported.
+"""
+
+import os
+import sys
+
+__version__ = "0.1.0"
+
+if "tensorflow" in sys.modules and os.environ.get("TF_USE_LEGACY_KERAS") != "1":
+    raise ImportError(
+        "TensorFlow was imported before tfmo_drive, so it already uses Keras 3, which tfmot cannot work on. "
+        "Import tfmo_drive first, or set TF_USE_LEGACY_KERAS=1 in the environment."
+    )
+os.environ["TF_USE_LEGACY_KERAS"] = "1"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

@@ -1,0 +1,164 @@
+"""Several runs in one table and one plot.
+
+    python -m tfmo_drive.compare runs/*
+    python -m tfmo_drive.compare runs/pruned runs/distilled --out=runs/compare
+
+Reads the report.json of each run folder (folders without one are skipped, with a note), prints one table, and writes
+compare.md, compare.html and figures/*.png into --out. A baseline row that is equal in several runs appears once.
+Points, smaller and faster always refer to the float baseline of the row's own run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+
+from absl import app, flags
+
+from tfmo_drive.contracts import BadInput
+from tfmo_drive.core import atomic
+from tfmo_drive.report import numbers
+from tfmo_drive.report.document import Document, Figure, Section
+from tfmo_drive.report.figures import against
+from tfmo_drive.report.html import page
+from tfmo_drive.report.markdown import render, table
+from tfmo_drive.report.rows import Row, frontier, ratio, reference
+from tfmo_drive.report.sections import rows_table
+from tfmo_drive.report.write import read, write_figures
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("out", "runs/compare", "Folder for compare.md, compare.html and figures/.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """Rows of several runs, each with its run's first row beside it."""
+
+    reports: dict[str, dict]
+    rows: list[Row]
+    firsts: list[Row]
+    notes: list[str]
+
+
+def main(argv: list[str]) -> int:
+    """Compare the run folders in argv[1:]; 0, or 1 with one line on stderr when there is nothing to compare."""
+    try:
+        reports, skipped = _read_runs([Path(name) for name in argv[1:]], Path(FLAGS.out))
+        compared = compare(reports)
+        print(terminal(compared))
+        for note in [*compared.notes, *skipped]:
+            print(f"Note: {note}")
+        write(compared, Path(FLAGS.out))
+    except (BadInput, OSError) as error:
+        print(f"compare: {error}", file=sys.stderr)
+        return 1
+    print(f"\n{Path(FLAGS.out) / 'compare.html'}")
+    return 0
+
+
+def compare(reports: dict[str, dict]) -> Comparison:
+    """Merge reports (by run name): baseline rows of the same target, score and bytes appear once."""
+    rows, firsts, seen = [], [], {}
+    for run, report in reports.items():
+        for row in report["rows"]:
+            same = tuple(row.get(key) for key in ("target", "score", "size_bytes"))
+            if row.get("stage") == "baseline" and same in seen:
+                seen[same]["runs"].append(run)
+                continue
+            rows.append({**row, "runs": [run]})
+            firsts.append(reference(report))
+            if row.get("stage") == "baseline":
+                seen[same] = rows[-1]
+    for row in rows:
+        runs = row.pop("runs")
+        row["run"] = runs[0] if len(runs) == 1 else f"{len(runs)} runs"
+    return Comparison(reports, rows, firsts, _notes(reports))
+
+
+def terminal(compared: Comparison) -> str:
+    """One line per row, narrow enough for a terminal."""
+    lines = [
+        {
+            "row": f"{row['run']}: {row['name']}",
+            "score": numbers.percent(row.get("score")),
+            "points": numbers.points(row.get("score_delta")),
+            "size": numbers.size(row.get("size_bytes")),
+            "smaller": numbers.times(ratio(row, first, "size_bytes")),
+            "gzip": numbers.size(row.get("gzip_bytes")),
+            "latency": numbers.milliseconds(row.get("latency_ms")),
+            "faster": numbers.times(row.get("latency_ratio")),
+        }
+        for row, first in zip(compared.rows, compared.firsts, strict=True)
+    ]
+    return table(lines, list(lines[0]))
+
+
+def write(compared: Comparison, out: Path) -> None:
+    """Write compare.md, compare.html and figures/*.png into `out`."""
+    named = [{**row, "name": f"{row['run']}: {row['name']}"} for row in compared.rows]
+    drawn = {cost: against(named, cost, group="run") for cost in ("size_bytes", "latency_ms")}
+    drawn = {f"score_{name.split('_')[0]}": data for name, data in drawn.items() if data}
+    shown = document(compared)
+    write_figures(out / "figures", drawn)
+    atomic.write_text(out / "compare.md", render(shown, drawn))
+    atomic.write_text(out / "compare.html", page(shown, drawn))
+
+
+def document(compared: Comparison) -> Document:
+    """What the comparison says: which rows nothing else beats, all rows, every run's verdict row."""
+    front = frontier(compared.rows, "size_bytes")
+    best = ", ".join(f"{row['run']}: {row['name']} ({numbers.percent(row['score'])}, {numbers.size(row['size_bytes'])})"
+                     for row in front)  # fmt: skip
+    verdict = (f"Rows that no other row beats in both score and bytes, smallest first: {best}.", *compared.notes)
+    figures = (
+        Figure("score_size", "Score against file size of every row; bars: 95 % intervals; dotted: rows that no other "
+               "row beats in both."),
+        Figure("score_latency", "Score against the median latency of one inference (batch 1)."),
+    )  # fmt: skip
+    caption = "Points, smaller and faster refer to the float baseline of the row's own run."
+    return Document(
+        title=f"{len(compared.reports)} run{'s' * (len(compared.reports) > 1)} compared",
+        verdict=verdict,
+        sections=(
+            Section("Score against cost", "Up and to the left is better.", figures),
+            Section("Rows", caption, table=rows_table(compared.rows, compared.firsts, run=True)),
+        ),
+    )
+
+
+def _notes(reports: dict[str, dict]) -> list[str]:
+    """What makes these runs hard to compare: other test data, other machines."""
+    notes = []
+    data = {_test_data(report) for report in reports.values()}
+    if len(data) > 1:
+        notes.append("The runs were not scored on the same test data, so scores of different runs cannot be compared.")
+    machines = {str((report.get("environment") or {}).get("cores")) for report in reports.values()}
+    if len(machines) > 1:
+        cores = " and ".join(sorted(machines))
+        notes.append(f"The runs were timed on machines of {cores} cores: compare ratios, not milliseconds.")
+    return notes
+
+
+def _test_data(report: dict) -> str:
+    return str((report.get("task") or {}).get("fingerprint") or reference(report).get("examples"))
+
+
+def _read_runs(folders: list[Path], out: Path) -> tuple[dict[str, dict], list[str]]:
+    reports, skipped = {}, []
+    names = [folder.name for folder in folders]
+    for folder in folders:
+        if folder.resolve() == out.resolve():
+            continue
+        try:
+            reports[folder.name if names.count(folder.name) == 1 else str(folder)] = read(folder)
+        except BadInput as error:
+            skipped.append(f"skipped {folder}: {error}")
+    if not reports:
+        given = f"none of the {len(folders)} folders given has a report.json" if folders else "no folder was given"
+        raise BadInput(f"No runs to compare: {given}. Type the folders of finished runs, such as runs/*.")
+    return reports, skipped
+
+
+if __name__ == "__main__":
+    app.run(main)

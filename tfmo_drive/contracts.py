@@ -1,0 +1,210 @@
+"""The whole vocabulary: what a task, a step, a target, an artifact and a measure promise one another.
+
+Floor 0 of DESIGN: this file imports nothing from the package, and every plug-in imports it.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import tf_keras as keras
+
+
+class BadInput(ValueError):
+    """The user's input cannot be used. One line: subject, rule, value got, what to type instead. Exit code 1."""
+
+
+class BrokenPromise(Exception):
+    """A later step, or the conversion, undid what an earlier step guarantees."""
+
+
+class Examples(abc.ABC):
+    """One split of a task's data, read by index, so that memory does not grow with the data."""
+
+    groups: np.ndarray
+    """int64 [n]: examples of one group (frames of one track) are not independent; without groups, 0..n-1."""
+
+    @abc.abstractmethod
+    def __len__(self) -> int: ...
+
+    @abc.abstractmethod
+    def read(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Inputs (images: uint8 [b, height, width, 3], RGB 0..255) and targets (classes: int64 [b])."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Preprocessing:
+    """What turns raw RGB pixels (0..255) into what the Keras model was trained on: `x[..., order] * scale + offset`.
+
+    It is affine per channel, so that every target can fold it into its graph as one 1x1 convolution.
+    """
+
+    name: str
+    order: tuple[int, ...] = (0, 1, 2)
+    scale: tuple[float, ...] = (1.0, 1.0, 1.0)
+    offset: tuple[float, ...] = (0.0, 0.0, 0.0)
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        """uint8 or float [..., 3] to float32 [..., 3]."""
+        return np.asarray(pixels, np.float32)[..., list(self.order)] * np.float32(self.scale) + np.float32(self.offset)
+
+
+@dataclasses.dataclass(frozen=True)
+class Judgement:
+    """What a task says of some outputs. The score of any subset of examples is the mean of its `values`."""
+
+    values: np.ndarray
+    """float64 [n] in [0, 1], one per example."""
+    decisions: np.ndarray
+    """[n]: what a user would act on (the arg max class); two rows agree where these are equal."""
+    per_class: Mapping[str, Mapping[str, float]]
+    """{"stop": {"score": 0.9, "examples": 30}, ...}; classes without examples are left out."""
+    more: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    """Further numbers for the row, such as score_macro."""
+
+
+class Task(abc.ABC):
+    """Data + float model + loss + metrics + decoding of one perception job. Concrete tasks are frozen dataclasses."""
+
+    name: str
+    preprocessing: Preprocessing
+
+    @abc.abstractmethod
+    def examples(self, split: str) -> Examples:
+        """`split` is train, val or test."""
+
+    @abc.abstractmethod
+    def build(self) -> keras.Model:
+        """The float model, untrained or from `weights=`. Its input is preprocessed pixels, float32 [b, h, w, 3]."""
+
+    @abc.abstractmethod
+    def augment(self, inputs: Any, targets: Any, randoms: Any) -> tuple[Any, Any]:
+        """TensorFlow graph code. inputs: float32 pixels 0..255; randoms: float32 [b, 16] in [0, 1), keyed by
+        (seed, epoch, index), so that the same example in the same epoch is always augmented alike."""
+
+    @abc.abstractmethod
+    def loss(self, model: keras.Model) -> keras.losses.Loss:
+        """The training loss for this model's outputs (logits or probabilities)."""
+
+    @abc.abstractmethod
+    def judge(self, outputs: np.ndarray, targets: np.ndarray) -> Judgement: ...
+
+    @abc.abstractmethod
+    def metadata(self, model: keras.Model) -> dict[str, Any]:
+        """Everything a board must know beside the graph: labels, colour order, resize rule, decoding (JSON types)."""
+
+    @abc.abstractmethod
+    def fingerprint(self) -> str:
+        """Hex digest of the data's content; a stage is reused only where it is equal."""
+
+
+class Artifact(abc.ABC):
+    """A file that runs on a target (or the Keras model itself, for the fake-quant row)."""
+
+    name: str
+    path: Path
+    runtime: str
+    """With its kernels: "litert xnnpack", "onnxruntime", "keras"."""
+    threads: int
+
+    @abc.abstractmethod
+    def predict(self, batch: np.ndarray) -> np.ndarray:
+        """uint8 pixels [b, h, w, 3] (RGB, resized) to float32 outputs [b, ...], dequantised."""
+
+    @abc.abstractmethod
+    def runner(self, example: np.ndarray) -> Callable[[], None]:
+        """One inference at batch 1 on `example` (uint8 [h, w, 3]) with nothing else in it: what latency times."""
+
+    @abc.abstractmethod
+    def weights(self) -> dict[str, np.ndarray]:
+        """The constants of convolutions and dense layers as stored in the file (int8, float16, ...), biases included."""
+
+    @abc.abstractmethod
+    def macs(self) -> int:
+        """Multiply-accumulates of one example, counted from the file's own graph."""
+
+
+class Step:
+    """One compression method: Keras model in, Keras model out. Concrete steps are frozen dataclasses."""
+
+    promise: str | None = None
+    """What it guarantees from then on ("70 % zeros"); None = nothing to re-check."""
+
+    @property
+    def name(self) -> str:
+        """`QuantizeAware` -> `quantize_aware`: names stages and rows."""
+        kind = type(self).__name__
+        return "".join(f"_{c.lower()}" if c.isupper() and i else c.lower() for i, c in enumerate(kind))
+
+    def __call__(self, model: keras.Model, context: Context) -> keras.Model:
+        """A compressed copy; `model` and its weights stay as they were."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what it does to a model.")
+
+    def check(self, model: keras.Model) -> None:
+        """Raise BrokenPromise when a later step undid this one."""
+
+    def check_artifact(self, artifact: Artifact) -> None:
+        """The same promise in the file that ships."""
+
+    def reload(self, model: keras.Model, weights: Path, context: Context) -> keras.Model:
+        """The finished stage again: `model` is the stage before, `weights` what was saved after this step."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how its stage is read back.")
+
+
+class Target(abc.ABC):
+    """Facts about where a model will run, each with its source. Concrete targets are frozen dataclasses."""
+
+    name: str
+
+    def refuses(self, model: keras.Model) -> str | None:
+        """Why this target cannot take the model (one sentence, shown in the report), or None."""
+
+    @abc.abstractmethod
+    def __call__(self, model: keras.Model, folder: Path, context: Context) -> Artifact:
+        """Convert into `folder` (which exists) and open the result."""
+
+
+class Measure(abc.ABC):
+    """One question: artifact in, numbers out."""
+
+    @abc.abstractmethod
+    def __call__(self, artifact: Artifact, reference: Artifact, context: Context) -> dict[str, Any]:
+        """Keys of a report row. `reference` is the float row's artifact, for paired deltas and interleaved timing."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Context:
+    """What a step, target or measure may look at besides the model it is given."""
+
+    task: Task
+    baseline: keras.Model
+    targets: tuple[Target, ...]
+    workdir: Path
+    seed: int
+    deterministic: bool = False
+
+    def calibration(self, count: int) -> np.ndarray:
+        """A seeded slice of **train**, never of val or test: uint8 [count, h, w, 3], the same images every time."""
+        examples = self.task.examples("train")
+        generator = np.random.default_rng([self.seed, 0xCA11B])
+        indices = np.sort(generator.permutation(len(examples))[:count])
+        return examples.read(indices)[0]
+
+
+def compress(model: keras.Model, recipe: tuple[Step, ...], context: Context, done: int = 0) -> Iterator:
+    """Apply the steps after the first `done`, re-checking every earlier promise; yields (count, step, model)."""
+    for count, step in enumerate(recipe, start=1):
+        if count <= done:
+            continue
+        folder = context.workdir / f"{count}_{step.name}"
+        model = step(model, dataclasses.replace(context, workdir=folder))
+        for kept in recipe[:count]:
+            kept.check(model)
+        yield count, step, model

@@ -1,0 +1,1 @@
+"""Mechanics that plug-ins share (floor 1)."""

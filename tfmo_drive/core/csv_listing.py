@@ -1,0 +1,172 @@
+"""A CSV file of images: file, label, and where there are any, split and group (frames of one track).
+
+Columns are found by name, whatever their case, separator or order (GTSRB's own `Filename;...;ClassId` included).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from absl import logging
+
+from tfmo_drive.contracts import BadInput
+from tfmo_drive.core import class_names as names_files
+from tfmo_drive.core.spelling import nearest, suggestion
+from tfmo_drive.core.splitting import FRACTIONS, SPLIT_WORDS, Listing, Rows, assemble
+
+COLUMNS = {
+    "file": ("file", "path", "filename", "filepath", "image", "image_path"),
+    "label": ("class_id", "label", "class", "class_name", "label_id"),
+    "split": ("split", "set", "subset"),
+    "group": ("group", "track", "group_id", "track_id", "sequence"),
+}
+
+
+def list_csv(
+    path: str | Path,
+    class_names: Sequence[str] | None = None,
+    columns: Mapping[str, str] | None = None,
+    fractions: Sequence[float] = FRACTIONS,
+    seed: int = 0,
+) -> Listing:
+    """List the images of a CSV; `columns` says what cannot be guessed, as {"label": "Sign"} (see COLUMNS).
+
+    Labels are ids or class names. Names come from `class_names`, else classes.json or classes.txt beside the CSV, else
+    the sorted labels. Images are looked for beside the CSV, in images/, and in a folder called as the CSV. Without a
+    split column, whole groups are drawn. A group number used by several classes restarts per class (GTSRB's tracks), so
+    it is unique only together with the class; a group that is not a number ("drive_7") is one group whatever its class.
+    Raises BadInput on a missing column or file, a label out of range, or a group in two splits.
+    """
+    path = Path(path)
+    header, table = _table(path)
+    found = _columns(path, header, columns or {})
+    cells = {kind: [row[index].strip() for row in table] for kind, index in found.items()}
+    names = tuple(class_names or names_files.beside(path.parent) or _names_in(path, cells["label"]))
+    labels = _labels(path, cells["label"], names)
+    files = _files(path, cells["file"])
+    splits = _splits(path, cells["split"]) if "split" in cells else np.full(len(files), "", "<U5")
+    groups = _groups(path, cells["group"], labels, splits) if "group" in cells else np.arange(len(files))
+    return assemble(Rows(path, names, files, labels, groups, splits), fractions, seed)
+
+
+def _table(path: Path) -> tuple[list[str], list[list[str]]]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path} cannot be read: {error}. Expected a CSV file in UTF-8.") from error
+    first = text.partition("\n")[0]
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count))
+    header, *table = [row for row in lines if any(cell.strip() for cell in row)] or [[]]
+    if not table:
+        raise BadInput(f"No images in {path}. Expected a header line and one line per image.")
+    for number, row in enumerate(table, start=2):
+        if len(row) != len(header):
+            raise BadInput(f"{path}, row {number}: {len(header)} columns expected, as in the header, got {len(row)}.")
+    return [cell.strip() for cell in header], table
+
+
+def _columns(path: Path, header: list[str], asked: Mapping[str, str]) -> dict[str, int]:
+    for kind, name in asked.items():
+        if kind not in COLUMNS:
+            raise BadInput(f'columns: there is no kind "{kind}". {suggestion(kind, COLUMNS)}')
+        if name not in header:
+            raise BadInput(f'{path} has no column "{name}". {suggestion(name, header)}')
+    plain = {_plain(name): index for index, name in reversed(list(enumerate(header)))}
+    found = {kind: header.index(name) for kind, name in asked.items()}
+    for kind, choices in COLUMNS.items():
+        matches = [plain[_plain(choice)] for choice in choices if _plain(choice) in plain]
+        if kind not in found and matches:
+            found[kind] = matches[0]
+    for kind in ("file", "label"):
+        if kind not in found:
+            near = next((f'Did you mean "{name}"? ' for name in header if nearest(name, COLUMNS[kind], 0.6)), "")
+            raise BadInput(
+                f"{path} has no column for the {kind}; it has {names_files.quoted(header)}. {near}"
+                f"Call the column {' or '.join(COLUMNS[kind][:3])}."
+            )
+    return found
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def _names_in(path: Path, labels: list[str]) -> tuple[str, ...]:
+    if not all(re.fullmatch(r"-?[0-9]+", label) for label in labels):
+        return names_files.ordered(labels)
+    ids = sorted({int(label) for label in labels})
+    if ids != list(range(len(ids))):
+        raise BadInput(
+            f"{path}: labels must be 0..{len(ids) - 1} without gaps ({len(ids)} classes), got {ids[0]}..{ids[-1]}. "
+            f"Put the names of all classes into classes.txt beside it."
+        )
+    return tuple(str(number) for number in ids)
+
+
+def _labels(path: Path, labels: list[str], names: Sequence[str]) -> np.ndarray:
+    """int64 [n]. Numbers are ids, unless the classes themselves are called so ("20", "30" for speed limits)."""
+    ids = {name: index for index, name in enumerate(names)}
+    if not set(labels) <= set(ids) and all(re.fullmatch(r"-?[0-9]+", label) for label in labels):
+        ids = {label: int(label) for label in set(labels)}
+        bad = next((label for label in labels if not 0 <= int(label) < len(names)), None)
+        if bad is not None:
+            place = f"{path}, row {labels.index(bad) + 2}"
+            raise BadInput(f"{place}: labels must be in 0..{len(names) - 1} ({len(names)} classes), got {bad}.")
+    unknown = next((label for label in labels if label not in ids), None)
+    if unknown is not None:
+        place = f"{path}, row {labels.index(unknown) + 2}"
+        raise BadInput(f'{place}: "{unknown}" is not a class. {suggestion(unknown, names)}')
+    return np.array([ids[label] for label in labels], np.int64)
+
+
+def _files(path: Path, names: list[str]) -> list[Path]:
+    roots = [path.parent, path.parent / "images", path.parent / path.stem]
+    files, missing = [], []
+    for name in names:
+        place = next((place for place in roots if (place / name).is_file()), None)
+        if place is None:
+            missing.append(name)
+        else:
+            files.append(place / name)
+            if place != roots[0]:  # the next file is most likely in the same folder
+                roots.sort(key=lambda root: root != place)
+    if missing:
+        raise BadInput(
+            f"{len(missing):,} of {len(names):,} images named in {path} are missing: {names_files.quoted(missing, 3)}. "
+            f"Looked in {path.parent}, its images/ and its {path.stem}/."
+        )
+    return files
+
+
+def _splits(path: Path, words: list[str]) -> np.ndarray:
+    bad = next((word for word in words if word.lower() not in SPLIT_WORDS), None)
+    if bad is not None:
+        raise BadInput(f'{path}, row {words.index(bad) + 2}: there is no split "{bad}". {suggestion(bad, SPLIT_WORDS)}')
+    return np.array([SPLIT_WORDS[word.lower()] for word in words], "<U5")
+
+
+def _groups(path: Path, groups: list[str], labels: np.ndarray, splits: np.ndarray) -> np.ndarray:
+    """int64 [n], numbered in the order of first appearance; an empty cell is a group of its own."""
+    numbers = all(group.isdecimal() for group in groups if group)
+    pairs = list(zip(groups, labels.tolist(), strict=True))
+    restarts = numbers and len(set(pairs)) > len(set(groups))
+    if restarts:
+        logging.info("%s: group numbers restart per class: %d groups.", path, len(set(pairs)))
+    ids: dict[object, int] = {}
+    found = np.empty(len(groups), np.int64)
+    for row, (group, label) in enumerate(pairs):
+        key = row if not group else (group, label) if restarts else group
+        found[row] = ids.setdefault(key, len(ids))
+    first_split: dict[int, str] = {}
+    for row, (number, split) in enumerate(zip(found.tolist(), splits.tolist(), strict=True)):
+        if first_split.setdefault(number, split) != split:
+            raise BadInput(
+                f'{path}, row {row + 2}: group "{groups[row]}" is in {first_split[number]} and in {split}. '
+                f"Frames of one track must stay in one split."
+            )
+    return found

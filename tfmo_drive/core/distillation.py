@@ -1,0 +1,57 @@
+"""The distillation loss and its custom train_step (Hinton, Vinyals & Dean 2015); steps that recover may share it."""
+
+from __future__ import annotations
+
+from tfmo_drive.core.keras2 import keras, tf
+
+
+def ends_in_softmax(model: keras.Model) -> bool:
+    """Whether the model's outputs are probabilities: its last layer is, or has, a softmax."""
+    last = model.layers[-1]
+    last = getattr(last, "layer", last)
+    activation = getattr(last, "activation", None)
+    activation = getattr(activation, "activation", activation)  # tfmot wraps it while it quantises
+    return isinstance(last, keras.layers.Softmax) or getattr(activation, "__name__", "") == "softmax"
+
+
+def logits_of(model: keras.Model, outputs: tf.Tensor) -> tf.Tensor:
+    """Logits [b, classes] from a model's outputs: log-probabilities serve where it ends in a softmax."""
+    return tf.math.log(tf.maximum(outputs, 1e-7)) if ends_in_softmax(model) else outputs
+
+
+def soft_loss(student: tf.Tensor, teacher: tf.Tensor, temperature: float) -> tf.Tensor:
+    """T^2 x mean cross-entropy of softened logits [b, classes]; T^2 keeps its gradient on the hard loss's scale."""
+    return temperature**2 * tf.reduce_mean(
+        tf.nn.softmax_cross_entropy_with_logits(tf.nn.softmax(teacher / temperature), student / temperature)
+    )
+
+
+class Distiller(keras.Model):
+    """Trains `student` on (inputs, {"hard": targets, "soft": teacher logits}); its weights are the student's."""
+
+    def __init__(self, student: keras.Model, temperature: float, alpha: float):
+        super().__init__(name=f"distilled_{student.name}")
+        self.student, self.temperature, self.alpha = student, temperature, alpha
+        self.build(student.input_shape)
+        self.loss_metric = keras.metrics.Mean(name="loss")
+
+    def call(self, inputs, training=None):
+        return self.student(inputs, training=training)
+
+    @property
+    def metrics(self):
+        return [self.loss_metric]
+
+    def train_step(self, data):
+        """One step of (1 - alpha) hard + alpha T^2 soft."""
+        inputs, targets = data
+        hard = targets["hard"] if isinstance(targets, dict) else targets
+        with tf.GradientTape() as tape:
+            outputs = self.student(inputs, training=True)
+            loss = self.compiled_loss(hard, outputs, regularization_losses=self.losses)
+            if self.alpha:
+                soft = soft_loss(logits_of(self.student, outputs), targets["soft"], self.temperature)
+                loss = (1 - self.alpha) * loss + self.alpha * soft
+        self.optimizer.minimize(loss, self.student.trainable_variables, tape=tape)
+        self.loss_metric.update_state(loss)
+        return {"loss": self.loss_metric.result()}

@@ -1,0 +1,60 @@
+"""What a result depends on besides its settings: machine, package versions, commit, command."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+PACKAGES = (
+    "tensorflow", "tf-keras", "tensorflow-model-optimization", "tf2onnx", "onnx", "onnxruntime", "ai-edge-litert", "numpy",
+)  # fmt: skip
+
+
+def describe() -> dict[str, Any]:
+    """Cores, processor, Python, packages, git commit (with + where the tree differs) and the command, JSON types."""
+    return {
+        "cores": len(os.sched_getaffinity(0)),
+        "processor": _processor(),
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "git_commit": _commit(),
+        "command": shlex.join(["python", *(_module() or sys.argv[:1]), *sys.argv[1:]]),
+    }
+
+
+def _module() -> list[str] | None:
+    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
+    return ["-m", spec.name] if spec else None
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _commit() -> str | None:
+    folder = Path(__file__).parent
+    asked = [("rev-parse", "--short=12", "HEAD"), ("status", "--porcelain", "--untracked-files=no")]
+    try:
+        answers = [subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True) for words in asked]
+    except OSError:
+        return None
+    if answers[0].returncode:
+        return None
+    return answers[0].stdout.strip() + ("+" if answers[1].stdout.strip() else "")

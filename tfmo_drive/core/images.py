@@ -1,0 +1,147 @@
+"""Image files to pixels, by a rule that is written down, so that a board can decode as the training did.
+
+Pixels are uint8 RGB. Interpolation is Pillow's (https://pillow.readthedocs.io/en/stable/handbook/concepts.html#filters);
+preprocessing is that of keras.applications.imagenet_utils.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import os
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from tfmo_drive.contracts import BadInput, Preprocessing
+from tfmo_drive.core.spelling import suggestion
+
+RULES = ("bilinear_antialias", "bilinear", "bicubic", "nearest")
+FITS = ("stretch", "center_crop", "letterbox")
+
+# keras.applications.imagenet_utils.preprocess_input: modes caffe (BGR, no scaling), tf (-1..1) and torch (RGB).
+_CAFFE_MEAN = (103.939, 116.779, 123.68)
+_TORCH_MEAN, _TORCH_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_TORCH_SCALE = tuple(1 / (255 * std) for std in _TORCH_STD)
+_TORCH_OFFSET = tuple(-mean / std for mean, std in zip(_TORCH_MEAN, _TORCH_STD, strict=True))
+
+PREPROCESSINGS: dict[str, Preprocessing] = {
+    "none": Preprocessing("none"),
+    "caffe": Preprocessing("caffe", order=(2, 1, 0), offset=tuple(-mean for mean in _CAFFE_MEAN)),
+    "tf": Preprocessing("tf", scale=(1 / 127.5,) * 3, offset=(-1.0,) * 3),
+    "torch": Preprocessing("torch", scale=_TORCH_SCALE, offset=_TORCH_OFFSET),
+    "unit": Preprocessing("unit", scale=(1 / 255,) * 3),
+}
+
+
+def preprocessing(name: str) -> Preprocessing:
+    """The preprocessing called `name`; BadInput with the nearest name otherwise."""
+    if name not in PREPROCESSINGS:
+        raise BadInput(f'There is no preprocessing "{name}". {suggestion(name, PREPROCESSINGS)}')
+    return PREPROCESSINGS[name]
+
+
+class UnreadableImage(BadInput):
+    """One `file` that cannot be decoded; `reason` is a few words ("truncated")."""
+
+    def __init__(self, file: str, reason: str) -> None:
+        super().__init__(f"{file} cannot be read: {reason}. Mend or remove the file.")
+        self.file, self.reason = file, reason
+
+
+@dataclasses.dataclass(frozen=True)
+class Resize:
+    """How an image of any size becomes height x width pixels.
+
+    rule: bilinear_antialias (Pillow BILINEAR: support grows with the reduction) | bilinear (no antialias, half-pixel
+    centres, as cv2.INTER_LINEAR and tf.image.resize, but rounded down: at most 1 level off) | bicubic (antialiased) |
+    nearest (to the pixel's centre).
+    fit: stretch | center_crop (the largest centred part of the right shape) | letterbox (whole image, padded).
+    pad: the grey level of letterbox borders; 114 is Ultralytics YOLO's letterbox colour.
+    """
+
+    rule: str = "bilinear_antialias"
+    fit: str = "stretch"
+    pad: int = 114
+
+    def __post_init__(self) -> None:
+        for field, choices in (("rule", RULES), ("fit", FITS)):
+            got = getattr(self, field)
+            if got not in choices:
+                raise BadInput(f'Resize.{field} is unknown: "{got}". {suggestion(str(got), choices)}')
+        if not 0 <= self.pad <= 255:
+            raise BadInput(f"Resize.pad must be in [0, 255], got {self.pad}.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON types, for an artifact's metadata."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, facts: Mapping[str, Any]) -> Resize:
+        """What `to_dict` gave; BadInput for a key or a value that it never gives."""
+        known = [field.name for field in dataclasses.fields(cls)]
+        for key in facts:
+            if key not in known:
+                raise BadInput(f'Resize has no setting "{key}". {suggestion(str(key), known)}')
+        return cls(**facts)
+
+    def __call__(self, image: Image.Image, size: tuple[int, int]) -> Image.Image:
+        """An RGB image of any size to `size` = (height, width)."""
+        (height, width), (columns, rows) = size, image.size
+        if self.fit == "stretch":
+            return self._sample(image, (width, height), (0, 0, columns, rows))
+        ratios = width / columns, height / rows
+        if self.fit == "center_crop":
+            used_x, used_y = width / max(ratios), height / max(ratios)
+            left, top = (columns - used_x) / 2, (rows - used_y) / 2
+            return self._sample(image, (width, height), (left, top, left + used_x, top + used_y))
+        inner = max(1, round(columns * min(ratios))), max(1, round(rows * min(ratios)))
+        padded = Image.new("RGB", (width, height), (self.pad,) * 3)
+        small = self._sample(image, inner, (0, 0, columns, rows))
+        padded.paste(small, ((width - inner[0]) // 2, (height - inner[1]) // 2))
+        return padded
+
+    def _sample(self, image: Image.Image, size: tuple[int, int], box: tuple[float, ...]) -> Image.Image:
+        if size == image.size and box == (0, 0, *size):
+            return image
+        if self.rule == "bilinear":  # Pillow's resize always antialiases; its transforms do not
+            return image.transform(size, Image.Transform.EXTENT, box, Image.Resampling.BILINEAR)
+        filters = Image.Resampling
+        rule = {"bilinear_antialias": filters.BILINEAR, "bicubic": filters.BICUBIC, "nearest": filters.NEAREST}
+        return image.resize(size, rule[self.rule], box=box)
+
+
+def decode(source: str | os.PathLike | bytes, size: tuple[int, int], resize: Resize | None = None) -> np.ndarray:
+    """Decode one image file (a path, or its bytes) to uint8 [height, width, 3], RGB.
+
+    The EXIF orientation is applied; grey, palette and CMYK become RGB, alpha is dropped, 16-bit grey keeps its high
+    byte.
+    Raises UnreadableImage (a BadInput) that names the file and the reason.
+    """
+    try:
+        data = source if isinstance(source, bytes) else Path(source).read_bytes()
+        with Image.open(io.BytesIO(data)) as opened:
+            image = _rgb(ImageOps.exif_transpose(opened))
+        return np.array((resize or Resize())(image, size))
+    except (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError) as error:
+        name = "The image" if isinstance(source, bytes) else str(source)
+        raise UnreadableImage(name, _reason(error)) from error
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):  # Pillow would clip 16-bit grey at 255 instead of scaling it
+        image = Image.fromarray((np.asarray(image, np.int64).clip(0, 65535) >> 8).astype(np.uint8))
+    return image.convert("RGB")
+
+
+def _reason(error: Exception) -> str:
+    text = str(error)
+    if isinstance(error, Image.UnidentifiedImageError):
+        return "not an image, or of an unknown format"
+    if "truncated" in text or "Truncated" in text or isinstance(error, EOFError):
+        return "truncated"
+    return (getattr(error, "strerror", None) or text or type(error).__name__).splitlines()[0].rstrip(".").lower()

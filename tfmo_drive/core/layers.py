@@ -1,0 +1,44 @@
+"""Walking Keras models: which layers hold compressible weights, and what is in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from tfmo_drive.core.keras2 import keras, tf
+
+
+class Kernel(NamedTuple):
+    """The kernel of one convolution or dense layer."""
+
+    name: str
+    """The float layer's own ("conv1_conv", never "quant_conv1_conv")."""
+    variable: tf.Variable
+    """[..., c_in, c_out], as trained: a quantize wrapper puts a fake-quantised tensor in its place while it runs."""
+
+
+def kernels(model: keras.Model) -> Iterator[Kernel]:
+    """Every convolution's and dense layer's kernel in graph order, unwrapped from tfmot's wrappers and nested models.
+
+    Depthwise kernels are not among them: they hold few weights, and tfmot does not prune them.
+    """
+    for layer in model.layers:
+        inner = layer.layer if isinstance(layer, keras.layers.Wrapper) else layer
+        if isinstance(inner, keras.Model):
+            yield from kernels(inner)
+        elif isinstance(inner, keras.layers.DepthwiseConv2D):
+            continue
+        elif isinstance(inner, keras.layers.Conv2D | keras.layers.Dense):
+            quantized = {_last_name(v): v for v, _, _ in getattr(layer, "_weight_vars", ())}
+            yield Kernel(inner.name, quantized.get("kernel", inner.kernel))
+
+
+def _last_name(variable: tf.Variable) -> str:
+    return variable.name.split(":")[0].split("/")[-1]
+
+
+def sparsity(model: keras.Model) -> dict[str, float]:
+    """Fraction of zeros in each kernel."""
+    return {kernel.name: float(np.mean(kernel.variable.numpy() == 0)) for kernel in kernels(model)}

@@ -1,0 +1,77 @@
+"""Which weights to keep: magnitude masks, unstructured, 2:4 or in blocks, by selection rather than sorting."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from tfmo_drive.contracts import BadInput
+
+Pattern = tuple[int, int] | str | None
+
+
+def pattern(text: str) -> Pattern:
+    """ "unstructured" -> None, "2:4" -> (2, 4), "4x1" -> "4x1"; BadInput otherwise."""
+    if text == "unstructured":
+        return None
+    if text == "2:4":
+        return (2, 4)
+    if re.fullmatch(r"[1-9]\d*x[1-9]\d*", text):
+        return text
+    raise BadInput(f'Prune.pattern must be unstructured, 2:4 or a block such as 4x1, got {text!r}.')
+
+
+def fits(shape: tuple[int, ...], pattern: Pattern) -> bool:
+    """Whether a kernel [..., c_in, c_out] can carry the pattern: 2:4 needs input channels in fours."""
+    return pattern != (2, 4) or shape[-2] % 4 == 0
+
+
+def magnitude(weights: np.ndarray, sparsity: float, pattern: Pattern) -> np.ndarray:
+    """The mask (0 or 1, dtype and shape of `weights` [..., c_in, c_out]) that keeps the largest magnitudes.
+
+    Exactly round(size * sparsity) elements (or blocks) are zero, ties broken by position, as tfmot's are.
+    """
+    if pattern == (2, 4):
+        return _two_of_four(weights)
+    scores = np.abs(weights).reshape(-1, weights.shape[-1])
+    if isinstance(pattern, str):
+        return _blocks(scores, sparsity, *map(int, pattern.split("x"))).reshape(weights.shape).astype(weights.dtype)
+    return _keep_largest(scores.reshape(-1), sparsity).reshape(weights.shape).astype(weights.dtype)
+
+
+def holds(weights: np.ndarray, sparsity: float, pattern: Pattern) -> bool:
+    """Whether a kernel [..., c_in, c_out] has the zeros that `magnitude` makes (or more), in the pattern."""
+    zeros = weights == 0
+    if pattern == (2, 4):
+        return bool((np.moveaxis(zeros, -2, -1).reshape(-1, 4).sum(1) >= 2).all())
+    if pattern is None:
+        return int(zeros.sum()) >= round(weights.size * sparsity)
+    rows, columns = map(int, pattern.split("x"))
+    height, width = weights.size // weights.shape[-1], weights.shape[-1]
+    count = -(-height // rows) * -(-width // columns)
+    hanging_over = count * rows * columns - weights.size
+    return int(zeros.sum()) >= round(count * sparsity) * rows * columns - hanging_over
+
+
+def _keep_largest(scores: np.ndarray, sparsity: float) -> np.ndarray:
+    dropped = int(round(scores.size * sparsity))
+    mask = np.ones(scores.size, bool)
+    if dropped:
+        mask[np.argpartition(scores, dropped - 1)[:dropped]] = False
+    return mask
+
+
+def _two_of_four(weights: np.ndarray) -> np.ndarray:
+    moved = np.moveaxis(np.abs(weights), -2, -1)
+    ranks = moved.reshape(-1, 4).argsort(1, kind="stable").argsort(1)
+    return np.moveaxis((ranks >= 2).reshape(moved.shape), -1, -2).astype(weights.dtype)
+
+
+def _blocks(scores: np.ndarray, sparsity: float, rows: int, columns: int) -> np.ndarray:
+    """Blocks ranked by mean magnitude; the last ones may hang over the kernel's edge."""
+    height, width = scores.shape
+    padded = np.pad(scores, ((0, -height % rows), (0, -width % columns)), constant_values=np.nan)
+    tiles = padded.reshape(padded.shape[0] // rows, rows, padded.shape[1] // columns, columns)
+    kept = _keep_largest(np.nanmean(tiles, axis=(1, 3)).reshape(-1), sparsity).reshape(tiles.shape[0], tiles.shape[2])
+    return np.repeat(np.repeat(kept, rows, 0), columns, 1)[:height, :width]

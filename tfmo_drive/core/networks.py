@@ -1,0 +1,184 @@
+"""Backbones and heads in Keras 2: ResNet50 in both topologies, MobileNetV2, a small convolutional student.
+
+ResNet: He et al. 2015, "Deep Residual Learning" (v1: stride in the first 1x1), and the v1.5 of NVIDIA's and torchvision's
+reference models (stride in the 3x3). Layer names are those of keras.applications, so that its weight files load.
+MobileNetV2: Sandler et al. 2018.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from tfmo_drive.contracts import BadInput
+from tfmo_drive.core.keras2 import keras
+
+layers = keras.layers
+BN_EPSILON = 1.001e-5  # keras.applications.resnet
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Head:
+    """What turns features into class logits: "gap" (average pooling + Dense) or "flatten" (Flatten + Dense(1024))."""
+
+    kind: str = "gap"
+    units: int = 1024
+
+    def __post_init__(self):
+        if self.kind not in ("gap", "flatten"):
+            raise BadInput(f"Head.kind must be gap or flatten, got {self.kind!r}.")
+
+    def __call__(self, features, outputs: int):
+        """Feature map [b, h, w, c] to logits float32 [b, outputs]."""
+        if self.kind == "gap":
+            features = layers.GlobalAveragePooling2D(name="avg_pool")(features)
+        else:
+            features = layers.Dense(self.units, activation="relu", name="hidden")(layers.Flatten()(features))
+        return layers.Dense(outputs, name="logits")(features)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ResNet:
+    """ResNet with bottleneck blocks; the defaults are ResNet50. `width` scales every channel count."""
+
+    topology: str = "v1.5"
+    head: Head = Head()
+    blocks: tuple[int, ...] = (3, 4, 6, 3)
+    width: float = 1.0
+    bn_momentum: float = 0.9
+    preprocessing = "caffe"
+
+    def __post_init__(self):
+        if self.topology not in ("v1", "v1.5"):
+            raise BadInput(f'ResNet.topology must be v1 (stock tf.keras) or v1.5, got {self.topology!r}.')
+        if not self.blocks or min(self.blocks) < 1 or len(self.blocks) > 4:
+            raise BadInput(f"ResNet.blocks must be one to four counts of at least 1, got {self.blocks}.")
+        if not 0 < self.width <= 4:
+            raise BadInput(f"ResNet.width must be in (0, 4], got {self.width}.")
+
+    def _channels(self, count: int) -> int:
+        return max(4, int(round(count * self.width)))
+
+    def _convolution(self, x, filters, kernel, name, **kwargs):
+        x = layers.Conv2D(filters, kernel, name=f"{name}_conv", **kwargs)(x)
+        return layers.BatchNormalization(epsilon=BN_EPSILON, momentum=self.bn_momentum, name=f"{name}_bn")(x)
+
+    def _block(self, x, filters: int, stride: int, project: bool, name: str):
+        first, second = (stride, 1) if self.topology == "v1" else (1, stride)
+        shortcut = self._convolution(x, 4 * filters, 1, f"{name}_0", strides=stride) if project else x
+        x = self._convolution(x, filters, 1, f"{name}_1", strides=first)
+        x = layers.ReLU(name=f"{name}_1_relu")(x)
+        padding = "same"
+        if second > 1:
+            x, padding = layers.ZeroPadding2D(1, name=f"{name}_2_pad")(x), "valid"
+        x = self._convolution(x, filters, 3, f"{name}_2", strides=second, padding=padding)
+        x = layers.ReLU(name=f"{name}_2_relu")(x)
+        x = self._convolution(x, 4 * filters, 1, f"{name}_3")
+        x = layers.Add(name=f"{name}_add")([shortcut, x])
+        return layers.ReLU(name=f"{name}_out")(x)
+
+    def backbone(self, size: int) -> keras.Model:
+        """Preprocessed pixels float32 [b, size, size, 3] to features [b, size/32, size/32, 2048 * width]."""
+        inputs = x = keras.Input((size, size, 3), name="image")
+        x = layers.ZeroPadding2D(3, name="conv1_pad")(x)
+        x = self._convolution(x, self._channels(64), 7, "conv1", strides=2)
+        x = layers.ReLU(name="conv1_relu")(x)
+        x = layers.ZeroPadding2D(1, name="pool1_pad")(x)
+        x = layers.MaxPooling2D(3, 2, name="pool1_pool")(x)
+        for stage, count in enumerate(self.blocks):
+            for block in range(count):
+                stride = 2 if stage and not block else 1
+                name = f"conv{stage + 2}_block{block + 1}"
+                x = self._block(x, self._channels(64 * 2**stage), stride, not block, name)
+        return keras.Model(inputs, x, name="resnet")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MobileNetV2:
+    """keras.applications.MobileNetV2; `width` is its alpha."""
+
+    head: Head = Head()
+    width: float = 1.0
+    preprocessing = "tf"
+
+    def backbone(self, size: int) -> keras.Model:
+        """Preprocessed pixels float32 [b, size, size, 3] in [-1, 1] to features."""
+        inputs = keras.Input((size, size, 3), name="image")
+        return keras.applications.MobileNetV2(include_top=False, weights=None, alpha=self.width, input_tensor=inputs)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SmallCNN:
+    """The student: convolutions of 32 and 64 filters with pooling, Dense(128), logits.
+
+    BatchNorm keeps it trainable on inputs of any range: as a student it sees what its teacher was trained on.
+    """
+
+    head: Head = Head(kind="flatten", units=128)
+    filters: tuple[int, ...] = (32, 64)
+    batch_normalization: bool = True
+    preprocessing = "caffe"
+
+    def backbone(self, size: int) -> keras.Model:
+        """Preprocessed pixels float32 [b, size, size, 3] to features."""
+        inputs = x = keras.Input((size, size, 3), name="image")
+        for index, filters in enumerate(self.filters, start=1):
+            x = layers.Conv2D(filters, 3, name=f"conv{index}", use_bias=not self.batch_normalization)(x)
+            if self.batch_normalization:
+                x = layers.BatchNormalization(momentum=0.9, name=f"conv{index}_bn")(x)
+            x = layers.ReLU(name=f"conv{index}_relu")(x)
+            x = layers.MaxPooling2D(2, name=f"conv{index}_pool")(x)
+        return keras.Model(inputs, x, name="small_cnn")
+
+
+Network = ResNet | MobileNetV2 | SmallCNN
+
+
+def build(network: Network, size: int, outputs: int, weights: str = "none") -> keras.Model:
+    """The float model with logits float32 [b, outputs]; backbone weights: none | imagenet | a "notop" .h5 file.
+
+    Raises BadInput where the file is missing or of another shape, or ImageNet weights cannot be downloaded.
+    """
+    backbone = network.backbone(size)
+    if weights == "imagenet":
+        weights = str(_imagenet(network))
+    if weights != "none":
+        load_weights(backbone, Path(weights), "weights")
+    return keras.Model(backbone.input, network.head(backbone.output, outputs), name=backbone.name)
+
+
+def load_weights(model: keras.Model, path: Path, setting: str) -> None:
+    """Read a Keras 2 .h5 weight file into `model`, layer by layer in order; BadInput says what does not fit."""
+    if not path.is_file():
+        raise BadInput(f"{setting}: no file {path}. Give the path of a Keras 2 .h5 file.")
+    try:
+        model.load_weights(str(path))
+    except (ValueError, OSError, KeyError, AttributeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise BadInput(
+            f"{setting}: {path} does not fit {model.name} ({model.count_params():,} parameters, input "
+            f"{model.input_shape[1:]}): {reason} Check the topology, image_size and class count."
+        ) from error
+
+
+def _imagenet(network: Network) -> Path:
+    """Keras's own download, kept in its cache; offline, a message that says which file to put where."""
+    if isinstance(network, MobileNetV2):
+        name = f"mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{network.width}_{224}_no_top.h5"
+        origin = "https://storage.googleapis.com/tensorflow/keras-applications/mobilenet_v2/" + name
+    elif isinstance(network, ResNet) and network.topology == "v1" and network == ResNet(topology="v1", head=network.head):
+        name = "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
+        origin = "https://storage.googleapis.com/tensorflow/keras-applications/resnet/" + name
+    else:
+        raise BadInput(
+            f"weights=imagenet: Keras publishes ResNet50 of topology v1 and MobileNetV2 only, got {network}. Use "
+            "--set=task.network.topology=v1, or weights=path/to/a_notop_file.h5."
+        )
+    folder = Path.home() / ".keras" / "models"
+    try:
+        return Path(keras.utils.get_file(name, origin, cache_subdir="models"))
+    except Exception as error:  # urllib raises many kinds; all mean that the file is not to be had here
+        raise BadInput(
+            f"weights=imagenet: {name} could not be downloaded. On a machine that can, fetch {origin} and put it into "
+            f"{folder}; or give weights=path."
+        ) from error

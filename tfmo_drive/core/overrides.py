@@ -1,0 +1,149 @@
+"""`--set=recipe.0.sparsity=0.7`: a frozen dataclass tree built again with other values, so that every check runs again.
+
+The fields of a dataclass are the settings: there is no second list of them anywhere.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import PurePath
+from typing import Any, TypeVar
+
+import numpy as np
+
+from tfmo_drive.contracts import BadInput
+from tfmo_drive.core.spelling import suggestion
+from tfmo_drive.core.typed_text import WrongType, parse
+
+T = TypeVar("T")
+
+_Change = tuple[list[str], str, str]
+"""The path that is left below some value, the text to put there, and the whole assignment as typed."""
+
+
+def override(value: T, assignments: Sequence[str]) -> T:
+    """`value` (a frozen dataclass) with `path=text` assignments made; the last one of a path wins.
+
+    They are made all at once, so that values that only make sense together can be given together.
+    A path goes through fields, tuple positions and dictionary keys: `recipe.0.sparsity`. Raises BadInput on a name that
+    is not there (with the nearest one), a text of the wrong type, and whatever a `__post_init__` refuses.
+    """
+    changes: list[_Change] = []
+    for assignment in assignments:
+        path, equals, text = assignment.partition("=")
+        if not equals or not all(part.strip() for part in path.split(".")):
+            raise BadInput(f'A setting is given as path=value, as in recipe.0.sparsity=0.7; got "{assignment}".')
+        changes.append(([part.strip() for part in path.split(".")], text.strip(), assignment))
+    return _changed(value, None, changes, "")
+
+
+def settings(value: Any) -> Any:
+    """JSON types for a dataclass tree: {"kind": class name, field: ...}. Fields with `compare=False` are no settings.
+
+    Raises TypeError for a value that has no stable text (a model, a lambda), since equal settings must hash equally.
+    """
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        names = [field.name for field in dataclasses.fields(value) if field.compare]
+        return {"kind": type(value).__name__, **{name: settings(getattr(value, name)) for name in names}}
+    if isinstance(value, Mapping):
+        return {str(key): settings(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [settings(item) for item in value]
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.tolist()
+    if isinstance(value, enum.Enum):
+        return settings(value.value)
+    if isinstance(value, PurePath):
+        return str(value)
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, (type, types.FunctionType)) and "<" not in value.__qualname__:
+        return f"{value.__module__}.{value.__qualname__}"
+    raise TypeError(f"Settings must be plain values or dataclasses of them, got {value!r}.")
+
+
+def describe(value: Any) -> str:
+    """One line per setting, each as it is typed after --set=; a dataclass gets a line with its class name."""
+    lines = list(_described(settings(value), ""))
+    width = max((len(path) for path, _ in lines), default=0)
+    return "\n".join(f"{path:<{width}}  {text}".rstrip() for path, text in lines)
+
+
+def _described(value: Any, path: str) -> typing.Iterator[tuple[str, str]]:
+    nested = isinstance(value, dict) or (isinstance(value, list) and any(isinstance(item, dict) for item in value))
+    if not nested or not value:
+        text = str(tuple(value) if isinstance(value, list) else value)
+        yield path, text if len(text) <= 80 else f"{text[:76]} ..."
+        return
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    if isinstance(value, dict) and "kind" in value:
+        yield path or "experiment", value["kind"]
+    for key, item in items:
+        if key != "kind":
+            yield from _described(item, f"{path}.{key}" if path else str(key))
+
+
+def _changed(value: Any, annotation: Any, changes: list[_Change], where: str) -> Any:
+    """`value` with `changes` made below it; `annotation` is its declared type where there is one."""
+    for path, text, assignment in changes:
+        if not path:
+            try:
+                value = parse(text, annotation or (Any if value is None else type(value)))
+            except WrongType as error:
+                raise BadInput(f"{where} {error} (in {assignment})") from error
+    below = [change for change in changes if change[0]]
+    if not below:
+        return value
+    children, declared = _children(value, annotation, where, below[0])
+    grouped: dict[str, list[_Change]] = {}
+    for path, text, assignment in below:
+        if path[0] not in children:
+            subject = f"{where} ({type(value).__name__})" if where else type(value).__name__
+            raise BadInput(f'{subject} has no "{path[0]}" (in {assignment}). {suggestion(path[0], children)}')
+        grouped.setdefault(path[0], []).append((path[1:], text, assignment))
+    made = {
+        name: _changed(children[name], declared(name), changes, f"{where}.{name}" if where else name)
+        for name, changes in grouped.items()
+    }
+    return _rebuilt(value, made)
+
+
+def _rebuilt(value: Any, made: dict[str, Any]) -> Any:
+    if isinstance(value, Mapping):
+        return {key: made.get(str(key), item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(made.get(str(index), item) for index, item in enumerate(value))
+    try:
+        return dataclasses.replace(value, **made)
+    except ValueError as error:
+        raise error if isinstance(error, BadInput) else BadInput(str(error)) from error
+
+
+def _children(value: Any, annotation: Any, where: str, change: _Change) -> tuple[dict[str, Any], Callable[[str], Any]]:
+    """What lies one step below `value`, and a function from its name to its declared type."""
+    if dataclasses.is_dataclass(value):
+        hints = _hints(type(value))
+        fields = [field for field in dataclasses.fields(value) if field.init]
+        return {field.name: getattr(value, field.name) for field in fields}, hints.get
+    for member in typing.get_args(annotation):  # of `tuple[int, ...] | None`, the part that the value is of
+        if isinstance(value, typing.get_origin(member) or ()):
+            annotation = member
+    arguments = [argument for argument in typing.get_args(annotation) if argument is not Ellipsis]
+    if isinstance(value, Mapping):
+        return {str(key): item for key, item in value.items()}, lambda _: arguments[1] if len(arguments) == 2 else None
+    if isinstance(value, (list, tuple)):
+        items = {str(index): item for index, item in enumerate(value)}
+        fixed = len(arguments) == len(value)
+        return items, lambda name: (arguments[int(name)] if fixed else arguments[0]) if arguments else None
+    raise BadInput(f'{where} is {value!r}, so it has no "{change[0][0]}" (in {change[2]}). Set {where} itself.')
+
+
+def _hints(kind: type) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(kind)
+    except (NameError, TypeError):  # names imported for type checkers only: the current value tells its type instead
+        return {}

@@ -1,0 +1,77 @@
+"""Reading a trained baseline: weights for a network of ours, or a user's own functional Keras 2 model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+
+from tfmo_drive.contracts import BadInput
+from tfmo_drive.core.keras2 import keras
+
+
+def is_whole_model(path: Path) -> bool:
+    """Whether the file holds a model (its layers and weights) rather than weights alone. BadInput if it is neither."""
+    if not path.exists():
+        raise BadInput(f"task.baseline: there is no {path}. Give a Keras 2 .h5 file or a SavedModel folder.")
+    if path.suffix == ".keras":
+        raise BadInput(
+            f"task.baseline: {path} is a Keras 3 file, and tfmot works on Keras 2. Save it again with tf_keras: "
+            "model.save('model.h5') under TF_USE_LEGACY_KERAS=1 (rebuild the model there and load its weights)."
+        )
+    if path.is_dir():
+        if not (path / "saved_model.pb").is_file() or not (path / "keras_metadata.pb").is_file():
+            raise BadInput(
+                f"task.baseline: {path} is not a Keras 2 SavedModel (it needs saved_model.pb and keras_metadata.pb, as "
+                "model.save(folder, save_format='tf') of tf_keras writes)."
+            )
+        return True
+    try:
+        with h5py.File(path) as file:
+            if "model_config" in file.attrs:
+                return True
+            if "layer_names" in file.attrs:
+                return False
+    except OSError as error:
+        raise BadInput(f"task.baseline: {path} is not a Keras 2 .h5 file ({error}).") from error
+    raise BadInput(f"task.baseline: {path} is an HDF5 file, but holds neither a Keras model nor Keras weights.")
+
+
+def read_model(path: Path, size: int, outputs: int) -> keras.Model:
+    """A user's functional model: input [b, size, size, 3], output [b, outputs]; BadInput says what does not fit."""
+    try:
+        model = keras.models.load_model(str(path), compile=False)
+    except Exception as error:  # Keras raises many kinds for what it cannot deserialize
+        reason = " ".join(str(error).split())[:200]
+        raise BadInput(
+            f"task.baseline: {path} cannot be rebuilt: {reason} A custom layer is not known here: replace it by "
+            "built-in Keras layers, or save the model without it."
+        ) from error
+    if not (isinstance(model, keras.Sequential) or getattr(model, "_is_graph_network", False)):
+        raise BadInput(
+            f"task.baseline: {path} is a subclassed model, whose graph tfmot cannot see. Make it functional: "
+            "keras.Model(inputs, outputs) from its layers."
+        )
+    if isinstance(model, keras.Sequential):
+        model = keras.Model(model.inputs, model.outputs, name=model.name)
+    _check_shapes(model, path, size, outputs)
+    return model
+
+
+def _check_shapes(model: keras.Model, path: Path, size: int, outputs: int):
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise BadInput(
+            f"task.baseline: {path} has {len(model.inputs)} inputs and {len(model.outputs)} outputs; classification "
+            "takes one image and gives one vector."
+        )
+    height, width, channels = model.input_shape[1:]
+    if (height, width, channels) != (size, size, 3):
+        raise BadInput(
+            f"task.baseline: {path} takes images of {height}x{width}x{channels}, the task gives {size}x{size}x3. "
+            + (f"Add --set=task.image_size={height}." if height == width and channels == 3 else "Use a square RGB input.")
+        )
+    if model.output_shape[1:] != (outputs,):
+        raise BadInput(
+            f"task.baseline: {path} gives outputs of shape {model.output_shape[1:]}, the data has {outputs} classes. "
+            "Give the data the model was trained on, or its class names with --set=task.classes=classes.txt."
+        )

@@ -1,0 +1,93 @@
+"""The run folder: who holds it, which stages are finished, and under which settings they were made.
+
+A stage is reused where the hash of everything it depends on is equal; one with another hash is removed and made again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tfmo_drive.contracts import BadInput
+from tfmo_drive.core import atomic
+
+
+@contextlib.contextmanager
+def held(workdir: Path) -> Iterator[None]:
+    """Hold `workdir` for this process; BadInput says which process holds it already."""
+    workdir.mkdir(parents=True, exist_ok=True)
+    with open(workdir / ".lock", "a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.seek(0)
+            raise BadInput(
+                f"{workdir} is in use by process {lock.read().strip() or '?'}. Wait for it, or choose another folder "
+                "with --workdir."
+            ) from error
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+def key(*facts: Any) -> str:
+    """Hash of JSON-able facts: the same facts, the same key."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:20]
+
+
+class StageFolder:
+    """One stage on disk: `model.h5` and, last of all, `stage.json` with `finished`; training progress before that."""
+
+    def __init__(self, path: Path, stage_key: str):
+        self.path, self.key = path, stage_key
+        self.facts: dict[str, Any] = self._read()
+        if self.facts.get("key") != stage_key:
+            shutil.rmtree(path, ignore_errors=True)
+            self.facts = {"key": stage_key}
+            atomic.write_json(path / "stage.json", self.facts)
+
+    @property
+    def weights(self) -> Path:
+        return self.path / "model.h5"
+
+    @property
+    def finished(self) -> bool:
+        return bool(self.facts.get("finished")) and self.weights.exists()
+
+    def finish(self, model, facts: dict[str, Any]) -> None:
+        """Save the model, then say so; what only served an interrupted run is removed."""
+        with atomic.file(self.weights) as temporary:
+            model.save(temporary, include_optimizer=False)
+        self.facts = {"key": self.key, **facts, "finished": True}
+        atomic.write_json(self.path / "stage.json", self.facts)
+        for leftover in (*self.path.glob("progress.npz"), *self.path.glob("teacher_view*.f32")):
+            leftover.unlink()
+
+    def curves(self) -> dict[str, list]:
+        """Training curves by epoch; empty where nothing was trained."""
+        path = self.path / "curves.json"
+        return json.loads(path.read_text()) if path.exists() else {}
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            return json.loads((self.path / "stage.json").read_text())
+        except (OSError, ValueError):
+            return {}
+
+
+def file_digest(path: Path) -> str:
+    """sha256 of a file, or of every file of a folder, in order."""
+    digest = hashlib.sha256()
+    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+        if file.is_file():
+            with open(file, "rb") as opened:
+                digest.update(hashlib.file_digest(opened, "sha256").digest())
+    return digest.hexdigest()

@@ -1,0 +1,116 @@
+"""Train, val and test: as given, or by a seeded draw that keeps classes in proportion and groups whole.
+
+Frames of one track look alike, so a track (group) never crosses splits: a score on frames of training tracks is not a
+score on new signs (GTSRB is split by track for this reason: Stallkamp et al., Man vs. computer, 2012).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tfmo_drive.contracts import BadInput
+from tfmo_drive.core.class_names import quoted
+from tfmo_drive.core.spelling import suggestion
+
+SPLITS = ("train", "val", "test")
+SPLIT_WORDS = {
+    **{"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val"},
+    **{"test": "test", "testing": "test"},
+}
+FRACTIONS = (0.7, 0.15, 0.15)
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Images of one split, in a fixed order: labels int64 [n] in [0, classes), groups int64 [n]."""
+
+    files: tuple[Path, ...]
+    labels: np.ndarray
+    groups: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+
+@dataclasses.dataclass(frozen=True)
+class Listing:
+    """A classification data set: `listing["train"]` is a Split; label i is called `class_names[i]`."""
+
+    class_names: tuple[str, ...]
+    splits: Mapping[str, Split]
+
+    def __getitem__(self, split: str) -> Split:
+        if split not in self.splits:
+            raise BadInput(f'There is no split "{split}". {suggestion(split, self.splits)}')
+        return self.splits[split]
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """All images of one source before they are split; a split name of "" is still to be drawn."""
+
+    source: Path
+    class_names: tuple[str, ...]
+    files: Sequence[Path]
+    labels: np.ndarray
+    groups: np.ndarray
+    splits: np.ndarray
+
+
+def assemble(rows: Rows, fractions: Sequence[float] = FRACTIONS, seed: int = 0) -> Listing:
+    """Draw the splits that `rows` does not give (missing val or test: out of train), check them all, and list them.
+
+    `fractions` are the shares of train, val and test. Raises BadInput where fractions do not sum to 1, a file is in two
+    splits, a split stays empty or a class has no training image.
+    """
+    if len(fractions) != 3 or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-6:
+        raise BadInput(f"fractions of train, val and test must be positive and sum to 1, got {tuple(fractions)}.")
+    splits = rows.splits.astype("<U5")
+    missing = [split for split in SPLITS[1:] if split not in splits]
+    free = np.isin(splits, ("", "train"))
+    splits[free] = _drawn(rows.labels[free], rows.groups[free], {s: fractions[SPLITS.index(s)] for s in missing}, seed)
+    listed = {split: _split(rows, np.flatnonzero(splits == split)) for split in SPLITS}
+    _refuse_repeated_files(rows.source, listed)
+    for split, part in listed.items():
+        if not len(part):
+            raise BadInput(
+                f"{rows.source}: no images for {split}, out of {len(rows.files):,}. Drawing a split needs at least 3 "
+                f"images (or tracks) of a class: add images, or give the split."
+            )
+    present = set(listed["train"].labels.tolist())
+    absent = [name for label, name in enumerate(rows.class_names) if label not in present]
+    if absent:
+        raise BadInput(f"{rows.source}: no training image of class {quoted(absent)}. Add some, or remove the class.")
+    return Listing(rows.class_names, listed)
+
+
+def _split(rows: Rows, members: np.ndarray) -> Split:
+    return Split(tuple(rows.files[i] for i in members), rows.labels[members], rows.groups[members])
+
+
+def _drawn(labels: np.ndarray, groups: np.ndarray, shares: Mapping[str, float], seed: int) -> np.ndarray:
+    """Split names [n]. Groups are drawn whole, class by class (a group counts for its first example's class)."""
+    unique, firsts, members = np.unique(groups, return_index=True, return_inverse=True)
+    names = np.full(len(unique), "train", "<U5")
+    generator = np.random.default_rng(seed)
+    group_labels = labels[firsts]
+    for label in np.unique(group_labels):
+        order = generator.permutation(np.flatnonzero(group_labels == label))
+        if len(order) < 3:  # too few to see the class in every split: training needs it most
+            continue
+        counts = {split: max(1, round(share * len(order))) for split, share in shares.items()}
+        for split, count in counts.items():
+            names[order[:count]], order = split, order[count:]
+    return names[members]
+
+
+def _refuse_repeated_files(source: Path, listed: Mapping[str, Split]) -> None:
+    seen: dict[Path, str] = {}
+    for split, part in listed.items():
+        for file in part.files:
+            if seen.setdefault(file, split) != split:
+                raise BadInput(f"{source}: {file.name} is in {seen[file]} and in {split}. Keep it in one of them.")

@@ -1,0 +1,212 @@
+"""The training loop every trained step shares: cosine schedule with warm-up, best weights, resume, TensorBoard.
+
+SGDR cosine: Loshchilov & Hutter 2017; warm-up: Goyal et al. 2017. One call of Keras's `fit` per epoch; after each, all
+that the next epoch depends on (weights, masks, moving averages, optimizer slots, step) is saved, so that an interrupted
+stage continues from its last epoch and ends in the same weights.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from absl import logging
+
+from tfmo_drive.contracts import BadInput, Context, Step
+from tfmo_drive.core import atomic, batches
+from tfmo_drive.core.keras2 import keras, tf
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainedStep(Step):
+    """A step that trains: settings of the loop, in epochs, so that they mean the same on any data set."""
+
+    epochs: int = 1
+    batch_size: int = 64
+    learning_rate: float = 0.01
+    warmup_epochs: float = 0.1
+    momentum: float = 0.9
+    final_learning_rate: float = 0.01
+    """The cosine's end, as a fraction of `learning_rate`."""
+
+    def __post_init__(self):
+        name = type(self).__name__
+        if self.epochs < 0 or int(self.epochs) != self.epochs:
+            raise BadInput(f"{name}.epochs must be a whole number of at least 0, got {self.epochs}.")
+        if self.batch_size < 1:
+            raise BadInput(f"{name}.batch_size must be at least 1, got {self.batch_size}.")
+        if not 0 < self.learning_rate < 10:
+            raise BadInput(f"{name}.learning_rate must be in (0, 10), got {self.learning_rate}.")
+        if not 0 <= self.warmup_epochs <= max(self.epochs, 1):
+            raise BadInput(f"{name}.warmup_epochs must be in [0, epochs], got {self.warmup_epochs}.")
+        if not 0 <= self.momentum < 1:
+            raise BadInput(f"{name}.momentum must be in [0, 1), got {self.momentum}.")
+        if not 0 <= self.final_learning_rate <= 1:
+            raise BadInput(f"{name}.final_learning_rate must be in [0, 1], got {self.final_learning_rate}.")
+
+    def structure(self, model: keras.Model, context: Context) -> keras.Model:
+        """What this step makes of `model`, before its weights are read: how a finished stage is loaded again."""
+        return copy(model)
+
+    def reload(self, model: keras.Model, weights: Path, context: Context) -> keras.Model:
+        finished = self.structure(model, context)
+        finished.load_weights(str(weights))
+        return finished
+
+
+@dataclasses.dataclass
+class Hooks:
+    """Where a step takes part in the loop."""
+
+    callbacks: tuple = ()
+    before_epoch: Callable[[int, keras.Model], bool] = lambda epoch, model: False
+    """(epoch from 0, model) -> True when the graph changed and must be traced again."""
+    best_from_epoch: int = 0
+    """Epochs before this one (from 0) cannot be the best: a pruning ramp has not reached its sparsity there."""
+    attached: batches.Attached | None = None
+    scored: keras.Model | None = None
+    """The model whose validation score counts, where it is not the trained one (a student inside a distiller)."""
+
+
+def copy(model: keras.Model) -> keras.Model:
+    """The same architecture and weights in new variables."""
+    clone = keras.models.clone_model(model)
+    clone.set_weights(model.get_weights())
+    return clone
+
+
+def train(model: keras.Model, fit: TrainedStep, context: Context, hooks: Hooks | None = None) -> None:
+    """Train in place and leave the best weights by validation score in `model`.
+
+    Progress is kept in `context.workdir`: `progress.npz`, `curves.json`, `tensorboard/`.
+    Raises BadInput when the loss stops being finite, naming the batch.
+    """
+    hooks = hooks or Hooks()
+    loop = _Loop(model, fit, context, hooks)
+    for epoch in range(loop.restore(), fit.epochs):
+        loop.run(epoch)
+    loop.finish()
+
+
+def score(model: keras.Model, task, split: str) -> float:
+    """The task's score of the Keras model itself (fake-quantised where it is), in [0, 1]."""
+
+    @tf.function(reduce_retracing=True)
+    def outputs(pixels):
+        return model(batches.preprocess(task, tf.cast(pixels, tf.float32)), training=False)
+
+    found = [(outputs(inputs).numpy(), targets) for inputs, targets in batches.scoring_batches(task, split)]
+    judgement = task.judge(np.concatenate([f[0] for f in found]), np.concatenate([f[1] for f in found]))
+    return float(np.mean(judgement.values))
+
+
+class _Loop:
+    def __init__(self, model: keras.Model, fit: TrainedStep, context: Context, hooks: Hooks):
+        self.model, self.fit, self.context, self.hooks = model, fit, context, hooks
+        self.folder = context.workdir
+        self.steps = batches.steps_per_epoch(len(context.task.examples("train")), fit.batch_size)
+        self.curves: dict[str, list] = {key: [] for key in ("epoch", "loss", "val_score", "learning_rate", "seconds")}
+        self.best: list[np.ndarray] | None = None
+        self.best_score = -1.0
+        # Keras's legacy SGD is one fused kernel per variable; the new one is five, each over all 23 million weights.
+        self.optimizer = keras.optimizers.legacy.SGD(self.schedule(), momentum=fit.momentum, nesterov=fit.momentum > 0)
+        # Once, while everything is trainable: freezing a layer later changes neither list nor order.
+        self.optimizer._create_all_weights(model.trainable_variables)
+        self.variables = list(model.variables)
+        self.compile()
+
+    def schedule(self):
+        fit, total = self.fit, max(1, self.fit.epochs * self.steps)
+        warmup = min(int(round(fit.warmup_epochs * self.steps)), total - 1)
+        return keras.optimizers.schedules.CosineDecay(
+            fit.learning_rate * (0.1 if warmup else 1.0),
+            total - warmup,
+            alpha=fit.final_learning_rate,
+            warmup_target=fit.learning_rate if warmup else None,
+            warmup_steps=warmup,
+        )
+
+    def compile(self):
+        loss = self.context.task.loss(self.hooks.scored or self.model)
+        self.model.compile(optimizer=self.optimizer, loss=loss)
+
+    def run(self, epoch: int):
+        started = time.perf_counter()
+        if self.hooks.before_epoch(epoch, self.model):
+            self.compile()
+        dataset = batches.training_epoch(self.context, self.fit.batch_size, epoch, self.hooks.attached)
+        watch = _StopOnNonFinite(epoch, self.context, self.fit.batch_size)
+        board = keras.callbacks.TensorBoard(self.folder / "tensorboard", update_freq="epoch", write_graph=False)
+        history = self.model.fit(
+            dataset,
+            epochs=epoch + 1,
+            initial_epoch=epoch,
+            callbacks=[*self.hooks.callbacks, watch, board],
+            verbose=1 if logging.get_verbosity() >= logging.INFO else 0,
+        )
+        val_score = score(self.hooks.scored or self.model, self.context.task, "val")
+        self.record(epoch, history.history["loss"][-1], val_score, time.perf_counter() - started)
+
+    def record(self, epoch: int, loss: float, val_score: float, seconds: float):
+        rate = float(self.optimizer.learning_rate(self.optimizer.iterations))
+        values = {"epoch": epoch + 1, "loss": loss, "val_score": val_score, "learning_rate": rate, "seconds": seconds}
+        for key, value in values.items():
+            self.curves[key].append(value)
+        logging.info("epoch %d/%d: loss %.4f, val score %.4f", epoch + 1, self.fit.epochs, loss, val_score)
+        if epoch >= self.hooks.best_from_epoch and val_score >= self.best_score:
+            self.best, self.best_score = [v.numpy() for v in self.variables], val_score
+        self.save()
+
+    def save(self):
+        groups = {"weight": [v.numpy() for v in self.variables], "slot": self.optimizer.get_weights(), "best": self.best}
+        arrays = {f"{name}_{i:05}": value for name, group in groups.items() for i, value in enumerate(group or [])}
+        with atomic.file(self.folder / "progress.npz") as temporary:
+            np.savez(temporary, score=self.best_score, curves=np.array(json.dumps(self.curves)), **arrays)
+        atomic.write_json(self.folder / "curves.json", self.curves)
+
+    def restore(self) -> int:
+        """Continue from the last saved epoch; the number of epochs already done."""
+        path = self.folder / "progress.npz"
+        if not path.exists():
+            return 0
+        with np.load(path) as saved:
+            groups = {
+                name: [saved[key] for key in sorted(saved.files) if key.startswith(f"{name}_")]
+                for name in ("weight", "slot", "best")
+            }
+            self.curves, self.best_score = json.loads(str(saved["curves"])), float(saved["score"])
+        self.best = groups["best"] or None
+        self.optimizer.set_weights(groups["slot"])
+        for variable, value in zip(self.variables, groups["weight"], strict=True):
+            variable.assign(value)
+        done = len(self.curves["epoch"])
+        logging.info("continuing after epoch %d of %d (%s)", done, self.fit.epochs, self.folder)
+        return done
+
+    def finish(self):
+        if self.best is not None:
+            for variable, value in zip(self.variables, self.best, strict=True):
+                variable.assign(value)
+
+
+class _StopOnNonFinite(keras.callbacks.Callback):
+    """Keras's TerminateOnNaN stops silently; this says which batch, and with which examples, it happened."""
+
+    def __init__(self, epoch: int, context: Context, batch_size: int):
+        super().__init__()
+        self.epoch, self.context, self.batch_size = epoch, context, batch_size
+
+    def on_train_batch_end(self, batch, logs=None):
+        if math.isfinite(logs["loss"]):
+            return
+        count = len(self.context.task.examples("train"))
+        indices = batches.order(count, self.context.seed, self.epoch)[batch * self.batch_size :][: self.batch_size]
+        raise BadInput(
+            f"The loss became {logs['loss']} in epoch {self.epoch + 1}, batch {batch + 1} (train examples "
+            f"{', '.join(map(str, indices[:8]))}, ...). Lower learning_rate, or look at these examples."
+        )

@@ -1,0 +1,216 @@
+"""The flow: baseline -> steps -> targets -> measures -> report, every stage saved and reused."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from absl import logging
+
+from tfmo_drive.compress.train import Train
+from tfmo_drive.contracts import Artifact, BadInput, Context, Measure, Step, Target, Task, compress
+from tfmo_drive.core import atomic, environment, run_folder, training
+from tfmo_drive.core.keras2 import keras, tf
+from tfmo_drive.core.overrides import settings
+from tfmo_drive.expect import Expect
+from tfmo_drive.measures.accuracy import Accuracy
+from tfmo_drive.measures.cost import Cost
+from tfmo_drive.measures.latency import Latency
+from tfmo_drive.measures.size import Size
+from tfmo_drive.report.write import write
+from tfmo_drive.targets.litert import LiteRTFloat32
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """What to do (`recipe`), what to compare it with (`controls`: name -> recipe from the same baseline), where it
+    will run (`targets`), what to ask (`measures`) and what must hold (`expect`: a miss is exit code 1)."""
+
+    task: Task
+    recipe: tuple[Step, ...] = ()
+    controls: Mapping[str, tuple[Step, ...]] = dataclasses.field(default_factory=dict)
+    targets: tuple[Target, ...] = (LiteRTFloat32(),)
+    training: Train = Train(epochs=8, learning_rate=0.05, warmup_epochs=0.5)
+    """How the baseline is trained where none is given (task.baseline)."""
+    measures: tuple[Measure, ...] = (Accuracy(), Size(), Cost(), Latency())
+    expect: Expect = Expect()
+
+    def __post_init__(self):
+        for name in self.controls:
+            if name == "baseline" or not name.isidentifier():
+                raise BadInput(f"Experiment.controls: {name!r} cannot name a row. Use a word such as longer_training.")
+
+    @property
+    def all_targets(self) -> tuple[Target, ...]:
+        """The float target first: everything is compared with the baseline there."""
+        given = [target for target in self.targets if target.name == LiteRTFloat32.name]
+        return (given[0] if given else LiteRTFloat32(), *(t for t in self.targets if t not in given))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Run:
+    """One execution of an experiment in a folder."""
+
+    name: str
+    experiment: Experiment
+    workdir: Path
+    seed: int = 0
+    deterministic: bool = False
+
+    def report(self) -> dict[str, Any]:
+        """Everything: stages, artifacts, rows, report files. Raises BadInput and BrokenPromise."""
+        with run_folder.held(self.workdir):
+            context, models, stages = self._stages()
+            rows, skipped = [], []
+            for row in self._rows(context, models, skipped):
+                rows.append(row)
+                logging.info("%s: %s", row["name"], _summary(row))
+            report = self._assembled(context, rows, skipped, stages)
+            examples = context.task.examples("test")
+            write(report, self.workdir, lambda indices: examples.read(indices)[0])
+            return report
+
+    def export(self) -> list[Path]:
+        """Stages (reused where finished) and the recipe's artifacts, without measuring anything."""
+        with run_folder.held(self.workdir):
+            context, models, _ = self._stages(controls=False)
+            exported = [(target, models[self.name]) for target in self.experiment.targets]
+            return [
+                self._artifact(self.name, model, target, context).path
+                for target, model in exported
+                if not self._refused(model, target, self.name, [])
+            ]
+
+    def _stages(self, controls: bool = True) -> tuple[Context, dict[str, keras.Model], list[dict]]:
+        experiment = self.experiment
+        if self.deterministic:
+            tf.config.experimental.enable_op_determinism()
+        keras.utils.set_random_seed(self.seed)
+        atomic.write_json(self.workdir / "experiment.json", self._settings())
+        folder = self.workdir / "stages"
+        context = Context(experiment.task, None, experiment.all_targets, folder, self.seed, self.deterministic)
+        baseline, facts = self._baseline(context)
+        context = dataclasses.replace(context, baseline=baseline)
+        models, stages = {"baseline": baseline}, [facts]
+        recipes = {self.name: experiment.recipe} | (dict(experiment.controls) if controls else {})
+        for name, recipe in recipes.items():
+            if recipe:
+                place = context if name == self.name else dataclasses.replace(context, workdir=folder / name)
+                models[name] = self._compressed(name, recipe, place, facts["key"], stages)
+        return context, models, stages
+
+    def _settings(self) -> dict[str, Any]:
+        task = self.experiment.task
+        return {
+            "experiment": self.name, "seed": self.seed, "deterministic": self.deterministic,
+            "settings": settings(self.experiment), "data_fingerprint": task.fingerprint(),
+            "environment": environment.describe(),
+        }  # fmt: skip
+
+    def _baseline(self, context: Context) -> tuple[keras.Model, dict]:
+        task, trainer = context.task, self.experiment.training
+        model = task.build()
+        given = bool(getattr(task, "baseline", ""))
+        if given:
+            logging.info("baseline %s: val score %.4f", task.baseline, training.score(model, task, "val"))
+        facts = [settings(task), task.fingerprint(), self.seed, self.deterministic]
+        facts += [run_folder.file_digest(Path(task.baseline))] if given else [settings(trainer)]
+        stage = run_folder.StageFolder(context.workdir / "0_baseline", run_folder.key(*facts))
+        if stage.finished and not given:
+            model.load_weights(str(stage.weights))
+        elif not stage.finished:
+            started = time.perf_counter()
+            if not given:
+                logging.info("baseline: training %d epochs", trainer.epochs)
+                model = trainer(model, dataclasses.replace(context, workdir=stage.path))
+            self._finish(stage, model, trainer if not given else None, context, started)
+        return model, {"name": "0_baseline", "recipe": "baseline", **stage.facts, "curves": stage.curves()}
+
+    def _compressed(self, name: str, recipe: tuple[Step, ...], context: Context, base: str, stages: list) -> keras.Model:
+        folders = []
+        for count, step in enumerate(recipe, start=1):
+            key = run_folder.key(base, [settings(s) for s in recipe[:count]])
+            folders.append(run_folder.StageFolder(context.workdir / f"{count}_{step.name}", key))
+        model, done = context.baseline, 0
+        while done < len(recipe) and folders[done].finished:
+            logging.info("%s: stage %s is finished already, reused", name, folders[done].path.name)
+            model = recipe[done].reload(model, folders[done].weights, context)
+            recipe[done].check(model)
+            done += 1
+        started = time.perf_counter()
+        for count, step, model in compress(model, recipe, context, done):
+            self._finish(folders[count - 1], model, step, context, started)
+            started = time.perf_counter()
+        for folder in folders:
+            stages.append({"name": folder.path.name, "recipe": name, **folder.facts, "curves": folder.curves()})
+        return model
+
+    def _finish(self, stage: run_folder.StageFolder, model, step: Step | None, context: Context, started: float):
+        seconds = time.perf_counter() - started
+        keras_score = training.score(model, context.task, "test")
+        val_score = training.score(model, context.task, "val")
+        logging.info("stage %s: Keras score %.4f on test, %.0f s", stage.path.name, keras_score, seconds)
+        facts = {"keras_score": keras_score, "val_score": val_score, "seconds": round(seconds, 1)}
+        stage.finish(model, {**facts, "promise": getattr(step, "promise", None), "settings": settings(step)})
+
+    def _rows(self, context: Context, models: dict[str, keras.Model], skipped: list[dict]) -> Iterator[dict]:
+        reference = None
+        for name, model in models.items():
+            for target in context.targets:
+                if self._refused(model, target, name, skipped):
+                    continue
+                started = time.perf_counter()
+                artifact = self._artifact(name, model, target, context)
+                made = time.perf_counter() - started
+                first = reference is None
+                reference = reference or artifact
+                row = {"name": f"{name}/{target.name}", "stage": name, "target": target.name, "reference": first}
+                row |= {"runtime": artifact.runtime, "threads": artifact.threads}
+                for measure in self.experiment.measures:
+                    row |= measure(artifact, reference, context)
+                yield row | {"seconds": round(made, 2)}
+
+    def _refused(self, model: keras.Model, target: Target, name: str, skipped: list[dict]) -> bool:
+        reason = target.refuses(model)
+        if reason:
+            skipped.append({"stage": name, "target": target.name, "reason": reason})
+        return bool(reason)
+
+    def _artifact(self, name: str, model: keras.Model, target: Target, context: Context) -> Artifact:
+        folder = self.workdir / "artifacts" / name / target.name
+        folder.mkdir(parents=True, exist_ok=True)
+        artifact = target(model, folder, context)
+        recipes = {self.name: self.experiment.recipe, **self.experiment.controls}
+        for step in recipes.get(name, ()):
+            step.check_artifact(artifact)
+        return artifact
+
+    def _assembled(self, context: Context, rows: list[dict], skipped: list[dict], stages: list[dict]) -> dict[str, Any]:
+        for row in rows:
+            for short, long in (("size_ratio", "size_bytes"), ("gzip_ratio", "gzip_bytes")):
+                if row.get(long) and rows[0].get(long):
+                    row[short] = row[long] / rows[0][long]
+        known = self._settings()
+        return {
+            "schema": 1, "experiment": self.name, "seed": self.seed, "environment": known["environment"],
+            "task": settings(context.task), "settings": known["settings"],
+            "data_fingerprint": known["data_fingerprint"], "baseline": {"val_score": stages[0]["val_score"]},
+            "rows": rows, "skipped": skipped, "stages": stages,
+            "expect": self.experiment.expect.verdicts(self._judged(rows)),
+        }  # fmt: skip
+
+    def _judged(self, rows: list[dict]) -> list[dict]:
+        """The rows that `expect` speaks of: the recipe's (the baseline's where there is no recipe)."""
+        name = self.name if self.experiment.recipe else "baseline"
+        wanted = self.experiment.expect.target or self.experiment.targets[-1].name
+        return [row for row in rows if row["stage"] == name and row["target"] == wanted]
+
+
+def _summary(row: dict) -> str:
+    parts = [f"score {row['score']:.4f}" if row.get("score") is not None else ""]
+    parts += [f"{row['size_bytes']:,} bytes" if row.get("size_bytes") else ""]
+    parts += [f"{row['latency_ms']:.2f} ms" if row.get("latency_ms") else ""]
+    return ", ".join(part for part in parts if part)

@@ -1,0 +1,71 @@
+"""A report before it is Markdown, HTML or terminal text: a title, a verdict, and sections of tables and figures."""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One value of a table: `text` is read, `note` stands smaller beside it, `value` is what sorting compares."""
+
+    text: str
+    note: str = ""
+    value: float | None = None
+    tone: str = ""
+    """"good", "bad" or "" (neither)."""
+
+    def __str__(self) -> str:
+        return f"{self.text} {self.note}".rstrip()
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """Columns and rows of cells; the first `text_columns` columns hold words, the others numbers."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    text_columns: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """A picture `<name>.png`, and what a reader sees in it."""
+
+    name: str
+    caption: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """A heading with a caption and whatever follows it; `folded` ones are for looking up, and only in the HTML."""
+
+    title: str
+    caption: str = ""
+    figures: tuple[Figure, ...] = ()
+    table: Table | None = None
+    text: str = ""
+    """Preformatted: a command, settings as JSON."""
+    folded: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Tile:
+    """One headline number: "3.9x", "smaller", "24.2 MB against 94.3 MB"."""
+
+    value: str
+    label: str
+    note: str = ""
+    tone: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Document:
+    """What every format renders."""
+
+    title: str
+    verdict: tuple[str, ...]
+    """Sentences, the headline first."""
+    sections: tuple[Section, ...]
+    tiles: tuple[Tile, ...] = ()
+    tone: str = ""

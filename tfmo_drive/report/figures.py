@@ -1,0 +1,229 @@
+"""The pictures of a report, as PNG bytes: matplotlib's object API on Agg, no pyplot state, nothing shown.
+
+Colours are those of Okabe and Ito (2008, "Color Universal Design"), told apart with every kind of colour vision;
+no meaning rests on colour alone. Drawn at twice the size at which they are shown (`SHOWN_DPI`), for sharp screens.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import textwrap
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+
+from tfmo_drive.report import labels, numbers
+from tfmo_drive.report.rows import Row, featured, frontier, reference, worst_classes
+
+SHOWN_DPI = 100
+DRAWN_DPI = 2 * SHOWN_DPI
+BLUE, VERMILLION, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
+COLOURS = (BLUE, VERMILLION, GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = "osD^vPX<>h"
+CLASSES = 20
+# Beyond this many names nothing can be read: then only the rows that no other beats are named.
+NAMED_ROWS = 20
+COSTS = {
+    "size_bytes": ("file size (log scale)", numbers.size),
+    "latency_ms": ("median latency of one inference (log scale)", numbers.milliseconds),
+}
+
+
+def figures(report: dict, pictures: np.ndarray | None = None) -> dict[str, bytes]:
+    """PNG bytes by name, of everything that the report holds.
+
+    `pictures`: uint8 [n, h, w, 3], one for each entry of the featured row's `regressions`.
+    """
+    row, rows = featured(report)[0], report["rows"]
+    drawn = {
+        "score_size": against(rows, "size_bytes", reference(report)),
+        "score_latency": against(rows, "latency_ms", reference(report)),
+        "class_deltas": class_deltas(row),
+        "curves": curves(report.get("stages") or [], (report.get("baseline") or {}).get("val_score")),
+        "sparsity": sparsity(row),
+        "regressions": None if pictures is None else contact_sheet(row.get("regressions") or [], pictures),
+    }
+    return {name: data for name, data in drawn.items() if data}
+
+
+def against(rows: list[Row], cost: str, first: Row | None = None, group: str = "stage") -> bytes | None:
+    """Score with its 95 % interval against `cost` (size_bytes or latency_ms, log), coloured by the rows' `group`."""
+    known = [row for row in rows if row.get(cost) and row.get("score") is not None]
+    if len(known) < 2:
+        return None
+    figure, axes = _figure(9.6, 5.6)
+    groups = list(dict.fromkeys(str(row.get(group)) for row in known))
+    for place, name in enumerate(groups):
+        _points([row for row in known if str(row.get(group)) == name], cost, place, axes, name)
+    front = frontier(known, cost)
+    axes.plot([row[cost] for row in front], [100 * row["score"] for row in front], ":", color=GREY, zorder=1)
+    if first and first.get("score") is not None:
+        axes.axhline(100 * first["score"], color=GREY, linewidth=0.8, linestyle="--", zorder=0)
+    axes.set_xscale("log")
+    # Room for the names, which stand inside the frame.
+    axes.margins(x=0.16, y=0.12)
+    title, spelt = COSTS[cost]
+    _log_ticks(axes, [row[cost] for row in known], spelt)
+    axes.set(xlabel=title, ylabel="score, %")
+    if len(groups) > 1:
+        figure.legend(loc="outside upper left", ncols=5, frameon=False)
+    named = known if len(known) <= NAMED_ROWS else front
+    labels.place(axes, [labels.Label(_named(row), row[cost], *_percents(row)) for row in named])
+    return _png(figure)
+
+
+def class_deltas(row: Row) -> bytes | None:
+    """Bars of each class's change in points against the reference, worst first, at most 20 classes."""
+    classes = worst_classes(row)
+    changed = [pair for pair in classes if pair[1]["delta"]][:CLASSES]
+    if not changed:
+        return None
+    figure, axes = _figure(9.6, 1.3 + 0.27 * len(changed))
+    deltas = [100 * one["delta"] for _, one in changed]
+    axes.barh(range(len(changed)), deltas, color=[VERMILLION if delta < 0 else BLUE for delta in deltas], height=0.7)
+    axes.set_yticks(range(len(changed)), [textwrap.shorten(name, 40, placeholder=" ..") for name, _ in changed])
+    axes.invert_yaxis()
+    axes.axvline(0, color="black", linewidth=0.8)
+    for place, (delta, (_, one)) in enumerate(zip(deltas, changed, strict=True)):
+        note = f" {numbers.points(delta / 100)} ({numbers.whole(one.get('examples'))}) "
+        axes.text(delta, place, note, va="center", ha="right" if delta < 0 else "left", fontsize=9)
+    axes.margins(x=0.15)
+    unchanged = len(classes) - len([one for _, one in classes if one["delta"]])
+    axes.set_xlabel(f"points against the float baseline (test examples in parentheses); {unchanged} classes unchanged")
+    axes.set_title(row["name"], loc="left", fontsize=10)
+    axes.grid(False, axis="y")
+    return _png(figure)
+
+
+def curves(stages: list[dict], baseline_score: float | None = None) -> bytes | None:
+    """Training loss above and validation score below by epoch, one column per stage."""
+    trained = [stage for stage in stages if (stage.get("curves") or {}).get("epoch")]
+    if not trained:
+        return None
+    figure = Figure(figsize=(max(4.8, 3.2 * len(trained)), 4.8), dpi=DRAWN_DPI, layout="constrained")
+    panels = figure.subplots(2, len(trained), squeeze=False, sharex="col", sharey="row")
+    for column, stage in enumerate(trained):
+        history = stage["curves"]
+        above, below = panels[:, column]
+        _curve(above, history, "loss", VERMILLION)
+        _curve(below, history, "val_score", BLUE)
+        if baseline_score is not None:
+            below.axhline(100 * baseline_score, color=GREY, linewidth=0.9, linestyle="--")
+        above.set_title(f"{stage['name']}{' (control)' if stage.get('recipe') == 'control' else ''}", fontsize=10)
+        below.set_xlabel("epoch")
+        below.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    panels[0, 0].set_ylabel("training loss")
+    panels[1, 0].set_ylabel("validation score, %")
+    return _png(figure)
+
+
+def sparsity(row: Row) -> bytes | None:
+    """Bars of the fraction of zeros in each layer, in the order of the graph."""
+    layers = row.get("layer_sparsity") or {}
+    if not layers:
+        return None
+    figure, axes = _figure(max(4.8, min(11.0, 1.2 + 0.19 * len(layers))), 4.2)
+    axes.bar(range(len(layers)), [100 * value for value in layers.values()], color=BLUE, width=0.75)
+    # The end of a layer's name is what tells it apart ("conv4_block2_1_conv").
+    names = [name if len(name) <= 24 else f"..{name[-22:]}" for name in layers]
+    axes.set_xticks(range(len(layers)), names, rotation=90, fontsize=7)
+    axes.set(ylim=(0, 100), ylabel="zeros, % of the weights", xlim=(-0.7, len(layers) - 0.3))
+    if row.get("parameters") and row.get("nonzero_parameters") is not None:
+        overall = 100 * (1 - row["nonzero_parameters"] / row["parameters"])
+        axes.axhline(overall, color=VERMILLION, linestyle="--", linewidth=1)
+    axes.set_title(row["name"], loc="left", fontsize=10)
+    axes.grid(False, axis="x")
+    return _png(figure)
+
+
+def contact_sheet(regressions: list[dict], pictures: np.ndarray) -> bytes | None:
+    """Images with their truth and what the compressed artifact says; `pictures`: uint8 [n, h, w, 3]."""
+    if not len(pictures) or not regressions:
+        return None
+    columns = min(6, len(regressions))
+    lines = -(-len(regressions) // columns)
+    figure = Figure(figsize=(1.72 * columns, 2.25 * lines), dpi=DRAWN_DPI, layout="constrained")
+    panels = figure.subplots(lines, columns, squeeze=False).ravel()
+    for axes in panels:
+        axes.set_axis_off()
+    for axes, one, picture in zip(panels, regressions, pictures, strict=False):
+        axes.imshow(picture, interpolation="nearest")
+        truth, says = (textwrap.fill(f"{key}: {one[name]}", 24) for key, name in (("is", "truth"), ("says", "says")))
+        axes.set_title(f"{truth}\n{says}", fontsize=8, loc="left", linespacing=1.15)
+    return _png(figure)
+
+
+def _points(rows: list[Row], cost: str, place: int, axes: Axes, name: str) -> None:
+    scores, lows, highs = np.transpose([_percents(row) for row in rows])
+    axes.errorbar(
+        [row[cost] for row in rows],
+        scores,
+        yerr=[scores - lows, highs - scores],
+        fmt=MARKERS[place % len(MARKERS)],
+        color=COLOURS[place % len(COLOURS)],
+        markersize=7,
+        elinewidth=0.9,
+        capsize=3,
+        alpha=0.9,
+        label=name,
+    )
+
+
+def _percents(row: Row) -> tuple[float, float, float]:
+    """Score, low and high in percent; an interval that was not measured has no length."""
+    score, low, high = (row.get(key) for key in ("score", "score_low", "score_high"))
+    low, high = score if low is None else min(low, score), score if high is None else max(high, score)
+    return 100 * score, 100 * low, 100 * high
+
+
+def _named(row: Row) -> str:
+    return f"{row['name']} (subset)" if row.get("subset") else row["name"]
+
+
+def _curve(axes: Axes, history: dict, key: str, colour: str) -> None:
+    known = [(epoch, value) for epoch, value in zip(history["epoch"], history.get(key) or (), strict=False)
+             if value is not None]  # fmt: skip
+    scale = 100 if key == "val_score" else 1
+    axes.plot([epoch for epoch, _ in known], [scale * value for _, value in known], "o-", color=colour, markersize=3)
+    _plain(axes)
+
+
+def _log_ticks(axes: Axes, values: list[float], spelt) -> None:
+    """Ticks at 1, 2 and 5 of each decade in the values' own unit, because 10^6 bytes is not how sizes are read."""
+    low, high = axes.get_xlim()
+    decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
+    wanted = (1,) if high / low > 1e4 else (1, 2, 5)
+    ticks = [digit * 10.0**power for power in decades for digit in wanted if low <= digit * 10.0**power <= high]
+    axes.set_xticks(ticks if len(ticks) > 1 else sorted(set(values)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _without_zeros(spelt(value))))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _without_zeros(text: str) -> str:
+    """ "1.00 MB" is "1 MB" on an axis."""
+    return re.sub(r"(\.\d*?)0+ ", r"\1 ", text).replace(". ", " ")
+
+
+def _figure(width: float, height: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height), dpi=DRAWN_DPI, layout="constrained")
+    axes = figure.subplots()
+    _plain(axes)
+    return figure, axes
+
+
+def _plain(axes: Axes) -> None:
+    axes.grid(True, color="0.9", linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    FigureCanvasAgg(figure)
+    # Without the software's version the same report gives the same bytes.
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()

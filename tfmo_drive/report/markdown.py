@@ -1,0 +1,101 @@
+"""A report as Markdown (GitHub tables) and as text for a terminal."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Collection, Sequence
+
+from tfmo_drive.report import numbers
+from tfmo_drive.report.document import Document, Section, Table
+from tfmo_drive.report.rows import Row, featured, ratio, reference
+from tfmo_drive.report.sections import document
+from tfmo_drive.report.verdict import verdict
+
+TERMINAL_WIDTH = 108
+
+
+def markdown(report: dict, figures: Collection[str] = ()) -> str:
+    """The report as Markdown; pictures of the names in `figures` are linked as figures/<name>.png."""
+    return render(document(report), figures)
+
+
+def render(page: Document, figures: Collection[str] = ()) -> str:
+    """Any document as Markdown; folded sections (for looking up) are left to the HTML."""
+    headline, *rest = page.verdict
+    blocks = [f"# {_escaped(page.title)}", f"**{_escaped(headline)}** {_escaped(' '.join(rest))}".rstrip()]
+    for section in page.sections:
+        if not section.folded:
+            blocks += _section(section, figures)
+    return "\n\n".join(blocks) + "\n"
+
+
+def terminal(report: dict) -> str:
+    """The verdict and the rows in at most 108 columns."""
+    rows, marked = report["rows"], featured(report)[0]
+    lines = [
+        table([_short(row, reference(report), row is marked) for row in rows], list(_short(rows[0], rows[0], False))),
+        "\n".join(f"{row['name']}: scored on {row['subset']}." for row in rows if row.get("subset")),
+        textwrap.fill(" ".join(verdict(report)), TERMINAL_WIDTH),
+    ]
+    return "\n\n".join(line for line in lines if line) + "\n"
+
+
+def table(rows: Sequence[dict[str, str]], columns: Sequence[str], width: int = TERMINAL_WIDTH) -> str:
+    """Aligned text columns, the first one left and shortened in its middle where the table would pass `width`."""
+    cells = [[str(row.get(column, numbers.DASH)) for column in columns] for row in rows]
+    widths = [max(len(line[i]) for line in [list(columns), *cells]) for i in range(len(columns))]
+    # 12 characters still tell rows apart; below that a long line is the smaller evil.
+    widths[0] = min(widths[0], max(12, width - sum(widths[1:]) - 2 * (len(columns) - 1)))
+    lines = []
+    for line in [list(columns), ["-" * size for size in widths], *cells]:
+        aligned = [_shortened(line[0], widths[0]).ljust(widths[0])]
+        aligned += [text.rjust(size) for text, size in zip(line[1:], widths[1:], strict=True)]
+        lines.append("  ".join(aligned).rstrip())
+    return "\n".join(lines)
+
+
+def _short(row: Row, first: Row, marked: bool) -> dict[str, str]:
+    bounds = row.get("score_low"), row.get("score_high")
+    score = numbers.percent(row.get("score")).removesuffix(" %")
+    return {
+        "row (* = verdict)": f"{row['name']}{' *' if marked else ''}",
+        "score % [95 % int.]": score if None in bounds else f"{score} [{100 * bounds[0]:.1f}, {100 * bounds[1]:.1f}]",
+        "points": numbers.points(row.get("score_delta")),
+        "size": numbers.size(row.get("size_bytes")),
+        "smaller": numbers.times(ratio(row, first, "size_bytes")),
+        "gzip": numbers.size(row.get("gzip_bytes")),
+        "latency": numbers.milliseconds(row.get("latency_ms")),
+        "faster": numbers.times(row.get("latency_ratio")),
+    }
+
+
+def _section(section: Section, figures: Collection[str]) -> list[str]:
+    blocks = [f"## {_escaped(section.title)}", _escaped(section.caption)]
+    blocks += [f"![{_escaped(one.caption)}](figures/{one.name}.png)" for one in section.figures if one.name in figures]
+    if section.table:
+        blocks.append(_table(section.table))
+    if section.text:
+        blocks.append(f"```\n{section.text}\n```")
+    # A section that had only pictures, none of which was drawn, would be an empty heading.
+    return [block for block in blocks if block] if len(blocks) > 2 else []
+
+
+def _table(shown: Table) -> str:
+    marks = [":---" if i < shown.text_columns else "---:" for i in range(len(shown.columns))]
+    lines = [[_escaped(name) for name in shown.columns], marks]
+    for row in shown.rows:
+        lines.append([f"**{_escaped(str(cell))}**" if cell.tone == "marked" else _escaped(str(cell)) for cell in row])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _escaped(text: str) -> str:
+    """Class names and reasons come from users' data: they must not end a table cell or become markup."""
+    return re.sub(r"([\\`*<>|\[\]])", r"\\\1", re.sub(r"\s+", " ", text).strip())
+
+
+def _shortened(text: str, width: int) -> str:
+    if len(text) <= width:
+        return text
+    head = (width - 2) // 2
+    return f"{text[:head]}..{text[len(text) - (width - 2 - head):]}"
