@@ -10,7 +10,7 @@ import pytest
 from absl.testing import flagsaver
 
 from tfmo_drive import compare
-from tfmo_drive.report.write import write
+from tfmo_drive.core import atomic
 
 
 def _row(name: str, score: float, size: int, **more) -> dict:
@@ -22,13 +22,14 @@ def _row(name: str, score: float, size: int, **more) -> dict:
 def _report(stage: str, score: float, size: int, examples: int = 100) -> dict:
     first = _row("baseline/litert_float32", 0.95, 8_000_000, reference=True, examples=examples)
     rows = [first, _row("baseline/litert_int8", 0.94, 2_000_000), _row(f"{stage}/litert_int8", score, size)]
-    return {"schema": 1, "experiment": stage, "seed": 0, "environment": {"cores": 2}, "rows": rows}
+    facts = {"schema": 1, "experiment": stage, "seed": 0, "environment": {"cores": 2}}
+    return {**facts, "data_fingerprint": f"of {examples}", "rows": rows}
 
 
 @pytest.fixture
 def runs(tmp_path) -> Path:
-    write(_report("prune", 0.945, 2_000_000), tmp_path / "pruned")
-    write(_report("distill", 0.93, 1_000_000), tmp_path / "distilled")
+    atomic.write_json(tmp_path / "pruned" / "report.json", _report("prune", 0.945, 2_000_000))
+    atomic.write_json(tmp_path / "distilled" / "report.json", _report("distill", 0.93, 1_000_000))
     (tmp_path / "unfinished").mkdir()
     return tmp_path
 
@@ -86,7 +87,7 @@ def test_runs_on_other_test_data_or_machines_are_noted():
 
 
 def test_runs_of_the_same_name_are_told_apart(runs, tmp_path, capsys):
-    write(_report("prune", 0.91, 2_000_000), tmp_path / "again" / "pruned")
+    atomic.write_json(tmp_path / "again" / "pruned" / "report.json", _report("prune", 0.91, 2_000_000))
     assert _main(runs / "pruned", tmp_path / "again" / "pruned", out=tmp_path / "out") == 0
     assert f"{Path('again') / 'pruned'}" in (tmp_path / "out" / "compare.md").read_text()
 
@@ -103,3 +104,8 @@ def test_no_runs_is_one_line_and_exit_code_one(folders, runs, capsys):
 def test_help_teaches_the_command():
     done = subprocess.run([sys.executable, "-m", "tfmo_drive.compare", "--help"], capture_output=True, text=True)
     assert "python -m tfmo_drive.compare runs/*" in done.stdout and "--out" in done.stdout
+
+
+def test_rows_named_after_their_run_are_not_named_twice():
+    said = compare.terminal(compare.compare({"prune": _report("prune", 0.945, 2_000_000)}))
+    assert "prune: prune/" not in said and "prune/litert_int8" in said

@@ -80,14 +80,15 @@ def terminal(compared: Comparison) -> str:
     """One line per row, narrow enough for a terminal."""
     lines = [
         {
-            "row": f"{row['run']}: {row['name']}",
+            # A recipe's rows are named after its run already.
+            "row": row["name"] if row.get("stage") == row["run"] else f"{row['run']}: {row['name']}",
             "score": numbers.percent(row.get("score")),
             "points": numbers.points(row.get("score_delta")),
             "size": numbers.size(row.get("size_bytes")),
             "smaller": numbers.times(ratio(row, first, "size_bytes")),
             "gzip": numbers.size(row.get("gzip_bytes")),
             "latency": numbers.milliseconds(row.get("latency_ms")),
-            "faster": numbers.times(row.get("latency_ratio")),
+            "faster": numbers.times(row.get("speedup")),
         }
         for row, first in zip(compared.rows, compared.firsts, strict=True)
     ]
@@ -96,9 +97,9 @@ def terminal(compared: Comparison) -> str:
 
 def write(compared: Comparison, out: Path) -> None:
     """Write compare.md, compare.html and figures/*.png into `out`."""
-    named = [{**row, "name": f"{row['run']}: {row['name']}"} for row in compared.rows]
-    drawn = {cost: against(named, cost, group="run") for cost in ("size_bytes", "latency_ms")}
-    drawn = {f"score_{name.split('_')[0]}": data for name, data in drawn.items() if data}
+    costs = {"score_size": "size_bytes", "score_latency": "latency_ms"}
+    drawn = {name: against(compared.rows, cost, group="run") for name, cost in costs.items()}
+    drawn = {name: data for name, data in drawn.items() if data}
     shown = document(compared)
     write_figures(out / "figures", drawn)
     atomic.write_text(out / "compare.md", render(shown, drawn))
@@ -107,13 +108,15 @@ def write(compared: Comparison, out: Path) -> None:
 
 def document(compared: Comparison) -> Document:
     """What the comparison says: which rows nothing else beats, all rows, every run's verdict row."""
-    front = frontier(compared.rows, "size_bytes")
-    best = ", ".join(f"{row['run']}: {row['name']} ({numbers.percent(row['score'])}, {numbers.size(row['size_bytes'])})"
-                     for row in front)  # fmt: skip
-    verdict = (f"Rows that no other row beats in both score and bytes, smallest first: {best}.", *compared.notes)
+    front = [
+        f"{row['run']}: {row['name']}, {numbers.percent(row['score'])} in {numbers.size(row['size_bytes'])}."
+        for row in frontier(compared.rows, "size_bytes")
+    ]
+    beaten = "No other row beats these in both score and bytes, smallest first:"
+    verdict = (beaten, *front, *compared.notes) if front else ("No row has both a score and a size.", *compared.notes)
     figures = (
         Figure("score_size", "Score against file size of every row; bars: 95 % intervals; dotted: rows that no other "
-               "row beats in both."),
+               "row beats in both. Rows equal in several runs are drawn once."),
         Figure("score_latency", "Score against the median latency of one inference (batch 1)."),
     )  # fmt: skip
     caption = "Points, smaller and faster refer to the float baseline of the row's own run."
@@ -141,7 +144,7 @@ def _notes(reports: dict[str, dict]) -> list[str]:
 
 
 def _test_data(report: dict) -> str:
-    return str((report.get("task") or {}).get("fingerprint") or reference(report).get("examples"))
+    return str(report.get("data_fingerprint") or reference(report).get("examples"))
 
 
 def _read_runs(folders: list[Path], out: Path) -> tuple[dict[str, dict], list[str]]:

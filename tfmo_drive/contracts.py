@@ -124,7 +124,7 @@ class Artifact(abc.ABC):
 
     @abc.abstractmethod
     def weights(self) -> dict[str, np.ndarray]:
-        """The constants of convolutions and dense layers as stored in the file (int8, float16, ...), biases included."""
+        """Constants of convolutions and dense layers as stored in the file (int8, float16, ...), biases included."""
 
     @abc.abstractmethod
     def macs(self) -> int:
@@ -165,6 +165,7 @@ class Target(abc.ABC):
 
     def refuses(self, model: keras.Model) -> str | None:
         """Why this target cannot take the model (one sentence, shown in the report), or None."""
+        return None
 
     @abc.abstractmethod
     def __call__(self, model: keras.Model, folder: Path, context: Context) -> Artifact:

@@ -32,7 +32,16 @@ class Expect:
         found = []
         for name, bound in bounds.items():
             for row in rows if bound is not None else ():
-                value = -row["score_delta"] if name == "score_drop" else row.get(name)
+                value = _value(row, name)
                 passed = value is not None and value <= bound + 1e-9
                 found.append({"name": name, "row": row["name"], "bound": bound, "value": value, "passed": passed})
         return found
+
+
+def _value(row: dict, name: str) -> float | None:
+    """score_drop is the delta turned round, latency_ratio the speedup (measured in turns with the float row) inverted."""
+    if name == "score_drop":
+        return None if row.get("score_delta") is None else -row["score_delta"]
+    if name == "latency_ratio":
+        return 1 / row["speedup"] if row.get("speedup") else None
+    return row.get(name)

@@ -129,7 +129,9 @@ class Run:
             self._finish(stage, model, trainer if not given else None, context, started)
         return model, {"name": "0_baseline", "recipe": "baseline", **stage.facts, "curves": stage.curves()}
 
-    def _compressed(self, name: str, recipe: tuple[Step, ...], context: Context, base: str, stages: list) -> keras.Model:
+    def _compressed(
+        self, name: str, recipe: tuple[Step, ...], context: Context, base: str, stages: list
+    ) -> keras.Model:
         folders = []
         for count, step in enumerate(recipe, start=1):
             key = run_folder.key(base, [settings(s) for s in recipe[:count]])
@@ -141,7 +143,8 @@ class Run:
             recipe[done].check(model)
             done += 1
         started = time.perf_counter()
-        for count, step, model in compress(model, recipe, context, done):
+        for count, step, compressed in compress(model, recipe, context, done):
+            model = compressed
             self._finish(folders[count - 1], model, step, context, started)
             started = time.perf_counter()
         for folder in folders:

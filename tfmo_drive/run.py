@@ -100,7 +100,8 @@ def guarded(main_function):
             print(f"error: {error}", file=sys.stderr)
         except OSError as error:
             where = f" ({error.filename})" if error.filename else ""
-            print(f"error: {error.strerror or error}{where}. Free some space or choose another --workdir.", file=sys.stderr)
+            advice = "Free some space or choose another --workdir."
+            print(f"error: {error.strerror or error}{where}. {advice}", file=sys.stderr)
         return 1
 
     return run

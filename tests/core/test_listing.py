@@ -72,6 +72,20 @@ def test_declared_class_names_give_the_order(root):
         list_folder(root, class_names=("car", "buss"))
 
 
+def test_class_names_in_the_folder_are_never_passed_over(root):
+    folders(root, {"car": 5, "bus": 5})
+    (root / "classes.txt").write_text("car\nbus\n")
+    assert list_source(root).class_names == ("car", "bus")
+
+
+def test_numbered_folders_are_ids_of_declared_names(root):
+    folders(root, {"00000": 5, "00001": 5})
+    train = list_folder(root, class_names=("stop", "yield"))["train"]
+    assert [int(file.parent.name) for file in train.files] == train.labels.tolist()
+    with pytest.raises(BadInput, match=r"00001: labels must be in 0..0 \(1 classes\), got 00001"):
+        list_folder(root, class_names=("stop",))
+
+
 def test_folders_that_hold_no_data_are_refused(root):
     with pytest.raises(BadInput, match="There is no .*signs. Expected a folder of classes"):
         list_source(root)

@@ -147,6 +147,15 @@ def test_settings_are_json_and_leave_caches_out():
     assert "cache" not in found["task"]
 
 
+def test_a_field_called_kind_hides_no_class_name():
+    @dataclasses.dataclass(frozen=True)
+    class Head:
+        kind: str = "gap"
+
+    assert settings(Head()) == {"class": "Head", "kind": "gap"}
+    assert describe(Head()).split() == ["experiment", "Head", "kind", "gap"]
+
+
 def test_values_without_a_stable_text_are_refused():
     for value in (object(), lambda: 0):
         with pytest.raises(TypeError, match="plain values"):

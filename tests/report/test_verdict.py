@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tfmo_drive.report.rows import featured, frontier, worst_classes
-from tfmo_drive.report.verdict import tiles, verdict
+from tfmo_drive.report.verdict import limit, tiles, verdict
 
 
 def test_verdict_is_about_the_row_that_the_expectations_judge(full_report):
@@ -61,7 +63,7 @@ def test_interval_without_zero_is_more_than_chance(full_report):
 
 def test_faster_is_said_only_of_what_was_timed_side_by_side(full_report):
     row = featured(full_report)[0]
-    row["latency_ratio"] = None
+    row["speedup"] = None
     text = " ".join(verdict(full_report))
     assert "faster" not in text and "no ratio is given" in text
     row["latency_ms"] = None
@@ -70,9 +72,9 @@ def test_faster_is_said_only_of_what_was_timed_side_by_side(full_report):
 
 def test_slower_is_called_slower_and_alike_is_called_neither(full_report):
     row = featured(full_report)[0]
-    row["latency_ratio"] = 0.5
+    row["speedup"] = 0.5
     assert any("2.0x slower" in sentence for sentence in verdict(full_report))
-    row["latency_ratio"] = 1.01
+    row["speedup"] = 1.01
     assert any("neither faster nor slower" in sentence for sentence in verdict(full_report))
 
 
@@ -107,3 +109,12 @@ def test_frontier_holds_the_rows_that_no_other_beats():
         {"name": "unknown", "size": None, "score": 1.0},
     ]
     assert [row["name"] for row in frontier(rows, "size")] == ["small", "big"]
+
+
+@pytest.mark.parametrize(
+    ("value", "bound", "passed", "said"),
+    [(0.2, 0.3, True, "at most 0.300"), (0.4, 0.3, False, "at most 0.300"), (4.7, 2.0, True, "at least 2.00"),
+     (1.5, 2.0, False, "at least 2.00"), (2.0, 2.0, True, "at most 2.00"), (None, 0.3, False, "at most 0.300")],
+)  # fmt: skip
+def test_words_of_an_expectation_never_contradict_its_verdict(value, bound, passed, said):
+    assert limit({"name": "size_ratio", "value": value, "bound": bound, "passed": passed}) == said

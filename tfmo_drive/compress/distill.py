@@ -19,7 +19,7 @@ from tfmo_drive.core.batches import Attached, view_batches
 from tfmo_drive.core.distillation import Distiller, logits_of
 from tfmo_drive.core.keras2 import keras, tf
 from tfmo_drive.core.networks import Network
-from tfmo_drive.core.training import Hooks, TrainedStep, train
+from tfmo_drive.core.training import Hooks, TrainedStep
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,12 +50,13 @@ class Distill(TrainedStep):
         keras.utils.set_random_seed(context.seed)
         return networks.build(self.student, model.input_shape[1], model.output_shape[-1])
 
-    def __call__(self, model: keras.Model, context: Context) -> keras.Model:
+    def prepared(self, model: keras.Model, context: Context) -> tuple[keras.Model, Hooks]:
         student = self.structure(model, context)
         teacher = cached_logits(context.baseline, self.views, context) if self.alpha else None
-        distiller = Distiller(student, self.temperature, self.alpha)
-        train(distiller, self, context, Hooks(attached=teacher, scored=student))
-        return student
+        return Distiller(student, self.temperature, self.alpha), Hooks(attached=teacher, scored=student)
+
+    def finished(self, trained: Distiller) -> keras.Model:
+        return trained.student
 
 
 def cached_logits(teacher: keras.Model, views: int, context: Context) -> Attached:

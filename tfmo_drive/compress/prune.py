@@ -17,7 +17,7 @@ from tfmo_drive.contracts import Artifact, BadInput, BrokenPromise, Context
 from tfmo_drive.core import batches, layers, masks
 from tfmo_drive.core.keras2 import keras, tf
 from tfmo_drive.core.spelling import suggestion
-from tfmo_drive.core.training import Hooks, TrainedStep, train
+from tfmo_drive.core.training import Hooks, TrainedStep
 
 SCHEDULES = ("polynomial", "constant")
 
@@ -83,17 +83,20 @@ class Prune(TrainedStep):
             self.initial_sparsity, self.sparsity, begin, end, power=3, frequency=frequency
         )
 
-    def __call__(self, model: keras.Model, context: Context) -> keras.Model:
+    def prepared(self, model: keras.Model, context: Context) -> tuple[keras.Model, Hooks]:
         self._refuse_unknown(model)
-        if not self.sparsity:
-            return self.structure(model, context)
         steps = batches.steps_per_epoch(len(context.task.examples("train")), self.batch_size)
-        wrapped = self._wrapped(model)
         ramp = self.ramp(steps)
         update = _UpdateMasks(ramp, masks.pattern(self.pattern))
-        train(wrapped, self, context, Hooks(callbacks=(update,), best_from_epoch=self._settled_epoch(ramp, steps)))
-        update.apply(wrapped)
-        return tfmot.sparsity.keras.strip_pruning(wrapped)
+        wrapped = self._wrapped(model)
+        if not self.epochs:  # one shot
+            update.update(wrapped, self.sparsity)
+        return wrapped, Hooks(callbacks=(update,), best_from_epoch=self._settled_epoch(ramp, steps))
+
+    def finished(self, trained: keras.Model) -> keras.Model:
+        """Zero what is masked (the optimizer's last step moved it), and drop tfmot's wrappers."""
+        _apply_masks(trained)
+        return tfmot.sparsity.keras.strip_pruning(trained)
 
     def _settled_epoch(self, ramp, steps: int) -> int:
         """The first epoch (from 0) that ends at full sparsity."""
@@ -129,8 +132,8 @@ class Prune(TrainedStep):
             value = kernel.variable.numpy()
             if self._prunable(kernel) and not masks.holds(value, self.sparsity, masks.pattern(self.pattern)):
                 raise BrokenPromise(
-                    f"Prune promised {self.promise}; {kernel.name} has {np.mean(value == 0):.2%}. A step after it moved the "
-                    'zeros: QuantizeAware needs preserve="sparsity", and Train belongs before Prune.'
+                    f"Prune promised {self.promise}; {kernel.name} has {np.mean(value == 0):.2%}. A step after it "
+                    'moved the zeros: QuantizeAware needs preserve="sparsity", and Train belongs before Prune.'
                 )
 
     def check_artifact(self, artifact: Artifact) -> None:
@@ -160,7 +163,7 @@ class _UpdateMasks(keras.callbacks.Callback):
             layer.pruning_step.assign(max(step, 1))
 
     def on_epoch_end(self, epoch, logs=None):
-        self.apply(self.model)
+        _apply_masks(self.model)
         zeros = [float(tf.reduce_mean(mask)) for layer in _wrappers(self.model) for _, mask, _ in layer.pruning_vars]
         logging.info("sparsity %.3f", 1 - np.mean(zeros))
 
@@ -169,10 +172,10 @@ class _UpdateMasks(keras.callbacks.Callback):
             for weight, mask, _ in layer.pruning_vars:
                 mask.assign(masks.magnitude(weight.numpy(), sparsity, self.pattern))
 
-    def apply(self, model: keras.Model):
-        """Zero what is masked: the optimizer's last step moved the weights after the wrapper had masked them."""
-        for layer in _wrappers(model):
-            layer.pruning_obj.weight_mask_op()
+
+def _apply_masks(model: keras.Model) -> None:
+    for layer in _wrappers(model):
+        layer.pruning_obj.weight_mask_op()
 
 
 def _wrappers(model: keras.Model) -> list:

@@ -16,7 +16,7 @@ from tensorflow_model_optimization.python.core.quantization.keras.collab_opts.pr
 from tfmo_drive.contracts import Artifact, BadInput, BrokenPromise, Context
 from tfmo_drive.core import fake_quant
 from tfmo_drive.core.keras2 import keras
-from tfmo_drive.core.training import Hooks, TrainedStep, copy, train
+from tfmo_drive.core.training import Hooks, TrainedStep, copy
 
 PRESERVABLE = ("", "sparsity")
 
@@ -51,23 +51,27 @@ class QuantizeAware(TrainedStep):
     def structure(self, model: keras.Model, context: Context) -> keras.Model:
         """Built from the model before, whose zeros are what tfmot's preserving masks are made of."""
         if fake_quant.is_quantize_aware(model):
-            raise BadInput("QuantizeAware: the model is quantize-aware already. Keep one QuantizeAware in the recipe, last.")
+            raise BadInput("QuantizeAware: the model is quantize-aware already. Keep one in the recipe, last.")
         quantize = tfmot.quantization.keras
         annotated = quantize.quantize_annotate_model(copy(model))
         if self.preserve != "sparsity":
             return quantize.quantize_apply(annotated)
         return quantize.quantize_apply(annotated, prune_preserve.Default8BitPrunePreserveQuantizeScheme())
 
-    def __call__(self, model: keras.Model, context: Context) -> keras.Model:
+    def prepared(self, model: keras.Model, context: Context) -> tuple[keras.Model, Hooks]:
         quantized = self.structure(model, context)
         pixels = context.task.preprocessing(context.calibration(self.calibration_images))
         fake_quant.calibrate(quantized, [pixels[i : i + 64] for i in range(0, len(pixels), 64)])
         frozen_from = int(self.epochs * self.freeze_bn_after)
-        hooks = Hooks(before_epoch=lambda epoch, trained: epoch >= frozen_from and _set_bn_trainable(trained, False))
-        with fake_quant.fast():
-            train(quantized, self, context, hooks)
-        _set_bn_trainable(quantized, True)
-        return quantized
+
+        def freeze_late(epoch: int, trained: keras.Model) -> bool:
+            return epoch >= frozen_from and _set_bn_trainable(trained, False)
+
+        return quantized, Hooks(before_epoch=freeze_late, tracing=fake_quant.fast)
+
+    def finished(self, trained: keras.Model) -> keras.Model:
+        _set_bn_trainable(trained, True)
+        return trained
 
     def check(self, model: keras.Model) -> None:
         if not fake_quant.is_quantize_aware(model):
@@ -76,7 +80,8 @@ class QuantizeAware(TrainedStep):
     def check_artifact(self, artifact: Artifact) -> None:
         floats = [name for name, value in artifact.weights().items() if value.ndim >= 2 and value.dtype != np.int8]
         if floats:
-            raise BrokenPromise(f"QuantizeAware promised int8, but {artifact.path} keeps {', '.join(floats[:3])} wider.")
+            names = ", ".join(floats[:3])
+            raise BrokenPromise(f"QuantizeAware promised int8, but {artifact.path} keeps {names} wider.")
 
 
 def _set_bn_trainable(model: keras.Model, trainable: bool) -> bool:

@@ -73,7 +73,7 @@ def training_epoch(context: Context, batch_size: int, epoch: int, attached: Atta
 
 
 def view_batches(context: Context, view: int, batch_size: int = 64) -> Iterator[np.ndarray]:
-    """The whole train split in order, augmented as `training_epoch` does for this view: preprocessed float32 batches."""
+    """The whole train split in order, augmented as `training_epoch` augments this view: preprocessed float32."""
     task, examples = context.task, context.task.examples("train")
     table = randoms(context.seed, view, len(examples))
 

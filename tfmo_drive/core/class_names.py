@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tfmo_drive.contracts import BadInput
+from tfmo_drive.core.spelling import suggestion
 
 FILES = ("classes.json", "classes.txt")
+_NUMBER = re.compile("-?[0-9]+")
 
 
 def read_class_names(path: str | Path) -> tuple[str, ...]:
@@ -43,6 +46,21 @@ def ordered(names: Iterable[str]) -> tuple[str, ...]:
     """Sorted: as numbers where all names are numbers (2 before 10), else as text."""
     names = set(names)
     return tuple(sorted(names, key=int if all(name.isdecimal() for name in names) else None))
+
+
+def label_ids(labels: Iterable[str], names: Sequence[str]) -> dict[str, int]:
+    """{label: id} of the labels that can be: names, or ids where all are numbers and not themselves names ("30")."""
+    labels, ids = set(labels), {name: index for index, name in enumerate(names)}
+    if not labels <= set(ids) and all(_NUMBER.fullmatch(label) for label in labels):
+        return {label: int(label) for label in labels if 0 <= int(label) < len(names)}
+    return ids
+
+
+def no_class(label: str, names: Sequence[str]) -> str:
+    """Why `label` is none of the classes, as the end of an error message."""
+    if _NUMBER.fullmatch(label):
+        return f"labels must be in 0..{len(names) - 1} ({len(names)} classes), got {label}."
+    return f'"{label}" is not a class. {suggestion(label, names)}'
 
 
 def quoted(names: Sequence[str], most: int = 5) -> str:

@@ -109,18 +109,10 @@ def _names_in(path: Path, labels: list[str]) -> tuple[str, ...]:
 
 
 def _labels(path: Path, labels: list[str], names: Sequence[str]) -> np.ndarray:
-    """int64 [n]. Numbers are ids, unless the classes themselves are called so ("20", "30" for speed limits)."""
-    ids = {name: index for index, name in enumerate(names)}
-    if not set(labels) <= set(ids) and all(re.fullmatch(r"-?[0-9]+", label) for label in labels):
-        ids = {label: int(label) for label in set(labels)}
-        bad = next((label for label in labels if not 0 <= int(label) < len(names)), None)
-        if bad is not None:
-            place = f"{path}, row {labels.index(bad) + 2}"
-            raise BadInput(f"{place}: labels must be in 0..{len(names) - 1} ({len(names)} classes), got {bad}.")
-    unknown = next((label for label in labels if label not in ids), None)
-    if unknown is not None:
-        place = f"{path}, row {labels.index(unknown) + 2}"
-        raise BadInput(f'{place}: "{unknown}" is not a class. {suggestion(unknown, names)}')
+    ids = names_files.label_ids(labels, names)
+    bad = next((label for label in labels if label not in ids), None)
+    if bad is not None:
+        raise BadInput(f"{path}, row {labels.index(bad) + 2}: {names_files.no_class(bad, names)}")
     return np.array([ids[label] for label in labels], np.int64)
 
 

@@ -41,22 +41,21 @@ def calibrate(model: keras.Model, batches: list[np.ndarray]) -> None:
     seen: dict = {}
 
     def observe(inputs, min_var, max_var, **_):
-        low, high = seen.setdefault(min_var.ref(), ([], []))
-        low.append(min(0.0, float(tf.reduce_min(inputs))))
-        high.append(max(0.0, float(tf.reduce_max(inputs))))
-        seen[min_var.ref()] = (low, high)
-        ranges[min_var.ref()] = (min_var, max_var)
+        _, _, lows, highs = seen.setdefault(min_var.ref(), (min_var, max_var, [], []))
+        lows.append(min(0.0, float(tf.reduce_min(inputs))))
+        highs.append(max(0.0, float(tf.reduce_max(inputs))))
         return inputs
 
-    ranges: dict = {}
-    with mock.patch.object(quant_ops, "MovingAvgQuantize", observe), mock.patch.object(
-        quant_ops, "AllValuesQuantize", observe
+    with (
+        mock.patch.object(quant_ops, "MovingAvgQuantize", observe),
+        mock.patch.object(quant_ops, "AllValuesQuantize", observe),
+        mock.patch.object(quant_ops, "LastValueQuantize", _settle),
     ):
         for batch in batches:
             model(tf.constant(batch), training=False)
-    for key, (low_var, high_var) in ranges.items():
-        low_var.assign(np.mean(seen[key][0]))
-        high_var.assign(np.mean(seen[key][1]))
+    for min_var, max_var, lows, highs in seen.values():
+        min_var.assign(np.mean(lows))
+        max_var.assign(np.mean(highs))
 
 
 @tf.custom_gradient
@@ -65,20 +64,21 @@ def _round_to(values, step):
     return tf.round(values / step) * step, lambda upstream: (upstream, None)
 
 
-def _last_value(inputs, min_var, max_var, per_channel=False, is_training=True, num_bits=8, narrow_range=False, **kwargs):
-    """quant_ops.LastValueQuantize for symmetric narrow ranges: nothing can be clipped, since the range is the data's."""
-    symmetric = kwargs.get("symmetric", False)
-    if not (is_training and symmetric and narrow_range):
-        return _standard_last_value(
-            inputs, min_var, max_var, per_channel=per_channel, is_training=is_training, num_bits=num_bits,
-            narrow_range=narrow_range, symmetric=symmetric,
-        )
-    axes = list(range(len(inputs.shape) - 1)) if per_channel else None
+def _last_value(inputs, min_var, max_var, **kwargs):
+    """quant_ops.LastValueQuantize; in symmetric narrow ranges nothing is clipped, since the range is the data's."""
+    if not (kwargs.get("is_training", True) and kwargs.get("symmetric") and kwargs.get("narrow_range")):
+        return _standard_last_value(inputs, min_var, max_var, **kwargs)
+    axes = list(range(len(inputs.shape) - 1)) if kwargs.get("per_channel") else None
     largest = tf.reduce_max(tf.abs(inputs), axis=axes)
     min_var.assign(-largest)
     max_var.assign(largest)
-    levels = 2 ** (num_bits - 1) - 1
+    levels = 2 ** (kwargs.get("num_bits", 8) - 1) - 1
     return _round_to(inputs, tf.maximum(tf.stop_gradient(largest) / levels, np.finfo(np.float32).tiny))
+
+
+def _settle(inputs, min_var, max_var, **kwargs):
+    """quant_ops.LastValueQuantize outside training too: kernels also start at -6..6, which rounds most of them to 0."""
+    return _standard_last_value(inputs, min_var, max_var, **{**kwargs, "is_training": True})
 
 
 _standard_last_value = quant_ops.LastValueQuantize

@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.core.class_names import ordered, quoted, read_class_names
+from tfmo_drive.core.class_names import beside, label_ids, no_class, ordered, quoted, read_class_names
 from tfmo_drive.core.csv_listing import list_csv
-from tfmo_drive.core.spelling import suggestion
 from tfmo_drive.core.splitting import FRACTIONS, SPLIT_WORDS, Listing, Rows, Split, assemble
 
 __all__ = ["Listing", "Split", "list_csv", "list_folder", "list_source", "read_class_names"]
@@ -50,9 +49,10 @@ def list_folder(
 ) -> Listing:
     """List `root/<split>/<class>/*` (split: train, val or valid or validation, test) or `root/<class>/*`.
 
-    A split that is not there is drawn from train, class by class. Without `class_names` the classes are the folders'
-    names, sorted (as numbers where all are numbers). Raises BadInput where the folder is missing or empty, a folder is
-    not a class, or a class has no training image.
+    A split that is not there is drawn from train, class by class. Names come from `class_names`, else classes.json or
+    classes.txt in `root`, else the folders' names, sorted (as numbers where all are numbers). Folders that are numbers
+    and no names are ids. Raises BadInput where the folder is missing or empty, a folder is not a class, or a class has
+    no training image.
     """
     root = Path(root)
     children = _subfolders(root)
@@ -64,11 +64,12 @@ def list_folder(
     if len(set(places.values())) < len(places):
         raise BadInput(f"{root} holds one split twice: {quoted([child.name for child in places])}. Keep one of them.")
     rows = [(file, child, split) for place, split in places.items() for file, child in _images(place)]
-    names = tuple(class_names or ordered(child.name for place in places for child in _subfolders(place)))
-    ids = {name: index for index, name in enumerate(names)}
+    folders = [child.name for place in places for child in _subfolders(place)]
+    names = tuple(class_names or beside(root) or ordered(folders))
+    ids = label_ids(folders, names)
     for child in dict.fromkeys(child for _, child, _ in rows):
         if child.name not in ids:
-            raise BadInput(f'{child}: "{child.name}" is not a class. {suggestion(child.name, names)}')
+            raise BadInput(f"{child}: {no_class(child.name, names)}")
     files = [file for file, _, _ in rows]
     labels = np.array([ids[child.name] for _, child, _ in rows], np.int64)
     splits = np.array([split for _, _, split in rows], "<U5")

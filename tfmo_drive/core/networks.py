@@ -1,7 +1,7 @@
 """Backbones and heads in Keras 2: ResNet50 in both topologies, MobileNetV2, a small convolutional student.
 
-ResNet: He et al. 2015, "Deep Residual Learning" (v1: stride in the first 1x1), and the v1.5 of NVIDIA's and torchvision's
-reference models (stride in the 3x3). Layer names are those of keras.applications, so that its weight files load.
+ResNet: He et al. 2015, "Deep Residual Learning" (v1: stride in the first 1x1), and the v1.5 of NVIDIA's and
+torchvision's reference models (stride in the 3x3). Layer names are keras.applications', so that its weight files load.
 MobileNetV2: Sandler et al. 2018.
 """
 
@@ -21,16 +21,16 @@ BN_EPSILON = 1.001e-5  # keras.applications.resnet
 class Head:
     """What turns features into class logits: "gap" (average pooling + Dense) or "flatten" (Flatten + Dense(1024))."""
 
-    kind: str = "gap"
+    pooling: str = "gap"
     units: int = 1024
 
     def __post_init__(self):
-        if self.kind not in ("gap", "flatten"):
-            raise BadInput(f"Head.kind must be gap or flatten, got {self.kind!r}.")
+        if self.pooling not in ("gap", "flatten"):
+            raise BadInput(f"Head.pooling must be gap or flatten, got {self.pooling!r}.")
 
     def __call__(self, features, outputs: int):
         """Feature map [b, h, w, c] to logits float32 [b, outputs]."""
-        if self.kind == "gap":
+        if self.pooling == "gap":
             features = layers.GlobalAveragePooling2D(name="avg_pool")(features)
         else:
             features = layers.Dense(self.units, activation="relu", name="hidden")(layers.Flatten()(features))
@@ -114,7 +114,7 @@ class SmallCNN:
     BatchNorm keeps it trainable on inputs of any range: as a student it sees what its teacher was trained on.
     """
 
-    head: Head = Head(kind="flatten", units=128)
+    head: Head = Head(pooling="flatten", units=128)
     filters: tuple[int, ...] = (32, 64)
     batch_normalization: bool = True
     preprocessing = "caffe"
@@ -166,7 +166,7 @@ def _imagenet(network: Network) -> Path:
     if isinstance(network, MobileNetV2):
         name = f"mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{network.width}_{224}_no_top.h5"
         origin = "https://storage.googleapis.com/tensorflow/keras-applications/mobilenet_v2/" + name
-    elif isinstance(network, ResNet) and network.topology == "v1" and network == ResNet(topology="v1", head=network.head):
+    elif network == ResNet(topology="v1", head=network.head):
         name = "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
         origin = "https://storage.googleapis.com/tensorflow/keras-applications/resnet/" + name
     else:

@@ -9,7 +9,7 @@ import dataclasses
 import enum
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any, TypeVar
 
@@ -44,11 +44,13 @@ def override(value: T, assignments: Sequence[str]) -> T:
 def settings(value: Any) -> Any:
     """JSON types for a dataclass tree: {"kind": class name, field: ...}. Fields with `compare=False` are no settings.
 
+    Where a field is itself called kind, the class name is under "class".
     Raises TypeError for a value that has no stable text (a model, a lambda), since equal settings must hash equally.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         names = [field.name for field in dataclasses.fields(value) if field.compare]
-        return {"kind": type(value).__name__, **{name: settings(getattr(value, name)) for name in names}}
+        key = "class" if "kind" in names else "kind"
+        return {key: type(value).__name__, **{name: settings(getattr(value, name)) for name in names}}
     if isinstance(value, Mapping):
         return {str(key): settings(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -68,23 +70,25 @@ def settings(value: Any) -> Any:
 
 def describe(value: Any) -> str:
     """One line per setting, each as it is typed after --set=; a dataclass gets a line with its class name."""
-    lines = list(_described(settings(value), ""))
+    lines = list(_described(value, ""))
     width = max((len(path) for path, _ in lines), default=0)
     return "\n".join(f"{path:<{width}}  {text}".rstrip() for path, text in lines)
 
 
-def _described(value: Any, path: str) -> typing.Iterator[tuple[str, str]]:
-    nested = isinstance(value, dict) or (isinstance(value, list) and any(isinstance(item, dict) for item in value))
-    if not nested or not value:
-        text = str(tuple(value) if isinstance(value, list) else value)
+def _described(value: Any, path: str) -> Iterator[tuple[str, str]]:
+    below: Iterable[tuple[Any, Any]] = ()
+    if dataclasses.is_dataclass(value):
+        yield path or "experiment", type(value).__name__
+        below = ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value) if field.compare)
+    elif isinstance(value, Mapping) and value:
+        below = value.items()
+    elif isinstance(value, (list, tuple)) and any(map(dataclasses.is_dataclass, value)):
+        below = enumerate(value)
+    else:
+        text = str(value if isinstance(value, tuple) else settings(value))
         yield path, text if len(text) <= 80 else f"{text[:76]} ..."
-        return
-    items = value.items() if isinstance(value, dict) else enumerate(value)
-    if isinstance(value, dict) and "kind" in value:
-        yield path or "experiment", value["kind"]
-    for key, item in items:
-        if key != "kind":
-            yield from _described(item, f"{path}.{key}" if path else str(key))
+    for name, item in below:
+        yield from _described(item, f"{path}.{name}" if path else str(name))
 
 
 def _changed(value: Any, annotation: Any, changes: list[_Change], where: str) -> Any:

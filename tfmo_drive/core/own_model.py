@@ -68,7 +68,7 @@ def _check_shapes(model: keras.Model, path: Path, size: int, outputs: int):
     if (height, width, channels) != (size, size, 3):
         raise BadInput(
             f"task.baseline: {path} takes images of {height}x{width}x{channels}, the task gives {size}x{size}x3. "
-            + (f"Add --set=task.image_size={height}." if height == width and channels == 3 else "Use a square RGB input.")
+            + (f"Add --set=task.image_size={height}." if (height, channels) == (width, 3) else "It must be square RGB.")
         )
     if model.output_shape[1:] != (outputs,):
         raise BadInput(

@@ -15,7 +15,7 @@ def draw_tree(canvas: Canvas, thing: Thing, x: float) -> None:
     pen, style = Pen(canvas, x, thing.z), thing.style
     canvas.become("vegetation", thing.z, rough=0.22)
     size = 0.7 + 0.5 * style[0]
-    pen.rectangle(-0.16, 0, 0.16, 3 * size, (84, 66, 50))
+    pen.rectangle((-0.16, 0, 0.16, 3 * size), (84, 66, 50))
     masses = ((-0.9, 3.6, 1.2), (0.9, 3.4, 1.3), (0.1, 4.6, 1.4), (-0.2, 3.3, 1.2), (0.5, 4.2, 0.9))
     for number, (right, up, radius) in enumerate(masses):
         leaves = pick(GREENS, style[1], 0.75 + 0.12 * number)
@@ -27,9 +27,9 @@ def draw_pole(canvas: Canvas, thing: Thing, x: float) -> None:
     pen = Pen(canvas, x, thing.z)
     canvas.become("pole", thing.z)
     arm = -1.2 if x > 0 else 1.2
-    pen.rectangle(-0.08, 0, 0.08, 6.0, pick((STEEL, (92, 96, 98), (70, 78, 74)), thing.style[0]))
+    pen.rectangle((-0.08, 0, 0.08, 6.0), pick((STEEL, (92, 96, 98), (70, 78, 74)), thing.style[0]))
     pen.line(((0, 5.95), (arm, 6.1)), 0.1, STEEL)
-    pen.rectangle(min(arm, arm * 0.6), 6.0, max(arm, arm * 0.6), 6.14, (255, 226, 170), 0.6)
+    pen.rectangle((min(arm, arm * 0.6), 6.0, max(arm, arm * 0.6), 6.14), (255, 226, 170), 0.6)
 
 
 def draw_building(canvas: Canvas, thing: Thing, x: float) -> None:
@@ -53,7 +53,7 @@ def draw_building(canvas: Canvas, thing: Thing, x: float) -> None:
         if start < deep:
             pen.side(0, ((start, 0), (end, 0), (end, high), (start, high)), flank)
         if start < wide:
-            pen.rectangle(out * start, 0, out * min(wide, 1.5 + 2.2 * pier), high, wall)
+            pen.rectangle((out * start, 0, out * min(wide, 1.5 + 2.2 * pier), high), wall)
 
 
 def _faces(
@@ -67,4 +67,4 @@ def _faces(
     """One rectangle on the flank (along the road) and one on the front (across it), at the same heights."""
     (start, end), (bottom, top) = along, up
     pen.side(0, ((start, bottom), (end, bottom), (end, top), (start, top)), colours[0], glow)
-    pen.rectangle(start * (1 if across > 0 else -1), bottom, across, top, colours[1], glow)
+    pen.rectangle((start * (1 if across > 0 else -1), bottom, across, top), colours[1], glow)

@@ -54,14 +54,15 @@ class Pen:
         """Corners in metres."""
         self.canvas.polygon([self.at(x, y) for x, y in points], colour, glow)
 
-    def rectangle(self, left: float, bottom: float, right: float, top: float, colour: Colour, glow: float = 0.0):
-        """Edges in metres."""
+    def rectangle(self, edges: tuple[float, float, float, float], colour: Colour, glow: float = 0.0) -> None:
+        """Edges left, bottom, right, top in metres."""
+        left, bottom, right, top = edges
         self.polygon(((left, bottom), (right, bottom), (right, top), (left, top)), colour, glow)
 
-    def disc(self, x: float, y: float, radius: float, colour: Colour, glow: float = 0.0, ring: float = 0.0) -> None:
-        """Radius and ring width in metres."""
+    def disc(self, x: float, y: float, radius: float, colour: Colour, glow: float = 0.0) -> None:
+        """Radius in metres."""
         size = self.scale * radius
-        self.canvas.ellipse(self.at(x, y), (size * self.squeeze, size), colour, glow, ring * self.scale)
+        self.canvas.ellipse(self.at(x, y), (size * self.squeeze, size), colour, glow)
 
     def line(self, points: Sequence[Point], width: float, colour: Colour) -> None:
         """Corners and width in metres."""
@@ -113,18 +114,18 @@ def car(pen: Pen, style: Sequence[float], oncoming: bool) -> None:
         for further in (0.7, 3.3):
             pen.wheel(flank, further, 0.3, 0.6)
     for x in (-half + 0.02, half - 0.27):
-        pen.rectangle(x, 0, x + 0.25, 0.4, TYRE)
+        pen.rectangle((x, 0, x + 0.25, 0.4), TYRE)
     belt, pane, inner = half * 0.94, half * 0.84, roof * 0.88
     pen.polygon(((-half, 0.28), (half, 0.28), (half, 0.82), (belt, 0.98), (-belt, 0.98), (-half, 0.82)), paint)
     pen.polygon(((-belt, 0.95), (belt, 0.95), (roof, top), (-roof, top)), paint)
     pen.polygon(((-pane, 0.98), (pane, 0.98), (inner, top - 0.09), (-inner, top - 0.09)), GLASS)
-    pen.rectangle(-half, 0.28, half, 0.46, tuple(0.55 * c for c in paint))
+    pen.rectangle((-half, 0.28, half, 0.46), tuple(0.55 * c for c in paint))
     lamp, glow = ((250, 246, 220), 0.95) if oncoming else ((210, 20, 24), 0.5 + 0.5 * (style[4] < 0.4))
     for sign in (-1, 1):
-        pen.rectangle(sign * half * 0.68 - 0.16, 0.66, sign * half * 0.68 + 0.16, 0.86, lamp, glow)
+        pen.rectangle((sign * half * 0.68 - 0.16, 0.66, sign * half * 0.68 + 0.16, 0.86), lamp, glow)
     if oncoming:
-        pen.rectangle(-0.42, 0.52, 0.42, 0.72, DARK)
-    pen.rectangle(-0.26, 0.5, 0.26, 0.62, WHITE)
+        pen.rectangle((-0.42, 0.52, 0.42, 0.72), DARK)
+    pen.rectangle((-0.26, 0.5, 0.26, 0.62), WHITE)
 
 
 def truck(pen: Pen, style: Sequence[float], oncoming: bool) -> None:
@@ -137,12 +138,12 @@ def truck(pen: Pen, style: Sequence[float], oncoming: bool) -> None:
         for further in (0.8, 2.0, 6.5):
             pen.wheel(flank, further, 0.5, 0.95)
     for x in (-half + 0.05, half - 0.6):
-        pen.rectangle(x, 0, x + 0.55, 0.85, TYRE)
-    pen.rectangle(-half, 0.45, half, 0.98, DARK)
-    pen.rectangle(-half, 0.95, half, top, box)
+        pen.rectangle((x, 0, x + 0.55, 0.85), TYRE)
+    pen.rectangle((-half, 0.45, half, 0.98), DARK)
+    pen.rectangle((-half, 0.95, half, top), box)
     if oncoming:
-        pen.rectangle(-half * 0.92, 1.6, half * 0.92, 2.6, GLASS)
-        pen.rectangle(-0.8, 0.8, 0.8, 1.35, tuple(0.5 * c for c in box))
+        pen.rectangle((-half * 0.92, 1.6, half * 0.92, 2.6), GLASS)
+        pen.rectangle((-0.8, 0.8, 0.8, 1.35), tuple(0.5 * c for c in box))
     else:
         line = tuple(0.6 * c for c in box)
         for points in (((0, 1), (0, top)), ((-half, top - 0.05), (half, top - 0.05)), ((-half, 1.0), (half, 1.0))):
@@ -150,10 +151,10 @@ def truck(pen: Pen, style: Sequence[float], oncoming: bool) -> None:
         for x in (-0.35, 0.35):
             pen.line(((x, 1.05), (x, top - 0.1)), 0.04, STEEL)
         if style[5] < 0.5:
-            pen.rectangle(-half, 1.0, half, 1.16, RED)
+            pen.rectangle((-half, 1.0, half, 1.16), RED)
     lamp, glow = ((250, 246, 220), 0.95) if oncoming else ((206, 20, 24), 0.5 + 0.5 * (style[4] < 0.4))
     for sign in (-1, 1):
-        pen.rectangle(sign * 0.95 - 0.2, 0.62, sign * 0.95 + 0.2, 0.86, lamp, glow)
+        pen.rectangle((sign * 0.95 - 0.2, 0.62, sign * 0.95 + 0.2, 0.86), lamp, glow)
 
 
 def pedestrian(pen: Pen, style: Sequence[float], oncoming: bool) -> None:
@@ -178,7 +179,7 @@ def pedestrian(pen: Pen, style: Sequence[float], oncoming: bool) -> None:
     pen.polygon(((lean - 0.14, neck + 0.14), (lean - 0.1, neck + 0.29), (lean + 0.1, neck + 0.29),
                  (lean + 0.14, neck + 0.14), (lean, neck + 0.2)), hair)  # fmt: skip
     if style[6] > 0.75:
-        pen.rectangle(0.24, hip - 0.35, 0.48, hip - 0.02, pick(PAINTS, style[2]))
+        pen.rectangle((0.24, hip - 0.35, 0.48, hip - 0.02), pick(PAINTS, style[2]))
 
 
 def cyclist(pen: Pen, style: Sequence[float], oncoming: bool) -> None:
@@ -229,7 +230,7 @@ def sign(pen: Pen, kind: str, style: Sequence[float]) -> None:
             pen.polygon(_outline(4, 0, size * 0.78), YELLOW)
         case "no entry sign":
             pen.disc(0, 0, size, RED)
-            pen.rectangle(-0.28, -0.07, 0.28, 0.07, WHITE)
+            pen.rectangle((-0.28, -0.07, 0.28, 0.07), WHITE)
         case _:
             pen.polygon(_outline(3, math.pi / 2, size * 1.15), RED)
             pen.polygon(_outline(3, math.pi / 2, size * 0.76), WHITE)
@@ -240,8 +241,8 @@ def sign(pen: Pen, kind: str, style: Sequence[float]) -> None:
 def traffic_light(pen: Pen, style: Sequence[float], oncoming: bool) -> None:
     """A head of three lamps, one lit (red, amber or green)."""
     if style[1] < 0.5:
-        pen.rectangle(-0.3, 0.0, 0.3, 1.15, WHITE)
-    pen.rectangle(-0.26 if style[1] < 0.5 else -0.2, 0.04, 0.26 if style[1] < 0.5 else 0.2, 1.11, (26, 28, 30))
+        pen.rectangle((-0.3, 0.0, 0.3, 1.15), WHITE)
+    pen.rectangle((-0.26 if style[1] < 0.5 else -0.2, 0.04, 0.26 if style[1] < 0.5 else 0.2, 1.11), (26, 28, 30))
     lit = 0 if style[0] < 0.45 else (2 if style[0] < 0.85 else 1)
     lamps = ((255, 42, 30), (255, 176, 24), (40, 240, 130))
     for number, lamp in enumerate(lamps):
@@ -267,7 +268,7 @@ def draw_object(canvas: Canvas, thing: Thing, x: float, owner: int, oncoming: bo
     lift = BASE.get(thing.kind, 0.0)
     if lift:
         canvas.become("pole", thing.z)
-        pen.rectangle(-0.05, 0, 0.05, lift + 0.5, STEEL)
+        pen.rectangle((-0.05, 0, 0.05, lift + 0.5), STEEL)
     if thing.kind in SIGNS:
         first = canvas.become("sign", thing.z, owner, rough=0.02)
         pen = Pen(canvas, x, thing.z, lift + EXTENT[thing.kind][1] / 2, 0.72 + 0.28 * thing.style[1])

@@ -7,6 +7,7 @@ stage continues from its last epoch and ends in the same weights.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -49,8 +50,22 @@ class TrainedStep(Step):
         if not 0 <= self.final_learning_rate <= 1:
             raise BadInput(f"{name}.final_learning_rate must be in [0, 1], got {self.final_learning_rate}.")
 
+    def __call__(self, model: keras.Model, context: Context) -> keras.Model:
+        """`prepared`, trained, `finished`; zero epochs train nothing."""
+        trained, hooks = self.prepared(model, context)
+        train(trained, self, context, hooks)
+        return self.finished(trained)
+
+    def prepared(self, model: keras.Model, context: Context) -> tuple[keras.Model, Hooks]:
+        """What is trained in `model`'s place (new variables), and how the step takes part in the loop."""
+        return self.structure(model, context), Hooks()
+
+    def finished(self, trained: keras.Model) -> keras.Model:
+        """The step's result, from what was trained."""
+        return trained
+
     def structure(self, model: keras.Model, context: Context) -> keras.Model:
-        """What this step makes of `model`, before its weights are read: how a finished stage is loaded again."""
+        """The step's result before training: a finished stage is read back into it."""
         return copy(model)
 
     def reload(self, model: keras.Model, weights: Path, context: Context) -> keras.Model:
@@ -69,6 +84,8 @@ class Hooks:
     best_from_epoch: int = 0
     """Epochs before this one (from 0) cannot be the best: a pruning ramp has not reached its sparsity there."""
     attached: batches.Attached | None = None
+    tracing: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext
+    """Entered around the loop, for a training graph that differs from the exported one (fast fake quantisation)."""
     scored: keras.Model | None = None
     """The model whose validation score counts, where it is not the trained one (a student inside a distiller)."""
 
@@ -80,17 +97,34 @@ def copy(model: keras.Model) -> keras.Model:
     return clone
 
 
-def train(model: keras.Model, fit: TrainedStep, context: Context, hooks: Hooks | None = None) -> None:
+def train(model: keras.Model, fit: TrainedStep, context: Context, hooks: Hooks) -> None:
     """Train in place and leave the best weights by validation score in `model`.
 
     Progress is kept in `context.workdir`: `progress.npz`, `curves.json`, `tensorboard/`.
     Raises BadInput when the loss stops being finite, naming the batch.
     """
-    hooks = hooks or Hooks()
+    if not fit.epochs:
+        return
     loop = _Loop(model, fit, context, hooks)
-    for epoch in range(loop.restore(), fit.epochs):
-        loop.run(epoch)
+    with hooks.tracing():
+        for epoch in range(loop.restore(), fit.epochs):
+            loop.run(epoch)
     loop.finish()
+
+
+def optimizer(fit: TrainedStep, steps_per_epoch: int) -> keras.optimizers.Optimizer:
+    """Nesterov SGD under warm-up and cosine; Keras's legacy one, a single fused kernel per variable where the new one
+    takes five, each over all 23 million weights."""
+    total = max(1, fit.epochs * steps_per_epoch)
+    warmup = min(int(round(fit.warmup_epochs * steps_per_epoch)), total - 1)
+    rate = keras.optimizers.schedules.CosineDecay(
+        fit.learning_rate * (0.1 if warmup else 1.0),
+        total - warmup,
+        alpha=fit.final_learning_rate,
+        warmup_target=fit.learning_rate if warmup else None,
+        warmup_steps=warmup,
+    )
+    return keras.optimizers.legacy.SGD(rate, momentum=fit.momentum, nesterov=fit.momentum > 0)
 
 
 def score(model: keras.Model, task, split: str) -> float:
@@ -113,23 +147,11 @@ class _Loop:
         self.curves: dict[str, list] = {key: [] for key in ("epoch", "loss", "val_score", "learning_rate", "seconds")}
         self.best: list[np.ndarray] | None = None
         self.best_score = -1.0
-        # Keras's legacy SGD is one fused kernel per variable; the new one is five, each over all 23 million weights.
-        self.optimizer = keras.optimizers.legacy.SGD(self.schedule(), momentum=fit.momentum, nesterov=fit.momentum > 0)
+        self.optimizer = optimizer(fit, self.steps)
         # Once, while everything is trainable: freezing a layer later changes neither list nor order.
         self.optimizer._create_all_weights(model.trainable_variables)
         self.variables = list(model.variables)
         self.compile()
-
-    def schedule(self):
-        fit, total = self.fit, max(1, self.fit.epochs * self.steps)
-        warmup = min(int(round(fit.warmup_epochs * self.steps)), total - 1)
-        return keras.optimizers.schedules.CosineDecay(
-            fit.learning_rate * (0.1 if warmup else 1.0),
-            total - warmup,
-            alpha=fit.final_learning_rate,
-            warmup_target=fit.learning_rate if warmup else None,
-            warmup_steps=warmup,
-        )
 
     def compile(self):
         loss = self.context.task.loss(self.hooks.scored or self.model)
@@ -163,7 +185,8 @@ class _Loop:
         self.save()
 
     def save(self):
-        groups = {"weight": [v.numpy() for v in self.variables], "slot": self.optimizer.get_weights(), "best": self.best}
+        weights = [variable.numpy() for variable in self.variables]
+        groups = {"weight": weights, "slot": self.optimizer.get_weights(), "best": self.best}
         arrays = {f"{name}_{i:05}": value for name, group in groups.items() for i, value in enumerate(group or [])}
         with atomic.file(self.folder / "progress.npz") as temporary:
             np.savez(temporary, score=self.best_score, curves=np.array(json.dumps(self.curves)), **arrays)

@@ -104,7 +104,7 @@ def curves(stages: list[dict], baseline_score: float | None = None) -> bytes | N
     trained = [stage for stage in stages if (stage.get("curves") or {}).get("epoch")]
     if not trained:
         return None
-    figure = Figure(figsize=(max(4.8, 3.2 * len(trained)), 4.8), dpi=DRAWN_DPI, layout="constrained")
+    figure = Figure(figsize=(max(4.8, min(11.0, 3.2 * len(trained))), 5.0), dpi=DRAWN_DPI, layout="constrained")
     panels = figure.subplots(2, len(trained), squeeze=False, sharex="col", sharey="row")
     for column, stage in enumerate(trained):
         history = stage["curves"]
@@ -113,7 +113,7 @@ def curves(stages: list[dict], baseline_score: float | None = None) -> bytes | N
         _curve(below, history, "val_score", BLUE)
         if baseline_score is not None:
             below.axhline(100 * baseline_score, color=GREY, linewidth=0.9, linestyle="--")
-        above.set_title(f"{stage['name']}{' (control)' if stage.get('recipe') == 'control' else ''}", fontsize=10)
+        above.set_title(f"{stage['name']}\n{stage.get('recipe') or ''}", fontsize=10)
         below.set_xlabel("epoch")
         below.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     panels[0, 0].set_ylabel("training loss")

@@ -18,6 +18,8 @@ MARKER = 6
 # What crossing an error bar costs, as distance: a name may go this much further to cross one fewer.
 CROSSING = 25
 LINE_FROM = 14
+# The part of a text's width that lies left of the place where it is anchored.
+LEFT_OF_ANCHOR = {"left": 0.0, "center": 0.5, "right": 1.0}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +68,7 @@ def _settle(text: Annotation, point: tuple, covered: list[Bbox], bars: list[Bbox
     cheapest, chosen = math.inf, None
     for distance, angle in itertools.product(DISTANCES, ANGLES):
         offset = distance * math.cos(math.radians(angle)), distance * math.sin(math.radians(angle))
-        left = point[0] + offset[0] * pixel - extent.width * {"left": 0, "center": 0.5, "right": 1}[_alignment(offset[0])]
+        left = point[0] + offset[0] * pixel - extent.width * LEFT_OF_ANCHOR[_alignment(offset[0])]
         bottom = point[1] + offset[1] * pixel - extent.height / 2
         box = Bbox.from_bounds(left, bottom, extent.width, extent.height).padded(pixel)
         inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1

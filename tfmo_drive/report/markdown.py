@@ -66,7 +66,7 @@ def _short(row: Row, first: Row, marked: bool) -> dict[str, str]:
         "smaller": numbers.times(ratio(row, first, "size_bytes")),
         "gzip": numbers.size(row.get("gzip_bytes")),
         "latency": numbers.milliseconds(row.get("latency_ms")),
-        "faster": numbers.times(row.get("latency_ratio")),
+        "faster": numbers.times(row.get("speedup")),
     }
 
 

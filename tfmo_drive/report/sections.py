@@ -9,7 +9,7 @@ from typing import Any
 from tfmo_drive.report import numbers
 from tfmo_drive.report.document import Cell, Document, Figure, Section, Table
 from tfmo_drive.report.rows import Row, featured, ratio, reference, worst_classes
-from tfmo_drive.report.verdict import amount, judgement, limit, tiles, verdict
+from tfmo_drive.report.verdict import amount, judgement, limit, threads, tiles, verdict
 
 WORST_CLASSES = 10
 
@@ -42,8 +42,8 @@ def document(report: dict) -> Document:
 def _rows(rows: list[Row], marked: Row) -> Section:
     caption = (
         "Every row was scored on the artifact itself; in parentheses its 95 % interval. Points are differences to the "
-        "first row on the same images. Beside sizes: how many times smaller than its file; faster: how many times its "
-        "speed, timed in turns. Non-zeros are what the file really holds."
+        "first row on the same images; macro is the mean over classes. Beside sizes: how many times smaller than the "
+        "first row's file; faster: how many times its speed, timed in turns. Non-zeros are what the file really holds."
     )
     return Section("Rows", caption, table=rows_table(rows, [rows[0]] * len(rows), marked["name"]))
 
@@ -53,8 +53,8 @@ def rows_table(rows: list[Row], firsts: list[Row], marked: str = "", run: bool =
 
     The row named `marked` is emphasised; with `run` the rows' "run" stands in front (compare).
     """
-    columns = ("Row", "Score", "Points", "Agreement", "Size", "gzip", "Params", "Non-zeros", "MACs", "Latency",
-               "Faster", "Threads", "Runtime")  # fmt: skip
+    columns = ("Row", "Score", "Points", "Macro", "Agree", "Size", "gzip", "Params", "Non-zeros", "MACs", "Latency",
+               "Faster", "Runtime", "Made in")  # fmt: skip
     cells = (_row(row, first, row["name"] == marked) for row, first in zip(rows, firsts, strict=True))
     if not run:
         return Table(columns, tuple(cells))
@@ -72,6 +72,7 @@ def _row(row: Row, first: Row, marked: bool) -> tuple[Cell, ...]:
         Cell(row["name"], "", None, "marked" if marked else ""),
         _interval(row, "score", numbers.percent, lambda value: f"{100 * value:.1f}"),
         _interval(row, "score_delta", numbers.points, numbers.points, _tone(row)),
+        _cell(row.get("score_macro"), numbers.percent),
         _cell(row.get("agreement"), numbers.percent, f"({row['subset']})" if row.get("subset") else ""),
         _cell(row.get("size_bytes"), numbers.size, f"({numbers.times(smaller)})" if smaller else ""),
         _cell(row.get("gzip_bytes"), numbers.size, f"({numbers.times(packed)})" if packed else ""),
@@ -79,9 +80,9 @@ def _row(row: Row, first: Row, marked: bool) -> tuple[Cell, ...]:
         _cell(row.get("nonzero_parameters"), numbers.count, "" if zeros is None else f"({100 * zeros:.0f} % zero)"),
         _cell(row.get("macs"), numbers.count),
         _cell(row.get("latency_ms"), numbers.milliseconds, f"(p95 {numbers.significant(p95)})" if p95 else ""),
-        _cell(row.get("latency_ratio"), numbers.times),
-        _cell(row.get("threads"), numbers.whole),
-        Cell(str(row.get("runtime") or numbers.DASH)),
+        _cell(row.get("speedup"), numbers.times),
+        Cell(str(row.get("runtime") or numbers.DASH), f"({threads(row)})" if row.get("threads") else ""),
+        _cell(row.get("seconds"), numbers.duration),
     )
 
 
@@ -222,7 +223,7 @@ def _every_class(report: dict) -> Section | None:
 def _environment(report: dict) -> Section | None:
     environment = report.get("environment") or {}
     facts = {key: value for key, value in environment.items() if key not in ("packages", "command")}
-    facts |= {"seed": report.get("seed")}
+    facts |= {"seed": report.get("seed"), "data fingerprint": report.get("data_fingerprint")}
     cells = tuple((Cell(str(key)), Cell(_plain(value))) for key, value in facts.items() if value is not None)
     if not cells:
         return None
@@ -232,8 +233,10 @@ def _environment(report: dict) -> Section | None:
 
 
 def _settings(report: dict) -> Section | None:
-    settings: dict[str, Any] = {key: report[key] for key in ("task", "baseline", "settings") if report.get(key)}
-    settings |= {stage["name"]: stage["settings"] for stage in report.get("stages") or () if stage.get("settings")}
+    settings: dict[str, Any] = {key: report[key] for key in ("settings", "task", "baseline") if report.get(key)}
+    for stage in report.get("stages") or ():
+        if stage.get("settings"):
+            settings[f"{stage.get('recipe') or 'stage'}/{stage['name']}"] = stage["settings"]
     packages = (report.get("environment") or {}).get("packages")
     settings |= {"packages": packages} if packages else {}
     return Section("All settings", text=json.dumps(settings, indent=2, default=str), folded=True) if settings else None

@@ -1,6 +1,6 @@
 """The verdict: what the featured row gained and what it cost, in plain words and without saying more than was measured.
 
-"Faster" is said only of a latency ratio measured side by side with the reference (`latency_ratio`); a loss whose
+"Faster" is said only of a latency ratio measured side by side with the reference (`speedup`); a loss whose
 interval includes zero is called one that this test set cannot show.
 """
 
@@ -23,13 +23,13 @@ def verdict(report: dict) -> tuple[str, ...]:
     sentences = [
         f"{row['name']} scores {numbers.percent(row.get('score'))} against {numbers.percent(_base(row, first))} of the "
         f"float baseline: {_delta(row)}.",
+        *_expected(report),
         _meaning(row),
         f"{why}.",
         _bytes(row, first),
         _speed(row, first),
         _worst(row),
         _bar(report, row),
-        *_expected(report),
     ]
     return tuple(sentence for sentence in sentences if sentence)
 
@@ -44,9 +44,9 @@ def tiles(report: dict) -> tuple[Tile, ...]:
     smaller = ratio(row, first, "size_bytes")
     if smaller:
         found.append(Tile(*_compared(smaller, "smaller", "larger"), _against("size_bytes", numbers.size, row, first)))
-    if row.get("latency_ratio"):
+    if row.get("speedup"):
         against = _against("latency_ms", numbers.milliseconds, row, first)
-        found.append(Tile(*_compared(row["latency_ratio"], "faster", "slower"), against))
+        found.append(Tile(*_compared(row["speedup"], "faster", "slower"), against))
     worst = worst_classes(row)[:1]
     if worst and worst[0][1]["delta"] < 0:
         name, one = worst[0]
@@ -61,9 +61,12 @@ def judgement(report: dict) -> str:
 
 
 def limit(one: dict) -> str:
-    """What an expectation allows, in words: "at most 1.00 points", "at least 2.0x"."""
-    # Of the ratios only latency_ratio (reference / this) is better when larger.
-    return f"at {'least' if one['name'] == 'latency_ratio' else 'most'} {amount(one, 'bound')}"
+    """What an expectation allows, in words: "at most 1.00 points", "at least 2.00"."""
+    # The entry has no direction of its own; told from its verdict, the words can never contradict PASS or FAIL.
+    value, bound = one.get("value"), one["bound"]
+    above = value is not None and value > bound
+    least = above if one.get("passed") else value is not None and value < bound
+    return f"at {'least' if least else 'most'} {amount(one, 'bound')}"
 
 
 def amount(one: dict, key: str) -> str:
@@ -71,7 +74,13 @@ def amount(one: dict, key: str) -> str:
     value = one.get(key)
     if one["name"] == "score_drop":
         return numbers.DASH if value is None else f"{numbers.points(value, 2).lstrip('+')} points"
-    return numbers.times(value) if one["name"] == "latency_ratio" else numbers.significant(value)
+    return numbers.significant(value)
+
+
+def threads(row: Row) -> str:
+    """ "2 threads", or nothing where the row does not say."""
+    count = row.get("threads")
+    return f"{count} thread{'' if count == 1 else 's'}" if count else ""
 
 
 def _scored(row: Row) -> str:
@@ -120,13 +129,13 @@ def _bytes(row: Row, first: Row) -> str:
 
 
 def _speed(row: Row, first: Row) -> str:
-    where = ", ".join(str(part) for part in (row.get("runtime"), _threads(row)) if part)
+    where = ", ".join(str(part) for part in (row.get("runtime"), threads(row)) if part)
     where = f" ({where})" if where else ""
     against = _against("latency_ms", numbers.milliseconds, row, first)
-    if row.get("latency_ratio"):
-        spread = row.get("latency_ratio_spread")
+    if row.get("speedup"):
+        spread = row.get("speedup_spread")
         spread = "" if spread is None else f", the ratio repeating within {100 * spread:.0f} %"
-        faster = " ".join(_compared(row["latency_ratio"], "faster", "slower"))
+        faster = " ".join(_compared(row["speedup"], "faster", "slower"))
         return f"One inference is {faster}: {against}{where}, timed in turns{spread}."
     if row.get("latency_ms"):
         return f"One inference takes {against}{where}, not timed side by side, so no ratio is given."
@@ -179,8 +188,3 @@ def _against(key: str, spelt, row: Row, first: Row) -> str:
 def _examples(one: dict) -> str:
     examples = one.get("examples")
     return f"{numbers.whole(examples)} example{'' if examples == 1 else 's'}"
-
-
-def _threads(row: Row) -> str:
-    threads = row.get("threads")
-    return f"{threads} thread{'' if threads == 1 else 's'}" if threads else ""

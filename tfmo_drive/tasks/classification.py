@@ -1,6 +1,6 @@
 """Image classification: traffic signs, vehicle types, or the built-in driving scenes.
 
-Score: accuracy (the mean over images); beside it the macro average (the mean over classes), which a rare class can move.
+Score: accuracy (the mean over images); beside it the macro average (over classes), which a rare class can move.
 """
 
 from __future__ import annotations
@@ -38,8 +38,9 @@ class Scenes:
 
     def __post_init__(self):
         for split in SPLITS:
-            if getattr(self, split) < len(scenes.PATCH_CLASSES):
-                raise BadInput(f"Scenes.{split} must be at least {len(scenes.PATCH_CLASSES)}, got {getattr(self, split)}.")
+            count, least = getattr(self, split), 4 * len(scenes.PATCH_CLASSES)
+            if count < least:
+                raise BadInput(f"Scenes.{split} must be at least {least}, got {count}.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -82,7 +83,7 @@ class Classification(Task):
         if not 16 <= self.image_size <= 1024:
             raise BadInput(f"Classification.image_size must be in 16..1024 pixels, got {self.image_size}.")
         if self.outputs not in ("", "logits", "probabilities"):
-            raise BadInput(f'Classification.outputs must be "" (detected), logits or probabilities, got {self.outputs!r}.')
+            raise BadInput(f'Classification.outputs must be "", logits or probabilities, got {self.outputs!r}.')
         if self.preprocessing_name:
             images.preprocessing(self.preprocessing_name)
 
@@ -140,15 +141,15 @@ class Classification(Task):
         """A whole model of the user's: nothing about its inputs and outputs is guessed."""
         if not self.preprocessing_name:
             raise BadInput(
-                "task.baseline is a model of your own: say how its input was made with --set=task.preprocessing_name=NAME, "
-                f"one of {', '.join(images.PREPROCESSINGS)}."
+                "task.baseline is a model of your own: say how its input was made, with "
+                f"--set=task.preprocessing_name=NAME, one of {', '.join(images.PREPROCESSINGS)}."
             )
         folder = Path(self.data)
         said = self.classes or any((place / name).is_file() for place in (folder, folder.parent) for name in FILES)
         if not said and self.data != "scenes":
             raise BadInput(
-                "task.baseline is a model of your own: say the order of its outputs with --set=task.classes=classes.txt "
-                "(one name per line); the alphabetical order of the folders may be another."
+                "task.baseline is a model of your own: say the order of its outputs, with "
+                "--set=task.classes=classes.txt (one name per line); the folders' alphabetical order may be another."
             )
 
     def augment(self, inputs, targets, randoms):

@@ -1,0 +1,50 @@
+# What each target does: `make help`. Everything runs in .venv, which the first target that needs it makes.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+READY = $(VENV)/.installed
+DATA ?=
+WEIGHTS ?=
+WORKDIR ?=
+SET ?=
+SEED ?= 0
+FLAGS = $(if $(DATA),--data=$(DATA)) $(if $(WEIGHTS),--weights=$(WEIGHTS)) $(if $(WORKDIR),--workdir=$(WORKDIR)) \
+	--seed=$(SEED) $(foreach setting,$(SET),--set=$(setting))
+
+.PHONY: help demo setup test lint bench compare clean
+
+help:  ## Print this list
+	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 22
+	@echo "Experiments: $(patsubst experiments/%.py,%,$(wildcard experiments/*.py))"
+
+setup: $(READY)  ## Make .venv with the tested versions
+
+$(READY): setup.cfg constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: $(READY)  ## The main job on built-in driving scenes: train, prune, quantise, convert, measure (10 minutes)
+	$(BIN)/python -m tfmo_drive.run --experiment=demo $(FLAGS)
+
+train-%: $(READY)  ## Run an experiment: make train-pruned DATA=images WEIGHTS=baseline.h5 SET="recipe.0.sparsity=0.7"
+	$(BIN)/python -m tfmo_drive.run --experiment=$* $(FLAGS)
+
+export-%: $(READY)  ## The experiment's artifacts alone (finished stages are reused)
+	$(BIN)/python -m tfmo_drive.run --experiment=$* --export $(FLAGS)
+
+compare: $(READY)  ## One table and plot of all runs: make compare [RUNS="runs/a runs/b"]
+	$(BIN)/python -m tfmo_drive.compare $(or $(RUNS),$(wildcard runs/*))
+
+test: $(READY)  ## All tests (under 15 minutes on 2 cores)
+	$(BIN)/python -m pytest
+
+bench: $(READY)  ## Speed ratios into runs/bench/bench.json (about 15 minutes)
+	$(BIN)/python -m tests.bench
+
+lint: $(READY)  ## Style and likely mistakes
+	$(BIN)/ruff check --line-length 120 --select E,F,I,B,UP,N --ignore N812,N818 tfmo_drive experiments tests
+	$(BIN)/ruff format --check --line-length 120 tfmo_drive experiments tests
+
+clean:  ## Remove .venv (runs stay)
+	rm -rf $(VENV)

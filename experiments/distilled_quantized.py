@@ -1,0 +1,20 @@
+"""A student of 1/28 of the parameters, taught by the baseline, then int8; the same without a teacher beside it.
+
+    make train-distilled_quantized DATA=path/to/images WEIGHTS=trained.h5
+    make train-distilled_quantized DATA=path/to/images WEIGHTS=trained.h5 SEED=1 WORKDIR=runs/distilled_quantized_1
+"""
+
+from tfmo_drive.compress.distill import Distill
+from tfmo_drive.compress.quantize_aware import QuantizeAware
+from tfmo_drive.expect import Expect
+from tfmo_drive.experiment import Experiment
+from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
+from tfmo_drive.tasks.classification import Classification
+
+EXPERIMENT = Experiment(
+    task=Classification(),
+    recipe=(Distill(), QuantizeAware(epochs=2)),
+    controls={"untaught": (Distill(alpha=0.0), QuantizeAware(epochs=2))},
+    targets=(LiteRTFloat32(), LiteRTInt8()),
+    expect=Expect(size_ratio=0.01, latency_ratio=0.05),
+)

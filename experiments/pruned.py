@@ -1,0 +1,22 @@
+"""Half the weights zero (magnitude, polynomial ramp): smaller once compressed for transport, not faster.
+
+    make train-pruned DATA=path/to/images WEIGHTS=trained.h5
+    make train-pruned SET="recipe.0.sparsity=0.7"
+
+Beside it the float model with the same extra epochs, so that longer training is not mistaken for a gain.
+"""
+
+from tfmo_drive.compress.prune import Prune
+from tfmo_drive.compress.train import Train
+from tfmo_drive.expect import Expect
+from tfmo_drive.experiment import Experiment
+from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
+from tfmo_drive.tasks.classification import Classification
+
+EXPERIMENT = Experiment(
+    task=Classification(),
+    recipe=(Prune(sparsity=0.5, epochs=2),),
+    controls={"longer_training": (Train(epochs=2, learning_rate=0.01),)},
+    targets=(LiteRTFloat32(), LiteRTInt8()),
+    expect=Expect(score_drop=0.01, size_ratio=0.30),
+)

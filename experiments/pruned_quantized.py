@@ -1,0 +1,24 @@
+"""The main job: 70 % of the weights zero, then int8 with quantization-aware training that keeps the zeros.
+
+    make train-pruned_quantized DATA=path/to/images WEIGHTS=trained.h5
+    make train-pruned_quantized SET="recipe.0.sparsity=0.8 recipe.0.epochs=3"
+"""
+
+from tfmo_drive.compress.prune import Prune
+from tfmo_drive.compress.quantize_aware import QuantizeAware
+from tfmo_drive.compress.train import Train
+from tfmo_drive.expect import Expect
+from tfmo_drive.experiment import Experiment
+from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
+from tfmo_drive.tasks.classification import Classification
+
+EXPERIMENT = Experiment(
+    task=Classification(),
+    recipe=(
+        Prune(sparsity=0.7, epochs=2),  # zeros first: quantization-aware training can keep them
+        QuantizeAware(epochs=1, preserve="sparsity"),
+    ),
+    controls={"longer_training": (Train(epochs=3, learning_rate=0.01),)},
+    targets=(LiteRTFloat32(), LiteRTInt8()),
+    expect=Expect(score_drop=0.01, size_ratio=0.30, gzip_ratio=0.15),
+)

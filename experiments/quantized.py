@@ -1,0 +1,19 @@
+"""Quantization-aware training, then full-integer int8; plain post-training int8 and longer float training beside it.
+
+    make train-quantized DATA=path/to/images WEIGHTS=trained.h5
+"""
+
+from tfmo_drive.compress.quantize_aware import QuantizeAware
+from tfmo_drive.compress.train import Train
+from tfmo_drive.expect import Expect
+from tfmo_drive.experiment import Experiment
+from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
+from tfmo_drive.tasks.classification import Classification
+
+EXPERIMENT = Experiment(
+    task=Classification(),
+    recipe=(QuantizeAware(epochs=1),),
+    controls={"longer_training": (Train(epochs=1, learning_rate=0.001),)},
+    targets=(LiteRTFloat32(), LiteRTInt8()),
+    expect=Expect(score_drop=0.005, size_ratio=0.30),
+)

@@ -1,0 +1,28 @@
+"""Every step and most targets in about a minute, on a tiny network and few scenes: does it run here at all?
+
+    make train-smoke
+"""
+
+from tfmo_drive.compress.prune import Prune
+from tfmo_drive.compress.quantize_aware import QuantizeAware
+from tfmo_drive.compress.train import Train
+from tfmo_drive.core.networks import ResNet
+from tfmo_drive.experiment import Experiment
+from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
+from tfmo_drive.targets.onnx import OnnxInt8
+from tfmo_drive.tasks.classification import Classification, Scenes
+
+EXPERIMENT = Experiment(
+    task=Classification(
+        image_size=32,
+        network=ResNet(blocks=(1, 1), width=0.25),
+        scenes=Scenes(train=256, val=64, test=64),
+    ),
+    training=Train(epochs=2, learning_rate=0.05, batch_size=32),
+    recipe=(
+        Prune(sparsity=0.5, epochs=2, batch_size=32),
+        QuantizeAware(epochs=1, batch_size=32, preserve="sparsity", calibration_images=64),
+    ),
+    controls={"longer_training": (Train(epochs=3, batch_size=32),)},
+    targets=(LiteRTFloat32(), LiteRTInt8(), OnnxInt8()),
+)

@@ -1,0 +1,49 @@
+"""Speed as ratios within one run: `make bench`, or `python -m tests.bench qat_step prune_step` for some of them.
+
+Writes runs/bench/bench.json: {"qat_step": {"ratio", "ours_s", "reference_s", "spread", "bar", ...}, ...}. Ours and the
+reference take turns, so that the machine's drift cancels; the ratio is the median over rounds, the spread
+(max - min) / median.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from absl import logging
+
+from tests.bench import conversions, memory, steps
+from tfmo_drive.core import atomic, environment
+
+BENCHES = {
+    "qat_step": steps.qat_step,
+    "prune_step": steps.prune_step,
+    "distill_step": steps.distill_step,
+    "int8_conversion": conversions.int8_conversion,
+    "all_artifacts": conversions.all_artifacts,
+    "training_memory": memory.training_memory,
+}
+OUT = Path("runs/bench/bench.json")
+
+
+def main(names: list[str]) -> int:
+    unknown = [name for name in names if name not in BENCHES]
+    if unknown:
+        print(f"No bench {unknown[0]!r}. There is: {', '.join(BENCHES)}.", file=sys.stderr)
+        return 1
+    logging.set_verbosity(logging.WARNING)
+    results = json.loads(OUT.read_text()) if OUT.exists() else {}
+    for name in names or BENCHES:
+        results[name] = BENCHES[name]()
+        results["environment"] = environment.describe()
+        atomic.write_json(OUT, results)
+        found = results[name]
+        verdict = "ok" if found["ratio"] <= found["bar"] else "MISSED"
+        extra = {key: value for key, value in found.items() if key.startswith("stock")}
+        print(f"{name}: ratio {found['ratio']:.3f} (bar {found['bar']}, spread {found['spread']:.0%}) {verdict} {extra}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,36 @@
+"""Taking turns: the one way in which every bench turns seconds into a ratio."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+
+def turns(runs: dict[str, Callable[[], object]], rounds: int) -> dict[str, np.ndarray]:
+    """Seconds of each run in each round, the runs in turn; float64 [rounds] each."""
+    seconds = {name: [] for name in runs}
+    for _ in range(rounds):
+        for name, run in runs.items():
+            started = time.perf_counter()
+            run()
+            seconds[name].append(time.perf_counter() - started)
+    return {name: np.array(values) for name, values in seconds.items()}
+
+
+def ratio(seconds: dict[str, np.ndarray], bar: float, per: int = 1) -> dict:
+    """The bench's entry from `ours` and `reference`, and a further ratio for `stock` where it was run."""
+    ratios = seconds["ours"] / seconds["reference"]
+    found = {
+        "ratio": float(np.median(ratios)),
+        "ours_s": float(np.median(seconds["ours"])) / per,
+        "reference_s": float(np.median(seconds["reference"])) / per,
+        "spread": float((ratios.max() - ratios.min()) / np.median(ratios)),
+        "bar": bar,
+        "rounds": len(ratios),
+    }
+    if "stock" in seconds:
+        found["stock_s"] = float(np.median(seconds["stock"])) / per
+        found["stock_ratio"] = float(np.median(seconds["stock"] / seconds["reference"]))
+    return found

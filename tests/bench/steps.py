@@ -1,0 +1,94 @@
+"""Training steps: quantization-aware, pruning and distillation against plain training of the same network.
+
+ResNet50 at 48 px, batch 64, 2 threads, through the real input pipeline on built-in scenes.
+"""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from pathlib import Path
+
+import tensorflow_model_optimization as tfmot
+
+from tests.bench.interleaving import ratio, turns
+from tfmo_drive.compress.distill import Distill
+from tfmo_drive.compress.prune import Prune
+from tfmo_drive.compress.quantize_aware import QuantizeAware
+from tfmo_drive.compress.train import Train
+from tfmo_drive.contracts import Context
+from tfmo_drive.core import batches, training
+from tfmo_drive.core.training import Hooks
+from tfmo_drive.tasks.classification import Classification, Scenes
+
+STEPS = 20
+"""Optimizer steps a turn: long enough that one mask update falls into it, as the schedule below has it."""
+GTSRB_STEPS = 290
+"""Steps per epoch of the real job (18,599 images, batch 64), from which the pruning frequency is derived."""
+
+
+def _context(workdir: str) -> Context:
+    task = Classification(scenes=Scenes(train=64 * STEPS, val=64, test=64))
+    return Context(task, task.build(), (), Path(workdir), seed=0)
+
+
+def _turn(model, hooks: Hooks, step, context: Context):
+    """One epoch of `STEPS` steps through Keras's fit, as the training loop runs it; the first call traces."""
+    model.compile(optimizer=training.optimizer(step, STEPS), loss=context.task.loss(hooks.scored or model))
+    if hooks.before_epoch(0, model):
+        model.compile(optimizer=model.optimizer, loss=model.loss)
+    epochs = itertools.count()
+
+    def run():
+        dataset = batches.training_epoch(context, step.batch_size, next(epochs), hooks.attached)
+        with hooks.tracing():
+            model.fit(dataset, callbacks=list(hooks.callbacks), verbose=0)
+
+    run()
+    return run
+
+
+def _prepared(step, context: Context):
+    return _turn(*step.prepared(context.baseline, context), step, context)
+
+
+def qat_step(rounds: int = 5) -> dict:
+    """Quantization-aware training with fast fake quantisation; BatchNorm trains, as in the costlier first epochs."""
+    step = QuantizeAware(epochs=2, learning_rate=1e-4, calibration_images=64)
+    with tempfile.TemporaryDirectory() as workdir:
+        context = _context(workdir)
+        stock = tfmot.quantization.keras.quantize_model(training.copy(context.baseline))
+        runs = {
+            "reference": _prepared(Train(learning_rate=1e-4), context),
+            "ours": _prepared(step, context),
+            "stock": _turn(stock, Hooks(), step, context),
+        }
+        return ratio(turns(runs, rounds), 1.35, STEPS)
+
+
+def prune_step(rounds: int = 5) -> dict:
+    """Pruning at the frequency that the schedule derives for the real job (two epochs of GTSRB)."""
+    ramp = Prune(sparsity=0.7, epochs=2).ramp(GTSRB_STEPS)
+    step = Prune(sparsity=0.7, epochs=100, end_epoch=100, learning_rate=1e-4, frequency=ramp.frequency)
+    with tempfile.TemporaryDirectory() as workdir:
+        context = _context(workdir)
+        schedule = tfmot.sparsity.keras.PolynomialDecay(0.0, 0.7, 0, 100 * STEPS, frequency=ramp.frequency)
+        stock = tfmot.sparsity.keras.prune_low_magnitude(training.copy(context.baseline), schedule)
+        hooks = Hooks(callbacks=(tfmot.sparsity.keras.UpdatePruningStep(),))
+        runs = {
+            "reference": _prepared(Train(learning_rate=1e-4), context),
+            "ours": _prepared(step, context),
+            "stock": _turn(stock, hooks, step, context),
+        }
+        return {**ratio(turns(runs, rounds), 1.10, STEPS), "frequency": ramp.frequency}
+
+
+def distill_step(rounds: int = 15) -> dict:
+    """The default student under its teacher's cached logits, against the same student alone."""
+    with tempfile.TemporaryDirectory() as workdir:
+        context = _context(workdir)
+        runs = {
+            "reference": _prepared(Distill(alpha=0.0, views=2), context),
+            "ours": _prepared(Distill(views=2), context),
+        }
+        return ratio(turns(runs, rounds), 1.10, STEPS)

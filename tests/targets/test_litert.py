@@ -1,0 +1,137 @@
+"""LiteRT targets: exact input scale, true integers, scores kept, metadata inside."""
+
+from __future__ import annotations
+
+import zipfile
+
+import numpy as np
+import pytest
+
+from tfmo_drive.contracts import BadInput
+from tfmo_drive.core import artifact_metadata, conversion, tflite_file
+from tfmo_drive.core.freezing import freeze
+from tfmo_drive.core.interpreters import LiteRTArtifact
+from tfmo_drive.core.keras2 import tf
+from tfmo_drive.targets.litert import LiteRTDynamic, LiteRTFloat16, LiteRTFloat32, LiteRTInt8, LiteRTInt16x8
+
+EVERY = [LiteRTFloat32(), LiteRTFloat16(), LiteRTDynamic(), LiteRTInt8(calibration_images=20), LiteRTInt16x8(calibration_images=20)]
+NEAR = {
+    "litert_float32": 1e-4, "litert_float16": 0.01, "litert_dynamic": 0.05, "litert_int8": 0.1, "litert_int16x8": 0.03,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("target", EVERY, ids=lambda target: target.name)
+def test_artifact_says_what_keras_says(target, model, context, expected):
+    artifact, images = target(model, context.workdir, context), context.calibration(20)
+    said, keras = artifact.predict(images), expected(model, images)
+    assert said.dtype == np.float32 and said.shape == keras.shape
+    assert np.abs(said - keras).max() <= NEAR[target.name] * keras.std(), target.name
+    assert artifact.path.name == "model.tflite" and artifact.name == target.name
+    described = artifact_metadata.read(artifact.path)
+    assert described["target"] == target.name and described["labels"] == ["a", "b", "c", "d", "e"]
+    assert [end["name"] for ends in described["tensors"].values() for end in ends] == ["image", "logits"]
+
+
+@pytest.mark.parametrize("which", ["model", "aware"])
+def test_int8_input_is_pixel_minus_128(which, request, context, images):
+    artifact = LiteRTInt8(calibration_images=20)(request.getfixturevalue(which), context.workdir, context)
+    end = tflite_file.ends(artifact.path.read_bytes())["inputs"][0]
+    assert (end["dtype"], end["scale"], end["zero_point"]) == ("int8", 1.0, -128)
+    interpreter = artifact._interpreter
+    artifact.runner(images[0])
+    fed = interpreter.get_tensor(interpreter.get_input_details()[0]["index"])[0]
+    assert np.array_equal(fed, images[0].astype(int) - 128)
+
+
+@pytest.mark.parametrize("which", ["model", "aware"])
+def test_int8_file_computes_in_integers_only(which, request, context):
+    artifact = LiteRTInt8(calibration_images=20)(request.getfixturevalue(which), context.workdir, context)
+    graph = tflite_file.read(artifact.path)
+    assert not tflite_file.float_operators(artifact.path)
+    assert not {"QUANTIZE", "DEQUANTIZE"} & set(tflite_file.operators(artifact.path))
+    assert {end.dtype for end in graph.inputs + graph.outputs} == {"INT8"}
+
+
+def test_quantize_aware_artifact_says_what_its_keras_model_says(aware, context, images, expected):
+    artifact = LiteRTInt8()(aware, context.workdir, context)
+    step = float(tflite_file.read(artifact.path).outputs[0].scale[0])
+    assert np.abs(artifact.predict(images) - expected(aware, images)).max() <= 2 * step
+
+
+def test_int8_equals_the_public_converter_but_for_the_input_scale(model, context, images):
+    calibration = context.calibration(20)
+    frozen = freeze(model, context.task.preprocessing)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen.function])
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: ([image[None].astype(np.float32)] for image in calibration)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = converter.inference_output_type = tf.int8
+    theirs, ours = converter.convert(), conversion.int8(frozen, calibration)
+    stored, reference = tflite_file.weights(ours), tflite_file.weights(theirs)
+    assert stored.keys() == reference.keys() and len(stored) > 10
+    for name in stored.keys() - {"preprocessing/bias", "preprocessing/kernel"}:
+        assert np.array_equal(stored[name], reference[name]), name
+    scales = [
+        [tensor.scale.tolist() for operator in tflite_file.read(file).operators for tensor in operator.outputs]
+        for file in (ours, theirs)
+    ]
+    assert scales[0] == scales[1]
+
+
+def test_equal_settings_give_equal_bytes(model, context, tmp_path):
+    files = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        conversion._cache.clear()
+        files.append(LiteRTInt8(calibration_images=20)(model, tmp_path / name, context).path.read_bytes())
+    assert files[0] == files[1]
+
+
+def test_converting_leaves_the_model_alone(model, context):
+    before = [weight.copy() for weight in model.get_weights()]
+    LiteRTInt8(calibration_images=20)(model, context.workdir, context)
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+
+
+@pytest.mark.parametrize("target", [t for t in EVERY if t.name != "litert_int8"], ids=lambda target: target.name)
+def test_only_int8_takes_a_quantize_aware_model(target, aware, model, context):
+    assert target.refuses(model) is None and "Use LiteRTInt8" in target.refuses(aware)
+    with pytest.raises(BadInput, match="quantize-aware"):
+        target(aware, context.workdir, context)
+    assert not list(context.workdir.iterdir())
+
+
+def test_runtime_names_the_kernels_that_really_run(model, context, images):
+    artifact = LiteRTInt8(calibration_images=20)(model, context.workdir, context)
+    reference = LiteRTArtifact(artifact.path, kernels="reference")
+    assert (artifact.runtime, reference.runtime) == ("litert xnnpack", "litert reference")
+    assert not any(d["op_name"] == "DELEGATE" for d in reference._interpreter._get_ops_details())
+    step = float(tflite_file.read(artifact.path).outputs[0].scale[0])
+    assert np.abs(artifact.predict(images) - reference.predict(images)).max() <= 3 * step
+
+
+def test_board_finds_signature_and_labels_in_the_file(model, context):
+    from ai_edge_litert.interpreter import Interpreter
+
+    path = LiteRTInt8(calibration_images=20)(model, context.workdir, context).path
+    interpreter = Interpreter(model_content=path.read_bytes())
+    assert interpreter.get_signature_list() == {"serving_default": {"inputs": ["image"], "outputs": ["logits"]}}
+    assert zipfile.ZipFile(path).read("labels.txt") == b"a\nb\nc\nd\ne\n"
+
+
+@pytest.mark.parametrize("kind", [LiteRTFloat32, LiteRTInt8])
+def test_bad_settings_are_refused(kind):
+    with pytest.raises(BadInput, match=f"{kind.__name__}.threads must be at least 1, got 0"):
+        kind(threads=0)
+    with pytest.raises(BadInput, match="kernels must be one of xnnpack, reference"):
+        kind(kernels="fast")
+    with pytest.raises(BadInput, match="calibration_images must be at least 1"):
+        LiteRTInt8(calibration_images=0)
+
+
+def test_images_of_another_size_are_refused(model, context, images):
+    artifact = LiteRTFloat32()(model, context.workdir, context)
+    with pytest.raises(BadInput, match="takes uint8 images of 32 x 32 x 3 pixels"):
+        artifact.predict(images[:, :16])
+    with pytest.raises(BadInput, match="got float32"):
+        artifact.predict(images.astype(np.float32))

@@ -1,0 +1,107 @@
+"""Everything a board must know beside the graph, inside the model file itself.
+
+`.tflite`: a zip archive (model.json, labels.txt) after the flatbuffer, where TensorFlow Lite Metadata keeps associated
+files too (https://ai.google.dev/edge/litert/conversion/tensorflow/metadata). `unzip -p model.tflite model.json` works.
+`.onnx`: one entry in metadata_props.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import tfmo_drive
+from tfmo_drive.contracts import BadInput
+from tfmo_drive.core import atomic
+from tfmo_drive.core.environment import PACKAGES
+
+_KEY = "tfmo_drive"
+_JSON = "model.json"
+
+
+def describe(task: dict[str, Any], target: str, tensors: dict[str, Any]) -> dict[str, Any]:
+    """A task's metadata with the target's name, the file's inputs and outputs (`tensors`) and what made it."""
+    versions = {}
+    for package in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[package] = importlib.metadata.version(package)
+    return {**task, "target": target, "tensors": tensors, "made_by": {"tfmo-drive": tfmo_drive.__version__, **versions}}
+
+
+def save(path: Path, model: bytes, metadata: dict[str, Any]) -> None:
+    """Write `model` (a `.tflite` or `.onnx` file's bytes) with `metadata` (JSON types) inside, atomically.
+
+    Equal arguments give equal bytes. Older metadata in `model` is replaced.
+    """
+    attach = _attach_onnx if Path(path).suffix == ".onnx" else _attach_tflite
+    atomic.write_bytes(path, attach(model, metadata))
+
+
+def write(path: Path, metadata: dict[str, Any]) -> None:
+    """Put `metadata` into the existing file."""
+    save(path, Path(path).read_bytes(), metadata)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The metadata of a file; BadInput where there is no such file or it carries none."""
+    path = Path(path)
+    if not path.is_file():
+        raise BadInput(f"{path} does not exist. Give the path of a .tflite or .onnx file.")
+    text = _read_onnx(path) if path.suffix == ".onnx" else _read_tflite(path)
+    if text is None:
+        raise BadInput(
+            f"{path.name} carries no tfmo_drive metadata; only files written by tfmo_drive can be read alone. "
+            "Make one with `make train-post_training`."
+        )
+    return json.loads(text)
+
+
+def _attach_tflite(model: bytes, metadata: dict[str, Any]) -> bytes:
+    stream = io.BytesIO(model)
+    if zipfile.is_zipfile(stream):
+        with zipfile.ZipFile(stream) as old:
+            start = min(entry.header_offset for entry in old.infolist())
+        stream = io.BytesIO(model[:start])
+    with zipfile.ZipFile(stream, "a") as archive:
+        files = {_JSON: json.dumps(metadata, indent=1, sort_keys=True) + "\n"}
+        if "labels" in metadata:
+            files["labels.txt"] = "".join(f"{label}\n" for label in metadata["labels"])
+        for name, text in files.items():
+            entry = zipfile.ZipInfo(name)  # its date is 1980-01-01: equal input, equal bytes
+            entry.compress_type, entry.create_system = zipfile.ZIP_DEFLATED, 3
+            archive.writestr(entry, text)
+    return stream.getvalue()
+
+
+def _read_tflite(path: Path) -> str | None:
+    if not zipfile.is_zipfile(path):
+        return None
+    with zipfile.ZipFile(path) as archive:
+        return archive.read(_JSON).decode() if _JSON in archive.namelist() else None
+
+
+def _attach_onnx(model: bytes, metadata: dict[str, Any]) -> bytes:
+    import onnx
+
+    proto = onnx.load_from_string(model)
+    kept = [entry for entry in proto.metadata_props if entry.key != _KEY]
+    del proto.metadata_props[:]
+    proto.metadata_props.extend(kept)
+    proto.metadata_props.add(key=_KEY, value=json.dumps(metadata, sort_keys=True))
+    return proto.SerializeToString(deterministic=True)
+
+
+def _read_onnx(path: Path) -> str | None:
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        proto = onnx.load(path, load_external_data=False)
+    except DecodeError:
+        raise BadInput(f"{path} is not an ONNX model. Give a .onnx file.") from None
+    return next((entry.value for entry in proto.metadata_props if entry.key == _KEY), None)

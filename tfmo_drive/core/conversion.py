@@ -1,0 +1,203 @@
+"""Frozen graph to TensorFlow Lite flatbuffers and ONNX, sharing all that they have in common.
+
+One float conversion is the base of float32, int8 and int16x8; the int8 file is the base of the int8 ONNX. The int8
+recipe is the converter's own, cut in two after calibration, because only there can the input range be set to exactly
+0..255 (scale 1, zero point -128): https://ai.google.dev/edge/litert/conversion/tensorflow/quantization/quantization_spec
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+import tempfile
+import warnings
+import weakref
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from tfmo_drive.core.freezing import INPUT, Frozen
+from tfmo_drive.core.keras2 import tf
+
+OPSET = 17
+
+_cache: weakref.WeakKeyDictionary[Frozen, dict[str, bytes]] = weakref.WeakKeyDictionary()
+
+
+class _Converter(tf.lite.TFLiteConverter):
+    """The public converter without its second freeze, which costs as much as the conversion."""
+
+    frozen: Frozen
+
+    def _freeze_concrete_function(self):
+        function = self.frozen.function
+        return self.frozen.graph_def, function.inputs, function.outputs, function
+
+
+def float32(frozen: Frozen) -> bytes:
+    """A float32 `.tflite`, batch as frozen."""
+    return _once(frozen, "float32", lambda: _named(_convert(frozen), frozen))
+
+
+def float16(frozen: Frozen) -> bytes:
+    """float16 constants, float32 arithmetic."""
+    return _once(frozen, "float16", lambda: _named(_convert(frozen, default=True, types=[tf.float16]), frozen))
+
+
+def dynamic(frozen: Frozen) -> bytes:
+    """int8 weights (of 1024 elements and more), float32 activations in the file."""
+    return _once(frozen, "dynamic", lambda: _named(_convert(frozen, default=True), frozen))
+
+
+def int8(frozen: Frozen, images: np.ndarray | None = None) -> bytes:
+    """Full integer, int8 in and out, input = pixel - 128.
+
+    images: uint8 [n, h, w, 3] from which activation ranges come; a quantize-aware graph carries its own and needs none.
+    """
+    if frozen.quantize_aware:
+        return _once(frozen, "int8", lambda: _named(_convert(frozen, default=True, integer=True), frozen))
+    return _once(frozen, f"int8 {_digest(images)}", lambda: _post_training_int8(frozen, images))
+
+
+def int16x8(frozen: Frozen, images: np.ndarray) -> bytes:
+    """int16 activations in and out, int8 weights. images as for `int8`."""
+    return _once(frozen, f"int16x8 {_digest(images)}", lambda: _post_training_int16x8(frozen, images))
+
+
+def onnx_float32(frozen: Frozen) -> bytes:
+    """A float32 ONNX model of the same graph; the input stays [batch, h, w, 3]."""
+    import tf2onnx
+
+    names = dict(zip(frozen.graph_outputs, frozen.outputs, strict=True))
+    with _quiet():
+        model, _ = tf2onnx.convert._convert_common(
+            frozen.graph_def,
+            name=INPUT,
+            opset=OPSET,
+            input_names=[frozen.function.inputs[0].name],
+            output_names=list(frozen.graph_outputs),
+            tensors_to_rename={frozen.function.inputs[0].name: INPUT, **names},
+        )
+    return model.SerializeToString()
+
+
+def onnx_int8(tflite: bytes, outputs: tuple[str, ...]) -> bytes:
+    """QuantizeLinear/DequantizeLinear ONNX with integer weights, from an int8 `.tflite`."""
+    import tf2onnx
+
+    with _quiet(), tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.tflite"
+        path.write_bytes(tflite)
+        model, _ = tf2onnx.convert.from_tflite(
+            str(path), input_names=[INPUT], output_names=list(outputs), opset=OPSET
+        )
+    return model.SerializeToString()
+
+
+def _once(frozen: Frozen, key: str, make: Callable[[], bytes]) -> bytes:
+    kept = _cache.setdefault(frozen, {})
+    if key not in kept:
+        kept[key] = make()
+    return kept[key]
+
+
+def _digest(images: np.ndarray) -> str:
+    return hashlib.blake2b(np.ascontiguousarray(images), digest_size=16).hexdigest()
+
+
+def _convert(frozen: Frozen, default: bool = False, integer: bool = False, types: list | None = None) -> bytes:
+    with _quiet():
+        converter = _Converter.from_concrete_functions([frozen.function])
+        converter.frozen = frozen
+        converter.optimizations = [tf.lite.Optimize.DEFAULT] if default else []
+        converter.target_spec.supported_types = types or []
+        if integer:
+            converter.inference_input_type = converter.inference_output_type = tf.int8
+        return bytes(converter.convert())
+
+
+def _post_training_int8(frozen: Frozen, images: np.ndarray) -> bytes:
+    from tensorflow.lite.python.convert import mlir_quantize
+    from tensorflow.lite.python.optimize import calibrator
+
+    with _quiet():
+        watched = calibrator.Calibrator(calibrator.add_intermediate_tensors(float32(frozen)))
+        model = _unpack(watched.calibrate(_feed(images)))
+        graph = model.subgraphs[0]
+        range_ = graph.tensors[graph.inputs[0]].quantization
+        range_.min, range_.max = [0.0], [255.0]
+        quantized = mlir_quantize(_pack(model), input_data_type=tf.int8, output_data_type=tf.int8)
+    return _named(bytes(quantized), frozen)
+
+
+def _post_training_int16x8(frozen: Frozen, images: np.ndarray) -> bytes:
+    from tensorflow.lite.python.optimize import calibrator
+
+    # This quantizer keeps its statistics to itself, so one white corner says that pixels go up to 255.
+    images = np.array(images)
+    images[0, 0, 0] = 255
+    with _quiet():
+        quantizer = calibrator.Calibrator(calibrator.add_intermediate_tensors(float32(frozen)))
+        quantized = quantizer.calibrate_and_quantize(
+            _feed(images), tf.int16, tf.int16, allow_float=False, activations_type=tf.int16, bias_type=tf.int64
+        )
+    return _named(bytes(quantized), frozen)
+
+
+def _feed(images: np.ndarray) -> Callable[[], Iterator[list[np.ndarray]]]:
+    return lambda: ([image[None].astype(np.float32)] for image in images)
+
+
+def _named(tflite: bytes, frozen: Frozen) -> bytes:
+    """The same file with its input and outputs called by their names, and the default signature for them."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = _unpack(tflite)
+    graph = model.subgraphs[0]
+    signature = schema.SignatureDefT()
+    signature.signatureKey, signature.subgraphIndex = "serving_default", 0
+    signature.inputs, signature.outputs = [], []
+    for names, tensors, maps in (
+        ((INPUT,), graph.inputs, signature.inputs),
+        (frozen.outputs, graph.outputs, signature.outputs),
+    ):
+        for name, index in zip(names, tensors, strict=True):
+            graph.tensors[index].name = name
+            entry = schema.TensorMapT()
+            entry.name, entry.tensorIndex = name, int(index)
+            maps.append(entry)
+    model.signatureDefs = [signature]
+    return _pack(model)
+
+
+def _unpack(tflite: bytes):
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    return flatbuffer_utils.read_model_from_bytearray(bytearray(tflite))
+
+
+def _pack(model) -> bytes:
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The converters' chatter, much of it written by C++ straight to the descriptor, goes nowhere."""
+    previous = logging.root.manager.disable
+    saved, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    logging.disable(logging.WARNING)
+    try:
+        os.dup2(nothing, 2)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(nothing)
+        logging.disable(previous)

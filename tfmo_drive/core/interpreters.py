@@ -1,0 +1,197 @@
+"""Model files opened in the runtime that ships: LiteRT for `.tflite`, onnxruntime for `.onnx`. No TensorFlow here.
+
+Files keep batch 1, which is what a board runs, so batches are loops.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from tfmo_drive.contracts import Artifact, BadInput
+from tfmo_drive.core import onnx_file, tflite_file
+
+KERNELS = ("xnnpack", "reference")
+
+
+class LiteRTArtifact(Artifact):
+    """A `.tflite` file. kernels: "xnnpack" (LiteRT's default) or "reference" (its plain C++, bit-exact with micro)."""
+
+    def __init__(self, path: Path, name: str = "litert", threads: int = 2, kernels: str = "xnnpack") -> None:
+        if kernels not in KERNELS:
+            raise BadInput(f'LiteRT kernels must be one of {", ".join(KERNELS)}, got "{kernels}".')
+        self.path, self.name, self.threads, self.kernels = Path(path), name, threads, kernels
+
+    @property
+    def runtime(self) -> str:
+        """What really runs: integer types that XNNPACK does not take fall back to LiteRT's built-in kernels."""
+        if self.kernels == "reference":
+            return "litert reference"
+        taken = any(detail["op_name"] == "DELEGATE" for detail in self._interpreter._get_ops_details())
+        return "litert xnnpack" if taken else "litert builtin"
+
+    @functools.cached_property
+    def _interpreter(self):
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+        resolver = OpResolverType.BUILTIN_REF if self.kernels == "reference" else OpResolverType.AUTO
+        try:
+            interpreter = Interpreter(
+                model_path=str(self.path), num_threads=self.threads, experimental_op_resolver_type=resolver
+            )
+        except ValueError as error:
+            raise BadInput(f"{self.path} is not a TensorFlow Lite model: {_line(error)}") from None
+        interpreter.allocate_tensors()
+        return interpreter
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        return tuple(int(size) for size in self._input["shape"])
+
+    def outputs(self, batch: np.ndarray) -> dict[str, np.ndarray]:
+        """uint8 pixels [b, h, w, 3] to float32 outputs [b, ...] by name, dequantised with the file's own scales."""
+        fed, details = self._quantised(batch), self._interpreter.get_output_details()
+        kept: list[list[np.ndarray]] = [[] for _ in details]
+        for image in fed:
+            self._interpreter.set_tensor(self._input["index"], image[None])
+            self._interpreter.invoke()
+            for values, detail in zip(kept, details, strict=True):
+                values.append(self._interpreter.get_tensor(detail["index"])[0])
+        return {
+            detail["name"]: _real(_stack(values, detail["shape"][1:], detail["dtype"]), *detail["quantization"])
+            for values, detail in zip(kept, details, strict=True)
+        }
+
+    def predict(self, batch: np.ndarray) -> np.ndarray:
+        return _only(self.outputs(batch), self.path)
+
+    def runner(self, example: np.ndarray) -> Callable[[], None]:
+        self._interpreter.set_tensor(self._input["index"], self._quantised(example[None]))
+        return self._interpreter.invoke
+
+    def weights(self) -> dict[str, np.ndarray]:
+        return tflite_file.weights(self.path)
+
+    def macs(self) -> int:
+        return tflite_file.macs(self.path)
+
+    @functools.cached_property
+    def _input(self) -> dict:
+        return self._interpreter.get_input_details()[0]
+
+    def _quantised(self, batch: np.ndarray) -> np.ndarray:
+        _check(batch, self.input_shape, self.path)
+        return _stored(batch, *self._input["quantization"], self._input["dtype"])
+
+
+class OnnxArtifact(Artifact):
+    """An `.onnx` file on onnxruntime's CPU provider."""
+
+    runtime = "onnxruntime"
+
+    def __init__(self, path: Path, name: str = "onnx", threads: int = 2) -> None:
+        self.path, self.name, self.threads = Path(path), name, threads
+
+    @functools.cached_property
+    def _session(self):
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = self.threads, 1
+        options.log_severity_level = 3
+        try:
+            return onnxruntime.InferenceSession(str(self.path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's own classes are many and have no public base
+            raise BadInput(f"{self.path} cannot be run by onnxruntime: {_line(error)}") from None
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        return tuple(self._session.get_inputs()[0].shape)
+
+    def outputs(self, batch: np.ndarray) -> dict[str, np.ndarray]:
+        """uint8 pixels [b, h, w, 3] to float32 outputs [b, ...] by name, dequantised with the file's own scales."""
+        fed, entries = self._quantised(batch), self._session.get_outputs()
+        name = self._session.get_inputs()[0].name
+        results = [self._session.run(None, {name: image[None]}) for image in fed]
+        found = {}
+        for i, entry in enumerate(entries):
+            dtype = np.float32 if entry.type == "tensor(float)" else _onnx_dtype(entry.type)
+            values = _stack([result[i][0] for result in results], entry.shape[1:], dtype)
+            found[entry.name] = _real(values, *self._quantization(entry))
+        return found
+
+    def predict(self, batch: np.ndarray) -> np.ndarray:
+        return _only(self.outputs(batch), self.path)
+
+    def runner(self, example: np.ndarray) -> Callable[[], None]:
+        feed = {self._session.get_inputs()[0].name: self._quantised(example[None])}
+        return lambda: self._session.run(None, feed)
+
+    def weights(self) -> dict[str, np.ndarray]:
+        return onnx_file.weights(self.path)
+
+    def macs(self) -> int:
+        return onnx_file.macs(self.path)
+
+    def _quantised(self, batch: np.ndarray) -> np.ndarray:
+        _check(batch, self.input_shape, self.path)
+        entry = self._session.get_inputs()[0]
+        return _stored(batch, *self._quantization(entry), _onnx_dtype(entry.type))
+
+    def _quantization(self, entry) -> tuple[float, int]:
+        return (0.0, 0) if entry.type == "tensor(float)" else self._scales[entry.name]
+
+    @functools.cached_property
+    def _scales(self) -> dict[str, tuple[float, int]]:
+        return onnx_file.quantization(self.path)
+
+
+def load(path: Path, threads: int = 2) -> LiteRTArtifact | OnnxArtifact:
+    """The artifact class for the file's suffix."""
+    kinds = {".tflite": LiteRTArtifact, ".onnx": OnnxArtifact}
+    if Path(path).suffix not in kinds:
+        raise BadInput(f"{path} is neither .tflite nor .onnx. Give a model file that tfmo_drive wrote.")
+    return kinds[Path(path).suffix](path, threads=threads)
+
+
+def _stored(pixels: np.ndarray, scale: float, zero_point: int, dtype: type) -> np.ndarray:
+    """Pixels as the file's input type holds them: `pixel - 128` where scale is 1 and zero point -128."""
+    if scale == 0:
+        return pixels.astype(dtype)
+    limits = np.iinfo(dtype)
+    return np.clip(np.round(pixels / np.float32(scale)) + zero_point, limits.min, limits.max).astype(dtype)
+
+
+def _real(values: np.ndarray, scale: float, zero_point: int) -> np.ndarray:
+    values = values.astype(np.float32)
+    return (values - np.float32(zero_point)) * np.float32(scale) if scale else values
+
+
+def _stack(values: list[np.ndarray], shape: tuple[int, ...], dtype: type) -> np.ndarray:
+    return np.stack(values) if values else np.zeros((0, *shape), dtype)
+
+
+def _only(outputs: dict[str, np.ndarray], path: Path) -> np.ndarray:
+    if len(outputs) != 1:
+        raise BadInput(f"{path} has outputs {', '.join(outputs)}; predict needs one. Use outputs(batch).")
+    return next(iter(outputs.values()))
+
+
+def _check(batch: np.ndarray, shape: tuple[int, ...], path: Path) -> None:
+    if batch.dtype != np.uint8 or batch.shape[1:] != tuple(shape[1:]):
+        expected = " x ".join(map(str, shape[1:]))
+        raise BadInput(
+            f"{path.name} takes uint8 images of {expected} pixels, got {batch.dtype} {batch.shape[1:]}. "
+            "Resize them by the rule in the file's metadata."
+        )
+
+
+def _onnx_dtype(kind: str) -> type:
+    return {"tensor(float)": np.float32, "tensor(int8)": np.int8, "tensor(uint8)": np.uint8}[kind]
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

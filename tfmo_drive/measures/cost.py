@@ -1,0 +1,34 @@
+"""What the file's graph costs, counted from the file itself: parameters, non-zeros, multiply-accumulates, sparsity."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from tfmo_drive.contracts import Artifact, Context, Measure
+
+_KERNEL = "/kernel"
+_FOLDED = "preprocessing"
+"""The folded channel order and mean is mostly zeros by nature and no layer of the model (core.freezing)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost(Measure):
+    def __call__(self, artifact: Artifact, reference: Artifact, context: Context) -> dict[str, Any]:
+        """parameters, nonzero_parameters, macs, layer_sparsity {layer: fraction of zeros in its kernel}.
+
+        A stored 0 is a true zero: integer weights are symmetric, their zero point is 0 (core.tflite_file).
+        """
+        weights = artifact.weights()
+        return {
+            "parameters": sum(values.size for values in weights.values()),
+            "nonzero_parameters": sum(int(np.count_nonzero(values)) for values in weights.values()),
+            "macs": artifact.macs(),
+            "layer_sparsity": {
+                name.removesuffix(_KERNEL): 1 - np.count_nonzero(values) / values.size
+                for name, values in weights.items()
+                if name.endswith(_KERNEL) and name != _FOLDED + _KERNEL
+            },
+        }

@@ -1,0 +1,17 @@
+"""Bytes of the file that ships, raw and compressed (what an update over the air costs)."""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+from typing import Any
+
+from tfmo_drive.contracts import Artifact, Context, Measure
+
+
+@dataclasses.dataclass(frozen=True)
+class Size(Measure):
+    def __call__(self, artifact: Artifact, reference: Artifact, context: Context) -> dict[str, Any]:
+        """size_bytes, and gzip_bytes at level 9 (mtime 0: equal files give equal numbers)."""
+        content = artifact.path.read_bytes()
+        return {"size_bytes": len(content), "gzip_bytes": len(gzip.compress(content, 9, mtime=0))}

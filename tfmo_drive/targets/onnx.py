@@ -1,0 +1,81 @@
+"""ONNX targets through tf2onnx, run by onnxruntime: float32, and QDQ int8 made from the int8 `.tflite`.
+
+QDQ: https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html . The int8 file goes through LiteRT's
+because tf2onnx leaves the weights of a quantize-aware Keras graph in float.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from tfmo_drive.contracts import Artifact, BadInput, Context, Target
+from tfmo_drive.core import artifact_metadata, onnx_file
+from tfmo_drive.core.interpreters import OnnxArtifact
+
+if TYPE_CHECKING:
+    import tf_keras as keras
+
+    from tfmo_drive.core.freezing import Frozen
+
+
+@dataclasses.dataclass(frozen=True)
+class _Onnx(Target):
+    threads: int = 2
+
+    def __post_init__(self) -> None:
+        if self.threads < 1:
+            raise BadInput(f"{type(self).__name__}.threads must be at least 1, got {self.threads}.")
+        if getattr(self, "calibration_images", 1) < 1:
+            raise BadInput(
+                f"{type(self).__name__}.calibration_images must be at least 1, got {self.calibration_images}."
+            )
+
+    def __call__(self, model: keras.Model, folder: Path, context: Context) -> Artifact:
+        from tfmo_drive.core.freezing import freeze
+
+        if reason := self.refuses(model):
+            raise BadInput(reason)
+        content = self._convert(freeze(model, context.task.preprocessing), context)
+        path = Path(folder) / "model.onnx"
+        metadata = artifact_metadata.describe(context.task.metadata(model), self.name, onnx_file.ends(content))
+        artifact_metadata.save(path, content, metadata)
+        return OnnxArtifact(path, self.name, self.threads)
+
+    def _convert(self, frozen: Frozen, context: Context) -> bytes:
+        raise NotImplementedError(f"{type(self).__name__} does not say how it converts.")
+
+
+@dataclasses.dataclass(frozen=True)
+class OnnxFloat32(_Onnx):
+    """Everything in float32."""
+
+    name: ClassVar[str] = "onnx_float32"
+
+    def refuses(self, model: keras.Model) -> str | None:
+        from tfmo_drive.core.freezing import is_quantize_aware
+
+        if is_quantize_aware(model):
+            return f"{self.name} does not take a quantize-aware model: its ranges are int8's. Use OnnxInt8."
+        return None
+
+    def _convert(self, frozen: Frozen, context: Context) -> bytes:
+        from tfmo_drive.core import conversion
+
+        return conversion.onnx_float32(frozen)
+
+
+@dataclasses.dataclass(frozen=True)
+class OnnxInt8(_Onnx):
+    """int8 weights and activations as QuantizeLinear/DequantizeLinear, with the numbers of the int8 `.tflite`."""
+
+    calibration_images: int = 100
+
+    name: ClassVar[str] = "onnx_int8"
+
+    def _convert(self, frozen: Frozen, context: Context) -> bytes:
+        from tfmo_drive.core import conversion
+
+        images = None if frozen.quantize_aware else context.calibration(self.calibration_images)
+        return conversion.onnx_int8(conversion.int8(frozen, images), frozen.outputs)
