@@ -70,8 +70,8 @@ class Prune(TrainedStep):
 
     def ramp(self, steps_per_epoch: int) -> tfmot.sparsity.keras.PruningSchedule:
         """tfmot's schedule in steps: first update on `begin`, the last one exactly on `end`."""
-        begin = int(round(self.begin_epoch * steps_per_epoch))
         last = max(self.epochs * steps_per_epoch - 1, 0)
+        begin = min(int(round(self.begin_epoch * steps_per_epoch)), last)
         end = min(max(int(round(self._end * steps_per_epoch)), begin), last)
         frequency = self.frequency or max(1, (end - begin) // 20)
         if self.schedule == "constant":

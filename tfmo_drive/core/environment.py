@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import importlib.metadata
 import os
 import platform
@@ -20,6 +21,7 @@ PACKAGES = (
 def describe() -> dict[str, Any]:
     """Cores, processor, Python, packages, git commit (with + where the tree differs) and the command, JSON types."""
     return {
+        "date": datetime.date.today().isoformat(),
         "cores": len(os.sched_getaffinity(0)),
         "processor": _processor(),
         "python": platform.python_version(),

@@ -30,13 +30,13 @@ def fits(shape: tuple[int, ...], pattern: Pattern) -> bool:
 def magnitude(weights: np.ndarray, sparsity: float, pattern: Pattern) -> np.ndarray:
     """The mask (0 or 1, dtype and shape of `weights` [..., c_in, c_out]) that keeps the largest magnitudes.
 
-    Exactly round(size * sparsity) elements (or blocks) are zero, ties broken by position, as tfmot's are.
+    Exactly round(size * sparsity) elements (or blocks) are zero, also where magnitudes tie (tfmot then keeps more).
     """
     if pattern == (2, 4):
         return _two_of_four(weights)
     scores = np.abs(weights).reshape(-1, weights.shape[-1])
     if isinstance(pattern, str):
-        return _blocks(scores, sparsity, *map(int, pattern.split("x"))).reshape(weights.shape).astype(weights.dtype)
+        return _blocks(scores, sparsity, pattern).reshape(weights.shape).astype(weights.dtype)
     return _keep_largest(scores.reshape(-1), sparsity).reshape(weights.shape).astype(weights.dtype)
 
 
@@ -47,11 +47,8 @@ def holds(weights: np.ndarray, sparsity: float, pattern: Pattern) -> bool:
         return bool((np.moveaxis(zeros, -2, -1).reshape(-1, 4).sum(1) >= 2).all())
     if pattern is None:
         return int(zeros.sum()) >= round(weights.size * sparsity)
-    rows, columns = map(int, pattern.split("x"))
-    height, width = weights.size // weights.shape[-1], weights.shape[-1]
-    count = -(-height // rows) * -(-width // columns)
-    hanging_over = count * rows * columns - weights.size
-    return int(zeros.sum()) >= round(count * sparsity) * rows * columns - hanging_over
+    empty = _tiles(zeros.reshape(-1, weights.shape[-1]), pattern, True).all(axis=(1, 3))
+    return int(empty.sum()) >= round(empty.size * sparsity)
 
 
 def _keep_largest(scores: np.ndarray, sparsity: float) -> np.ndarray:
@@ -68,10 +65,18 @@ def _two_of_four(weights: np.ndarray) -> np.ndarray:
     return np.moveaxis((ranks >= 2).reshape(moved.shape), -1, -2).astype(weights.dtype)
 
 
-def _blocks(scores: np.ndarray, sparsity: float, rows: int, columns: int) -> np.ndarray:
+def _blocks(scores: np.ndarray, sparsity: float, pattern: str) -> np.ndarray:
     """Blocks ranked by mean magnitude; the last ones may hang over the kernel's edge."""
+    tiles = _tiles(scores, pattern, np.nan)
+    means = np.nanmean(tiles, axis=(1, 3))
+    kept = _keep_largest(means.reshape(-1), sparsity).reshape(means.shape)
     height, width = scores.shape
-    padded = np.pad(scores, ((0, -height % rows), (0, -width % columns)), constant_values=np.nan)
-    tiles = padded.reshape(padded.shape[0] // rows, rows, padded.shape[1] // columns, columns)
-    kept = _keep_largest(np.nanmean(tiles, axis=(1, 3)).reshape(-1), sparsity).reshape(tiles.shape[0], tiles.shape[2])
-    return np.repeat(np.repeat(kept, rows, 0), columns, 1)[:height, :width]
+    return np.repeat(np.repeat(kept, tiles.shape[1], 0), tiles.shape[3], 1)[:height, :width]
+
+
+def _tiles(values: np.ndarray, pattern: str, beyond: float | bool) -> np.ndarray:
+    """[h, w] as [h / rows, rows, w / columns, columns], filled up with `beyond` over the edge."""
+    rows, columns = map(int, pattern.split("x"))
+    height, width = values.shape
+    padded = np.pad(values, ((0, -height % rows), (0, -width % columns)), constant_values=beyond)
+    return padded.reshape(padded.shape[0] // rows, rows, padded.shape[1] // columns, columns)

@@ -59,9 +59,11 @@ class ResNet:
     def _channels(self, count: int) -> int:
         return max(4, int(round(count * self.width)))
 
-    def _convolution(self, x, filters, kernel, name, **kwargs):
+    def _convolution(self, x, filters, kernel, name, gamma="ones", **kwargs):
         x = layers.Conv2D(filters, kernel, name=f"{name}_conv", **kwargs)(x)
-        return layers.BatchNormalization(epsilon=BN_EPSILON, momentum=self.bn_momentum, name=f"{name}_bn")(x)
+        return layers.BatchNormalization(
+            epsilon=BN_EPSILON, momentum=self.bn_momentum, gamma_initializer=gamma, name=f"{name}_bn"
+        )(x)
 
     def _block(self, x, filters: int, stride: int, project: bool, name: str):
         first, second = (stride, 1) if self.topology == "v1" else (1, stride)
@@ -73,7 +75,8 @@ class ResNet:
             x, padding = layers.ZeroPadding2D(1, name=f"{name}_2_pad")(x), "valid"
         x = self._convolution(x, filters, 3, f"{name}_2", strides=second, padding=padding)
         x = layers.ReLU(name=f"{name}_2_relu")(x)
-        x = self._convolution(x, 4 * filters, 1, f"{name}_3")
+        # Every block starts as its shortcut, which is what makes few epochs enough (Goyal et al. 2017, section 5.1).
+        x = self._convolution(x, 4 * filters, 1, f"{name}_3", gamma="zeros")
         x = layers.Add(name=f"{name}_add")([shortcut, x])
         return layers.ReLU(name=f"{name}_out")(x)
 

@@ -9,6 +9,8 @@ import h5py
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.core.keras2 import keras
 
+_HOW_TO_SAVE = "Give a file that tf_keras wrote with model.save('model.h5') or model.save_weights('weights.h5')."
+
 
 def is_whole_model(path: Path) -> bool:
     """Whether the file holds a model (its layers and weights) rather than weights alone. BadInput if it is neither."""
@@ -33,8 +35,9 @@ def is_whole_model(path: Path) -> bool:
             if "layer_names" in file.attrs:
                 return False
     except OSError as error:
-        raise BadInput(f"task.baseline: {path} is not a Keras 2 .h5 file ({error}).") from error
-    raise BadInput(f"task.baseline: {path} is an HDF5 file, but holds neither a Keras model nor Keras weights.")
+        reason = " ".join(str(error).split())[:200]
+        raise BadInput(f"task.baseline: {path} is not a Keras 2 .h5 file ({reason}). {_HOW_TO_SAVE}") from error
+    raise BadInput(f"task.baseline: {path} is HDF5, but holds neither a Keras model nor Keras weights. {_HOW_TO_SAVE}")
 
 
 def read_model(path: Path, size: int, outputs: int) -> keras.Model:

@@ -1,0 +1,117 @@
+"""Distillation: the loss by hand, the control without a teacher, and cached logits of the views that are served."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tfmo_drive.compress.distill import Distill, cached_logits
+from tfmo_drive.compress.train import Train
+from tfmo_drive.core import batches
+from tfmo_drive.core.distillation import Distiller, ends_in_softmax, logits_of, soft_loss
+from tfmo_drive.core.keras2 import keras, tf
+from tfmo_drive.core.networks import Head, SmallCNN
+
+STUDENT = SmallCNN(filters=(4, 8), head=Head(units=8))
+LOGITS = np.float32([[1, 2, 0], [0, -1, 3]])
+TEACHERS = np.float32([[0, 3, 0], [1, 1, 2]])
+
+
+def softmax(values: np.ndarray) -> np.ndarray:
+    raised = np.exp(values)
+    return raised / raised.sum(-1, keepdims=True)
+
+
+def soft_by_hand(student: np.ndarray, teacher: np.ndarray, temperature: float) -> float:
+    crossed = -(softmax(teacher / temperature) * np.log(softmax(student / temperature))).sum(-1)
+    return temperature**2 * crossed.mean()
+
+
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+def test_the_soft_loss_by_hand(temperature):
+    found = float(soft_loss(tf.constant(LOGITS), tf.constant(TEACHERS), temperature))
+    assert found == pytest.approx(soft_by_hand(LOGITS, TEACHERS, temperature), rel=1e-5)
+
+
+def test_the_gradient_of_the_soft_loss_keeps_its_scale_as_the_temperature_grows():
+    """T^2 cancels the 1/T^2 of softened gradients: Hinton et al. 2015, section 2.1 (the limit is centred logits)."""
+    student, teacher = tf.constant(LOGITS), tf.constant(TEACHERS)
+    with tf.GradientTape() as tape:
+        tape.watch(student)
+        loss = soft_loss(student, teacher, 1000.0)
+    difference = LOGITS - TEACHERS
+    limit = (difference - difference.mean(-1, keepdims=True)) / 3 / len(LOGITS)
+    np.testing.assert_allclose(tape.gradient(loss, student), limit, atol=2e-3)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
+def test_one_step_reports_the_mixed_loss_by_hand(alpha):
+    inputs = keras.Input((3,))
+    student = keras.Model(inputs, keras.layers.Activation("linear")(inputs))
+    distiller = Distiller(student, temperature=4.0, alpha=alpha)
+    distiller.compile(keras.optimizers.legacy.SGD(0.1), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    hard = np.array([1, 2])
+    loss = distiller.train_on_batch(LOGITS, {"hard": hard, "soft": TEACHERS})
+    crossed = -np.log(softmax(LOGITS)[np.arange(2), hard]).mean()
+    assert loss == pytest.approx((1 - alpha) * crossed + alpha * soft_by_hand(LOGITS, TEACHERS, 4.0), rel=1e-5)
+
+
+def test_logits_of_a_model_that_ends_in_softmax_give_its_probabilities_back():
+    inputs = keras.Input((3,))
+    for last in (keras.layers.Softmax(), keras.layers.Dense(3, "softmax"), keras.layers.Activation("softmax")):
+        model = keras.Model(inputs, last(inputs))
+        assert ends_in_softmax(model), last
+        probabilities = softmax(LOGITS)
+        np.testing.assert_allclose(softmax(logits_of(model, tf.constant(probabilities)).numpy()), probabilities, rtol=1e-5)
+    assert not ends_in_softmax(keras.Model(inputs, keras.layers.Dense(3)(inputs)))
+
+
+def test_without_a_teacher_it_is_plain_training_of_the_same_student(tiny_baseline, context, finished):
+    settings = {"epochs": 2, "batch_size": 64, "learning_rate": 0.02}
+    distill = Distill(student=STUDENT, alpha=0, **settings)
+    taught = finished(distill)
+    start = distill.structure(tiny_baseline, context())
+    assert any(np.any(a != b) for a, b in zip(start.get_weights(), taught.get_weights(), strict=True))
+    plain = Train(warmup_epochs=distill.warmup_epochs, **settings)(start, context())
+    for ours, expected in zip(taught.get_weights(), plain.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def cached(context, tiny_baseline):
+    place = context()
+    return place, cached_logits(tiny_baseline, 2, place)
+
+
+@pytest.mark.parametrize("epoch", [0, 1, 2, 5])
+def test_cached_logits_are_the_teachers_on_the_very_views_that_are_served(epoch, cached, tiny_baseline):
+    place, attached = cached
+    for inputs, targets in batches.training_epoch(place, 32, epoch, attached).take(3):
+        expected = tiny_baseline(inputs, training=False)
+        np.testing.assert_allclose(targets["soft"], expected, rtol=1e-3, atol=1e-3)
+
+
+def test_views_cycle_and_differ(cached):
+    place, attached = cached
+
+    def image(epoch: int, index: int) -> np.ndarray:
+        """Example `index` as the epoch serves it: its place is where the epoch's order has it."""
+        position = int(np.flatnonzero(batches.order(256, 0, epoch) == index)[0])
+        for batch, (inputs, _) in enumerate(batches.training_epoch(place, 32, epoch, attached)):
+            if batch == position // 32:
+                return inputs[position % 32].numpy()
+        raise AssertionError("not served")
+
+    first = image(0, 7)
+    np.testing.assert_array_equal(first, image(2, 7))
+    assert np.abs(first - image(1, 7)).max() > 1
+    assert np.abs(attached.read(0, np.array([7])) - attached.read(1, np.array([7]))).max() > 1e-3
+
+
+def test_the_teacher_is_asked_once_for_each_view(cached, tiny_baseline, monkeypatch):
+    place, attached = cached
+    monkeypatch.setattr(type(tiny_baseline), "__call__", lambda *_, **__: pytest.fail("the cache was not used"))
+    again = cached_logits(tiny_baseline, 2, place)
+    indices = np.array([3, 250, 3])
+    np.testing.assert_array_equal(again.read(1, indices), attached.read(1, indices))
+    assert again.read(1, indices).shape == (3, 9)

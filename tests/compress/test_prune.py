@@ -1,0 +1,169 @@
+"""Pruning: masks by hand and by property, the ramp's end, and the sparsity that is really reached."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from tensorflow_model_optimization.python.core.sparsity.keras import pruning_impl, pruning_schedule
+
+from tfmo_drive.compress.prune import Prune
+from tfmo_drive.contracts import BadInput
+from tfmo_drive.core import layers, masks
+from tfmo_drive.core.keras2 import tf
+
+SHAPES = st.one_of(st.tuples(st.integers(1, 12), st.integers(1, 12)),
+                   st.tuples(st.just(3), st.just(3), st.integers(1, 6), st.integers(1, 6)))  # fmt: skip
+WEIGHTS = SHAPES.flatmap(lambda shape: arrays.arrays(np.float32, shape, elements=st.floats(-4, 4, width=32)))
+SPARSITIES = st.floats(0, 0.99)
+
+
+def test_unstructured_masks_by_hand():
+    weights = np.float32([[0.1, -0.9], [0.5, -0.2]])
+    np.testing.assert_array_equal(masks.magnitude(weights, 0.5, None), [[0, 1], [1, 0]])
+    np.testing.assert_array_equal(masks.magnitude(weights, 0.25, None), [[0, 1], [1, 1]])
+    np.testing.assert_array_equal(masks.magnitude(weights, 0.0, None), np.ones((2, 2)))
+
+
+def test_two_of_four_masks_by_hand_go_along_the_input_channels():
+    weights = np.float32([[4, 1], [-3, 2], [2, -3], [1, 4], [0, 0], [0, 0], [0, 5], [6, 6]])  # c_in 8, c_out 2
+    expected = np.float32([[1, 0], [1, 0], [0, 1], [0, 1], [0, 0], [0, 0], [1, 1], [1, 1]])
+    np.testing.assert_array_equal(masks.magnitude(weights, 0.5, (2, 4)), expected)
+    assert masks.holds(weights * expected, 0.5, (2, 4)) and not masks.holds(weights[:4], 0.5, (2, 4))
+    assert masks.fits((3, 3, 8, 5), (2, 4)) and not masks.fits((7, 7, 3, 64), (2, 4))
+
+
+def test_block_masks_by_hand_drop_whole_blocks():
+    weights = np.float32([[1, 9, 1], [1, 9, 1], [5, 0, 5], [5, 1, 5]])
+    expected = [[0, 1, 0], [0, 1, 0], [1, 0, 1], [1, 0, 1]]
+    np.testing.assert_array_equal(masks.magnitude(weights, 0.5, "2x1"), expected)
+    hanging_over = masks.magnitude(np.float32([[3, 3, 1], [3, 3, 1]]), 0.5, "2x2")
+    np.testing.assert_array_equal(hanging_over, [[1, 1, 0], [1, 1, 0]])
+
+
+def test_zeros_that_are_not_whole_blocks_do_not_hold_a_block_pattern():
+    scattered = np.float32([[0, 1], [1, 0], [0, 1], [1, 0]])
+    assert masks.holds(scattered, 0.5, None)
+    assert not masks.holds(scattered, 0.5, "2x1")
+
+
+@given(WEIGHTS, SPARSITIES)
+@settings(deadline=None)
+def test_the_number_of_zeros_is_exact_and_the_kept_are_the_largest(weights, sparsity):
+    mask = masks.magnitude(weights, sparsity, None)
+    assert mask.shape == weights.shape and mask.dtype == weights.dtype
+    assert int((mask == 0).sum()) == round(weights.size * sparsity)
+    if 0 < mask.sum() < mask.size:
+        assert np.abs(weights[mask == 1]).min() >= np.abs(weights[mask == 0]).max()
+    assert masks.holds(weights * mask, sparsity, None)
+
+
+@given(WEIGHTS, SPARSITIES, st.sampled_from([None, "1x1", "2x1", "4x1", "2x3", "16x16"]))
+@settings(deadline=None)
+def test_masking_twice_is_masking_once(weights, sparsity, pattern):
+    once = weights * masks.magnitude(weights, sparsity, pattern)
+    np.testing.assert_array_equal(once * masks.magnitude(once, sparsity, pattern), once)
+    assert masks.holds(once, sparsity, pattern)
+
+
+@given(st.integers(1, 4), st.integers(1, 5), st.integers(0, 2**32 - 1))
+@settings(deadline=None)
+def test_two_of_four_leaves_at_most_two_in_every_four_input_channels(fours, outputs, seed):
+    weights = np.random.default_rng(seed).integers(-2, 3, (3, 3, 4 * fours, outputs)).astype(np.float32)
+    once = weights * masks.magnitude(weights, 0.5, (2, 4))
+    groups = np.moveaxis(once, -2, -1).reshape(-1, 4)
+    assert (np.count_nonzero(groups, axis=1) <= 2).all()
+    np.testing.assert_array_equal(once * masks.magnitude(once, 0.5, (2, 4)), once)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 9), st.integers(1, 9), st.floats(0, 0.9))
+@settings(deadline=None, max_examples=30)
+def test_the_mask_is_tfmots_own(seed, rows, columns, sparsity):
+    """Apart from halves (tfmot rounds the kept, we the dropped) and from its rule to keep at least one."""
+    assume(abs(rows * columns * sparsity % 1 - 0.5) > 1e-3 and round(rows * columns * sparsity) < rows * columns)
+    generator = np.random.default_rng(seed)
+    magnitudes = generator.permutation(rows * columns).reshape(rows, columns) + 1
+    weights = np.float32(magnitudes * generator.choice([-1, 1], magnitudes.shape))
+    schedule = pruning_schedule.ConstantSparsity(sparsity, 0)
+    tfmots = SimpleNamespace(_pruning_schedule=schedule, _step_fn=lambda: tf.constant(0, tf.int64))
+    expected = pruning_impl.Pruning._update_mask(tfmots, tf.constant(weights))[1]
+    np.testing.assert_array_equal(masks.magnitude(weights, sparsity, None), expected)
+
+
+@st.composite
+def ramps(draw) -> tuple[Prune, int]:
+    epochs = draw(st.integers(1, 12))
+    begin = draw(st.floats(0, epochs * 0.9))
+    end = draw(st.none() | st.floats(begin, epochs, exclude_min=True))
+    initial, sparsity = sorted(draw(st.tuples(st.floats(0, 0.95), st.floats(0.01, 0.95))))
+    step = Prune(sparsity=sparsity, initial_sparsity=initial, epochs=epochs, begin_epoch=begin, end_epoch=end,
+                 frequency=draw(st.none() | st.integers(1, 200)),
+                 schedule=draw(st.sampled_from(["polynomial", "constant"])))  # fmt: skip
+    return step, draw(st.integers(1, 300))
+
+
+@given(ramps())
+@settings(deadline=None, max_examples=200)
+def test_the_last_update_of_the_ramp_has_the_sparsity_asked_for(drawn):
+    step, steps_per_epoch = drawn
+    total = step.epochs * steps_per_epoch
+    ramp = step.ramp(steps_per_epoch)
+    due, sparsity = ramp(tf.range(total, dtype=tf.int64))
+    updates = np.flatnonzero(due)
+    sparsity = np.broadcast_to(sparsity, [total])
+    assert sparsity[updates[-1]] == pytest.approx(step.sparsity, abs=1e-6)
+    settled = step._settled_epoch(ramp, steps_per_epoch)
+    assert sparsity[updates[updates < (settled + 1) * steps_per_epoch][-1]] == pytest.approx(step.sparsity, abs=1e-6)
+
+
+@given(ramps())
+@settings(deadline=None, max_examples=200)
+def test_a_polynomial_ramp_ends_on_its_end_step_after_at_least_20_updates(drawn):
+    step, steps_per_epoch = dataclasses.replace(drawn[0], schedule="polynomial", frequency=None), drawn[1]
+    last = step.epochs * steps_per_epoch - 1
+    begin, end = (min(round(epoch * steps_per_epoch), last) for epoch in (step.begin_epoch, step._end))
+    ramp = step.ramp(steps_per_epoch)
+    due, _ = ramp(tf.range(last + 1, dtype=tf.int64))
+    updates = np.flatnonzero(due)
+    assert end in updates and updates[0] >= begin
+    if end > begin:
+        assert updates[-1] == end
+    assert len(updates) >= min(20, end - begin)
+
+
+def test_a_short_data_set_still_reaches_the_sparsity_asked_for(finished):
+    """One step an epoch (256 images, batch 256): tfmot's own frequency of 100 would never prune."""
+    step = Prune(sparsity=0.62, epochs=3, batch_size=256)
+    step.check(finished(step))
+    for name, share in layers.sparsity(finished(step)).items():
+        assert share == pytest.approx(0.62, abs=1e-3), name
+
+
+@pytest.mark.parametrize(("pattern", "sparsity"), [("2:4", 0.5), ("4x1", 0.62)])
+def test_every_kernel_that_fits_the_pattern_carries_it(pattern, sparsity, finished):
+    step = Prune(sparsity=sparsity, pattern=pattern, epochs=0)
+    step.check(finished(step))
+    for name, share in layers.sparsity(finished(step)).items():
+        if pattern == "2:4" and name == "conv1_conv":
+            assert share == 0, "its 3 input channels are not in fours"
+        else:
+            assert share == pytest.approx(sparsity, abs=0.02), name
+
+
+def test_one_shot_pruning_without_training_keeps_the_largest_weights(finished, tiny_baseline):
+    pruned = finished(Prune(sparsity=0.5, epochs=0, skip=("logits", "conv1_conv")))
+    for before, after in zip(layers.kernels(tiny_baseline), layers.kernels(pruned), strict=True):
+        old = before.variable.numpy()
+        mask = 1 if before.name in ("logits", "conv1_conv") else masks.magnitude(old, 0.5, None)
+        np.testing.assert_array_equal(after.variable, old * mask, err_msg=before.name)
+
+
+def test_a_misspelt_layer_to_skip_is_answered_with_the_nearest(tiny_baseline, context):
+    with pytest.raises(BadInput, match=re.escape("""Prune.skip: no layer 'conv1_cnov'. Did you mean "conv1_conv"?""")):
+        Prune(skip=("conv1_cnov",))(tiny_baseline, context())

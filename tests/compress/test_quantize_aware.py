@@ -1,0 +1,161 @@
+"""Quantization-aware training: the fast arithmetic is tfmot's, ranges start at the data, zeros and BatchNorm stay."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tensorflow_model_optimization.python.core.quantization.keras import quant_ops
+
+from tfmo_drive.compress.prune import Prune
+from tfmo_drive.compress.quantize_aware import QuantizeAware
+from tfmo_drive.contracts import BadInput, BrokenPromise
+from tfmo_drive.core import fake_quant, layers, training
+from tfmo_drive.core.keras2 import keras, tf
+
+SPARSE = Prune(sparsity=0.6, epochs=0)
+
+
+def quantized(weights: np.ndarray, per_channel: bool):
+    """(value, gradient, minimum, maximum) of tfmot's LastValueQuantize as it is patched at the moment."""
+    shape = weights.shape[-1:] if per_channel else ()
+    low, high = tf.Variable(tf.fill(shape, -6.0)), tf.Variable(tf.fill(shape, 6.0))
+    inputs = tf.constant(weights)
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        value = quant_ops.LastValueQuantize(
+            inputs, low, high, per_channel=per_channel, is_training=True, num_bits=8, narrow_range=True, symmetric=True
+        )
+        loss = tf.reduce_sum(value * tf.constant(np.arange(weights.size, dtype=np.float32).reshape(weights.shape)))
+    return value.numpy(), tape.gradient(loss, inputs).numpy(), low.numpy(), high.numpy()
+
+
+@given(st.integers(0, 2**32 - 1), st.booleans(), st.sampled_from([(3, 3, 5, 4), (7, 6)]), st.floats(1e-3, 8))
+@settings(deadline=None, max_examples=40)
+def test_fast_fake_quant_is_tfmots_in_value_gradient_and_ranges(seed, per_channel, shape, spread):
+    weights = np.float32(np.random.default_rng(seed).normal(0, spread, shape))
+    expected = quantized(weights, per_channel)
+    with fake_quant.fast():
+        found = quantized(weights, per_channel)
+    step = np.broadcast_to(expected[3] / 127, shape)
+    differing = ~np.isclose(found[0], expected[0], rtol=1e-5, atol=0)
+    assert np.abs(found[0] - expected[0])[differing].max(initial=0) <= 1.001 * step.max()
+    halfway = np.abs(np.abs(weights / step % 1) - 0.5) < 1e-3  # where rounding may go either way
+    assert not (differing & ~halfway).any()
+    for ours, tfmots in zip(found[1:], expected[1:], strict=True):
+        np.testing.assert_allclose(ours, tfmots, rtol=1e-6)
+
+
+def test_fast_fake_quant_by_hand():
+    with fake_quant.fast():
+        value, gradient, low, high = quantized(np.float32([[-1.27, 0.5], [0.014, -0.254]]), per_channel=True)
+    np.testing.assert_allclose(value, [[-1.27, 0.5], [0.01, -0.2519685]], rtol=1e-5)  # steps 0.01 and 0.5 / 127
+    np.testing.assert_array_equal(gradient, [[0, 1], [2, 3]])
+    np.testing.assert_allclose([low, high], [[-1.27, -0.5], [1.27, 0.5]])
+
+
+def test_a_channel_of_zeros_stays_zero():
+    with fake_quant.fast():
+        value, _, _, _ = quantized(np.float32([[0, 1], [0, -1]]), per_channel=True)
+    np.testing.assert_array_equal(value, [[0, 1], [0, -1]])
+
+
+def test_outside_of_fast_the_standard_op_is_back():
+    before = quant_ops.LastValueQuantize
+    with pytest.raises(RuntimeError), fake_quant.fast():
+        assert quant_ops.LastValueQuantize is not before
+        raise RuntimeError
+    assert quant_ops.LastValueQuantize is before
+
+
+def ranges(model) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    found = {v.name.removesuffix(":0"): v.numpy() for v in model.variables}
+    return {name[:-4]: (low, found[f"{name[:-4]}_max"]) for name, low in found.items() if name.endswith("_min")}
+
+
+def test_ranges_start_at_the_data_and_not_at_tfmots_six(finished, tiny_baseline, tiny_task, context):
+    found = ranges(finished(QuantizeAware(epochs=0)))
+    assert len(found) > 20
+    for name, (low, high) in found.items():
+        assert (low <= 0).all() and (high >= 0).all() and (low < high).all(), name
+        assert not (low == -6).any() and not (high == 6).any(), name
+    inputs = tiny_task.preprocessing(context().calibration(256)).reshape(4, -1)
+    assert found["quantize_layer/quantize_layer"] == pytest.approx(
+        (inputs.min(1).mean(), inputs.max(1).mean()), rel=1e-6
+    )
+    for kernel in layers.kernels(tiny_baseline):
+        largest = np.abs(kernel.variable.numpy()).max(axis=None if kernel.name == "logits" else (0, 1, 2))
+        np.testing.assert_allclose(found[f"quant_{kernel.name}/kernel"], (-largest, largest), rtol=1e-6)
+
+
+def test_the_calibrated_model_scores_like_the_float_one_before_any_training(finished, tiny_baseline, tiny_task):
+    model = finished(QuantizeAware(epochs=0))
+    assert training.score(model, tiny_task, "train") == pytest.approx(
+        training.score(tiny_baseline, tiny_task, "train"), abs=0.03
+    )
+
+
+def test_calibration_never_looks_at_val_or_test(context, tiny_baseline, tiny_task, monkeypatch):
+    read, asked = type(tiny_task).examples, []
+    monkeypatch.setattr(type(tiny_task), "examples", lambda task, split: asked.append(split) or read(task, split))
+    QuantizeAware(epochs=0)(tiny_baseline, context())
+    assert set(asked) == {"train"}
+
+
+@pytest.fixture(scope="module")
+def retrained(finished, context):
+    """The sparse model after one epoch of QAT at a rate that moves weights, with and without preserving zeros."""
+    settings = {"epochs": 1, "batch_size": 32, "learning_rate": 0.02}
+    sparse = finished(SPARSE)
+    return {kept: QuantizeAware(preserve=kept, **settings)(sparse, context()) for kept in ("", "sparsity")}
+
+
+def test_preserving_keeps_every_zero_while_the_other_weights_move(retrained, finished):
+    for before, after in zip(layers.kernels(finished(SPARSE)), layers.kernels(retrained["sparsity"]), strict=True):
+        old, new = before.variable.numpy(), after.variable.numpy()
+        assert (new[old == 0] == 0).all(), before.name
+        assert (new[old != 0] != old[old != 0]).mean() > 0.5, before.name
+    SPARSE.check(retrained["sparsity"])
+
+
+def test_without_preserving_the_broken_promise_says_what_to_type(retrained):
+    with pytest.raises(BrokenPromise, match=re.escape('QuantizeAware needs preserve="sparsity"')):
+        SPARSE.check(retrained[""])
+
+
+def test_zeros_stay_when_a_reloaded_preserving_model_is_trained_on(retrained, finished, context, tmp_path):
+    step = QuantizeAware(preserve="sparsity", epochs=1, batch_size=64)
+    retrained["sparsity"].save(tmp_path / "model.h5", include_optimizer=False)
+    again = step.reload(finished(SPARSE), tmp_path / "model.h5", context())
+    training.train(again, step, context(), training.Hooks(tracing=fake_quant.fast))
+    SPARSE.check(again)
+
+
+def batch_normalization(model) -> dict[str, np.ndarray]:
+    """Moving means and variances."""
+    inner = [getattr(layer, "layer", layer) for layer in model.layers]
+    found = [layer for layer in inner if isinstance(layer, keras.layers.BatchNormalization)]
+    return {layer.name: np.stack([layer.moving_mean, layer.moving_variance]) for layer in found}
+
+
+@pytest.mark.parametrize(("freeze_after", "moves"), [(0.0, False), (1.0, True)])
+def test_batch_normalization_stands_still_in_frozen_epochs_alone(freeze_after, moves, finished, tiny_baseline):
+    model = finished(QuantizeAware(epochs=1, batch_size=64, freeze_bn_after=freeze_after))
+    before, after = batch_normalization(tiny_baseline), batch_normalization(model)
+    assert len(before) == len(after) > 5
+    for name in before:
+        assert np.array_equal(before[name], after[name]) != moves, name
+    assert all(layer.trainable for layer in model.layers)
+
+
+def test_quantizing_twice_is_refused(finished, context):
+    with pytest.raises(BadInput, match="quantize-aware already.*Keep one"):
+        QuantizeAware(epochs=0)(finished(QuantizeAware(epochs=0)), context())
+
+
+def test_a_step_that_drops_the_fake_quantisation_breaks_the_promise(tiny_baseline):
+    with pytest.raises(BrokenPromise, match="QuantizeAware promised int8"):
+        QuantizeAware().check(tiny_baseline)

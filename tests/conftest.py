@@ -1,0 +1,74 @@
+"""What many tests share: one tiny task, one tiny baseline, and every step run once for each of its settings.
+
+Importing TensorFlow (9 s) and tracing cost more than the arithmetic, so results are kept for the session.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory):
+    """Decoded images of this session lie in a folder of their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("cache")
+        patch.setenv("TFMO_DRIVE_CACHE", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real data and weights: $TFMO_DRIVE_SHARED, or ../shared beside the checkout."""
+    folder = Path(os.environ.get("TFMO_DRIVE_SHARED") or Path(__file__).parents[2] / "shared").resolve()
+    if not (folder / "data").is_dir():
+        pytest.skip(f"no real data at {folder} (set TFMO_DRIVE_SHARED to the folder that holds data/ and weights/)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_task(cache):
+    """9 classes of built-in scenes at 32 px, and a ResNet of two blocks and 34,000 weights."""
+    from tfmo_drive.core.networks import ResNet
+    from tfmo_drive.tasks.classification import Classification, Scenes
+
+    network = ResNet(blocks=(1, 1), width=0.25)
+    return Classification(image_size=32, network=network, scenes=Scenes(train=256, val=64, test=64))
+
+
+@pytest.fixture(scope="session")
+def tiny_baseline(tiny_task, tmp_path_factory):
+    """Trained until it is clearly above chance (0.11). Nobody may change its weights: copy first."""
+    from tfmo_drive.compress.train import Train
+    from tfmo_drive.contracts import Context
+    from tfmo_drive.core import training
+    from tfmo_drive.core.keras2 import keras
+
+    keras.utils.set_random_seed(0)
+    model = tiny_task.build()
+    context = Context(tiny_task, model, (), tmp_path_factory.mktemp("baseline"), 0)
+    model = Train(epochs=8, learning_rate=0.05, batch_size=32)(model, context)
+    assert training.score(model, tiny_task, "train") > 0.4
+    return model
+
+
+@pytest.fixture(scope="session")
+def context(tiny_task, tiny_baseline, tmp_path_factory):
+    """context() -> a Context of the tiny task in a fresh folder; context(seed=1), ... to change it."""
+    from tfmo_drive.contracts import Context
+
+    def make(**changes) -> Context:
+        facts = {"workdir": tmp_path_factory.mktemp("work"), "seed": 0} | changes
+        return Context(tiny_task, tiny_baseline, (), **facts)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def finished(context, tiny_baseline):
+    """finished(step) -> what the step makes of the tiny baseline; run once, so nobody may change it."""
+    return functools.cache(lambda step: step(tiny_baseline, context()))

@@ -1,0 +1,174 @@
+"""What every step promises, whatever it does: walks all Step classes of tfmo_drive.compress."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib
+import math
+import pkgutil
+
+import numpy as np
+import pytest
+
+from tfmo_drive import compress
+from tfmo_drive.compress.distill import Distill
+from tfmo_drive.compress.prune import Prune
+from tfmo_drive.compress.quantize_aware import QuantizeAware
+from tfmo_drive.compress.train import Train
+from tfmo_drive.contracts import BadInput, BrokenPromise, Step
+from tfmo_drive.core import fake_quant, layers
+from tfmo_drive.core.networks import Head, SmallCNN
+from tfmo_drive.core.training import TrainedStep
+
+SHORT = {"epochs": 1, "batch_size": 32}
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """What this test must know of a step class: add one for every new step."""
+
+    example: Step
+    nothing: Step | None
+    """Settings of zero strength, which leave the kernels as they were. None: the step has no zero."""
+    bad: tuple[tuple[str, object], ...]
+    """(setting, a value out of its range)."""
+
+
+CASES = {
+    Train: Case(Train(**SHORT), nothing=Train(epochs=0), bad=()),
+    Prune: Case(
+        Prune(sparsity=0.7, **SHORT),
+        nothing=Prune(sparsity=0, epochs=0),
+        bad=(
+            ("sparsity", 1.0), ("sparsity", -0.1), ("sparsity", math.nan), ("initial_sparsity", 0.9),
+            ("schedule", "linear"), ("begin_epoch", -1), ("end_epoch", 99), ("end_epoch", 0), ("frequency", 0),
+            ("pattern", "3:4"), ("pattern", "0x1"),
+        ),
+    ),
+    QuantizeAware: Case(
+        QuantizeAware(**SHORT),
+        nothing=QuantizeAware(epochs=0),
+        bad=(("preserve", "clusters"), ("freeze_bn_after", 1.5), ("calibration_images", 0)),
+    ),
+    Distill: Case(
+        Distill(student=SmallCNN(filters=(4, 8), head=Head(units=8)), views=1, **SHORT),
+        nothing=None,  # alpha=0 is a student without a teacher: tests/compress/test_distill.py
+        bad=(("temperature", 0), ("temperature", math.inf), ("alpha", 1.1), ("views", 0)),
+    ),
+}  # fmt: skip
+BAD_TRAINING = (
+    ("epochs", -1), ("epochs", 1.5), ("batch_size", 0), ("learning_rate", 0), ("learning_rate", math.nan),
+    ("warmup_epochs", -1), ("warmup_epochs", 99), ("momentum", 1), ("final_learning_rate", 2),
+)  # fmt: skip
+
+
+def all_steps() -> list[type[Step]]:
+    modules = [importlib.import_module(f"{compress.__name__}.{m.name}") for m in pkgutil.iter_modules(compress.__path__)]
+    found = [value for module in modules for value in vars(module).values() if isinstance(value, type)]
+    return sorted({kind for kind in found if issubclass(kind, Step) and kind.__module__.startswith(compress.__name__)},
+                  key=lambda kind: kind.__name__)  # fmt: skip
+
+
+STEPS = all_steps()
+every_step = pytest.mark.parametrize("kind", STEPS, ids=lambda kind: kind.__name__)
+
+
+def case(kind: type[Step]) -> Case:
+    if kind not in CASES:
+        pytest.fail(f"{kind.__name__} has no Case here: add one to CASES in {__file__}, so that its contract is tested.")
+    return CASES[kind]
+
+
+def pixels(task) -> np.ndarray:
+    return task.preprocessing(task.examples("val").read(np.arange(32))[0])
+
+
+def assert_equal_weights(model, expected):
+    for variable, value, wanted in zip(model.weights, model.get_weights(), expected, strict=True):
+        np.testing.assert_array_equal(value, wanted, err_msg=variable.name)
+
+
+@every_step
+def test_every_step_is_a_frozen_dataclass_with_a_case(kind):
+    assert case(kind).example.__dataclass_params__.frozen
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        case(kind).example.anything = 1
+
+
+@pytest.fixture(scope="module")
+def again(tiny_baseline, context):
+    """again(example) -> its result in a second run, with the baseline's layout and weights from before that run."""
+
+    def run(example):
+        layout, before = tiny_baseline.to_json(), tiny_baseline.get_weights()
+        return example(tiny_baseline, context()), layout, before
+
+    return functools.cache(run)
+
+
+@every_step
+def test_the_model_given_and_its_weights_stay_as_they_were(kind, tiny_baseline, again):
+    result, layout, before = again(case(kind).example)
+    assert_equal_weights(tiny_baseline, before)
+    assert tiny_baseline.to_json() == layout
+    assert all(layer.trainable for layer in tiny_baseline.layers)
+    assert not {id(v) for v in result.weights} & {id(v) for v in tiny_baseline.weights}
+
+
+@every_step
+def test_same_seed_gives_the_same_weights(kind, finished, again):
+    example = case(kind).example
+    assert_equal_weights(again(example)[0], finished(example).get_weights())
+
+
+@every_step
+def test_a_saved_stage_is_read_back_with_equal_weights_and_outputs(kind, tiny_task, tiny_baseline, context, finished,
+                                                                   tmp_path):  # fmt: skip
+    example, result = case(kind).example, finished(case(kind).example)
+    result.save(tmp_path / "model.h5", include_optimizer=False)
+    again = example.reload(tiny_baseline, tmp_path / "model.h5", context())
+    assert_equal_weights(again, result.get_weights())
+    batch = pixels(tiny_task)
+    np.testing.assert_array_equal(again(batch, training=False), result(batch, training=False))
+    example.check(again)
+
+
+@every_step
+def test_the_promise_holds_for_the_result_and_not_for_the_baseline(kind, tiny_baseline, finished):
+    example = case(kind).example
+    example.check(finished(example))
+    if example.promise is None:
+        example.check(tiny_baseline)
+    else:
+        with pytest.raises(BrokenPromise, match=kind.__name__):
+            example.check(tiny_baseline)
+
+
+@every_step
+def test_zero_strength_changes_nothing(kind, tiny_task, tiny_baseline, finished):
+    step = case(kind).nothing
+    if step is None:
+        return
+    result = finished(step)
+    for before, after in zip(layers.kernels(tiny_baseline), layers.kernels(result), strict=True):
+        np.testing.assert_array_equal(before.variable, after.variable, err_msg=before.name)
+    if not fake_quant.is_quantize_aware(result):  # rounding to 8 bits is what that step is for, at any strength
+        batch = pixels(tiny_task)
+        np.testing.assert_array_equal(result(batch, training=False), tiny_baseline(batch, training=False))
+
+
+@every_step
+def test_a_setting_out_of_range_is_refused_by_name(kind):
+    bad = case(kind).bad + (BAD_TRAINING if issubclass(kind, TrainedStep) else ())
+    for field, value in bad:
+        with pytest.raises(BadInput) as refused:
+            dataclasses.replace(case(kind).example, **{field: value})
+        text = str(refused.value)
+        assert kind.__name__ in text and field in text and "\n" not in text, (field, value, text)
+        assert str(value) in text, f"{text} does not say what was given for {field}"
+
+
+@every_step
+def test_the_name_is_lower_case_with_underscores(kind):
+    assert case(kind).example.name == "".join(f"_{c}" if c.isupper() else c for c in kind.__name__).lower().strip("_")

@@ -1,0 +1,184 @@
+"""Measures on artifacts made of arrays: the arithmetic small enough for a hand."""
+
+from __future__ import annotations
+
+import gzip
+
+import numpy as np
+import pytest
+
+from tfmo_drive.contracts import Artifact, BadInput, Context, Examples, Judgement, Preprocessing, Task
+from tfmo_drive.measures.accuracy import Accuracy
+from tfmo_drive.measures.cost import Cost
+from tfmo_drive.measures.latency import Latency
+from tfmo_drive.measures.size import Size
+
+LABELS = ["stop", "yield"]
+
+
+class Pixels(Examples):
+    """Example i is a picture of the value i; labels alternate."""
+
+    groups = np.arange(8) // 2
+
+    def __len__(self):
+        return 8
+
+    def read(self, indices):
+        indices = np.asarray(indices)
+        return np.tile(indices.astype(np.uint8)[:, None, None, None], (1, 2, 2, 3)), indices % 2
+
+
+class Signs(Task):
+    name, preprocessing = "signs", Preprocessing("none")
+
+    def examples(self, split):
+        return Pixels()
+
+    def build(self):
+        raise NotImplementedError
+
+    def augment(self, inputs, targets, randoms):
+        return inputs, targets
+
+    def loss(self, model):
+        raise NotImplementedError
+
+    def judge(self, outputs, targets):
+        says = outputs.argmax(1)
+        values = (says == targets).astype(float)
+        classes = {
+            name: {"score": values[targets == i].mean(), "examples": int((targets == i).sum())}
+            for i, name in enumerate(LABELS)
+            if (targets == i).any()
+        }
+        return Judgement(values, says, classes, {"score_macro": float(np.mean([c["score"] for c in classes.values()]))})
+
+    def metadata(self, model):
+        return {"labels": LABELS}
+
+    def fingerprint(self):
+        return "0"
+
+
+class Table(Artifact):
+    """Says `classes[i]` for example i, with `sure` as its logit."""
+
+    runtime, threads = "table", 3
+
+    def __init__(self, classes, name="table", sure=1.0, path=None):
+        self.classes, self.name, self.path, self.asked = np.array(classes), name, path, 0
+        self.sure = np.broadcast_to(sure, len(classes))
+
+    def predict(self, batch):
+        index = batch[:, 0, 0, 0].astype(int)
+        self.asked += len(index)
+        return np.eye(2, dtype=np.float32)[self.classes[index]] * self.sure[index][:, None]
+
+    def runner(self, example):
+        return lambda: None
+
+    def weights(self):
+        kernel = np.array([[0, 1], [0, 3]], np.int8)
+        folded = np.eye(3, dtype=np.int8)
+        return {"conv/kernel": kernel, "conv/bias": np.array([0, 5], np.int32), "preprocessing/kernel": folded}
+
+    def macs(self):
+        return 12
+
+
+RIGHT = [0, 1, 0, 1, 0, 1, 0, 1]
+
+
+@pytest.fixture
+def context(tmp_path):
+    return Context(Signs(), None, (), tmp_path, 0)
+
+
+def test_accuracy_counts_what_a_hand_counts(context):
+    reference = Table([0, 1, 0, 1, 0, 1, 0, 0])  # example 7 wrong
+    artifact = Table([0, 1, 0, 0, 1, 1, 0, 1])  # 3 and 4 wrong, 7 right again
+    row = Accuracy()(artifact, reference, context)
+    assert row["score"] == 6 / 8 and row["score_delta"] == pytest.approx(-1 / 8)
+    assert row["score_low"] <= 6 / 8 <= row["score_high"]
+    assert row["score_delta_low"] <= -1 / 8 <= row["score_delta_high"]
+    assert row["agreement"] == 5 / 8 and row["examples"] == 8 and "subset" not in row
+    assert row["per_class"]["stop"] == {"score": 0.75, "examples": 4, "delta": -0.25}
+    assert row["per_class"]["yield"]["delta"] == 0.0
+    assert row["score_macro"] == 0.75
+
+
+def test_regressions_name_what_both_said_worst_first(context):
+    artifact = Table([0, 1, 0, 0, 1, 1, 0, 1], sure=[1, 1, 1, 2, 9, 1, 1, 1])
+    row = Accuracy()(artifact, Table(RIGHT), context)
+    assert row["regressions"] == [
+        {"index": 4, "truth": "stop", "reference_says": "stop", "says": "yield"},
+        {"index": 3, "truth": "yield", "reference_says": "yield", "says": "stop"},
+    ]
+
+
+def test_reference_against_itself_has_no_delta(context):
+    reference = Table([0, 1, 0, 1, 0, 1, 0, 0])
+    row = Accuracy()(reference, reference, context)
+    assert row["score_delta"] == row["score_delta_low"] == row["score_delta_high"] == 0
+    assert row["agreement"] == 1 and row["regressions"] == []
+
+
+def test_reference_is_run_once_for_all_rows(context):
+    reference = Table(RIGHT)
+    for _ in range(3):
+        Accuracy()(Table(RIGHT), reference, context)
+    assert reference.asked == 8
+
+
+@pytest.mark.parametrize("name", ["slow", "baseline/slow"])
+def test_slow_runtimes_are_judged_on_a_declared_seeded_subset(name, context):
+    measure, rows = Accuracy(limits={"slow": 3}), []
+    for _ in range(2):
+        artifact = Table(RIGHT, name=name)
+        rows.append(measure(artifact, Table([1] * 8), context))
+        assert artifact.asked == 3
+    assert rows[0] == rows[1]
+    assert rows[0]["examples"] == 3 and rows[0]["subset"] == "3 of 8, seeded"
+    stops = rows[0]["per_class"].get("stop", {"examples": 0})["examples"]
+    assert rows[0]["score_delta"] == pytest.approx(stops / 3)  # the reference is wrong exactly on them
+
+
+def test_limits_above_the_data_take_all_of_it(context):
+    assert Accuracy(limits={"table": 99})(Table(RIGHT), Table(RIGHT), context)["examples"] == 8
+
+
+def test_cost_counts_true_zeros_and_leaves_the_folded_mean_out_of_the_layers(context):
+    row = Cost()(Table(RIGHT), Table(RIGHT), context)
+    assert row == {"parameters": 15, "nonzero_parameters": 6, "macs": 12, "layer_sparsity": {"conv": 0.5}}
+
+
+def test_size_is_that_of_the_file(context, tmp_path):
+    path = tmp_path / "model.bin"
+    path.write_bytes(bytes(5000))
+    row = Size()(Table(RIGHT, path=path), Table(RIGHT), context)
+    assert row["size_bytes"] == 5000
+    assert row["gzip_bytes"] < 100 and row == Size()(Table(RIGHT, path=path), Table(RIGHT), context)
+    path.write_bytes(gzip.compress(bytes(range(256)) * 20))
+    assert Size()(Table(RIGHT, path=path), Table(RIGHT), context)["size_bytes"] == path.stat().st_size
+
+
+def test_latency_of_the_reference_is_its_own_ratio(context):
+    reference = Table(RIGHT)
+    row = Latency(seconds=0.02)(reference, reference, context)
+    assert row["speedup"] == 1 and row["speedup_spread"] == 0 and row["threads"] == 3
+
+
+def test_latency_is_timed_against_the_reference(context):
+    row = Latency(seconds=0.02)(Table(RIGHT), Table(RIGHT), context)
+    assert 0 < row["latency_ms"] <= row["latency_p95_ms"]
+    assert set(row) == {"latency_ms", "latency_p95_ms", "threads", "speedup", "speedup_spread"}
+
+
+def test_bad_settings_are_refused():
+    with pytest.raises(BadInput, match='Accuracy.split must be train, val or test, got "tset"'):
+        Accuracy(split="tset")
+    with pytest.raises(BadInput, match="Accuracy.limits.slow must be at least 1, got 0"):
+        Accuracy(limits={"slow": 0})
+    with pytest.raises(BadInput, match="Latency.seconds must be above 0"):
+        Latency(seconds=0)

@@ -1,0 +1,106 @@
+"""Write measured results into the README and the experiments' docstrings, from report.json files alone.
+
+    python -m tfmo_drive.results runs/post_training runs/quantized runs/pruned_quantized
+
+Nothing between the markers in README.md, and no "Measured" line of an experiment, is ever typed by hand.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from pathlib import Path
+
+from absl import app
+
+from tfmo_drive.contracts import BadInput
+from tfmo_drive.core import atomic
+from tfmo_drive.report import numbers
+from tfmo_drive.report.rows import featured, ratio, reference
+from tfmo_drive.report.write import read
+from tfmo_drive.run import guarded
+
+BLOCK = re.compile(r"(<!-- results: .*?-->\n).*?(<!-- end of results -->)", re.DOTALL)
+MEASURED = re.compile(r'\n\nMeasured [^"]*?(?=\n""")')
+
+
+def main(argv: list[str]) -> int:
+    if len(argv) < 2:
+        raise BadInput("Say which runs: python -m tfmo_drive.results runs/quantized runs/pruned_quantized.")
+    reports = {Path(name): read(Path(name)) for name in argv[1:]}
+    readme = Path("README.md")
+    atomic.write_text(readme, BLOCK.sub(lambda found: found[1] + block(reports) + found[2], readme.read_text()))
+    for report in reports.values():
+        notebook = Path("experiments") / f"{report['experiment']}.py"
+        if report["seed"] == 0 and notebook.exists():
+            atomic.write_text(notebook, noted(notebook.read_text(), report))
+    return 0
+
+
+def block(reports: dict[Path, dict]) -> str:
+    """One Markdown table of all rows; a baseline row that several runs share appears once."""
+    lines = [
+        "| row | score (95 %) | points against float (95 %) | bytes | gzip | gzip ratio | latency | faster |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    seen = set()
+    for report in reports.values():
+        for row in report["rows"]:
+            key = (row["name"], report["seed"], row["score"], row["size_bytes"])
+            if key not in seen:
+                seen.add(key)
+                lines.append(_line(row, report))
+    commands = [f"    {report['environment']['command']}" for report in reports.values()]
+    return "\n".join([*lines, "", _conditions(reports), "", *commands, ""])
+
+
+def noted(source: str, report: dict) -> str:
+    """An experiment file with the line that says what its last run measured, at the end of its docstring."""
+    row = featured(report)[0]
+    text = (
+        f"Measured {report['environment']['date']} on {report['environment']['cores']} cores, seed 0: "
+        f"{row['name']} scores {numbers.percent(row['score'])}, {_points(row)} points against float, "
+        f"{numbers.times(ratio(row, reference(report), 'size_bytes'))} smaller"
+        + (f", {numbers.times(row['speedup'])} faster" if row.get("speedup") else "")
+        + f" ({row['examples']:,} test images)."
+    )
+    wrapped = re.sub(r"(.{1,116})(?: |$)", r"\1\n", text).rstrip()
+    bare = MEASURED.sub("", source, count=1)
+    head, rest = bare.split('\n"""', 1)
+    return f'{head}\n\n{wrapped}\n"""{rest}'
+
+
+def _line(row: dict, report: dict) -> str:
+    name = row["name"] + (f" (seed {report['seed']})" if report["seed"] else "")
+    subset = f" ({row['subset']})" if row.get("subset") else ""
+    cells = (
+        f"`{name}`",
+        f"{numbers.percent(row['score'])}{_range(row['score_low'], row['score_high'], numbers.percent)}{subset}",
+        "" if row["reference"] else _points(row),
+        numbers.size(row["size_bytes"]),
+        numbers.size(row["gzip_bytes"]),
+        f"{row['gzip_bytes'] / reference(report)['gzip_bytes']:.3f}",
+        numbers.milliseconds(row["latency_ms"]),
+        numbers.times(row.get("speedup")),
+    )
+    return "| " + " | ".join(cells) + " |"
+
+
+def _points(row: dict) -> str:
+    written = functools.partial(numbers.points, decimals=2)
+    return written(row["score_delta"]) + _range(row["score_delta_low"], row["score_delta_high"], written)
+
+
+def _range(low, high, written) -> str:
+    return "" if low is None or high is None else f" ({written(low)} to {written(high)})"
+
+
+def _conditions(reports: dict[Path, dict]) -> str:
+    one = next(iter(reports.values()))
+    machines = {(r["environment"]["cores"], r["environment"].get("processor")) for r in reports.values()}
+    said = "; ".join(f"{cores} cores, {processor}" for cores, processor in sorted(machines))
+    return f"{one['rows'][0]['examples']:,} test images, intervals by track; batch 1; {said}. Made by:"
+
+
+if __name__ == "__main__":
+    app.run(guarded(main))
