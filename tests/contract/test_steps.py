@@ -21,7 +21,8 @@ from tfmo_drive.core import fake_quant, layers
 from tfmo_drive.core.networks import Head, SmallCNN
 from tfmo_drive.core.training import TrainedStep
 
-SHORT = {"epochs": 1, "batch_size": 32}
+SHORT = {"epochs": 2, "batch_size": 64}
+"""As in tests/core/test_training.py, so that each example is run once for both."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +53,7 @@ CASES = {
         bad=(("preserve", "clusters"), ("freeze_bn_after", 1.5), ("calibration_images", 0)),
     ),
     Distill: Case(
-        Distill(student=SmallCNN(filters=(4, 8), head=Head(units=8)), views=1, **SHORT),
+        Distill(student=SmallCNN(filters=(4, 8), head=Head(units=8)), views=2, **SHORT),
         nothing=None,  # alpha=0 is a student without a teacher: tests/compress/test_distill.py
         bad=(("temperature", 0), ("temperature", math.inf), ("alpha", 1.1), ("views", 0)),
     ),

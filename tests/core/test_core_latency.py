@@ -13,9 +13,7 @@ from tfmo_drive.core import latency
 def clock(monkeypatch):
     """A clock that only runs when a run says so; `drift` slows everything down with time."""
     state = types.SimpleNamespace(now=0.0, drift=0.0)
-    fake = types.SimpleNamespace(
-        perf_counter=lambda: state.now, perf_counter_ns=lambda: round(state.now * 1e9)
-    )
+    fake = types.SimpleNamespace(perf_counter=lambda: state.now, perf_counter_ns=lambda: round(state.now * 1e9))
     monkeypatch.setattr(latency, "time", fake)
 
     def runs(milliseconds):

@@ -11,10 +11,16 @@ from tfmo_drive.contracts import BadInput
 from tfmo_drive.core import artifact_metadata, conversion, tflite_file
 from tfmo_drive.core.freezing import freeze
 from tfmo_drive.core.interpreters import LiteRTArtifact
-from tfmo_drive.core.keras2 import tf
+from tfmo_drive.core.keras2 import keras, tf
 from tfmo_drive.targets.litert import LiteRTDynamic, LiteRTFloat16, LiteRTFloat32, LiteRTInt8, LiteRTInt16x8
 
-EVERY = [LiteRTFloat32(), LiteRTFloat16(), LiteRTDynamic(), LiteRTInt8(calibration_images=20), LiteRTInt16x8(calibration_images=20)]
+EVERY = [
+    LiteRTFloat32(),
+    LiteRTFloat16(),
+    LiteRTDynamic(),
+    LiteRTInt8(calibration_images=20),
+    LiteRTInt16x8(calibration_images=20),
+]
 NEAR = {
     "litert_float32": 1e-4, "litert_float16": 0.01, "litert_dynamic": 0.05, "litert_int8": 0.1, "litert_int16x8": 0.03,
 }  # fmt: skip
@@ -23,9 +29,9 @@ NEAR = {
 @pytest.mark.parametrize("target", EVERY, ids=lambda target: target.name)
 def test_artifact_says_what_keras_says(target, model, context, expected):
     artifact, images = target(model, context.workdir, context), context.calibration(20)
-    said, keras = artifact.predict(images), expected(model, images)
-    assert said.dtype == np.float32 and said.shape == keras.shape
-    assert np.abs(said - keras).max() <= NEAR[target.name] * keras.std(), target.name
+    said, wanted = artifact.predict(images), expected(model, images)
+    assert said.dtype == np.float32 and said.shape == wanted.shape
+    assert np.abs(said - wanted).max() <= NEAR[target.name] * wanted.std(), target.name
     assert artifact.path.name == "model.tflite" and artifact.name == target.name
     described = artifact_metadata.read(artifact.path)
     assert described["target"] == target.name and described["labels"] == ["a", "b", "c", "d", "e"]
@@ -135,3 +141,16 @@ def test_images_of_another_size_are_refused(model, context, images):
         artifact.predict(images[:, :16])
     with pytest.raises(BadInput, match="got float32"):
         artifact.predict(images.astype(np.float32))
+
+
+def test_a_partly_quantized_model_is_refused_and_leaves_no_file(context):
+    import tensorflow_model_optimization as tfmot
+
+    annotate = tfmot.quantization.keras.quantize_annotate_layer
+    image = keras.Input((32, 32, 3))
+    x = keras.layers.Conv2D(4, 3)(image)
+    x = annotate(keras.layers.Conv2D(4, 3))(x)
+    model = tfmot.quantization.keras.quantize_apply(keras.Model(image, keras.layers.Flatten()(x)))
+    with pytest.raises(BadInput, match="must be integer throughout, but .*CONV_2D"):
+        LiteRTInt8()(model, context.workdir, context)
+    assert not list(context.workdir.iterdir())

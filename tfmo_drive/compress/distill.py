@@ -32,8 +32,8 @@ class Distill(TrainedStep):
     student: Network = networks.SmallCNN()
     temperature: float = 4.0
     alpha: float = 0.9
-    views: int = 4
-    epochs: int = 20
+    views: int = 3
+    epochs: int = 12
     learning_rate: float = 0.02
     warmup_epochs: float = 1.0
 

@@ -16,6 +16,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +26,7 @@ from tfmo_drive.core.keras2 import tf
 OPSET = 17
 
 _cache: weakref.WeakKeyDictionary[Frozen, dict[str, bytes]] = weakref.WeakKeyDictionary()
+"""The two files that others are made from; the rest would only fill memory."""
 
 
 class _Converter(tf.lite.TFLiteConverter):
@@ -44,12 +46,12 @@ def float32(frozen: Frozen) -> bytes:
 
 def float16(frozen: Frozen) -> bytes:
     """float16 constants, float32 arithmetic."""
-    return _once(frozen, "float16", lambda: _named(_convert(frozen, default=True, types=[tf.float16]), frozen))
+    return _named(_convert(frozen, default=True, types=[tf.float16]), frozen)
 
 
 def dynamic(frozen: Frozen) -> bytes:
     """int8 weights (of 1024 elements and more), float32 activations in the file."""
-    return _once(frozen, "dynamic", lambda: _named(_convert(frozen, default=True), frozen))
+    return _named(_convert(frozen, default=True), frozen)
 
 
 def int8(frozen: Frozen, images: np.ndarray | None = None) -> bytes:
@@ -64,37 +66,42 @@ def int8(frozen: Frozen, images: np.ndarray | None = None) -> bytes:
 
 def int16x8(frozen: Frozen, images: np.ndarray) -> bytes:
     """int16 activations in and out, int8 weights. images as for `int8`."""
-    return _once(frozen, f"int16x8 {_digest(images)}", lambda: _post_training_int16x8(frozen, images))
+    from tensorflow.lite.python.optimize import calibrator
+
+    # This quantizer keeps its statistics to itself, so one white corner says that pixels go up to 255.
+    images = np.array(images)
+    images[0, 0, 0] = 255
+    with _quiet():
+        quantizer = calibrator.Calibrator(calibrator.add_intermediate_tensors(float32(frozen)))
+        quantized = quantizer.calibrate_and_quantize(
+            _feed(images), tf.int16, tf.int16, allow_float=False, activations_type=tf.int16, bias_type=tf.int64
+        )
+    return _named(bytes(quantized), frozen)
 
 
 def onnx_float32(frozen: Frozen) -> bytes:
     """A float32 ONNX model of the same graph; the input stays [batch, h, w, 3]."""
-    import tf2onnx
-
-    names = dict(zip(frozen.graph_outputs, frozen.outputs, strict=True))
-    with _quiet():
-        model, _ = tf2onnx.convert._convert_common(
-            frozen.graph_def,
-            name=INPUT,
-            opset=OPSET,
-            input_names=[frozen.function.inputs[0].name],
-            output_names=list(frozen.graph_outputs),
-            tensors_to_rename={frozen.function.inputs[0].name: INPUT, **names},
-        )
-    return model.SerializeToString()
+    input_, names = frozen.function.inputs[0].name, dict(zip(frozen.graph_outputs, frozen.outputs, strict=True))
+    with tf.Graph().as_default() as graph:
+        tf.import_graph_def(frozen.graph_def, name="")
+        return _onnx(graph, [input_], list(names), tensors_to_rename={input_: INPUT, **names})
 
 
 def onnx_int8(tflite: bytes, outputs: tuple[str, ...]) -> bytes:
     """QuantizeLinear/DequantizeLinear ONNX with integer weights, from an int8 `.tflite`."""
-    import tf2onnx
-
-    with _quiet(), tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.tflite"
         path.write_bytes(tflite)
-        model, _ = tf2onnx.convert.from_tflite(
-            str(path), input_names=[INPUT], output_names=list(outputs), opset=OPSET
-        )
-    return model.SerializeToString()
+        return _onnx(None, [INPUT], list(outputs), tflite_path=str(path))
+
+
+def _onnx(graph: tf.Graph | None, inputs: list[str], outputs: list[str], **source: Any) -> bytes:
+    """What `tf2onnx.convert` does, except that it copies all constants before each of 36 optimizer passes."""
+    from tf2onnx import optimizer, tfonnx
+
+    with _quiet():
+        converted = tfonnx.process_tf_graph(graph, opset=OPSET, input_names=inputs, output_names=outputs, **source)
+        return optimizer.optimize_graph(converted, catch_errors=False).make_model("tfmo_drive").SerializeToString()
 
 
 def _once(frozen: Frozen, key: str, make: Callable[[], bytes]) -> bytes:
@@ -130,20 +137,6 @@ def _post_training_int8(frozen: Frozen, images: np.ndarray) -> bytes:
         range_ = graph.tensors[graph.inputs[0]].quantization
         range_.min, range_.max = [0.0], [255.0]
         quantized = mlir_quantize(_pack(model), input_data_type=tf.int8, output_data_type=tf.int8)
-    return _named(bytes(quantized), frozen)
-
-
-def _post_training_int16x8(frozen: Frozen, images: np.ndarray) -> bytes:
-    from tensorflow.lite.python.optimize import calibrator
-
-    # This quantizer keeps its statistics to itself, so one white corner says that pixels go up to 255.
-    images = np.array(images)
-    images[0, 0, 0] = 255
-    with _quiet():
-        quantizer = calibrator.Calibrator(calibrator.add_intermediate_tensors(float32(frozen)))
-        quantized = quantizer.calibrate_and_quantize(
-            _feed(images), tf.int16, tf.int16, allow_float=False, activations_type=tf.int16, bias_type=tf.int64
-        )
     return _named(bytes(quantized), frozen)
 
 

@@ -48,15 +48,14 @@ class _LiteRT(Target):
         if reason := self.refuses(model):
             raise BadInput(reason)
         content = self._convert(freeze(model, context.task.preprocessing), context)
-        path = Path(folder) / "model.tflite"
-        metadata = artifact_metadata.describe(context.task.metadata(model), self.name, tflite_file.ends(content))
-        artifact_metadata.save(path, content, metadata)
-        if self.integer and (floating := tflite_file.float_operators(path)):
-            path.unlink()
+        if self.integer and (floating := tflite_file.float_operators(content)):
             raise BadInput(
                 f"{self.name} must be integer throughout, but {dict(floating)} compute in float. "
                 "Quantize those layers too, or use LiteRTDynamic."
             )
+        path = Path(folder) / "model.tflite"
+        metadata = artifact_metadata.describe(context.task.metadata(model), self.name, tflite_file.ends(content))
+        artifact_metadata.save(path, content, metadata)
         return LiteRTArtifact(path, self.name, self.threads, self.kernels)
 
     def _convert(self, frozen: Frozen, context: Context) -> bytes:

@@ -1,0 +1,172 @@
+"""The training loop: seeded batches, the schedule, best weights, non-finite losses, and going on after an interruption."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tfmo_drive.compress.distill import Distill
+from tfmo_drive.compress.prune import Prune
+from tfmo_drive.compress.quantize_aware import QuantizeAware
+from tfmo_drive.compress.train import Train
+from tfmo_drive.contracts import BadInput
+from tfmo_drive.core import batches, training
+from tfmo_drive.core.keras2 import keras, tf
+from tfmo_drive.core.networks import Head, SmallCNN
+
+SHORT = {"epochs": 2, "batch_size": 64}
+"""As in tests/contract/test_steps.py, so that each uninterrupted run serves both."""
+INTERRUPTED = (
+    Train(**SHORT),
+    Prune(sparsity=0.7, **SHORT),
+    QuantizeAware(**SHORT),  # its BatchNorm is frozen in the second epoch, so only after the interruption
+    Distill(student=SmallCNN(filters=(4, 8), head=Head(units=8)), views=2, **SHORT),
+)
+
+
+class Killed(Exception):
+    """Stands for a power cut."""
+
+
+def killed_in(monkeypatch, epoch: int, batch: int):
+    """The next training dies at the end of this batch of this epoch (from 0)."""
+    watch = training._StopOnNonFinite.on_train_batch_end
+
+    def die(self, number, logs=None):
+        if (self.epoch, number) == (epoch, batch):
+            raise Killed
+        watch(self, number, logs)
+
+    monkeypatch.setattr(training._StopOnNonFinite, "on_train_batch_end", die)
+
+
+@pytest.mark.parametrize("step", INTERRUPTED, ids=lambda step: step.name)
+def test_interrupted_in_mid_epoch_it_ends_in_the_same_weights(step, finished, tiny_baseline, context, monkeypatch):
+    place = context()
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        killed_in(patch, epoch=1, batch=2)
+        step(tiny_baseline, place)
+    done = json.loads((place.workdir / "curves.json").read_text())["epoch"]
+    assert done == [1]
+    resumed = step(tiny_baseline, place)
+    assert json.loads((place.workdir / "curves.json").read_text())["epoch"] == [1, 2]
+    expected = finished(step)
+    for variable, ours, wanted in zip(resumed.weights, resumed.get_weights(), expected.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, wanted, err_msg=variable.name)
+
+
+def test_killed_before_the_first_epoch_ends_it_starts_anew(finished, tiny_baseline, context, monkeypatch):
+    place = context()
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        killed_in(patch, epoch=0, batch=1)
+        INTERRUPTED[0](tiny_baseline, place)
+    assert not (place.workdir / "progress.npz").exists()
+    resumed = INTERRUPTED[0](tiny_baseline, place).get_weights()
+    for ours, wanted in zip(resumed, finished(INTERRUPTED[0]).get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, wanted)
+
+
+@pytest.fixture(scope="module")
+def linear(tiny_task):
+    """Quick to trace, and without the ReLU that would turn a NaN into a zero."""
+    inputs = keras.Input((32, 32, 3))
+    return keras.Model(inputs, keras.layers.Dense(9, name="logits")(keras.layers.Flatten()(inputs)))
+
+
+def test_the_best_weights_by_validation_score_are_left_the_later_of_equals(linear, context, monkeypatch):
+    after_epoch, said = [], iter([0.2, 0.9, 0.9, 0.5])
+
+    def score(model, task, split):
+        assert split == "val"
+        after_epoch.append(model.get_weights())
+        return next(said)
+
+    monkeypatch.setattr(training, "score", score)
+    left = Train(epochs=4, batch_size=256)(linear, context()).get_weights()
+    same = [all(np.array_equal(a, b) for a, b in zip(left, weights, strict=True)) for weights in after_epoch]
+    assert same == [False, False, True, False]
+
+
+def test_epochs_before_the_ramp_has_ended_cannot_be_the_best(linear, context, monkeypatch):
+    said = iter([0.9, 0.1, 0.05])
+    monkeypatch.setattr(training, "score", lambda *_: next(said))
+    step = Prune(sparsity=0.8, epochs=3, batch_size=64)
+    step.check(step(linear, context()))
+
+
+def test_a_loss_that_is_not_finite_names_epoch_and_batch_and_examples(linear, context, monkeypatch):
+    place, served = context(), batches.training_epoch
+
+    def poisoned(where, size, epoch, attached=None):
+        dataset = served(where, size, epoch, attached)
+        if epoch != 1:
+            return dataset
+        return dataset.enumerate().map(lambda i, pair: (tf.where(i == 2, np.nan, pair[0]), pair[1]))
+
+    monkeypatch.setattr(batches, "training_epoch", poisoned)
+    with pytest.raises(BadInput, match=r"loss became nan in epoch 2, batch 3 .*Lower learning_rate") as refused:
+        Train(epochs=2, batch_size=64)(linear, place)
+    third = batches.order(256, 0, 1)[128:136]
+    assert ", ".join(map(str, third)) in str(refused.value)
+
+
+def test_the_learning_rate_warms_up_and_ends_as_asked():
+    fit = Train(epochs=10, learning_rate=0.4, warmup_epochs=2, final_learning_rate=0.05)
+    rate = training.optimizer(fit, steps_per_epoch=50).learning_rate
+    rates = np.array([float(rate(step)) for step in (0, 50, 100, 300, 500)])
+    half = 0.4 * (0.05 + 0.95 / 2)  # the cosine's middle
+    np.testing.assert_allclose(rates, [0.04, 0.22, 0.4, half, 0.02], rtol=1e-5)
+
+
+def test_without_warm_up_it_starts_at_the_full_rate():
+    rate = training.optimizer(Train(epochs=2, learning_rate=0.3, warmup_epochs=0), 10).learning_rate
+    assert float(rate(0)) == pytest.approx(0.3) and float(rate(20)) == pytest.approx(0.003)
+
+
+@given(st.integers(1, 500), st.integers(0, 9), st.integers(0, 9))
+@settings(deadline=None)
+def test_the_order_is_a_permutation_of_its_own_for_every_epoch(count, seed, epoch):
+    order = batches.order(count, seed, epoch)
+    assert sorted(order) == list(range(count))
+    assert np.array_equal(order, batches.order(count, seed, epoch))
+    if count > 20:
+        assert not np.array_equal(order, batches.order(count, seed, epoch + 1))
+        assert not np.array_equal(order, batches.order(count, seed + 1, epoch))
+
+
+def served(place, epoch) -> tuple[np.ndarray, np.ndarray]:
+    pairs = list(batches.training_epoch(place, 100, epoch))
+    assert len(pairs) == 2, "256 examples are two whole batches of 100"
+    return np.concatenate([inputs for inputs, _ in pairs]), np.concatenate([targets for _, targets in pairs])
+
+
+def test_batches_are_equal_for_equal_seed_and_epoch_and_differ_otherwise(context):
+    inputs, targets = served(context(), 3)
+    again, labels = served(context(), 3)
+    np.testing.assert_array_equal(inputs, again)
+    np.testing.assert_array_equal(targets, labels)
+    for other, _ in (served(context(), 4), served(context(seed=1), 3)):
+        assert not np.array_equal(inputs, other)
+
+
+def test_the_targets_belong_to_their_images(context, tiny_task):
+    _, targets = served(context(), 0)
+    wanted = tiny_task.examples("train").labels[batches.order(256, 0, 0)[:200]]
+    np.testing.assert_array_equal(targets, wanted)
+
+
+def test_graph_and_numpy_preprocess_alike(tiny_task):
+    pixels = tiny_task.examples("val").read(np.arange(4))[0]
+    ours = batches.preprocess(tiny_task, tf.cast(pixels, tf.float32))
+    np.testing.assert_allclose(ours, tiny_task.preprocessing(pixels), rtol=1e-6, atol=1e-4)
+
+
+def test_scoring_batches_are_the_whole_split_in_order_and_raw(tiny_task):
+    pairs = list(batches.scoring_batches(tiny_task, "test", size=48))
+    pixels, labels = tiny_task.examples("test").read(np.arange(64))
+    np.testing.assert_array_equal(np.concatenate([inputs for inputs, _ in pairs]), pixels)
+    np.testing.assert_array_equal(np.concatenate([targets for _, targets in pairs]), labels)

@@ -1,0 +1,165 @@
+"""Bad input: one line that says what to do, exit code 1, nothing half-written. Through the command line's own main."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from absl.testing import flagsaver
+from PIL import Image
+
+from tfmo_drive import run
+
+TINY = ("task.image_size=32", "task.network.blocks=1,1", "task.network.width=0.25")
+
+
+@pytest.fixture
+def command(tmp_path, capsys, monkeypatch):
+    """Run `python -m tfmo_drive.run` in this process; (exit code, what it wrote to stderr)."""
+    monkeypatch.chdir(Path(run.__file__).parents[1])
+
+    def call(experiment="smoke", settings=TINY, workdir=None, **given):
+        given |= {"experiment": experiment, "set": list(settings), "workdir": str(workdir or tmp_path / "run")}
+        with flagsaver.flagsaver(**given):
+            if not run.FLAGS.is_parsed():
+                run.FLAGS(["run"])
+            code = run.guarded(run.main)(["run"])
+        return code, capsys.readouterr().err
+
+    return call
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two classes of twelve small images each, unsplit."""
+    generator = np.random.default_rng(0)
+    for label in ("stop", "yield"):
+        (tmp_path / "signs" / label).mkdir(parents=True)
+        for index in range(12):
+            pixels = generator.integers(0, 255, (32, 32, 3), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "signs" / label / f"{index:02}.png")
+    return tmp_path / "signs"
+
+
+def _refused(result, workdir: Path, *words: str):
+    code, errors = result
+    lines = [line for line in errors.splitlines() if line.startswith("error: ")]
+    assert code == 1
+    assert len(lines) == 1, errors
+    for word in words:
+        assert word in lines[0]
+    assert not (workdir / "report.json").exists()
+    assert not (workdir / "artifacts").exists()
+    assert not [path for path in workdir.rglob("*.tmp*")] if workdir.exists() else True
+
+
+def test_missing_data_folder_is_named(command, tmp_path):
+    _refused(command(data=str(tmp_path / "nowhere")), tmp_path / "run", "nowhere", "folder of classes")
+
+
+def test_empty_data_folder_is_named(command, tmp_path):
+    (tmp_path / "empty").mkdir()
+    _refused(command(data=str(tmp_path / "empty")), tmp_path / "run", "No images under", "one folder per class")
+
+
+def test_truncated_images_are_counted_and_named(command, folder, tmp_path):
+    broken = folder / "stop" / "03.png"
+    broken.write_bytes(broken.read_bytes()[:60])
+    result = command(data=str(folder))
+    _refused(result, tmp_path / "run", "1 of ", "03.png", "--set=task.skip_bad=True")
+
+
+def test_class_absent_from_train_is_named(command, folder, tmp_path):
+    table = tmp_path / "list.csv"
+    rows = [f"signs/stop/{i:02}.png,0,{split}" for i, split in enumerate(["train"] * 6 + ["val"] * 3 + ["test"] * 3)]
+    rows += [f"signs/yield/{i:02}.png,1,{split}" for i, split in enumerate(["val"] * 6 + ["test"] * 6)]
+    table.write_text("\n".join(["file,label,split", *rows]) + "\n")
+    (tmp_path / "classes.txt").write_text("stop\nyield\n")
+    _refused(command(data=str(table)), tmp_path / "run", "yield", "train")
+
+
+def test_labels_out_of_range_are_told(command, folder, tmp_path):
+    table = tmp_path / "list.csv"
+    rows = [f"signs/stop/{i:02}.png,{7 if i == 5 else 0},train" for i in range(12)]
+    table.write_text("\n".join(["file,label,split", *rows]) + "\n")
+    (tmp_path / "classes.txt").write_text("stop\nyield\n")
+    _refused(command(data=str(table)), tmp_path / "run", "7")
+
+
+def test_weights_of_another_shape_are_refused(command, tmp_path, tiny_baseline):
+    tiny_baseline.save_weights(tmp_path / "other.h5")
+    settings = (*TINY[:2], "task.network.width=0.5")
+    _refused(
+        command(settings=settings, weights=str(tmp_path / "other.h5")), tmp_path / "run", "task.baseline", "does not fit"
+    )
+
+
+@pytest.mark.parametrize("content", [b"", b"these are not weights"])
+def test_baseline_that_is_not_a_model_is_refused(command, tmp_path, content):
+    (tmp_path / "fake.h5").write_bytes(content)
+    _refused(command(weights=str(tmp_path / "fake.h5")), tmp_path / "run", "task.baseline", "not a Keras 2 .h5")
+
+
+def test_missing_baseline_is_refused(command, tmp_path):
+    _refused(command(weights=str(tmp_path / "none.h5")), tmp_path / "run", "none.h5")
+
+
+def test_unknown_experiment_suggests_the_nearest(command, tmp_path):
+    _refused(command(experiment="prunned"), tmp_path / "run", 'Did you mean "pruned"')
+
+
+def test_unknown_setting_suggests_the_nearest(command, tmp_path):
+    _refused(command(settings=("recipe.0.sparsty=0.7",)), tmp_path / "run", 'Did you mean "sparsity"')
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("recipe.0.sparsity=1.7", "Prune.sparsity must be in [0, 1), got 1.7"),
+        ("recipe.0.pattern=2by4", "Prune.pattern"),
+        ("recipe.1.preserve=clusters", "QuantizeAware.preserve"),
+        ("training.learning_rate=0", "Train.learning_rate"),
+        ("task.image_size=4", "Classification.image_size"),
+        ("task.augmentation.shift=2", "Augmentation.shift"),
+        ("task.network.topology=v2", "ResNet.topology"),
+        ("targets.1.threads=0", "threads"),
+    ],
+)
+def test_setting_out_of_range_names_the_rule(command, tmp_path, setting, words):
+    _refused(command(settings=(setting,)), tmp_path / "run", words)
+
+
+def test_two_runs_in_one_folder_the_second_says_who_holds_it(command, tmp_path):
+    from tfmo_drive.core import run_folder
+
+    holder = subprocess.Popen(["sleep", "60"])
+    try:
+        with run_folder.held(tmp_path / "run"):
+            _refused(command(), tmp_path / "run", "in use by process")
+    finally:
+        holder.kill()
+
+
+@pytest.fixture(params=["full", "read-only"])
+def bad_disk(request, tmp_path):
+    """A disk of 300 kB, or one that cannot be written; made with mount, so for root only."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    options = "size=300k" if request.param == "full" else "ro"
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", place], capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"needs the right to mount a tmpfs: {mounted.stderr.strip()}")
+    yield place
+    subprocess.run(["umount", place], check=True)
+
+
+def test_bad_disk_is_one_line(command, bad_disk):
+    scenes = ("task.scenes.train=64", "task.scenes.val=36", "task.scenes.test=36", "training.epochs=1")
+    code, errors = command(settings=(*TINY, *scenes), workdir=bad_disk / "run")
+    assert code == 1
+    assert "error: " in errors.splitlines()[-1]
+    assert "space" in errors or "Read-only" in errors
+    assert not list(bad_disk.rglob("*.tmp*"))
+    for path in bad_disk.rglob("*.json"):
+        json.loads(path.read_text())

@@ -1,0 +1,40 @@
+"""What the README promises exists: its commands are Make targets, its files are there, its numbers were generated."""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+MAKEFILE = (ROOT / "Makefile").read_text()
+
+
+def test_commands_are_make_targets():
+    targets = set(re.findall(r"^([a-z%-]+):", MAKEFILE, re.MULTILINE))
+    for command in set(re.findall(r"make ([a-z_-]+[a-z_0-9]*)", README)) - {"train-"}:
+        pattern = re.sub(r"^(train|export)-.*", r"\1-%", command)
+        assert pattern in targets, command
+
+
+def test_first_commands_are_demo_and_test():
+    block = README.split("```")[1].split("\n")
+    assert [line.split("#")[0].strip() for line in block if line.strip()] == ["make demo", "make test"]
+
+
+def test_ci_runs_the_readmes_test_command():
+    assert "make test" in (ROOT / ".ci/run").read_text()
+
+
+def test_linked_files_exist():
+    for link in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (ROOT / link).exists(), link
+
+
+def test_results_are_between_the_markers_of_the_generator():
+    from tfmo_drive.results import BLOCK
+
+    assert len(BLOCK.findall(README)) == 1
+
+
+def test_modules_named_in_commands_exist():
+    for module in re.findall(r"python -m (tfmo_drive\.[a-z_]+)", README + MAKEFILE):
+        assert (ROOT / (module.replace(".", "/") + ".py")).exists(), module
