@@ -90,9 +90,8 @@ def test_labels_out_of_range_are_told(command, folder, tmp_path):
 def test_weights_of_another_shape_are_refused(command, tmp_path, tiny_baseline):
     tiny_baseline.save_weights(tmp_path / "other.h5")
     settings = (*TINY[:2], "task.network.width=0.5")
-    _refused(
-        command(settings=settings, weights=str(tmp_path / "other.h5")), tmp_path / "run", "task.baseline", "does not fit"
-    )
+    result = command(settings=settings, weights=str(tmp_path / "other.h5"))
+    _refused(result, tmp_path / "run", "task.baseline", "does not fit")
 
 
 @pytest.mark.parametrize("content", [b"", b"these are not weights"])

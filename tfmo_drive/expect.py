@@ -39,7 +39,7 @@ class Expect:
 
 
 def _value(row: dict, name: str) -> float | None:
-    """score_drop is the delta turned round, latency_ratio the speedup (measured in turns with the float row) inverted."""
+    """score_drop is the delta turned round, latency_ratio the speedup (timed in turns with the float row) inverted."""
     if name == "score_drop":
         return None if row.get("score_delta") is None else -row["score_delta"]
     if name == "latency_ratio":

@@ -13,12 +13,12 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import logging as python_logging
-import sys
 from pathlib import Path
 
 from absl import app, flags, logging
 
-from tfmo_drive.contracts import BadInput, BrokenPromise
+from tfmo_drive.contracts import BadInput
+from tfmo_drive.core.command_line import guarded
 from tfmo_drive.core.spelling import suggestion
 
 FLAGS = flags.FLAGS
@@ -88,23 +88,6 @@ def _log_to(workdir: Path) -> None:
     handler.setFormatter(python_logging.Formatter("%(asctime)s %(message)s"))
     python_logging.getLogger("absl").addHandler(handler)
     logging.set_verbosity(logging.INFO)
-
-
-def guarded(main_function):
-    """What the command line shows of an error: one line, exit code 1."""
-
-    def run(argv):
-        try:
-            return main_function(argv)
-        except (BadInput, BrokenPromise) as error:
-            print(f"error: {error}", file=sys.stderr)
-        except OSError as error:
-            where = f" ({error.filename})" if error.filename else ""
-            advice = "Free some space or choose another --workdir."
-            print(f"error: {error.strerror or error}{where}. {advice}", file=sys.stderr)
-        return 1
-
-    return run
 
 
 if __name__ == "__main__":

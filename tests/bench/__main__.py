@@ -41,7 +41,8 @@ def main(names: list[str]) -> int:
         found = results[name]
         verdict = "ok" if found["ratio"] <= found["bar"] else "MISSED"
         extra = {key: value for key, value in found.items() if key.startswith("stock")}
-        print(f"{name}: ratio {found['ratio']:.3f} (bar {found['bar']}, spread {found['spread']:.0%}) {verdict} {extra}")
+        bar = f"(bar {found['bar']}, spread {found['spread']:.0%})"
+        print(f"{name}: ratio {found['ratio']:.3f} {bar} {verdict} {extra}", flush=True)
     return 0
 
 

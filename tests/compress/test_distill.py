@@ -62,7 +62,8 @@ def test_logits_of_a_model_that_ends_in_softmax_give_its_probabilities_back():
         model = keras.Model(inputs, last(inputs))
         assert ends_in_softmax(model), last
         probabilities = softmax(LOGITS)
-        np.testing.assert_allclose(softmax(logits_of(model, tf.constant(probabilities)).numpy()), probabilities, rtol=1e-5)
+        logits = logits_of(model, tf.constant(probabilities)).numpy()
+        np.testing.assert_allclose(softmax(logits), probabilities, rtol=1e-5)
     assert not ends_in_softmax(keras.Model(inputs, keras.layers.Dense(3)(inputs)))
 
 

@@ -65,10 +65,11 @@ BAD_TRAINING = (
 
 
 def all_steps() -> list[type[Step]]:
-    modules = [importlib.import_module(f"{compress.__name__}.{m.name}") for m in pkgutil.iter_modules(compress.__path__)]
-    found = [value for module in modules for value in vars(module).values() if isinstance(value, type)]
-    return sorted({kind for kind in found if issubclass(kind, Step) and kind.__module__.startswith(compress.__name__)},
-                  key=lambda kind: kind.__name__)  # fmt: skip
+    """The Step classes that the files of tfmo_drive/compress define, by name."""
+    names = [f"{compress.__name__}.{found.name}" for found in pkgutil.iter_modules(compress.__path__)]
+    classes = [value for name in names for value in vars(importlib.import_module(name)).values()
+               if isinstance(value, type) and issubclass(value, Step) and value.__module__ == name]  # fmt: skip
+    return sorted(classes, key=lambda kind: kind.__name__)
 
 
 STEPS = all_steps()
@@ -77,7 +78,7 @@ every_step = pytest.mark.parametrize("kind", STEPS, ids=lambda kind: kind.__name
 
 def case(kind: type[Step]) -> Case:
     if kind not in CASES:
-        pytest.fail(f"{kind.__name__} has no Case here: add one to CASES in {__file__}, so that its contract is tested.")
+        pytest.fail(f"{kind.__name__} has no Case: add one to CASES in {__file__}, so that its contract is tested.")
     return CASES[kind]
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from tfmo_drive.contracts import BadInput, Preprocessing
-from tfmo_drive.core.freezing import freeze, is_quantize_aware
+from tfmo_drive.core.fake_quant import is_quantize_aware
+from tfmo_drive.core.freezing import freeze
 from tfmo_drive.core.keras2 import keras, tf
 
 IDENTITY = Preprocessing("none")

@@ -100,7 +100,8 @@ def test_weights_of_another_shape_name_the_file_and_what_to_look_at(small, tmp_p
     path = tmp_path / "weights.h5"
     small.save_weights(path)
     other = networks.build(SmallCNN(filters=(4, 9), head=Head(units=8)), SIZE, 9)
-    with pytest.raises(BadInput, match="task.baseline: .*weights.h5 does not fit small_cnn.*Check the topology") as refused:
+    said = "task.baseline: .*weights.h5 does not fit small_cnn.*Check the topology"
+    with pytest.raises(BadInput, match=said) as refused:
         networks.load_weights(other, path, "task.baseline")
     assert "\n" not in str(refused.value)
     with pytest.raises(BadInput, match="no file .*absent.h5"):

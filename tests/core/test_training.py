@@ -1,4 +1,4 @@
-"""The training loop: seeded batches, the schedule, best weights, non-finite losses, and going on after an interruption."""
+"""The training loop: seeded batches, the schedule, best weights, non-finite losses, resuming after an interruption."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ INTERRUPTED = (
 )
 
 
-class Killed(Exception):
-    """Stands for a power cut."""
+class PowerCutError(Exception):
+    """The process is gone."""
 
 
 def killed_in(monkeypatch, epoch: int, batch: int):
@@ -38,7 +38,7 @@ def killed_in(monkeypatch, epoch: int, batch: int):
 
     def die(self, number, logs=None):
         if (self.epoch, number) == (epoch, batch):
-            raise Killed
+            raise PowerCutError
         watch(self, number, logs)
 
     monkeypatch.setattr(training._StopOnNonFinite, "on_train_batch_end", die)
@@ -47,7 +47,7 @@ def killed_in(monkeypatch, epoch: int, batch: int):
 @pytest.mark.parametrize("step", INTERRUPTED, ids=lambda step: step.name)
 def test_interrupted_in_mid_epoch_it_ends_in_the_same_weights(step, finished, tiny_baseline, context, monkeypatch):
     place = context()
-    with monkeypatch.context() as patch, pytest.raises(Killed):
+    with monkeypatch.context() as patch, pytest.raises(PowerCutError):
         killed_in(patch, epoch=1, batch=2)
         step(tiny_baseline, place)
     done = json.loads((place.workdir / "curves.json").read_text())["epoch"]
@@ -61,7 +61,7 @@ def test_interrupted_in_mid_epoch_it_ends_in_the_same_weights(step, finished, ti
 
 def test_killed_before_the_first_epoch_ends_it_starts_anew(finished, tiny_baseline, context, monkeypatch):
     place = context()
-    with monkeypatch.context() as patch, pytest.raises(Killed):
+    with monkeypatch.context() as patch, pytest.raises(PowerCutError):
         killed_in(patch, epoch=0, batch=1)
         INTERRUPTED[0](tiny_baseline, place)
     assert not (place.workdir / "progress.npz").exists()
@@ -98,20 +98,32 @@ def test_epochs_before_the_ramp_has_ended_cannot_be_the_best(linear, context, mo
     step.check(step(linear, context()))
 
 
-def test_a_loss_that_is_not_finite_names_epoch_and_batch_and_examples(linear, context, monkeypatch):
-    place, served = context(), batches.training_epoch
+@pytest.fixture
+def poisoned(monkeypatch):
+    """The third batch of the second epoch is NaN."""
+    served = batches.training_epoch
 
-    def poisoned(where, size, epoch, attached=None):
+    def serve(where, size, epoch, attached=None):
         dataset = served(where, size, epoch, attached)
         if epoch != 1:
             return dataset
         return dataset.enumerate().map(lambda i, pair: (tf.where(i == 2, np.nan, pair[0]), pair[1]))
 
-    monkeypatch.setattr(batches, "training_epoch", poisoned)
+    monkeypatch.setattr(batches, "training_epoch", serve)
+
+
+def test_a_loss_that_is_not_finite_names_epoch_and_batch_and_examples(poisoned, linear, context):
     with pytest.raises(BadInput, match=r"loss became nan in epoch 2, batch 3 .*Lower learning_rate") as refused:
-        Train(epochs=2, batch_size=64)(linear, place)
+        Train(epochs=2, batch_size=64)(linear, context())
     third = batches.order(256, 0, 1)[128:136]
     assert ", ".join(map(str, third)) in str(refused.value)
+
+
+def test_weights_that_are_not_finite_are_refused_where_a_relu_hides_them_from_the_loss(poisoned, small_cnn, context):
+    place = context()
+    with pytest.raises(BadInput, match=r"weights \(first .*\) are not finite after epoch 2"):
+        Train(epochs=2, batch_size=64)(small_cnn, place)
+    assert json.loads((place.workdir / "curves.json").read_text())["epoch"] == [1], "the bad epoch is not kept"
 
 
 def test_the_learning_rate_warms_up_and_ends_as_asked():

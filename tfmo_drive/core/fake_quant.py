@@ -22,7 +22,7 @@ from tfmo_drive.core.keras2 import keras, tf
 
 def is_quantize_aware(model: keras.Model) -> bool:
     """Whether the model carries tfmot's fake-quant wrappers, so that it converts to int8 without calibration."""
-    return any(isinstance(layer, QuantizeWrapper | QuantizeLayer) for layer in model.layers)
+    return any(isinstance(module, QuantizeWrapper | QuantizeLayer) for module in model.submodules)
 
 
 @contextlib.contextmanager

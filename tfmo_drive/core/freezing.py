@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 
 from tfmo_drive.contracts import BadInput, Preprocessing
+from tfmo_drive.core.fake_quant import is_quantize_aware
 from tfmo_drive.core.keras2 import keras, tf
 
 INPUT = "image"
 PREPROCESSING = "preprocessing"
 """Name of the folded convolution, in every file format."""
 
-_WRAPPERS = {"QuantizeLayer", "QuantizeWrapper", "QuantizeWrapperV2"}
 _PREFIXES = ("quant_", "prune_low_magnitude_")
 _cache: weakref.WeakKeyDictionary[keras.Model, dict[tuple, tuple[str, Frozen]]] = weakref.WeakKeyDictionary()
 
@@ -50,11 +50,6 @@ def freeze(model: keras.Model, preprocessing: Preprocessing, batch: int | None =
     if key not in kept or kept[key][0] != checksum:
         kept[key] = checksum, _freeze(model, preprocessing, batch)
     return kept[key][1]
-
-
-def is_quantize_aware(model: keras.Model) -> bool:
-    """Whether tfmot's quantize wrappers are anywhere in the model."""
-    return any(type(module).__name__ in _WRAPPERS for module in model.submodules)
 
 
 def output_names(model: keras.Model) -> tuple[str, ...]:

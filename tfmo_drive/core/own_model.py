@@ -11,6 +11,10 @@ from tfmo_drive.core.keras2 import keras
 
 _HOW_TO_SAVE = "Give a file that tf_keras wrote with model.save('model.h5') or model.save_weights('weights.h5')."
 
+_CUSTOM_LAYER = (
+    "A custom layer is not known here: replace it by built-in Keras layers, or save the model without it."
+)
+
 
 def is_whole_model(path: Path) -> bool:
     """Whether the file holds a model (its layers and weights) rather than weights alone. BadInput if it is neither."""
@@ -46,10 +50,7 @@ def read_model(path: Path, size: int, outputs: int) -> keras.Model:
         model = keras.models.load_model(str(path), compile=False)
     except Exception as error:  # Keras raises many kinds for what it cannot deserialize
         reason = " ".join(str(error).split())[:200]
-        raise BadInput(
-            f"task.baseline: {path} cannot be rebuilt: {reason} A custom layer is not known here: replace it by "
-            "built-in Keras layers, or save the model without it."
-        ) from error
+        raise BadInput(f"task.baseline: {path} cannot be rebuilt: {reason} {_CUSTOM_LAYER}") from error
     if not (isinstance(model, keras.Sequential) or getattr(model, "_is_graph_network", False)):
         raise BadInput(
             f"task.baseline: {path} is a subclassed model, whose graph tfmot cannot see. Make it functional: "
@@ -57,6 +58,10 @@ def read_model(path: Path, size: int, outputs: int) -> keras.Model:
         )
     if isinstance(model, keras.Sequential):
         model = keras.Model(model.inputs, model.outputs, name=model.name)
+    # A SavedModel brings its custom layers back as traced functions, which no step can copy or quantise.
+    revived = [type(layer).__name__ for layer in model.layers if "saved_model" in type(layer).__module__]
+    if revived:
+        raise BadInput(f"task.baseline: {path} has the layer {revived[0]}. {_CUSTOM_LAYER}")
     _check_shapes(model, path, size, outputs)
     return model
 

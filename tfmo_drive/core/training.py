@@ -171,8 +171,17 @@ class _Loop:
             callbacks=[*self.hooks.callbacks, watch, board],
             verbose=1 if logging.get_verbosity() >= logging.INFO else 0,
         )
+        self.refuse_non_finite(epoch)
         val_score = score(self.hooks.scored or self.model, self.context.task, "val")
         self.record(epoch, history.history["loss"][-1], val_score, time.perf_counter() - started)
+
+    def refuse_non_finite(self, epoch: int):
+        """A ReLU turns NaN into 0, so the loss can stay finite over weights that are not."""
+        bad = [variable.name for variable in self.variables if not np.isfinite(variable.numpy()).all()]
+        if bad:
+            raise BadInput(
+                f"{len(bad)} weights (first {bad[0]}) are not finite after epoch {epoch + 1}. Lower learning_rate."
+            )
 
     def record(self, epoch: int, loss: float, val_score: float, seconds: float):
         rate = float(self.optimizer.learning_rate(self.optimizer.iterations))

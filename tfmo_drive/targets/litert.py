@@ -36,7 +36,7 @@ class _LiteRT(Target):
             raise BadInput(f"{kind}.calibration_images must be at least 1, got {self.calibration_images}.")
 
     def refuses(self, model: keras.Model) -> str | None:
-        from tfmo_drive.core.freezing import is_quantize_aware
+        from tfmo_drive.core.fake_quant import is_quantize_aware
 
         if not self.integer and is_quantize_aware(model):
             return f"{self.name} does not take a quantize-aware model: its ranges are int8's. Use LiteRTInt8."

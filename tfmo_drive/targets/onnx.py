@@ -54,7 +54,7 @@ class OnnxFloat32(_Onnx):
     name: ClassVar[str] = "onnx_float32"
 
     def refuses(self, model: keras.Model) -> str | None:
-        from tfmo_drive.core.freezing import is_quantize_aware
+        from tfmo_drive.core.fake_quant import is_quantize_aware
 
         if is_quantize_aware(model):
             return f"{self.name} does not take a quantize-aware model: its ranges are int8's. Use OnnxInt8."

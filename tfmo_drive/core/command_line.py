@@ -1,0 +1,26 @@
+"""What a command line shows of an error: one line that says what to do, and exit code 1."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from tfmo_drive.contracts import BadInput, BrokenPromise
+
+DISK = "Free some space, or choose another folder with --workdir."
+
+
+def guarded(main: Callable[[list[str]], int]) -> Callable[[list[str]], int]:
+    """`main` with bad input, broken promises and disk errors told in one line instead of a traceback."""
+
+    def run(argv: list[str]) -> int:
+        try:
+            return main(argv)
+        except (BadInput, BrokenPromise) as error:
+            print(f"error: {error}", file=sys.stderr)
+        except OSError as error:
+            where = f" ({error.filename})" if error.filename else ""
+            print(f"error: {error.strerror or error}{where}. {DISK}", file=sys.stderr)
+        return 1
+
+    return run
