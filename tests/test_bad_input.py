@@ -10,6 +10,7 @@ from absl.testing import flagsaver
 from PIL import Image
 
 from tfmo_drive import run
+from tfmo_drive.core.command_line import guarded
 
 TINY = ("task.image_size=32", "task.network.blocks=1,1", "task.network.width=0.25")
 
@@ -24,7 +25,7 @@ def command(tmp_path, capsys, monkeypatch):
         with flagsaver.flagsaver(**given):
             if not run.FLAGS.is_parsed():
                 run.FLAGS(["run"])
-            code = run.guarded(run.main)(["run"])
+            code = guarded(run.main)(["run"])
         return code, capsys.readouterr().err
 
     return call
@@ -150,7 +151,7 @@ def bad_disk(request, tmp_path):
     if mounted.returncode:
         pytest.skip(f"needs the right to mount a tmpfs: {mounted.stderr.strip()}")
     yield place
-    subprocess.run(["umount", place], check=True)
+    subprocess.run(["umount", "--lazy", place], check=True)  # log.txt stays open in this process
 
 
 def test_bad_disk_is_one_line(command, bad_disk):

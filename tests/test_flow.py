@@ -94,7 +94,8 @@ def test_first_row_is_the_float_baseline_and_the_baseline_goes_everywhere(report
 def test_rows_carry_every_measure(report):
     keys = (
         "score score_low score_high score_macro score_delta score_delta_low score_delta_high agreement examples "
-        "per_class size_bytes gzip_bytes parameters nonzero_parameters macs latency_ms latency_p95_ms threads runtime seconds"
+        "per_class size_bytes gzip_bytes parameters nonzero_parameters macs latency_ms latency_p95_ms threads runtime "
+        "seconds"
     ).split()
     for row in report["rows"]:
         assert [key for key in keys if row.get(key) is None] == []

@@ -15,10 +15,10 @@ from absl import app
 
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.core import atomic
+from tfmo_drive.core.command_line import guarded
 from tfmo_drive.report import numbers
 from tfmo_drive.report.rows import featured, ratio, reference
 from tfmo_drive.report.write import read
-from tfmo_drive.run import guarded
 
 BLOCK = re.compile(r"(<!-- results: .*?-->\n).*?(<!-- end of results -->)", re.DOTALL)
 MEASURED = re.compile(r'\n\nMeasured [^"]*?(?=\n""")')

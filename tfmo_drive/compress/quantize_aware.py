@@ -50,8 +50,6 @@ class QuantizeAware(TrainedStep):
 
     def structure(self, model: keras.Model, context: Context) -> keras.Model:
         """Built from the model before, whose zeros are what tfmot's preserving masks are made of."""
-        if fake_quant.is_quantize_aware(model):
-            raise BadInput("QuantizeAware: the model is quantize-aware already. Keep one in the recipe, last.")
         quantize = tfmot.quantization.keras
         annotated = quantize.quantize_annotate_model(copy(model))
         if self.preserve != "sparsity":

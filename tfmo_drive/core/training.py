@@ -20,6 +20,7 @@ from absl import logging
 
 from tfmo_drive.contracts import BadInput, Context, Step
 from tfmo_drive.core import atomic, batches
+from tfmo_drive.core.fake_quant import is_quantize_aware
 from tfmo_drive.core.keras2 import keras, tf
 
 
@@ -51,7 +52,9 @@ class TrainedStep(Step):
             raise BadInput(f"{name}.final_learning_rate must be in [0, 1], got {self.final_learning_rate}.")
 
     def __call__(self, model: keras.Model, context: Context) -> keras.Model:
-        """`prepared`, trained, `finished`; zero epochs train nothing."""
+        """`prepared`, trained, `finished`; zero epochs train nothing. BadInput after QuantizeAware."""
+        if is_quantize_aware(model):
+            raise BadInput(f"{type(self).__name__} cannot follow QuantizeAware: make QuantizeAware the last step.")
         trained, hooks = self.prepared(model, context)
         train(trained, self, context, hooks)
         return self.finished(trained)
