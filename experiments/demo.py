@@ -6,15 +6,22 @@
 from tfmo_drive.compress.prune import Prune
 from tfmo_drive.compress.quantize_aware import QuantizeAware
 from tfmo_drive.compress.train import Train
+from tfmo_drive.core.augmentation import Augmentation
 from tfmo_drive.expect import Expect
 from tfmo_drive.experiment import Experiment
 from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
 from tfmo_drive.tasks.classification import Classification, Scenes
 
 EXPERIMENT = Experiment(
-    task=Classification(scenes=Scenes(train=4000, val=300, test=1000)),
-    training=Train(epochs=4, learning_rate=0.05, warmup_epochs=0.5),
-    recipe=(Prune(sparsity=0.7, epochs=1), QuantizeAware(epochs=1, preserve="sparsity")),
+    task=Classification(
+        scenes=Scenes(train=4000, val=300, test=1000, difficulty=0.3),
+        augmentation=Augmentation(shift=0.05, zoom=0.0, shear_degrees=0.0, brightness=0.0, contrast=0.0),
+    ),
+    training=Train(epochs=5, learning_rate=0.02, warmup_epochs=0.5, batch_size=32),
+    recipe=(
+        Prune(sparsity=0.7, epochs=1, batch_size=32),
+        QuantizeAware(epochs=1, batch_size=32, preserve="sparsity"),
+    ),
     targets=(LiteRTFloat32(), LiteRTInt8()),
     expect=Expect(score_drop=0.01, size_ratio=0.30),
 )

@@ -13,7 +13,7 @@ from tfmo_drive.tasks.classification import Classification
 EXPERIMENT = Experiment(
     task=Classification(),
     recipe=(Prune(pattern="2:4", schedule="constant", epochs=2),),
-    controls={"longer_training": (Train(epochs=2, learning_rate=0.01),)},
+    controls={"longer_training": (Train(epochs=2, learning_rate=0.03),)},
     targets=(LiteRTFloat32(), LiteRTInt8()),
     expect=Expect(score_drop=0.01, size_ratio=0.30),
 )

@@ -18,7 +18,7 @@ EXPERIMENT = Experiment(
         Prune(sparsity=0.7, epochs=2),  # zeros first: quantization-aware training can keep them
         QuantizeAware(epochs=1, preserve="sparsity"),
     ),
-    controls={"longer_training": (Train(epochs=3, learning_rate=0.01),)},
+    controls={"longer_training": (Train(epochs=3, learning_rate=0.03),)},
     targets=(LiteRTFloat32(), LiteRTInt8()),
     expect=Expect(score_drop=0.01, size_ratio=0.30, gzip_ratio=0.15),
 )

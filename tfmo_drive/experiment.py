@@ -153,8 +153,8 @@ class Run:
 
     def _finish(self, stage: run_folder.StageFolder, model, step: Step | None, context: Context, started: float):
         seconds = time.perf_counter() - started
-        keras_score = training.score(model, context.task, "test")
-        val_score = training.score(model, context.task, "val")
+        scorer = training.Scorer(model, context.task)
+        keras_score, val_score = scorer("test"), scorer("val")
         logging.info("stage %s: Keras score %.4f on test, %.0f s", stage.path.name, keras_score, seconds)
         facts = {"keras_score": keras_score, "val_score": val_score, "seconds": round(seconds, 1)}
         stage.finish(model, {**facts, "promise": getattr(step, "promise", None), "settings": settings(step)})

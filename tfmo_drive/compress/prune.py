@@ -33,6 +33,7 @@ class Prune(TrainedStep):
 
     sparsity: float = 0.5
     epochs: int = 4
+    learning_rate: float = 0.03
     schedule: str = "polynomial"
     initial_sparsity: float = 0.0
     begin_epoch: float = 0.0
@@ -61,8 +62,8 @@ class Prune(TrainedStep):
 
     @property
     def _end(self) -> float:
-        """The ramp ends after two thirds of the epochs, so that the rest recovers at full sparsity."""
-        return self.end_epoch if self.end_epoch is not None else max(self.epochs * 2 / 3, self.begin_epoch + 1e-6)
+        """Half of the epochs by default: the rest recovers at full sparsity, while the learning rate is still high."""
+        return self.end_epoch if self.end_epoch is not None else max(self.epochs / 2, self.begin_epoch + 1e-6)
 
     @property
     def promise(self) -> str:

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from absl import logging
 
-from tfmo_drive.contracts import BadInput, Context, Step
+from tfmo_drive.contracts import BadInput, Context, Step, Task
 from tfmo_drive.core import atomic, batches
 from tfmo_drive.core.fake_quant import is_quantize_aware
 from tfmo_drive.core.keras2 import keras, tf
@@ -130,16 +130,29 @@ def optimizer(fit: TrainedStep, steps_per_epoch: int) -> keras.optimizers.Optimi
     return keras.optimizers.legacy.SGD(rate, momentum=fit.momentum, nesterov=fit.momentum > 0)
 
 
-def score(model: keras.Model, task, split: str) -> float:
-    """The task's score of the Keras model itself (fake-quantised where it is), in [0, 1]."""
+class Scorer:
+    """The task's score of the Keras model itself (fake-quantised where it is); traced once, as often as it is asked."""
 
-    @tf.function(reduce_retracing=True)
-    def outputs(pixels):
-        return model(batches.preprocess(task, tf.cast(pixels, tf.float32)), training=False)
+    def __init__(self, model: keras.Model, task: Task):
+        self.task = task
+        pixels = tf.TensorSpec([None, *model.input_shape[1:]], tf.uint8)
 
-    found = [(outputs(inputs).numpy(), targets) for inputs, targets in batches.scoring_batches(task, split)]
-    judgement = task.judge(np.concatenate([f[0] for f in found]), np.concatenate([f[1] for f in found]))
-    return float(np.mean(judgement.values))
+        @tf.function(input_signature=[pixels])
+        def outputs(pixels):
+            return model(batches.preprocess(task, tf.cast(pixels, tf.float32)), training=False)
+
+        self.outputs = outputs
+
+    def __call__(self, split: str) -> float:
+        """In [0, 1], over all examples of the split."""
+        found = [(self.outputs(x).numpy(), y) for x, y in batches.scoring_batches(self.task, split)]
+        judgement = self.task.judge(np.concatenate([f[0] for f in found]), np.concatenate([f[1] for f in found]))
+        return float(np.mean(judgement.values))
+
+
+def score(model: keras.Model, task: Task, split: str) -> float:
+    """`Scorer` for a single question."""
+    return Scorer(model, task)(split)
 
 
 class _Loop:
@@ -154,6 +167,7 @@ class _Loop:
         # Once, while everything is trainable: freezing a layer later changes neither list nor order.
         self.optimizer._create_all_weights(model.trainable_variables)
         self.variables = list(model.variables)
+        self.scorer = Scorer(hooks.scored or model, context.task)
         self.compile()
 
     def compile(self):
@@ -175,7 +189,7 @@ class _Loop:
             verbose=1 if logging.get_verbosity() >= logging.INFO else 0,
         )
         self.refuse_non_finite(epoch)
-        val_score = score(self.hooks.scored or self.model, self.context.task, "val")
+        val_score = self.scorer("val")
         self.record(epoch, history.history["loss"][-1], val_score, time.perf_counter() - started)
 
     def refuse_non_finite(self, epoch: int):

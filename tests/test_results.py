@@ -1,0 +1,60 @@
+"""Measured figures reach the README and the notebooks from report.json alone, and only between their markers."""
+
+import json
+
+import pytest
+
+from tfmo_drive import results
+from tfmo_drive.core.command_line import guarded
+
+README = "# x\n\n<!-- results: written by -->\nold table\n<!-- end of results -->\n\nafter\n"
+NOTEBOOK = '"""An experiment.\n\n    make train-tried\n"""\n\nX = """not this"""\n'
+
+
+def _row(name: str, score: float, size: int, reference: bool = False) -> dict:
+    return {
+        "name": name, "stage": name.split("/")[0], "target": name.split("/")[1], "reference": reference,
+        "score": score, "score_low": score - 0.02, "score_high": score + 0.02, "score_delta": score - 0.9,
+        "score_delta_low": -0.01, "score_delta_high": 0.01, "examples": 1055, "size_bytes": size, "gzip_bytes": size // 2,
+        "latency_ms": 1.0, "speedup": 4.0,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def run_folder(tmp_path, monkeypatch):
+    """A checkout with a README and one notebook, and a run's report."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "README.md").write_text(README)
+    (tmp_path / "experiments").mkdir()
+    (tmp_path / "experiments" / "tried.py").write_text(NOTEBOOK)
+    rows = [_row("baseline/litert_float32", 0.9, 4000, True), _row("tried/litert_int8", 0.895, 1000)]
+    environment = {"cores": 2, "processor": "p", "date": "2026-11-22", "command": "python -m tfmo_drive.run --x"}
+    report = {"schema": 1, "experiment": "tried", "seed": 0, "environment": environment, "rows": rows, "expect": []}
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "report.json").write_text(json.dumps(report))
+    return tmp_path / "runs"
+
+
+def test_table_holds_the_reports_numbers_and_nothing_else_changes(run_folder):
+    assert results.main(["results", str(run_folder)]) == 0
+    text = (run_folder.parent / "README.md").read_text()
+    assert text.startswith("# x\n\n<!-- results") and text.endswith("<!-- end of results -->\n\nafter\n")
+    assert "old table" not in text
+    assert "| `tried/litert_int8` | 89.5 % (87.5 % to 91.5 %) | -0.50 (-1.00 to +1.00) | 1.00 kB |" in text
+    assert "python -m tfmo_drive.run --x" in text and "2 cores" in text
+
+
+def test_notebook_gets_one_measured_line_however_often_it_is_written(run_folder):
+    notebook = run_folder.parent / "experiments" / "tried.py"
+    results.main(["results", str(run_folder)])
+    once = notebook.read_text()
+    results.main(["results", str(run_folder)])
+    assert notebook.read_text() == once
+    docstring, rest = once.split('"""')[1], '"""'.join(once.split('"""')[2:])
+    assert docstring.count("Measured 2026-11-22 on 2 cores, seed 0: tried/litert_int8 scores 89.5 %") == 1
+    assert rest == '\n\nX = """not this"""\n'
+
+
+def test_no_run_is_one_line(capsys):
+    assert guarded(results.main)(["results"]) == 1
+    assert "Say which runs" in capsys.readouterr().err
