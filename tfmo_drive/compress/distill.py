@@ -52,7 +52,8 @@ class Distill(TrainedStep):
 
     def prepared(self, model: keras.Model, context: Context) -> tuple[keras.Model, Hooks]:
         student = self.structure(model, context)
-        teacher = cached_logits(context.baseline, self.views, context) if self.alpha else None
+        # Without a teacher the views are the same, so that the control differs in the teacher alone.
+        teacher = cached_logits(context.baseline, self.views, context) if self.alpha else Attached(self.views)
         return Distiller(student, self.temperature, self.alpha), Hooks(attached=teacher, scored=student)
 
     def finished(self, trained: Distiller) -> keras.Model:
