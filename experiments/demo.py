@@ -19,7 +19,7 @@ EXPERIMENT = Experiment(
     ),
     training=Train(epochs=5, learning_rate=0.02, warmup_epochs=0.5, batch_size=32),
     recipe=(
-        Prune(sparsity=0.7, epochs=1, batch_size=32),
+        Prune(sparsity=0.7, allocation="lamp", epochs=1, learning_rate=0.01, batch_size=32),
         QuantizeAware(epochs=1, batch_size=32, preserve="sparsity"),
     ),
     targets=(LiteRTFloat32(), LiteRTInt8()),

@@ -20,6 +20,7 @@ from tfmo_drive.core.spelling import suggestion
 from tfmo_drive.core.training import Hooks, TrainedStep
 
 SCHEDULES = ("polynomial", "constant")
+ALLOCATIONS = ("uniform", "lamp")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,6 +30,7 @@ class Prune(TrainedStep):
     `pattern`: "unstructured", "2:4" (of every 4 along the input channels, 2 are zero) or a block as "4x1" (rows of the
     flattened [k*k*c_in, c_out] kernel by columns). Begin and end are in epochs; the update frequency (in steps)
     is derived so that the last update falls on the ramp's end, with at least 20 updates where there are steps enough.
+    `allocation`: "uniform" (tfmot's: every kernel the same fraction) or "lamp" (the same total, less from small kernels).
     """
 
     sparsity: float = 0.5
@@ -40,6 +42,7 @@ class Prune(TrainedStep):
     end_epoch: float | None = None
     frequency: int | None = None
     pattern: str = "unstructured"
+    allocation: str = "uniform"
     skip: tuple[str, ...] = ()
 
     def __post_init__(self):
@@ -55,6 +58,10 @@ class Prune(TrainedStep):
                 f"Prune needs 0 <= begin_epoch < end_epoch <= epochs, got {self.begin_epoch}, {self._end}, "
                 f"{self.epochs}."
             )
+        if self.allocation not in ALLOCATIONS:
+            raise BadInput(f"Prune.allocation must be one of {', '.join(ALLOCATIONS)}, got {self.allocation!r}.")
+        if self.allocation != "uniform" and self.pattern != "unstructured":
+            raise BadInput(f'Prune.allocation {self.allocation} needs pattern unstructured, got "{self.pattern}".')
         if self.frequency is not None and self.frequency < 1:
             raise BadInput(f"Prune.frequency must be at least 1 step (or None: derived), got {self.frequency}.")
         if masks.pattern(self.pattern) == (2, 4) and self.sparsity != 0.5:
@@ -88,11 +95,19 @@ class Prune(TrainedStep):
         self._refuse_unknown(model)
         steps = batches.steps_per_epoch(len(context.task.examples("train")), self.batch_size)
         ramp = self.ramp(steps)
-        update = _UpdateMasks(ramp, masks.pattern(self.pattern))
         wrapped = self._wrapped(model)
+        update = _UpdateMasks(self, ramp, wrapped)
         if not self.epochs:  # one shot
             update.update(wrapped, self.sparsity)
         return wrapped, Hooks(callbacks=(update,), best_from_epoch=self._settled_epoch(ramp, steps))
+
+    def final_sparsities(self, wrapped: keras.Model) -> dict[str, float]:
+        """By wrapper's name, from the weights that pruning starts with."""
+        found = _wrappers(wrapped)
+        if self.allocation == "uniform":
+            return dict.fromkeys((layer.name for layer in found), self.sparsity)
+        kernels = [layer.pruning_vars[0][0].numpy() for layer in found]
+        return dict(zip((layer.name for layer in found), masks.lamp(kernels, self.sparsity), strict=True))
 
     def finished(self, trained: keras.Model) -> keras.Model:
         """Zero what is masked (the optimizer's last step moved it), and drop tfmot's wrappers."""
@@ -102,7 +117,8 @@ class Prune(TrainedStep):
     def _counts(self, name: str, kernel: np.ndarray) -> bool:
         """Whether a file's kernel can have been pruned: input channels are last in .tflite, second in .onnx."""
         layer = name.split("/")[0]
-        if layer in self.skip or layer == "preprocessing":
+        depthwise = kernel.ndim == 4 and (kernel.shape[0] == 1 or (kernel.shape[1] == 1 and kernel.shape[2:] != (1, 1)))
+        if depthwise or layer in self.skip or layer == "preprocessing":
             return False
         return masks.pattern(self.pattern) != (2, 4) or any(kernel.shape[axis] % 4 == 0 for axis in (-1, 1))
 
@@ -136,12 +152,15 @@ class Prune(TrainedStep):
         return wrapped
 
     def check(self, model: keras.Model) -> None:
-        for kernel in layers.kernels(model):
-            value = kernel.variable.numpy()
-            if self._prunable(kernel) and not masks.holds(value, self.sparsity, masks.pattern(self.pattern)):
+        values = {k.name: k.variable.numpy() for k in layers.kernels(model) if self._prunable(k)}
+        if self.allocation != "uniform":  # the promise is of the total alone
+            values = {"the model": np.concatenate([value.reshape(-1) for value in values.values()] or [np.zeros(0)])}
+        slack = 0.0 if self.allocation == "uniform" else 1e-5  # one weight per kernel, for rounding
+        for name, value in values.items():
+            if not masks.holds(value, max(self.sparsity - slack, 0.0), masks.pattern(self.pattern)):
                 raise BrokenPromise(
-                    f"Prune promised {self.promise}; {kernel.name} has {np.mean(value == 0):.2%}. A step after it "
-                    'moved the zeros: QuantizeAware needs preserve="sparsity", and Train belongs before Prune.'
+                    f"Prune promised {self.promise}; {name} has {np.mean(value == 0):.2%}. A later step moved or "
+                    'replaced its zeros: QuantizeAware needs preserve="sparsity"; Train and Distill belong before Prune.'
                 )
 
     def check_artifact(self, artifact: Artifact) -> None:
@@ -155,9 +174,10 @@ class Prune(TrainedStep):
 class _UpdateMasks(keras.callbacks.Callback):
     """tfmot.UpdatePruningStep's place: recompute the masks on the steps that tfmot's schedule names."""
 
-    def __init__(self, ramp, pattern):
+    def __init__(self, step: Prune, ramp, wrapped: keras.Model):
         super().__init__()
-        self.ramp, self.pattern = ramp, pattern
+        self.ramp, self.pattern, self.target = ramp, masks.pattern(step.pattern), step.sparsity or 1.0
+        self.final = step.final_sparsities(wrapped)
 
     def on_train_batch_begin(self, batch, logs=None):
         step = int(self.model.optimizer.iterations)
@@ -176,9 +196,11 @@ class _UpdateMasks(keras.callbacks.Callback):
         logging.info("sparsity %.3f", 1 - np.mean(zeros))
 
     def update(self, model: keras.Model, sparsity: float):
+        """Every kernel goes the same fraction of the way to its own final sparsity."""
         for layer in _wrappers(model):
             for weight, mask, _ in layer.pruning_vars:
-                mask.assign(masks.magnitude(weight.numpy(), sparsity, self.pattern))
+                reached = self.final[layer.name] * sparsity / self.target
+                mask.assign(masks.magnitude(weight.numpy(), reached, self.pattern))
 
 
 def _apply_masks(model: keras.Model) -> None:

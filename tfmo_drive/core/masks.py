@@ -40,6 +40,26 @@ def magnitude(weights: np.ndarray, sparsity: float, pattern: Pattern) -> np.ndar
     return _keep_largest(scores.reshape(-1), sparsity).reshape(weights.shape).astype(weights.dtype)
 
 
+def lamp(weights: list[np.ndarray], sparsity: float) -> list[float]:
+    """Per-kernel sparsities in [0, 1) that together make `sparsity`, by layer-adaptive magnitude (LAMP: Lee et al. 2021).
+
+    A weight's score is its square over the sum of all squares of its kernel that are not smaller: blind to a kernel's
+    scale, which BatchNorm undoes anyway, and kinder to small kernels, which a uniform fraction damages most.
+    """
+    scores = []
+    for kernel in weights:
+        squares = np.sort(np.square(kernel.reshape(-1), dtype=np.float64))
+        tails = np.cumsum(squares[::-1])[::-1]
+        scores.append(squares / np.maximum(tails, np.finfo(np.float64).tiny))
+    total = sum(score.size for score in scores)
+    dropped = int(round(total * sparsity))
+    if not dropped:
+        return [0.0] * len(weights)
+    threshold = np.partition(np.concatenate(scores), dropped - 1)[dropped - 1]
+    # Scores rise with magnitude, and the largest weight of a kernel scores 1: no kernel is emptied.
+    return [min(np.searchsorted(score, threshold, "right"), score.size - 1) / score.size for score in scores]
+
+
 def holds(weights: np.ndarray, sparsity: float, pattern: Pattern) -> bool:
     """Whether a kernel [..., c_in, c_out] has the zeros that `magnitude` makes (or more), in the pattern."""
     zeros = weights == 0
