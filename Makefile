@@ -8,8 +8,8 @@ WEIGHTS ?=
 WORKDIR ?=
 SET ?=
 SEED ?= 0
-FLAGS = $(if $(DATA),--data=$(DATA)) $(if $(WEIGHTS),--weights=$(WEIGHTS)) $(if $(WORKDIR),--workdir=$(WORKDIR)) \
-	--seed=$(SEED) $(foreach setting,$(SET),--set=$(setting))
+FLAGS = $(if $(DATA),--data='$(DATA)') $(if $(WEIGHTS),--weights='$(WEIGHTS)') \
+	$(if $(WORKDIR),--workdir='$(WORKDIR)') --seed=$(SEED) $(foreach setting,$(SET),--set='$(setting)')
 
 .PHONY: help demo setup test lint bench compare clean
 

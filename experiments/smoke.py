@@ -1,4 +1,4 @@
-"""Every step and most targets in about a minute, on a tiny network and few scenes: does it run here at all?
+"""Training, pruning, QAT and three targets in about a minute, on a tiny network: does it run here at all?
 
     make train-smoke
 """

@@ -1,6 +1,7 @@
 """Bad input: one line that says what to do, exit code 1, nothing half-written. Through the command line's own main."""
 
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -133,12 +134,8 @@ def test_setting_out_of_range_names_the_rule(command, tmp_path, setting, words):
 def test_two_runs_in_one_folder_the_second_says_who_holds_it(command, tmp_path):
     from tfmo_drive.core import run_folder
 
-    holder = subprocess.Popen(["sleep", "60"])
-    try:
-        with run_folder.held(tmp_path / "run"):
-            _refused(command(), tmp_path / "run", "in use by process")
-    finally:
-        holder.kill()
+    with run_folder.held(tmp_path / "run"):
+        _refused(command(), tmp_path / "run", f"in use by process {os.getpid()}")
 
 
 @pytest.fixture(params=["full", "read-only"])

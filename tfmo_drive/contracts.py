@@ -101,6 +101,10 @@ class Task(abc.ABC):
         """Everything a board must know beside the graph: labels, colour order, resize rule, decoding (JSON types)."""
 
     @abc.abstractmethod
+    def identity(self) -> dict[str, Any]:
+        """The settings that a trained model depends on besides the data's content: no paths, JSON types."""
+
+    @abc.abstractmethod
     def fingerprint(self) -> str:
         """Hex digest of the data's content; a stage is reused only where it is equal."""
 
@@ -136,6 +140,9 @@ class Step:
 
     promise: str | None = None
     """What it guarantees from then on ("70 % zeros"); None = nothing to re-check."""
+    guarantees: str = ""
+    """The promise in one word ("sparsity"), for later steps to say in `keeps` that they leave it alone."""
+    keeps: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -189,7 +196,6 @@ class Context:
     targets: tuple[Target, ...]
     workdir: Path
     seed: int
-    deterministic: bool = False
 
     def calibration(self, count: int) -> np.ndarray:
         """A seeded slice of **train**, never of val or test: uint8 [count, h, w, 3], the same images every time."""

@@ -9,39 +9,57 @@ from tfmo_drive.contracts import BadInput
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Expect:
-    """Upper bounds for one row of the recipe (on `target`; by default the experiment's last one).
+    """Bounds for one row of the recipe (on `target`; by default the experiment's last one).
 
-    `score_drop`: float baseline's score minus the row's (0.01 = one point). Ratios are the row's over the float row's.
+    score_drop: float baseline's score minus the row's (0.01 = one point). keras_gap: between the row's score and that
+    of the Keras model it was made from. Ratios are the row's over the float row's; gzip_ratio_plain is over the row of
+    the uncompressed baseline on the same target. baseline_score: the least score of the float row itself.
     """
 
     score_drop: float | None = None
+    keras_gap: float | None = None
     size_ratio: float | None = None
     gzip_ratio: float | None = None
+    gzip_ratio_plain: float | None = None
     latency_ratio: float | None = None
+    baseline_score: float | None = None
     target: str = ""
 
     def __post_init__(self):
-        for field in dataclasses.fields(self):
-            bound = getattr(self, field.name)
-            if field.name != "target" and bound is not None and not -1 <= bound <= 100:
-                raise BadInput(f"Expect.{field.name} must be a fraction such as 0.01, got {bound}.")
+        for name, bound in self._bounds():
+            if not -1 <= bound <= 100:
+                raise BadInput(f"Expect.{name} must be a fraction such as 0.01, got {bound}.")
 
-    def verdicts(self, rows: list[dict]) -> list[dict]:
-        """One entry per bound and row: {"name", "row", "bound", "value", "passed"}; an unmeasured value is a miss."""
-        bounds = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "target"}
+    def _bounds(self) -> list[tuple[str, float]]:
+        named = [(field.name, getattr(self, field.name)) for field in dataclasses.fields(self)]
+        return [(name, bound) for name, bound in named if name != "target" and bound is not None]
+
+    def verdicts(self, row: dict | None, rows: list[dict]) -> list[dict]:
+        """One {"name", "row", "bound", "value", "passed"} per bound; what was not measured is a miss."""
         found = []
-        for name, bound in bounds.items():
-            for row in rows if bound is not None else ():
-                value = _value(row, name)
-                passed = value is not None and value <= bound + 1e-9
-                found.append({"name": name, "row": row["name"], "bound": bound, "value": value, "passed": passed})
+        for name, bound in self._bounds():
+            judged = rows[0] if name == "baseline_score" else row
+            value = _value(name, judged, rows) if judged else None
+            small_enough = value is not None and value <= bound + 1e-9
+            passed = value is not None and value >= bound if name == "baseline_score" else small_enough
+            said = judged["name"] if judged else "no such row"
+            found.append({"name": name, "row": said, "bound": bound, "value": value, "passed": passed})
         return found
 
 
-def _value(row: dict, name: str) -> float | None:
-    """score_drop is the delta turned round, latency_ratio the speedup (timed in turns with the float row) inverted."""
-    if name == "score_drop":
-        return None if row.get("score_delta") is None else -row["score_delta"]
-    if name == "latency_ratio":
-        return 1 / row["speedup"] if row.get("speedup") else None
-    return row.get(name)
+def _value(name: str, row: dict, rows: list[dict]) -> float | None:
+    """The row's figure for a bound; None where something it needs was not measured."""
+    plain = [other for other in rows if other["stage"] == "baseline" and other["target"] == row["target"]]
+    figures = {
+        "score_drop": lambda: -row["score_delta"],
+        "baseline_score": lambda: row["score"],
+        "keras_gap": lambda: abs(row["score"] - row["keras_score"]),
+        "latency_ratio": lambda: 1 / row["speedup"],  # timed in turns with the float row
+        "size_ratio": lambda: row["size_bytes"] / rows[0]["size_bytes"],
+        "gzip_ratio": lambda: row["gzip_bytes"] / rows[0]["gzip_bytes"],
+        "gzip_ratio_plain": lambda: row["gzip_bytes"] / plain[0]["gzip_bytes"],
+    }
+    try:
+        return figures[name]()
+    except (KeyError, IndexError, TypeError):
+        return None

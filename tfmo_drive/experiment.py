@@ -15,6 +15,7 @@ from tfmo_drive.contracts import Artifact, BadInput, Context, Measure, Step, Tar
 from tfmo_drive.core import atomic, environment, run_folder, training
 from tfmo_drive.core.keras2 import keras, tf
 from tfmo_drive.core.overrides import settings
+from tfmo_drive.core.spelling import suggestion
 from tfmo_drive.expect import Expect
 from tfmo_drive.measures.accuracy import Accuracy
 from tfmo_drive.measures.cost import Cost
@@ -39,15 +40,35 @@ class Experiment:
     expect: Expect = Expect()
 
     def __post_init__(self):
-        for name in self.controls:
+        names = [target.name for target in self.all_targets]
+        if len(set(names)) < len(names):
+            raise BadInput(f"Experiment.targets must differ in name, got {', '.join(names)}. Keep one of each.")
+        if not self.targets:
+            raise BadInput("Experiment.targets is empty. Name at least one, such as LiteRTInt8().")
+        if self.expect.target and self.expect.target not in names:
+            raise BadInput(f"Expect.target: no target {self.expect.target!r}. {suggestion(self.expect.target, names)}")
+        for name, recipe in {"recipe": self.recipe, **self.controls}.items():
             if name == "baseline" or not name.isidentifier():
                 raise BadInput(f"Experiment.controls: {name!r} cannot name a row. Use a word such as longer_training.")
+            _refuse_order(recipe)
 
     @property
     def all_targets(self) -> tuple[Target, ...]:
         """The float target first: everything is compared with the baseline there."""
         given = [target for target in self.targets if target.name == LiteRTFloat32.name]
         return (given[0] if given else LiteRTFloat32(), *(t for t in self.targets if t not in given))
+
+
+def _refuse_order(recipe: tuple[Step, ...]) -> None:
+    """BadInput, before hours of training, where a later step would undo what an earlier one guarantees."""
+    for count, earlier in enumerate(recipe):
+        for later in recipe[count + 1 :]:
+            if earlier.guarantees and earlier.guarantees not in later.keeps:
+                kept = f'{type(later).__name__}(preserve="{earlier.guarantees}")' if hasattr(later, "preserve") else ""
+                raise BadInput(
+                    f"recipe: {type(later).__name__} after {type(earlier).__name__} would undo {earlier.promise}. "
+                    + (f"Use {kept}." if kept else f"Put {type(later).__name__} first.")
+                )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -60,15 +81,26 @@ class Run:
     seed: int = 0
     deterministic: bool = False
 
+    def __post_init__(self):
+        if self.name in ("baseline", *self.experiment.controls) and self.experiment.recipe:
+            raise BadInput(f"The experiment is called {self.name}, as other rows are. Rename its file.")
+
+    @property
+    def _shipped(self) -> str:
+        """The rows the experiment is about: the recipe's, or the baseline's where there is none."""
+        return self.name if self.experiment.recipe else "baseline"
+
     def report(self) -> dict[str, Any]:
         """Everything: stages, artifacts, rows, report files. Raises BadInput and BrokenPromise."""
         with run_folder.held(self.workdir):
             context, models, stages = self._stages()
-            rows, skipped = [], []
-            for row in self._rows(context, models, skipped):
-                rows.append(row)
+            rows, skipped, artifacts = [], [], {}
+            for row, artifact in self._rows(context, models, skipped):
+                rows.append(_completed(row, rows, stages))
+                artifacts[row["name"]] = artifact
                 logging.info("%s: %s", row["name"], _summary(row))
             report = self._assembled(context, rows, skipped, stages)
+            report["paired"] = list(self._paired(context, artifacts))
             examples = context.task.examples("test")
             write(report, self.workdir, lambda indices: examples.read(indices)[0])
             return report
@@ -77,12 +109,11 @@ class Run:
         """Stages (reused where finished) and the recipe's artifacts, without measuring anything."""
         with run_folder.held(self.workdir):
             context, models, _ = self._stages(controls=False)
-            exported = [(target, models[self.name]) for target in self.experiment.targets]
-            return [
-                self._artifact(self.name, model, target, context).path
-                for target, model in exported
-                if not self._refused(model, target, self.name, [])
-            ]
+            model, refused = models[self._shipped], []
+            wanted = [t for t in self.experiment.targets if not self._refused(model, t, self._shipped, refused)]
+            for one in refused:
+                logging.warning("%s: %s", one["target"], one["reason"])
+            return [self._artifact(self._shipped, model, target, context).path for target in wanted]
 
     def _stages(self, controls: bool = True) -> tuple[Context, dict[str, keras.Model], list[dict]]:
         experiment = self.experiment
@@ -91,7 +122,7 @@ class Run:
         keras.utils.set_random_seed(self.seed)
         atomic.write_json(self.workdir / "experiment.json", self._settings())
         folder = self.workdir / "stages"
-        context = Context(experiment.task, None, experiment.all_targets, folder, self.seed, self.deterministic)
+        context = Context(experiment.task, None, experiment.all_targets, folder, self.seed)
         baseline, facts = self._baseline(context)
         context = dataclasses.replace(context, baseline=baseline)
         models, stages = {"baseline": baseline}, [facts]
@@ -116,9 +147,16 @@ class Run:
         given = bool(getattr(task, "baseline", ""))
         if given:
             logging.info("baseline %s: val score %.4f", task.baseline, training.score(model, task, "val"))
-        facts = [settings(task), task.fingerprint(), self.seed, self.deterministic]
+        facts = [task.identity(), task.fingerprint(), self.seed, self.deterministic]
         facts += [run_folder.file_digest(Path(task.baseline))] if given else [settings(trainer)]
-        stage = run_folder.StageFolder(context.workdir / "0_baseline", run_folder.key(*facts))
+        key, folder = run_folder.key(*facts), context.workdir / "0_baseline"
+        found = run_folder.read_facts(folder)
+        if found.get("finished") and found["key"] != key:
+            raise BadInput(
+                f"{self.workdir} holds a finished run of other data, weights, seed or network (experiment.json says "
+                "which). Repeat its DATA=, WEIGHTS= and SEED=, or choose another folder with WORKDIR=."
+            )
+        stage = run_folder.StageFolder(folder, key)
         if stage.finished and not given:
             model.load_weights(str(stage.weights))
         elif not stage.finished:
@@ -140,8 +178,9 @@ class Run:
         while done < len(recipe) and folders[done].finished:
             logging.info("%s: stage %s is finished already, reused", name, folders[done].path.name)
             model = recipe[done].reload(model, folders[done].weights, context)
-            recipe[done].check(model)
             done += 1
+            for kept in recipe[:done]:
+                kept.check(model)
         started = time.perf_counter()
         for count, step, compressed in compress(model, recipe, context, done):
             model = compressed
@@ -159,7 +198,9 @@ class Run:
         facts = {"keras_score": keras_score, "val_score": val_score, "seconds": round(seconds, 1)}
         stage.finish(model, {**facts, "promise": getattr(step, "promise", None), "settings": settings(step)})
 
-    def _rows(self, context: Context, models: dict[str, keras.Model], skipped: list[dict]) -> Iterator[dict]:
+    def _rows(
+        self, context: Context, models: dict[str, keras.Model], skipped: list[dict]
+    ) -> Iterator[tuple[dict, Artifact]]:
         reference = None
         for name, model in models.items():
             for target in context.targets:
@@ -174,7 +215,18 @@ class Run:
                 row |= {"runtime": artifact.runtime, "threads": artifact.threads}
                 for measure in self.experiment.measures:
                     row |= measure(artifact, reference, context)
-                yield row | {"seconds": round(made, 2)}
+                yield row | {"seconds": round(made, 2)}, artifact
+
+    def _paired(self, context: Context, artifacts: dict[str, Artifact]) -> Iterator[dict]:
+        """The recipe's rows against the controls' on the same target, image by image."""
+        measure = next((m for m in self.experiment.measures if isinstance(m, Accuracy)), None)
+        for control in self.experiment.controls if measure else ():
+            for target in context.targets:
+                row, against = f"{self.name}/{target.name}", f"{control}/{target.name}"
+                if row in artifacts and against in artifacts:
+                    found = measure(artifacts[row], artifacts[against], context)
+                    kept = ("score_delta", "score_delta_low", "score_delta_high", "agreement")
+                    yield {"row": row, "against": against, **{key: found[key] for key in kept}}
 
     def _refused(self, model: keras.Model, target: Target, name: str, skipped: list[dict]) -> bool:
         reason = target.refuses(model)
@@ -192,24 +244,26 @@ class Run:
         return artifact
 
     def _assembled(self, context: Context, rows: list[dict], skipped: list[dict], stages: list[dict]) -> dict[str, Any]:
-        for row in rows:
-            for short, long in (("size_ratio", "size_bytes"), ("gzip_ratio", "gzip_bytes")):
-                if row.get(long) and rows[0].get(long):
-                    row[short] = row[long] / rows[0][long]
         known = self._settings()
+        wanted = f"{self._shipped}/{self.experiment.expect.target or self.experiment.targets[-1].name}"
+        judged = next((row for row in rows if row["name"] == wanted), None)
         return {
             "schema": 1, "experiment": self.name, "seed": self.seed, "environment": known["environment"],
             "task": settings(context.task), "settings": known["settings"],
             "data_fingerprint": known["data_fingerprint"], "baseline": {"val_score": stages[0]["val_score"]},
             "rows": rows, "skipped": skipped, "stages": stages,
-            "expect": self.experiment.expect.verdicts(self._judged(rows)),
+            "expect": self.experiment.expect.verdicts(judged, rows),
         }  # fmt: skip
 
-    def _judged(self, rows: list[dict]) -> list[dict]:
-        """The rows that `expect` speaks of: the recipe's (the baseline's where there is no recipe)."""
-        name = self.name if self.experiment.recipe else "baseline"
-        wanted = self.experiment.expect.target or self.experiment.targets[-1].name
-        return [row for row in rows if row["stage"] == name and row["target"] == wanted]
+
+def _completed(row: dict, before: list[dict], stages: list[dict]) -> dict:
+    """The row with its ratios to the first row, and the score of the Keras model it was made from."""
+    first = before[0] if before else row
+    for short, long in (("size_ratio", "size_bytes"), ("gzip_ratio", "gzip_bytes")):
+        if row.get(long) and first.get(long):
+            row[short] = row[long] / first[long]
+    row["keras_score"] = [stage["keras_score"] for stage in stages if stage["recipe"] == row["stage"]][-1]
+    return row
 
 
 def _summary(row: dict) -> str:

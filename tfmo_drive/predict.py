@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from absl import app, flags
 
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.core import artifact_metadata, interpreters
+from tfmo_drive.core.command_line import guarded
 from tfmo_drive.core.images import Resize, decode
 
 _TOP = flags.DEFINE_integer("top", 5, "How many classes to print for each image.", lower_bound=1)
@@ -43,15 +43,12 @@ def _answer(model: str, files: list[str], top: int) -> None:
             print(f"  {probability:6.1%}  {label}")
 
 
-def main(argv: list[str]) -> None:
-    try:
-        if len(argv) < 3:
-            raise BadInput("Give a model and at least one image: python -m tfmo_drive.predict model.tflite image.jpg")
-        _answer(argv[1], argv[2:], _TOP.value)
-    except BadInput as error:
-        print(error, file=sys.stderr)
-        sys.exit(1)
+def main(argv: list[str]) -> int:
+    if len(argv) < 3:
+        raise BadInput("Give a model and at least one image: python -m tfmo_drive.predict model.tflite image.jpg")
+    _answer(argv[1], argv[2:], _TOP.value)
+    return 0
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(guarded(main))

@@ -43,7 +43,7 @@ def main(names: list[str]) -> int:
         extra = {key: value for key, value in found.items() if key.startswith("stock")}
         bar = f"(bar {found['bar']}, spread {found['spread']:.0%})"
         print(f"{name}: ratio {found['ratio']:.3f} {bar} {verdict} {extra}", flush=True)
-    return 0
+    return 0 if all(results[name]["ratio"] <= results[name]["bar"] for name in names or BENCHES) else 1
 
 
 if __name__ == "__main__":

@@ -113,8 +113,7 @@ def test_frontier_holds_the_rows_that_no_other_beats():
 
 @pytest.mark.parametrize(
     ("value", "bound", "passed", "said"),
-    [(0.2, 0.3, True, "at most 0.300"), (0.4, 0.3, False, "at most 0.300"), (4.7, 2.0, True, "at least 2.00"),
-     (1.5, 2.0, False, "at least 2.00"), (2.0, 2.0, True, "at most 2.00"), (None, 0.3, False, "at most 0.300")],
+    [(0.2, 0.3, True, "at most 0.300"), (0.4, 0.3, False, "at most 0.300"), (None, 0.3, False, "at most 0.300")],
 )  # fmt: skip
 def test_words_of_an_expectation_never_contradict_its_verdict(value, bound, passed, said):
     assert limit({"name": "size_ratio", "value": value, "bound": bound, "passed": passed}) == said

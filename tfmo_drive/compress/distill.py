@@ -64,16 +64,15 @@ def cached_logits(teacher: keras.Model, views: int, context: Context) -> Attache
     """The teacher's logits for every train image under each view, float32 files [n, classes] in the stage's folder."""
     width = teacher.output_shape[-1]
     count = len(context.task.examples("train"))
-    files = []
-    for view in range(views):
-        path = context.workdir / f"teacher_view{view}.f32"
+    paths = [context.workdir / f"teacher_view{view}.f32" for view in range(views)]
+    for view, path in enumerate(paths):
         if not path.exists():
             _write_logits(teacher, view, context, path)
-        files.append(os.open(path, os.O_RDONLY))
     row = 4 * width
 
     def read(view: int, indices: np.ndarray) -> np.ndarray:
-        data = b"".join(os.pread(files[view], row, int(index) * row) for index in indices)
+        with open(paths[view], "rb", buffering=0) as file:
+            data = b"".join(os.pread(file.fileno(), row, int(index) * row) for index in indices)
         return np.frombuffer(data, np.float32).reshape(len(indices), width)
 
     logging.info("teacher: %d views of %d images cached", views, count)

@@ -30,7 +30,7 @@ class Prune(TrainedStep):
     `pattern`: "unstructured", "2:4" (of every 4 along the input channels, 2 are zero) or a block as "4x1" (rows of the
     flattened [k*k*c_in, c_out] kernel by columns). Begin and end are in epochs; the update frequency (in steps)
     is derived so that the last update falls on the ramp's end, with at least 20 updates where there are steps enough.
-    `allocation`: "uniform" (tfmot's: every kernel the same fraction) or "lamp" (the same total, less from small kernels).
+    `allocation`: "uniform" (tfmot's: every kernel the same fraction) or "lamp" (the same total, small kernels spared).
     """
 
     sparsity: float = 0.5
@@ -66,6 +66,9 @@ class Prune(TrainedStep):
             raise BadInput(f"Prune.frequency must be at least 1 step (or None: derived), got {self.frequency}.")
         if masks.pattern(self.pattern) == (2, 4) and self.sparsity != 0.5:
             raise BadInput(f"Prune.pattern 2:4 means sparsity 0.5, got {self.sparsity}. Leave sparsity out.")
+
+    guarantees = "sparsity"
+    keeps = ("sparsity",)
 
     @property
     def _end(self) -> float:
@@ -160,7 +163,7 @@ class Prune(TrainedStep):
             if not masks.holds(value, max(self.sparsity - slack, 0.0), masks.pattern(self.pattern)):
                 raise BrokenPromise(
                     f"Prune promised {self.promise}; {name} has {np.mean(value == 0):.2%}. A later step moved or "
-                    'replaced its zeros: QuantizeAware needs preserve="sparsity"; Train and Distill belong before Prune.'
+                    'replaced its zeros: use QuantizeAware(preserve="sparsity"); Train and Distill go before Prune.'
                 )
 
     def check_artifact(self, artifact: Artifact) -> None:

@@ -25,7 +25,8 @@ PRESERVABLE = ("", "sparsity")
 class QuantizeAware(TrainedStep):
     """Train with fake-quantised weights (per channel) and activations (per tensor), ranges started from calibration.
 
-    `preserve`: "" or "sparsity". BatchNorm statistics are frozen after `freeze_bn_after` of the epochs (rounded down).
+    `preserve`: "" or "sparsity". BatchNorm (statistics, scale and shift) is frozen after `freeze_bn_after` of the
+    epochs, rounded down: a single epoch is trained with BatchNorm frozen throughout.
     """
 
     epochs: int = 2
@@ -44,6 +45,12 @@ class QuantizeAware(TrainedStep):
         if self.calibration_images < 1:
             raise BadInput(f"QuantizeAware.calibration_images must be at least 1, got {self.calibration_images}.")
 
+    guarantees = "int8"
+
+    @property
+    def keeps(self) -> tuple[str, ...]:
+        return (self.preserve,) if self.preserve else ()
+
     @property
     def promise(self) -> str:
         return "int8"
@@ -51,10 +58,12 @@ class QuantizeAware(TrainedStep):
     def structure(self, model: keras.Model, context: Context) -> keras.Model:
         """Built from the model before, whose zeros are what tfmot's preserving masks are made of."""
         quantize = tfmot.quantization.keras
-        annotated = quantize.quantize_annotate_model(copy(model))
-        if self.preserve != "sparsity":
-            return quantize.quantize_apply(annotated)
-        return quantize.quantize_apply(annotated, prune_preserve.Default8BitPrunePreserveQuantizeScheme())
+        scheme = [prune_preserve.Default8BitPrunePreserveQuantizeScheme()] if self.preserve == "sparsity" else []
+        try:
+            return quantize.quantize_apply(quantize.quantize_annotate_model(copy(model)), *scheme)
+        except (ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:300]
+            raise BadInput(f"QuantizeAware cannot quantise {model.name}: {reason} Replace that layer.") from error
 
     def prepared(self, model: keras.Model, context: Context) -> tuple[keras.Model, Hooks]:
         quantized = self.structure(model, context)

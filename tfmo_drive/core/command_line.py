@@ -8,6 +8,8 @@ from collections.abc import Callable
 from tfmo_drive.contracts import BadInput, BrokenPromise
 
 DISK = "Free some space, or choose another folder with --workdir."
+DISK_SIGNS = ("No space left", "errno = 28", "Read-only file system", "errno = 30")
+"""In the text of what h5py, numpy and TensorFlow raise in OSError's place."""
 
 
 def guarded(main: Callable[[list[str]], int]) -> Callable[[list[str]], int]:
@@ -18,9 +20,16 @@ def guarded(main: Callable[[list[str]], int]) -> Callable[[list[str]], int]:
             return main(argv)
         except (BadInput, BrokenPromise) as error:
             print(f"error: {error}", file=sys.stderr)
+        except KeyboardInterrupt:
+            print("stopped; the same command continues from the last finished epoch.", file=sys.stderr)
+            return 130
         except OSError as error:
             where = f" ({error.filename})" if error.filename else ""
             print(f"error: {error.strerror or error}{where}. {DISK}", file=sys.stderr)
+        except Exception as error:
+            if not any(sign in str(error) for sign in DISK_SIGNS):
+                raise
+            print(f"error: {' '.join(str(error).split())[:200]}. {DISK}", file=sys.stderr)
         return 1
 
     return run

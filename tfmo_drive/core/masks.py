@@ -41,7 +41,7 @@ def magnitude(weights: np.ndarray, sparsity: float, pattern: Pattern) -> np.ndar
 
 
 def lamp(weights: list[np.ndarray], sparsity: float) -> list[float]:
-    """Per-kernel sparsities in [0, 1) that together make `sparsity`, by layer-adaptive magnitude (LAMP: Lee et al. 2021).
+    """Per-kernel sparsities in [0, 1) that together make `sparsity`: layer-adaptive magnitude (LAMP, Lee et al. 2021).
 
     A weight's score is its square over the sum of all squares of its kernel that are not smaller: blind to a kernel's
     scale, which BatchNorm undoes anyway, and kinder to small kernels, which a uniform fraction damages most.

@@ -14,6 +14,8 @@ from tfmo_drive.contracts import BadInput
 from tfmo_drive.core.keras2 import keras
 
 layers = keras.layers
+LOGITS = "logits"
+"""The last layer of every network here, without a softmax."""
 BN_EPSILON = 1.001e-5  # keras.applications.resnet
 
 
@@ -34,7 +36,7 @@ class Head:
             features = layers.GlobalAveragePooling2D(name="avg_pool")(features)
         else:
             features = layers.Dense(self.units, activation="relu", name="hidden")(layers.Flatten()(features))
-        return layers.Dense(outputs, name="logits")(features)
+        return layers.Dense(outputs, name=LOGITS)(features)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -34,6 +34,8 @@ def is_whole_model(path: Path) -> bool:
         return True
     try:
         with h5py.File(path) as file:
+            if str(file.attrs.get("keras_version", "2")).startswith("3"):
+                raise BadInput(f"task.baseline: {path} was written by Keras 3. {_HOW_TO_SAVE}")
             if "model_config" in file.attrs:
                 return True
             if "layer_names" in file.attrs:
@@ -42,6 +44,11 @@ def is_whole_model(path: Path) -> bool:
         reason = " ".join(str(error).split())[:200]
         raise BadInput(f"task.baseline: {path} is not a Keras 2 .h5 file ({reason}). {_HOW_TO_SAVE}") from error
     raise BadInput(f"task.baseline: {path} is HDF5, but holds neither a Keras model nor Keras weights. {_HOW_TO_SAVE}")
+
+
+def is_stage(path: Path) -> bool:
+    """Whether the file is a stage of an earlier run, whose inputs and outputs are those of a network of ours."""
+    return path.name == "model.h5" and (path.parent / "stage.json").is_file()
 
 
 def read_model(path: Path, size: int, outputs: int) -> keras.Model:
@@ -71,6 +78,17 @@ def _check_shapes(model: keras.Model, path: Path, size: int, outputs: int):
         raise BadInput(
             f"task.baseline: {path} has {len(model.inputs)} inputs and {len(model.outputs)} outputs; classification "
             "takes one image and gives one vector."
+        )
+    nested = [layer.name for layer in model.layers if isinstance(layer, keras.Model)]
+    if nested:
+        raise BadInput(
+            f"task.baseline: {path} holds the model {nested[0]} inside a model, which no step looks into. Build it "
+            "flat: x = base.output; ...; keras.Model(base.input, x)."
+        )
+    if len(model.input_shape) != 4 or None in model.input_shape[1:]:
+        raise BadInput(
+            f"task.baseline: {path} takes inputs of shape {model.input_shape[1:]}, not images of one size. Build it "
+            f"with keras.Input(({size}, {size}, 3))."
         )
     height, width, channels = model.input_shape[1:]
     if (height, width, channels) != (size, size, 3):

@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from absl import logging
+
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.core import atomic
 
@@ -35,7 +37,17 @@ def held(workdir: Path) -> Iterator[None]:
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
+        for leftover in [path for path in workdir.rglob(".*.tmp*") if path.exists()]:  # of a run that was killed
+            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
         yield
+
+
+def read_facts(stage: Path) -> dict[str, Any]:
+    """A stage folder's stage.json; {} where there is none."""
+    try:
+        return json.loads((stage / "stage.json").read_text())
+    except (OSError, ValueError):
+        return {}
 
 
 def key(*facts: Any) -> str:
@@ -50,9 +62,13 @@ class StageFolder:
         self.path, self.key = path, stage_key
         self.facts: dict[str, Any] = self._read()
         if self.facts.get("key") != stage_key:
+            if path.exists():
+                logging.info("stage %s was made with other settings: made again", path)
             shutil.rmtree(path, ignore_errors=True)
             self.facts = {"key": stage_key}
             atomic.write_json(path / "stage.json", self.facts)
+        if self.finished:
+            self._drop_progress()
 
     @property
     def weights(self) -> Path:
@@ -68,6 +84,9 @@ class StageFolder:
             model.save(temporary, include_optimizer=False)
         self.facts = {"key": self.key, **facts, "finished": True}
         atomic.write_json(self.path / "stage.json", self.facts)
+        self._drop_progress()
+
+    def _drop_progress(self) -> None:
         for leftover in (*self.path.glob("progress.npz"), *self.path.glob("teacher_view*.f32")):
             leftover.unlink()
 
@@ -77,10 +96,7 @@ class StageFolder:
         return json.loads(path.read_text()) if path.exists() else {}
 
     def _read(self) -> dict[str, Any]:
-        try:
-            return json.loads((self.path / "stage.json").read_text())
-        except (OSError, ValueError):
-            return {}
+        return read_facts(self.path)
 
 
 def file_digest(path: Path) -> str:

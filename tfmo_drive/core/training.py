@@ -205,6 +205,8 @@ class _Loop:
         values = {"epoch": epoch + 1, "loss": loss, "val_score": val_score, "learning_rate": rate, "seconds": seconds}
         for key, value in values.items():
             self.curves[key].append(value)
+        with tf.summary.create_file_writer(str(self.folder / "tensorboard" / "val")).as_default():
+            tf.summary.scalar("val_score", val_score, step=epoch)
         logging.info("epoch %d/%d: loss %.4f, val score %.4f", epoch + 1, self.fit.epochs, loss, val_score)
         if epoch >= self.hooks.best_from_epoch and val_score >= self.best_score:
             self.best, self.best_score = [v.numpy() for v in self.variables], val_score
@@ -233,6 +235,7 @@ class _Loop:
         self.optimizer.set_weights(groups["slot"])
         for variable, value in zip(self.variables, groups["weight"], strict=True):
             variable.assign(value)
+        atomic.write_json(self.folder / "curves.json", self.curves)  # killed between the two files, it lacks an epoch
         done = len(self.curves["epoch"])
         logging.info("continuing after epoch %d of %d (%s)", done, self.fit.epochs, self.folder)
         return done

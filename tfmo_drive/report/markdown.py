@@ -36,6 +36,7 @@ def terminal(report: dict) -> str:
     lines = [
         table([_short(row, reference(report), row is marked) for row in rows], list(_short(rows[0], rows[0], False))),
         "\n".join(f"{row['name']}: scored on {row['subset']}." for row in rows if row.get("subset")),
+        "\n".join(_against(one) for one in report.get("paired") or ()),
         textwrap.fill(" ".join(verdict(report)), TERMINAL_WIDTH),
     ]
     return "\n\n".join(line for line in lines if line) + "\n"
@@ -53,6 +54,12 @@ def table(rows: Sequence[dict[str, str]], columns: Sequence[str], width: int = T
         aligned += [text.rjust(size) for text, size in zip(line[1:], widths[1:], strict=True)]
         lines.append("  ".join(aligned).rstrip())
     return "\n".join(lines)
+
+
+def _against(one: dict) -> str:
+    low, high = one.get("score_delta_low"), one.get("score_delta_high")
+    bounds = "" if None in (low, high) else f" ({numbers.points(low)} to {numbers.points(high)})"
+    return f"{one['row']} against {one['against']}, image by image: {numbers.points(one['score_delta'])} points{bounds}."
 
 
 def _short(row: Row, first: Row, marked: bool) -> dict[str, str]:

@@ -20,6 +20,7 @@ def document(report: dict) -> Document:
     candidates = (
         _rows(report["rows"], row),
         _expectations(report),
+        _paired(report),
         _pictures(report),
         _worst_classes(row),
         _stages(report),
@@ -120,6 +121,22 @@ def _expectations(report: dict) -> Section | None:
     )
     table = Table(("Expectation", "Row", "Allowed", "Measured", "Verdict"), rows, text_columns=2)
     return Section("Expectations", "What the experiment promises; a FAIL is a non-zero exit code.", table=table)
+
+
+def _paired(report: dict) -> Section | None:
+    rows = tuple(
+        (
+            Cell(one["row"]),
+            Cell(one["against"]),
+            _interval(one, "score_delta", numbers.points, numbers.points, _tone(one)),
+            _cell(one.get("agreement"), numbers.percent),
+        )
+        for one in report.get("paired") or ()
+    )
+    if not rows:
+        return None
+    caption = "The same test images, one by one: what the recipe gained or lost against its controls."
+    return Section("Against the controls", caption, table=Table(("Row", "Against", "Points", "Agree"), rows, 2))
 
 
 def _pictures(report: dict) -> Section:

@@ -62,17 +62,13 @@ def judgement(report: dict) -> str:
 
 def limit(one: dict) -> str:
     """What an expectation allows, in words: "at most 1.00 points", "at least 2.00"."""
-    # The entry has no direction of its own; told from its verdict, the words can never contradict PASS or FAIL.
-    value, bound = one.get("value"), one["bound"]
-    above = value is not None and value > bound
-    least = above if one.get("passed") else value is not None and value < bound
-    return f"at {'least' if least else 'most'} {amount(one, 'bound')}"
+    return f"at {'least' if one['name'] == 'baseline_score' else 'most'} {amount(one, 'bound')}"
 
 
 def amount(one: dict, key: str) -> str:
     """The `bound` or `value` of an expectation in its unit."""
     value = one.get(key)
-    if one["name"] == "score_drop":
+    if one["name"] in ("score_drop", "keras_gap"):
         return numbers.DASH if value is None else f"{numbers.points(value, 2).lstrip('+')} points"
     return numbers.significant(value)
 

@@ -21,7 +21,9 @@ from tfmo_drive.core.distillation import ends_in_softmax
 from tfmo_drive.core.keras2 import keras
 from tfmo_drive.core.listing import list_source
 from tfmo_drive.core.networks import Network
+from tfmo_drive.core.overrides import settings
 from tfmo_drive.core.packed import PackedExamples, pack, pack_generated
+from tfmo_drive.core.run_folder import file_digest
 
 SPLITS = ("train", "val", "test")
 
@@ -109,7 +111,11 @@ class Classification(Task):
     def _packed(self, split: str) -> PackedExamples:
         size = self.image_size
         if self.data != "scenes":
-            return pack(self._listing[split], (size, size), self.resize, skip_bad=self.skip_bad, label=split)
+            packed = pack(self._listing[split], (size, size), self.resize, skip_bad=self.skip_bad, label=split)
+            lost = set(range(len(self.class_names))) - set(packed.labels.tolist())
+            if split == "train" and lost:
+                raise BadInput(f"No readable train image is left of class {self.class_names[min(lost)]}. Mend some.")
+            return packed
         facts = self.scenes
         seed = [facts.seed, SPLITS.index(split)]
         draw = functools.partial(_scene, 1000 * seed[0] + seed[1], size=size, difficulty=facts.difficulty)
@@ -119,6 +125,15 @@ class Classification(Task):
     def examples(self, split: str) -> PackedExamples:
         """Pixels uint8 [b, size, size, 3] and class ids int64 [b]; decoded once, then read from one flat file."""
         return self._splits[split]
+
+    def identity(self) -> dict[str, Any]:
+        kept = ("image_size", "network", "preprocessing_name", "outputs", "resize", "augmentation")
+        start = Path(self.weights)
+        return {
+            **{name: settings(getattr(self, name)) for name in kept},
+            "classes": list(self.class_names),
+            "weights": file_digest(start) if start.is_file() else self.weights,
+        }
 
     def fingerprint(self) -> str:
         text = " ".join(self._splits[split].fingerprint for split in SPLITS)
@@ -131,7 +146,8 @@ class Classification(Task):
             return networks.build(self.network, self.image_size, classes, self.weights)
         path = Path(self.baseline)
         if own_model.is_whole_model(path):
-            self._require_declarations()
+            if not own_model.is_stage(path):
+                self._require_declarations()
             return own_model.read_model(path, self.image_size, classes)
         model = networks.build(self.network, self.image_size, classes)
         networks.load_weights(model, path, "task.baseline")
@@ -145,7 +161,8 @@ class Classification(Task):
                 f"--set=task.preprocessing_name=NAME, one of {', '.join(images.PREPROCESSINGS)}."
             )
         folder = Path(self.data)
-        said = self.classes or any((place / name).is_file() for place in (folder, folder.parent) for name in FILES)
+        place = folder if folder.is_dir() else folder.parent
+        said = self.classes or any((place / name).is_file() for name in FILES)
         if not said and self.data != "scenes":
             raise BadInput(
                 "task.baseline is a model of your own: say the order of its outputs, with "
@@ -156,8 +173,9 @@ class Classification(Task):
         return self.augmentation.apply(inputs, randoms), targets
 
     def gives_probabilities(self, model: keras.Model) -> bool:
-        """As said in `outputs`, else whether the model ends in a softmax."""
-        return self.outputs == "probabilities" if self.outputs else ends_in_softmax(model)
+        """As said in `outputs` of a model of the user's own, else whether the model ends in a softmax."""
+        ours = model.output_names[0].removeprefix("quant_") == networks.LOGITS
+        return ends_in_softmax(model) if ours or not self.outputs else self.outputs == "probabilities"
 
     def loss(self, model: keras.Model) -> keras.losses.Loss:
         return keras.losses.SparseCategoricalCrossentropy(from_logits=not self.gives_probabilities(model))
