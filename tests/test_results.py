@@ -14,9 +14,9 @@ NOTEBOOK = '"""An experiment.\n\n    make train-tried\n"""\n\nX = """not this"""
 def _row(name: str, score: float, size: int, reference: bool = False) -> dict:
     return {
         "name": name, "stage": name.split("/")[0], "target": name.split("/")[1], "reference": reference,
-        "score": score, "score_low": score - 0.02, "score_high": score + 0.02, 
-        "score_delta": score - 0.9, "score_delta_low": -0.01, "score_delta_high": 0.01, "examples": 1055, "size_bytes": size, "gzip_bytes": size // 2,
-        "latency_ms": 1.0, "speedup": 4.0,
+        "score": score, "score_low": score - 0.02, "score_high": score + 0.02,
+        "score_delta": score - 0.9, "score_delta_low": -0.01, "score_delta_high": 0.01,
+        "examples": 1055, "size_bytes": size, "gzip_bytes": size // 2, "latency_ms": 1.0, "speedup": 4.0,
     }  # fmt: skip
 
 

@@ -59,7 +59,8 @@ def table(rows: Sequence[dict[str, str]], columns: Sequence[str], width: int = T
 def _against(one: dict) -> str:
     low, high = one.get("score_delta_low"), one.get("score_delta_high")
     bounds = "" if None in (low, high) else f" ({numbers.points(low)} to {numbers.points(high)})"
-    return f"{one['row']} against {one['against']}, image by image: {numbers.points(one['score_delta'])} points{bounds}."
+    points = numbers.points(one["score_delta"])
+    return f"{one['row']} against {one['against']}, image by image: {points} points{bounds}."
 
 
 def _short(row: Row, first: Row, marked: bool) -> dict[str, str]:
