@@ -1,12 +1,21 @@
 """Every experiment file can be constructed, is documented, and is named in the README."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from tfmo_drive import run
+from tfmo_drive.compress.distill import Distill
+from tfmo_drive.compress.prune import Prune
+from tfmo_drive.compress.quantize_aware import QuantizeAware
+from tfmo_drive.compress.train import Train
+from tfmo_drive.contracts import BadInput
 from tfmo_drive.core.overrides import describe, override
+from tfmo_drive.expect import Expect
 from tfmo_drive.experiment import Experiment
+from tfmo_drive.targets.litert import LiteRTInt8
+from tfmo_drive.tasks.classification import Classification
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted(path for path in (ROOT / "experiments").glob("*.py") if path.stem != "__init__")
@@ -42,3 +51,56 @@ def test_stage_and_row_names_cannot_collide(path):
     experiment = run.experiment(str(path))
     assert path.stem not in experiment.controls
     assert len({target.name for target in experiment.all_targets}) == len(experiment.all_targets)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "advice"),
+    [
+        ((Prune(), QuantizeAware()), 'Use QuantizeAware(preserve="sparsity")'),
+        ((Prune(), Train()), "Put Train first"),
+        ((QuantizeAware(), Prune()), "Put Prune first"),
+        ((Prune(), Distill()), "Put Distill first"),
+    ],
+)
+def test_order_that_breaks_a_promise_is_refused_before_training(recipe, advice):
+    with pytest.raises(BadInput, match=re.escape(advice)):
+        Experiment(task=Classification(), recipe=recipe)
+    with pytest.raises(BadInput, match=re.escape(advice)):
+        Experiment(task=Classification(), controls={"other": recipe})
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"targets": ()}, "targets is empty"),
+        ({"targets": (LiteRTInt8(), LiteRTInt8(threads=1))}, "must differ in name"),
+        ({"expect": Expect(target="litert_in8")}, 'Did you mean "litert_'),
+        ({"controls": {"baseline": ()}}, "cannot name a row"),
+    ],
+)
+def test_experiment_that_cannot_work_is_refused(changes, words):
+    with pytest.raises(BadInput, match=words):
+        Experiment(task=Classification(), **changes)
+
+
+def test_expectation_without_its_row_is_a_miss():
+    rows = [{"name": "baseline/litert_float32", "stage": "baseline", "target": "litert_float32", "score": 0.95}]
+    verdicts = Expect(score_drop=0.01, baseline_score=0.9).verdicts(None, rows)
+    assert [(entry["name"], entry["passed"]) for entry in verdicts] == [("score_drop", False), ("baseline_score", True)]
+
+
+def test_expectations_are_measured_against_the_rows_they_name():
+    first = {"name": "baseline/a", "stage": "baseline", "target": "a", "size_bytes": 400, "gzip_bytes": 300}
+    plain = {"name": "baseline/b", "stage": "baseline", "target": "b", "size_bytes": 100, "gzip_bytes": 80}
+    row = {
+        "name": "x/b", "stage": "x", "target": "b", "score": 0.895, "score_delta": -0.005, "keras_score": 0.9,
+        "size_bytes": 100, "gzip_bytes": 40, "speedup": 4.0,
+    }  # fmt: skip
+    expect = Expect(
+        score_drop=0.01, keras_gap=0.004, size_ratio=0.25, gzip_ratio=0.1, gzip_ratio_plain=0.55, latency_ratio=0.2
+    )
+    found = {entry["name"]: (entry["value"], entry["passed"]) for entry in expect.verdicts(row, [first, plain, row])}
+    assert found == {
+        "score_drop": (0.005, True), "keras_gap": (pytest.approx(0.005), False), "size_ratio": (0.25, True),
+        "gzip_ratio": (pytest.approx(40 / 300), False), "gzip_ratio_plain": (0.5, True), "latency_ratio": (0.25, False),
+    }  # fmt: skip

@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as arrays
 from tensorflow_model_optimization.python.core.sparsity.keras import pruning_impl, pruning_schedule
 
 from tfmo_drive.compress.prune import Prune
-from tfmo_drive.contracts import BadInput
+from tfmo_drive.contracts import BadInput, BrokenPromise
 from tfmo_drive.core import layers, masks
 from tfmo_drive.core.keras2 import tf
 
@@ -127,7 +127,8 @@ def test_the_last_update_of_the_ramp_has_the_sparsity_asked_for(drawn):
 def test_a_polynomial_ramp_ends_on_its_end_step_after_at_least_20_updates(drawn):
     step, steps_per_epoch = dataclasses.replace(drawn[0], schedule="polynomial", frequency=None), drawn[1]
     last = step.epochs * steps_per_epoch - 1
-    begin, end = (min(round(epoch * steps_per_epoch), last) for epoch in (step.begin_epoch, step._end))
+    begin = min(round(step.begin_epoch * steps_per_epoch), last)
+    end = min(max(round(step._end * steps_per_epoch) - 1, begin), last)
     ramp = step.ramp(steps_per_epoch)
     due, _ = ramp(tf.range(last + 1, dtype=tf.int64))
     updates = np.flatnonzero(due)
@@ -168,3 +169,37 @@ def test_one_shot_pruning_without_training_keeps_the_largest_weights(tiny_baseli
 def test_a_misspelt_layer_to_skip_is_answered_with_the_nearest(tiny_baseline, context):
     with pytest.raises(BadInput, match=re.escape("""Prune.skip: no layer 'conv1_cnov'. Did you mean "conv1_conv"?""")):
         Prune(skip=("conv1_cnov",))(tiny_baseline, context())
+
+
+def test_lamp_scores_by_hand():
+    # Squares 1 4 9 over the squares not smaller: 1/14, 4/13, 1; and 25/50, 1 for the other kernel.
+    kernels = [np.float32([[1, 2, 3]]), np.float32([[5, 5.0001]])]
+    assert masks.lamp(kernels, 0.4) == pytest.approx([2 / 3, 0])
+    assert masks.lamp(kernels, 0.0) == [0, 0]
+
+
+@given(seed=st.integers(0, 1000), sparsity=st.floats(0.05, 0.9), scale=st.floats(0.01, 100))
+@settings(max_examples=25, deadline=None)
+def test_lamp_keeps_the_total_and_is_blind_to_a_kernels_scale(seed, sparsity, scale):
+    generator = np.random.default_rng(seed)
+    kernels = [generator.normal(size=size).astype(np.float32) for size in ((8, 16), (3, 3, 8, 32), (4, 4))]
+    shares = masks.lamp(kernels, sparsity)
+    dropped = sum(share * kernel.size for share, kernel in zip(shares, kernels, strict=True))
+    assert dropped == pytest.approx(sparsity * sum(kernel.size for kernel in kernels), abs=len(kernels))
+    again = masks.lamp([kernels[0] * np.float32(scale), *kernels[1:]], sparsity)
+    assert again == pytest.approx(shares, abs=2 / 16)
+    if sparsity > 0.3:  # the large kernel gives more than the small one
+        assert shares[1] >= shares[2]
+
+
+def test_lamp_allocation_keeps_the_promise_in_total_and_spares_small_kernels(tiny_baseline, context):
+    step = Prune(sparsity=0.7, allocation="lamp", epochs=0)
+    pruned = step(tiny_baseline, context())
+    step.check(pruned)
+    shares = layers.sparsity(pruned)
+    sizes = {kernel.name: int(np.prod(kernel.variable.shape)) for kernel in layers.kernels(pruned)}
+    total = sum(shares[name] * sizes[name] for name in sizes) / sum(sizes.values())
+    assert total == pytest.approx(0.7, abs=0.001)
+    assert shares[min(sizes, key=sizes.get)] < shares[max(sizes, key=sizes.get)]
+    with pytest.raises(BrokenPromise):
+        step.check(tiny_baseline)

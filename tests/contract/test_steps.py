@@ -44,7 +44,7 @@ CASES = {
         bad=(
             ("sparsity", 1.0), ("sparsity", -0.1), ("sparsity", math.nan), ("initial_sparsity", 0.9),
             ("schedule", "linear"), ("begin_epoch", -1), ("end_epoch", 99), ("end_epoch", 0), ("frequency", 0),
-            ("pattern", "3:4"), ("pattern", "0x1"),
+            ("pattern", "3:4"), ("pattern", "0x1"), ("allocation", "random"),
         ),
     ),
     QuantizeAware: Case(

@@ -80,10 +80,11 @@ class Prune(TrainedStep):
         return f"{self.sparsity:.0%} zeros" + ("" if self.pattern == "unstructured" else f", {self.pattern}")
 
     def ramp(self, steps_per_epoch: int) -> tfmot.sparsity.keras.PruningSchedule:
-        """tfmot's schedule in steps: first update on `begin`, the last one exactly on `end`."""
+        """tfmot's schedule in steps: first update on `begin`, the last one on the last step before `end`, so that an
+        epoch that ends there counts as one of full sparsity."""
         last = max(self.epochs * steps_per_epoch - 1, 0)
         begin = min(int(round(self.begin_epoch * steps_per_epoch)), last)
-        end = min(max(int(round(self._end * steps_per_epoch)), begin), last)
+        end = min(max(int(round(self._end * steps_per_epoch)) - 1, begin), last)
         frequency = self.frequency or max(1, (end - begin) // 20)
         if self.schedule == "constant":
             return tfmot.sparsity.keras.ConstantSparsity(self.sparsity, begin, end_step=-1, frequency=frequency)
