@@ -136,7 +136,7 @@ def test_preserving_keeps_every_zero_while_the_other_weights_move(retrained, spa
 
 
 def test_without_preserving_the_broken_promise_says_what_to_type(retrained):
-    with pytest.raises(BrokenPromise, match=re.escape('QuantizeAware needs preserve="sparsity"')):
+    with pytest.raises(BrokenPromise, match=re.escape('use QuantizeAware(preserve="sparsity")')):
         SPARSE.check(retrained[""])
 
 
