@@ -16,9 +16,7 @@ EXPERIMENT = Experiment(
     task=Classification(
         scenes=Scenes(train=4000, val=300, test=1000, difficulty=0.3),
         # Few epochs, and no end of scenes: strong augmentation would only slow learning down.
-        augmentation=Augmentation(
-            shift=0.05, zoom=0.0, shear_degrees=0.0, brightness=0.0, contrast=0.0, downscale=0.0
-        ),
+        augmentation=Augmentation(shift=0.05, zoom=0.0, shear_degrees=0.0, brightness=0.0, contrast=0.0),
     ),
     training=Train(epochs=5, learning_rate=0.02, warmup_epochs=0.5, batch_size=32),
     recipe=(

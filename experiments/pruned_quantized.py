@@ -15,10 +15,10 @@ from tfmo_drive.tasks.classification import Classification
 EXPERIMENT = Experiment(
     task=Classification(),
     recipe=(
-        Prune(sparsity=0.7, allocation="lamp", epochs=2, learning_rate=0.01),  # first: QAT can keep zeros
+        Prune(sparsity=0.7, allocation="lamp", epochs=2, learning_rate=0.02),  # first: QAT can keep zeros
         QuantizeAware(epochs=1, preserve="sparsity"),
     ),
-    controls={"longer_training": (Train(epochs=3, learning_rate=0.01),)},
+    controls={"longer_training": (Train(epochs=3, learning_rate=0.02),)},
     targets=(LiteRTFloat32(), LiteRTInt8()),
     expect=Expect(score_drop=0.01, keras_gap=0.003, size_ratio=0.30, gzip_ratio_plain=0.55),
 )

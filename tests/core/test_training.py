@@ -80,12 +80,15 @@ def linear(tiny_task):
 def test_the_best_weights_by_validation_score_are_left_the_later_of_equals(linear, context, monkeypatch):
     after_epoch, said = [], iter([0.2, 0.9, 0.9, 0.5])
 
-    def score(model, task, split):
-        assert split == "val"
-        after_epoch.append(model.get_weights())
-        return next(said)
+    def scorer(model, task):
+        def score(split):
+            assert split == "val"
+            after_epoch.append(model.get_weights())
+            return next(said)
 
-    monkeypatch.setattr(training, "score", score)
+        return score
+
+    monkeypatch.setattr(training, "Scorer", scorer)
     left = Train(epochs=4, batch_size=256)(linear, context()).get_weights()
     same = [all(np.array_equal(a, b) for a, b in zip(left, weights, strict=True)) for weights in after_epoch]
     assert same == [False, False, True, False]
@@ -93,7 +96,7 @@ def test_the_best_weights_by_validation_score_are_left_the_later_of_equals(linea
 
 def test_epochs_before_the_ramp_has_ended_cannot_be_the_best(linear, context, monkeypatch):
     said = iter([0.9, 0.1, 0.05])
-    monkeypatch.setattr(training, "score", lambda *_: next(said))
+    monkeypatch.setattr(training, "Scorer", lambda *_: lambda split: next(said))
     step = Prune(sparsity=0.8, epochs=3, batch_size=64)
     step.check(step(linear, context()))
 

@@ -49,7 +49,7 @@ class Augmentation:
     brightness: float = 30.0
     contrast: float = 0.3
     flip: bool = False
-    downscale: float = 0.3
+    downscale: float = 0.0
 
     def __post_init__(self) -> None:
         for field, (highest, allowed) in _LIMITS.items():
