@@ -1,8 +1,8 @@
 """The float baseline on float targets, nothing compressed.
 
-    make train-baseline DATA=path/to/images
-    make train-baseline DATA=path/to/images WEIGHTS=trained.h5      # already trained: convert and measure only
-    make train-baseline SET="task.weights=path/to/resnet50_notop.h5 training.epochs=10"
+make train-baseline DATA=path/to/images
+make train-baseline DATA=path/to/images WEIGHTS=trained.h5      # already trained: convert and measure only
+make train-baseline SET="task.weights=path/to/resnet50_notop.h5 training.epochs=10"
 """
 
 from tfmo_drive.experiment import Experiment

@@ -1,6 +1,6 @@
 """The main job in ten minutes on the built-in driving scenes: a ResNet50 trained from nothing, 70 % zeros, int8.
 
-    make demo
+make demo
 """
 
 from tfmo_drive.compress.prune import Prune

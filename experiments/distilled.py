@@ -1,7 +1,7 @@
 """A student of 1/28 of the parameters, taught by the baseline; the same student without a teacher beside it.
 
-    make train-distilled DATA=path/to/images WEIGHTS=trained.h5
-    make train-distilled SET="recipe.0.temperature=2 recipe.0.alpha=0.7"
+make train-distilled DATA=path/to/images WEIGHTS=trained.h5
+make train-distilled SET="recipe.0.temperature=2 recipe.0.alpha=0.7"
 """
 
 from tfmo_drive.compress.distill import Distill

@@ -1,7 +1,7 @@
 """A student of 1/28 of the parameters, taught by the baseline, then int8; the same without a teacher beside it.
 
-    make train-distilled_quantized DATA=path/to/images WEIGHTS=trained.h5
-    make train-distilled_quantized DATA=path/to/images WEIGHTS=trained.h5 SEED=1 WORKDIR=runs/distilled_quantized_1
+make train-distilled_quantized DATA=path/to/images WEIGHTS=trained.h5
+make train-distilled_quantized DATA=path/to/images WEIGHTS=trained.h5 SEED=1 WORKDIR=runs/distilled_quantized_1
 """
 
 from tfmo_drive.compress.distill import Distill

@@ -1,6 +1,6 @@
 """No training at all: the baseline through every post-training quantization, as a yardstick for the rest.
 
-    make train-post_training DATA=path/to/images WEIGHTS=trained.h5
+make train-post_training DATA=path/to/images WEIGHTS=trained.h5
 """
 
 from tfmo_drive.expect import Expect

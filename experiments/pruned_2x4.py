@@ -1,6 +1,6 @@
 """Two of every four weights zero along the input channels (2:4), the pattern that sparse matrix units read.
 
-    make train-pruned_2x4 DATA=path/to/images WEIGHTS=trained.h5
+make train-pruned_2x4 DATA=path/to/images WEIGHTS=trained.h5
 """
 
 from tfmo_drive.compress.prune import Prune

@@ -1,7 +1,7 @@
 """The main job: 70 % of the weights zero, then int8 with quantization-aware training that keeps the zeros.
 
-    make train-pruned_quantized DATA=path/to/images WEIGHTS=trained.h5
-    make train-pruned_quantized SET="recipe.0.sparsity=0.8 recipe.0.epochs=3"
+make train-pruned_quantized DATA=path/to/images WEIGHTS=trained.h5
+make train-pruned_quantized SET="recipe.0.sparsity=0.8 recipe.0.epochs=3"
 """
 
 from tfmo_drive.compress.prune import Prune

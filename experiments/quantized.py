@@ -1,6 +1,6 @@
 """Quantization-aware training, then full-integer int8; plain post-training int8 and longer float training beside it.
 
-    make train-quantized DATA=path/to/images WEIGHTS=trained.h5
+make train-quantized DATA=path/to/images WEIGHTS=trained.h5
 """
 
 from tfmo_drive.compress.quantize_aware import QuantizeAware

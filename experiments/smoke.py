@@ -1,6 +1,6 @@
 """Training, pruning, QAT and three targets in about a minute, on a tiny network: does it run here at all?
 
-    make train-smoke
+make train-smoke
 """
 
 from tfmo_drive.compress.prune import Prune

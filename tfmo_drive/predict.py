@@ -1,7 +1,7 @@
 """What does this model file say of these images? From the file's own metadata, without TensorFlow.
 
-    python -m tfmo_drive.predict model.tflite image.jpg [more.jpg]
-    python -m tfmo_drive.predict --top=3 model.onnx *.png
+python -m tfmo_drive.predict model.tflite image.jpg [more.jpg]
+python -m tfmo_drive.predict --top=3 model.onnx *.png
 """
 
 from __future__ import annotations

@@ -78,5 +78,3 @@ def all_artifacts(rounds: int = 2) -> dict:
         context = _context(workdir)
         runs = {"ours": lambda: _ours(context, targets), "reference": lambda: _stock_artifacts(context)}
         return ratio(turns(runs, rounds), 0.40)
-
-

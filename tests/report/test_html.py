@@ -54,7 +54,7 @@ def test_page_follows_the_readers_light_or_dark(page):
 
 def test_verdict_comes_before_the_table_and_settings_are_folded(page):
     assert page.index("-0.5") < page.index("<table>")
-    folded = page[page.index("<details>"):]
+    folded = page[page.index("<details>") :]
     assert "All settings" in folded and "learning_rate" in folded and "Every class in every row" in folded
     assert "wild animals crossing" in folded
 

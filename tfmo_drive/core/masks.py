@@ -19,7 +19,7 @@ def pattern(text: str) -> Pattern:
         return (2, 4)
     if re.fullmatch(r"[1-9]\d*x[1-9]\d*", text):
         return text
-    raise BadInput(f'Prune.pattern must be unstructured, 2:4 or a block such as 4x1, got {text!r}.')
+    raise BadInput(f"Prune.pattern must be unstructured, 2:4 or a block such as 4x1, got {text!r}.")
 
 
 def fits(shape: tuple[int, ...], pattern: Pattern) -> bool:

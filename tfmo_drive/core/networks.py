@@ -52,7 +52,7 @@ class ResNet:
 
     def __post_init__(self):
         if self.topology not in ("v1", "v1.5"):
-            raise BadInput(f'ResNet.topology must be v1 (stock tf.keras) or v1.5, got {self.topology!r}.')
+            raise BadInput(f"ResNet.topology must be v1 (stock tf.keras) or v1.5, got {self.topology!r}.")
         if not self.blocks or min(self.blocks) < 1 or len(self.blocks) > 4:
             raise BadInput(f"ResNet.blocks must be one to four counts of at least 1, got {self.blocks}.")
         if not 0 < self.width <= 4:

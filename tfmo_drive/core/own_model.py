@@ -11,9 +11,7 @@ from tfmo_drive.core.keras2 import keras
 
 _HOW_TO_SAVE = "Give a file that tf_keras wrote with model.save('model.h5') or model.save_weights('weights.h5')."
 
-_CUSTOM_LAYER = (
-    "A custom layer is not known here: replace it by built-in Keras layers, or save the model without it."
-)
+_CUSTOM_LAYER = "A custom layer is not known here: replace it by built-in Keras layers, or save the model without it."
 
 
 def is_whole_model(path: Path) -> bool:

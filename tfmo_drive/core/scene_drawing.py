@@ -152,4 +152,3 @@ def _lane_lines(canvas: Canvas, road: Road, zs: list[float]) -> None:
             if start < end:
                 dash = [start, (start + end) / 2, end]
                 _strip(canvas, road, middle - LINE_M / 2, middle + LINE_M / 2, dash, (222, 222, 214))
-

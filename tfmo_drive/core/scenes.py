@@ -146,9 +146,7 @@ def _native(size: int, rolls: list[float], difficulty: float) -> int:
     return size
 
 
-def _aim(
-    layout: Layout, kind: str, native: int, rolls: list[float], difficulty: float
-) -> tuple[Layout, Camera]:
+def _aim(layout: Layout, kind: str, native: int, rolls: list[float], difficulty: float) -> tuple[Layout, Camera]:
     """Put one thing of `kind` on the street, point a long lens at it, and clear the view of rivals."""
     road = layout.road
     z = 8 + 22 * rolls[2]

@@ -106,4 +106,4 @@ def _shortened(text: str, width: int) -> str:
     if len(text) <= width:
         return text
     head = (width - 2) // 2
-    return f"{text[:head]}..{text[len(text) - (width - 2 - head):]}"
+    return f"{text[:head]}..{text[len(text) - (width - 2 - head) :]}"
