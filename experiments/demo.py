@@ -14,11 +14,11 @@ from tfmo_drive.tasks.classification import Classification, Scenes
 
 EXPERIMENT = Experiment(
     task=Classification(
-        scenes=Scenes(train=4000, val=300, test=1000, difficulty=0.3),
+        scenes=Scenes(train=3200, val=300, test=1000, difficulty=0.3),
         # Few epochs, and no end of scenes: strong augmentation would only slow learning down.
         augmentation=Augmentation(shift=0.05, zoom=0.0, shear_degrees=0.0, brightness=0.0, contrast=0.0),
     ),
-    training=Train(epochs=5, learning_rate=0.02, warmup_epochs=0.5, batch_size=32),
+    training=Train(epochs=4, learning_rate=0.02, warmup_epochs=0.5, batch_size=32),
     recipe=(
         Prune(sparsity=0.7, allocation="lamp", epochs=1, learning_rate=0.01, batch_size=32),
         QuantizeAware(epochs=1, batch_size=32, preserve="sparsity"),

@@ -196,8 +196,9 @@ class _UpdateMasks(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         _apply_masks(self.model)
-        zeros = [float(tf.reduce_mean(mask)) for layer in _wrappers(self.model) for _, mask, _ in layer.pruning_vars]
-        logging.info("sparsity %.3f", 1 - np.mean(zeros))
+        masks_now = [mask for layer in _wrappers(self.model) for _, mask, _ in layer.pruning_vars]
+        kept = sum(float(tf.reduce_sum(mask)) for mask in masks_now)
+        logging.info("sparsity %.3f", 1 - kept / max(1, sum(int(tf.size(mask)) for mask in masks_now)))
 
     def update(self, model: keras.Model, sparsity: float):
         """Every kernel goes the same fraction of the way to its own final sparsity."""
