@@ -52,7 +52,7 @@ def _prepared(step, context: Context):
     return _turn(*step.prepared(context.baseline, context), step, context)
 
 
-def qat_step(rounds: int = 5) -> dict:
+def qat_step(rounds: int = 3) -> dict:
     """Quantization-aware training with fast fake quantisation; BatchNorm trains, as in the costlier first epochs."""
     step = QuantizeAware(epochs=2, learning_rate=1e-4, calibration_images=64)
     with tempfile.TemporaryDirectory() as workdir:
@@ -66,7 +66,7 @@ def qat_step(rounds: int = 5) -> dict:
         return ratio(turns(runs, rounds), 1.35, STEPS)
 
 
-def prune_step(rounds: int = 5) -> dict:
+def prune_step(rounds: int = 3) -> dict:
     """Pruning at the frequency that the schedule derives for the real job (two epochs of GTSRB)."""
     ramp = Prune(sparsity=0.7, epochs=2).ramp(GTSRB_STEPS)
     step = Prune(sparsity=0.7, epochs=100, end_epoch=100, learning_rate=1e-4, frequency=ramp.frequency)
@@ -83,7 +83,7 @@ def prune_step(rounds: int = 5) -> dict:
         return {**ratio(turns(runs, rounds), 1.10, STEPS), "frequency": ramp.frequency}
 
 
-def distill_step(rounds: int = 15) -> dict:
+def distill_step(rounds: int = 9) -> dict:
     """The default student under its teacher's cached logits, against the same student alone."""
     with tempfile.TemporaryDirectory() as workdir:
         context = _context(workdir)
