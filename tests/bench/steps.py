@@ -21,7 +21,7 @@ from tfmo_drive.core import batches, training
 from tfmo_drive.core.training import Hooks
 from tfmo_drive.tasks.classification import Classification, Scenes
 
-STEPS = 20
+STEPS = 14
 """Optimizer steps a turn: long enough that one mask update falls into it, as the schedule below has it."""
 GTSRB_STEPS = 290
 """Steps per epoch of the real job (18,599 images, batch 64), from which the pruning frequency is derived."""
@@ -52,7 +52,7 @@ def _prepared(step, context: Context):
     return _turn(*step.prepared(context.baseline, context), step, context)
 
 
-def qat_step(rounds: int = 3) -> dict:
+def qat_step(rounds: int = 5) -> dict:
     """Quantization-aware training with fast fake quantisation; BatchNorm trains, as in the costlier first epochs."""
     step = QuantizeAware(epochs=2, learning_rate=1e-4, calibration_images=64)
     with tempfile.TemporaryDirectory() as workdir:
@@ -66,7 +66,7 @@ def qat_step(rounds: int = 3) -> dict:
         return ratio(turns(runs, rounds), 1.35, STEPS)
 
 
-def prune_step(rounds: int = 3) -> dict:
+def prune_step(rounds: int = 5) -> dict:
     """Pruning at the frequency that the schedule derives for the real job (two epochs of GTSRB)."""
     ramp = Prune(sparsity=0.7, epochs=2).ramp(GTSRB_STEPS)
     step = Prune(sparsity=0.7, epochs=100, end_epoch=100, learning_rate=1e-4, frequency=ramp.frequency)
