@@ -18,7 +18,7 @@ from pathlib import Path
 from absl import app, flags, logging
 
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.core.command_line import guarded, with_fixed_hashes
+from tfmo_drive.core.command_line import guarded
 from tfmo_drive.core.spelling import suggestion
 
 FLAGS = flags.FLAGS
@@ -91,5 +91,4 @@ def _log_to(workdir: Path) -> None:
 
 
 if __name__ == "__main__":
-    with_fixed_hashes()
     app.run(guarded(main))

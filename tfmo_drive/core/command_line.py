@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 
@@ -11,13 +10,6 @@ from tfmo_drive.contracts import BadInput, BrokenPromise
 DISK = "Free some space, or choose another folder with --workdir."
 DISK_SIGNS = ("No space left", "errno = 28", "Read-only file system", "errno = 30")
 """In the text of what h5py, numpy and TensorFlow raise in OSError's place."""
-
-
-def with_fixed_hashes() -> None:
-    """Start this command again under PYTHONHASHSEED=0, unless it is set: tf2onnx names tensors in the order of Python
-    sets, so that equal models would give files of unequal bytes."""
-    if "PYTHONHASHSEED" not in os.environ:
-        os.execve(sys.executable, sys.orig_argv, {**os.environ, "PYTHONHASHSEED": "0"})
 
 
 def guarded(main: Callable[[list[str]], int]) -> Callable[[list[str]], int]:

@@ -22,6 +22,7 @@ import numpy as np
 
 from tfmo_drive.core.freezing import INPUT, Frozen
 from tfmo_drive.core.keras2 import tf
+from tfmo_drive.core.onnx_order import canonical
 
 OPSET = 17
 
@@ -101,7 +102,8 @@ def _onnx(graph: tf.Graph | None, inputs: list[str], outputs: list[str], **sourc
 
     with _quiet():
         converted = tfonnx.process_tf_graph(graph, opset=OPSET, input_names=inputs, output_names=outputs, **source)
-        return optimizer.optimize_graph(converted, catch_errors=False).make_model("tfmo_drive").SerializeToString()
+        model = optimizer.optimize_graph(converted, catch_errors=False).make_model("tfmo_drive")
+    return canonical(model).SerializeToString(deterministic=True)
 
 
 def _once(frozen: Frozen, key: str, make: Callable[[], bytes]) -> bytes:
