@@ -1,10 +1,11 @@
 """A student of 1/28 of the parameters, taught by the baseline; the same student without a teacher beside it.
 
 make train-distilled DATA=path/to/images WEIGHTS=trained.h5
-make train-distilled SET="recipe.0.temperature=2 recipe.0.alpha=0.7"
+make train-distilled SET="recipe.0.distill.temperature=2 recipe.0.distill.alpha=0.7"
 """
 
 from tfmo_drive.compress.distill import Distill
+from tfmo_drive.core.distillation import SoftLabels
 from tfmo_drive.experiment import Experiment
 from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
 from tfmo_drive.tasks.classification import Classification
@@ -12,6 +13,6 @@ from tfmo_drive.tasks.classification import Classification
 EXPERIMENT = Experiment(
     task=Classification(),
     recipe=(Distill(),),
-    controls={"untaught": (Distill(alpha=0.0),)},
+    controls={"untaught": (Distill(distill=SoftLabels(alpha=0.0)),)},
     targets=(LiteRTFloat32(), LiteRTInt8()),
 )

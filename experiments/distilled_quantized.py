@@ -6,6 +6,7 @@ make train-distilled_quantized DATA=path/to/images WEIGHTS=trained.h5 SEED=1 WOR
 
 from tfmo_drive.compress.distill import Distill
 from tfmo_drive.compress.quantize_aware import QuantizeAware
+from tfmo_drive.core.distillation import SoftLabels
 from tfmo_drive.expect import Expect
 from tfmo_drive.experiment import Experiment
 from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
@@ -14,7 +15,7 @@ from tfmo_drive.tasks.classification import Classification
 EXPERIMENT = Experiment(
     task=Classification(),
     recipe=(Distill(), QuantizeAware(epochs=2)),
-    controls={"untaught": (Distill(alpha=0.0), QuantizeAware(epochs=2))},
+    controls={"untaught": (Distill(distill=SoftLabels(alpha=0.0)), QuantizeAware(epochs=2))},
     targets=(LiteRTFloat32(), LiteRTInt8()),
     expect=Expect(size_ratio=0.01, latency_ratio=0.05),
 )

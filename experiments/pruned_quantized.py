@@ -1,5 +1,7 @@
 """The main job: 70 % of the weights zero, then int8 with quantization-aware training that keeps the zeros.
 
+Both steps learn from the baseline's soft labels as well: they hold on to what it does, where labels alone let it drift.
+
 make train-pruned_quantized DATA=path/to/images WEIGHTS=trained.h5
 make train-pruned_quantized SET="recipe.0.sparsity=0.8 recipe.0.epochs=3"
 """
@@ -7,18 +9,21 @@ make train-pruned_quantized SET="recipe.0.sparsity=0.8 recipe.0.epochs=3"
 from tfmo_drive.compress.prune import Prune
 from tfmo_drive.compress.quantize_aware import QuantizeAware
 from tfmo_drive.compress.train import Train
+from tfmo_drive.core.distillation import SoftLabels
 from tfmo_drive.expect import Expect
 from tfmo_drive.experiment import Experiment
 from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
 from tfmo_drive.tasks.classification import Classification
 
+TEACHER = SoftLabels(views=1)
+
 EXPERIMENT = Experiment(
     task=Classification(),
     recipe=(
-        Prune(sparsity=0.7, allocation="lamp", epochs=2, learning_rate=0.02),  # first: QAT can keep zeros
-        QuantizeAware(epochs=1, preserve="sparsity"),
+        Prune(sparsity=0.7, allocation="lamp", epochs=1, learning_rate=0.02, distill=TEACHER),  # first: QAT keeps zeros
+        QuantizeAware(epochs=1, learning_rate=0.005, preserve="sparsity", distill=TEACHER),
     ),
-    controls={"longer_training": (Train(epochs=3, learning_rate=0.02),)},
+    controls={"longer_training": (Train(epochs=2, learning_rate=0.02),)},
     targets=(LiteRTFloat32(), LiteRTInt8()),
     expect=Expect(score_drop=0.01, keras_gap=0.003, size_ratio=0.30, gzip_ratio_plain=0.55),
 )

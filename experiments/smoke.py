@@ -6,6 +6,7 @@ make train-smoke
 from tfmo_drive.compress.prune import Prune
 from tfmo_drive.compress.quantize_aware import QuantizeAware
 from tfmo_drive.compress.train import Train
+from tfmo_drive.core.distillation import SoftLabels
 from tfmo_drive.core.networks import ResNet
 from tfmo_drive.experiment import Experiment
 from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
@@ -20,7 +21,7 @@ EXPERIMENT = Experiment(
     ),
     training=Train(epochs=2, learning_rate=0.05, batch_size=32),
     recipe=(
-        Prune(sparsity=0.5, epochs=2, batch_size=32),
+        Prune(sparsity=0.5, epochs=2, batch_size=32, distill=SoftLabels(views=2)),
         QuantizeAware(epochs=1, batch_size=32, preserve="sparsity", calibration_images=64),
     ),
     controls={"longer_training": (Train(epochs=3, batch_size=32),)},

@@ -29,7 +29,12 @@ def run_folder(tmp_path, monkeypatch):
     (tmp_path / "experiments" / "tried.py").write_text(NOTEBOOK)
     rows = [_row("baseline/litert_float32", 0.9, 4000, True), _row("tried/litert_int8", 0.895, 1000)]
     environment = {"cores": 2, "processor": "p", "date": "2026-11-22", "command": "python -m tfmo_drive.run --x"}
+    pair = {
+        "row": "tried/litert_int8", "against": "control/litert_int8", "score_delta": 0.004, "score_delta_low": -0.001,
+        "score_delta_high": 0.009, "agreement": 0.98,
+    }  # fmt: skip
     report = {"schema": 1, "experiment": "tried", "seed": 0, "environment": environment, "rows": rows, "expect": []}
+    report["paired"] = [pair]
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "report.json").write_text(json.dumps(report))
     return tmp_path / "runs"
@@ -41,6 +46,7 @@ def test_table_holds_the_reports_numbers_and_nothing_else_changes(run_folder):
     assert text.startswith("# x\n\n<!-- results") and text.endswith("<!-- end of results -->\n\nafter\n")
     assert "old table" not in text
     assert "| `tried/litert_int8` | 89.5 % (87.5 % to 91.5 %) | -0.50 (-1.00 to +1.00) | 1.00 kB |" in text
+    assert "| `tried/litert_int8` | `control` | 0 | +0.40 (-0.10 to +0.90) |" in text
     assert "python -m tfmo_drive.run --x" in text and "2 cores" in text
 
 

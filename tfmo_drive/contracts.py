@@ -150,6 +150,11 @@ class Step:
         kind = type(self).__name__
         return "".join(f"_{c.lower()}" if c.isupper() and i else c.lower() for i, c in enumerate(kind))
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Files that the result depends on beside the settings: where their content changed, a stage is made again."""
+        return ()
+
     def __call__(self, model: keras.Model, context: Context) -> keras.Model:
         """A compressed copy; `model` and its weights stay as they were."""
         raise NotImplementedError(f"{type(self).__name__} does not say what it does to a model.")

@@ -172,7 +172,8 @@ class Run:
     ) -> keras.Model:
         folders = []
         for count, step in enumerate(recipe, start=1):
-            key = run_folder.key(base, [settings(s) for s in recipe[:count]])
+            files = [run_folder.file_digest(path) for s in recipe[:count] for path in s.files if path.exists()]
+            key = run_folder.key(base, [settings(s) for s in recipe[:count]], files)
             folders.append(run_folder.StageFolder(context.workdir / f"{count}_{step.name}", key))
         model, done = context.baseline, 0
         while done < len(recipe) and folders[done].finished:

@@ -51,7 +51,7 @@ def block(reports: dict[Path, dict]) -> str:
                 seen.add(key)
                 lines.append(_line(row, report))
     commands = [f"    {report['environment']['command']}" for report in reports.values()]
-    return "\n".join([*lines, "", _conditions(reports), "", *commands, ""])
+    return "\n".join([*lines, "", *_against_controls(reports), _conditions(reports), "", *commands, ""])
 
 
 def noted(source: str, report: dict) -> str:
@@ -68,6 +68,17 @@ def noted(source: str, report: dict) -> str:
     bare = MEASURED.sub("", source, count=1)
     head, rest = bare.split('\n"""', 1)
     return f'{head}\n\n{wrapped}\n"""{rest}'
+
+
+def _against_controls(reports: dict[Path, dict]) -> list[str]:
+    """A table of recipes against their controls, image by image: is it the method, or only longer training?"""
+    lines = [
+        f"| `{pair['row']}` | `{pair['against'].split('/')[0]}` | {report['seed']} | {_points(pair)} |"
+        for report in reports.values()
+        for pair in report.get("paired", [])
+    ]
+    header = ["| row | control, same target | seed | points against the control (95 %) |", "|---|---|---|---|"]
+    return [*header, *lines, ""] if lines else []
 
 
 def _line(row: dict, report: dict) -> str:

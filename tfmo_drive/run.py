@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import logging as python_logging
 from pathlib import Path
 
 from absl import app, flags, logging
@@ -71,7 +70,7 @@ def main(argv: list[str]) -> int:
     if FLAGS.plan:
         print(describe(chosen))
         return 0
-    _log_to(workdir)
+    logging.set_verbosity(logging.INFO)
     run = Run(name=name, experiment=chosen, workdir=workdir, seed=FLAGS.seed, deterministic=FLAGS.deterministic)
     if FLAGS.export:
         print("\n".join(str(path) for path in run.export()))
@@ -80,14 +79,6 @@ def main(argv: list[str]) -> int:
     print(terminal(report))
     print(f"\n{workdir / 'report.html'}")
     return 0 if all(entry["passed"] for entry in report["expect"]) else 1
-
-
-def _log_to(workdir: Path) -> None:
-    workdir.mkdir(parents=True, exist_ok=True)
-    handler = python_logging.FileHandler(workdir / "log.txt")
-    handler.setFormatter(python_logging.Formatter("%(asctime)s %(message)s"))
-    python_logging.getLogger("absl").addHandler(handler)
-    logging.set_verbosity(logging.INFO)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from tfmo_drive.compress.quantize_aware import QuantizeAware
 from tfmo_drive.compress.train import Train
 from tfmo_drive.contracts import Context
 from tfmo_drive.core import batches, training
+from tfmo_drive.core.distillation import SoftLabels
 from tfmo_drive.core.training import Hooks
 from tfmo_drive.tasks.classification import Classification, Scenes
 
@@ -34,15 +35,15 @@ def _context(workdir: str) -> Context:
 
 def _turn(model, hooks: Hooks, step, context: Context):
     """One epoch of `STEPS` steps through Keras's fit, as the training loop runs it; the first call traces."""
-    model.compile(optimizer=training.optimizer(step, STEPS), loss=context.task.loss(hooks.scored or model))
-    if hooks.before_epoch(0, model):
-        model.compile(optimizer=model.optimizer, loss=model.loss)
+    fitted, attached = training.learner(model, step, context)
+    hooks.before_epoch(0, model)
+    fitted.compile(optimizer=training.optimizer(step, STEPS), loss=context.task.loss(model))
     epochs = itertools.count()
 
     def run():
-        dataset = batches.training_epoch(context, step.batch_size, next(epochs), hooks.attached)
+        dataset = batches.training_epoch(context, step.batch_size, next(epochs), attached)
         with hooks.tracing():
-            model.fit(dataset, callbacks=list(hooks.callbacks), verbose=0)
+            fitted.fit(dataset, callbacks=list(hooks.callbacks), verbose=0)
 
     run()
     return run
@@ -88,7 +89,7 @@ def distill_step(rounds: int = 9) -> dict:
     with tempfile.TemporaryDirectory() as workdir:
         context = _context(workdir)
         runs = {
-            "reference": _prepared(Distill(alpha=0.0, views=2), context),
-            "ours": _prepared(Distill(views=2), context),
+            "reference": _prepared(Distill(distill=SoftLabels(alpha=0.0, views=2)), context),
+            "ours": _prepared(Distill(distill=SoftLabels(views=2)), context),
         }
         return ratio(turns(runs, rounds), 1.10, STEPS)

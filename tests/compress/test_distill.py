@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
-from tfmo_drive.compress.distill import Distill, cached_logits
+from tfmo_drive.compress.distill import Distill
+from tfmo_drive.compress.prune import Prune
 from tfmo_drive.compress.train import Train
-from tfmo_drive.core import batches
-from tfmo_drive.core.distillation import Distiller, ends_in_softmax, logits_of, soft_loss
+from tfmo_drive.contracts import BadInput
+from tfmo_drive.core import batches, teacher
+from tfmo_drive.core.distillation import Distiller, SoftLabels, ends_in_softmax, logits_of, soft_loss
 from tfmo_drive.core.keras2 import keras, tf
 from tfmo_drive.core.networks import Head, SmallCNN
 
@@ -48,7 +52,7 @@ def test_the_gradient_of_the_soft_loss_keeps_its_scale_as_the_temperature_grows(
 def test_one_step_reports_the_mixed_loss_by_hand(alpha):
     inputs = keras.Input((3,))
     student = keras.Model(inputs, keras.layers.Activation("linear")(inputs))
-    distiller = Distiller(student, temperature=4.0, alpha=alpha)
+    distiller = Distiller(student, SoftLabels(alpha=alpha))
     distiller.compile(keras.optimizers.legacy.SGD(0.1), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     hard = np.array([1, 2])
     loss = distiller.train_on_batch(LOGITS, {"hard": hard, "soft": TEACHERS})
@@ -69,7 +73,7 @@ def test_logits_of_a_model_that_ends_in_softmax_give_its_probabilities_back():
 
 def test_without_a_teacher_it_is_plain_training_of_the_same_student(tiny_baseline, context, finished):
     settings = {"epochs": 2, "batch_size": 64, "learning_rate": 0.02}
-    distill = Distill(student=STUDENT, alpha=0, **settings)
+    distill = Distill(student=STUDENT, distill=SoftLabels(alpha=0.0), **settings)
     taught = finished(distill)
     start = distill.structure(tiny_baseline, context())
     assert any(np.any(a != b) for a, b in zip(start.get_weights(), taught.get_weights(), strict=True))
@@ -81,7 +85,50 @@ def test_without_a_teacher_it_is_plain_training_of_the_same_student(tiny_baselin
 @pytest.fixture(scope="module")
 def cached(context, tiny_baseline):
     place = context()
-    return place, cached_logits(tiny_baseline, 2, place)
+    return place, teacher.cached_logits(tiny_baseline, 2, place)
+
+
+@pytest.mark.parametrize(
+    "bad", [{"temperature": 0}, {"temperature": math.inf}, {"alpha": 1.1}, {"alpha": -0.1}, {"views": 0}]
+)
+def test_soft_labels_out_of_range_are_refused(bad):
+    with pytest.raises(BadInput, match=f"SoftLabels.{next(iter(bad))} must be"):
+        SoftLabels(**bad)
+
+
+def test_a_teacher_of_ones_own_is_a_file(small_cnn, context, tmp_path):
+    path = tmp_path / "teacher.h5"
+    small_cnn.save(path, include_optimizer=False)
+    labels, place = SoftLabels(views=1, teacher=str(path)), context()
+    indices = np.array([5, 0])
+    pixels = np.concatenate(list(batches.view_batches(place, 0)))[indices]
+    found = teacher.attached(labels, place).read(0, indices)
+    np.testing.assert_allclose(found, small_cnn(pixels, training=False), rtol=1e-3, atol=1e-3)
+    assert Train(distill=labels).files == (path,) and Train(distill=SoftLabels()).files == ()
+
+
+def test_a_teacher_that_cannot_teach_is_refused(small_cnn, context, tmp_path):
+    weights = tmp_path / "weights.h5"
+    small_cnn.save_weights(weights)
+    other = tmp_path / "other.h5"
+    inputs = keras.Input((32, 32, 3))
+    keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Flatten()(inputs))).save(other, include_optimizer=False)
+    for path, words in ((weights, "weights alone"), (other, "9 classes"), (tmp_path / "none.h5", "there is no")):
+        with pytest.raises(BadInput, match=f"distill.teacher: .*{words}"):
+            teacher.attached(SoftLabels(teacher=str(path)), context())
+
+
+def test_a_pruned_model_stays_closer_to_the_teacher_that_it_hears(tiny_task, tiny_baseline, finished):
+    pixels = tiny_task.preprocessing(tiny_task.examples("test").read(np.arange(64))[0])
+    settings = {"sparsity": 0.7, "epochs": 2, "batch_size": 64}  # as elsewhere, so that each is run once
+    taught, alone = Prune(distill=SoftLabels(views=2), **settings), Prune(**settings)
+    apart = [np.abs(finished(step)(pixels) - tiny_baseline(pixels)).mean() for step in (taught, alone)]
+    assert apart[0] < apart[1]
+
+
+def test_the_control_has_the_views_and_no_teacher(context):
+    attached = teacher.attached(SoftLabels(alpha=0.0, views=5), context())
+    assert (attached.views, attached.width) == (5, 0)
 
 
 @pytest.mark.parametrize("epoch", [0, 1, 2, 5])
@@ -112,7 +159,7 @@ def test_views_cycle_and_differ(cached):
 def test_the_teacher_is_asked_once_for_each_view(cached, tiny_baseline, monkeypatch):
     place, attached = cached
     monkeypatch.setattr(type(tiny_baseline), "__call__", lambda *_, **__: pytest.fail("the cache was not used"))
-    again = cached_logits(tiny_baseline, 2, place)
+    again = teacher.cached_logits(tiny_baseline, 2, place)
     indices = np.array([3, 250, 3])
     np.testing.assert_array_equal(again.read(1, indices), attached.read(1, indices))
     assert again.read(1, indices).shape == (3, 9)

@@ -18,6 +18,7 @@ from tfmo_drive.compress.quantize_aware import QuantizeAware
 from tfmo_drive.compress.train import Train
 from tfmo_drive.contracts import BadInput, BrokenPromise, Step
 from tfmo_drive.core import fake_quant, layers
+from tfmo_drive.core.distillation import SoftLabels
 from tfmo_drive.core.networks import Head, SmallCNN
 from tfmo_drive.core.training import TrainedStep
 
@@ -53,9 +54,9 @@ CASES = {
         bad=(("preserve", "clusters"), ("freeze_bn_after", 1.5), ("calibration_images", 0)),
     ),
     Distill: Case(
-        Distill(student=SmallCNN(filters=(4, 8), head=Head(units=8)), views=2, **SHORT),
-        nothing=None,  # alpha=0 is a student without a teacher: tests/compress/test_distill.py
-        bad=(("temperature", 0), ("temperature", math.inf), ("alpha", 1.1), ("views", 0)),
+        Distill(student=SmallCNN(filters=(4, 8), head=Head(units=8)), distill=SoftLabels(views=2), **SHORT),
+        nothing=None,  # SoftLabels(alpha=0) is a student without a teacher: tests/compress/test_distill.py
+        bad=(("distill", None),),
     ),
 }  # fmt: skip
 BAD_TRAINING = (

@@ -148,7 +148,9 @@ def test_groups_never_cross_drawn_splits(root):
     listing = list_csv(table(root, ["file,class,track", *lines]), seed=3)
     tracks = [{file.name.rpartition("_")[0] for file in listing[s].files} for s in SPLITS]
     assert not tracks[0] & tracks[1] and not tracks[0] & tracks[2] and not tracks[1] & tracks[2]
-    assert len(set.union(*tracks)) == 18 == sum(len(np.unique(listing[s].groups)) for s in SPLITS)
+    assert len(set.union(*tracks)) == 18
+    # The numbers may be drives that pass several classes: without given splits to say otherwise they stay whole.
+    assert sum(len(np.unique(listing[s].groups)) for s in SPLITS) == 9
 
 
 def test_group_numbers_that_restart_per_class_are_other_groups(root):

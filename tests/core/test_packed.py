@@ -9,8 +9,9 @@ from PIL import Image
 
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.core import packed
+from tfmo_drive.core.cache import cache_root
 from tfmo_drive.core.images import Resize, decode
-from tfmo_drive.core.packed import PackedExamples, cache_root, pack, pack_generated
+from tfmo_drive.core.packed import PackedExamples, pack, pack_generated
 from tfmo_drive.core.splitting import Split
 
 SIZE = (6, 8)

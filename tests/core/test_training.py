@@ -15,6 +15,7 @@ from tfmo_drive.compress.quantize_aware import QuantizeAware
 from tfmo_drive.compress.train import Train
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.core import batches, training
+from tfmo_drive.core.distillation import SoftLabels
 from tfmo_drive.core.keras2 import keras, tf
 from tfmo_drive.core.networks import Head, SmallCNN
 
@@ -23,8 +24,9 @@ SHORT = {"epochs": 2, "batch_size": 64}
 INTERRUPTED = (
     Train(**SHORT),
     Prune(sparsity=0.7, **SHORT),
+    Prune(sparsity=0.7, distill=SoftLabels(views=2), **SHORT),
     QuantizeAware(**SHORT),  # its BatchNorm is frozen in the second epoch, so only after the interruption
-    Distill(student=SmallCNN(filters=(4, 8), head=Head(units=8)), views=2, **SHORT),
+    Distill(student=SmallCNN(filters=(4, 8), head=Head(units=8)), distill=SoftLabels(views=2), **SHORT),
 )
 
 
@@ -44,7 +46,7 @@ def killed_in(monkeypatch, epoch: int, batch: int):
     monkeypatch.setattr(training._StopOnNonFinite, "on_train_batch_end", die)
 
 
-@pytest.mark.parametrize("step", INTERRUPTED, ids=lambda step: step.name)
+@pytest.mark.parametrize("step", INTERRUPTED, ids=lambda step: step.name + "_taught" * bool(step.distill))
 def test_interrupted_in_mid_epoch_it_ends_in_the_same_weights(step, finished, tiny_baseline, context, monkeypatch):
     place = context()
     with monkeypatch.context() as patch, pytest.raises(PowerCutError):

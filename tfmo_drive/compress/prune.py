@@ -102,7 +102,7 @@ class Prune(TrainedStep):
         wrapped = self._wrapped(model)
         update = _UpdateMasks(self, ramp, wrapped)
         if not self.epochs:  # one shot
-            update.update(wrapped, self.sparsity)
+            update.update(self.sparsity)
         return wrapped, Hooks(callbacks=(update,), best_from_epoch=self._settled_epoch(ramp, steps))
 
     def final_sparsities(self, wrapped: keras.Model) -> dict[str, float]:
@@ -180,6 +180,7 @@ class _UpdateMasks(keras.callbacks.Callback):
 
     def __init__(self, step: Prune, ramp, wrapped: keras.Model):
         super().__init__()
+        self.wrapped = wrapped  # `self.model` may be a distiller around it
         self.ramp, self.pattern, self.target = ramp, masks.pattern(step.pattern), step.sparsity or 1.0
         self.final = step.final_sparsities(wrapped)
 
@@ -187,22 +188,22 @@ class _UpdateMasks(keras.callbacks.Callback):
         step = int(self.model.optimizer.iterations)
         due, sparsity = self.ramp(tf.constant(step, tf.int64))
         if bool(due):
-            self.update(self.model, float(sparsity))
+            self.update(float(sparsity))
 
     def on_epoch_begin(self, epoch, logs=None):
         step = int(self.model.optimizer.iterations)
-        for layer in _wrappers(self.model):
+        for layer in _wrappers(self.wrapped):
             layer.pruning_step.assign(max(step, 1))
 
     def on_epoch_end(self, epoch, logs=None):
-        _apply_masks(self.model)
-        masks_now = [mask for layer in _wrappers(self.model) for _, mask, _ in layer.pruning_vars]
+        _apply_masks(self.wrapped)
+        masks_now = [mask for layer in _wrappers(self.wrapped) for _, mask, _ in layer.pruning_vars]
         kept = sum(float(tf.reduce_sum(mask)) for mask in masks_now)
         logging.info("sparsity %.3f", 1 - kept / max(1, sum(int(tf.size(mask)) for mask in masks_now)))
 
-    def update(self, model: keras.Model, sparsity: float):
+    def update(self, sparsity: float):
         """Every kernel goes the same fraction of the way to its own final sparsity."""
-        for layer in _wrappers(model):
+        for layer in _wrappers(self.wrapped):
             for weight, mask, _ in layer.pruning_vars:
                 reached = self.final[layer.name] * sparsity / self.target
                 mask.assign(masks.magnitude(weight.numpy(), reached, self.pattern))

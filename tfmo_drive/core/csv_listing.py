@@ -143,10 +143,14 @@ def _splits(path: Path, words: list[str]) -> np.ndarray:
 
 
 def _groups(path: Path, groups: list[str], labels: np.ndarray, splits: np.ndarray) -> np.ndarray:
-    """int64 [n], numbered in the order of first appearance; an empty cell is a group of its own."""
+    """int64 [n], numbered in the order of first appearance; an empty cell is a group of its own.
+
+    Numbers that several classes share are drives, unless the given splits cut them: then they restart per class.
+    """
     numbers = all(group.isdecimal() for group in groups if group)
     pairs = list(zip(groups, labels.tolist(), strict=True))
-    restarts = numbers and len(set(pairs)) > len(set(groups))
+    cut = {(group, split) for group, split in zip(groups, splits.tolist(), strict=True) if group}
+    restarts = numbers and len(cut) > len({group for group, _ in cut})
     if restarts:
         logging.info("%s: group numbers restart per class: %d groups.", path, len(set(pairs)))
     ids: dict[object, int] = {}

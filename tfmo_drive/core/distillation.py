@@ -1,8 +1,34 @@
-"""The distillation loss and its custom train_step (Hinton, Vinyals & Dean 2015); steps that recover may share it."""
+"""The distillation loss and its custom train_step: Hinton, Vinyals & Dean 2015. Every trained step may learn by it."""
 
 from __future__ import annotations
 
+import dataclasses
+
+from tfmo_drive.contracts import BadInput
 from tfmo_drive.core.keras2 import keras, tf
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SoftLabels:
+    """A teacher beside the labels: the loss is (1 - alpha) hard + alpha T^2 soft.
+
+    `alpha` in [0, 1]; 0 is no teacher at all (the control, which then sees the same views). `views`: the teacher's
+    logits are computed once for this many augmentations of each image, and the epochs cycle through them. `teacher`:
+    the path of a Keras 2 .h5 model with the baseline's inputs and outputs; "" is the baseline itself.
+    """
+
+    temperature: float = 4.0
+    alpha: float = 0.9
+    views: int = 3
+    teacher: str = ""
+
+    def __post_init__(self):
+        if not 0 < self.temperature <= 100:
+            raise BadInput(f"SoftLabels.temperature must be in (0, 100], got {self.temperature}.")
+        if not 0 <= self.alpha <= 1:
+            raise BadInput(f"SoftLabels.alpha must be in [0, 1], got {self.alpha}.")
+        if self.views < 1:
+            raise BadInput(f"SoftLabels.views must be at least 1, got {self.views}.")
 
 
 def ends_in_softmax(model: keras.Model) -> bool:
@@ -29,9 +55,9 @@ def soft_loss(student: tf.Tensor, teacher: tf.Tensor, temperature: float) -> tf.
 class Distiller(keras.Model):
     """Trains `student` on (inputs, {"hard": targets, "soft": teacher logits}); its weights are the student's."""
 
-    def __init__(self, student: keras.Model, temperature: float, alpha: float):
+    def __init__(self, student: keras.Model, labels: SoftLabels):
         super().__init__(name=f"distilled_{student.name}")
-        self.student, self.temperature, self.alpha = student, temperature, alpha
+        self.student, self.labels = student, labels
         self.build(student.input_shape)
         self.loss_metric = keras.metrics.Mean(name="loss")
 
@@ -45,13 +71,13 @@ class Distiller(keras.Model):
     def train_step(self, data):
         """One step of (1 - alpha) hard + alpha T^2 soft."""
         inputs, targets = data
-        hard = targets["hard"] if isinstance(targets, dict) else targets
+        hard, alpha = targets["hard"], self.labels.alpha
         with tf.GradientTape() as tape:
             outputs = self.student(inputs, training=True)
             loss = self.compiled_loss(hard, outputs, regularization_losses=self.losses)
-            if self.alpha:
-                soft = soft_loss(logits_of(self.student, outputs), targets["soft"], self.temperature)
-                loss = (1 - self.alpha) * loss + self.alpha * soft
+            if alpha:
+                soft = soft_loss(logits_of(self.student, outputs), targets["soft"], self.labels.temperature)
+                loss = (1 - alpha) * loss + alpha * soft
         self.optimizer.minimize(loss, self.student.trainable_variables, tape=tape)
         self.loss_metric.update_state(loss)
         return {"loss": self.loss_metric.result()}

@@ -7,7 +7,6 @@ The task's preprocessing becomes one 1x1 convolution at the front, so that a boa
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import weakref
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy as np
 from tfmo_drive.contracts import BadInput, Preprocessing
 from tfmo_drive.core.fake_quant import is_quantize_aware
 from tfmo_drive.core.keras2 import keras, tf
+from tfmo_drive.core.layers import weights_digest
 
 INPUT = "image"
 PREPROCESSING = "preprocessing"
@@ -46,7 +46,7 @@ def freeze(model: keras.Model, preprocessing: Preprocessing, batch: int | None =
     node on its input, so that the converter's int8 input is `pixel - 128`. Raises BadInput for inputs that are not
     one image of known size.
     """
-    kept, key, checksum = _cache.setdefault(model, {}), (preprocessing, batch), _checksum(model)
+    kept, key, checksum = _cache.setdefault(model, {}), (preprocessing, batch), weights_digest(model)
     if key not in kept or kept[key][0] != checksum:
         kept[key] = checksum, _freeze(model, preprocessing, batch)
     return kept[key][1]
@@ -104,11 +104,3 @@ def _bare(name: str) -> str:
     while prefix := next((prefix for prefix in _PREFIXES if name.startswith(prefix)), ""):
         name = name.removeprefix(prefix)
     return name
-
-
-def _checksum(model: keras.Model) -> str:
-    """Of every weight: 94 MB take a third of a second, tracing and freezing them takes ten times that."""
-    digest = hashlib.blake2b(digest_size=16)
-    for weight in model.weights:
-        digest.update(np.ascontiguousarray(weight.numpy()))
-    return digest.hexdigest()

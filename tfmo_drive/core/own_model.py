@@ -14,34 +14,34 @@ _HOW_TO_SAVE = "Give a file that tf_keras wrote with model.save('model.h5') or m
 _CUSTOM_LAYER = "A custom layer is not known here: replace it by built-in Keras layers, or save the model without it."
 
 
-def is_whole_model(path: Path) -> bool:
+def is_whole_model(path: Path, setting: str = "task.baseline") -> bool:
     """Whether the file holds a model (its layers and weights) rather than weights alone. BadInput if it is neither."""
     if not path.exists():
-        raise BadInput(f"task.baseline: there is no {path}. Give a Keras 2 .h5 file or a SavedModel folder.")
+        raise BadInput(f"{setting}: there is no {path}. Give a Keras 2 .h5 file or a SavedModel folder.")
     if path.suffix == ".keras":
         raise BadInput(
-            f"task.baseline: {path} is a Keras 3 file, and tfmot works on Keras 2. Save it again with tf_keras: "
+            f"{setting}: {path} is a Keras 3 file, and tfmot works on Keras 2. Save it again with tf_keras: "
             "model.save('model.h5') under TF_USE_LEGACY_KERAS=1 (rebuild the model there and load its weights)."
         )
     if path.is_dir():
         if not (path / "saved_model.pb").is_file() or not (path / "keras_metadata.pb").is_file():
             raise BadInput(
-                f"task.baseline: {path} is not a Keras 2 SavedModel (it needs saved_model.pb and keras_metadata.pb, as "
+                f"{setting}: {path} is not a Keras 2 SavedModel (it needs saved_model.pb and keras_metadata.pb, as "
                 "model.save(folder, save_format='tf') of tf_keras writes)."
             )
         return True
     try:
         with h5py.File(path) as file:
             if str(file.attrs.get("keras_version", "2")).startswith("3"):
-                raise BadInput(f"task.baseline: {path} was written by Keras 3. {_HOW_TO_SAVE}")
+                raise BadInput(f"{setting}: {path} was written by Keras 3. {_HOW_TO_SAVE}")
             if "model_config" in file.attrs:
                 return True
             if "layer_names" in file.attrs:
                 return False
     except OSError as error:
         reason = " ".join(str(error).split())[:200]
-        raise BadInput(f"task.baseline: {path} is not a Keras 2 .h5 file ({reason}). {_HOW_TO_SAVE}") from error
-    raise BadInput(f"task.baseline: {path} is HDF5, but holds neither a Keras model nor Keras weights. {_HOW_TO_SAVE}")
+        raise BadInput(f"{setting}: {path} is not a Keras 2 .h5 file ({reason}). {_HOW_TO_SAVE}") from error
+    raise BadInput(f"{setting}: {path} is HDF5, but holds neither a Keras model nor Keras weights. {_HOW_TO_SAVE}")
 
 
 def is_stage(path: Path) -> bool:
@@ -49,16 +49,16 @@ def is_stage(path: Path) -> bool:
     return path.name == "model.h5" and (path.parent / "stage.json").is_file()
 
 
-def read_model(path: Path, size: int, outputs: int) -> keras.Model:
+def read_model(path: Path, size: int, outputs: int, setting: str = "task.baseline") -> keras.Model:
     """A user's functional model: input [b, size, size, 3], output [b, outputs]; BadInput says what does not fit."""
     try:
         model = keras.models.load_model(str(path), compile=False)
     except Exception as error:  # Keras raises many kinds for what it cannot deserialize
         reason = " ".join(str(error).split())[:200]
-        raise BadInput(f"task.baseline: {path} cannot be rebuilt: {reason} {_CUSTOM_LAYER}") from error
+        raise BadInput(f"{setting}: {path} cannot be rebuilt: {reason} {_CUSTOM_LAYER}") from error
     if not (isinstance(model, keras.Sequential) or getattr(model, "_is_graph_network", False)):
         raise BadInput(
-            f"task.baseline: {path} is a subclassed model, whose graph tfmot cannot see. Make it functional: "
+            f"{setting}: {path} is a subclassed model, whose graph tfmot cannot see. Make it functional: "
             "keras.Model(inputs, outputs) from its layers."
         )
     if isinstance(model, keras.Sequential):
@@ -66,36 +66,36 @@ def read_model(path: Path, size: int, outputs: int) -> keras.Model:
     # A SavedModel brings its custom layers back as traced functions, which no step can copy or quantise.
     revived = [type(layer).__name__ for layer in model.layers if "saved_model" in type(layer).__module__]
     if revived:
-        raise BadInput(f"task.baseline: {path} has the layer {revived[0]}. {_CUSTOM_LAYER}")
-    _check_shapes(model, path, size, outputs)
+        raise BadInput(f"{setting}: {path} has the layer {revived[0]}. {_CUSTOM_LAYER}")
+    _check_shapes(model, f"{setting}: {path}", size, outputs)
     return model
 
 
-def _check_shapes(model: keras.Model, path: Path, size: int, outputs: int):
+def _check_shapes(model: keras.Model, subject: str, size: int, outputs: int):
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise BadInput(
-            f"task.baseline: {path} has {len(model.inputs)} inputs and {len(model.outputs)} outputs; classification "
+            f"{subject} has {len(model.inputs)} inputs and {len(model.outputs)} outputs; classification "
             "takes one image and gives one vector."
         )
     nested = [layer.name for layer in model.layers if isinstance(layer, keras.Model)]
     if nested:
         raise BadInput(
-            f"task.baseline: {path} holds the model {nested[0]} inside a model, which no step looks into. Build it "
+            f"{subject} holds the model {nested[0]} inside a model, which no step looks into. Build it "
             "flat: x = base.output; ...; keras.Model(base.input, x)."
         )
     if len(model.input_shape) != 4 or None in model.input_shape[1:]:
         raise BadInput(
-            f"task.baseline: {path} takes inputs of shape {model.input_shape[1:]}, not images of one size. Build it "
+            f"{subject} takes inputs of shape {model.input_shape[1:]}, not images of one size. Build it "
             f"with keras.Input(({size}, {size}, 3))."
         )
     height, width, channels = model.input_shape[1:]
     if (height, width, channels) != (size, size, 3):
         raise BadInput(
-            f"task.baseline: {path} takes images of {height}x{width}x{channels}, the task gives {size}x{size}x3. "
+            f"{subject} takes images of {height}x{width}x{channels}, the task gives {size}x{size}x3. "
             + (f"Add --set=task.image_size={height}." if (height, channels) == (width, 3) else "It must be square RGB.")
         )
     if model.output_shape[1:] != (outputs,):
         raise BadInput(
-            f"task.baseline: {path} gives outputs of shape {model.output_shape[1:]}, the data has {outputs} classes. "
+            f"{subject} gives outputs of shape {model.output_shape[1:]}, the data has {outputs} classes. "
             "Give the data the model was trained on, or its class names with --set=task.classes=classes.txt."
         )

@@ -25,6 +25,7 @@ from tqdm import tqdm
 
 from tfmo_drive.contracts import BadInput, Examples
 from tfmo_drive.core import atomic
+from tfmo_drive.core.cache import cache_root
 from tfmo_drive.core.images import Resize, UnreadableImage, decode
 from tfmo_drive.core.splitting import Split
 
@@ -33,11 +34,6 @@ _CHUNK_BYTES = 16 << 20
 
 Row = tuple[np.ndarray | UnreadableImage, object, int]
 """What a pack is made of: pixels (or why there are none), label, group."""
-
-
-def cache_root() -> Path:
-    """$TFMO_DRIVE_CACHE, or ~/.cache/tfmo_drive."""
-    return Path(os.environ.get("TFMO_DRIVE_CACHE") or "~/.cache/tfmo_drive").expanduser()
 
 
 class PackedExamples(Examples):

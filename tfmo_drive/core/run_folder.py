@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import hashlib
 import json
+import logging as python_logging
 import os
 import shutil
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ from tfmo_drive.core import atomic
 
 @contextlib.contextmanager
 def held(workdir: Path) -> Iterator[None]:
-    """Hold `workdir` for this process; BadInput says which process holds it already."""
+    """Hold `workdir` for this process and log into its log.txt; BadInput says which process holds it already."""
     workdir.mkdir(parents=True, exist_ok=True)
     with open(workdir / ".lock", "a+") as lock:
         try:
@@ -39,7 +40,21 @@ def held(workdir: Path) -> Iterator[None]:
         lock.flush()
         for leftover in [path for path in workdir.rglob(".*.tmp*") if path.exists()]:  # of a run that was killed
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
+        with _logged(workdir / "log.txt"):
+            yield
+
+
+@contextlib.contextmanager
+def _logged(path: Path) -> Iterator[None]:
+    handler = python_logging.FileHandler(path)
+    handler.setFormatter(python_logging.Formatter("%(asctime)s %(message)s"))
+    logger = python_logging.getLogger("absl")
+    logger.addHandler(handler)
+    try:
         yield
+    finally:
+        logger.removeHandler(handler)
+        handler.close()
 
 
 def read_facts(stage: Path) -> dict[str, Any]:
@@ -87,7 +102,7 @@ class StageFolder:
         self._drop_progress()
 
     def _drop_progress(self) -> None:
-        for leftover in (*self.path.glob("progress.npz"), *self.path.glob("teacher_view*.f32")):
+        for leftover in self.path.glob("progress.npz"):
             leftover.unlink()
 
     def curves(self) -> dict[str, list]:

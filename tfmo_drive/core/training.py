@@ -19,7 +19,8 @@ import numpy as np
 from absl import logging
 
 from tfmo_drive.contracts import BadInput, Context, Step, Task
-from tfmo_drive.core import atomic, batches
+from tfmo_drive.core import atomic, batches, teacher
+from tfmo_drive.core.distillation import Distiller, SoftLabels
 from tfmo_drive.core.fake_quant import is_quantize_aware
 from tfmo_drive.core.keras2 import keras, tf
 
@@ -35,6 +36,8 @@ class TrainedStep(Step):
     momentum: float = 0.9
     final_learning_rate: float = 0.01
     """The cosine's end, as a fraction of `learning_rate`."""
+    distill: SoftLabels | None = None
+    """Learn from a teacher's soft labels too (by default the float baseline's)."""
 
     def __post_init__(self):
         name = type(self).__name__
@@ -50,6 +53,10 @@ class TrainedStep(Step):
             raise BadInput(f"{name}.momentum must be in [0, 1), got {self.momentum}.")
         if not 0 <= self.final_learning_rate <= 1:
             raise BadInput(f"{name}.final_learning_rate must be in [0, 1], got {self.final_learning_rate}.")
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return (Path(self.distill.teacher),) if self.distill and self.distill.teacher else ()
 
     def __call__(self, model: keras.Model, context: Context) -> keras.Model:
         """`prepared`, trained, `finished`; zero epochs train nothing. BadInput after QuantizeAware."""
@@ -86,11 +93,8 @@ class Hooks:
     """(epoch from 0, model) -> True when the graph changed and must be traced again."""
     best_from_epoch: int = 0
     """Epochs before this one (from 0) cannot be the best: a pruning ramp has not reached its sparsity there."""
-    attached: batches.Attached | None = None
     tracing: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext
     """Entered around the loop, for a training graph that differs from the exported one (fast fake quantisation)."""
-    scored: keras.Model | None = None
-    """The model whose validation score counts, where it is not the trained one (a student inside a distiller)."""
 
 
 def copy(model: keras.Model) -> keras.Model:
@@ -130,6 +134,13 @@ def optimizer(fit: TrainedStep, steps_per_epoch: int) -> keras.optimizers.Optimi
     return keras.optimizers.legacy.SGD(rate, momentum=fit.momentum, nesterov=fit.momentum > 0)
 
 
+def learner(model: keras.Model, fit: TrainedStep, context: Context) -> tuple[keras.Model, batches.Attached | None]:
+    """What `fit` is called on in `model`'s place, with the same variables, and what rides along with its targets."""
+    if fit.distill is None:
+        return model, None
+    return Distiller(model, fit.distill), teacher.attached(fit.distill, context)
+
+
 class Scorer:
     """The task's score of the Keras model itself (fake-quantised where it is); traced once, as often as it is asked."""
 
@@ -167,21 +178,21 @@ class _Loop:
         # Once, while everything is trainable: freezing a layer later changes neither list nor order.
         self.optimizer._create_all_weights(model.trainable_variables)
         self.variables = list(model.variables)
-        self.scorer = Scorer(hooks.scored or model, context.task)
+        self.scorer = Scorer(model, context.task)
+        self.learner, self.attached = learner(model, fit, context)
         self.compile()
 
     def compile(self):
-        loss = self.context.task.loss(self.hooks.scored or self.model)
-        self.model.compile(optimizer=self.optimizer, loss=loss)
+        self.learner.compile(optimizer=self.optimizer, loss=self.context.task.loss(self.model))
 
     def run(self, epoch: int):
         started = time.perf_counter()
         if self.hooks.before_epoch(epoch, self.model):
             self.compile()
-        dataset = batches.training_epoch(self.context, self.fit.batch_size, epoch, self.hooks.attached)
+        dataset = batches.training_epoch(self.context, self.fit.batch_size, epoch, self.attached)
         watch = _StopOnNonFinite(epoch, self.context, self.fit.batch_size)
         board = keras.callbacks.TensorBoard(self.folder / "tensorboard", update_freq="epoch", write_graph=False)
-        history = self.model.fit(
+        history = self.learner.fit(
             dataset,
             epochs=epoch + 1,
             initial_epoch=epoch,
