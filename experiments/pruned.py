@@ -8,6 +8,7 @@ Beside it the float model with the same extra epochs, so that longer training is
 
 from tfmo_drive.compress.prune import Prune
 from tfmo_drive.compress.train import Train
+from tfmo_drive.core.distillation import SoftLabels
 from tfmo_drive.expect import Expect
 from tfmo_drive.experiment import Experiment
 from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
@@ -15,8 +16,8 @@ from tfmo_drive.tasks.classification import Classification
 
 EXPERIMENT = Experiment(
     task=Classification(),
-    recipe=(Prune(sparsity=0.5, epochs=2),),
-    controls={"longer_training": (Train(epochs=2, learning_rate=0.03),)},
+    recipe=(Prune(sparsity=0.5, epochs=1, learning_rate=0.02, distill=SoftLabels(views=1)),),
+    controls={"longer_training": (Train(epochs=1, learning_rate=0.02),)},
     targets=(LiteRTFloat32(), LiteRTInt8()),
     expect=Expect(score_drop=0.01, size_ratio=0.30),
 )
