@@ -3,7 +3,8 @@
     make train-pruned DATA=path/to/images WEIGHTS=trained.h5
     make train-pruned SET="recipe.0.sparsity=0.7"
 
-Beside it the float model with the same extra epochs, so that longer training is not mistaken for a gain.
+It learns from the baseline's soft labels as well. Beside it the float model with the same extra epochs on labels alone:
+what these epochs would have been worth without pruning.
 """
 
 from tfmo_drive.compress.prune import Prune

@@ -1,6 +1,8 @@
 """Two of every four weights zero along the input channels (2:4), the pattern that sparse matrix units read.
 
 make train-pruned_2x4 DATA=path/to/images WEIGHTS=trained.h5
+
+It learns from the baseline's soft labels as well; beside it the float model with the same extra epochs on labels alone.
 """
 
 from tfmo_drive.compress.prune import Prune

@@ -1,6 +1,7 @@
 """The main job: 70 % of the weights zero, then int8 with quantization-aware training that keeps the zeros.
 
 Both steps learn from the baseline's soft labels as well: they hold on to what it does, where labels alone let it drift.
+Beside it the float model with the same extra epochs on labels alone.
 
 make train-pruned_quantized DATA=path/to/images WEIGHTS=trained.h5
 make train-pruned_quantized SET="recipe.0.sparsity=0.8 recipe.0.epochs=3"

@@ -45,14 +45,14 @@ def tiny_baseline(tiny_task, tmp_path_factory):
     """Trained until it is clearly above chance (0.11). Nobody may change its weights: copy first."""
     from tfmo_drive.compress.train import Train
     from tfmo_drive.contracts import Context
-    from tfmo_drive.core import training
+    from tfmo_drive.core import scoring
     from tfmo_drive.core.keras2 import keras
 
     keras.utils.set_random_seed(0)
     model = tiny_task.build()
     context = Context(tiny_task, model, (), tmp_path_factory.mktemp("baseline"), 0)
     model = Train(epochs=8, learning_rate=0.05, batch_size=32)(model, context)
-    assert training.score(model, tiny_task, "train") > 0.4
+    assert scoring.score(model, tiny_task, "train") > 0.4
     return model
 
 

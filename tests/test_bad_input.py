@@ -106,6 +106,23 @@ def test_missing_baseline_is_refused(command, tmp_path):
     _refused(command(weights=str(tmp_path / "none.h5")), tmp_path / "run", "none.h5")
 
 
+def test_missing_teacher_is_refused_before_anything_is_trained(command, tmp_path):
+    settings = (*TINY, "recipe.0.distill.teacher=none.h5")
+    _refused(command(settings=settings), tmp_path / "run", "prune needs none.h5")
+    assert not (tmp_path / "run" / "stages").exists()
+
+
+def test_stage_of_other_inputs_or_classes_is_refused(command, folder, tmp_path, tiny_baseline):
+    """A stage of an earlier run says how it was trained: what would only show as a poor score is told."""
+    stage = tmp_path / "stages" / "0_baseline"
+    stage.mkdir(parents=True)
+    tiny_baseline.save(stage / "model.h5", include_optimizer=False)
+    for facts, words in (({"preprocessing": "tf"}, "preprocessing_name=tf"), ({"labels": ["a", "b"]}, '"a", "b"')):
+        (stage / "stage.json").write_text(json.dumps(facts))
+        result = command(settings=TINY, data=str(folder), weights=str(stage / "model.h5"))
+        _refused(result, tmp_path / "run", "task.baseline", words)
+
+
 def test_unknown_experiment_suggests_the_nearest(command, tmp_path):
     _refused(command(experiment="prunned"), tmp_path / "run", 'Did you mean "pruned"')
 
@@ -125,6 +142,9 @@ def test_unknown_setting_suggests_the_nearest(command, tmp_path):
         ("task.augmentation.shift=2", "Augmentation.shift"),
         ("task.network.topology=v2", "ResNet.topology"),
         ("targets.1.threads=0", "threads"),
+        ("task.split_seed=-1", "Classification.split_seed"),
+        ("task.network.bn_momentum=1", "ResNet.bn_momentum"),
+        ("task.network.head.units=0", "Head.units"),
     ],
 )
 def test_setting_out_of_range_names_the_rule(command, tmp_path, setting, words):

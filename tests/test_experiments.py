@@ -11,6 +11,7 @@ from tfmo_drive.compress.prune import Prune
 from tfmo_drive.compress.quantize_aware import QuantizeAware
 from tfmo_drive.compress.train import Train
 from tfmo_drive.contracts import BadInput
+from tfmo_drive.core.distillation import SoftLabels
 from tfmo_drive.core.overrides import describe, override
 from tfmo_drive.expect import Expect
 from tfmo_drive.experiment import Experiment
@@ -72,6 +73,7 @@ def test_order_that_breaks_a_promise_is_refused_before_training(recipe, advice):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
+        ({"training": Train(distill=SoftLabels())}, "nothing is there yet to teach the baseline"),
         ({"targets": ()}, "targets is empty"),
         ({"targets": (LiteRTInt8(), LiteRTInt8(threads=1))}, "must differ in name"),
         ({"expect": Expect(target="litert_in8")}, 'Did you mean "litert_'),
@@ -90,17 +92,29 @@ def test_expectation_without_its_row_is_a_miss():
 
 
 def test_expectations_are_measured_against_the_rows_they_name():
-    first = {"name": "baseline/a", "stage": "baseline", "target": "a", "size_bytes": 400, "gzip_bytes": 300}
+    first = {
+        "name": "baseline/a",
+        "stage": "baseline",
+        "target": "a",
+        "size_bytes": 400,
+        "gzip_bytes": 300,
+        "parameters": 100,
+    }
     plain = {"name": "baseline/b", "stage": "baseline", "target": "b", "size_bytes": 100, "gzip_bytes": 80}
     row = {
         "name": "x/b", "stage": "x", "target": "b", "score": 0.895, "score_delta": -0.005, "keras_score": 0.9,
-        "size_bytes": 100, "gzip_bytes": 40, "speedup": 4.0,
+        "size_bytes": 100, "gzip_bytes": 40, "speedup": 4.0, "parameters": 5,
     }  # fmt: skip
+    control = {"name": "y/b", "stage": "y", "target": "b", "score": 0.89}
     expect = Expect(
-        score_drop=0.01, keras_gap=0.004, size_ratio=0.25, gzip_ratio=0.1, gzip_ratio_plain=0.55, latency_ratio=0.2
-    )
-    found = {entry["name"]: (entry["value"], entry["passed"]) for entry in expect.verdicts(row, [first, plain, row])}
+        score_drop=0.01, keras_gap=0.004, size_ratio=0.25, gzip_ratio=0.1, gzip_ratio_plain=0.55, latency_ratio=0.2,
+        parameter_ratio=0.05, over_control=0.006,
+    )  # fmt: skip
+    found = {
+        entry["name"]: (entry["value"], entry["passed"]) for entry in expect.verdicts(row, [first, plain, row, control])
+    }
     assert found == {
         "score_drop": (0.005, True), "keras_gap": (pytest.approx(0.005), False), "size_ratio": (0.25, True),
         "gzip_ratio": (pytest.approx(40 / 300), False), "gzip_ratio_plain": (0.5, True), "latency_ratio": (0.25, False),
+        "parameter_ratio": (0.05, True), "over_control": (pytest.approx(0.005), False),
     }  # fmt: skip

@@ -93,6 +93,10 @@ class Task(abc.ABC):
     def loss(self, model: keras.Model) -> keras.losses.Loss:
         """The training loss for this model's outputs (logits or probabilities)."""
 
+    def gives_probabilities(self, model: keras.Model) -> bool:
+        """Whether the model's outputs are class probabilities: a teacher's logits are then their logarithms."""
+        return False
+
     @abc.abstractmethod
     def judge(self, outputs: np.ndarray, targets: np.ndarray) -> Judgement: ...
 

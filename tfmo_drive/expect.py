@@ -6,6 +6,9 @@ import dataclasses
 
 from tfmo_drive.contracts import BadInput
 
+LEAST = ("baseline_score", "over_control")
+"""Bounds from below; all others are from above."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Expect:
@@ -13,7 +16,8 @@ class Expect:
 
     score_drop: float baseline's score minus the row's (0.01 = one point). keras_gap: between the row's score and that
     of the Keras model it was made from. Ratios are the row's over the float row's; gzip_ratio_plain is over the row of
-    the uncompressed baseline on the same target. baseline_score: the least score of the float row itself.
+    the uncompressed baseline on the same target. Least values: baseline_score, of the float row itself; over_control,
+    the row's score minus that of the best control on the same target.
     """
 
     score_drop: float | None = None
@@ -22,7 +26,9 @@ class Expect:
     gzip_ratio: float | None = None
     gzip_ratio_plain: float | None = None
     latency_ratio: float | None = None
+    parameter_ratio: float | None = None
     baseline_score: float | None = None
+    over_control: float | None = None
     target: str = ""
 
     def __post_init__(self):
@@ -35,24 +41,29 @@ class Expect:
         return [(name, bound) for name, bound in named if name != "target" and bound is not None]
 
     def verdicts(self, row: dict | None, rows: list[dict]) -> list[dict]:
-        """One {"name", "row", "bound", "value", "passed"} per bound; what was not measured is a miss."""
+        """One {"name", "row", "bound", "value", "passed", "least"} per bound; what was not measured is a miss."""
         found = []
         for name, bound in self._bounds():
             judged = rows[0] if name == "baseline_score" else row
             value = _value(name, judged, rows) if judged else None
-            small_enough = value is not None and value <= bound + 1e-9
-            passed = value is not None and value >= bound if name == "baseline_score" else small_enough
+            slack = (value - bound if name in LEAST else bound - value) if value is not None else -1
+            passed = slack >= -1e-9
             said = judged["name"] if judged else "no such row"
-            found.append({"name": name, "row": said, "bound": bound, "value": value, "passed": passed})
+            entry = {"name": name, "row": said, "bound": bound, "value": value, "passed": passed}
+            found.append(entry | {"least": name in LEAST})
         return found
 
 
 def _value(name: str, row: dict, rows: list[dict]) -> float | None:
     """The row's figure for a bound; None where something it needs was not measured."""
-    plain = [other for other in rows if other["stage"] == "baseline" and other["target"] == row["target"]]
+    same_target = [other for other in rows if other["target"] == row["target"]]
+    plain = [other for other in same_target if other["stage"] == "baseline"]
+    controls = [other["score"] for other in same_target if other["stage"] not in ("baseline", row["stage"])]
     figures = {
         "score_drop": lambda: -row["score_delta"],
         "baseline_score": lambda: row["score"],
+        "over_control": lambda: row["score"] - max(controls),
+        "parameter_ratio": lambda: row["parameters"] / rows[0]["parameters"],
         "keras_gap": lambda: abs(row["score"] - row["keras_score"]),
         "latency_ratio": lambda: 1 / row["speedup"],  # timed in turns with the float row
         "size_ratio": lambda: row["size_bytes"] / rows[0]["size_bytes"],
@@ -61,5 +72,5 @@ def _value(name: str, row: dict, rows: list[dict]) -> float | None:
     }
     try:
         return figures[name]()
-    except (KeyError, IndexError, TypeError):
+    except (KeyError, IndexError, TypeError, ValueError):
         return None

@@ -12,7 +12,7 @@ from absl import logging
 
 from tfmo_drive.compress.train import Train
 from tfmo_drive.contracts import Artifact, BadInput, Context, Measure, Step, Target, Task, compress
-from tfmo_drive.core import atomic, environment, run_folder, training
+from tfmo_drive.core import atomic, environment, run_folder, scoring
 from tfmo_drive.core.keras2 import keras, tf
 from tfmo_drive.core.overrides import settings
 from tfmo_drive.core.spelling import suggestion
@@ -43,6 +43,10 @@ class Experiment:
         names = [target.name for target in self.all_targets]
         if len(set(names)) < len(names):
             raise BadInput(f"Experiment.targets must differ in name, got {', '.join(names)}. Keep one of each.")
+        if self.training.distill:
+            raise BadInput(
+                "training.distill: nothing is there yet to teach the baseline. Set recipe.N.distill instead."
+            )
         if not self.targets:
             raise BadInput("Experiment.targets is empty. Name at least one, such as LiteRTInt8().")
         if self.expect.target and self.expect.target not in names:
@@ -84,6 +88,10 @@ class Run:
     def __post_init__(self):
         if self.name in ("baseline", *self.experiment.controls) and self.experiment.recipe:
             raise BadInput(f"The experiment is called {self.name}, as other rows are. Rename its file.")
+        for step in (*self.experiment.recipe, *(s for recipe in self.experiment.controls.values() for s in recipe)):
+            for path in step.files:
+                if not path.exists():
+                    raise BadInput(f"{step.name} needs {path}, which is not there. Put it back, or name another.")
 
     @property
     def _shipped(self) -> str:
@@ -120,7 +128,6 @@ class Run:
         if self.deterministic:
             tf.config.experimental.enable_op_determinism()
         keras.utils.set_random_seed(self.seed)
-        atomic.write_json(self.workdir / "experiment.json", self._settings())
         folder = self.workdir / "stages"
         context = Context(experiment.task, None, experiment.all_targets, folder, self.seed)
         baseline, facts = self._baseline(context)
@@ -146,16 +153,17 @@ class Run:
         model = task.build()
         given = bool(getattr(task, "baseline", ""))
         if given:
-            logging.info("baseline %s: val score %.4f", task.baseline, training.score(model, task, "val"))
+            logging.info("baseline %s: val score %.4f", task.baseline, scoring.score(model, task, "val"))
         facts = [task.identity(), task.fingerprint(), self.seed, self.deterministic]
         facts += [run_folder.file_digest(Path(task.baseline))] if given else [settings(trainer)]
         key, folder = run_folder.key(*facts), context.workdir / "0_baseline"
         found = run_folder.read_facts(folder)
         if found.get("finished") and found["key"] != key:
             raise BadInput(
-                f"{self.workdir} holds a finished run of other data, weights, seed or network (experiment.json says "
-                "which). Repeat its DATA=, WEIGHTS= and SEED=, or choose another folder with WORKDIR=."
+                f"{self.workdir} holds a finished run of other data, weights, seed, task.* or training.* settings "
+                "(experiment.json says which). Repeat them, or choose another folder with WORKDIR=."
             )
+        atomic.write_json(self.workdir / "experiment.json", self._settings())
         stage = run_folder.StageFolder(folder, key)
         if stage.finished and not given:
             model.load_weights(str(stage.weights))
@@ -172,7 +180,7 @@ class Run:
     ) -> keras.Model:
         folders = []
         for count, step in enumerate(recipe, start=1):
-            files = [run_folder.file_digest(path) for s in recipe[:count] for path in s.files if path.exists()]
+            files = [run_folder.file_digest(path) for s in recipe[:count] for path in s.files]
             key = run_folder.key(base, [settings(s) for s in recipe[:count]], files)
             folders.append(run_folder.StageFolder(context.workdir / f"{count}_{step.name}", key))
         model, done = context.baseline, 0
@@ -193,10 +201,15 @@ class Run:
 
     def _finish(self, stage: run_folder.StageFolder, model, step: Step | None, context: Context, started: float):
         seconds = time.perf_counter() - started
-        scorer = training.Scorer(model, context.task)
+        scorer = scoring.Scorer(model, context.task)
         keras_score, val_score = scorer("test"), scorer("val")
         logging.info("stage %s: Keras score %.4f on test, %.0f s", stage.path.name, keras_score, seconds)
+        seconds = max(seconds, sum(stage.curves().get("seconds", [])))  # of a resumed stage, the epochs before too
         facts = {"keras_score": keras_score, "val_score": val_score, "seconds": round(seconds, 1)}
+        facts |= {
+            "preprocessing": context.task.preprocessing.name,
+            "labels": context.task.metadata(model).get("labels"),
+        }
         stage.finish(model, {**facts, "promise": getattr(step, "promise", None), "settings": settings(step)})
 
     def _rows(

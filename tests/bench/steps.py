@@ -5,6 +5,7 @@ ResNet50 at 48 px, batch 64, 2 threads, through the real input pipeline on built
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import tempfile
 from pathlib import Path
@@ -12,8 +13,8 @@ from pathlib import Path
 import tensorflow_model_optimization as tfmot
 
 from tests.bench.interleaving import ratio, turns
+from tfmo_drive import run
 from tfmo_drive.compress.distill import Distill
-from tfmo_drive.compress.prune import Prune
 from tfmo_drive.compress.quantize_aware import QuantizeAware
 from tfmo_drive.compress.train import Train
 from tfmo_drive.contracts import Context
@@ -25,7 +26,7 @@ from tfmo_drive.tasks.classification import Classification, Scenes
 STEPS = 14
 """Optimizer steps a turn: long enough that one mask update falls into it, as the schedule below has it."""
 GTSRB_STEPS = 290
-"""Steps per epoch of the real job (18,599 images, batch 64), from which the pruning frequency is derived."""
+"""Steps per epoch of the main job (18,599 images, batch 64), from which the pruning frequency is derived."""
 
 
 def _context(workdir: str) -> Context:
@@ -53,7 +54,7 @@ def _prepared(step, context: Context):
     return _turn(*step.prepared(context.baseline, context), step, context)
 
 
-def qat_step(rounds: int = 5) -> dict:
+def qat_step(rounds: int = 7) -> dict:
     """Quantization-aware training with fast fake quantisation; BatchNorm trains, as in the costlier first epochs."""
     step = QuantizeAware(epochs=2, learning_rate=1e-4, calibration_images=64)
     with tempfile.TemporaryDirectory() as workdir:
@@ -67,13 +68,16 @@ def qat_step(rounds: int = 5) -> dict:
         return ratio(turns(runs, rounds), 1.35, STEPS)
 
 
-def prune_step(rounds: int = 5) -> dict:
-    """Pruning at the frequency that the schedule derives for the real job (two epochs of GTSRB)."""
-    ramp = Prune(sparsity=0.7, epochs=2).ramp(GTSRB_STEPS)
-    step = Prune(sparsity=0.7, epochs=100, end_epoch=100, learning_rate=1e-4, frequency=ramp.frequency)
+def prune_step(rounds: int = 9) -> dict:
+    """Pruning as the main job does it, at the frequency that its schedule has on GTSRB, all the way up its ramp."""
+    main_job = run.experiment("pruned_quantized").recipe[0]
+    frequency = main_job.ramp(GTSRB_STEPS).frequency
+    step = dataclasses.replace(
+        main_job, epochs=100, end_epoch=100, learning_rate=1e-4, frequency=frequency, distill=None
+    )
     with tempfile.TemporaryDirectory() as workdir:
         context = _context(workdir)
-        schedule = tfmot.sparsity.keras.PolynomialDecay(0.0, 0.7, 0, 100 * STEPS, frequency=ramp.frequency)
+        schedule = tfmot.sparsity.keras.PolynomialDecay(0.0, 0.7, 0, 100 * STEPS, frequency=frequency)
         stock = tfmot.sparsity.keras.prune_low_magnitude(training.copy(context.baseline), schedule)
         hooks = Hooks(callbacks=(tfmot.sparsity.keras.UpdatePruningStep(),))
         runs = {
@@ -81,15 +85,16 @@ def prune_step(rounds: int = 5) -> dict:
             "ours": _prepared(step, context),
             "stock": _turn(stock, hooks, step, context),
         }
-        return {**ratio(turns(runs, rounds), 1.10, STEPS), "frequency": ramp.frequency}
+        return {**ratio(turns(runs, rounds), 1.10, STEPS), "frequency": frequency}
 
 
 def distill_step(rounds: int = 9) -> dict:
-    """The default student under its teacher's cached logits, against the same student alone."""
+    """The default student under its teacher's cached logits, against plain training of the same student."""
     with tempfile.TemporaryDirectory() as workdir:
-        context = _context(workdir)
+        context, step = _context(workdir), Distill(distill=SoftLabels(views=2))
+        alone = dataclasses.replace(context, baseline=step.structure(context.baseline, context))
         runs = {
-            "reference": _prepared(Distill(distill=SoftLabels(alpha=0.0, views=2)), context),
-            "ours": _prepared(Distill(distill=SoftLabels(views=2)), context),
+            "reference": _prepared(Train(learning_rate=step.learning_rate), alone),
+            "ours": _prepared(step, context),
         }
         return ratio(turns(runs, rounds), 1.10, STEPS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -66,8 +67,9 @@ def test_logits_of_a_model_that_ends_in_softmax_give_its_probabilities_back():
         model = keras.Model(inputs, last(inputs))
         assert ends_in_softmax(model), last
         probabilities = softmax(LOGITS)
-        logits = logits_of(model, tf.constant(probabilities)).numpy()
+        logits = logits_of(tf.constant(probabilities), True).numpy()
         np.testing.assert_allclose(softmax(logits), probabilities, rtol=1e-5)
+    np.testing.assert_array_equal(logits_of(tf.constant(LOGITS), False), LOGITS)
     assert not ends_in_softmax(keras.Model(inputs, keras.layers.Dense(3)(inputs)))
 
 
@@ -163,3 +165,22 @@ def test_the_teacher_is_asked_once_for_each_view(cached, tiny_baseline, monkeypa
     indices = np.array([3, 250, 3])
     np.testing.assert_array_equal(again.read(1, indices), attached.read(1, indices))
     assert again.read(1, indices).shape == (3, 9)
+
+
+def test_declared_probabilities_of_a_teacher_become_logits(tiny_task, context, tmp_path):
+    """A softmax that is not the last layer's: only the user can say so."""
+    task = dataclasses.replace(tiny_task, outputs="probabilities")
+    inputs = keras.Input((32, 32, 3))
+    features = keras.layers.Dense(9)(keras.layers.GlobalAveragePooling2D()(inputs))
+    own = keras.Model(inputs, keras.layers.Reshape((9,), name="odds")(keras.layers.Softmax()(features)))
+    place = dataclasses.replace(context(), task=task, baseline=own)
+    logits = teacher.attached(SoftLabels(views=1), place).read(0, np.arange(4))
+    pixels = next(batches.view_batches(place, 0))[:4]
+    np.testing.assert_allclose(softmax(logits), own(pixels), rtol=1e-4, atol=1e-6)
+
+
+def test_a_cache_that_cannot_be_written_says_where(context, tiny_baseline, tmp_path, monkeypatch):
+    (tmp_path / "teacher").write_text("not a folder")
+    monkeypatch.setenv("TFMO_DRIVE_CACHE", str(tmp_path))
+    with pytest.raises(BadInput, match="TFMO_DRIVE_CACHE"):
+        teacher.cached_logits(tiny_baseline, 1, context())

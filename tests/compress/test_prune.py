@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from tensorflow_model_optimization.python.core.sparsity.keras import pruning_impl, pruning_schedule
 
-from tfmo_drive.compress.prune import Prune
+from tfmo_drive.compress.prune import Prune, _UpdateMasks
 from tfmo_drive.contracts import BadInput, BrokenPromise
 from tfmo_drive.core import layers, masks
-from tfmo_drive.core.keras2 import tf
+from tfmo_drive.core.keras2 import keras, tf
 
 SHAPES = st.one_of(st.tuples(st.integers(1, 12), st.integers(1, 12)),
                    st.tuples(st.just(3), st.just(3), st.integers(1, 6), st.integers(1, 6)))  # fmt: skip
@@ -203,3 +203,29 @@ def test_lamp_allocation_keeps_the_promise_in_total_and_spares_small_kernels(tin
     assert shares[min(sizes, key=sizes.get)] < shares[max(sizes, key=sizes.get)]
     with pytest.raises(BrokenPromise):
         step.check(tiny_baseline)
+
+
+def test_a_sparsity_that_float32_rounds_down_is_reached_all_the_same():
+    """The schedule says float32(0.78), a little less; of two million weights that is one zero too few."""
+    inputs = keras.Input((2048,))
+    model = keras.Model(inputs, keras.layers.Dense(1024, use_bias=False)(inputs))
+    step = Prune(sparsity=0.78, epochs=1)
+    wrapped = step._wrapped(model)
+    _UpdateMasks(step, step.ramp(10), wrapped).update(float(np.float32(0.78)))
+    step.check(step.finished(wrapped))
+
+
+@pytest.mark.parametrize("shape", [(8, 1, 1, 16), (8, 3, 3, 16), (8, 16, 3, 3), (8, 16, 1, 1), (8, 16)])
+def test_lost_zeros_of_any_convolution_are_seen_in_the_file(shape):
+    """1x1 and 3x3 convolutions as .tflite and .onnx lay them out, and a dense layer."""
+    lost = {"pruned": np.zeros((8, 3, 3, 16)), "lost": np.ones(shape), "depthwise": np.ones((1, 3, 3, 16)),
+            "onnx_depthwise": np.ones((16, 1, 3, 3))}  # fmt: skip
+    artifact = SimpleNamespace(weights=lambda: lost, path="model.tflite")
+    with pytest.raises(BrokenPromise, match="model.tflite has"):
+        Prune(sparsity=0.99).check_artifact(artifact)
+    lost["lost"] = np.zeros(shape)
+    Prune(sparsity=0.99).check_artifact(artifact)
+
+
+def test_the_ramp_ends_half_way_through_what_is_left():
+    assert [Prune(epochs=e, begin_epoch=b)._end for e, b in ((1, 0), (4, 0), (4, 3))] == [0.5, 2, 3.5]

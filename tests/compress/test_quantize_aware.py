@@ -13,7 +13,7 @@ from tensorflow_model_optimization.python.core.quantization.keras import quant_o
 from tfmo_drive.compress.prune import Prune
 from tfmo_drive.compress.quantize_aware import QuantizeAware
 from tfmo_drive.contracts import BadInput, BrokenPromise
-from tfmo_drive.core import fake_quant, layers, training
+from tfmo_drive.core import fake_quant, layers, scoring, training
 from tfmo_drive.core.keras2 import keras, tf
 
 SPARSE = Prune(sparsity=0.6, epochs=0)
@@ -103,8 +103,8 @@ def test_ranges_start_at_the_data_and_not_at_tfmots_six(calibrated, tiny_baselin
 
 
 def test_the_calibrated_model_scores_like_the_float_one_before_any_training(calibrated, tiny_baseline, tiny_task):
-    assert training.score(calibrated[0], tiny_task, "train") == pytest.approx(
-        training.score(tiny_baseline, tiny_task, "train"), abs=0.03
+    assert scoring.score(calibrated[0], tiny_task, "train") == pytest.approx(
+        scoring.score(tiny_baseline, tiny_task, "train"), abs=0.03
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.core import networks, own_model, training
+from tfmo_drive.core import networks, own_model, scoring, training
 from tfmo_drive.core.keras2 import keras, tf
 from tfmo_drive.core.networks import Head, MobileNetV2, ResNet, SmallCNN
 from tfmo_drive.tasks.classification import Classification
@@ -210,7 +210,7 @@ def test_the_given_weights_score_what_they_did_in_v1_5_and_not_in_v1(shared):
     if not (weights.is_file() and data.is_dir()):
         pytest.skip(f"no {weights.name} or no {data.name} under {shared}")
     task = Classification(data=str(data), baseline=str(weights))
-    assert training.score(task.build(), task, "test") == pytest.approx(0.9261, abs=0.002)
+    assert scoring.score(task.build(), task, "test") == pytest.approx(0.9261, abs=0.002)
     stock = dataclasses.replace(task, network=ResNet(topology="v1"))
     object.__setattr__(stock, "_splits", task._splits)  # decoded already
-    assert training.score(stock.build(), stock, "val") < 0.7
+    assert scoring.score(stock.build(), stock, "val") < 0.7

@@ -61,6 +61,20 @@ def test_interrupted_in_mid_epoch_it_ends_in_the_same_weights(step, finished, ti
         np.testing.assert_array_equal(ours, wanted, err_msg=variable.name)
 
 
+def test_dropout_too_goes_on_as_if_uninterrupted(context, monkeypatch):
+    inputs = keras.Input((32, 32, 3))
+    hidden = keras.layers.Dropout(0.5)(keras.layers.GlobalAveragePooling2D()(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(9, name="logits")(hidden))
+    step, place = Train(learning_rate=0.001, **SHORT), context()
+    expected = step(model, context()).get_weights()
+    with monkeypatch.context() as patch, pytest.raises(PowerCutError):
+        killed_in(patch, epoch=1, batch=2)
+        step(model, place)
+    keras.utils.set_random_seed(99)  # another process, which has drawn other numbers
+    for ours, wanted in zip(step(model, place).get_weights(), expected, strict=True):
+        np.testing.assert_array_equal(ours, wanted)
+
+
 def test_killed_before_the_first_epoch_ends_it_starts_anew(finished, tiny_baseline, context, monkeypatch):
     place = context()
     with monkeypatch.context() as patch, pytest.raises(PowerCutError):

@@ -72,8 +72,8 @@ class Prune(TrainedStep):
 
     @property
     def _end(self) -> float:
-        """Half of the epochs by default: the rest recovers at full sparsity, while the learning rate is still high."""
-        return self.end_epoch if self.end_epoch is not None else max(self.epochs / 2, self.begin_epoch + 1e-6)
+        """Half of what is left by default: the rest recovers at full sparsity, the learning rate still being high."""
+        return self.end_epoch if self.end_epoch is not None else (self.begin_epoch + max(self.epochs, 1)) / 2
 
     @property
     def promise(self) -> str:
@@ -121,7 +121,8 @@ class Prune(TrainedStep):
     def _counts(self, name: str, kernel: np.ndarray) -> bool:
         """Whether a file's kernel can have been pruned: input channels are last in .tflite, second in .onnx."""
         layer = name.split("/")[0]
-        depthwise = kernel.ndim == 4 and (kernel.shape[0] == 1 or (kernel.shape[1] == 1 and kernel.shape[2:] != (1, 1)))
+        # Depthwise: [1, h, w, c] in .tflite, [c, 1, h, w] in .onnx; a 1x1 convolution in .tflite: [c_out, 1, 1, c_in].
+        depthwise = kernel.ndim == 4 and (kernel.shape[0] == 1 or (kernel.shape[1] == 1 and kernel.shape[2] != 1))
         if depthwise or layer in self.skip or layer == "preprocessing":
             return False
         return masks.pattern(self.pattern) != (2, 4) or any(kernel.shape[axis] % 4 == 0 for axis in (-1, 1))
@@ -181,7 +182,8 @@ class _UpdateMasks(keras.callbacks.Callback):
     def __init__(self, step: Prune, ramp, wrapped: keras.Model):
         super().__init__()
         self.wrapped = wrapped  # `self.model` may be a distiller around it
-        self.ramp, self.pattern, self.target = ramp, masks.pattern(step.pattern), step.sparsity or 1.0
+        self.ramp, self.pattern = ramp, masks.pattern(step.pattern)
+        self.target = float(np.float32(step.sparsity)) or 1.0  # as the schedule says it, so that its end is exactly 1
         self.final = step.final_sparsities(wrapped)
 
     def on_train_batch_begin(self, batch, logs=None):
@@ -203,10 +205,10 @@ class _UpdateMasks(keras.callbacks.Callback):
 
     def update(self, sparsity: float):
         """Every kernel goes the same fraction of the way to its own final sparsity."""
+        way = min(sparsity / self.target, 1.0)
         for layer in _wrappers(self.wrapped):
             for weight, mask, _ in layer.pruning_vars:
-                reached = self.final[layer.name] * sparsity / self.target
-                mask.assign(masks.magnitude(weight.numpy(), reached, self.pattern))
+                mask.assign(masks.magnitude(weight.numpy(), self.final[layer.name] * way, self.pattern))
 
 
 def _apply_masks(model: keras.Model) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable
 
 from tfmo_drive.contracts import BadInput, BrokenPromise
 
 DISK = "Free some space, or choose another folder with --workdir."
+DISK_ERRORS = (errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT)
 DISK_SIGNS = ("No space left", "errno = 28", "Read-only file system", "errno = 30")
 """In the text of what h5py, numpy and TensorFlow raise in OSError's place."""
 
@@ -25,7 +27,8 @@ def guarded(main: Callable[[list[str]], int]) -> Callable[[list[str]], int]:
             return 130
         except OSError as error:
             where = f" ({error.filename})" if error.filename else ""
-            print(f"error: {error.strerror or error}{where}. {DISK}", file=sys.stderr)
+            advice = f" {DISK}" if error.errno in DISK_ERRORS else ""
+            print(f"error: {error.strerror or error}{where}.{advice}", file=sys.stderr)
         except Exception as error:
             if not any(sign in str(error) for sign in DISK_SIGNS):
                 raise

@@ -38,8 +38,8 @@ def list_csv(
 
     Labels are ids or class names. Names come from `class_names`, else classes.json or classes.txt beside the CSV, else
     the sorted labels. Images are looked for beside the CSV, in images/, and in a folder called as the CSV. Without a
-    split column, whole groups are drawn. A group number used by several classes restarts per class (GTSRB's tracks), so
-    it is unique only together with the class; a group that is not a number ("drive_7") is one group whatever its class.
+    split column, whole groups are drawn. A group is one group whatever its class (a drive passes many signs), unless
+    groups are numbers and the given splits cut them: then they restart per class, as GTSRB's tracks do.
     Raises BadInput on a missing column or file, a label out of range, or a group in two splits.
     """
     path = Path(path)
@@ -152,7 +152,9 @@ def _groups(path: Path, groups: list[str], labels: np.ndarray, splits: np.ndarra
     cut = {(group, split) for group, split in zip(groups, splits.tolist(), strict=True) if group}
     restarts = numbers and len(cut) > len({group for group, _ in cut})
     if restarts:
-        logging.info("%s: group numbers restart per class: %d groups.", path, len(set(pairs)))
+        logging.warning(
+            "%s: splits cut group numbers, so these are taken to restart per class: %d groups.", path, len(set(pairs))
+        )
     ids: dict[object, int] = {}
     found = np.empty(len(groups), np.int64)
     for row, (group, label) in enumerate(pairs):

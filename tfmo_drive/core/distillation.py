@@ -40,9 +40,9 @@ def ends_in_softmax(model: keras.Model) -> bool:
     return isinstance(last, keras.layers.Softmax) or getattr(activation, "__name__", "") == "softmax"
 
 
-def logits_of(model: keras.Model, outputs: tf.Tensor) -> tf.Tensor:
-    """Logits [b, classes] from a model's outputs: log-probabilities serve where it ends in a softmax."""
-    return tf.math.log(tf.maximum(outputs, 1e-7)) if ends_in_softmax(model) else outputs
+def logits_of(outputs: tf.Tensor, probabilities: bool) -> tf.Tensor:
+    """Logits [b, classes] from a model's outputs: the logarithms serve where these are probabilities."""
+    return tf.math.log(tf.maximum(outputs, 1e-7)) if probabilities else outputs
 
 
 def soft_loss(student: tf.Tensor, teacher: tf.Tensor, temperature: float) -> tf.Tensor:
@@ -53,11 +53,14 @@ def soft_loss(student: tf.Tensor, teacher: tf.Tensor, temperature: float) -> tf.
 
 
 class Distiller(keras.Model):
-    """Trains `student` on (inputs, {"hard": targets, "soft": teacher logits}); its weights are the student's."""
+    """Trains `student` on (inputs, {"hard": targets, "soft": teacher logits}); its weights are the student's.
 
-    def __init__(self, student: keras.Model, labels: SoftLabels):
+    `probabilities`: whether the student's outputs are probabilities rather than logits.
+    """
+
+    def __init__(self, student: keras.Model, labels: SoftLabels, probabilities: bool = False):
         super().__init__(name=f"distilled_{student.name}")
-        self.student, self.labels = student, labels
+        self.student, self.labels, self.probabilities = student, labels, probabilities
         self.build(student.input_shape)
         self.loss_metric = keras.metrics.Mean(name="loss")
 
@@ -76,7 +79,7 @@ class Distiller(keras.Model):
             outputs = self.student(inputs, training=True)
             loss = self.compiled_loss(hard, outputs, regularization_losses=self.losses)
             if alpha:
-                soft = soft_loss(logits_of(self.student, outputs), targets["soft"], self.labels.temperature)
+                soft = soft_loss(logits_of(outputs, self.probabilities), targets["soft"], self.labels.temperature)
                 loss = (1 - alpha) * loss + alpha * soft
         self.optimizer.minimize(loss, self.student.trainable_variables, tape=tape)
         self.loss_metric.update_state(loss)

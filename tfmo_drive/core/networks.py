@@ -29,6 +29,8 @@ class Head:
     def __post_init__(self):
         if self.pooling not in ("gap", "flatten"):
             raise BadInput(f"Head.pooling must be gap or flatten, got {self.pooling!r}.")
+        if self.units < 1:
+            raise BadInput(f"Head.units must be at least 1, got {self.units}.")
 
     def __call__(self, features, outputs: int):
         """Feature map [b, h, w, c] to logits float32 [b, outputs]."""
@@ -57,6 +59,8 @@ class ResNet:
             raise BadInput(f"ResNet.blocks must be one to four counts of at least 1, got {self.blocks}.")
         if not 0 < self.width <= 4:
             raise BadInput(f"ResNet.width must be in (0, 4], got {self.width}.")
+        if not 0 <= self.bn_momentum < 1:
+            raise BadInput(f"ResNet.bn_momentum must be in [0, 1), got {self.bn_momentum}.")
 
     def _channels(self, count: int) -> int:
         return max(4, int(round(count * self.width)))
@@ -106,6 +110,10 @@ class MobileNetV2:
     width: float = 1.0
     preprocessing = "tf"
 
+    def __post_init__(self):
+        if not 0 < self.width <= 4:
+            raise BadInput(f"MobileNetV2.width must be in (0, 4], got {self.width}.")
+
     def backbone(self, size: int) -> keras.Model:
         """Preprocessed pixels float32 [b, size, size, 3] in [-1, 1] to features."""
         inputs = keras.Input((size, size, 3), name="image")
@@ -116,13 +124,18 @@ class MobileNetV2:
 class SmallCNN:
     """The student: convolutions of 32 and 64 filters with pooling, Dense(128), logits.
 
-    BatchNorm keeps it trainable on inputs of any range: as a student it sees what its teacher was trained on.
+    BatchNorm keeps it trainable on inputs of any range: as a student it sees what its teacher was trained on. The last
+    pooling leaves about 10x10 features at any image size, so that the dense layer does not outgrow its teacher.
     """
 
     head: Head = Head(pooling="flatten", units=128)
     filters: tuple[int, ...] = (32, 64)
     batch_normalization: bool = True
     preprocessing = "caffe"
+
+    def __post_init__(self):
+        if not self.filters or min(self.filters) < 1:
+            raise BadInput(f"SmallCNN.filters must be counts of at least 1, got {self.filters}.")
 
     def backbone(self, size: int) -> keras.Model:
         """Preprocessed pixels float32 [b, size, size, 3] to features."""
@@ -132,7 +145,9 @@ class SmallCNN:
             if self.batch_normalization:
                 x = layers.BatchNormalization(momentum=0.9, name=f"conv{index}_bn")(x)
             x = layers.ReLU(name=f"conv{index}_relu")(x)
-            x = layers.MaxPooling2D(2, name=f"conv{index}_pool")(x)
+            last = index == len(self.filters)
+            pool = max(2, x.shape[1] // 10) if last else 2
+            x = layers.MaxPooling2D(pool, name=f"conv{index}_pool")(x)
         return keras.Model(inputs, x, name="small_cnn")
 
 

@@ -102,6 +102,9 @@ def _changed(value: Any, annotation: Any, changes: list[_Change], where: str) ->
     below = [change for change in changes if change[0]]
     if not below:
         return value
+    if value is None:  # `distill.alpha=0.5` asks for what is not there yet: it starts from its defaults
+        kinds = [kind for kind in typing.get_args(annotation) if dataclasses.is_dataclass(kind)]
+        value = kinds[0]() if len(kinds) == 1 else None
     children, declared = _children(value, annotation, where, below[0])
     grouped: dict[str, list[_Change]] = {}
     for path, text, assignment in below:

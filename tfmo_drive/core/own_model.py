@@ -7,7 +7,9 @@ from pathlib import Path
 import h5py
 
 from tfmo_drive.contracts import BadInput
+from tfmo_drive.core.class_names import quoted
 from tfmo_drive.core.keras2 import keras
+from tfmo_drive.core.run_folder import read_facts
 
 _HOW_TO_SAVE = "Give a file that tf_keras wrote with model.save('model.h5') or model.save_weights('weights.h5')."
 
@@ -45,8 +47,23 @@ def is_whole_model(path: Path, setting: str = "task.baseline") -> bool:
 
 
 def is_stage(path: Path) -> bool:
-    """Whether the file is a stage of an earlier run, whose inputs and outputs are those of a network of ours."""
+    """Whether the file is a stage of an earlier run, which says how its inputs were made and what its outputs mean."""
     return path.name == "model.h5" and (path.parent / "stage.json").is_file()
+
+
+def refuse_other_stage(path: Path, preprocessing: str, labels: list[str]) -> None:
+    """BadInput where an earlier run's stage was trained on other inputs or outputs than the task has."""
+    facts = read_facts(path.parent)
+    if facts.get("preprocessing", preprocessing) != preprocessing:
+        raise BadInput(
+            f"task.baseline: {path} was trained on {facts['preprocessing']} preprocessing, the task has "
+            f"{preprocessing}. Add --set=task.preprocessing_name={facts['preprocessing']}."
+        )
+    if (facts.get("labels") or labels) != labels:
+        raise BadInput(
+            f"task.baseline: {path} was trained on other classes, or in another order ({quoted(facts['labels'])}). "
+            "Name them in its order with --set=task.classes=classes.txt."
+        )
 
 
 def read_model(path: Path, size: int, outputs: int, setting: str = "task.baseline") -> keras.Model:

@@ -47,6 +47,7 @@ def held(workdir: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def _logged(path: Path) -> Iterator[None]:
     handler = python_logging.FileHandler(path)
+    handler.handleError = lambda record: None  # a full disk is told once, by what cannot do without it
     handler.setFormatter(python_logging.Formatter("%(asctime)s %(message)s"))
     logger = python_logging.getLogger("absl")
     logger.addHandler(handler)

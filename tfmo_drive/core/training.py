@@ -12,17 +12,23 @@ import dataclasses
 import json
 import math
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from absl import logging
 
-from tfmo_drive.contracts import BadInput, Context, Step, Task
+from tfmo_drive.contracts import BadInput, Context, Step
 from tfmo_drive.core import atomic, batches, teacher
 from tfmo_drive.core.distillation import Distiller, SoftLabels
 from tfmo_drive.core.fake_quant import is_quantize_aware
 from tfmo_drive.core.keras2 import keras, tf
+from tfmo_drive.core.scoring import Scorer
+
+RANDOM_LAYERS = (
+    keras.layers.Dropout, keras.layers.AlphaDropout, keras.layers.GaussianDropout, keras.layers.GaussianNoise,
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -138,32 +144,8 @@ def learner(model: keras.Model, fit: TrainedStep, context: Context) -> tuple[ker
     """What `fit` is called on in `model`'s place, with the same variables, and what rides along with its targets."""
     if fit.distill is None:
         return model, None
-    return Distiller(model, fit.distill), teacher.attached(fit.distill, context)
-
-
-class Scorer:
-    """The task's score of the Keras model itself (fake-quantised where it is); traced once, as often as it is asked."""
-
-    def __init__(self, model: keras.Model, task: Task):
-        self.task = task
-        pixels = tf.TensorSpec([None, *model.input_shape[1:]], tf.uint8)
-
-        @tf.function(input_signature=[pixels])
-        def outputs(pixels):
-            return model(batches.preprocess(task, tf.cast(pixels, tf.float32)), training=False)
-
-        self.outputs = outputs
-
-    def __call__(self, split: str) -> float:
-        """In [0, 1], over all examples of the split."""
-        found = [(self.outputs(x).numpy(), y) for x, y in batches.scoring_batches(self.task, split)]
-        judgement = self.task.judge(np.concatenate([f[0] for f in found]), np.concatenate([f[1] for f in found]))
-        return float(np.mean(judgement.values))
-
-
-def score(model: keras.Model, task: Task, split: str) -> float:
-    """`Scorer` for a single question."""
-    return Scorer(model, task)(split)
+    probabilities = context.task.gives_probabilities(model)
+    return Distiller(model, fit.distill, probabilities), teacher.attached(fit.distill, context)
 
 
 class _Loop:
@@ -180,6 +162,7 @@ class _Loop:
         self.variables = list(model.variables)
         self.scorer = Scorer(model, context.task)
         self.learner, self.attached = learner(model, fit, context)
+        self.random = any(isinstance(module, RANDOM_LAYERS) for module in model.submodules)
         self.compile()
 
     def compile(self):
@@ -187,7 +170,9 @@ class _Loop:
 
     def run(self, epoch: int):
         started = time.perf_counter()
-        if self.hooks.before_epoch(epoch, self.model):
+        if self.random:  # their generators live in the traced graph: a new one each epoch, whatever ran before it
+            keras.utils.set_random_seed(zlib.crc32(f"{self.context.seed} {epoch}".encode()))
+        if self.hooks.before_epoch(epoch, self.model) or self.random:
             self.compile()
         dataset = batches.training_epoch(self.context, self.fit.batch_size, epoch, self.attached)
         watch = _StopOnNonFinite(epoch, self.context, self.fit.batch_size)

@@ -40,7 +40,7 @@ def expected(annotation: Any) -> str:
         return "a tuple" + (f" ({', '.join(items)}{', ...' if Ellipsis in arguments else ''})" if items else "")
     if dataclasses.is_dataclass(annotation):
         names = ", ".join(field.name for field in dataclasses.fields(annotation))
-        return f"a {annotation.__name__} (set one of its fields: {names})"
+        return f"{annotation.__name__} (or set one of its fields: {names})"
     if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
         return "one of " + ", ".join(member.name for member in annotation)
     return _NAMES.get(annotation) or f"a {getattr(annotation, '__name__', annotation)}"
@@ -76,6 +76,8 @@ def _fit(kind: Any, value: Any, text: str) -> Any:
         return kind(value)
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
         return _one_of(dict(kind.__members__), value, text)
+    if dataclasses.is_dataclass(kind) and text == kind.__name__:  # `task.network=MobileNetV2`: with its defaults
+        return kind()
     if type(value) is kind:
         return value
     raise WrongType(f"must be {expected(kind)}, got {text}.")

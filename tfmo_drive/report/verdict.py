@@ -62,13 +62,13 @@ def judgement(report: dict) -> str:
 
 def limit(one: dict) -> str:
     """What an expectation allows, in words: "at most 1.00 points", "at least 2.00"."""
-    return f"at {'least' if one['name'] == 'baseline_score' else 'most'} {amount(one, 'bound')}"
+    return f"at {'least' if one.get('least') else 'most'} {amount(one, 'bound')}"
 
 
 def amount(one: dict, key: str) -> str:
     """The `bound` or `value` of an expectation in its unit."""
     value = one.get(key)
-    if one["name"] in ("score_drop", "keras_gap"):
+    if one["name"] in ("score_drop", "keras_gap", "over_control"):
         return numbers.DASH if value is None else f"{numbers.points(value, 2).lstrip('+')} points"
     return numbers.significant(value)
 

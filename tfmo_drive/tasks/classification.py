@@ -18,6 +18,7 @@ from tfmo_drive.core import images, networks, own_model, scenes
 from tfmo_drive.core.augmentation import Augmentation
 from tfmo_drive.core.class_names import FILES, read_class_names
 from tfmo_drive.core.distillation import ends_in_softmax
+from tfmo_drive.core.freezing import output_names
 from tfmo_drive.core.keras2 import keras
 from tfmo_drive.core.listing import list_source
 from tfmo_drive.core.networks import Network
@@ -86,6 +87,8 @@ class Classification(Task):
             raise BadInput(f"Classification.image_size must be in 16..1024 pixels, got {self.image_size}.")
         if self.outputs not in ("", "logits", "probabilities"):
             raise BadInput(f'Classification.outputs must be "", logits or probabilities, got {self.outputs!r}.')
+        if self.split_seed < 0:
+            raise BadInput(f"Classification.split_seed must be at least 0, got {self.split_seed}.")
         if self.preprocessing_name:
             images.preprocessing(self.preprocessing_name)
 
@@ -146,7 +149,9 @@ class Classification(Task):
             return networks.build(self.network, self.image_size, classes, self.weights)
         path = Path(self.baseline)
         if own_model.is_whole_model(path):
-            if not own_model.is_stage(path):
+            if own_model.is_stage(path):
+                own_model.refuse_other_stage(path, self.preprocessing.name, list(self.class_names))
+            else:
                 self._require_declarations()
             return own_model.read_model(path, self.image_size, classes)
         model = networks.build(self.network, self.image_size, classes)
@@ -174,7 +179,7 @@ class Classification(Task):
 
     def gives_probabilities(self, model: keras.Model) -> bool:
         """As said in `outputs` of a model of the user's own, else whether the model ends in a softmax."""
-        ours = model.output_names[0].removeprefix("quant_") == networks.LOGITS
+        ours = output_names(model)[0] == networks.LOGITS
         return ends_in_softmax(model) if ours or not self.outputs else self.outputs == "probabilities"
 
     def loss(self, model: keras.Model) -> keras.losses.Loss:

@@ -1,0 +1,34 @@
+"""The task's score of a Keras model itself, float or fake-quantised; an artifact's score is measures/accuracy.py's."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tfmo_drive.contracts import Task
+from tfmo_drive.core import batches
+from tfmo_drive.core.keras2 import keras, tf
+
+
+class Scorer:
+    """The task's score of the Keras model itself (fake-quantised where it is); traced once, as often as it is asked."""
+
+    def __init__(self, model: keras.Model, task: Task):
+        self.task = task
+        pixels = tf.TensorSpec([None, *model.input_shape[1:]], tf.uint8)
+
+        @tf.function(input_signature=[pixels])
+        def outputs(pixels):
+            return model(batches.preprocess(task, tf.cast(pixels, tf.float32)), training=False)
+
+        self.outputs = outputs
+
+    def __call__(self, split: str) -> float:
+        """In [0, 1], over all examples of the split."""
+        found = [(self.outputs(x).numpy(), y) for x, y in batches.scoring_batches(self.task, split)]
+        judgement = self.task.judge(np.concatenate([f[0] for f in found]), np.concatenate([f[1] for f in found]))
+        return float(np.mean(judgement.values))
+
+
+def score(model: keras.Model, task: Task, split: str) -> float:
+    """`Scorer` for a single question."""
+    return Scorer(model, task)(split)
