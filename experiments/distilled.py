@@ -12,7 +12,7 @@ from tfmo_drive.tasks.classification import Classification
 
 EXPERIMENT = Experiment(
     task=Classification(),
-    recipe=(Distill(),),
-    controls={"untaught": (Distill(distill=SoftLabels(alpha=0.0)),)},
+    recipe=(Distill(epochs=6, distill=SoftLabels(views=2)),),
+    controls={"untaught": (Distill(epochs=6, distill=SoftLabels(views=2, alpha=0.0)),)},
     targets=(LiteRTFloat32(), LiteRTInt8()),
 )
