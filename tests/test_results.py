@@ -24,6 +24,8 @@ def _row(name: str, score: float, size: int, reference: bool = False) -> dict:
 def run_folder(tmp_path, monkeypatch):
     """A checkout with a README and one notebook, and a run's report."""
     monkeypatch.chdir(tmp_path)
+    if not results.FLAGS.is_parsed():
+        results.FLAGS(["results"])
     (tmp_path / "README.md").write_text(README)
     (tmp_path / "experiments").mkdir()
     (tmp_path / "experiments" / "tried.py").write_text(NOTEBOOK)
@@ -59,6 +61,17 @@ def test_notebook_gets_one_measured_line_however_often_it_is_written(run_folder)
     docstring, rest = once.split('"""')[1], '"""'.join(once.split('"""')[2:])
     assert docstring.count("Measured 2026-11-22 on 2 cores, seed 0: tried/litert_int8 scores 89.5 %") == 1
     assert rest == '\n\nX = """not this"""\n'
+
+
+def test_speeds_are_the_benchs():
+    bench = {
+        "qat_step": {"ratio": 1.2, "bar": 1.35, "spread": 0.1, "ours_s": 1.2, "reference_s": 1.0},
+        "memory": {"ratio": 1.0, "bar": 1.2, "spread": 0, "ours_s": None, "ours_bytes": 3e6, "reference_bytes": 3e6},
+        "environment": {"cores": 2, "processor": "p"},
+    }
+    text = results.speeds(bench)
+    assert "| `qat_step` | 1.20 | 1.35 | 10% | 1.2 s | 1 s |" in text
+    assert "| `memory` | 1.00 | 1.20 | 0% | 3.00 MB | 3.00 MB |" in text and "environment" not in text
 
 
 def test_no_run_is_one_line(capsys):

@@ -1,6 +1,6 @@
 """Write measured results into the README and the experiments' docstrings, from report.json files alone.
 
-    python -m tfmo_drive.results runs/post_training runs/quantized runs/pruned_quantized
+    python -m tfmo_drive.results runs/post_training runs/quantized runs/pruned_quantized --bench=runs/bench/bench.json
 
 Nothing between the markers in README.md, and no "Measured" line of an experiment, is ever typed by hand.
 """
@@ -8,10 +8,11 @@ Nothing between the markers in README.md, and no "Measured" line of an experimen
 from __future__ import annotations
 
 import functools
+import json
 import re
 from pathlib import Path
 
-from absl import app
+from absl import app, flags
 
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.core import atomic
@@ -19,6 +20,9 @@ from tfmo_drive.core.command_line import guarded
 from tfmo_drive.report import numbers
 from tfmo_drive.report.rows import featured, ratio, reference
 from tfmo_drive.report.write import read
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("bench", None, "The bench.json that `make bench` wrote, for the table of speeds.")
 
 BLOCK = re.compile(r"(<!-- results: .*?-->\n).*?(<!-- end of results -->)", re.DOTALL)
 MEASURED = re.compile(r'\n\nMeasured [^"]*?(?=\n""")')
@@ -29,7 +33,8 @@ def main(argv: list[str]) -> int:
         raise BadInput("Say which runs: python -m tfmo_drive.results runs/quantized runs/pruned_quantized.")
     reports = {Path(name): read(Path(name)) for name in argv[1:]}
     readme = Path("README.md")
-    atomic.write_text(readme, BLOCK.sub(lambda found: found[1] + block(reports) + found[2], readme.read_text()))
+    written = block(reports) + (speeds(json.loads(Path(FLAGS.bench).read_text())) if FLAGS.bench else "")
+    atomic.write_text(readme, BLOCK.sub(lambda found: found[1] + written + found[2], readme.read_text()))
     for report in reports.values():
         notebook = Path("experiments") / f"{report['experiment']}.py"
         if report["seed"] == 0 and notebook.exists():
@@ -52,6 +57,20 @@ def block(reports: dict[Path, dict]) -> str:
                 lines.append(_line(row, report))
     commands = [f"    {report['environment']['command']}" for report in reports.values()]
     return "\n".join([*lines, "", *_against_controls(reports), _conditions(reports), "", *commands, ""])
+
+
+def speeds(bench: dict) -> str:
+    """The table of `make bench`: ours and the reference in turns, as a ratio, with the most that was allowed."""
+    lines = ["", "| bench | ours / reference | at most | spread | ours | reference |", "|---|---|---|---|---|---|"]
+    for name, one in bench.items():
+        if name != "environment":
+            units = [numbers.size(one[f"{side}_bytes"]) if one.get(f"{side}_bytes") else f"{one[f'{side}_s']:.3g} s"
+                     for side in ("ours", "reference")]  # fmt: skip
+            lines.append(
+                f"| `{name}` | {one['ratio']:.2f} | {one['bar']:.2f} | {one['spread']:.0%} | {units[0]} | {units[1]} |"
+            )
+    facts = bench["environment"]
+    return "\n".join([*lines, "", f"{facts['cores']} cores, {facts['processor']}. Made by `make bench`.", ""])
 
 
 def noted(source: str, report: dict) -> str:

@@ -39,7 +39,7 @@ def training_memory() -> dict:
         "reference_s": None,
         "spread": (max(ratios) - min(ratios)) / min(ratios),
         "bar": 1.2,
-        "peak_bytes": pairs[0][0],
-        "reference_peak_bytes": pairs[0][1],
+        "ours_bytes": pairs[0][0],
+        "reference_bytes": pairs[0][1],
         "images": [10 * IMAGES, IMAGES],
     }
