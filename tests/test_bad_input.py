@@ -168,7 +168,7 @@ def bad_disk(request, tmp_path):
     if mounted.returncode:
         pytest.skip(f"needs the right to mount a tmpfs: {mounted.stderr.strip()}")
     yield place
-    subprocess.run(["umount", "--lazy", place], check=True)  # log.txt stays open in this process
+    subprocess.run(["umount", "--lazy", place], check=True)
 
 
 def test_bad_disk_is_one_line(command, bad_disk):

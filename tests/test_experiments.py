@@ -74,6 +74,7 @@ def test_order_that_breaks_a_promise_is_refused_before_training(recipe, advice):
     ("changes", "words"),
     [
         ({"training": Train(distill=SoftLabels())}, "nothing is there yet to teach the baseline"),
+        ({"expect": Expect(over_control=0.0)}, "needs a control"),
         ({"targets": ()}, "targets is empty"),
         ({"targets": (LiteRTInt8(), LiteRTInt8(threads=1))}, "must differ in name"),
         ({"expect": Expect(target="litert_in8")}, 'Did you mean "litert_'),

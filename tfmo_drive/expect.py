@@ -58,11 +58,11 @@ def _value(name: str, row: dict, rows: list[dict]) -> float | None:
     """The row's figure for a bound; None where something it needs was not measured."""
     same_target = [other for other in rows if other["target"] == row["target"]]
     plain = [other for other in same_target if other["stage"] == "baseline"]
-    controls = [other["score"] for other in same_target if other["stage"] not in ("baseline", row["stage"])]
+    controls = [other for other in same_target if other["stage"] not in ("baseline", row["stage"])]
     figures = {
         "score_drop": lambda: -row["score_delta"],
         "baseline_score": lambda: row["score"],
-        "over_control": lambda: row["score"] - max(controls),
+        "over_control": lambda: row["score"] - max(other["score"] for other in controls),
         "parameter_ratio": lambda: row["parameters"] / rows[0]["parameters"],
         "keras_gap": lambda: abs(row["score"] - row["keras_score"]),
         "latency_ratio": lambda: 1 / row["speedup"],  # timed in turns with the float row

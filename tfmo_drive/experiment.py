@@ -43,6 +43,8 @@ class Experiment:
         names = [target.name for target in self.all_targets]
         if len(set(names)) < len(names):
             raise BadInput(f"Experiment.targets must differ in name, got {', '.join(names)}. Keep one of each.")
+        if self.expect.over_control is not None and not self.controls:
+            raise BadInput("Expect.over_control needs a control to be over. Name one in controls, or drop it.")
         if self.training.distill:
             raise BadInput(
                 "training.distill: nothing is there yet to teach the baseline. Set recipe.N.distill instead."

@@ -1,4 +1,4 @@
-"""Write measured results into the README and the experiments' docstrings, from report.json files alone.
+"""Write measured results into the README and the experiments' docstrings, from report.json and bench.json alone.
 
     python -m tfmo_drive.results runs/post_training runs/quantized runs/pruned_quantized --bench=runs/bench/bench.json
 

@@ -24,7 +24,7 @@ from tfmo_drive.core.training import Hooks
 from tfmo_drive.tasks.classification import Classification, Scenes
 
 STEPS = 14
-"""Optimizer steps a turn: long enough that one mask update falls into it, as the schedule below has it."""
+"""Optimizer steps a turn: long enough that mask updates fall into it as often as in the main job."""
 GTSRB_STEPS = 290
 """Steps per epoch of the main job (18,599 images, batch 64), from which the pruning frequency is derived."""
 
@@ -77,7 +77,7 @@ def prune_step(rounds: int = 9) -> dict:
     )
     with tempfile.TemporaryDirectory() as workdir:
         context = _context(workdir)
-        schedule = tfmot.sparsity.keras.PolynomialDecay(0.0, 0.7, 0, 100 * STEPS, frequency=frequency)
+        schedule = tfmot.sparsity.keras.PolynomialDecay(0.0, main_job.sparsity, 0, 100 * STEPS, frequency=frequency)
         stock = tfmot.sparsity.keras.prune_low_magnitude(training.copy(context.baseline), schedule)
         hooks = Hooks(callbacks=(tfmot.sparsity.keras.UpdatePruningStep(),))
         runs = {

@@ -205,13 +205,16 @@ def test_lamp_allocation_keeps_the_promise_in_total_and_spares_small_kernels(tin
         step.check(tiny_baseline)
 
 
-def test_a_sparsity_that_float32_rounds_down_is_reached_all_the_same():
-    """The schedule says float32(0.78), a little less; of two million weights that is one zero too few."""
-    inputs = keras.Input((2048,))
-    model = keras.Model(inputs, keras.layers.Dense(1024, use_bias=False)(inputs))
-    step = Prune(sparsity=0.78, epochs=1)
+@pytest.mark.parametrize(("sparsity", "size"), [(0.78, (2048, 1024)), (0.6, (4096, 4096))])
+def test_a_sparsity_that_float32_rounds_is_reached_all_the_same(sparsity, size, context):
+    """The schedule says float32(0.78), a little less, and float32(0.6), a little more: one zero too few or many."""
+    inputs = keras.Input((size[0],))
+    model = keras.Model(inputs, keras.layers.Dense(size[1], use_bias=False)(inputs))
+    one_shot = Prune(sparsity=sparsity, epochs=0)
+    one_shot.check(one_shot(model, context()))
+    step = Prune(sparsity=sparsity, epochs=1)
     wrapped = step._wrapped(model)
-    _UpdateMasks(step, step.ramp(10), wrapped).update(float(np.float32(0.78)))
+    _UpdateMasks(step, step.ramp(10), wrapped).update(float(np.float32(sparsity)))
     step.check(step.finished(wrapped))
 
 

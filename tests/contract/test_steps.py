@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 from tfmo_drive import compress
+from tfmo_drive.compress.channels import Channels
 from tfmo_drive.compress.distill import Distill
+from tfmo_drive.compress.fold_batch_norm import FoldBatchNorm
 from tfmo_drive.compress.prune import Prune
 from tfmo_drive.compress.quantize_aware import QuantizeAware
 from tfmo_drive.compress.train import Train
@@ -53,6 +55,14 @@ CASES = {
         nothing=QuantizeAware(epochs=0),
         bad=(("preserve", "clusters"), ("freeze_bn_after", 1.5), ("calibration_images", 0)),
     ),
+    Channels: Case(
+        Channels(removed=0.5, multiple=4, **SHORT),
+        nothing=Channels(removed=0.0, multiple=1, epochs=0),
+        bad=(
+            ("removed", 1.0), ("removed", math.nan), ("allocation", "lamp"), ("multiple", 0), ("calibration_images", 0),
+        ),
+    ),
+    FoldBatchNorm: Case(FoldBatchNorm(), nothing=None, bad=()),
     Distill: Case(
         Distill(student=SmallCNN(filters=(4, 8), head=Head(units=8)), distill=SoftLabels(views=2), **SHORT),
         nothing=None,  # SoftLabels(alpha=0) is a student without a teacher: tests/compress/test_distill.py

@@ -214,3 +214,8 @@ def test_the_given_weights_score_what_they_did_in_v1_5_and_not_in_v1(shared):
     stock = dataclasses.replace(task, network=ResNet(topology="v1"))
     object.__setattr__(stock, "_splits", task._splits)  # decoded already
     assert scoring.score(stock.build(), stock, "val") < 0.7
+
+
+@pytest.mark.parametrize("size", [32, 48, 64, 96, 224])
+def test_the_student_stays_a_student_at_any_image_size(size):
+    assert networks.build(networks.SmallCNN(), size, 43).count_params() < 23_600_000 / 20

@@ -61,9 +61,12 @@ def test_interrupted_in_mid_epoch_it_ends_in_the_same_weights(step, finished, ti
         np.testing.assert_array_equal(ours, wanted, err_msg=variable.name)
 
 
-def test_dropout_too_goes_on_as_if_uninterrupted(context, monkeypatch):
+@pytest.mark.parametrize("seed", [None, 1])
+def test_dropout_too_goes_on_as_if_uninterrupted(seed, context, monkeypatch):
     inputs = keras.Input((32, 32, 3))
-    hidden = keras.layers.Dropout(0.5)(keras.layers.GlobalAveragePooling2D()(inputs))
+    turned = keras.layers.RandomFlip(seed=seed)(inputs)
+    hidden = keras.layers.Dropout(0.5, seed=seed)(keras.layers.Conv2D(4, 3, strides=8, name="conv")(turned))
+    hidden = keras.layers.GlobalAveragePooling2D()(hidden)
     model = keras.Model(inputs, keras.layers.Dense(9, name="logits")(hidden))
     step, place = Train(learning_rate=0.001, **SHORT), context()
     expected = step(model, context()).get_weights()

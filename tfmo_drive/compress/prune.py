@@ -102,7 +102,7 @@ class Prune(TrainedStep):
         wrapped = self._wrapped(model)
         update = _UpdateMasks(self, ramp, wrapped)
         if not self.epochs:  # one shot
-            update.update(self.sparsity)
+            update.update(update.target)
         return wrapped, Hooks(callbacks=(update,), best_from_epoch=self._settled_epoch(ramp, steps))
 
     def final_sparsities(self, wrapped: keras.Model) -> dict[str, float]:

@@ -151,6 +151,9 @@ def _groups(path: Path, groups: list[str], labels: np.ndarray, splits: np.ndarra
     pairs = list(zip(groups, labels.tolist(), strict=True))
     cut = {(group, split) for group, split in zip(groups, splits.tolist(), strict=True) if group}
     restarts = numbers and len(cut) > len({group for group, _ in cut})
+    shared = len(set(pairs)) - len(set(groups))
+    if numbers and shared > 0 and not restarts:
+        logging.warning("%s: %d group numbers occur in several classes; each is taken for one group.", path, shared)
     if restarts:
         logging.warning(
             "%s: splits cut group numbers, so these are taken to restart per class: %d groups.", path, len(set(pairs))

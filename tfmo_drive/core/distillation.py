@@ -14,7 +14,7 @@ class SoftLabels:
 
     `alpha` in [0, 1]; 0 is no teacher at all (the control, which then sees the same views). `views`: the teacher's
     logits are computed once for this many augmentations of each image, and the epochs cycle through them. `teacher`:
-    the path of a Keras 2 .h5 model with the baseline's inputs and outputs; "" is the baseline itself.
+    the path of a Keras 2 model with the baseline's inputs and outputs; "" is the baseline itself.
     """
 
     temperature: float = 4.0

@@ -46,7 +46,7 @@ def sparsity(model: keras.Model) -> dict[str, float]:
 
 
 def weights_digest(model: keras.Model) -> str:
-    """Hex digest of every weight: 94 MB take a third of a second, tracing and freezing them takes ten times that."""
+    """Hex digest of every weight's values; 94 MB take a third of a second."""
     digest = hashlib.blake2b(digest_size=16)
     for weight in model.weights:
         digest.update(np.ascontiguousarray(weight.numpy()))

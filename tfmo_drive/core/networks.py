@@ -125,7 +125,7 @@ class SmallCNN:
     """The student: convolutions of 32 and 64 filters with pooling, Dense(128), logits.
 
     BatchNorm keeps it trainable on inputs of any range: as a student it sees what its teacher was trained on. The last
-    pooling leaves about 10x10 features at any image size, so that the dense layer does not outgrow its teacher.
+    pooling leaves at most 11x11 features at any image size, so that the dense layer does not outgrow its teacher.
     """
 
     head: Head = Head(pooling="flatten", units=128)
@@ -146,7 +146,7 @@ class SmallCNN:
                 x = layers.BatchNormalization(momentum=0.9, name=f"conv{index}_bn")(x)
             x = layers.ReLU(name=f"conv{index}_relu")(x)
             last = index == len(self.filters)
-            pool = max(2, x.shape[1] // 10) if last else 2
+            pool = max(2, -(-x.shape[1] // 11)) if last else 2
             x = layers.MaxPooling2D(pool, name=f"conv{index}_pool")(x)
         return keras.Model(inputs, x, name="small_cnn")
 

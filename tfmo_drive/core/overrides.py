@@ -17,7 +17,7 @@ import numpy as np
 
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.core.spelling import suggestion
-from tfmo_drive.core.typed_text import WrongType, parse
+from tfmo_drive.core.typed_text import WrongType, default, parse
 
 T = TypeVar("T")
 
@@ -104,7 +104,7 @@ def _changed(value: Any, annotation: Any, changes: list[_Change], where: str) ->
         return value
     if value is None:  # `distill.alpha=0.5` asks for what is not there yet: it starts from its defaults
         kinds = [kind for kind in typing.get_args(annotation) if dataclasses.is_dataclass(kind)]
-        value = kinds[0]() if len(kinds) == 1 else None
+        value = default(kinds[0]) if len(kinds) == 1 else None
     children, declared = _children(value, annotation, where, below[0])
     grouped: dict[str, list[_Change]] = {}
     for path, text, assignment in below:

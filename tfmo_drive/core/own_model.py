@@ -51,17 +51,17 @@ def is_stage(path: Path) -> bool:
     return path.name == "model.h5" and (path.parent / "stage.json").is_file()
 
 
-def refuse_other_stage(path: Path, preprocessing: str, labels: list[str]) -> None:
+def refuse_other_stage(path: Path, preprocessing: str, labels: list[str], setting: str = "task.baseline") -> None:
     """BadInput where an earlier run's stage was trained on other inputs or outputs than the task has."""
     facts = read_facts(path.parent)
     if facts.get("preprocessing", preprocessing) != preprocessing:
         raise BadInput(
-            f"task.baseline: {path} was trained on {facts['preprocessing']} preprocessing, the task has "
+            f"{setting}: {path} was trained on {facts['preprocessing']} preprocessing, the task has "
             f"{preprocessing}. Add --set=task.preprocessing_name={facts['preprocessing']}."
         )
     if (facts.get("labels") or labels) != labels:
         raise BadInput(
-            f"task.baseline: {path} was trained on other classes, or in another order ({quoted(facts['labels'])}). "
+            f"{setting}: {path} was trained on other classes, or in another order ({quoted(facts['labels'])}). "
             "Name them in its order with --set=task.classes=classes.txt."
         )
 

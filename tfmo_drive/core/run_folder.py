@@ -55,7 +55,8 @@ def _logged(path: Path) -> Iterator[None]:
         yield
     finally:
         logger.removeHandler(handler)
-        handler.close()
+        with contextlib.suppress(OSError):  # a full disk must not take the place of what happened
+            handler.close()
 
 
 def read_facts(stage: Path) -> dict[str, Any]:
@@ -103,8 +104,7 @@ class StageFolder:
         self._drop_progress()
 
     def _drop_progress(self) -> None:
-        for leftover in self.path.glob("progress.npz"):
-            leftover.unlink()
+        (self.path / "progress.npz").unlink(missing_ok=True)
 
     def curves(self) -> dict[str, list]:
         """Training curves by epoch; empty where nothing was trained."""

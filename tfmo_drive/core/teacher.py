@@ -13,15 +13,14 @@ import numpy as np
 from absl import logging
 from tqdm import tqdm
 
-import tfmo_drive
 from tfmo_drive.contracts import BadInput, Context
-from tfmo_drive.core import atomic, own_model
+from tfmo_drive.core import atomic, augmentation, batches, distillation, own_model
 from tfmo_drive.core.batches import Attached, view_batches
 from tfmo_drive.core.cache import cache_root
 from tfmo_drive.core.distillation import SoftLabels, logits_of
 from tfmo_drive.core.keras2 import keras, tf
 from tfmo_drive.core.layers import weights_digest
-from tfmo_drive.core.run_folder import key
+from tfmo_drive.core.run_folder import file_digest, key
 from tfmo_drive.core.scoring import score
 
 
@@ -35,7 +34,7 @@ def attached(labels: SoftLabels, context: Context) -> Attached:
 def cached_logits(teacher: keras.Model, views: int, context: Context) -> Attached:
     """The teacher's logits for every train image, each view one file in the cache: float32 [n, classes]."""
     task, width = context.task, teacher.output_shape[-1]
-    facts = [weights_digest(teacher), teacher.to_json(), task.fingerprint(), task.identity(), tfmo_drive.__version__]
+    facts = [weights_digest(teacher), teacher.to_json(), task.fingerprint(), task.identity(), _code_digest()]
     folder = cache_root() / "teacher"
     paths = [folder / f"{key(*facts, context.seed, view)}.f32" for view in range(views)]
     try:
@@ -58,6 +57,12 @@ def cached_logits(teacher: keras.Model, views: int, context: Context) -> Attache
     return Attached(views, width, read)
 
 
+def _code_digest() -> str:
+    """Of what makes the views, so that logits are never read back for pixels that are drawn otherwise now."""
+    files = [Path(module.__file__) for module in (augmentation, batches, distillation)]
+    return key(*(file_digest(file) for file in files))
+
+
 def _teacher(labels: SoftLabels, context: Context) -> keras.Model:
     baseline = context.baseline
     if not labels.teacher:
@@ -65,6 +70,9 @@ def _teacher(labels: SoftLabels, context: Context) -> keras.Model:
     path = Path(labels.teacher)
     if not own_model.is_whole_model(path, "distill.teacher"):
         raise BadInput(f"distill.teacher: {path} holds weights alone. Save the whole model: model.save('teacher.h5').")
+    if own_model.is_stage(path):
+        labels = context.task.metadata(baseline).get("labels")
+        own_model.refuse_other_stage(path, context.task.preprocessing.name, labels, "distill.teacher")
     teacher = own_model.read_model(path, baseline.input_shape[1], baseline.output_shape[-1], "distill.teacher")
     logging.info("teacher %s: val score %.4f on the baseline's inputs", path, score(teacher, context.task, "val"))
     return teacher

@@ -26,10 +26,6 @@ from tfmo_drive.core.fake_quant import is_quantize_aware
 from tfmo_drive.core.keras2 import keras, tf
 from tfmo_drive.core.scoring import Scorer
 
-RANDOM_LAYERS = (
-    keras.layers.Dropout, keras.layers.AlphaDropout, keras.layers.GaussianDropout, keras.layers.GaussianNoise,
-)  # fmt: skip
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainedStep(Step):
@@ -162,7 +158,9 @@ class _Loop:
         self.variables = list(model.variables)
         self.scorer = Scorer(model, context.task)
         self.learner, self.attached = learner(model, fit, context)
-        self.random = any(isinstance(module, RANDOM_LAYERS) for module in model.submodules)
+        self.random = [
+            module for module in model.submodules if isinstance(module, keras.__internal__.layers.BaseRandomLayer)
+        ]
         self.compile()
 
     def compile(self):
@@ -170,8 +168,7 @@ class _Loop:
 
     def run(self, epoch: int):
         started = time.perf_counter()
-        if self.random:  # their generators live in the traced graph: a new one each epoch, whatever ran before it
-            keras.utils.set_random_seed(zlib.crc32(f"{self.context.seed} {epoch}".encode()))
+        self.reseed(epoch)
         if self.hooks.before_epoch(epoch, self.model) or self.random:
             self.compile()
         dataset = batches.training_epoch(self.context, self.fit.batch_size, epoch, self.attached)
@@ -187,6 +184,21 @@ class _Loop:
         self.refuse_non_finite(epoch)
         val_score = self.scorer("val")
         self.record(epoch, history.history["loss"][-1], val_score, time.perf_counter() - started)
+
+    def reseed(self, epoch: int):
+        """Dropout and its like draw from generators that no save holds: each epoch begins them anew, from its number.
+
+        Keras 2 keeps them in the traced graph, so a model that has such layers is traced again every epoch.
+        """
+        if not self.random:
+            return
+        seed = zlib.crc32(f"{self.context.seed} {epoch}".encode()) % 2**31
+        keras.utils.set_random_seed(seed)
+        for number, layer in enumerate(self.random):
+            generator = layer._random_generator
+            generator._seed = seed + number
+            if getattr(generator, "_generator", None) is not None:
+                generator._generator.reset_from_seed(seed + number)
 
     def refuse_non_finite(self, epoch: int):
         """A ReLU turns NaN into 0, so the loss can stay finite over weights that are not."""

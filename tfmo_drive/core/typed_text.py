@@ -46,6 +46,14 @@ def expected(annotation: Any) -> str:
     return _NAMES.get(annotation) or f"a {getattr(annotation, '__name__', annotation)}"
 
 
+def default(kind: type) -> Any:
+    """A dataclass with its defaults; WrongType where it has a field without one."""
+    needed = [f.name for f in dataclasses.fields(kind) if f.default is f.default_factory is dataclasses.MISSING]
+    if needed:
+        raise WrongType(f"cannot be made of defaults: {kind.__name__} needs {', '.join(needed)}.")
+    return kind()
+
+
 def _literal(text: str) -> Any:
     if text.lower() in _WORDS:
         return _WORDS[text.lower()]
@@ -77,7 +85,7 @@ def _fit(kind: Any, value: Any, text: str) -> Any:
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
         return _one_of(dict(kind.__members__), value, text)
     if dataclasses.is_dataclass(kind) and text == kind.__name__:  # `task.network=MobileNetV2`: with its defaults
-        return kind()
+        return default(kind)
     if type(value) is kind:
         return value
     raise WrongType(f"must be {expected(kind)}, got {text}.")

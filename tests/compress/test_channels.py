@@ -1,0 +1,122 @@
+"""Channel removal as a step: importance and widths by hand, BatchNorm estimated again, and what it composes with."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from tfmo_drive.compress.channels import Channels, reestimate
+from tfmo_drive.compress.prune import Prune
+from tfmo_drive.compress.quantize_aware import QuantizeAware
+from tfmo_drive.contracts import BadInput
+from tfmo_drive.core import importance, scoring
+from tfmo_drive.core.channels import ChannelGraph
+from tfmo_drive.core.keras2 import keras
+from tfmo_drive.experiment import Experiment
+
+layers = keras.layers
+
+
+@pytest.fixture(scope="module")
+def chain():
+    """Dense 2 -> 4 -> 1 whose four filters are (3, 4), (0, 1), (0, -1), (6, 8)."""
+    inputs = keras.Input((2,))
+    x = layers.Dense(4, name="a")(inputs)
+    model = keras.Model(inputs, layers.Dense(1, name="b")(layers.BatchNormalization(name="norm")(x)))
+    model.get_layer("a").set_weights([np.float32([[3, 0, 0, 6], [4, 1, -1, 8]]), np.zeros(4, np.float32)])
+    model.get_layer("norm").gamma.assign([1, -2, 3, 2])
+    return ChannelGraph(model)
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        (importance.L1(), [7, 1, 1, 14]),
+        (importance.L2(), [5, 1, 1, 10]),
+        (importance.GeometricMedian(), [4.2426 + 5.831 + 5, 4.2426 + 2 + 9.2195, 5.831 + 2 + 10.8167, 25.0362]),
+        (importance.BatchNormScale(), [1, 2, 3, 2]),
+    ],
+    ids=repr,
+)
+def test_importance_by_hand(kind, expected, chain):
+    (group,) = chain.groups
+    assert kind(chain, group) == pytest.approx(np.array(expected) / np.mean(expected), rel=1e-4)
+
+
+def test_random_importance_is_seeded(chain):
+    (group,) = chain.groups
+    one, same, other = (importance.Random(seed)(chain, group) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(one, same)
+    assert (one != other).any()
+
+
+def test_importance_that_says_nothing_of_a_group_is_told():
+    inputs = keras.Input((2,))
+    plain = ChannelGraph(keras.Model(inputs, layers.Dense(1)(layers.Dense(4, name="a")(inputs))))
+    with pytest.raises(BadInput, match="BatchNormScale says nothing of 4 channels of a"):
+        importance.BatchNormScale()(plain, plain.groups[0])
+
+
+@pytest.mark.parametrize(
+    ("count", "share", "multiple", "width"),
+    [(64, 0.5, 8, 32), (64, 0.3, 8, 48), (64, 0.99, 8, 8), (6, 0.5, 8, 6), (10, 0.0, 8, 8), (10, 0.4, 1, 6)],
+)
+def test_widths_are_multiples(count, share, multiple, width):
+    assert Channels(multiple=multiple)._width(count, share) == width
+
+
+def test_the_least_important_go_and_the_rest_are_the_same_numbers(chain, context):
+    step = Channels(removed=0.5, multiple=1, epochs=0)
+    removed = step.chosen(chain, list(chain.groups))
+    smaller = chain.without(removed)
+    np.testing.assert_array_equal(smaller.get_layer("a").kernel, [[3, 6], [4, 8]])
+    np.testing.assert_array_equal(smaller.get_layer("norm").gamma, [1, 2])
+
+
+def test_global_allocation_takes_more_where_scores_are_low(tiny_baseline):
+    channels = ChannelGraph(tiny_baseline)
+    groups = list(channels.groups)
+    step = Channels(removed=0.5, multiple=1, allocation="global")
+    total = sum(len(group.channels) for group in groups)
+    removed = step.chosen(channels, groups)
+    assert len(removed) == pytest.approx(total / 2, abs=len(groups))
+    shares = [np.isin(group.channels, removed).mean() for group in groups]
+    assert max(shares) > 0.5 > min(shares)
+
+
+def test_skipped_layers_keep_their_channels(tiny_baseline, context):
+    step = Channels(removed=0.5, multiple=4, skip=("conv1_conv",), epochs=0)
+    smaller = step(tiny_baseline, context())
+    assert smaller.get_layer("conv1_conv").filters == tiny_baseline.get_layer("conv1_conv").filters
+    assert (
+        smaller.get_layer("conv2_block1_1_conv").filters == tiny_baseline.get_layer("conv2_block1_1_conv").filters / 2
+    )
+
+
+def test_batch_norm_is_estimated_on_the_narrow_network():
+    inputs = keras.Input((4, 4, 3))
+    model = keras.Model(inputs, layers.BatchNormalization(momentum=0.9)(inputs))
+    values = np.random.default_rng(0).normal(3, 2, (256, 4, 4, 3)).astype(np.float32)
+    reestimate(model, values)
+    norm = model.layers[-1]
+    np.testing.assert_allclose(norm.moving_mean, values.mean((0, 1, 2)), rtol=1e-3)
+    np.testing.assert_allclose(norm.moving_variance, values.var((0, 1, 2)), rtol=2e-2)
+    assert norm.momentum == 0.9
+
+
+def test_training_brings_the_score_back_and_the_result_can_be_quantised(tiny_task, tiny_baseline, finished, context):
+    step = Channels(removed=0.5, multiple=4, epochs=2, batch_size=64)
+    narrow = finished(step)
+    assert narrow.count_params() < 0.4 * tiny_baseline.count_params()
+    at_once = dataclasses.replace(step, epochs=0)(tiny_baseline, context())
+    assert scoring.score(narrow, tiny_task, "train") > scoring.score(at_once, tiny_task, "train")
+    quantized = QuantizeAware(epochs=0, calibration_images=64)(narrow, context())
+    assert scoring.score(quantized, tiny_task, "train") > 0.8 * scoring.score(narrow, tiny_task, "train")
+
+
+def test_zeros_come_after_removal(tiny_task):
+    with pytest.raises(BadInput, match="Put Channels first"):
+        Experiment(task=tiny_task, recipe=(Prune(), Channels()))
+    Experiment(task=tiny_task, recipe=(Channels(), Prune()))

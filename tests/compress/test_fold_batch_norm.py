@@ -1,0 +1,136 @@
+"""Folding BatchNorm: equal outputs on the networks we ship and on random graphs, zeros kept, the rest left alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tfmo_drive.compress.fold_batch_norm import FoldBatchNorm, foldable
+from tfmo_drive.compress.prune import Prune
+from tfmo_drive.compress.quantize_aware import QuantizeAware
+from tfmo_drive.contracts import BadInput
+from tfmo_drive.core import networks
+from tfmo_drive.core.keras2 import keras
+from tfmo_drive.core.networks import MobileNetV2, ResNet
+
+layers = keras.layers
+
+
+def stirred(model: keras.Model, seed: int = 0) -> keras.Model:
+    """BatchNorm statistics as after training, negative and tiny scales included."""
+    generator = np.random.default_rng(seed)
+    for layer in model.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            shape = layer.moving_mean.shape
+            layer.moving_mean.assign(generator.normal(size=shape))
+            layer.moving_variance.assign(generator.uniform(0.3, 3, shape))
+            if layer.scale:
+                layer.gamma.assign(generator.normal(size=shape))
+            if layer.center:
+                layer.beta.assign(generator.normal(size=shape))
+    return model
+
+
+def assert_equal_outputs(model: keras.Model, folded: keras.Model):
+    batch = np.random.default_rng(1).uniform(-1, 1, (4, *model.input_shape[1:])).astype(np.float32)
+    for ours, theirs in zip(np.atleast_1d(folded(batch)), np.atleast_1d(model(batch)), strict=True):
+        scale = np.abs(theirs).max()
+        np.testing.assert_allclose(ours / scale, theirs / scale, atol=2e-4)
+
+
+def norms(model: keras.Model) -> int:
+    return sum(isinstance(layer, layers.BatchNormalization) for layer in model.layers)
+
+
+@pytest.mark.parametrize(
+    "network",
+    [ResNet(blocks=(1, 1), width=0.25), ResNet(blocks=(2,), topology="v1"), MobileNetV2(width=0.35)],
+    ids=repr,
+)
+def test_no_batch_norm_is_left_in_our_networks_and_outputs_stay_equal(network, context):
+    model = stirred(networks.build(network, 32, 9))
+    folded = FoldBatchNorm()(model, context())
+    assert norms(model) > 0 == norms(folded)
+    assert folded.output_names == model.output_names
+    assert_equal_outputs(model, folded)
+
+
+def test_every_kind_of_layer_by_construction(context):
+    x = inputs = keras.Input((8, 8, 4))
+    for layer in (
+        layers.Conv2D(6, 3), layers.Conv2D(6, 1, use_bias=False, groups=2),
+        layers.DepthwiseConv2D(3, depth_multiplier=2), layers.Conv2DTranspose(5, 2, strides=2),
+    ):  # fmt: skip
+        x = layers.ReLU()(layers.BatchNormalization()(layer(x)))
+    x = layers.BatchNormalization(scale=False)(layers.Dense(7, use_bias=False)(layers.Flatten()(x)))
+    model = stirred(keras.Model(inputs, layers.Dense(3)(layers.Dropout(0.5)(x))))
+    folded = FoldBatchNorm()(model, context())
+    assert norms(folded) == 0
+    assert_equal_outputs(model, folded)
+
+
+def test_what_cannot_be_folded_stays(context):
+    """Read twice, activated first, after a pooling, separable, and the model's own output."""
+    inputs = keras.Input((8, 8, 3))
+    shared = layers.Conv2D(4, 3)(inputs)
+    a = layers.BatchNormalization()(shared)
+    b = layers.BatchNormalization()(layers.Conv2D(4, 1, activation="relu")(shared))
+    c = layers.BatchNormalization()(layers.SeparableConv2D(4, 1)(layers.BatchNormalization()(layers.ReLU()(a))))
+    last = layers.BatchNormalization(name="out")(layers.Conv2D(4, 1)(layers.Add()([a, b, c])))
+    model = stirred(keras.Model(inputs, last))
+    assert foldable(model) == {}
+    folded = FoldBatchNorm()(model, context())
+    assert norms(folded) == norms(model) == 5
+    assert_equal_outputs(model, folded)
+
+
+@given(seed=st.integers(0, 10_000), depth=st.integers(1, 6))
+@settings(max_examples=15, deadline=None)
+def test_random_graphs_keep_their_outputs(seed, depth):
+    """Branches, adds and concatenations over layers drawn at random, an output in the middle included."""
+    generator = np.random.default_rng(seed)
+    pool = [inputs := keras.Input((8, 8, 4))]
+    for _ in range(depth):
+        kind = generator.choice(["conv", "depthwise", "norm", "add", "concat", "relu"])
+        one, other = (pool[i] for i in generator.integers(0, len(pool), 2))
+        if kind == "conv":
+            pool.append(layers.Conv2D(4, 3, padding="same", use_bias=bool(generator.integers(2)))(one))
+        elif kind == "depthwise":
+            pool.append(layers.DepthwiseConv2D(3, padding="same")(one))
+        elif kind == "concat":
+            pool.append(layers.Conv2D(4, 1)(layers.Concatenate()([one, other])))
+        elif kind == "add":
+            pool.append(layers.Add()([one, other]))
+        else:
+            pool.append((layers.ReLU() if kind == "relu" else layers.BatchNormalization())(one))
+        if kind in ("conv", "depthwise"):
+            pool.append(layers.BatchNormalization()(pool[-1]))
+    outputs = [layers.Conv2D(2, 1)(pool[-1]), layers.ReLU()(pool[len(pool) // 2])]
+    model = stirred(keras.Model(inputs, outputs), seed)
+    folded = FoldBatchNorm()(model, None)
+    assert norms(folded) == norms(model) - len(foldable(model))
+    batch = generator.uniform(-1, 1, (2, 8, 8, 4)).astype(np.float32)
+    for ours, theirs in zip(folded(batch), model(batch), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-3 * max(1, np.abs(theirs).max()))
+
+
+def test_zeros_stay_zeros(finished, context):
+    step = Prune(sparsity=0.7, epochs=2, batch_size=64)
+    folded = FoldBatchNorm()(finished(step), context())
+    step.check(folded)
+
+
+def test_it_comes_before_quantization(finished, context):
+    with pytest.raises(BadInput, match="put FoldBatchNorm first"):
+        FoldBatchNorm()(finished(QuantizeAware(epochs=2, batch_size=64)), context())
+
+
+def test_a_subclassed_model_is_told_to_be_functional(context):
+    class Own(keras.Model):
+        def call(self, inputs):
+            return inputs
+
+    with pytest.raises(BadInput, match="not a functional model"):
+        FoldBatchNorm()(Own(), context())

@@ -1,0 +1,96 @@
+"""Structured pruning that removes channels, through the residual adds, so that the model is smaller and faster on any
+runtime: Li et al. 2017 for filters, DepGraph (Fang et al. 2023) for what must go together.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from absl import logging
+
+from tfmo_drive.contracts import BadInput, Context
+from tfmo_drive.core import graph
+from tfmo_drive.core.channels import ChannelGraph, ChannelGroup
+from tfmo_drive.core.importance import L2, Importance
+from tfmo_drive.core.keras2 import keras
+from tfmo_drive.core.training import Hooks, TrainedStep
+
+ALLOCATIONS = ("uniform", "global")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Channels(TrainedStep):
+    """Remove `removed` (a fraction) of the channels, the least important ones, then train on.
+
+    `allocation`: "uniform" takes the same fraction of every group, "global" ranks the channels of all groups together.
+    Widths are multiples of `multiple` (what the hardware likes), and no group gets narrower than that. BatchNorm is
+    estimated again on `calibration_images` before training. Layers named in `skip` keep their channels.
+    """
+
+    removed: float = 0.5
+    importance: Importance = L2()
+    allocation: str = "uniform"
+    multiple: int = 8
+    calibration_images: int = 256
+    skip: tuple[str, ...] = ()
+    epochs: int = 4
+    learning_rate: float = 0.02
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not 0 <= self.removed < 1:
+            raise BadInput(f"Channels.removed must be in [0, 1), got {self.removed}.")
+        if self.allocation not in ALLOCATIONS:
+            raise BadInput(f"Channels.allocation must be one of {', '.join(ALLOCATIONS)}, got {self.allocation!r}.")
+        for name in ("multiple", "calibration_images"):
+            if getattr(self, name) < 1:
+                raise BadInput(f"Channels.{name} must be at least 1, got {getattr(self, name)}.")
+
+    def structure(self, model: keras.Model, context: Context) -> keras.Model:
+        channels = ChannelGraph(graph.flat(model))
+        for name, reason in channels.untouched.items():
+            logging.info("channels around %s stay: %s", name, reason)
+        groups = [group for group in channels.groups if not set(group.makers) & set(self.skip)]
+        removed = self.chosen(channels, groups)
+        logging.info("%d of %d channels removed", len(removed), sum(len(group.channels) for group in groups))
+        return channels.without(removed)
+
+    def prepared(self, model: keras.Model, context: Context) -> tuple[keras.Model, Hooks]:
+        narrow = self.structure(model, context)
+        if narrow.count_params() < model.count_params():
+            reestimate(narrow, context.task.preprocessing(context.calibration(self.calibration_images)))
+        return narrow, Hooks()
+
+    def chosen(self, channels: ChannelGraph, groups: list[ChannelGroup]) -> np.ndarray:
+        """Numbers of the channels to remove, int64 [n]."""
+        scores = [self.importance(channels, group) for group in groups]
+        shares = [self.removed] * len(groups)
+        if self.allocation == "global" and groups:
+            threshold = np.quantile(np.concatenate(scores), self.removed)
+            shares = [float(np.mean(score < threshold)) for score in scores]
+        parts = [np.zeros(0, np.int64)]
+        for group, score, share in zip(groups, scores, shares, strict=True):
+            width = self._width(len(score), share)
+            parts.append(group.channels[np.argsort(score, kind="stable")[: len(score) - width]])
+        return np.concatenate(parts)
+
+    def _width(self, count: int, share: float) -> int:
+        """The nearest multiple to what is left; a group that is no multiple itself may stay whole."""
+        wanted = int(round(count * (1 - share) / self.multiple)) * self.multiple
+        return min(count, max(wanted, self.multiple))
+
+
+def reestimate(model: keras.Model, inputs: np.ndarray, batch: int = 64) -> None:
+    """Means and variances of every BatchNorm from preprocessed `inputs` [n, h, w, 3], in place.
+
+    Each batch counts alike (a momentum of i / (i + 1) is the plain mean), as in "precise BatchNorm", Wu & Johnson 2021.
+    """
+    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    momenta = [norm.momentum for norm in norms]
+    for count, start in enumerate(range(0, len(inputs), batch)):
+        for norm in norms:
+            norm.momentum = count / (count + 1)
+        model(inputs[start : start + batch], training=True)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum

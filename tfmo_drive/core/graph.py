@@ -1,0 +1,105 @@
+"""The graph of a functional Keras 2 model: its calls in order, who reads whom, and the model built again with others.
+
+`keras.models.clone_model` can change a layer's settings, but neither drop a layer nor put two in its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from tfmo_drive.contracts import BadInput
+from tfmo_drive.core.keras2 import keras, tf
+
+Layer = keras.layers.Layer
+
+
+def calls(model: keras.Model) -> Iterator[Any]:
+    """Keras's nodes (one per call of a layer, inputs left out), each after those that it reads.
+
+    Raises BadInput for a subclassed model, whose calls Keras does not know.
+    """
+    if not getattr(model, "_is_graph_network", False):
+        raise BadInput(
+            f"{model.name} is not a functional model, so its graph is not known. "
+            "Build it with keras.Model(inputs, outputs)."
+        )
+    for depth in sorted(model._nodes_by_depth, reverse=True):
+        yield from (node for node in model._nodes_by_depth[depth] if not node.is_input)
+
+
+def only_reader(model: keras.Model) -> dict[str, Layer]:
+    """By layer's name, the one layer that reads it: layers called once, whose output goes to a single call and is no
+    output of the model."""
+    made_by, times, readers = {}, {}, {}
+    for node in calls(model):
+        times[node.layer.name] = times.get(node.layer.name, 0) + 1
+        made_by |= dict.fromkeys(node.flat_output_ids, node.layer.name)
+        for tensor in node.flat_input_ids:
+            readers.setdefault(made_by.get(tensor), []).append(node.layer)
+    shown = {made_by.get(str(id(tensor))) for tensor in model.outputs}
+    return {
+        name: found[0]
+        for name, found in readers.items()
+        if name is not None and len(found) == 1 and times[name] == 1 and name not in shown
+    }
+
+
+def rebuilt(model: keras.Model, replacement: Callable[[Layer], Sequence[Layer] | None]) -> keras.Model:
+    """The model in new variables and flat (models inside it are opened), with other layers in some places.
+
+    replacement(layer): the layers that take its place one after the other ([]: what it reads passes through), or None
+    for a copy of it, weights included. The weights of replacements are the caller's to set, once they are built.
+    Raises BadInput where two layers of a nested model share a name.
+    """
+    found = {id(layer): (layer, replacement(layer)) for layer in flat_layers(model)}
+    chains = {key: [_fresh(layer)] if chain is None else list(chain) for key, (layer, chain) in found.items()}
+    inputs = [keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=_maker(tensor).name) for tensor in model.inputs]
+    outputs = _replayed(model, inputs, chains)
+    try:
+        made = keras.Model(
+            *(tensors if len(tensors) > 1 else tensors[0] for tensors in (inputs, outputs)), name=model.name
+        )
+    except ValueError as error:
+        raise BadInput(f"{model.name} cannot be made flat: {' '.join(str(error).split())[:200]}") from error
+    for key, (layer, chain) in found.items():
+        if chain is None:
+            chains[key][0].set_weights(layer.get_weights())
+    return made
+
+
+def flat(model: keras.Model) -> keras.Model:
+    """The model itself, or where it holds models, a flat copy with equal outputs."""
+    nested = any(isinstance(layer, keras.Model) for layer in model.layers)
+    return rebuilt(model, lambda layer: None) if nested else model
+
+
+def flat_layers(model: keras.Model) -> list[Layer]:
+    """The layers in order, those of models inside it in their place; inputs are left out."""
+    layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
+    return [one for layer in layers for one in (flat_layers(layer) if isinstance(layer, keras.Model) else [layer])]
+
+
+def _replayed(model: keras.Model, inputs: list, chains: dict[int, list[Layer]]) -> list:
+    """The model's calls made again on other tensors, through the chains."""
+    tensors = {str(id(reference)): tensor for reference, tensor in zip(model.inputs, inputs, strict=True)}
+    for node in calls(model):
+        read = node.flat_input_ids
+        args, kwargs = node.map_arguments({one: [tensors[one]] * read.count(one) for one in read})
+        if isinstance(node.layer, keras.Model):
+            outputs = _replayed(node.layer, tf.nest.flatten(args), chains)
+        else:
+            chain = chains[id(node.layer)]
+            outputs = chain[0](*args, **kwargs) if chain else args[0]
+            for layer in chain[1:]:
+                outputs = layer(outputs)
+        tensors |= zip(node.flat_output_ids, tf.nest.flatten(outputs), strict=True)
+    return [tensors[str(id(tensor))] for tensor in model.outputs]
+
+
+def _maker(tensor) -> Layer:
+    return tensor._keras_history.layer
+
+
+def _fresh(layer: Layer) -> Layer:
+    return type(layer).from_config(layer.get_config())
