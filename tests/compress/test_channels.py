@@ -15,6 +15,7 @@ from tfmo_drive.core import importance, scoring
 from tfmo_drive.core.channels import ChannelGraph
 from tfmo_drive.core.keras2 import keras
 from tfmo_drive.experiment import Experiment
+from tfmo_drive.targets.litert import LiteRTFloat32
 
 layers = keras.layers
 
@@ -69,7 +70,8 @@ def test_widths_are_multiples(count, share, multiple, width):
 
 def test_the_least_important_go_and_the_rest_are_the_same_numbers(chain, context):
     step = Channels(removed=0.5, multiple=1, epochs=0)
-    removed = step.chosen(chain, list(chain.groups))
+    (group,) = chain.groups
+    removed = step._least([group], [step.importance(chain, group)], 0.5)
     smaller = chain.without(removed)
     np.testing.assert_array_equal(smaller.get_layer("a").kernel, [[3, 6], [4, 8]])
     np.testing.assert_array_equal(smaller.get_layer("norm").gamma, [1, 2])
@@ -80,10 +82,32 @@ def test_global_allocation_takes_more_where_scores_are_low(tiny_baseline):
     groups = list(channels.groups)
     step = Channels(removed=0.5, multiple=1, allocation="global")
     total = sum(len(group.channels) for group in groups)
-    removed = step.chosen(channels, groups)
+    removed = step._least(groups, [step.importance(channels, group) for group in groups], 0.5)
     assert len(removed) == pytest.approx(total / 2, abs=len(groups))
     shares = [np.isin(group.channels, removed).mean() for group in groups]
     assert max(shares) > 0.5 > min(shares)
+
+
+@pytest.mark.parametrize("allocation", ["uniform", "global"])
+def test_a_budget_of_multiply_accumulates_is_met_and_used(allocation, tiny_baseline, context):
+    narrow = Channels(macs=0.4, multiple=1, allocation=allocation, epochs=0)(tiny_baseline, context())
+    assert 0.33 < ChannelGraph(narrow).macs() / ChannelGraph(tiny_baseline).macs() <= 0.4
+
+
+def test_a_budget_that_cannot_be_met_says_the_smallest_that_can(tiny_baseline, context):
+    with pytest.raises(BadInput, match=r"macs=0.001 cannot be met .* 0\.\d+ is the smallest") as refused:
+        Channels(macs=0.001, multiple=4, epochs=0)(tiny_baseline, context())
+    smallest = float(str(refused.value).split(": ")[1].split()[0]) + 0.0001
+    Channels(macs=smallest, multiple=4, epochs=0)(tiny_baseline, context())
+
+
+def test_multiply_accumulates_are_those_that_the_file_counts(tiny_task, tiny_baseline, context, tmp_path):
+    place = context()
+    narrow = Channels(removed=0.5, multiple=4, epochs=0)(tiny_baseline, place)
+    for model in (tiny_baseline, narrow):
+        artifact = LiteRTFloat32()(model, tmp_path, place)
+        folded = tiny_task.image_size**2 * 9  # the channel order and mean, as a 1x1 convolution
+        assert artifact.macs() - ChannelGraph(model).macs() in (0, folded)
 
 
 def test_skipped_layers_keep_their_channels(tiny_baseline, context):

@@ -23,12 +23,14 @@ ALLOCATIONS = ("uniform", "global")
 class Channels(TrainedStep):
     """Remove `removed` (a fraction) of the channels, the least important ones, then train on.
 
+    `macs`: the fraction of multiply-accumulates to keep at most; `removed` is then found, and not read.
     `allocation`: "uniform" takes the same fraction of every group, "global" ranks the channels of all groups together.
     Widths are multiples of `multiple` (what the hardware likes), and no group gets narrower than that. BatchNorm is
     estimated again on `calibration_images` before training. Layers named in `skip` keep their channels.
     """
 
     removed: float = 0.5
+    macs: float | None = None
     importance: Importance = L2()
     allocation: str = "uniform"
     multiple: int = 8
@@ -41,6 +43,8 @@ class Channels(TrainedStep):
         super().__post_init__()
         if not 0 <= self.removed < 1:
             raise BadInput(f"Channels.removed must be in [0, 1), got {self.removed}.")
+        if self.macs is not None and not 0 < self.macs <= 1:
+            raise BadInput(f"Channels.macs must be in (0, 1], got {self.macs}.")
         if self.allocation not in ALLOCATIONS:
             raise BadInput(f"Channels.allocation must be one of {', '.join(ALLOCATIONS)}, got {self.allocation!r}.")
         for name in ("multiple", "calibration_images"):
@@ -52,8 +56,14 @@ class Channels(TrainedStep):
         for name, reason in channels.untouched.items():
             logging.info("channels around %s stay: %s", name, reason)
         groups = [group for group in channels.groups if not set(group.makers) & set(self.skip)]
-        removed = self.chosen(channels, groups)
-        logging.info("%d of %d channels removed", len(removed), sum(len(group.channels) for group in groups))
+        scores = [self.importance(channels, group) for group in groups]
+        removed = (
+            self._least(groups, scores, self.removed) if self.macs is None else self._fitting(channels, groups, scores)
+        )
+        logging.info(
+            "%d of %d channels removed, %.3f of the multiply-accumulates left",
+            len(removed), sum(map(len, scores)), channels.macs(removed) / max(1, channels.macs()),
+        )  # fmt: skip
         return channels.without(removed)
 
     def prepared(self, model: keras.Model, context: Context) -> tuple[keras.Model, Hooks]:
@@ -62,12 +72,27 @@ class Channels(TrainedStep):
             reestimate(narrow, context.task.preprocessing(context.calibration(self.calibration_images)))
         return narrow, Hooks()
 
-    def chosen(self, channels: ChannelGraph, groups: list[ChannelGroup]) -> np.ndarray:
-        """Numbers of the channels to remove, int64 [n]."""
-        scores = [self.importance(channels, group) for group in groups]
-        shares = [self.removed] * len(groups)
+    def _fitting(self, channels: ChannelGraph, groups: list[ChannelGroup], scores: list[np.ndarray]) -> np.ndarray:
+        """The smallest removal within the budget, by bisection; BadInput says the smallest budget that can be met."""
+        budget = self.macs * channels.macs()
+        few, many = 0.0, 1.0
+        least = channels.macs(self._least(groups, scores, many))
+        if least > budget:
+            raise BadInput(
+                f"Channels.macs={self.macs} cannot be met with widths of at least {self.multiple}: "
+                f"{least / channels.macs():.4f} is the smallest. Ask for that, or lower multiple."
+            )
+        for _ in range(16):
+            middle = (few + many) / 2
+            fits = channels.macs(self._least(groups, scores, middle)) <= budget
+            few, many = (few, middle) if fits else (middle, many)
+        return self._least(groups, scores, many)
+
+    def _least(self, groups: list[ChannelGroup], scores: list[np.ndarray], removed: float) -> np.ndarray:
+        """Numbers of the least important channels, int64 [n], about the fraction `removed` of all."""
+        shares = [removed] * len(groups)
         if self.allocation == "global" and groups:
-            threshold = np.quantile(np.concatenate(scores), self.removed)
+            threshold = np.quantile(np.concatenate(scores), removed)
             shares = [float(np.mean(score < threshold)) for score in scores]
         parts = [np.zeros(0, np.int64)]
         for group, score, share in zip(groups, scores, shares, strict=True):

@@ -8,6 +8,7 @@ the dependency graph of DepGraph (Fang et al. 2023), kept per channel, so that a
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 
@@ -75,6 +76,22 @@ class ChannelGraph:
         for name, layer in changed.items():
             layer.set_weights(_sliced(self.model.get_layer(name), read[name], keep[name]))
         return made
+
+    def macs(self, removed: np.ndarray | None = None) -> int:
+        """Multiply-accumulates of one example without the channels in `removed`: convolutions and dense layers."""
+        gone = np.zeros(len(self._parent), bool)
+        gone[np.asarray([] if removed is None else removed, np.int64)] = True
+        total = 0
+        for layer in graph.flat_layers(self.model):
+            kind = type(layer)
+            if kind in MAKERS or kind is layers.DepthwiseConv2D:
+                # A transposed convolution multiplies at every input position, the others at every output position.
+                places = (layer.input if kind is layers.Conv2DTranspose else layer.output).shape[1:-1]
+                area = math.prod(getattr(layer, "kernel_size", ()))
+                made = int((~gone[self.makes[layer.name]]).sum())
+                read = int((~gone[self.reads[layer.name]]).sum()) // getattr(layer, "groups", 1)
+                total += math.prod(places) * area * made * (read if kind in MAKERS else 1)
+        return total
 
     def _walked(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """Channel numbers that each layer reads and makes, before it is known which are the same."""
