@@ -14,6 +14,7 @@ from tfmo_drive.contracts import BadInput
 from tfmo_drive.core import importance, scoring
 from tfmo_drive.core.channels import ChannelGraph
 from tfmo_drive.core.keras2 import keras
+from tfmo_drive.core.overrides import override
 from tfmo_drive.experiment import Experiment
 from tfmo_drive.targets.litert import LiteRTFloat32
 
@@ -44,6 +45,39 @@ def chain():
 def test_importance_by_hand(kind, expected, chain):
     (group,) = chain.groups
     assert kind(chain, group) == pytest.approx(np.array(expected) / np.mean(expected), rel=1e-4)
+
+
+def test_taylor_is_the_squared_sum_of_gradient_times_weight(tiny_task, context):
+    """By hand: the gradient of softmax cross-entropy through one dense layer."""
+    inputs = keras.Input((32, 32, 3))
+    hidden = layers.Dense(5, use_bias=False, name="a")(layers.GlobalAveragePooling2D()(inputs))
+    model = keras.Model(inputs, layers.Dense(9, use_bias=False, name="logits")(hidden))
+    place = context()
+    scores = importance.Taylor(images=32).fitted(model, place).layer_scores(model.get_layer("a"))
+    indices = np.sort(np.random.default_rng([0, 0x7A7]).permutation(256)[:32])
+    pixels, targets = tiny_task.examples("train").read(indices)
+    features = tiny_task.preprocessing(pixels).mean((1, 2)).astype(np.float64)
+    first, second = (model.get_layer(name).kernel.numpy().astype(np.float64) for name in ("a", "logits"))
+    logits = features @ first @ second
+    odds = np.exp(logits - logits.max(1, keepdims=True))
+    error = (odds / odds.sum(1, keepdims=True) - np.eye(9)[targets]) / 32
+    expected = ((features.T @ error @ second.T) * first).sum(0) ** 2
+    np.testing.assert_allclose(scores, expected, rtol=1e-3)
+
+
+def test_every_importance_can_be_asked_of_a_resnet(tiny_baseline, context):
+    place = context()
+    kinds = (importance.L1(), importance.L2(), importance.GeometricMedian(), importance.BatchNormScale(),
+             importance.Taylor(images=64), importance.Random())  # fmt: skip
+    chosen = [Channels(importance=kind, multiple=4, epochs=0).structure(tiny_baseline, place) for kind in kinds]
+    assert {model.count_params() for model in chosen} == {chosen[0].count_params()}
+    kernels = [model.get_layer("conv1_conv").kernel.numpy().tobytes() for model in chosen]
+    assert len(set(kernels)) > 3
+
+
+def test_importance_is_named_on_the_command_line():
+    changed = override(Channels(), ["importance=Taylor", "importance.images=64", "macs=0.25"])
+    assert (changed.importance, changed.macs) == (importance.Taylor(images=64), 0.25)
 
 
 def test_random_importance_is_seeded(chain):

@@ -5,6 +5,7 @@ runtime: Li et al. 2017 for filters, DepGraph (Fang et al. 2023) for what must g
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 from absl import logging
@@ -56,7 +57,8 @@ class Channels(TrainedStep):
         for name, reason in channels.untouched.items():
             logging.info("channels around %s stay: %s", name, reason)
         groups = [group for group in channels.groups if not set(group.makers) & set(self.skip)]
-        scores = [self.importance(channels, group) for group in groups]
+        importance = self.importance.fitted(channels.model, context)
+        scores = [importance(channels, group) for group in groups]
         removed = (
             self._least(groups, scores, self.removed) if self.macs is None else self._fitting(channels, groups, scores)
         )
@@ -71,6 +73,10 @@ class Channels(TrainedStep):
         if narrow.count_params() < model.count_params():
             reestimate(narrow, context.task.preprocessing(context.calibration(self.calibration_images)))
         return narrow, Hooks()
+
+    def reload(self, model: keras.Model, weights: Path, context: Context) -> keras.Model:
+        """The file knows the widths; which channels were removed need not be found again."""
+        return keras.models.load_model(str(weights), compile=False)
 
     def _fitting(self, channels: ChannelGraph, groups: list[ChannelGroup], scores: list[np.ndarray]) -> np.ndarray:
         """The smallest removal within the budget, by bisection; BadInput says the smallest budget that can be met."""

@@ -1,4 +1,4 @@
-"""How much a channel matters, from the weights alone; small objects that a step takes as a setting.
+"""How much a channel matters: small objects that a step takes as a setting.
 
 Scores are means over the layers that make a channel, each layer's divided by its own mean: blind to a layer's scale,
 which BatchNorm undoes anyway, and so comparable between groups.
@@ -11,13 +11,17 @@ import dataclasses
 
 import numpy as np
 
-from tfmo_drive.contracts import BadInput
-from tfmo_drive.core.channels import ChannelGraph, ChannelGroup
-from tfmo_drive.core.keras2 import keras
+from tfmo_drive.contracts import BadInput, Context
+from tfmo_drive.core.channels import MAKERS, ChannelGraph, ChannelGroup
+from tfmo_drive.core.keras2 import keras, tf
 
 
 class Importance(abc.ABC):
-    """Concrete ones are frozen dataclasses; a function of your own is one method more."""
+    """Concrete ones are frozen dataclasses; one of your own is a class with `layer_scores`."""
+
+    def fitted(self, model: keras.Model, context: Context) -> Importance:
+        """What answers for this model: itself, or where data is needed, what was learnt from a slice of train."""
+        return self
 
     @abc.abstractmethod
     def layer_scores(self, layer: keras.layers.Layer) -> np.ndarray | None:
@@ -78,6 +82,45 @@ class BatchNormScale(Importance):
 
 
 @dataclasses.dataclass(frozen=True)
+class Taylor(Importance):
+    """What the loss would change without a filter: (sum of gradient x weight)^2, the mean over batches of `images`
+    labelled train examples: Molchanov et al. 2019, "Importance estimation for neural network pruning", eq. 8."""
+
+    images: int = 256
+
+    def __post_init__(self):
+        if self.images < 1:
+            raise BadInput(f"Taylor.images must be at least 1, got {self.images}.")
+
+    def fitted(self, model, context):
+        examples, loss = context.task.examples("train"), context.task.loss(model)
+        indices = np.random.default_rng([context.seed, 0x7A7]).permutation(len(examples))[: self.images]
+        kernels = {layer.name: layer.kernel for layer in model.layers if _filters(layer) is not None}
+        totals = {name: 0.0 for name in kernels}
+        for start in range(0, len(indices), 64):
+            inputs, targets = examples.read(np.sort(indices[start : start + 64]))
+            with tf.GradientTape() as tape:
+                value = loss(targets, model(context.task.preprocessing(inputs), training=False))
+            for (name, kernel), gradient in zip(
+                kernels.items(), tape.gradient(value, [*kernels.values()]), strict=True
+            ):
+                products = _by_filter(model.get_layer(name), (gradient * kernel).numpy())
+                totals[name] = totals[name] + products.sum(1) ** 2
+        return _Known(totals)
+
+    def layer_scores(self, layer):
+        raise RuntimeError("Taylor answers once it is fitted.")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Known(Importance):
+    scores: dict[str, np.ndarray]
+
+    def layer_scores(self, layer):
+        return self.scores.get(layer.name)
+
+
+@dataclasses.dataclass(frozen=True)
 class Random(Importance):
     """The control."""
 
@@ -92,10 +135,11 @@ class Random(Importance):
 
 def _filters(layer: keras.layers.Layer) -> np.ndarray | None:
     """float64 [c_out, weights of one filter] of a layer that makes new channels."""
-    if type(layer) is keras.layers.Conv2DTranspose:
-        kernel = np.moveaxis(layer.kernel.numpy(), 2, -1)
-    elif type(layer) in (keras.layers.Conv2D, keras.layers.Dense):
-        kernel = layer.kernel.numpy()
-    else:
-        return None
+    return _by_filter(layer, layer.kernel.numpy()) if type(layer) in MAKERS else None
+
+
+def _by_filter(layer: keras.layers.Layer, kernel: np.ndarray) -> np.ndarray:
+    """A kernel, or what has its shape, as float64 [c_out, weights of one filter]."""
+    if type(layer) is keras.layers.Conv2DTranspose:  # [h, w, c_out, c_in]
+        kernel = np.moveaxis(kernel, 2, -1)
     return kernel.reshape(-1, kernel.shape[-1]).T.astype(np.float64)

@@ -84,8 +84,10 @@ def _fit(kind: Any, value: Any, text: str) -> Any:
         return kind(value)
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
         return _one_of(dict(kind.__members__), value, text)
-    if dataclasses.is_dataclass(kind) and text == kind.__name__:  # `task.network=MobileNetV2`: with its defaults
-        return default(kind)
+    if isinstance(kind, type):  # `task.network=MobileNetV2`, `importance=L1`: with its defaults
+        named = {one.__name__: one for one in (kind, *kind.__subclasses__()) if dataclasses.is_dataclass(one)}
+        if text in named:
+            return default(named[text])
     if type(value) is kind:
         return value
     raise WrongType(f"must be {expected(kind)}, got {text}.")
