@@ -39,7 +39,7 @@ compare: $(READY)  ## One table and plot of all runs: make compare [RUNS="runs/a
 test: $(READY)  ## All tests (under 15 minutes on 2 cores)
 	$(BIN)/python -m pytest
 
-bench: $(READY)  ## Speed ratios into runs/bench/bench.json (about 15 minutes)
+bench: $(READY)  ## Speed ratios into runs/bench/bench.json (about 20 minutes)
 	$(BIN)/python -m tests.bench
 
 lint: $(READY)  ## Style and likely mistakes

@@ -23,7 +23,7 @@ from tfmo_drive.core.distillation import SoftLabels
 from tfmo_drive.core.training import Hooks
 from tfmo_drive.tasks.classification import Classification, Scenes
 
-STEPS = 14
+STEPS = 7
 """Optimizer steps a turn: long enough that mask updates fall into it as often as in the main job."""
 GTSRB_STEPS = 290
 """Steps per epoch of the main job (18,599 images, batch 64), from which the pruning frequency is derived."""
@@ -68,7 +68,7 @@ def qat_step(rounds: int = 7) -> dict:
         return ratio(turns(runs, rounds), 1.35, STEPS)
 
 
-def prune_step(rounds: int = 9) -> dict:
+def prune_step(rounds: int = 7) -> dict:
     """Pruning as the main job does it, at the frequency that its schedule has on GTSRB, all the way up its ramp."""
     main_job = run.experiment("pruned_quantized").recipe[0]
     frequency = main_job.ramp(GTSRB_STEPS).frequency

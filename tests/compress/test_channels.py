@@ -146,6 +146,8 @@ def test_multiply_accumulates_are_those_that_the_file_counts(tiny_task, tiny_bas
 
 def test_skipped_layers_keep_their_channels(tiny_baseline, context):
     step = Channels(removed=0.5, multiple=4, skip=("conv1_conv",), epochs=0)
+    with pytest.raises(BadInput, match='Channels.skip: no layer .* Did you mean "conv1_conv"'):
+        dataclasses.replace(step, skip=("conv1_cnov",))(tiny_baseline, context())
     smaller = step(tiny_baseline, context())
     assert smaller.get_layer("conv1_conv").filters == tiny_baseline.get_layer("conv1_conv").filters
     assert (

@@ -15,6 +15,7 @@ from tfmo_drive.core import graph
 from tfmo_drive.core.channels import ChannelGraph, ChannelGroup
 from tfmo_drive.core.importance import L2, Importance
 from tfmo_drive.core.keras2 import keras
+from tfmo_drive.core.layers import refuse_unknown
 from tfmo_drive.core.training import Hooks, TrainedStep
 
 ALLOCATIONS = ("uniform", "global")
@@ -56,6 +57,7 @@ class Channels(TrainedStep):
         channels = ChannelGraph(graph.flat(model))
         for name, reason in channels.untouched.items():
             logging.info("channels around %s stay: %s", name, reason)
+        refuse_unknown("Channels.skip", self.skip, (layer.name for layer in channels.model.layers))
         groups = [group for group in channels.groups if not set(group.makers) & set(self.skip)]
         importance = self.importance.fitted(channels.model, context)
         scores = [importance(channels, group) for group in groups]

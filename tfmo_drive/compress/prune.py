@@ -16,7 +16,6 @@ from absl import logging
 from tfmo_drive.contracts import Artifact, BadInput, BrokenPromise, Context
 from tfmo_drive.core import batches, layers, masks
 from tfmo_drive.core.keras2 import keras, tf
-from tfmo_drive.core.spelling import suggestion
 from tfmo_drive.core.training import Hooks, TrainedStep
 
 SCHEDULES = ("polynomial", "constant")
@@ -96,7 +95,7 @@ class Prune(TrainedStep):
         )
 
     def prepared(self, model: keras.Model, context: Context) -> tuple[keras.Model, Hooks]:
-        self._refuse_unknown(model)
+        layers.refuse_unknown("Prune.skip", self.skip, (kernel.name for kernel in layers.kernels(model)))
         steps = batches.steps_per_epoch(len(context.task.examples("train")), self.batch_size)
         ramp = self.ramp(steps)
         wrapped = self._wrapped(model)
@@ -134,12 +133,6 @@ class Prune(TrainedStep):
 
     def _prunable(self, kernel: layers.Kernel) -> bool:
         return kernel.name not in self.skip and masks.fits(kernel.variable.shape, masks.pattern(self.pattern))
-
-    def _refuse_unknown(self, model: keras.Model):
-        names = [kernel.name for kernel in layers.kernels(model)]
-        for name in self.skip:
-            if name not in names:
-                raise BadInput(f"Prune.skip: no layer {name!r}. {suggestion(name, names)}")
 
     def _wrapped(self, model: keras.Model) -> keras.Model:
         """A copy (tfmot's own function shares its weights with the argument) whose kernels carry tfmot's masks."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 
+from tfmo_drive.contracts import BadInput
 from tfmo_drive.core.keras2 import keras, tf
+from tfmo_drive.core.spelling import suggestion
 
 
 class Kernel(NamedTuple):
@@ -51,3 +53,11 @@ def weights_digest(model: keras.Model) -> str:
     for weight in model.weights:
         digest.update(np.ascontiguousarray(weight.numpy()))
     return digest.hexdigest()
+
+
+def refuse_unknown(setting: str, chosen: Iterable[str], known: Iterable[str]) -> None:
+    """BadInput where a layer that a setting names is not there, with the nearest one that is."""
+    known = list(known)
+    for name in chosen:
+        if name not in known:
+            raise BadInput(f"{setting}: no layer {name!r}. {suggestion(name, known)}")

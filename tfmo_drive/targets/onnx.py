@@ -68,7 +68,11 @@ class OnnxFloat32(_Onnx):
 
 @dataclasses.dataclass(frozen=True)
 class OnnxInt8(_Onnx):
-    """int8 weights and activations as QuantizeLinear/DequantizeLinear, with the numbers of the int8 `.tflite`."""
+    """int8 weights and activations as QuantizeLinear/DequantizeLinear, with the numbers of the int8 `.tflite`.
+
+    On x86 without VNNI, sums of two products saturate in 16 bits, so the same file may score lower there:
+    https://docs.openvino.ai/latest/pot_saturation_issue.html . Judge it on a processor like the board's.
+    """
 
     calibration_images: int = 100
 
