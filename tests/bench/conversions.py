@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import tf2onnx
@@ -11,7 +12,7 @@ import tf2onnx
 from tests.bench.interleaving import ratio, turns
 from tfmo_drive.contracts import Context
 from tfmo_drive.core import training
-from tfmo_drive.core.keras2 import tf
+from tfmo_drive.core.keras2 import keras, tf
 from tfmo_drive.targets.litert import LiteRTDynamic, LiteRTFloat16, LiteRTFloat32, LiteRTInt8, LiteRTInt16x8
 from tfmo_drive.targets.onnx import OnnxFloat32
 from tfmo_drive.tasks.classification import Classification, Scenes
@@ -25,16 +26,18 @@ def _context(workdir: str) -> Context:
     return Context(task, task.build(), (), Path(workdir), seed=0)
 
 
-def _ours(context: Context, targets) -> None:
-    """A new copy of the model each time, so that nothing frozen or converted before is found again."""
-    model = training.copy(context.baseline)
+def _copies(context: Context, count: int) -> Iterator[keras.Model]:
+    """A new model for each turn, so that nothing frozen or converted before is found again; made before the clock."""
+    return iter([training.copy(context.baseline) for _ in range(count)])
+
+
+def _ours(model: keras.Model, context: Context, targets) -> None:
     for target in targets:
         with tempfile.TemporaryDirectory() as folder:
             target(model, Path(folder), dataclasses.replace(context, baseline=model))
 
 
-def _from_keras_model(context: Context, integer=False, types=(), optimized=True) -> None:
-    model = training.copy(context.baseline)
+def _from_keras_model(model: keras.Model, context: Context, integer=False, types=(), optimized=True) -> None:
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT] if optimized else []
     converter.target_spec.supported_types = list(types)
@@ -47,17 +50,16 @@ def _from_keras_model(context: Context, integer=False, types=(), optimized=True)
     converter.convert()
 
 
-def _stock_int8(context: Context) -> None:
-    _from_keras_model(context, integer=tf.lite.OpsSet.TFLITE_BUILTINS_INT8)
+def _stock_int8(model: keras.Model, context: Context) -> None:
+    _from_keras_model(model, context, integer=tf.lite.OpsSet.TFLITE_BUILTINS_INT8)
 
 
-def _stock_artifacts(context: Context) -> None:
-    _from_keras_model(context, optimized=False)
-    _from_keras_model(context, types=[tf.float16])
-    _from_keras_model(context)
-    _stock_int8(context)
-    _from_keras_model(context, integer=INT16X8)
-    model = training.copy(context.baseline)
+def _stock_artifacts(model: keras.Model, context: Context) -> None:
+    _from_keras_model(model, context, optimized=False)
+    _from_keras_model(model, context, types=[tf.float16])
+    _from_keras_model(model, context)
+    _stock_int8(model, context)
+    _from_keras_model(model, context, integer=INT16X8)
     model.output_names = [model.layers[-1].name]  # tf2onnx reads an attribute that Keras 2 names so
     tf2onnx.convert.from_keras(model, [tf.TensorSpec((1, *model.input_shape[1:]), tf.float32, name="image")])
 
@@ -66,8 +68,11 @@ def int8_conversion(rounds: int = 3) -> dict:
     """Full-integer int8 with 100 calibration images, freezing included."""
     with tempfile.TemporaryDirectory() as workdir:
         context = _context(workdir)
-        target = LiteRTInt8(calibration_images=IMAGES)
-        runs = {"ours": lambda: _ours(context, [target]), "reference": lambda: _stock_int8(context)}
+        targets, models = (LiteRTInt8(calibration_images=IMAGES),), _copies(context, 2 * rounds)
+        runs = {
+            "ours": lambda: _ours(next(models), context, targets),
+            "reference": lambda: _stock_int8(next(models), context),
+        }
         return ratio(turns(runs, rounds), 0.40)
 
 
@@ -76,5 +81,9 @@ def all_artifacts(rounds: int = 2) -> dict:
     targets = (LiteRTFloat32(), LiteRTFloat16(), LiteRTDynamic(), LiteRTInt8(), LiteRTInt16x8(), OnnxFloat32())
     with tempfile.TemporaryDirectory() as workdir:
         context = _context(workdir)
-        runs = {"ours": lambda: _ours(context, targets), "reference": lambda: _stock_artifacts(context)}
+        models = _copies(context, 2 * rounds)
+        runs = {
+            "ours": lambda: _ours(next(models), context, targets),
+            "reference": lambda: _stock_artifacts(next(models), context),
+        }
         return ratio(turns(runs, rounds), 0.40)

@@ -30,7 +30,7 @@ def ratio(seconds: dict[str, np.ndarray], bar: float, per: int = 1) -> dict:
         "reference_s": float(np.median(seconds["reference"])) / per,
         "spread": float((ratios.max() - ratios.min()) / np.median(ratios)),
         "bar": bar,
-        "rounds": len(ratios),
+        "ratios": [round(float(one), 3) for one in ratios],
     }
     if "stock" in seconds:
         found["stock_s"] = float(np.median(seconds["stock"])) / per

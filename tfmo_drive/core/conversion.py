@@ -37,7 +37,7 @@ class _Converter(tf.lite.TFLiteConverter):
 
     def _freeze_concrete_function(self):
         function = self.frozen.function
-        return self.frozen.graph_def, function.inputs, function.outputs, function
+        return self.frozen.graph_def, function.inputs[:1], function.outputs, function
 
 
 def float32(frozen: Frozen) -> bytes:

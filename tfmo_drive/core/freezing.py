@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import weakref
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -30,7 +31,7 @@ class Frozen:
     """A graph without variables: float32 pixels 0..255, RGB [batch, h, w, 3], to the model's outputs."""
 
     function: Any
-    """tf ConcreteFunction of one argument."""
+    """tf ConcreteFunction of one argument, on the model's own variables: it names the ends of `graph_def`."""
     graph_def: Any
     outputs: tuple[str, ...]
     """What the outputs are called in the files, in the model's order; `graph_outputs` are the tensors."""
@@ -58,7 +59,7 @@ def output_names(model: keras.Model) -> tuple[str, ...]:
 
 
 def _freeze(model: keras.Model, preprocessing: Preprocessing, batch: int | None) -> Frozen:
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2_as_graph
+    from tensorflow.python.framework import convert_to_constants
 
     shape, aware, names = (batch, *_image_shape(model)), is_quantize_aware(model), output_names(model)
 
@@ -70,8 +71,13 @@ def _freeze(model: keras.Model, preprocessing: Preprocessing, batch: int | None)
         # Numbered, because TensorFlow returns structured outputs in the order of their sorted keys.
         return {f"{i:02d}": output for i, output in enumerate(tf.nest.flatten(outputs))}
 
-    frozen, graph_def = convert_variables_to_constants_v2_as_graph(serve.get_concrete_function())
-    return Frozen(frozen, graph_def, names, tuple(tensor.name for tensor in frozen.outputs), shape, aware)
+    # The converters take the graph and the names of its ends. Building a function of the constants, which TensorFlow
+    # does next, would cost as much again.
+    with mock.patch.object(convert_to_constants, "_construct_concrete_function", lambda function, *_: function):
+        function, graph_def = convert_to_constants.convert_variables_to_constants_v2_as_graph(
+            serve.get_concrete_function()
+        )
+    return Frozen(function, graph_def, names, tuple(tensor.name for tensor in function.outputs), shape, aware)
 
 
 def _fold(image: tf.Tensor, preprocessing: Preprocessing, aware: bool) -> tf.Tensor:
