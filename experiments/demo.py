@@ -20,8 +20,8 @@ EXPERIMENT = Experiment(
     ),
     training=Train(epochs=4, learning_rate=0.02, warmup_epochs=0.5, batch_size=32),
     recipe=(
-        Prune(sparsity=0.7, allocation="lamp", epochs=1, learning_rate=0.01, batch_size=32),
-        QuantizeAware(epochs=1, batch_size=32, preserve="sparsity"),
+        Prune(sparsity=0.7, allocation="lamp", epochs=1, learning_rate=0.02),
+        QuantizeAware(epochs=1, preserve="sparsity"),
     ),
     targets=(LiteRTFloat32(), LiteRTInt8()),
     expect=Expect(baseline_score=0.90, score_drop=0.01, size_ratio=0.30),

@@ -51,7 +51,7 @@ def block(reports: dict[Path, dict]) -> str:
     seen = set()
     for report in reports.values():
         for row in report["rows"]:
-            key = (row["name"], report["seed"], row["score"], row["size_bytes"])
+            key = (_name(row, report), row["score"], row["size_bytes"])
             if key not in seen:
                 seen.add(key)
                 lines.append(_line(row, report))
@@ -101,10 +101,9 @@ def _against_controls(reports: dict[Path, dict]) -> list[str]:
 
 
 def _line(row: dict, report: dict) -> str:
-    name = row["name"] + (f" (seed {report['seed']})" if report["seed"] else "")
     subset = f" ({row['subset']})" if row.get("subset") else ""
     cells = (
-        f"`{name}`",
+        f"`{_name(row, report)}`",
         f"{numbers.percent(row['score'])}{_range(row['score_low'], row['score_high'], numbers.percent)}{subset}",
         "" if row["reference"] else _points(row),
         numbers.size(row["size_bytes"]),
@@ -114,6 +113,13 @@ def _line(row: dict, report: dict) -> str:
         numbers.times(row.get("speedup")),
     )
     return "| " + " | ".join(cells) + " |"
+
+
+def _name(row: dict, report: dict) -> str:
+    """The row's name, with the seed where it is not 0, and for a control whose it is."""
+    control = row["stage"] not in ("baseline", report["experiment"])
+    said = [f"beside {report['experiment']}"] * control + [f"seed {report['seed']}"] * bool(report["seed"])
+    return row["name"] + (f" ({', '.join(said)})" if said else "")
 
 
 def _points(row: dict) -> str:
