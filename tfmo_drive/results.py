@@ -66,9 +66,8 @@ def speeds(bench: dict) -> str:
         if name != "environment":
             units = [numbers.size(one[f"{side}_bytes"]) if one.get(f"{side}_bytes") else f"{one[f'{side}_s']:.3g} s"
                      for side in ("ours", "reference")]  # fmt: skip
-            lines.append(
-                f"| `{name}` | {one['ratio']:.2f} | {one['bar']:.2f} | {one['spread']:.0%} | {units[0]} | {units[1]} |"
-            )
+            spread = "one round" if len(one.get("ratios", ())) == 1 else f"{one['spread']:.0%}"
+            lines.append(f"| `{name}` | {one['ratio']:.2f} | {one['bar']:.2f} | {spread} | {units[0]} | {units[1]} |")
     facts = bench["environment"]
     return "\n".join([*lines, "", f"{facts['cores']} cores, {facts['processor']}. Made by `make bench`.", ""])
 

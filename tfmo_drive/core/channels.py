@@ -63,8 +63,7 @@ class ChannelGraph:
 
     def without(self, removed: np.ndarray) -> keras.Model:
         """The model in new variables without the channels numbered in `removed` (int64 [n], all of them in groups)."""
-        gone = np.zeros(len(self._parent), bool)
-        gone[np.asarray(removed, np.int64)] = True
+        gone = self._gone(removed)
         keep = {name: ~gone[numbers] for name, numbers in self.makes.items()}
         read = {name: ~gone[numbers] for name, numbers in self.reads.items()}
         changed = {
@@ -77,10 +76,9 @@ class ChannelGraph:
             layer.set_weights(_sliced(self.model.get_layer(name), read[name], keep[name]))
         return made
 
-    def macs(self, removed: np.ndarray | None = None) -> int:
+    def macs(self, removed: np.ndarray | tuple = ()) -> int:
         """Multiply-accumulates of one example without the channels in `removed`: convolutions and dense layers."""
-        gone = np.zeros(len(self._parent), bool)
-        gone[np.asarray([] if removed is None else removed, np.int64)] = True
+        gone = self._gone(removed)
         total = 0
         for layer in graph.flat_layers(self.model):
             kind = type(layer)
@@ -92,6 +90,12 @@ class ChannelGraph:
                 read = int((~gone[self.reads[layer.name]]).sum()) // getattr(layer, "groups", 1)
                 total += math.prod(places) * area * made * (read if kind in MAKERS else 1)
         return total
+
+    def _gone(self, removed: np.ndarray | tuple) -> np.ndarray:
+        """bool [all channel numbers]."""
+        gone = np.zeros(len(self._parent), bool)
+        gone[np.asarray(removed, np.int64)] = True
+        return gone
 
     def _walked(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """Channel numbers that each layer reads and makes, before it is known which are the same."""
