@@ -7,11 +7,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from tfmo_drive.compress.channels import Channels, reestimate
+from tfmo_drive.compress.channels import Channels
 from tfmo_drive.compress.prune import Prune
 from tfmo_drive.compress.quantize_aware import QuantizeAware
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.core import importance, scoring
+from tfmo_drive.core import batch_norm, importance, scoring
 from tfmo_drive.core.channels import ChannelGraph
 from tfmo_drive.core.keras2 import keras
 from tfmo_drive.core.overrides import override
@@ -159,7 +159,7 @@ def test_batch_norm_is_estimated_on_the_narrow_network():
     inputs = keras.Input((4, 4, 3))
     model = keras.Model(inputs, layers.BatchNormalization(momentum=0.9)(inputs))
     values = np.random.default_rng(0).normal(3, 2, (256, 4, 4, 3)).astype(np.float32)
-    reestimate(model, values)
+    batch_norm.reestimate(model, values)
     norm = model.layers[-1]
     np.testing.assert_allclose(norm.moving_mean, values.mean((0, 1, 2)), rtol=1e-3)
     np.testing.assert_allclose(norm.moving_variance, values.var((0, 1, 2)), rtol=2e-2)

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tfmo_drive.compress.fold_batch_norm import FoldBatchNorm, foldable
+from tfmo_drive.compress.fold_batch_norm import FoldBatchNorm
 from tfmo_drive.compress.prune import Prune
 from tfmo_drive.compress.quantize_aware import QuantizeAware
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.core import networks
+from tfmo_drive.core import batch_norm, networks
 from tfmo_drive.core.keras2 import keras
 from tfmo_drive.core.networks import MobileNetV2, ResNet
 
@@ -80,7 +80,7 @@ def test_what_cannot_be_folded_stays(context):
     c = layers.BatchNormalization()(layers.SeparableConv2D(4, 1)(layers.BatchNormalization()(layers.ReLU()(a))))
     last = layers.BatchNormalization(name="out")(layers.Conv2D(4, 1)(layers.Add()([a, b, c])))
     model = stirred(keras.Model(inputs, last))
-    assert foldable(model) == {}
+    assert batch_norm.foldable(model) == {}
     folded = FoldBatchNorm()(model, context())
     assert norms(folded) == norms(model) == 5
     assert_equal_outputs(model, folded)
@@ -110,7 +110,7 @@ def test_random_graphs_keep_their_outputs(seed, depth):
     outputs = [layers.Conv2D(2, 1)(pool[-1]), layers.ReLU()(pool[len(pool) // 2])]
     model = stirred(keras.Model(inputs, outputs), seed)
     folded = FoldBatchNorm()(model, None)
-    assert norms(folded) == norms(model) - len(foldable(model))
+    assert norms(folded) == norms(model) - len(batch_norm.foldable(model))
     batch = generator.uniform(-1, 1, (2, 8, 8, 4)).astype(np.float32)
     for ours, theirs in zip(folded(batch), model(batch), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-3 * max(1, np.abs(theirs).max()))

@@ -11,7 +11,7 @@ import numpy as np
 from absl import logging
 
 from tfmo_drive.contracts import BadInput, Context
-from tfmo_drive.core import graph
+from tfmo_drive.core import batch_norm, graph
 from tfmo_drive.core.channels import ChannelGraph, ChannelGroup
 from tfmo_drive.core.importance import L2, Importance
 from tfmo_drive.core.keras2 import keras
@@ -73,7 +73,7 @@ class Channels(TrainedStep):
     def prepared(self, model: keras.Model, context: Context) -> tuple[keras.Model, Hooks]:
         narrow = self.structure(model, context)
         if narrow.count_params() < model.count_params():
-            reestimate(narrow, context.task.preprocessing(context.calibration(self.calibration_images)))
+            batch_norm.reestimate(narrow, context.task.preprocessing(context.calibration(self.calibration_images)))
         return narrow, Hooks()
 
     def reload(self, model: keras.Model, weights: Path, context: Context) -> keras.Model:
@@ -112,18 +112,3 @@ class Channels(TrainedStep):
         """The nearest multiple to what is left; a group that is no multiple itself may stay whole."""
         wanted = int(round(count * (1 - share) / self.multiple)) * self.multiple
         return min(count, max(wanted, self.multiple))
-
-
-def reestimate(model: keras.Model, inputs: np.ndarray, batch: int = 64) -> None:
-    """Means and variances of every BatchNorm from preprocessed `inputs` [n, h, w, 3], in place.
-
-    Each batch counts alike (a momentum of i / (i + 1) is the plain mean), as in "precise BatchNorm", Wu & Johnson 2021.
-    """
-    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
-    momenta = [norm.momentum for norm in norms]
-    for count, start in enumerate(range(0, len(inputs), batch)):
-        for norm in norms:
-            norm.momentum = count / (count + 1)
-        model(inputs[start : start + batch], training=True)
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum

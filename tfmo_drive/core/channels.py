@@ -8,11 +8,10 @@ the dependency graph of DepGraph (Fang et al. 2023), kept per channel, so that a
 from __future__ import annotations
 
 import dataclasses
-import math
 
 import numpy as np
 
-from tfmo_drive.core import graph
+from tfmo_drive.core import graph, macs
 from tfmo_drive.core.keras2 import keras
 
 layers = keras.layers
@@ -79,17 +78,10 @@ class ChannelGraph:
     def macs(self, removed: np.ndarray | tuple = ()) -> int:
         """Multiply-accumulates of one example without the channels in `removed`: convolutions and dense layers."""
         gone = self._gone(removed)
-        total = 0
-        for layer in graph.flat_layers(self.model):
-            kind = type(layer)
-            if kind in MAKERS or kind is layers.DepthwiseConv2D:
-                # A transposed convolution multiplies at every input position, the others at every output position.
-                places = (layer.input if kind is layers.Conv2DTranspose else layer.output).shape[1:-1]
-                area = math.prod(getattr(layer, "kernel_size", ()))
-                made = int((~gone[self.makes[layer.name]]).sum())
-                read = int((~gone[self.reads[layer.name]]).sum()) // getattr(layer, "groups", 1)
-                total += math.prod(places) * area * made * (read if kind in MAKERS else 1)
-        return total
+        return sum(
+            macs.of_layer(layer, int((~gone[self.reads[layer.name]]).sum()), int((~gone[self.makes[layer.name]]).sum()))
+            for layer in graph.flat_layers(self.model)
+        )
 
     def _gone(self, removed: np.ndarray | tuple) -> np.ndarray:
         """bool [all channel numbers]."""
