@@ -17,6 +17,7 @@ from tests.bench import conversions, memory, steps
 from tfmo_drive.core import atomic, environment
 
 BENCHES = {
+    "train_step": steps.train_step,
     "qat_step": steps.qat_step,
     "prune_step": steps.prune_step,
     "distill_step": steps.distill_step,

@@ -5,6 +5,7 @@ ResNet50 at 48 px, batch 64, 2 threads, through the real input pipeline on built
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import tempfile
@@ -18,7 +19,7 @@ from tfmo_drive.compress.distill import Distill
 from tfmo_drive.compress.quantize_aware import QuantizeAware
 from tfmo_drive.compress.train import Train
 from tfmo_drive.contracts import Context
-from tfmo_drive.core import batches, training
+from tfmo_drive.core import batches, filter_gradient, training
 from tfmo_drive.core.distillation import SoftLabels
 from tfmo_drive.core.training import Hooks
 from tfmo_drive.tasks.classification import Classification, Scenes
@@ -34,7 +35,7 @@ def _context(workdir: str, steps: int = STEPS) -> Context:
     return Context(task, task.build(), (), Path(workdir), seed=0)
 
 
-def _turn(model, hooks: Hooks, step, context: Context):
+def _turn(model, hooks: Hooks, step, context: Context, tracing=filter_gradient.fast):
     """One epoch of `STEPS` steps through Keras's fit, as the training loop runs it; the first call traces."""
     fitted, attached = training.learner(model, step, context)
     hooks.before_epoch(0, model)
@@ -43,7 +44,7 @@ def _turn(model, hooks: Hooks, step, context: Context):
 
     def run():
         dataset = batches.training_epoch(context, step.batch_size, next(epochs), attached)
-        with hooks.tracing():
+        with tracing(), hooks.tracing():
             fitted.fit(dataset, callbacks=list(hooks.callbacks), verbose=0)
 
     run()
@@ -52,6 +53,19 @@ def _turn(model, hooks: Hooks, step, context: Context):
 
 def _prepared(step, context: Context):
     return _turn(*step.prepared(context.baseline, context), step, context)
+
+
+def train_step(rounds: int = 7) -> dict:
+    """Plain training of the baseline with our filter gradients against TensorFlow's own."""
+    step = Train(learning_rate=1e-4)
+    with tempfile.TemporaryDirectory() as workdir:
+        context = _context(workdir)
+        model = training.copy(context.baseline)
+        runs = {
+            "reference": _turn(model, Hooks(), step, context, contextlib.nullcontext),
+            "ours": _prepared(step, context),
+        }
+        return ratio(turns(runs, rounds), 0.95, STEPS)
 
 
 def qat_step(rounds: int = 7) -> dict:

@@ -20,7 +20,7 @@ import numpy as np
 from absl import logging
 
 from tfmo_drive.contracts import BadInput, Context, Step
-from tfmo_drive.core import atomic, batches, teacher
+from tfmo_drive.core import atomic, batches, filter_gradient, teacher
 from tfmo_drive.core.distillation import Distiller, SoftLabels
 from tfmo_drive.core.fake_quant import is_quantize_aware
 from tfmo_drive.core.keras2 import keras, tf
@@ -115,7 +115,7 @@ def train(model: keras.Model, fit: TrainedStep, context: Context, hooks: Hooks) 
     if not fit.epochs:
         return
     loop = _Loop(model, fit, context, hooks)
-    with hooks.tracing():
+    with filter_gradient.fast(), hooks.tracing():
         for epoch in range(loop.restore(), fit.epochs):
             loop.run(epoch)
     loop.finish()
