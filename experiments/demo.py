@@ -14,7 +14,7 @@ from tfmo_drive.tasks.classification import Classification, Scenes
 
 EXPERIMENT = Experiment(
     task=Classification(
-        scenes=Scenes(train=3200, val=300, test=1000, difficulty=0.3),
+        scenes=Scenes(train=2880, val=300, test=1000, difficulty=0.2),
         # Few epochs, and no end of scenes: strong augmentation would only slow learning down.
         augmentation=Augmentation(shift=0.05, zoom=0.0, shear_degrees=0.0, brightness=0.0, contrast=0.0),
     ),
