@@ -8,8 +8,10 @@ WEIGHTS ?=
 WORKDIR ?=
 SET ?=
 SEED ?= 0
+CONTROLS ?= all
 FLAGS = $(if $(DATA),--data='$(DATA)') $(if $(WEIGHTS),--weights='$(WEIGHTS)') \
-	$(if $(WORKDIR),--workdir='$(WORKDIR)') --seed=$(SEED) $(foreach setting,$(SET),--set='$(setting)')
+	$(if $(WORKDIR),--workdir='$(WORKDIR)') --seed=$(SEED) \
+	$(if $(filter-out all,$(CONTROLS)),--controls='$(CONTROLS)') $(foreach setting,$(SET),--set='$(setting)')
 
 .PHONY: help demo setup test lint bench compare clean
 

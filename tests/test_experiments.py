@@ -119,3 +119,12 @@ def test_expectations_are_measured_against_the_rows_they_name():
         "gzip_ratio": (pytest.approx(40 / 300), False), "gzip_ratio_plain": (0.5, True), "latency_ratio": (0.25, False),
         "parameter_ratio": (0.05, True), "over_control": (pytest.approx(0.005), False),
     }  # fmt: skip
+
+
+def test_controls_can_be_left_out():
+    whole = run.experiment("pruned_quantized")
+    assert run.with_controls(whole, None) is whole
+    assert not run.with_controls(whole, ["none"]).controls
+    assert run.with_controls(whole, ["longer_training"]).controls == whole.controls
+    with pytest.raises(BadInput, match="no control 'longer_trainin'. Did you mean"):
+        run.with_controls(whole, ["longer_trainin"])

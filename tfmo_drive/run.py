@@ -10,6 +10,7 @@ Without --data it uses the built-in driving scenes; without --weights it trains 
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import importlib.util
 from pathlib import Path
@@ -25,6 +26,7 @@ flags.DEFINE_string("experiment", None, "Name of a file in experiments/ (pruned_
 flags.DEFINE_multi_string("set", [], "Change a setting: recipe.0.sparsity=0.7, task.image_size=96, training.epochs=3.")
 flags.DEFINE_string("data", None, "A folder of classes, a CSV file, or the folder of one. Default: built-in scenes.")
 flags.DEFINE_string("weights", None, "A trained float baseline (Keras 2 .h5 or SavedModel), not trained again.")
+flags.DEFINE_list("controls", None, "Only these controls (none: no control). Default: all.")
 flags.DEFINE_string("workdir", None, "Where everything goes. Default: runs/<experiment>.")
 flags.DEFINE_integer("seed", 0, "Seed of order, augmentation, calibration and initial weights.", lower_bound=0)
 flags.DEFINE_bool("deterministic", False, "Bit-equal results from equal seeds (1.2-1.35 times slower).")
@@ -55,6 +57,17 @@ def assignments() -> list[str]:
     return short + FLAGS.set
 
 
+def with_controls(whole, names: list[str] | None):
+    """The experiment with the named controls alone (["none"]: without any; None: all); BadInput for a wrong name."""
+    if names is None:
+        return whole
+    names = [] if names == ["none"] else names
+    for name in names:
+        if name not in whole.controls:
+            raise BadInput(f"--controls: no control {name!r}. {suggestion(name, whole.controls)}")
+    return dataclasses.replace(whole, controls={name: whole.controls[name] for name in names})
+
+
 def main(argv: list[str]) -> int:
     if len(argv) > 1:
         raise BadInput(f"Unexpected {argv[1]!r}. Settings are given as --set=name=value; see --help.")
@@ -64,7 +77,7 @@ def main(argv: list[str]) -> int:
     from tfmo_drive.experiment import Run
     from tfmo_drive.report.markdown import terminal
 
-    chosen = override(experiment(FLAGS.experiment), assignments())
+    chosen = with_controls(override(experiment(FLAGS.experiment), assignments()), FLAGS.controls)
     name = Path(FLAGS.experiment).stem
     workdir = Path(FLAGS.workdir or f"runs/{name}")
     if FLAGS.plan:

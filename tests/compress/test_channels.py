@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,8 +12,8 @@ import pytest
 from tfmo_drive.compress.channels import Channels
 from tfmo_drive.compress.prune import Prune
 from tfmo_drive.compress.quantize_aware import QuantizeAware
-from tfmo_drive.contracts import BadInput
-from tfmo_drive.core import batch_norm, importance, scoring
+from tfmo_drive.contracts import BadInput, Target
+from tfmo_drive.core import batch_norm, importance, scoring, training
 from tfmo_drive.core.channels import ChannelGraph
 from tfmo_drive.core.keras2 import keras
 from tfmo_drive.core.overrides import override
@@ -133,6 +135,65 @@ def test_a_budget_that_cannot_be_met_says_the_smallest_that_can(tiny_baseline, c
         Channels(macs=0.001, multiple=4, epochs=0)(tiny_baseline, context())
     smallest = float(str(refused.value).split(": ")[1].split()[0]) + 0.0001
     Channels(macs=smallest, multiple=4, epochs=0)(tiny_baseline, context())
+
+
+def test_a_budget_of_parameters_is_met_and_counted_as_keras_does(tiny_baseline, context):
+    narrow = Channels(parameters=0.3, multiple=1, epochs=0)(tiny_baseline, context())
+    assert 0.2 < narrow.count_params() / tiny_baseline.count_params() <= 0.3
+    channels = ChannelGraph(tiny_baseline)
+    assert channels.parameters() == tiny_baseline.count_params()
+    removed = np.concatenate([group.channels[::2] for group in channels.groups])
+    assert channels.parameters(removed) == channels.without(removed).count_params()
+
+
+class Sleepy(Target):
+    """A board on which a thousand weights take a millisecond."""
+
+    name = "sleepy"
+
+    def __call__(self, model, folder, context):
+        seconds = model.count_params() * 1e-6
+        return SimpleNamespace(runner=lambda example: lambda: time.sleep(seconds))
+
+
+def test_a_budget_of_latency_is_met_on_the_last_target_and_remembered(tiny_baseline, context):
+    place = dataclasses.replace(context(), targets=(LiteRTFloat32(), Sleepy()))
+    step = Channels(latency=0.5, multiple=1, epochs=0)
+    narrow = step(tiny_baseline, place)
+    assert 0.3 < narrow.count_params() / tiny_baseline.count_params() < 0.6
+    again = step(tiny_baseline, dataclasses.replace(place, targets=()))
+    np.testing.assert_array_equal(again.get_weights()[0], narrow.get_weights()[0])
+
+
+def test_two_budgets_are_one_too_many():
+    with pytest.raises(BadInput, match="one budget, got macs and latency"):
+        Channels(macs=0.5, latency=0.5)
+
+
+@pytest.mark.parametrize("aim", [{"removed": 0.75}, {"macs": 0.2}, {"parameters": 0.2}], ids=str)
+def test_rounds_end_where_one_shot_does(aim, tiny_baseline, context):
+    once, thrice = (
+        Channels(**aim, multiple=1, rounds=rounds, epochs=0, epochs_between=0)(tiny_baseline, context())
+        for rounds in (1, 3)
+    )
+    assert ChannelGraph(thrice).macs() == pytest.approx(ChannelGraph(once).macs(), rel=0.15)
+    for name, bound in aim.items():
+        if name != "removed":
+            found = thrice.count_params() / tiny_baseline.count_params()
+            found = found if name == "parameters" else ChannelGraph(thrice).macs() / ChannelGraph(tiny_baseline).macs()
+            assert found <= bound
+
+
+def test_finished_rounds_are_not_trained_again(tiny_baseline, context, monkeypatch):
+    place = context()
+    step = Channels(removed=0.5, multiple=4, rounds=2, epochs_between=1, epochs=1)
+    first = step(tiny_baseline, place)
+    trained = []
+    monkeypatch.setattr(training._Loop, "run", lambda loop, epoch: trained.append(epoch))
+    again = step(tiny_baseline, place)
+    assert not trained
+    for one, other in zip(first.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_multiply_accumulates_are_those_that_the_file_counts(tiny_task, tiny_baseline, context, tmp_path):

@@ -59,8 +59,8 @@ CASES = {
         Channels(removed=0.5, multiple=4, **SHORT),
         nothing=Channels(removed=0.0, multiple=1, epochs=0),
         bad=(
-            ("removed", 1.0), ("removed", math.nan), ("macs", 0.0), ("allocation", "lamp"), ("multiple", 0),
-            ("calibration_images", 0),
+            ("removed", 1.0), ("removed", math.nan), ("macs", 0.0), ("parameters", 2.0), ("latency", -1),
+            ("allocation", "lamp"), ("multiple", 0), ("calibration_images", 0), ("rounds", 0), ("epochs_between", -1),
         ),
     ),
     FoldBatchNorm: Case(FoldBatchNorm(), nothing=None, bad=()),

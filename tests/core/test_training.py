@@ -89,6 +89,22 @@ def test_killed_before_the_first_epoch_ends_it_starts_anew(finished, tiny_baseli
         np.testing.assert_array_equal(ours, wanted)
 
 
+@pytest.mark.parametrize("kept", [0, 100, 0.5, 0.99])
+def test_progress_that_a_power_cut_left_in_part_is_not_gone_on_from(kept, context, monkeypatch):
+    inputs = keras.Input((32, 32, 3))
+    model = keras.Model(inputs, keras.layers.Dense(9, name="logits")(keras.layers.GlobalAveragePooling2D()(inputs)))
+    step, place = Train(learning_rate=0.001, **SHORT), context()
+    expected = step(model, context()).get_weights()
+    with monkeypatch.context() as patch, pytest.raises(PowerCutError):
+        killed_in(patch, epoch=1, batch=1)
+        step(model, place)
+    progress = place.workdir / "progress.npz"
+    content = progress.read_bytes()
+    progress.write_bytes(content[: int(kept * len(content)) if kept < 1 else kept])
+    for ours, wanted in zip(step(model, place).get_weights(), expected, strict=True):
+        np.testing.assert_array_equal(ours, wanted)
+
+
 @pytest.fixture(scope="module")
 def linear(tiny_task):
     """Quick to trace, and without the ReLU that would turn a NaN into a zero."""

@@ -5,13 +5,16 @@ runtime: Li et al. 2017 for filters, DepGraph (Fang et al. 2023) for what must g
 from __future__ import annotations
 
 import dataclasses
+import json
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from absl import logging
 
 from tfmo_drive.contracts import BadInput, Context
-from tfmo_drive.core import batch_norm, graph
+from tfmo_drive.core import atomic, batch_norm, graph, latency, macs
 from tfmo_drive.core.channels import ChannelGraph, ChannelGroup
 from tfmo_drive.core.importance import L2, Importance
 from tfmo_drive.core.keras2 import keras
@@ -19,23 +22,30 @@ from tfmo_drive.core.layers import refuse_unknown
 from tfmo_drive.core.training import Hooks, TrainedStep
 
 ALLOCATIONS = ("uniform", "global")
+BUDGETS = ("macs", "parameters", "latency")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Channels(TrainedStep):
     """Remove `removed` (a fraction) of the channels, the least important ones, then train on.
 
-    `macs`: the fraction of multiply-accumulates to keep at most; `removed` is then found, and not read.
+    Or to a budget, the fraction to keep at most of the `macs` (multiply-accumulates), the `parameters` or the `latency`
+    (at batch 1 on the experiment's last target, in turns with the whole model): `removed` is then found, and not read.
     `allocation`: "uniform" takes the same fraction of every group, "global" ranks the channels of all groups together.
     Widths are multiples of `multiple` (what the hardware likes), and no group gets narrower than that. BatchNorm is
-    estimated again on `calibration_images` before training. Layers named in `skip` keep their channels.
+    estimated again on `calibration_images` before training. Layers named in `skip` keep their channels. `rounds` go
+    there in equal proportions, with `epochs_between` after each but the last; importance is asked anew each time.
     """
 
     removed: float = 0.5
     macs: float | None = None
+    parameters: float | None = None
+    latency: float | None = None
     importance: Importance = L2()
     allocation: str = "uniform"
     multiple: int = 8
+    rounds: int = 1
+    epochs_between: int = 1
     calibration_images: int = 256
     skip: tuple[str, ...] = ()
     epochs: int = 4
@@ -45,13 +55,54 @@ class Channels(TrainedStep):
         super().__post_init__()
         if not 0 <= self.removed < 1:
             raise BadInput(f"Channels.removed must be in [0, 1), got {self.removed}.")
-        if self.macs is not None and not 0 < self.macs <= 1:
-            raise BadInput(f"Channels.macs must be in (0, 1], got {self.macs}.")
+        given = [name for name in BUDGETS if getattr(self, name) is not None]
+        for name in given:
+            if not 0 < getattr(self, name) <= 1:
+                raise BadInput(f"Channels.{name} must be in (0, 1], got {getattr(self, name)}.")
+        if len(given) > 1:
+            raise BadInput(f"Channels takes one budget, got {' and '.join(given)}. Keep one of them.")
         if self.allocation not in ALLOCATIONS:
             raise BadInput(f"Channels.allocation must be one of {', '.join(ALLOCATIONS)}, got {self.allocation!r}.")
-        for name in ("multiple", "calibration_images"):
+        for name in ("multiple", "calibration_images", "rounds"):
             if getattr(self, name) < 1:
                 raise BadInput(f"Channels.{name} must be at least 1, got {getattr(self, name)}.")
+        if self.epochs_between < 0:
+            raise BadInput(f"Channels.epochs_between must be at least 0, got {self.epochs_between}.")
+
+    @property
+    def _budget(self) -> str:
+        """The setting that says how much is left at the end."""
+        return next((name for name in BUDGETS if getattr(self, name) is not None), "removed")
+
+    def __call__(self, model: keras.Model, context: Context) -> keras.Model:
+        """All rounds; each keeps its progress in `context.workdir`, so that a killed one goes on."""
+        whole, step = model, self
+        for to_go in range(self.rounds, 0, -1):
+            last = to_go == 1
+            place = context if last else dataclasses.replace(context, workdir=context.workdir / f"{to_go}_to_go")
+            if self.rounds > 1:
+                step = self._round(whole, model, place, 1 / to_go, self.epochs if last else self.epochs_between)
+            model = TrainedStep.__call__(step, model, place)
+        return model
+
+    def _round(self, whole: keras.Model, model: keras.Model, context: Context, way: float, epochs: int) -> Channels:
+        """One round as a step: from `model`, which is what is left of `whole`, by `way` (a fraction) to the end."""
+        name = self._budget
+        goal = 1 - self.removed if name == "removed" else getattr(self, name)
+        kept = min(goal / (1.0 if model is whole else self._share(whole, model, context)), 1.0) ** way
+        aim = 1 - kept if name == "removed" else kept
+        return dataclasses.replace(self, **{name: aim}, rounds=1, epochs=epochs)
+
+    def _share(self, whole: keras.Model, model: keras.Model, context: Context) -> float:
+        """How much of `whole` is left in `model`, by the budget's measure."""
+        if self._budget == "latency":
+            return _Stopwatch(whole, context)(model)
+        counts = {
+            "macs": macs.of_model,
+            "parameters": keras.Model.count_params,
+            "removed": lambda one: sum(len(group.channels) for group in ChannelGraph(graph.flat(one)).groups),
+        }
+        return counts[self._budget](model) / counts[self._budget](whole)
 
     def structure(self, model: keras.Model, context: Context) -> keras.Model:
         channels = ChannelGraph(graph.flat(model))
@@ -61,9 +112,8 @@ class Channels(TrainedStep):
         groups = [group for group in channels.groups if not set(group.makers) & set(self.skip)]
         importance = self.importance.fitted(channels.model, context)
         scores = [importance(channels, group) for group in groups]
-        removed = (
-            self._least(groups, scores, self.removed) if self.macs is None else self._fitting(channels, groups, scores)
-        )
+        fraction = self.removed if self._budget == "removed" else self._found(channels, groups, scores, context)
+        removed = self._least(groups, scores, fraction)
         logging.info(
             "%d of %d channels removed, %.3f of the multiply-accumulates left",
             len(removed), sum(map(len, scores)), channels.macs(removed) / max(1, channels.macs()),
@@ -80,21 +130,35 @@ class Channels(TrainedStep):
         """The file knows the widths; which channels were removed need not be found again."""
         return keras.models.load_model(str(weights), compile=False)
 
-    def _fitting(self, channels: ChannelGraph, groups: list[ChannelGroup], scores: list[np.ndarray]) -> np.ndarray:
-        """The smallest removal within the budget, by bisection; BadInput says the smallest budget that can be met."""
-        budget = self.macs * channels.macs()
-        few, many = 0.0, 1.0
-        least = channels.macs(self._least(groups, scores, many))
-        if least > budget:
+    def _found(
+        self, channels: ChannelGraph, groups: list[ChannelGroup], scores: list[np.ndarray], context: Context
+    ) -> float:
+        """The least fraction that meets the budget, by bisection; BadInput says the smallest budget that can be met."""
+        written = context.workdir / "removed.json"
+        if self._budget == "latency" and written.exists():
+            return json.loads(written.read_text())
+        few, many, rest = 0.0, 1.0, self._rest(channels, context)
+        least = rest(self._least(groups, scores, many))
+        if least > getattr(self, self._budget):
             raise BadInput(
-                f"Channels.macs={self.macs} cannot be met with widths of at least {self.multiple}: "
-                f"{least / channels.macs():.4f} is the smallest. Ask for that, or lower multiple."
+                f"Channels.{self._budget}={getattr(self, self._budget)} cannot be met with widths of at least "
+                f"{self.multiple}: {least:.4f} is the smallest. Ask for that, or lower multiple."
             )
-        for _ in range(16):
+        for _ in range(6 if self._budget == "latency" else 16):  # a latency costs a conversion, and is no finer
             middle = (few + many) / 2
-            fits = channels.macs(self._least(groups, scores, middle)) <= budget
+            fits = rest(self._least(groups, scores, middle)) <= getattr(self, self._budget)
             few, many = (few, middle) if fits else (middle, many)
-        return self._least(groups, scores, many)
+        if self._budget == "latency":  # a killed run that goes on would not measure the same again
+            atomic.write_json(written, many)
+        return many
+
+    def _rest(self, channels: ChannelGraph, context: Context) -> Callable[[np.ndarray], float]:
+        """By the budget's measure, how much would be left without the channels of these numbers."""
+        if self._budget == "latency":
+            stopwatch = _Stopwatch(channels.model, context)
+            return lambda removed: stopwatch(channels.without(removed))
+        count = getattr(channels, self._budget)
+        return lambda removed: count(removed) / max(1, count())
 
     def _least(self, groups: list[ChannelGroup], scores: list[np.ndarray], removed: float) -> np.ndarray:
         """Numbers of the least important channels, int64 [n], about the fraction `removed` of all."""
@@ -112,3 +176,22 @@ class Channels(TrainedStep):
         """The nearest multiple to what is left; a group that is no multiple itself may stay whole."""
         wanted = int(round(count * (1 - share) / self.multiple)) * self.multiple
         return min(count, max(wanted, self.multiple))
+
+
+class _Stopwatch:
+    """Latency of a model as a fraction of that of `whole`, on the context's last target, timed in turns."""
+
+    def __init__(self, whole: keras.Model, context: Context):
+        self.context, self.example = context, context.calibration(1)[0]
+        self.folder = tempfile.TemporaryDirectory()
+        self.whole = self._runner(whole, "whole")
+
+    def __call__(self, model: keras.Model) -> float:
+        pair = latency.interleaved(self.whole, self._runner(model, "narrow"), seconds=1.0, repeats=3)
+        logging.info("%s parameters: %.3f of the latency", f"{model.count_params():,}", 1 / pair.ratio)
+        return 1 / pair.ratio
+
+    def _runner(self, model: keras.Model, name: str) -> Callable[[], None]:
+        path = Path(self.folder.name) / name
+        path.mkdir(exist_ok=True)
+        return self.context.targets[-1](model, path, self.context).runner(self.example)

@@ -12,16 +12,21 @@ from typing import Any
 
 
 @contextlib.contextmanager
-def file(path: Path) -> Iterator[Path]:
-    """A temporary path (same folder, same suffix) that becomes `path` when the block ends without an error."""
+def file(path: Path, durable: bool = True) -> Iterator[Path]:
+    """A temporary path (same folder, same suffix) that becomes `path` when the block ends without an error.
+
+    durable=False spares the fsync: safe from a killed process, not from a power cut, and much faster for large files.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
         yield temporary
-        _sync(temporary)
+        if durable:
+            _sync(temporary)
         os.replace(temporary, path)
-        _sync(path.parent)
+        if durable:
+            _sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -8,6 +8,7 @@ the dependency graph of DepGraph (Fang et al. 2023), kept per channel, so that a
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 
@@ -82,6 +83,21 @@ class ChannelGraph:
             macs.of_layer(layer, int((~gone[self.reads[layer.name]]).sum()), int((~gone[self.makes[layer.name]]).sum()))
             for layer in graph.flat_layers(self.model)
         )
+
+    def parameters(self, removed: np.ndarray | tuple = ()) -> int:
+        """Weights and moving averages without the channels in `removed`."""
+        gone = self._gone(removed)
+        total = 0
+        for layer in graph.flat_layers(self.model):
+            made = 1 - np.mean(gone[self.makes[layer.name]])
+            read = 1 - np.mean(gone[self.reads[layer.name]]) if type(layer) in MAKERS else 1.0
+            # The first weight of a maker is its kernel; all others hold so many numbers per channel made.
+            sizes = [
+                math.prod(weight.shape) * made * (read if not count else 1)
+                for count, weight in enumerate(layer.weights)
+            ]
+            total += sum(round(size) for size in sizes)
+        return total
 
     def _gone(self, removed: np.ndarray | tuple) -> np.ndarray:
         """bool [all channel numbers]."""

@@ -104,7 +104,8 @@ class StageFolder:
         self._drop_progress()
 
     def _drop_progress(self) -> None:
-        (self.path / "progress.npz").unlink(missing_ok=True)
+        for progress in self.path.rglob("progress.npz"):  # a step of several rounds has one each
+            progress.unlink()
 
     def curves(self) -> dict[str, list]:
         """Training curves by epoch; empty where nothing was trained."""

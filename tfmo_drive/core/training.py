@@ -12,6 +12,7 @@ import dataclasses
 import json
 import math
 import time
+import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -224,7 +225,8 @@ class _Loop:
         weights = [variable.numpy() for variable in self.variables]
         groups = {"weight": weights, "slot": self.optimizer.get_weights(), "best": self.best}
         arrays = {f"{name}_{i:05}": value for name, group in groups.items() for i, value in enumerate(group or [])}
-        with atomic.file(self.folder / "progress.npz") as temporary:
+        # Not synced: that takes longer than a third of a short epoch, and a power cut only costs what `restore` says.
+        with atomic.file(self.folder / "progress.npz", durable=False) as temporary:
             np.savez(temporary, score=self.best_score, curves=np.array(json.dumps(self.curves)), **arrays)
         atomic.write_json(self.folder / "curves.json", self.curves)
 
@@ -233,12 +235,17 @@ class _Loop:
         path = self.folder / "progress.npz"
         if not path.exists():
             return 0
-        with np.load(path) as saved:
-            groups = {
-                name: [saved[key] for key in sorted(saved.files) if key.startswith(f"{name}_")]
-                for name in ("weight", "slot", "best")
-            }
-            self.curves, self.best_score = json.loads(str(saved["curves"])), float(saved["score"])
+        try:
+            with np.load(path) as saved:
+                arrays = {key: saved[key] for key in sorted(saved.files)}
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            logging.warning("%s cannot be read (%s): training begins again", path, error)
+            return 0
+        groups = {
+            name: [value for key, value in arrays.items() if key.startswith(f"{name}_")]
+            for name in ("weight", "slot", "best")
+        }
+        self.curves, self.best_score = json.loads(str(arrays["curves"])), float(arrays["score"])
         self.best = groups["best"] or None
         self.optimizer.set_weights(groups["slot"])
         for variable, value in zip(self.variables, groups["weight"], strict=True):
