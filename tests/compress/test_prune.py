@@ -26,15 +26,15 @@ SPARSITIES = st.floats(0, 0.99)
 
 def test_unstructured_masks_by_hand():
     weights = np.float32([[0.1, -0.9], [0.5, -0.2]])
-    np.testing.assert_array_equal(masks.magnitude(weights, 0.5, None), [[0, 1], [1, 0]])
-    np.testing.assert_array_equal(masks.magnitude(weights, 0.25, None), [[0, 1], [1, 1]])
-    np.testing.assert_array_equal(masks.magnitude(weights, 0.0, None), np.ones((2, 2)))
+    np.testing.assert_array_equal(masks.largest(weights, 0.5, None), [[0, 1], [1, 0]])
+    np.testing.assert_array_equal(masks.largest(weights, 0.25, None), [[0, 1], [1, 1]])
+    np.testing.assert_array_equal(masks.largest(weights, 0.0, None), np.ones((2, 2)))
 
 
 def test_two_of_four_masks_by_hand_go_along_the_input_channels():
     weights = np.float32([[4, 1], [-3, 2], [2, -3], [1, 4], [0, 0], [0, 0], [0, 5], [6, 6]])  # c_in 8, c_out 2
     expected = np.float32([[1, 0], [1, 0], [0, 1], [0, 1], [0, 0], [0, 0], [1, 1], [1, 1]])
-    np.testing.assert_array_equal(masks.magnitude(weights, 0.5, (2, 4)), expected)
+    np.testing.assert_array_equal(masks.largest(weights, 0.5, (2, 4)), expected)
     assert masks.holds(weights * expected, 0.5, (2, 4)) and not masks.holds(weights[:4], 0.5, (2, 4))
     assert masks.fits((3, 3, 8, 5), (2, 4)) and not masks.fits((7, 7, 3, 64), (2, 4))
 
@@ -42,8 +42,8 @@ def test_two_of_four_masks_by_hand_go_along_the_input_channels():
 def test_block_masks_by_hand_drop_whole_blocks():
     weights = np.float32([[1, 9, 1], [1, 9, 1], [5, 0, 5], [5, 1, 5]])
     expected = [[0, 1, 0], [0, 1, 0], [1, 0, 1], [1, 0, 1]]
-    np.testing.assert_array_equal(masks.magnitude(weights, 0.5, "2x1"), expected)
-    hanging_over = masks.magnitude(np.float32([[3, 3, 1], [3, 3, 1]]), 0.5, "2x2")
+    np.testing.assert_array_equal(masks.largest(weights, 0.5, "2x1"), expected)
+    hanging_over = masks.largest(np.float32([[3, 3, 1], [3, 3, 1]]), 0.5, "2x2")
     np.testing.assert_array_equal(hanging_over, [[1, 1, 0], [1, 1, 0]])
 
 
@@ -56,7 +56,7 @@ def test_zeros_that_are_not_whole_blocks_do_not_hold_a_block_pattern():
 @given(WEIGHTS, SPARSITIES)
 @settings(deadline=None)
 def test_the_number_of_zeros_is_exact_and_the_kept_are_the_largest(weights, sparsity):
-    mask = masks.magnitude(weights, sparsity, None)
+    mask = masks.largest(weights, sparsity, None)
     assert mask.shape == weights.shape and mask.dtype == weights.dtype
     assert int((mask == 0).sum()) == round(weights.size * sparsity)
     if 0 < mask.sum() < mask.size:
@@ -67,8 +67,8 @@ def test_the_number_of_zeros_is_exact_and_the_kept_are_the_largest(weights, spar
 @given(WEIGHTS, SPARSITIES, st.sampled_from([None, "1x1", "2x1", "4x1", "2x3", "16x16"]))
 @settings(deadline=None)
 def test_masking_twice_is_masking_once(weights, sparsity, pattern):
-    once = weights * masks.magnitude(weights, sparsity, pattern)
-    np.testing.assert_array_equal(once * masks.magnitude(once, sparsity, pattern), once)
+    once = weights * masks.largest(weights, sparsity, pattern)
+    np.testing.assert_array_equal(once * masks.largest(once, sparsity, pattern), once)
     assert masks.holds(once, sparsity, pattern)
 
 
@@ -76,10 +76,10 @@ def test_masking_twice_is_masking_once(weights, sparsity, pattern):
 @settings(deadline=None)
 def test_two_of_four_leaves_at_most_two_in_every_four_input_channels(fours, outputs, seed):
     weights = np.random.default_rng(seed).integers(-2, 3, (3, 3, 4 * fours, outputs)).astype(np.float32)
-    once = weights * masks.magnitude(weights, 0.5, (2, 4))
+    once = weights * masks.largest(weights, 0.5, (2, 4))
     groups = np.moveaxis(once, -2, -1).reshape(-1, 4)
     assert (np.count_nonzero(groups, axis=1) <= 2).all()
-    np.testing.assert_array_equal(once * masks.magnitude(once, 0.5, (2, 4)), once)
+    np.testing.assert_array_equal(once * masks.largest(once, 0.5, (2, 4)), once)
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 9), st.integers(1, 9), st.floats(0, 0.9))
@@ -93,7 +93,7 @@ def test_the_mask_is_tfmots_own(seed, rows, columns, sparsity):
     schedule = pruning_schedule.ConstantSparsity(sparsity, 0)
     tfmots = SimpleNamespace(_pruning_schedule=schedule, _step_fn=lambda: tf.constant(0, tf.int64))
     expected = pruning_impl.Pruning._update_mask(tfmots, tf.constant(weights))[1]
-    np.testing.assert_array_equal(masks.magnitude(weights, sparsity, None), expected)
+    np.testing.assert_array_equal(masks.largest(weights, sparsity, None), expected)
 
 
 @st.composite
@@ -162,7 +162,7 @@ def test_one_shot_pruning_without_training_keeps_the_largest_weights(tiny_baseli
     pruned = Prune(sparsity=0.5, epochs=0, skip=("logits", "conv1_conv"))(tiny_baseline, context())
     for before, after in zip(layers.kernels(tiny_baseline), layers.kernels(pruned), strict=True):
         old = before.variable.numpy()
-        mask = 1 if before.name in ("logits", "conv1_conv") else masks.magnitude(old, 0.5, None)
+        mask = 1 if before.name in ("logits", "conv1_conv") else masks.largest(old, 0.5, None)
         np.testing.assert_array_equal(after.variable, old * mask, err_msg=before.name)
 
 
@@ -214,7 +214,7 @@ def test_a_sparsity_that_float32_rounds_is_reached_all_the_same(sparsity, size, 
     one_shot.check(one_shot(model, context()))
     step = Prune(sparsity=sparsity, epochs=1)
     wrapped = step._wrapped(model)
-    _UpdateMasks(step, step.ramp(10), wrapped).update(float(np.float32(sparsity)))
+    _UpdateMasks(step, step.ramp(10), wrapped, context()).update(float(np.float32(sparsity)))
     step.check(step.finished(wrapped))
 
 

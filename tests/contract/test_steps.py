@@ -17,6 +17,7 @@ from tfmo_drive.compress.distill import Distill
 from tfmo_drive.compress.fold_batch_norm import FoldBatchNorm
 from tfmo_drive.compress.prune import Prune
 from tfmo_drive.compress.quantize_aware import QuantizeAware
+from tfmo_drive.compress.regularize import Regularize
 from tfmo_drive.compress.train import Train
 from tfmo_drive.contracts import BadInput, BrokenPromise, Step
 from tfmo_drive.core import fake_quant, layers
@@ -47,8 +48,11 @@ CASES = {
         bad=(
             ("sparsity", 1.0), ("sparsity", -0.1), ("sparsity", math.nan), ("initial_sparsity", 0.9),
             ("schedule", "linear"), ("begin_epoch", -1), ("end_epoch", 99), ("end_epoch", 0), ("frequency", 0),
-            ("pattern", "3:4"), ("pattern", "0x1"), ("allocation", "random"),
+            ("pattern", "3:4"), ("pattern", "0x1"), ("allocation", "random"), ("threshold", -1.0),
         ),
+    ),
+    Regularize: Case(
+        Regularize(**SHORT), nothing=Regularize(epochs=0), bad=(("penalty", "l3"), ("weight", -1), ("weight", math.nan))
     ),
     QuantizeAware: Case(
         QuantizeAware(**SHORT),

@@ -1,4 +1,4 @@
-"""Magnitude pruning to zeros on tfmot's wrappers and schedules: Zhu & Gupta 2017, "To prune, or not to prune".
+"""Pruning to zeros on tfmot's wrappers and schedules: Zhu & Gupta 2017, "To prune, or not to prune".
 
 tfmot sorts every kernel inside the training graph to find a threshold (1.8 s for ResNet50). Here tfmot's wrappers hold
 and apply the masks and tfmot's schedule says when and how sparse; the masks themselves come from a selection, not a
@@ -15,11 +15,12 @@ from absl import logging
 
 from tfmo_drive.contracts import Artifact, BadInput, BrokenPromise, Context
 from tfmo_drive.core import batches, layers, masks
+from tfmo_drive.core.criteria import Criterion, Magnitude
 from tfmo_drive.core.keras2 import keras, tf
 from tfmo_drive.core.training import Hooks, TrainedStep
 
 SCHEDULES = ("polynomial", "constant")
-ALLOCATIONS = ("uniform", "lamp")
+ALLOCATIONS = ("uniform", "lamp", "global")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,7 +30,10 @@ class Prune(TrainedStep):
     `pattern`: "unstructured", "2:4" (of every 4 along the input channels, 2 are zero) or a block as "4x1" (rows of the
     flattened [k*k*c_in, c_out] kernel by columns). Begin and end are in epochs; the update frequency (in steps)
     is derived so that the last update falls on the ramp's end, with at least 20 updates where there are steps enough.
-    `allocation`: "uniform" (tfmot's: every kernel the same fraction) or "lamp" (the same total, small kernels spared).
+    `criterion`: which weights are the least important (Magnitude, Gradient, SNIP, Chance, or one of your own).
+    `allocation`: "uniform" (tfmot's: every kernel the same fraction), or the same total as "lamp" (layer-adaptive,
+    small kernels spared) or "global" (all weights in one ranking). `threshold`: zero what scores below it instead; how
+    much that is comes of it, and only that there are zeros is promised.
     """
 
     sparsity: float = 0.5
@@ -41,6 +45,8 @@ class Prune(TrainedStep):
     end_epoch: float | None = None
     frequency: int | None = None
     pattern: str = "unstructured"
+    criterion: Criterion = Magnitude()
+    threshold: float | None = None
     allocation: str = "uniform"
     skip: tuple[str, ...] = ()
 
@@ -61,6 +67,13 @@ class Prune(TrainedStep):
             raise BadInput(f"Prune.allocation must be one of {', '.join(ALLOCATIONS)}, got {self.allocation!r}.")
         if self.allocation != "uniform" and self.pattern != "unstructured":
             raise BadInput(f'Prune.allocation {self.allocation} needs pattern unstructured, got "{self.pattern}".')
+        if self.threshold is not None and not self.threshold >= 0:
+            raise BadInput(f"Prune.threshold must be at least 0 (or None: a fraction), got {self.threshold}.")
+        if self.threshold is not None and (self.allocation, self.pattern) != ("uniform", "unstructured"):
+            raise BadInput(
+                f"Prune.threshold takes no allocation and no pattern, got {self.threshold}, {self.allocation}, "
+                f"{self.pattern}. Leave those out."
+            )
         if self.frequency is not None and self.frequency < 1:
             raise BadInput(f"Prune.frequency must be at least 1 step (or None: derived), got {self.frequency}.")
         if masks.pattern(self.pattern) == (2, 4) and self.sparsity != 0.5:
@@ -76,7 +89,14 @@ class Prune(TrainedStep):
 
     @property
     def promise(self) -> str:
+        if self.threshold is not None:
+            return f"zeros below {self.threshold:g}"
         return f"{self.sparsity:.0%} zeros" + ("" if self.pattern == "unstructured" else f", {self.pattern}")
+
+    @property
+    def _goal(self) -> float:
+        """What the schedule ends at; under a threshold only the way there is read from it."""
+        return self.sparsity if self.threshold is None else 0.5
 
     def ramp(self, steps_per_epoch: int) -> tfmot.sparsity.keras.PruningSchedule:
         """tfmot's schedule in steps: first update on `begin`, the last one on the last step before `end`, so that an
@@ -86,12 +106,12 @@ class Prune(TrainedStep):
         end = min(max(int(round(self._end * steps_per_epoch)) - 1, begin), last)
         frequency = self.frequency or max(1, (end - begin) // 20)
         if self.schedule == "constant":
-            return tfmot.sparsity.keras.ConstantSparsity(self.sparsity, begin, end_step=-1, frequency=frequency)
+            return tfmot.sparsity.keras.ConstantSparsity(self._goal, begin, end_step=-1, frequency=frequency)
         begin = end - (end - begin) // frequency * frequency
         if begin == end:
-            return tfmot.sparsity.keras.ConstantSparsity(self.sparsity, begin, end_step=-1, frequency=frequency)
+            return tfmot.sparsity.keras.ConstantSparsity(self._goal, begin, end_step=-1, frequency=frequency)
         return tfmot.sparsity.keras.PolynomialDecay(
-            self.initial_sparsity, self.sparsity, begin, end, power=3, frequency=frequency
+            self.initial_sparsity, self._goal, begin, end, power=3, frequency=frequency
         )
 
     def prepared(self, model: keras.Model, context: Context) -> tuple[keras.Model, Hooks]:
@@ -99,18 +119,21 @@ class Prune(TrainedStep):
         steps = batches.steps_per_epoch(len(context.task.examples("train")), self.batch_size)
         ramp = self.ramp(steps)
         wrapped = self._wrapped(model)
-        update = _UpdateMasks(self, ramp, wrapped)
+        update = _UpdateMasks(self, ramp, wrapped, context)
         if not self.epochs:  # one shot
             update.update(update.target)
         return wrapped, Hooks(callbacks=(update,), best_from_epoch=self._settled_epoch(ramp, steps))
 
-    def final_sparsities(self, wrapped: keras.Model) -> dict[str, float]:
-        """By wrapper's name, from the weights that pruning starts with."""
-        found = _wrappers(wrapped)
-        if self.allocation == "uniform":
-            return dict.fromkeys((layer.name for layer in found), self.sparsity)
-        kernels = [layer.pruning_vars[0][0].numpy() for layer in found]
-        return dict(zip((layer.name for layer in found), masks.lamp(kernels, self.sparsity), strict=True))
+    def final_sparsities(self, scores: dict[str, np.ndarray]) -> dict[str, float]:
+        """By kernel, from the scores of the weights that pruning starts with."""
+        values = list(scores.values())
+        if self.threshold is not None:
+            shares = masks.above(values, self.threshold)
+        elif self.allocation == "uniform":
+            shares = [self.sparsity] * len(values)
+        else:
+            shares = {"lamp": masks.lamp, "global": masks.ranked}[self.allocation](values, self.sparsity)
+        return dict(zip(scores, shares, strict=True))
 
     def finished(self, trained: keras.Model) -> keras.Model:
         """Zero what is masked (the optimizer's last step moved it), and drop tfmot's wrappers."""
@@ -151,11 +174,13 @@ class Prune(TrainedStep):
 
     def check(self, model: keras.Model) -> None:
         values = {k.name: k.variable.numpy() for k in layers.kernels(model) if self._prunable(k)}
-        if self.allocation != "uniform":  # the promise is of the total alone
-            values = {"the model": np.concatenate([value.reshape(-1) for value in values.values()] or [np.zeros(0)])}
-        slack = 0.0 if self.allocation == "uniform" else 1e-5  # one weight per kernel, for rounding
+        least = self.sparsity
+        if self.allocation != "uniform" or self.threshold is not None:  # the promise is of the total alone
+            count, values = len(values), {"the model": np.concatenate([v.reshape(-1) for v in values.values()])}
+            size = values["the model"].size
+            least = 1 / size if self.threshold is not None else max(least - count / size, 0.0)  # rounding, per kernel
         for name, value in values.items():
-            if not masks.holds(value, max(self.sparsity - slack, 0.0), masks.pattern(self.pattern)):
+            if not masks.holds(value, least, masks.pattern(self.pattern)):
                 raise BrokenPromise(
                     f"Prune promised {self.promise}; {name} has {np.mean(value == 0):.2%}. A later step moved or "
                     'replaced its zeros: use QuantizeAware(preserve="sparsity"); Train and Distill go before Prune.'
@@ -165,19 +190,23 @@ class Prune(TrainedStep):
         found = [value for name, value in artifact.weights().items() if value.ndim >= 2 and self._counts(name, value)]
         zeros = sum(int(np.sum(value == 0)) for value in found)
         share = zeros / max(1, sum(value.size for value in found))
-        if found and share < self.sparsity - 0.01:
+        if found and self.threshold is None and share < self.sparsity - 0.01:
             raise BrokenPromise(f"Prune promised {self.promise}, but {artifact.path} has {share:.1%}.")
 
 
 class _UpdateMasks(keras.callbacks.Callback):
     """tfmot.UpdatePruningStep's place: recompute the masks on the steps that tfmot's schedule names."""
 
-    def __init__(self, step: Prune, ramp, wrapped: keras.Model):
+    def __init__(self, step: Prune, ramp, wrapped: keras.Model, context: Context):
         super().__init__()
         self.wrapped = wrapped  # `self.model` may be a distiller around it
         self.ramp, self.pattern = ramp, masks.pattern(step.pattern)
-        self.target = float(np.float32(step.sparsity)) or 1.0  # as the schedule says it, so that its end is exactly 1
-        self.final = step.final_sparsities(wrapped)
+        self.target = float(np.float32(step._goal)) or 1.0  # as the schedule says it, so that its end is exactly 1
+        self.criterion, self.context = step.criterion, context
+        self.weights = {layer.name: layer.pruning_vars[0][0] for layer in _wrappers(wrapped)}
+        first = self.criterion.scores(wrapped, self.weights, context)
+        self.final = step.final_sparsities(first)
+        self.kept = first if self.criterion.once else None
 
     def on_train_batch_begin(self, batch, logs=None):
         step = int(self.model.optimizer.iterations)
@@ -199,9 +228,10 @@ class _UpdateMasks(keras.callbacks.Callback):
     def update(self, sparsity: float):
         """Every kernel goes the same fraction of the way to its own final sparsity."""
         way = min(sparsity / self.target, 1.0)
+        scores = self.kept or self.criterion.scores(self.wrapped, self.weights, self.context)
         for layer in _wrappers(self.wrapped):
-            for weight, mask, _ in layer.pruning_vars:
-                mask.assign(masks.magnitude(weight.numpy(), self.final[layer.name] * way, self.pattern))
+            mask = layer.pruning_vars[0][1]
+            mask.assign(masks.largest(scores[layer.name], self.final[layer.name] * way, self.pattern))
 
 
 def _apply_masks(model: keras.Model) -> None:

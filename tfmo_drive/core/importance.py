@@ -12,8 +12,9 @@ import dataclasses
 import numpy as np
 
 from tfmo_drive.contracts import BadInput, Context
+from tfmo_drive.core import saliency
 from tfmo_drive.core.channels import MAKERS, ChannelGraph, ChannelGroup
-from tfmo_drive.core.keras2 import keras, tf
+from tfmo_drive.core.keras2 import keras
 
 
 class Importance(abc.ABC):
@@ -93,19 +94,11 @@ class Taylor(Importance):
             raise BadInput(f"Taylor.images must be at least 1, got {self.images}.")
 
     def fitted(self, model, context):
-        examples, loss = context.task.examples("train"), context.task.loss(model)
-        indices = np.random.default_rng([context.seed, 0x7A7]).permutation(len(examples))[: self.images]
         kernels = {layer.name: layer.kernel for layer in model.layers if _filters(layer) is not None}
-        totals = {name: 0.0 for name in kernels}
-        for start in range(0, len(indices), 64):
-            inputs, targets = examples.read(np.sort(indices[start : start + 64]))
-            with tf.GradientTape() as tape:
-                value = loss(targets, model(context.task.preprocessing(inputs), training=False))
-            for (name, kernel), gradient in zip(
-                kernels.items(), tape.gradient(value, [*kernels.values()]), strict=True
-            ):
-                products = _by_filter(model.get_layer(name), (gradient * kernel).numpy())
-                totals[name] = totals[name] + products.sum(1) ** 2
+        totals = dict.fromkeys(kernels, 0.0)
+        for found in saliency.products(model, kernels, context, self.images):
+            for name, product in found.items():
+                totals[name] = totals[name] + _by_filter(model.get_layer(name), product).sum(1) ** 2
         return _Known(totals)
 
     def layer_scores(self, layer):

@@ -1,4 +1,4 @@
-"""Which weights to keep: magnitude masks, unstructured, 2:4 or in blocks, by selection rather than sorting."""
+"""Which weights to keep by their scores: masks unstructured, 2:4 or in blocks, by selection rather than sorting."""
 
 from __future__ import annotations
 
@@ -27,41 +27,52 @@ def fits(shape: tuple[int, ...], pattern: Pattern) -> bool:
     return pattern != (2, 4) or shape[-2] % 4 == 0
 
 
-def magnitude(weights: np.ndarray, sparsity: float, pattern: Pattern) -> np.ndarray:
-    """The mask (0 or 1, dtype and shape of `weights` [..., c_in, c_out]) that keeps the largest magnitudes.
+def largest(scores: np.ndarray, sparsity: float, pattern: Pattern) -> np.ndarray:
+    """The mask (0 or 1, dtype and shape of `scores` [..., c_in, c_out], signs do not count) that keeps the largest.
 
     Exactly round(size * sparsity) elements (or blocks) are zero, also where magnitudes tie (tfmot then keeps more).
     """
     if pattern == (2, 4):
-        return _two_of_four(weights)
-    scores = np.abs(weights).reshape(-1, weights.shape[-1])
+        return _two_of_four(scores)
+    rows = np.abs(scores).reshape(-1, scores.shape[-1])
     if isinstance(pattern, str):
-        return _blocks(scores, sparsity, pattern).reshape(weights.shape).astype(weights.dtype)
-    return _keep_largest(scores.reshape(-1), sparsity).reshape(weights.shape).astype(weights.dtype)
+        return _blocks(rows, sparsity, pattern).reshape(scores.shape).astype(scores.dtype)
+    return _keep_largest(rows.reshape(-1), sparsity).reshape(scores.shape).astype(scores.dtype)
 
 
-def lamp(weights: list[np.ndarray], sparsity: float) -> list[float]:
+def above(scores: list[np.ndarray], threshold: float) -> list[float]:
+    """The fraction of each kernel that scores below `threshold`; the best weight of each stays."""
+    return [min(float(np.mean(score < threshold)), 1 - 1 / score.size) for score in scores]
+
+
+def ranked(scores: list[np.ndarray], sparsity: float) -> list[float]:
+    """Per-kernel sparsities that together make `sparsity`, all weights ranked together; each kernel keeps its best."""
+    flat = np.concatenate([score.reshape(-1) for score in scores])
+    dropped = int(round(flat.size * sparsity))
+    if not dropped:
+        return [0.0] * len(scores)
+    order = np.argpartition(flat, dropped - 1)[:dropped]  # exactly so many, where scores tie too
+    ends = np.cumsum([score.size for score in scores])
+    counts = np.bincount(np.searchsorted(ends, order, "right"), minlength=len(scores))
+    return [min(int(count), score.size - 1) / score.size for count, score in zip(counts, scores, strict=True)]
+
+
+def lamp(scores: list[np.ndarray], sparsity: float) -> list[float]:
     """Per-kernel sparsities in [0, 1) that together make `sparsity`: layer-adaptive magnitude (LAMP, Lee et al. 2021).
 
-    A weight's score is its square over the sum of all squares of its kernel that are not smaller: blind to a kernel's
-    scale, which BatchNorm undoes anyway, and kinder to small kernels, which a uniform fraction damages most.
+    A weight's rank is its squared score over the sum of all squares of its kernel that are not smaller: blind to a
+    kernel's scale, which BatchNorm undoes anyway, and kinder to small kernels, which a uniform fraction damages most.
     """
-    scores = []
-    for kernel in weights:
+    ranks = []
+    for kernel in scores:
         squares = np.sort(np.square(kernel.reshape(-1), dtype=np.float64))
         tails = np.cumsum(squares[::-1])[::-1]
-        scores.append(squares / np.maximum(tails, np.finfo(np.float64).tiny))
-    total = sum(score.size for score in scores)
-    dropped = int(round(total * sparsity))
-    if not dropped:
-        return [0.0] * len(weights)
-    threshold = np.partition(np.concatenate(scores), dropped - 1)[dropped - 1]
-    # Scores rise with magnitude, and the largest weight of a kernel scores 1: no kernel is emptied.
-    return [min(np.searchsorted(score, threshold, "right"), score.size - 1) / score.size for score in scores]
+        ranks.append(squares / np.maximum(tails, np.finfo(np.float64).tiny))
+    return ranked(ranks, sparsity)
 
 
 def holds(weights: np.ndarray, sparsity: float, pattern: Pattern) -> bool:
-    """Whether a kernel [..., c_in, c_out] has the zeros that `magnitude` makes (or more), in the pattern."""
+    """Whether a kernel [..., c_in, c_out] has the zeros that `largest` makes (or more), in the pattern."""
     zeros = weights == 0
     if pattern == (2, 4):
         return bool((np.moveaxis(zeros, -2, -1).reshape(-1, 4).sum(1) >= 2).all())
