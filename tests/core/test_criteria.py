@@ -13,7 +13,7 @@ from tfmo_drive.core import criteria, layers, masks
 from tfmo_drive.core.keras2 import keras
 from tfmo_drive.core.overrides import override
 
-ALL = (criteria.Magnitude(), criteria.Gradient(images=64), criteria.SNIP(images=64), criteria.Chance())
+ALL = (criteria.Magnitude(), criteria.Gradient(images=128), criteria.SNIP(images=128), criteria.Chance())
 
 
 @pytest.fixture(scope="module")

@@ -68,7 +68,15 @@ def training_epoch(context: Context, batch_size: int, epoch: int, attached: Atta
         pixels, hard = task.augment(tf.cast(pixels, tf.float32), hard, random)
         return preprocess(task, pixels), ({"hard": hard, "soft": soft} if attached else hard)
 
-    dataset = tf.data.Dataset.range(steps).map(prepare, num_parallel_calls=1, deterministic=True).prefetch(2)
+    # Nothing is left to tune, and an iterator that has lived for a minute waits half a minute for its tuner to end.
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    dataset = (
+        tf.data.Dataset.range(steps)
+        .map(prepare, num_parallel_calls=1, deterministic=True)
+        .prefetch(2)
+        .with_options(options)
+    )
     return dataset.apply(tf.data.experimental.assert_cardinality(steps))
 
 
