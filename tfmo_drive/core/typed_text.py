@@ -85,12 +85,17 @@ def _fit(kind: Any, value: Any, text: str) -> Any:
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
         return _one_of(dict(kind.__members__), value, text)
     if isinstance(kind, type):  # `task.network=MobileNetV2`, `importance=L1`: with its defaults
-        named = {one.__name__: one for one in (kind, *kind.__subclasses__()) if dataclasses.is_dataclass(one)}
+        named = {one.__name__: one for one in _family(kind) if dataclasses.is_dataclass(one)}
         if text in named:
             return default(named[text])
     if type(value) is kind:
         return value
     raise WrongType(f"must be {expected(kind)}, got {text}.")
+
+
+def _family(kind: type) -> list[type]:
+    """The class and all that descend from it."""
+    return [kind, *(one for child in kind.__subclasses__() for one in _family(child))]
 
 
 def _first_fit(kinds: Sequence[Any], value: Any, text: str) -> Any:
