@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from tfmo_drive import run
+from tfmo_drive.compress.cluster import Cluster
 from tfmo_drive.compress.distill import Distill
+from tfmo_drive.compress.fold_batch_norm import FoldBatchNorm
 from tfmo_drive.compress.prune import Prune
 from tfmo_drive.compress.quantize_aware import QuantizeAware
 from tfmo_drive.compress.train import Train
@@ -22,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 FILES = sorted(path for path in (ROOT / "experiments").glob("*.py") if path.stem != "__init__")
 WANTED = {
     "baseline", "pruned", "quantized", "pruned_quantized", "distilled", "distilled_quantized", "post_training",
-    "pruned_2x4", "smoke", "demo",
+    "pruned_2x4", "deep_compression", "smoke", "demo",
 }  # fmt: skip
 
 
@@ -61,6 +63,16 @@ def test_stage_and_row_names_cannot_collide(path):
         ((Prune(), Train()), "Put Train first"),
         ((QuantizeAware(), Prune()), "Put Prune first"),
         ((Prune(), Distill()), "Put Distill first"),
+        ((Prune(), Cluster()), 'Use Cluster(preserve="sparsity")'),
+        ((Cluster(), QuantizeAware(preserve="sparsity")), 'Use QuantizeAware(preserve="clusters")'),
+        (
+            (Prune(), Cluster(preserve="sparsity"), QuantizeAware(preserve="sparsity")),
+            'Use QuantizeAware(preserve="sparsity+clusters")',
+        ),
+        ((Cluster(), Prune()), "Put Prune first"),
+        ((Cluster(), FoldBatchNorm()), "Put FoldBatchNorm first"),
+        ((Prune(), Cluster(preserve="sparsity"), Train()), "Put Train first"),
+        ((QuantizeAware(), Cluster()), "Put Cluster first"),
     ],
 )
 def test_order_that_breaks_a_promise_is_refused_before_training(recipe, advice):

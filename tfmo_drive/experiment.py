@@ -12,7 +12,7 @@ from absl import logging
 
 from tfmo_drive.compress.train import Train
 from tfmo_drive.contracts import Artifact, BadInput, Context, Measure, Step, Target, Task, compress
-from tfmo_drive.core import atomic, environment, run_folder, scoring
+from tfmo_drive.core import atomic, environment, order, run_folder, scoring
 from tfmo_drive.core.keras2 import keras, tf
 from tfmo_drive.core.overrides import settings
 from tfmo_drive.core.spelling import suggestion
@@ -56,25 +56,13 @@ class Experiment:
         for name, recipe in {"recipe": self.recipe, **self.controls}.items():
             if name == "baseline" or not name.isidentifier():
                 raise BadInput(f"Experiment.controls: {name!r} cannot name a row. Use a word such as longer_training.")
-            _refuse_order(recipe)
+            order.refuse(recipe)
 
     @property
     def all_targets(self) -> tuple[Target, ...]:
         """The float target first: everything is compared with the baseline there."""
         given = [target for target in self.targets if target.name == LiteRTFloat32.name]
         return (given[0] if given else LiteRTFloat32(), *(t for t in self.targets if t not in given))
-
-
-def _refuse_order(recipe: tuple[Step, ...]) -> None:
-    """BadInput, before hours of training, where a later step would undo what an earlier one guarantees."""
-    for count, earlier in enumerate(recipe):
-        for later in recipe[count + 1 :]:
-            if earlier.guarantees and earlier.guarantees not in later.keeps:
-                kept = f'{type(later).__name__}(preserve="{earlier.guarantees}")' if hasattr(later, "preserve") else ""
-                raise BadInput(
-                    f"recipe: {type(later).__name__} after {type(earlier).__name__} would undo {earlier.promise}. "
-                    + (f"Use {kept}." if kept else f"Put {type(later).__name__} first.")
-                )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

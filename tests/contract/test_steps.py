@@ -13,6 +13,7 @@ import pytest
 
 from tfmo_drive import compress
 from tfmo_drive.compress.channels import Channels
+from tfmo_drive.compress.cluster import Cluster
 from tfmo_drive.compress.distill import Distill
 from tfmo_drive.compress.fold_batch_norm import FoldBatchNorm
 from tfmo_drive.compress.prune import Prune
@@ -57,7 +58,7 @@ CASES = {
     QuantizeAware: Case(
         QuantizeAware(**SHORT),
         nothing=QuantizeAware(epochs=0),
-        bad=(("preserve", "clusters"), ("freeze_bn_after", 1.5), ("calibration_images", 0)),
+        bad=(("preserve", "channels"), ("freeze_bn_after", 1.5), ("calibration_images", 0)),
     ),
     Channels: Case(
         Channels(removed=0.5, multiple=4, **SHORT),
@@ -65,6 +66,14 @@ CASES = {
         bad=(
             ("removed", 1.0), ("removed", math.nan), ("macs", 0.0), ("parameters", 2.0), ("latency", -1),
             ("allocation", "lamp"), ("multiple", 0), ("calibration_images", 0), ("rounds", 0), ("epochs_between", -1),
+        ),
+    ),
+    Cluster: Case(
+        Cluster(clusters=8, **SHORT),
+        nothing=None,  # fewer values are another kernel, at any count below its weights
+        bad=(
+            ("clusters", 1), ("clusters", 256), ("clusters", 7.5), ("scope", "kernel"), ("start", "random"),
+            ("preserve", "clusters"),
         ),
     ),
     FoldBatchNorm: Case(FoldBatchNorm(), nothing=None, bad=()),

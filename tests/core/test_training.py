@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tfmo_drive.compress.cluster import Cluster
 from tfmo_drive.compress.distill import Distill
 from tfmo_drive.compress.prune import Prune
 from tfmo_drive.compress.quantize_aware import QuantizeAware
@@ -26,6 +27,7 @@ INTERRUPTED = (
     Prune(sparsity=0.7, **SHORT),
     Prune(sparsity=0.7, distill=SoftLabels(views=2), **SHORT),
     QuantizeAware(**SHORT),  # its BatchNorm is frozen in the second epoch, so only after the interruption
+    Cluster(clusters=8, **SHORT),
     Distill(student=SmallCNN(filters=(4, 8), head=Head(units=8)), distill=SoftLabels(views=2), **SHORT),
 )
 

@@ -142,10 +142,7 @@ class Prune(TrainedStep):
 
     def _counts(self, name: str, kernel: np.ndarray) -> bool:
         """Whether a file's kernel can have been pruned: input channels are last in .tflite, second in .onnx."""
-        layer = name.split("/")[0]
-        # Depthwise: [1, h, w, c] in .tflite, [c, 1, h, w] in .onnx; a 1x1 convolution in .tflite: [c_out, 1, 1, c_in].
-        depthwise = kernel.ndim == 4 and (kernel.shape[0] == 1 or (kernel.shape[1] == 1 and kernel.shape[2] != 1))
-        if depthwise or layer in self.skip or layer == "preprocessing":
+        if not layers.is_kernel(name, kernel) or name.split("/")[0] in self.skip:
             return False
         return masks.pattern(self.pattern) != (2, 4) or any(kernel.shape[axis] % 4 == 0 for axis in (-1, 1))
 
@@ -187,7 +184,7 @@ class Prune(TrainedStep):
                 )
 
     def check_artifact(self, artifact: Artifact) -> None:
-        found = [value for name, value in artifact.weights().items() if value.ndim >= 2 and self._counts(name, value)]
+        found = [value for name, value in artifact.weights().items() if self._counts(name, value)]
         zeros = sum(int(np.sum(value == 0)) for value in found)
         share = zeros / max(1, sum(value.size for value in found))
         if found and self.threshold is None and share < self.sparsity - 0.01:

@@ -1,32 +1,39 @@
 """8-bit quantization-aware training on tfmot: Jacob et al. 2018; BatchNorm frozen late as in Krishnamoorthi 2018.
 
-With `preserve="sparsity"` it is tfmot's collaborative PQAT: zeros found when it starts stay zeros.
+What `preserve` names is found at the start and stays: "sparsity" zeros (tfmot's collaborative PQAT), "clusters" the
+values that the weights of a kernel share (its CQAT), "sparsity+clusters" both (its PCQAT). tfmot's own schemes for
+clusters are not used: they round each output channel on its own scale, which makes other values of the same ones, lose
+clusters on ResNet50 and turn 1x1 kernels into zeros (issues 1056 and 979 of tensorflow/model-optimization). Here the
+weights that share a value move together, as in Deep Compression (Han et al. 2016), and a kernel has one range.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 import tensorflow_model_optimization as tfmot
 from tensorflow_model_optimization.python.core.quantization.keras.collab_opts.prune_preserve import (
     default_8bit_prune_preserve_quantize_scheme as prune_preserve,
 )
+from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import default_8bit_quantize_scheme
 
 from tfmo_drive.contracts import Artifact, BadInput, BrokenPromise, Context
-from tfmo_drive.core import fake_quant
+from tfmo_drive.core import clusters, fake_quant, layers
 from tfmo_drive.core.keras2 import keras
 from tfmo_drive.core.training import Hooks, TrainedStep, copy
 
-PRESERVABLE = ("", "sparsity")
+PRESERVABLE = ("", "sparsity", "clusters", "sparsity+clusters")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class QuantizeAware(TrainedStep):
     """Train with fake-quantised weights (per channel) and activations (per tensor), ranges started from calibration.
 
-    `preserve`: "" or "sparsity". BatchNorm (statistics, scale and shift) is frozen after `freeze_bn_after` of the
-    epochs, rounded down: a single epoch is trained with BatchNorm frozen throughout.
+    `preserve`: "", "sparsity", "clusters" or "sparsity+clusters"; kernels with shared weights have one range for all
+    channels. BatchNorm (statistics, scale and shift) is frozen after `freeze_bn_after` of the epochs, rounded down: a
+    single epoch is trained with BatchNorm frozen throughout.
     """
 
     epochs: int = 2
@@ -39,7 +46,8 @@ class QuantizeAware(TrainedStep):
     def __post_init__(self):
         super().__post_init__()
         if self.preserve not in PRESERVABLE:
-            raise BadInput(f'QuantizeAware.preserve must be "" or "sparsity", got {self.preserve!r}.')
+            known = ", ".join(f'"{text}"' for text in PRESERVABLE)
+            raise BadInput(f"QuantizeAware.preserve must be one of {known}, got {self.preserve!r}.")
         if not 0 <= self.freeze_bn_after <= 1:
             raise BadInput(f"QuantizeAware.freeze_bn_after must be in [0, 1], got {self.freeze_bn_after}.")
         if self.calibration_images < 1:
@@ -49,21 +57,28 @@ class QuantizeAware(TrainedStep):
 
     @property
     def keeps(self) -> tuple[str, ...]:
-        return (self.preserve,) if self.preserve else ()
+        return tuple(self.preserve.split("+")) if self.preserve else ()
 
     @property
     def promise(self) -> str:
         return "int8"
 
     def structure(self, model: keras.Model, context: Context) -> keras.Model:
-        """Built from the model before, whose zeros are what tfmot's preserving masks are made of."""
+        """Built from the model before, whose zeros and shared weights are what is preserved."""
         quantize = tfmot.quantization.keras
-        scheme = [prune_preserve.Default8BitPrunePreserveQuantizeScheme()] if self.preserve == "sparsity" else []
         try:
-            return quantize.quantize_apply(quantize.quantize_annotate_model(copy(model)), *scheme)
+            return quantize.quantize_apply(quantize.quantize_annotate_model(copy(model)), self._scheme())
         except (ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:300]
             raise BadInput(f"QuantizeAware cannot quantise {model.name}: {reason} Replace that layer.") from error
+
+    def _scheme(self) -> default_8bit_quantize_scheme.Default8BitQuantizeScheme:
+        scheme = default_8bit_quantize_scheme.Default8BitQuantizeScheme()
+        if "sparsity" in self.keeps:
+            scheme = prune_preserve.Default8BitPrunePreserveQuantizeScheme()
+        if "clusters" in self.keeps:
+            scheme = fake_quant.KernelRanges(scheme, lambda kernel: clusters.found_values(kernel) is not None)
+        return scheme
 
     def prepared(self, model: keras.Model, context: Context) -> tuple[keras.Model, Hooks]:
         quantized = self.structure(model, context)
@@ -74,7 +89,17 @@ class QuantizeAware(TrainedStep):
         def freeze_late(epoch: int, trained: keras.Model) -> bool:
             return epoch >= frozen_from and _set_bn_trainable(trained, False)
 
-        return quantized, Hooks(before_epoch=freeze_late, tracing=fake_quant.fast)
+        sharing = clusters.ShareWeights(self._shared(quantized))
+        return quantized, Hooks(
+            callbacks=(sharing,), before_epoch=freeze_late, tracing=fake_quant.fast, variables=sharing.variables
+        )
+
+    def _shared(self, quantized: keras.Model) -> Iterator[clusters.SharedKernel]:
+        """The kernels to hold together while they train."""
+        for kernel in layers.kernels(quantized) if "clusters" in self.keeps else ():
+            values = clusters.found_values(kernel.variable.numpy())
+            if values is not None:
+                yield clusters.SharedKernel(kernel.variable, values, free=False, zeros="sparsity" in self.keeps)
 
     def finished(self, trained: keras.Model) -> keras.Model:
         _set_bn_trainable(trained, True)

@@ -24,13 +24,17 @@ _KEY = "tfmo_drive"
 _JSON = "model.json"
 
 
-def describe(task: dict[str, Any], target: str, tensors: dict[str, Any]) -> dict[str, Any]:
-    """A task's metadata with the target's name, the file's inputs and outputs (`tensors`) and what made it."""
+def describe(task: dict[str, Any], target: str, tensors: dict[str, Any], quantize_aware: bool) -> dict[str, Any]:
+    """A task's metadata with the target's name, the file's inputs and outputs (`tensors`) and what made it.
+
+    quantize_aware: whether integer ranges are those that the model was trained with, rather than calibrated afterwards.
+    """
     versions = {}
     for package in PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[package] = importlib.metadata.version(package)
-    return {**task, "target": target, "tensors": tensors, "made_by": {"tfmo-drive": tfmo_drive.__version__, **versions}}
+    made_by = {"tfmo-drive": tfmo_drive.__version__, **versions}
+    return {**task, "target": target, "tensors": tensors, "quantize_aware": quantize_aware, "made_by": made_by}
 
 
 def save(path: Path, model: bytes, metadata: dict[str, Any]) -> None:

@@ -9,11 +9,20 @@ a training graph is traced, and left out where a graph is exported.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from unittest import mock
 
 import numpy as np
 from tensorflow_model_optimization.python.core.quantization.keras import quant_ops
+from tensorflow_model_optimization.python.core.quantization.keras.default_8bit.default_8bit_quantize_registry import (
+    Default8BitConvQuantizeConfig,
+)
+from tensorflow_model_optimization.python.core.quantization.keras.default_8bit.default_8bit_quantize_scheme import (
+    Default8BitQuantizeScheme,
+)
+from tensorflow_model_optimization.python.core.quantization.keras.default_8bit.default_8bit_quantizers import (
+    Default8BitConvWeightsQuantizer,
+)
 from tensorflow_model_optimization.python.core.quantization.keras.quantize_layer import QuantizeLayer
 from tensorflow_model_optimization.python.core.quantization.keras.quantize_wrapper import QuantizeWrapper
 
@@ -58,6 +67,54 @@ def calibrate(model: keras.Model, batches: list[np.ndarray]) -> None:
         max_var.assign(np.mean(highs))
 
 
+class KernelRanges(Default8BitQuantizeScheme):
+    """A scheme of tfmot's, but convolutions whose kernel is `chosen` get one range for all their output channels, so
+    that equal weights become equal integers. It is stored per channel, where the converter can fold BatchNorm into it.
+    """
+
+    def __init__(self, scheme: Default8BitQuantizeScheme, chosen: Callable[[np.ndarray], bool]):
+        super().__init__()
+        self.scheme, self.chosen = scheme, chosen
+
+    def get_quantize_registry(self):
+        registry = self.scheme.get_quantize_registry()
+        known = registry.get_quantize_config
+
+        def get_quantize_config(layer):
+            if type(layer) is not keras.layers.Conv2D or not self.chosen(layer.kernel.numpy()):
+                return known(layer)
+            config = Default8BitConvQuantizeConfig(["kernel"], ["activation"], False)
+            config.weight_quantizer = _KernelRange(float(tf.reduce_max(tf.abs(layer.kernel))))
+            return config
+
+        registry.get_quantize_config = get_quantize_config
+        return registry
+
+
+class _KernelRange(Default8BitConvWeightsQuantizer):
+    """Trains in plain ops, as `fast`; exports the standard op."""
+
+    def __init__(self, largest: float):
+        super().__init__()
+        self.largest = largest
+
+    def build(self, tensor_shape, name, layer):
+        def ends(suffix: str, value: float):
+            initial = keras.initializers.Constant(value)
+            return layer.add_weight(name + suffix, shape=(tensor_shape[-1],), initializer=initial, trainable=False)
+
+        return {"min_var": ends("_min", -self.largest), "max_var": ends("_max", self.largest)}
+
+    def __call__(self, inputs, training, weights, **kwargs):
+        low, high = weights["min_var"], weights["max_var"]
+        if not training:
+            return tf.quantization.fake_quant_with_min_max_vars_per_channel(inputs, low, high, narrow_range=True)
+        largest = tf.reduce_max(tf.abs(inputs))
+        low.assign(tf.fill(low.shape, -largest))
+        high.assign(tf.fill(high.shape, largest))
+        return _round_symmetric(inputs, largest)
+
+
 @tf.custom_gradient
 def _round_to(values, step):
     """The nearest multiple of `step` (broadcast over the last axis); the gradient passes straight through."""
@@ -72,7 +129,11 @@ def _last_value(inputs, min_var, max_var, **kwargs):
     largest = tf.reduce_max(tf.abs(inputs), axis=axes)
     min_var.assign(-largest)
     max_var.assign(largest)
-    levels = 2 ** (kwargs.get("num_bits", 8) - 1) - 1
+    return _round_symmetric(inputs, largest, kwargs.get("num_bits", 8))
+
+
+def _round_symmetric(inputs, largest, bits: int = 8):
+    levels = 2 ** (bits - 1) - 1
     return _round_to(inputs, tf.maximum(tf.stop_gradient(largest) / levels, np.finfo(np.float32).tiny))
 
 

@@ -38,6 +38,14 @@ def kernels(model: keras.Model) -> Iterator[Kernel]:
             yield Kernel(inner.name, quantized.get("kernel", inner.kernel))
 
 
+def is_kernel(name: str, values: np.ndarray) -> bool:
+    """Whether a weight of an artifact is the kernel of a layer that `kernels` walks: no bias, no depthwise kernel, and
+    not the folded preprocessing."""
+    # [1, h, w, c] in .tflite, [c, 1, h, w] in .onnx; a 1x1 convolution in .tflite is [c_out, 1, 1, c_in].
+    depthwise = values.ndim == 4 and (values.shape[0] == 1 or (values.shape[1] == 1 and values.shape[2] != 1))
+    return values.ndim >= 2 and not depthwise and name.split("/")[0] != "preprocessing"
+
+
 def _last_name(variable: tf.Variable) -> str:
     return variable.name.split(":")[0].split("/")[-1]
 

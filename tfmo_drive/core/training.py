@@ -98,6 +98,8 @@ class Hooks:
     """Epochs before this one (from 0) cannot be the best: a pruning ramp has not reached its sparsity there."""
     tracing: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext
     """Entered around the loop, for a training graph that differs from the exported one (fast fake quantisation)."""
+    variables: tuple = ()
+    """What the next epoch depends on beside the model's own variables: saved and restored with them."""
 
 
 def copy(model: keras.Model) -> keras.Model:
@@ -156,7 +158,7 @@ class _Loop:
         self.optimizer = optimizer(fit, self.steps)
         # Once, while everything is trainable: freezing a layer later changes neither list nor order.
         self.optimizer._create_all_weights(model.trainable_variables)
-        self.variables = list(model.variables)
+        self.variables = [*model.variables, *hooks.variables]
         self.scorer = Scorer(model, context.task)
         self.learner, self.attached = learner(model, fit, context)
         self.random = [

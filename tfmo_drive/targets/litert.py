@@ -47,14 +47,17 @@ class _LiteRT(Target):
 
         if reason := self.refuses(model):
             raise BadInput(reason)
-        content = self._convert(freeze(model, context.task.preprocessing), context)
+        frozen = freeze(model, context.task.preprocessing)
+        content = self._convert(frozen, context)
         if self.integer and (floating := tflite_file.float_operators(content)):
             raise BadInput(
                 f"{self.name} must be integer throughout, but {dict(floating)} compute in float. "
                 "Quantize those layers too, or use LiteRTDynamic."
             )
         path = Path(folder) / "model.tflite"
-        metadata = artifact_metadata.describe(context.task.metadata(model), self.name, tflite_file.ends(content))
+        metadata = artifact_metadata.describe(
+            context.task.metadata(model), self.name, tflite_file.ends(content), frozen.quantize_aware
+        )
         artifact_metadata.save(path, content, metadata)
         return LiteRTArtifact(path, self.name, self.threads, self.kernels)
 

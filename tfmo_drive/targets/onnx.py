@@ -37,9 +37,12 @@ class _Onnx(Target):
 
         if reason := self.refuses(model):
             raise BadInput(reason)
-        content = self._convert(freeze(model, context.task.preprocessing), context)
+        frozen = freeze(model, context.task.preprocessing)
+        content = self._convert(frozen, context)
         path = Path(folder) / "model.onnx"
-        metadata = artifact_metadata.describe(context.task.metadata(model), self.name, onnx_file.ends(content))
+        metadata = artifact_metadata.describe(
+            context.task.metadata(model), self.name, onnx_file.ends(content), frozen.quantize_aware
+        )
         artifact_metadata.save(path, content, metadata)
         return OnnxArtifact(path, self.name, self.threads)
 
