@@ -1,11 +1,37 @@
-"""The distillation loss and its custom train_step: Hinton, Vinyals & Dean 2015. Every trained step may learn by it."""
+"""The distillation loss and its custom train_step: Hinton, Vinyals & Dean 2015. Every trained step may learn by it.
+
+From inside the teacher too: hints (Romero et al. 2015, "FitNets") and attention transfer (Zagoruyko & Komodakis 2017).
+"""
 
 from __future__ import annotations
 
 import dataclasses
 
 from tfmo_drive.contracts import BadInput
+from tfmo_drive.core import layers
 from tfmo_drive.core.keras2 import keras, tf
+
+FEATURES = ("hint", "attention")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Features:
+    """What the student's feature maps should look like, beside its outputs: `weight` x the mean over `pairs`.
+
+    `kind`: "hint" (the teacher's maps themselves, through a 1x1 adapter where channels differ) or "attention" (where
+    they are strong: squares averaged over channels). `pairs`: (student's layer, teacher's layer) of maps of equal
+    size; () takes the last map of each size that both have. The teacher then runs in every training step.
+    """
+
+    kind: str = "hint"
+    pairs: tuple[tuple[str, str], ...] = ()
+    weight: float = 1.0
+
+    def __post_init__(self):
+        if self.kind not in FEATURES:
+            raise BadInput(f"Features.kind must be one of {', '.join(FEATURES)}, got {self.kind!r}.")
+        if not 0 < self.weight <= 1000:
+            raise BadInput(f"Features.weight must be in (0, 1000], got {self.weight}.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -14,13 +40,15 @@ class SoftLabels:
 
     `alpha` in [0, 1]; 0 is no teacher at all (the control, which then sees the same views). `views`: the teacher's
     logits are computed once for this many augmentations of each image, and the epochs cycle through them. `teacher`:
-    the path of a Keras 2 model with the baseline's inputs and outputs; "" is the baseline itself.
+    the path of a Keras 2 model with the baseline's inputs and outputs; "" is the baseline itself. `features`: learn
+    from its feature maps too.
     """
 
     temperature: float = 4.0
     alpha: float = 0.9
     views: int = 3
     teacher: str = ""
+    features: Features | None = None
 
     def __post_init__(self):
         if not 0 < self.temperature <= 100:
@@ -52,17 +80,89 @@ def soft_loss(student: tf.Tensor, teacher: tf.Tensor, temperature: float) -> tf.
     )
 
 
-class Distiller(keras.Model):
-    """Trains `student` on (inputs, {"hard": targets, "soft": teacher logits}); its weights are the student's.
+def hint_loss(student: tf.Tensor, teacher: tf.Tensor) -> tf.Tensor:
+    """Mean squared difference of maps [b, h, w, c], over the teacher's mean square: 1 for a map of zeros."""
+    return tf.reduce_mean((student - teacher) ** 2) / tf.maximum(tf.reduce_mean(teacher**2), 1e-12)
 
-    `probabilities`: whether the student's outputs are probabilities rather than logits.
+
+def attention_loss(student: tf.Tensor, teacher: tf.Tensor) -> tf.Tensor:
+    """Squared distance of attention maps, each of length 1, from maps [b, h, w, any]: 0 to 2, the mean over b."""
+    maps = [tf.reshape(tf.reduce_mean(one**2, axis=-1), [tf.shape(one)[0], -1]) for one in (student, teacher)]
+    student, teacher = (tf.math.l2_normalize(one, axis=1) for one in maps)
+    return tf.reduce_mean(tf.reduce_sum((student - teacher) ** 2, axis=1))
+
+
+def paired_maps(student: keras.Model, teacher: keras.Model, pairs: tuple[tuple[str, str], ...]) -> list[tuple]:
+    """(student's, teacher's) symbolic maps [b, h, w, c]. Names are the float layers' own, whatever wraps them since.
+
+    Raises BadInput for a layer that is not there, and for maps that differ in size.
+    """
+    maps = [_maps(student), _maps(teacher)]
+    if not pairs:
+        last = [{tuple(one.shape[1:3]): one for one in found.values()} for found in maps]
+        chosen = [(last[0][size], last[1][size]) for size in last[0] if size in last[1]]
+        if not chosen:
+            raise BadInput("Features.pairs: student and teacher have no feature maps of equal size. Name pairs.")
+        return chosen
+    for pair in pairs:
+        for name, found in zip(pair, maps, strict=True):
+            layers.refuse_unknown("Features.pairs", (name,), found)
+        one, other = (found[name] for name, found in zip(pair, maps, strict=True))
+        if one.shape[1:3] != other.shape[1:3]:
+            sizes = " and ".join(f"{tensor.shape[1]} x {tensor.shape[2]}" for tensor in (one, other))
+            raise BadInput(f"Features.pairs: {' and '.join(pair)} are {sizes}. Name maps of equal size.")
+    return [(maps[0][one], maps[1][other]) for one, other in pairs]
+
+
+def _maps(model: keras.Model) -> dict[str, tf.Tensor]:
+    """By float layer's name, every feature map inside a model, in graph order; one that is only padded is none."""
+    never = (keras.layers.InputLayer, keras.layers.ZeroPadding2D, keras.layers.Cropping2D)
+    found = {}
+    for layer in model.layers:
+        inner = getattr(layer, "layer", layer)
+        shape = layer.output_shape if len(layer.inbound_nodes) == 1 else ()
+        if not isinstance(inner, never) and isinstance(shape, tuple) and len(shape) == 4 and min(shape[1:3]) > 1:
+            found[inner.name] = layer.output
+    return found
+
+
+class Distiller(keras.Model):
+    """Trains `student`, and the adapters of hints, on (inputs, {"hard": targets, "soft": teacher logits}).
+
+    `probabilities`: whether the student's outputs are probabilities rather than logits. `teacher`: read for
+    `labels.features` alone.
     """
 
-    def __init__(self, student: keras.Model, labels: SoftLabels, probabilities: bool = False):
+    def __init__(
+        self,
+        student: keras.Model,
+        labels: SoftLabels,
+        probabilities: bool = False,
+        teacher: keras.Model | None = None,
+    ):
         super().__init__(name=f"distilled_{student.name}")
         self.student, self.labels, self.probabilities = student, labels, probabilities
+        self.adapters: list[keras.layers.Layer] = []
+        self._watch(student, teacher)
         self.build(student.input_shape)
         self.loss_metric = keras.metrics.Mean(name="loss")
+
+    def _watch(self, student: keras.Model, teacher: keras.Model | None):
+        """Models that give the pairs' maps too. The teacher is hidden from Keras, which would train and save it."""
+        features = self.labels.features if teacher is not None and self.labels.alpha else None
+        pairs = paired_maps(student, teacher, features.pairs) if features else []
+        self.watched, inside = student, None
+        if pairs:
+            self.watched = keras.Model(student.inputs, [student.output, *(one for one, _ in pairs)])
+            inside = keras.Model(teacher.inputs, [other for _, other in pairs])
+        self.teach = lambda inputs: tf.nest.flatten(inside(inputs, training=False)) if inside else []
+        for one, other in pairs if features and features.kind == "hint" else []:
+            if one.shape[-1] != other.shape[-1]:
+                adapter = keras.layers.Conv2D(other.shape[-1], 1, use_bias=False, name=f"adapter_{len(self.adapters)}")
+                adapter.build(one.shape)
+                self.adapters.append(adapter)
+            else:
+                self.adapters.append(keras.layers.Activation("linear"))
 
     def call(self, inputs, training=None):
         return self.student(inputs, training=training)
@@ -71,16 +171,36 @@ class Distiller(keras.Model):
     def metrics(self):
         return [self.loss_metric]
 
+    def feature_loss(self, maps: list[tf.Tensor], inputs) -> tf.Tensor:
+        """The mean over the pairs; 0 without features."""
+        wanted = self.teach(inputs)
+        if not wanted:
+            return tf.constant(0.0)
+        if self.labels.features.kind == "attention":
+            losses = [attention_loss(one, other) for one, other in zip(maps, wanted, strict=True)]
+        else:
+            adapted = [adapter(one) for adapter, one in zip(self.adapters, maps, strict=True)]
+            losses = [hint_loss(one, other) for one, other in zip(adapted, wanted, strict=True)]
+        return self.labels.features.weight * tf.add_n(losses) / len(losses)
+
     def train_step(self, data):
-        """One step of (1 - alpha) hard + alpha T^2 soft."""
+        """One step of (1 - alpha) hard + alpha T^2 soft (+ features)."""
         inputs, targets = data
         hard, alpha = targets["hard"], self.labels.alpha
         with tf.GradientTape() as tape:
-            outputs = self.student(inputs, training=True)
-            loss = self.compiled_loss(hard, outputs, regularization_losses=self.losses)
+            outputs, *maps = tf.nest.flatten(self.watched(inputs, training=True))
+            loss = self.compiled_loss(hard, outputs, regularization_losses=self.student.losses)
             if alpha:
                 soft = soft_loss(logits_of(outputs, self.probabilities), targets["soft"], self.labels.temperature)
-                loss = (1 - alpha) * loss + alpha * soft
-        self.optimizer.minimize(loss, self.student.trainable_variables, tape=tape)
+                loss = (1 - alpha) * loss + alpha * soft + self.feature_loss(maps, inputs)
+        self.optimizer.minimize(loss, self.learnt, tape=tape)
         self.loss_metric.update_state(loss)
         return {"loss": self.loss_metric.result()}
+
+    @property
+    def learnt(self) -> list[tf.Variable]:
+        """What the optimizer changes, in its order: the student's weights, then the adapters'."""
+        return [
+            *self.student.trainable_variables,
+            *(one for layer in self.adapters for one in layer.trainable_variables),
+        ]

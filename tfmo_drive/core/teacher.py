@@ -28,7 +28,7 @@ def attached(labels: SoftLabels, context: Context) -> Attached:
     """What rides along with the targets of a taught step; with alpha = 0 nothing but the choice of views."""
     if not labels.alpha:
         return Attached(labels.views)
-    return cached_logits(_teacher(labels, context), labels.views, context)
+    return cached_logits(model(labels, context), labels.views, context)
 
 
 def cached_logits(teacher: keras.Model, views: int, context: Context) -> Attached:
@@ -63,7 +63,8 @@ def _code_digest() -> str:
     return key(*(file_digest(file) for file in files))
 
 
-def _teacher(labels: SoftLabels, context: Context) -> keras.Model:
+def model(labels: SoftLabels, context: Context) -> keras.Model:
+    """The teacher that `labels` name; BadInput where it does not fit the baseline."""
     baseline = context.baseline
     if not labels.teacher:
         return baseline

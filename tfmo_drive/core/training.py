@@ -143,8 +143,12 @@ def learner(model: keras.Model, fit: TrainedStep, context: Context) -> tuple[ker
     """What `fit` is called on in `model`'s place, with the same variables, and what rides along with its targets."""
     if fit.distill is None:
         return model, None
-    probabilities = context.task.gives_probabilities(model)
-    return Distiller(model, fit.distill, probabilities), teacher.attached(fit.distill, context)
+    taught = teacher.attached(fit.distill, context)
+    inside = None
+    if fit.distill.features:
+        inside = teacher.model(fit.distill, context)
+        keras.utils.set_random_seed(context.seed)  # of the adapters
+    return Distiller(model, fit.distill, context.task.gives_probabilities(model), inside), taught
 
 
 class _Loop:
@@ -156,11 +160,13 @@ class _Loop:
         self.best: list[np.ndarray] | None = None
         self.best_score = -1.0
         self.optimizer = optimizer(fit, self.steps)
-        # Once, while everything is trainable: freezing a layer later changes neither list nor order.
-        self.optimizer._create_all_weights(model.trainable_variables)
-        self.variables = [*model.variables, *hooks.variables]
-        self.scorer = Scorer(model, context.task)
         self.learner, self.attached = learner(model, fit, context)
+        # Once, while everything is trainable: freezing a layer later changes neither list nor order.
+        learnt = getattr(self.learner, "learnt", model.trainable_variables)
+        self.optimizer._create_all_weights(learnt)
+        adapters = learnt[len(model.trainable_variables) :]
+        self.variables = [*model.variables, *adapters, *hooks.variables]
+        self.scorer = Scorer(model, context.task)
         self.random = [
             module for module in model.submodules if isinstance(module, keras.__internal__.layers.BaseRandomLayer)
         ]
