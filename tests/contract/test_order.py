@@ -1,0 +1,70 @@
+"""Any recipe of two steps either keeps what the first one promised, or is refused with what to type instead."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import itertools
+
+import pytest
+
+from tests.contract.test_steps import STEPS, case
+from tfmo_drive.contracts import BadInput
+from tfmo_drive.core.keras2 import keras
+from tfmo_drive.core.training import TrainedStep
+from tfmo_drive.experiment import Experiment
+
+layers = keras.layers
+
+
+@pytest.fixture(scope="module")
+def small():
+    """Two convolutions and a dense layer: what every step can work on, quick to trace."""
+    keras.utils.set_random_seed(0)
+    x = inputs = keras.Input((32, 32, 3))
+    for name, filters in (("first", 8), ("second", 16)):
+        x = layers.Conv2D(filters, 3, strides=4, padding="same", use_bias=False, name=name)(x)
+        x = layers.BatchNormalization(name=f"{name}_bn")(x)
+        x = layers.ReLU(name=f"{name}_relu")(x)
+    return keras.Model(inputs, layers.Dense(9, name="logits")(layers.GlobalAveragePooling2D()(x)))
+
+
+@pytest.fixture(scope="module")
+def first(small, context):
+    """first(kind): the step's example without training, and its result on the small model."""
+
+    @functools.cache
+    def made(kind):
+        step = case(kind).example
+        step = dataclasses.replace(step, epochs=0) if isinstance(step, TrainedStep) else step
+        return step, step(small, dataclasses.replace(context(), baseline=small))
+
+    return made
+
+
+def preserving(step, promised: str):
+    """The step told to keep what was promised, where it can be."""
+    try:
+        return dataclasses.replace(step, preserve=promised)
+    except (TypeError, BadInput):
+        return step
+
+
+@pytest.mark.parametrize(
+    "kinds", itertools.product(STEPS, STEPS), ids=lambda kinds: "_".join(k.__name__ for k in kinds)
+)
+def test_two_steps_keep_the_first_promise_or_say_which_order_does(kinds, small, first, context, tiny_task):
+    earlier, (before, model) = kinds[0], first(kinds[0])
+    after = preserving(case(kinds[1]).example, before.guarantees)
+    if isinstance(after, TrainedStep):
+        after = dataclasses.replace(after, epochs=1)
+    place = dataclasses.replace(context(), baseline=small)
+    try:
+        Experiment(task=tiny_task, recipe=(before, after))
+        made = after(model, place)
+    except BadInput as refused:
+        assert "Use " in str(refused) or "first" in str(refused) or "last" in str(refused), refused
+        assert earlier.__name__ in str(refused) and "\n" not in str(refused)
+        return
+    before.check(made)
+    after.check(made)
