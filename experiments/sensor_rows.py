@@ -17,12 +17,12 @@ from tfmo_drive.tasks.sensor_rows import SensorRows
 
 EXPERIMENT = Experiment(
     task=SensorRows(),
-    training=Train(epochs=10, learning_rate=0.05, batch_size=128),
+    training=Train(epochs=12, learning_rate=0.05, batch_size=256),
     recipe=(
-        Prune(sparsity=0.5, epochs=6, learning_rate=0.02, batch_size=128),
-        QuantizeAware(epochs=2, learning_rate=0.002, batch_size=128, preserve="sparsity", calibration_images=1024),
+        Prune(sparsity=0.5, epochs=6, learning_rate=0.02, batch_size=256),
+        QuantizeAware(epochs=2, learning_rate=0.002, batch_size=256, preserve="sparsity", calibration_images=1024),
     ),
-    controls={"longer_training": (Train(epochs=8, learning_rate=0.02, batch_size=128),)},
+    controls={"longer_training": (Train(epochs=8, learning_rate=0.02, batch_size=256),)},
     targets=(LiteRTFloat32(), LiteRTInt8(calibration_images=1024)),
     expect=Expect(score_drop=0.01, keras_gap=0.005, size_ratio=0.50),
 )

@@ -30,7 +30,7 @@ from tfmo_drive.measures.size import Size
 from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8, LiteRTInt16x8
 from tfmo_drive.tasks.sensor_rows import SensorRows
 
-SERIES = Series(train=6000, val=900, test=900)
+SERIES = Series(train=9000, val=900, test=900)
 FIT = {"batch_size": 64, "learning_rate": 0.05}
 
 

@@ -37,9 +37,9 @@ _VERSION = 1
 class Series:
     """How many of the built-in rows, and how noisy (0 clean .. 1 very)."""
 
-    train: int = 20_000
-    val: int = 4_000
-    test: int = 8_000
+    train: int = 60_000
+    val: int = 6_000
+    test: int = 12_000
     seed: int = 0
     difficulty: float = 0.5
 
@@ -89,7 +89,7 @@ def drawn(series: Series, split: int, block: int) -> tuple[np.ndarray, np.ndarra
     manoeuvres, acceleration, yaw, slip = _driven(generator)
     start = generator.uniform(3, 33, (_DRIVES, 1))
     speed = np.clip(start + np.cumsum(acceleration, 1) / HERTZ, 0, 45)
-    readings = _read(generator, np.stack([speed, acceleration, yaw, slip]), 2 * series.difficulty)
+    readings = _read(generator, np.stack([speed, acceleration, yaw, slip]), series.difficulty)
     windows = np.lib.stride_tricks.sliding_window_view(readings, WINDOW, axis=1)[:, :ROWS]
     last = slice(WINDOW - 1, WINDOW - 1 + ROWS)
     rows = np.swapaxes(windows, 2, 3).reshape(_DRIVES, ROWS, -1)
