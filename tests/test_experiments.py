@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 FILES = sorted(path for path in (ROOT / "experiments").glob("*.py") if path.stem != "__init__")
 WANTED = {
     "baseline", "pruned", "quantized", "pruned_quantized", "distilled", "distilled_quantized", "post_training",
-    "pruned_2x4", "deep_compression", "smoke", "demo",
+    "pruned_2x4", "channels_quantized", "deep_compression", "criteria", "smoke", "demo", "sensor_rows", "sensor_speed",
 }  # fmt: skip
 
 
@@ -37,9 +37,9 @@ def test_experiment_can_be_constructed_and_described(path):
     experiment = run.experiment(str(path))
     assert isinstance(experiment, Experiment)
     text = describe(experiment)
-    assert "task.image_size" in text
-    again = override(experiment, ["task.image_size=32", "training.epochs=1"])
-    assert (again.task.image_size, again.training.epochs) == (32, 1)
+    assert "task.data" in text
+    again = override(experiment, ["task.data=elsewhere", "training.epochs=1"])
+    assert (again.task.data, again.training.epochs) == ("elsewhere", 1)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

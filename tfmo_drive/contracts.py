@@ -36,24 +36,37 @@ class Examples(abc.ABC):
 
     @abc.abstractmethod
     def read(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Inputs (images: uint8 [b, height, width, 3], RGB 0..255) and targets (classes: int64 [b])."""
+        """Inputs as a board gets them (images: uint8 [b, height, width, 3], RGB 0..255; rows: float32 [b, columns]) and
+        targets (classes: int64 [b]; numbers: float32 [b, 1])."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Preprocessing:
-    """What turns raw RGB pixels (0..255) into what the Keras model was trained on: `x[..., order] * scale + offset`.
+    """What turns raw inputs into what the Keras model was trained on: `x[..., order] * scale + offset`.
 
-    It is affine per channel, so that every target can fold it into its graph as one 1x1 convolution.
+    It is affine per channel (of RGB pixels) or per column (of rows), so that every target can put it into its file and
+    a board feeds raw inputs. What has `limits` is folded into the graph and quantised with it. Columns without limits
+    (a pressure of 101,325 beside a yaw rate of 0.01) have no common 8-bit scale: a file takes them as float32,
+    standardises them in float32, and only then are they quantised.
     """
 
     name: str
     order: tuple[int, ...] = (0, 1, 2)
     scale: tuple[float, ...] = (1.0, 1.0, 1.0)
     offset: tuple[float, ...] = (0.0, 0.0, 0.0)
+    input: str = "image"
+    """What the input is called in every file."""
+    limits: tuple[float, float] | None = (0.0, 255.0)
+    """The lowest and highest raw input, 255 steps apart; None: any float32."""
 
-    def __call__(self, pixels: np.ndarray) -> np.ndarray:
-        """uint8 or float [..., 3] to float32 [..., 3]."""
-        return np.asarray(pixels, np.float32)[..., list(self.order)] * np.float32(self.scale) + np.float32(self.offset)
+    @property
+    def dtype(self) -> str:
+        """Of raw inputs."""
+        return "uint8" if self.limits else "float32"
+
+    def __call__(self, raw: np.ndarray) -> np.ndarray:
+        """Raw inputs [..., channels] to float32 [..., channels]."""
+        return np.asarray(raw, np.float32)[..., list(self.order)] * np.float32(self.scale) + np.float32(self.offset)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +88,8 @@ class Task(abc.ABC):
 
     name: str
     preprocessing: Preprocessing
+    randoms: int = 16
+    """How many random numbers an example `augment` is given; 0 for a task that changes nothing."""
 
     @abc.abstractmethod
     def examples(self, split: str) -> Examples:
@@ -82,11 +97,11 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def build(self) -> keras.Model:
-        """The float model, untrained or from `weights=`. Its input is preprocessed pixels, float32 [b, h, w, 3]."""
+        """The float model, untrained or from `weights=`. Its input is preprocessed, float32 [b, h, w, 3] or [b, n]."""
 
     @abc.abstractmethod
     def augment(self, inputs: Any, targets: Any, randoms: Any) -> tuple[Any, Any]:
-        """TensorFlow graph code. inputs: float32 pixels 0..255; randoms: float32 [b, 16] in [0, 1), keyed by
+        """TensorFlow graph code. inputs: raw, as float32; randoms: float32 [b, self.randoms] in [0, 1), keyed by
         (seed, epoch, index), so that the same example in the same epoch is always augmented alike."""
 
     @abc.abstractmethod
@@ -124,11 +139,12 @@ class Artifact(abc.ABC):
 
     @abc.abstractmethod
     def predict(self, batch: np.ndarray) -> np.ndarray:
-        """uint8 pixels [b, h, w, 3] (RGB, resized) to float32 outputs [b, ...], dequantised."""
+        """Raw inputs (uint8 pixels [b, h, w, 3], RGB, resized; or float32 rows [b, n]) to float32 outputs [b, ...],
+        dequantised."""
 
     @abc.abstractmethod
     def runner(self, example: np.ndarray) -> Callable[[], None]:
-        """One inference at batch 1 on `example` (uint8 [h, w, 3]) with nothing else in it: what latency times."""
+        """One inference at batch 1 on `example` (one raw input) with nothing else in it: what latency times."""
 
     @abc.abstractmethod
     def weights(self) -> dict[str, np.ndarray]:
@@ -207,7 +223,7 @@ class Context:
     seed: int
 
     def calibration(self, count: int) -> np.ndarray:
-        """A seeded slice of **train**, never of val or test: uint8 [count, h, w, 3], the same images every time."""
+        """A seeded slice of **train**, never of val or test: `count` raw inputs, the same ones every time."""
         examples = self.task.examples("train")
         generator = np.random.default_rng([self.seed, 0xCA11B])
         indices = np.sort(generator.permutation(len(examples))[:count])

@@ -222,7 +222,7 @@ class Run:
                 yield row | {"seconds": round(made, 2)}, artifact
 
     def _paired(self, context: Context, artifacts: dict[str, Artifact]) -> Iterator[dict]:
-        """The recipe's rows against the controls' on the same target, image by image."""
+        """The recipe's rows against the controls' on the same target, example by example."""
         measure = next((m for m in self.experiment.measures if isinstance(m, Accuracy)), None)
         for control in self.experiment.controls if measure else ():
             for target in context.targets:

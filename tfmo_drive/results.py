@@ -80,7 +80,7 @@ def noted(source: str, report: dict) -> str:
         f"{row['name']} scores {numbers.percent(row['score'])}, {_points(row)} points against float, "
         f"{numbers.times(ratio(row, reference(report), 'size_bytes'))} smaller"
         + (f", {numbers.times(row['speedup'])} faster" if row.get("speedup") else "")
-        + f" ({row['examples']:,} test images)."
+        + f" ({row['examples']:,} test examples)."
     )
     wrapped = re.sub(r"(.{1,116})(?: |$)", r"\1\n", text).rstrip()
     bare = MEASURED.sub("", source, count=1)
@@ -89,7 +89,7 @@ def noted(source: str, report: dict) -> str:
 
 
 def _against_controls(reports: dict[Path, dict]) -> list[str]:
-    """A table of recipes against their controls, image by image: is it the method, or only longer training?"""
+    """A table of recipes against their controls, example by example: is it the method, or only longer training?"""
     lines = [
         f"| `{pair['row']}` | `{pair['against'].split('/')[0]}` | {report['seed']} | {_points(pair)} |"
         for report in reports.values()
@@ -134,7 +134,7 @@ def _conditions(reports: dict[Path, dict]) -> str:
     one = next(iter(reports.values()))
     machines = {(r["environment"]["cores"], r["environment"].get("processor")) for r in reports.values()}
     said = "; ".join(f"{cores} cores, {processor}" for cores, processor in sorted(machines))
-    return f"{one['rows'][0]['examples']:,} test images, intervals by track; batch 1; {said}. Made by:"
+    return f"{one['rows'][0]['examples']:,} test examples, intervals by group; batch 1; {said}. Made by:"
 
 
 if __name__ == "__main__":

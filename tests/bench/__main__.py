@@ -24,6 +24,7 @@ BENCHES = {
     "int8_conversion": conversions.int8_conversion,
     "all_artifacts": conversions.all_artifacts,
     "training_memory": memory.training_memory,
+    "rows_memory": memory.rows_memory,
 }
 OUT = Path("runs/bench/bench.json")
 

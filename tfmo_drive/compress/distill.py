@@ -8,7 +8,7 @@ from tfmo_drive.contracts import BadInput, Context
 from tfmo_drive.core import networks
 from tfmo_drive.core.distillation import SoftLabels
 from tfmo_drive.core.keras2 import keras
-from tfmo_drive.core.networks import Network
+from tfmo_drive.core.networks import DenseLayers, Network
 from tfmo_drive.core.training import TrainedStep
 
 
@@ -19,7 +19,7 @@ class Distill(TrainedStep):
     `distill=SoftLabels(alpha=0.0)` trains the same student on the same views without a teacher: the control.
     """
 
-    student: Network = networks.SmallCNN()
+    student: Network | DenseLayers = networks.SmallCNN()
     distill: SoftLabels | None = SoftLabels()
     epochs: int = 12
     learning_rate: float = 0.02
@@ -31,5 +31,10 @@ class Distill(TrainedStep):
             raise BadInput("Distill.distill is None. Use SoftLabels(alpha=0.0) for a student without a teacher.")
 
     def structure(self, model: keras.Model, context: Context) -> keras.Model:
+        if (len(model.input_shape) == 2) != isinstance(self.student, DenseLayers):
+            raise BadInput(
+                f"Distill.student must take what the model takes, {model.input_shape[1:]}, got "
+                f"{type(self.student).__name__}. Rows of numbers need a DenseLayers, images any other network."
+            )
         keras.utils.set_random_seed(context.seed)
         return networks.build(self.student, model.input_shape[1], model.output_shape[-1])

@@ -82,8 +82,11 @@ class QuantizeAware(TrainedStep):
 
     def prepared(self, model: keras.Model, context: Context) -> tuple[keras.Model, Hooks]:
         quantized = self.structure(model, context)
-        pixels = context.task.preprocessing(context.calibration(self.calibration_images))
-        fake_quant.calibrate(quantized, [pixels[i : i + 64] for i in range(0, len(pixels), 64)])
+        rule = context.task.preprocessing
+        inputs = rule(context.calibration(self.calibration_images))
+        # Rows are recorded in time: the mean of what stretches of them reach would clip what all of them reach.
+        size = 64 if rule.limits else len(inputs)
+        fake_quant.calibrate(quantized, [inputs[i : i + size] for i in range(0, len(inputs), size)])
         frozen_from = int(self.epochs * self.freeze_bn_after)
 
         def freeze_late(epoch: int, trained: keras.Model) -> bool:

@@ -28,9 +28,9 @@ _LIMITS = {  # field: (highest value, itself allowed)
 }
 
 
-def randoms(seed: int, epoch: int, count: int) -> np.ndarray:
-    """float32 [count, 16] in [0, 1): row i depends on (seed, epoch, i) alone, not on `count`."""
-    return np.random.default_rng([seed, epoch]).random((count, COLUMNS), np.float32)
+def randoms(seed: int, epoch: int, count: int, columns: int = COLUMNS) -> np.ndarray:
+    """float32 [count, columns] in [0, 1): row i depends on (seed, epoch, columns, i) alone, not on `count`."""
+    return np.random.default_rng([seed, epoch]).random((count, columns), np.float32)
 
 
 @dataclasses.dataclass(frozen=True)

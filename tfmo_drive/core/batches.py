@@ -40,33 +40,33 @@ def steps_per_epoch(count: int, batch_size: int) -> int:
 
 
 def training_epoch(context: Context, batch_size: int, epoch: int, attached: Attached | None = None) -> tf.data.Dataset:
-    """One epoch of (inputs, targets): preprocessed float32 [b, h, w, 3] and what `task.loss` takes.
+    """One epoch of (inputs, targets): preprocessed float32 [b, ...] and what `task.loss` takes.
 
     With `attached`, targets are {"hard": targets, "soft": float32 [b, width]}.
     """
     task, examples = context.task, context.task.examples("train")
     view = epoch if attached is None else epoch % attached.views
-    table = randoms(context.seed, view, len(examples))
+    table = randoms(context.seed, view, len(examples), task.randoms)
     steps = steps_per_epoch(len(examples), batch_size)
     batches = order(len(examples), context.seed, epoch)[: steps * batch_size].reshape(steps, -1)
     inputs, targets = examples.read(batches[0][:1])
 
     def read(step):
         indices = batches[step]
-        pixels, hard = examples.read(indices)
+        raw, hard = examples.read(indices)
         soft = attached.read(view, indices) if attached else np.zeros([len(indices), 0], np.float32)
-        return pixels, hard, table[indices], soft
+        return raw, hard, table[indices], soft
 
     def prepare(step):
         types = (inputs.dtype, targets.dtype, tf.float32, tf.float32)
-        pixels, hard, random, soft = tf.numpy_function(read, [step], types)
+        raw, hard, random, soft = tf.numpy_function(read, [step], types)
         size = batches.shape[1]
-        pixels.set_shape([size, *inputs.shape[1:]])
+        raw.set_shape([size, *inputs.shape[1:]])
         hard.set_shape([size, *targets.shape[1:]])
         random.set_shape([size, table.shape[1]])
         soft.set_shape([size, attached.width if attached else 0])
-        pixels, hard = task.augment(tf.cast(pixels, tf.float32), hard, random)
-        return preprocess(task, pixels), ({"hard": hard, "soft": soft} if attached else hard)
+        augmented, hard = task.augment(tf.cast(raw, tf.float32), hard, random)
+        return preprocess(task, augmented), ({"hard": hard, "soft": soft} if attached else hard)
 
     # Nothing is left to tune, and an iterator that has lived for a minute waits half a minute for its tuner to end.
     options = tf.data.Options()
@@ -83,21 +83,21 @@ def training_epoch(context: Context, batch_size: int, epoch: int, attached: Atta
 def view_batches(context: Context, view: int, batch_size: int = 64) -> Iterator[np.ndarray]:
     """The whole train split in order, augmented as `training_epoch` augments this view: preprocessed float32."""
     task, examples = context.task, context.task.examples("train")
-    table = randoms(context.seed, view, len(examples))
+    table = randoms(context.seed, view, len(examples), task.randoms)
 
     @tf.function(reduce_retracing=True)
-    def prepare(pixels, targets, random):
-        return preprocess(task, task.augment(tf.cast(pixels, tf.float32), targets, random)[0])
+    def prepare(raw, targets, random):
+        return preprocess(task, task.augment(tf.cast(raw, tf.float32), targets, random)[0])
 
     for start in range(0, len(examples), batch_size):
         indices = np.arange(start, min(start + batch_size, len(examples)))
         yield prepare(*examples.read(indices), table[indices]).numpy()
 
 
-def preprocess(task: Task, pixels):
+def preprocess(task: Task, raw):
     """TensorFlow's side of contracts.Preprocessing."""
     rule = task.preprocessing
-    return tf.gather(pixels, rule.order, axis=-1) * tf.constant(rule.scale) + tf.constant(rule.offset)
+    return tf.gather(raw, rule.order, axis=-1) * tf.constant(rule.scale) + tf.constant(rule.offset)
 
 
 def scoring_batches(task: Task, split: str, indices: np.ndarray | None = None, size: int = 64) -> Iterator:

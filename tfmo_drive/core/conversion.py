@@ -3,6 +3,7 @@
 One float conversion is the base of float32, int8 and int16x8; the int8 file is the base of the int8 ONNX. The int8
 recipe is the converter's own, cut in two after calibration, because only there can the input range be set to exactly
 0..255 (scale 1, zero point -128): https://ai.google.dev/edge/litert/conversion/tensorflow/quantization/quantization_spec
+Rows are converted as the Keras model takes them, standardised; every file then gets the standardising put in front.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ from typing import Any
 
 import numpy as np
 
-from tfmo_drive.core.freezing import INPUT, Frozen
+from tfmo_drive.core import tflite_rows
+from tfmo_drive.core.freezing import Frozen
 from tfmo_drive.core.keras2 import tf
 from tfmo_drive.core.onnx_order import canonical
+from tfmo_drive.core.tflite_file import ends
 
 OPSET = 17
 
@@ -42,50 +45,58 @@ class _Converter(tf.lite.TFLiteConverter):
 
 def float32(frozen: Frozen) -> bytes:
     """A float32 `.tflite`, batch as frozen."""
-    return _once(frozen, "float32", lambda: _named(_convert(frozen), frozen))
+    return _raw(_float32(frozen), frozen)
 
 
 def float16(frozen: Frozen) -> bytes:
     """float16 constants, float32 arithmetic."""
-    return _named(_convert(frozen, default=True, types=[tf.float16]), frozen)
+    return _raw(_named(_convert(frozen, default=True, types=[tf.float16]), frozen), frozen)
 
 
 def dynamic(frozen: Frozen) -> bytes:
     """int8 weights (of 1024 elements and more), float32 activations in the file."""
-    return _named(_convert(frozen, default=True), frozen)
+    return _raw(_named(_convert(frozen, default=True), frozen), frozen)
 
 
 def int8(frozen: Frozen, images: np.ndarray | None = None) -> bytes:
-    """Full integer, int8 in and out, input = pixel - 128.
+    """Full integer, int8 out and in, input = pixel - 128; rows go in as float32, and are quantised once standardised.
 
-    images: uint8 [n, h, w, 3] from which activation ranges come; a quantize-aware graph carries its own and needs none.
+    images: raw inputs [n, ...] from which activation ranges come; a quantize-aware graph has its own and needs none.
     """
     if frozen.quantize_aware:
-        return _once(frozen, "int8", lambda: _named(_convert(frozen, default=True, integer=True), frozen))
-    return _once(frozen, f"int8 {_digest(images)}", lambda: _post_training_int8(frozen, images))
+        made = _once(frozen, "int8", lambda: _named(_convert(frozen, default=True, integer=True), frozen))
+    else:
+        made = _once(frozen, f"int8 {_digest(images)}", lambda: _post_training_int8(frozen, images))
+    return _raw(made, frozen)
 
 
 def int16x8(frozen: Frozen, images: np.ndarray) -> bytes:
-    """int16 activations in and out, int8 weights. images as for `int8`."""
+    """int16 activations in (rows: float32) and out, int8 weights. images as for `int8`."""
     from tensorflow.lite.python.optimize import calibrator
 
-    # This quantizer keeps its statistics to itself, so one white corner says that pixels go up to 255.
-    images = np.array(images)
-    images[0, 0, 0] = 255
+    images, limits = np.array(images), frozen.preprocessing.limits
+    if limits:  # this quantizer keeps its statistics to itself, so one white corner says that pixels go up to 255
+        images[0, 0, 0] = limits[1]
     with _quiet():
-        quantizer = calibrator.Calibrator(calibrator.add_intermediate_tensors(float32(frozen)))
+        quantizer = calibrator.Calibrator(calibrator.add_intermediate_tensors(_float32(frozen)))
         quantized = quantizer.calibrate_and_quantize(
-            _feed(images), tf.int16, tf.int16, allow_float=False, activations_type=tf.int16, bias_type=tf.int64
-        )
-    return _named(bytes(quantized), frozen)
+            _feed(frozen, images), tf.int16 if limits else tf.float32, tf.int16, allow_float=False,
+            activations_type=tf.int16, bias_type=tf.int64,
+        )  # fmt: skip
+    return _raw(_named(bytes(quantized), frozen), frozen)
 
 
 def onnx_float32(frozen: Frozen) -> bytes:
-    """A float32 ONNX model of the same graph; the input stays [batch, h, w, 3]."""
+    """A float32 ONNX model of the same graph on raw inputs; the input keeps its shape."""
     input_, names = frozen.function.inputs[0].name, dict(zip(frozen.graph_outputs, frozen.outputs, strict=True))
+    rule, fed = frozen.preprocessing, {}
     with tf.Graph().as_default() as graph:
-        tf.import_graph_def(frozen.graph_def, name="")
-        return _onnx(graph, [input_], list(names), tensors_to_rename={input_: INPUT, **names})
+        if not rule.limits:
+            raw = tf.compat.v1.placeholder(tf.float32, frozen.shape, f"raw_{rule.input}")
+            fed = {input_: raw * tf.constant(rule.scale) + tf.constant(rule.offset)}
+            input_ = raw.name
+        tf.import_graph_def(frozen.graph_def, fed, name="")
+        return _onnx(graph, [input_], list(names), tensors_to_rename={input_: rule.input, **names})
 
 
 def onnx_int8(tflite: bytes, outputs: tuple[str, ...]) -> bytes:
@@ -93,7 +104,7 @@ def onnx_int8(tflite: bytes, outputs: tuple[str, ...]) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.tflite"
         path.write_bytes(tflite)
-        return _onnx(None, [INPUT], list(outputs), tflite_path=str(path))
+        return _onnx(None, [ends(tflite)["inputs"][0]["name"]], list(outputs), tflite_path=str(path))
 
 
 def _onnx(graph: tf.Graph | None, inputs: list[str], outputs: list[str], **source: Any) -> bytes:
@@ -104,6 +115,11 @@ def _onnx(graph: tf.Graph | None, inputs: list[str], outputs: list[str], **sourc
         converted = tfonnx.process_tf_graph(graph, opset=OPSET, input_names=inputs, output_names=outputs, **source)
         model = optimizer.optimize_graph(converted, catch_errors=False).make_model("tfmo_drive")
     return canonical(model).SerializeToString(deterministic=True)
+
+
+def _float32(frozen: Frozen) -> bytes:
+    """The base of the others: rows go in standardised."""
+    return _once(frozen, "float32", lambda: _named(_convert(frozen), frozen))
 
 
 def _once(frozen: Frozen, key: str, make: Callable[[], bytes]) -> bytes:
@@ -124,7 +140,8 @@ def _convert(frozen: Frozen, default: bool = False, integer: bool = False, types
         converter.optimizations = [tf.lite.Optimize.DEFAULT] if default else []
         converter.target_spec.supported_types = types or []
         if integer:
-            converter.inference_input_type = converter.inference_output_type = tf.int8
+            converter.inference_input_type = tf.int8 if frozen.preprocessing.limits else tf.float32
+            converter.inference_output_type = tf.int8
         return bytes(converter.convert())
 
 
@@ -133,17 +150,28 @@ def _post_training_int8(frozen: Frozen, images: np.ndarray) -> bytes:
     from tensorflow.lite.python.optimize import calibrator
 
     with _quiet():
-        watched = calibrator.Calibrator(calibrator.add_intermediate_tensors(float32(frozen)))
-        model = _unpack(watched.calibrate(_feed(images)))
-        graph = model.subgraphs[0]
-        range_ = graph.tensors[graph.inputs[0]].quantization
-        range_.min, range_.max = [0.0], [255.0]
-        quantized = mlir_quantize(_pack(model), input_data_type=tf.int8, output_data_type=tf.int8)
+        watched = calibrator.Calibrator(calibrator.add_intermediate_tensors(_float32(frozen)))
+        model, limits = _unpack(watched.calibrate(_feed(frozen, images))), frozen.preprocessing.limits
+        if limits:
+            graph = model.subgraphs[0]
+            range_ = graph.tensors[graph.inputs[0]].quantization
+            range_.min, range_.max = [limits[0]], [limits[1]]
+        type_ = tf.int8 if limits else tf.float32
+        quantized = mlir_quantize(_pack(model), input_data_type=type_, output_data_type=tf.int8)
     return _named(bytes(quantized), frozen)
 
 
-def _feed(images: np.ndarray) -> Callable[[], Iterator[list[np.ndarray]]]:
-    return lambda: ([image[None].astype(np.float32)] for image in images)
+def _feed(frozen: Frozen, images: np.ndarray) -> Callable[[], Iterator[list[np.ndarray]]]:
+    return lambda: ([frozen.fed(image)[None]] for image in images)
+
+
+def _raw(tflite: bytes, frozen: Frozen) -> bytes:
+    """The file that ships: what takes rows takes them raw, and standardises them first."""
+    if frozen.preprocessing.limits:
+        return tflite
+    model = _unpack(tflite)
+    tflite_rows.standardise_first(model, frozen.preprocessing)
+    return _pack(model)
 
 
 def _named(tflite: bytes, frozen: Frozen) -> bytes:
@@ -156,7 +184,7 @@ def _named(tflite: bytes, frozen: Frozen) -> bytes:
     signature.signatureKey, signature.subgraphIndex = "serving_default", 0
     signature.inputs, signature.outputs = [], []
     for names, tensors, maps in (
-        ((INPUT,), graph.inputs, signature.inputs),
+        ((frozen.preprocessing.input,), graph.inputs, signature.inputs),
         (frozen.outputs, graph.outputs, signature.outputs),
     ):
         for name, index in zip(names, tensors, strict=True):

@@ -1,6 +1,7 @@
 """The distillation loss and its custom train_step: Hinton, Vinyals & Dean 2015. Every trained step may learn by it.
 
 From inside the teacher too: hints (Romero et al. 2015, "FitNets") and attention transfer (Zagoruyko & Komodakis 2017).
+A single output is a number, which a softmax says nothing of: there the student learns the teacher's answer itself.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class SoftLabels:
     `alpha` in [0, 1]; 0 is no teacher at all (the control, which then sees the same views). `views`: the teacher's
     logits are computed once for this many augmentations of each image, and the epochs cycle through them. `teacher`:
     the path of a Keras 2 model with the baseline's inputs and outputs; "" is the baseline itself. `features`: learn
-    from its feature maps too.
+    from its feature maps too. `temperature` is not read where the task predicts a number.
     """
 
     temperature: float = 4.0
@@ -74,7 +75,13 @@ def logits_of(outputs: tf.Tensor, probabilities: bool) -> tf.Tensor:
 
 
 def soft_loss(student: tf.Tensor, teacher: tf.Tensor, temperature: float) -> tf.Tensor:
-    """T^2 x mean cross-entropy of softened logits [b, classes]; T^2 keeps its gradient on the hard loss's scale."""
+    """T^2 x mean cross-entropy of softened logits [b, classes]; T^2 keeps its gradient on the hard loss's scale.
+
+    Of numbers [b, 1], half the mean squared difference, which is what the former tends to for high temperatures
+    (Hinton et al., section 2.1; Ba & Caruana 2014, "Do deep nets really need to be deep?", eq. 1).
+    """
+    if student.shape[-1] == 1:
+        return tf.reduce_mean(tf.square(student - teacher)) / 2
     return temperature**2 * tf.reduce_mean(
         tf.nn.softmax_cross_entropy_with_logits(tf.nn.softmax(teacher / temperature), student / temperature)
     )

@@ -1,6 +1,7 @@
-"""Keras model to one frozen TensorFlow graph that eats raw pixels: freeze once, convert many.
+"""Keras model to one frozen TensorFlow graph that eats raw inputs: freeze once, convert many.
 
-The task's preprocessing becomes one 1x1 convolution at the front, so that a board feeds what its camera gives.
+The preprocessing of pixels becomes one 1x1 convolution at the front, so that a board feeds what its camera gives. That
+of rows is left to what is made of the graph (core.tflite_rows), because no quantiser may see raw columns.
 `TFLiteConverter.from_keras_model` writes and reloads a SavedModel (31 of 35 s for ResNet50); a frozen graph does not.
 """
 
@@ -18,7 +19,6 @@ from tfmo_drive.core.fake_quant import is_quantize_aware
 from tfmo_drive.core.keras2 import keras, tf
 from tfmo_drive.core.layers import weights_digest
 
-INPUT = "image"
 PREPROCESSING = "preprocessing"
 """Name of the folded convolution, in every file format."""
 
@@ -28,7 +28,8 @@ _cache: weakref.WeakKeyDictionary[keras.Model, dict[tuple, tuple[str, Frozen]]] 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Frozen:
-    """A graph without variables: float32 pixels 0..255, RGB [batch, h, w, 3], to the model's outputs."""
+    """A graph without variables, to the model's outputs: of float32 pixels 0..255, RGB [batch, h, w, 3], or of
+    standardised rows float32 [batch, n]."""
 
     function: Any
     """tf ConcreteFunction of one argument, on the model's own variables: it names the ends of `graph_def`."""
@@ -38,14 +39,19 @@ class Frozen:
     graph_outputs: tuple[str, ...]
     shape: tuple[int | None, ...]
     quantize_aware: bool
+    preprocessing: Preprocessing
+
+    def fed(self, raw: np.ndarray) -> np.ndarray:
+        """Raw inputs as this graph takes them: pixels as they are, rows standardised, float32 both."""
+        return np.asarray(raw, np.float32) if self.preprocessing.limits else self.preprocessing(raw)
 
 
 def freeze(model: keras.Model, preprocessing: Preprocessing, batch: int | None = 1) -> Frozen:
-    """The frozen graph of `model` in inference mode, input "image": float32 [batch, h, w, 3], raw RGB pixels 0..255.
+    """The frozen graph of `model` in inference mode, its input called as `preprocessing` says.
 
-    Freezing a model whose weights have not changed since costs a checksum. A quantize-aware model gets a fake-quant
-    node on its input, so that the converter's int8 input is `pixel - 128`. Raises BadInput for inputs that are not
-    one image of known size.
+    Freezing a model whose weights have not changed since costs a checksum. A quantize-aware model of images gets a
+    fake-quant node on its input, so that the converter's int8 input is `pixel - 128`. Raises BadInput for inputs that
+    are not one image of known size, or one row of as many columns as `preprocessing` has.
     """
     kept, key, checksum = _cache.setdefault(model, {}), (preprocessing, batch), weights_digest(model)
     if key not in kept or kept[key][0] != checksum:
@@ -61,13 +67,14 @@ def output_names(model: keras.Model) -> tuple[str, ...]:
 def _freeze(model: keras.Model, preprocessing: Preprocessing, batch: int | None) -> Frozen:
     from tensorflow.python.framework import convert_to_constants
 
-    shape, aware, names = (batch, *_image_shape(model)), is_quantize_aware(model), output_names(model)
+    shape, aware, names = (batch, *_input_shape(model, preprocessing)), is_quantize_aware(model), output_names(model)
+    limits = preprocessing.limits
 
-    @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name=INPUT)], autograph=False)
-    def serve(image: tf.Tensor) -> dict[str, tf.Tensor]:
-        if aware:  # 0..255 in 256 steps: scale exactly 1, zero point -128
-            image = tf.quantization.fake_quant_with_min_max_args(image, 0.0, 255.0)
-        outputs = model(_fold(image, preprocessing, aware), training=False)
+    @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name=preprocessing.input)], autograph=False)
+    def serve(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        if limits and aware:  # 0..255 in 256 steps: scale exactly 1, zero point -128
+            inputs = tf.quantization.fake_quant_with_min_max_args(inputs, *limits)
+        outputs = model(_fold(inputs, preprocessing, aware) if limits else inputs, training=False)
         # Numbered, because TensorFlow returns structured outputs in the order of their sorted keys.
         return {f"{i:02d}": output for i, output in enumerate(tf.nest.flatten(outputs))}
 
@@ -77,7 +84,8 @@ def _freeze(model: keras.Model, preprocessing: Preprocessing, batch: int | None)
         function, graph_def = convert_to_constants.convert_variables_to_constants_v2_as_graph(
             serve.get_concrete_function()
         )
-    return Frozen(function, graph_def, names, tuple(tensor.name for tensor in function.outputs), shape, aware)
+    ends = tuple(tensor.name for tensor in function.outputs)
+    return Frozen(function, graph_def, names, ends, shape, aware, preprocessing)
 
 
 def _fold(image: tf.Tensor, preprocessing: Preprocessing, aware: bool) -> tf.Tensor:
@@ -96,9 +104,15 @@ def _fold(image: tf.Tensor, preprocessing: Preprocessing, aware: bool) -> tf.Ten
         return tf.nn.bias_add(tf.nn.conv2d(image, weights, 1, "VALID"), np.float32(preprocessing.offset))
 
 
-def _image_shape(model: keras.Model) -> tuple[int, int, int]:
+def _input_shape(model: keras.Model, preprocessing: Preprocessing) -> tuple[int, ...]:
     shapes = [tuple(tensor.shape[1:]) for tensor in model.inputs]
-    if len(shapes) != 1 or len(shapes[0]) != 3 or None in shapes[0] or shapes[0][-1] != 3:
+    if not preprocessing.limits:
+        if shapes != [(len(preprocessing.order),)]:
+            raise BadInput(
+                f"{model.name}: a target needs one input of {len(preprocessing.order)} columns, got {shapes}. "
+                f"Build the model with keras.Input(({len(preprocessing.order)},))."
+            )
+    elif len(shapes) != 1 or len(shapes[0]) != 3 or None in shapes[0] or shapes[0][-1] != 3:
         raise BadInput(
             f"{model.name}: a target needs one image input of fixed size [h, w, 3], got {shapes}. "
             "Build the model with input_shape=(height, width, 3)."

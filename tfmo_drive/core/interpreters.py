@@ -52,7 +52,7 @@ class LiteRTArtifact(Artifact):
         return tuple(int(size) for size in self._input["shape"])
 
     def outputs(self, batch: np.ndarray) -> dict[str, np.ndarray]:
-        """uint8 pixels [b, h, w, 3] to float32 outputs [b, ...] by name, dequantised with the file's own scales."""
+        """Raw inputs [b, ...] to float32 outputs [b, ...] by name, dequantised with the file's own scales."""
         fed, details = self._quantised(batch), self._interpreter.get_output_details()
         kept: list[list[np.ndarray]] = [[] for _ in details]
         for image in fed:
@@ -112,7 +112,7 @@ class OnnxArtifact(Artifact):
         return tuple(self._session.get_inputs()[0].shape)
 
     def outputs(self, batch: np.ndarray) -> dict[str, np.ndarray]:
-        """uint8 pixels [b, h, w, 3] to float32 outputs [b, ...] by name, dequantised with the file's own scales."""
+        """Raw inputs [b, ...] to float32 outputs [b, ...] by name, dequantised with the file's own scales."""
         fed, entries = self._quantised(batch), self._session.get_outputs()
         name = self._session.get_inputs()[0].name
         results = [self._session.run(None, {name: image[None]}) for image in fed]
@@ -157,12 +157,12 @@ def load(path: Path, threads: int = 2) -> LiteRTArtifact | OnnxArtifact:
     return kinds[Path(path).suffix](path, threads=threads)
 
 
-def _stored(pixels: np.ndarray, scale: float, zero_point: int, dtype: type) -> np.ndarray:
-    """Pixels as the file's input type holds them: `pixel - 128` where scale is 1 and zero point -128."""
+def _stored(raw: np.ndarray, scale: float, zero_point: int, dtype: type) -> np.ndarray:
+    """Raw inputs as the file's input type holds them: `pixel - 128` where scale is 1 and zero point -128."""
     if scale == 0:
-        return pixels.astype(dtype)
+        return raw.astype(dtype)
     limits = np.iinfo(dtype)
-    return np.clip(np.round(pixels / np.float32(scale)) + zero_point, limits.min, limits.max).astype(dtype)
+    return np.clip(np.round(raw / np.float32(scale)) + zero_point, limits.min, limits.max).astype(dtype)
 
 
 def _real(values: np.ndarray, scale: float, zero_point: int) -> np.ndarray:
@@ -181,7 +181,14 @@ def _only(outputs: dict[str, np.ndarray], path: Path) -> np.ndarray:
 
 
 def _check(batch: np.ndarray, shape: tuple[int, ...], path: Path) -> None:
-    if batch.dtype != np.uint8 or batch.shape[1:] != tuple(shape[1:]):
+    """BadInput for what the file does not take: rows where its input is a row, else images."""
+    if len(shape) == 2:
+        if batch.dtype != np.float32 or batch.shape[1:] != tuple(shape[1:]):
+            raise BadInput(
+                f"{path.name} takes float32 rows of {shape[1]} numbers, got {batch.dtype} {batch.shape[1:]}. "
+                "Give the columns that the file's metadata names, in its order, raw."
+            )
+    elif batch.dtype != np.uint8 or batch.shape[1:] != tuple(shape[1:]):
         expected = " x ".join(map(str, shape[1:]))
         raise BadInput(
             f"{path.name} takes uint8 images of {expected} pixels, got {batch.dtype} {batch.shape[1:]}. "

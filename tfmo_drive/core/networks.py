@@ -2,7 +2,7 @@
 
 ResNet: He et al. 2015, "Deep Residual Learning" (v1: stride in the first 1x1), and the v1.5 of NVIDIA's and
 torchvision's reference models (stride in the 3x3). Layer names are keras.applications', so that its weight files load.
-MobileNetV2: Sandler et al. 2018.
+MobileNetV2: Sandler et al. 2018. `DenseLayers` is for rows of numbers: its size is a count of columns.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from tfmo_drive.core.keras2 import keras
 layers = keras.layers
 LOGITS = "logits"
 """The last layer of every network here, without a softmax."""
+NUMBER = "number"
+"""The last layer of a network whose one output is no class, but a number."""
 BN_EPSILON = 1.001e-5  # keras.applications.resnet
 
 
@@ -154,7 +156,29 @@ class SmallCNN:
 Network = ResNet | MobileNetV2 | SmallCNN
 
 
-def build(network: Network, size: int, outputs: int, weights: str = "none") -> keras.Model:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DenseLayers:
+    """For rows of numbers: dense layers of `units` with ReLU, then the outputs."""
+
+    units: tuple[int, ...] = (50,)
+
+    def __post_init__(self):
+        if not self.units or min(self.units) < 1:
+            raise BadInput(f"DenseLayers.units must be counts of at least 1, got {self.units}.")
+
+    def head(self, features, outputs: int):
+        """Features [b, c] to class logits float32 [b, outputs], or to one number [b, 1]."""
+        return layers.Dense(outputs, name=LOGITS if outputs > 1 else NUMBER)(features)
+
+    def backbone(self, size: int) -> keras.Model:
+        """Standardised rows float32 [b, size] to features [b, units[-1]]."""
+        inputs = x = keras.Input((size,), name="row")
+        for index, units in enumerate(self.units, start=1):
+            x = layers.Dense(units, activation="relu", name=f"dense{index}")(x)
+        return keras.Model(inputs, x, name="dense_layers")
+
+
+def build(network: Network | DenseLayers, size: int, outputs: int, weights: str = "none") -> keras.Model:
     """The float model with logits float32 [b, outputs]; backbone weights: none | imagenet | a "notop" .h5 file.
 
     Raises BadInput where the file is missing or of another shape, or ImageNet weights cannot be downloaded.

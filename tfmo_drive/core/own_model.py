@@ -8,6 +8,7 @@ import h5py
 
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.core.class_names import quoted
+from tfmo_drive.core.images import PREPROCESSINGS
 from tfmo_drive.core.keras2 import keras
 from tfmo_drive.core.run_folder import read_facts
 
@@ -51,13 +52,20 @@ def is_stage(path: Path) -> bool:
     return path.name == "model.h5" and (path.parent / "stage.json").is_file()
 
 
-def refuse_other_stage(path: Path, preprocessing: str, labels: list[str], setting: str = "task.baseline") -> None:
+def refuse_other_stage(
+    path: Path, preprocessing: str, labels: list[str] | None, setting: str = "task.baseline"
+) -> None:
     """BadInput where an earlier run's stage was trained on other inputs or outputs than the task has."""
     facts = read_facts(path.parent)
     if facts.get("preprocessing", preprocessing) != preprocessing:
+        advice = (
+            f"Add --set=task.preprocessing_name={facts['preprocessing']}."
+            if facts["preprocessing"] in PREPROCESSINGS
+            else "Give the data and the splits that it was trained on."
+        )
         raise BadInput(
-            f"{setting}: {path} was trained on {facts['preprocessing']} preprocessing, the task has "
-            f"{preprocessing}. Add --set=task.preprocessing_name={facts['preprocessing']}."
+            f"{setting}: {path} was trained on {facts['preprocessing']} preprocessing, the task has {preprocessing}. "
+            + advice
         )
     if (facts.get("labels") or labels) != labels:
         raise BadInput(
@@ -66,8 +74,9 @@ def refuse_other_stage(path: Path, preprocessing: str, labels: list[str], settin
         )
 
 
-def read_model(path: Path, size: int, outputs: int, setting: str = "task.baseline") -> keras.Model:
-    """A user's functional model: input [b, size, size, 3], output [b, outputs]; BadInput says what does not fit."""
+def read_model(path: Path, size: int, outputs: int, setting: str = "task.baseline", rows: bool = False) -> keras.Model:
+    """A user's functional model: input [b, size, size, 3] (rows: [b, size]), output [b, outputs]; BadInput says what
+    does not fit."""
     try:
         model = keras.models.load_model(str(path), compile=False)
     except Exception as error:  # Keras raises many kinds for what it cannot deserialize
@@ -84,15 +93,22 @@ def read_model(path: Path, size: int, outputs: int, setting: str = "task.baselin
     revived = [type(layer).__name__ for layer in model.layers if "saved_model" in type(layer).__module__]
     if revived:
         raise BadInput(f"{setting}: {path} has the layer {revived[0]}. {_CUSTOM_LAYER}")
-    _check_shapes(model, f"{setting}: {path}", size, outputs)
+    _check_ends(model, f"{setting}: {path}")
+    (_check_row if rows else _check_image)(model, f"{setting}: {path}", size)
+    if model.output_shape[1:] != (outputs,):
+        raise BadInput(
+            f"{setting}: {path} gives outputs of shape {model.output_shape[1:]}, the data has "
+            f"{f'{outputs} classes' if outputs > 1 else 'one number to predict'}. "
+            "Give the data the model was trained on, or its class names with --set=task.classes=classes.txt."
+        )
     return model
 
 
-def _check_shapes(model: keras.Model, subject: str, size: int, outputs: int):
+def _check_ends(model: keras.Model, subject: str):
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise BadInput(
-            f"{subject} has {len(model.inputs)} inputs and {len(model.outputs)} outputs; classification "
-            "takes one image and gives one vector."
+            f"{subject} has {len(model.inputs)} inputs and {len(model.outputs)} outputs; the task "
+            "takes one input and gives one vector."
         )
     nested = [layer.name for layer in model.layers if isinstance(layer, keras.Model)]
     if nested:
@@ -100,6 +116,17 @@ def _check_shapes(model: keras.Model, subject: str, size: int, outputs: int):
             f"{subject} holds the model {nested[0]} inside a model, which no step looks into. Build it "
             "flat: x = base.output; ...; keras.Model(base.input, x)."
         )
+
+
+def _check_row(model: keras.Model, subject: str, size: int):
+    if model.input_shape[1:] != (size,):
+        raise BadInput(
+            f"{subject} takes inputs of shape {model.input_shape[1:]}, the task gives rows of {size} columns. "
+            "Say which with --set=task.columns.inputs=a,b,c."
+        )
+
+
+def _check_image(model: keras.Model, subject: str, size: int):
     if len(model.input_shape) != 4 or None in model.input_shape[1:]:
         raise BadInput(
             f"{subject} takes inputs of shape {model.input_shape[1:]}, not images of one size. Build it "
@@ -110,9 +137,4 @@ def _check_shapes(model: keras.Model, subject: str, size: int, outputs: int):
         raise BadInput(
             f"{subject} takes images of {height}x{width}x{channels}, the task gives {size}x{size}x3. "
             + (f"Add --set=task.image_size={height}." if (height, channels) == (width, 3) else "It must be square RGB.")
-        )
-    if model.output_shape[1:] != (outputs,):
-        raise BadInput(
-            f"{subject} gives outputs of shape {model.output_shape[1:]}, the data has {outputs} classes. "
-            "Give the data the model was trained on, or its class names with --set=task.classes=classes.txt."
         )

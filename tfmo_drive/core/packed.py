@@ -6,15 +6,12 @@ It appears whole or not at all. Reads use pread, not mmap, because pages of a ma
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import fcntl
 import functools
 import hashlib
 import json
 import math
 import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,7 +22,7 @@ from tqdm import tqdm
 
 from tfmo_drive.contracts import BadInput, Examples
 from tfmo_drive.core import atomic
-from tfmo_drive.core.cache import cache_root
+from tfmo_drive.core.cache import cache_root, digest, made_once
 from tfmo_drive.core.images import Resize, UnreadableImage, decode
 from tfmo_drive.core.splitting import Split
 
@@ -97,7 +94,7 @@ def pack(
     """
     resize = resize or Resize()
     numbers = [split.labels.tolist(), split.groups.tolist(), list(size)]
-    key = _digest([_file_facts(split), numbers, resize.to_dict(), skip_bad])
+    key = digest([_file_facts(split), numbers, resize.to_dict(), skip_bad])
     rows = functools.partial(_decoded_rows, split, size, resize, skip_bad)
     packed = _packed(folder, _Source(key, (*size, 3), len(split), f"decode {label}", rows))
     if packed.facts["skipped"]:
@@ -112,20 +109,14 @@ def pack_generated(
 
     `key` (JSON types) must say everything that `generate` depends on: seed, size, version of the drawing code.
     """
-    digest = _digest([key, count])
-    return _packed(
-        folder, _Source(digest, None, count, "draw scenes", lambda: ((*generate(i), i) for i in range(count)))
-    )
+    name = digest([key, count])
+    return _packed(folder, _Source(name, None, count, "draw scenes", lambda: ((*generate(i), i) for i in range(count))))
 
 
 def _packed(folder: Path | None, source: _Source) -> PackedExamples:
     path = (folder or cache_root() / "packed") / source.key[:20]
     try:
-        if not (path / "pack.json").exists():
-            with _alone(path):
-                if not (path / "pack.json").exists():  # another process may have made it while we waited
-                    _make(path, source)
-        return PackedExamples(path)
+        return PackedExamples(made_once(path, "pack.json", functools.partial(_write, source)))
     except OSError as error:
         raise BadInput(
             f"Images cannot be packed into {path.parent}: {error.strerror or error}. "
@@ -133,16 +124,9 @@ def _packed(folder: Path | None, source: _Source) -> PackedExamples:
         ) from error
 
 
-def _make(path: Path, source: _Source) -> None:
-    for stale in path.parent.glob(f".{path.name}.*.tmp"):  # of a killed process, since we hold the lock
-        shutil.rmtree(stale, ignore_errors=True)
-    with atomic.folder(path) as temporary:
-        _write(temporary, source)
-
-
-def _write(folder: Path, source: _Source) -> None:
+def _write(source: _Source, folder: Path) -> None:
     labels, groups, skipped, shape = [], [], [], source.shape
-    digest = hashlib.sha256()
+    content = hashlib.sha256()
     with open(folder / "images.u8", "wb") as images:
         rows = tqdm(source.rows(), desc=source.name, total=source.count, unit="image", disable=None, leave=False)
         for image, label, group in rows:
@@ -154,14 +138,14 @@ def _write(folder: Path, source: _Source) -> None:
                 raise ValueError(f"{source.name}: expected uint8 {shape}, got {image.dtype} {image.shape}.")
             data = np.ascontiguousarray(image).data
             images.write(data)
-            digest.update(data)
+            content.update(data)
             labels.append(label)
             groups.append(group)
     arrays = {"labels": np.array(labels), "groups": np.array(groups, np.int64)}
     for name, array in arrays.items():
         np.save(folder / f"{name}.npy", array)
-        digest.update(f"{name} {array.dtype} {array.shape} {shape}".encode() + array.tobytes())
-    facts = {"shape": list(shape or ()), "count": len(labels), "fingerprint": digest.hexdigest()}
+        content.update(f"{name} {array.dtype} {array.shape} {shape}".encode() + array.tobytes())
+    facts = {"shape": list(shape or ()), "count": len(labels), "fingerprint": content.hexdigest()}
     atomic.write_json(folder / "pack.json", facts | {"key": source.key, "skipped": skipped})
 
 
@@ -200,20 +184,3 @@ def _file_facts(split: Split) -> list[list[object]]:
     except OSError as error:
         raise BadInput(f"{error.filename} cannot be read: {error.strerror}. List the images again.") from error
     return [[path, found.st_size, found.st_mtime_ns] for path, found in facts]
-
-
-def _digest(value: object) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
-
-
-@contextlib.contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Hold a lock file beside `path`, so that two processes do not do the same work; the lock ends with its process."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path.with_name(f".{path.name}.lock"), "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            logging.info("Another process packs the same images; waiting for it.")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

@@ -14,11 +14,11 @@ class Scorer:
 
     def __init__(self, model: keras.Model, task: Task):
         self.task = task
-        pixels = tf.TensorSpec([None, *model.input_shape[1:]], tf.uint8)
+        raw = tf.TensorSpec([None, *model.input_shape[1:]], task.preprocessing.dtype)
 
-        @tf.function(input_signature=[pixels])
-        def outputs(pixels):
-            return model(batches.preprocess(task, tf.cast(pixels, tf.float32)), training=False)
+        @tf.function(input_signature=[raw])
+        def outputs(raw):
+            return model(batches.preprocess(task, tf.cast(raw, tf.float32)), training=False)
 
         self.outputs = outputs
 

@@ -72,7 +72,7 @@ def assemble(rows: Rows, fractions: Sequence[float] = FRACTIONS, seed: int = 0) 
     splits = rows.splits.astype("<U5")
     missing = [split for split in SPLITS[1:] if split not in splits]
     free = np.isin(splits, ("", "train"))
-    splits[free] = _drawn(rows.labels[free], rows.groups[free], {s: fractions[SPLITS.index(s)] for s in missing}, seed)
+    splits[free] = drawn(rows.labels[free], rows.groups[free], {s: fractions[SPLITS.index(s)] for s in missing}, seed)
     listed = {split: _split(rows, np.flatnonzero(splits == split)) for split in SPLITS}
     _refuse_repeated_files(rows.source, listed)
     for split, part in listed.items():
@@ -92,8 +92,12 @@ def _split(rows: Rows, members: np.ndarray) -> Split:
     return Split(tuple(rows.files[i] for i in members), rows.labels[members], rows.groups[members])
 
 
-def _drawn(labels: np.ndarray, groups: np.ndarray, shares: Mapping[str, float], seed: int) -> np.ndarray:
-    """Split names [n]. Groups are drawn whole, class by class (a group counts for its first example's class)."""
+def drawn(labels: np.ndarray, groups: np.ndarray, shares: Mapping[str, float], seed: int) -> np.ndarray:
+    """Split names [n] by a seeded draw; `shares` of val or test, the rest is train.
+
+    Groups are drawn whole, class by class (a group counts for its first example's class); of a class with fewer than
+    three groups, none is drawn.
+    """
     unique, firsts, members = np.unique(groups, return_index=True, return_inverse=True)
     names = np.full(len(unique), "train", "<U5")
     generator = np.random.default_rng(seed)

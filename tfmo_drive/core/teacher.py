@@ -32,7 +32,7 @@ def attached(labels: SoftLabels, context: Context) -> Attached:
 
 
 def cached_logits(teacher: keras.Model, views: int, context: Context) -> Attached:
-    """The teacher's logits for every train image, each view one file in the cache: float32 [n, classes]."""
+    """The teacher's logits for every train example, each view one file in the cache: float32 [n, outputs]."""
     task, width = context.task, teacher.output_shape[-1]
     facts = [weights_digest(teacher), teacher.to_json(), task.fingerprint(), task.identity(), _code_digest()]
     folder = cache_root() / "teacher"
@@ -53,7 +53,7 @@ def cached_logits(teacher: keras.Model, views: int, context: Context) -> Attache
         data = b"".join(os.pread(files[view].fileno(), row, int(index) * row) for index in indices)
         return np.frombuffer(data, np.float32).reshape(len(indices), width)
 
-    logging.info("teacher: %d views of %d images in %s", views, len(task.examples("train")), folder)
+    logging.info("teacher: %d views of %d examples in %s", views, len(task.examples("train")), folder)
     return Attached(views, width, read)
 
 
@@ -74,7 +74,8 @@ def model(labels: SoftLabels, context: Context) -> keras.Model:
     if own_model.is_stage(path):
         labels = context.task.metadata(baseline).get("labels")
         own_model.refuse_other_stage(path, context.task.preprocessing.name, labels, "distill.teacher")
-    teacher = own_model.read_model(path, baseline.input_shape[1], baseline.output_shape[-1], "distill.teacher")
+    size, outputs, rows = baseline.input_shape[1], baseline.output_shape[-1], len(baseline.input_shape) == 2
+    teacher = own_model.read_model(path, size, outputs, "distill.teacher", rows)
     logging.info("teacher %s: val score %.4f on the baseline's inputs", path, score(teacher, context.task, "val"))
     return teacher
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from tfmo_drive.contracts import BadInput
+from tfmo_drive.core.tflite_rows import STANDARDISE
 
 _LAYERS = {
     "CONV_2D": (0, 1, 2),
@@ -116,9 +117,13 @@ def ends(source: Path | bytes) -> dict[str, list[dict[str, Any]]]:
 
 
 def float_operators(path: Path | bytes) -> Counter[str]:
-    """Operators that compute in floating point: none in a full-integer file."""
+    """Operators that compute in floating point, but for the standardising of raw rows: none in a full-integer file."""
     floating = {"FLOAT32", "FLOAT16"}
-    return Counter(o.name for o in read(path).operators if any(t.dtype in floating for t in o.outputs))
+    return Counter(
+        o.name
+        for o in read(path).operators
+        if any(t.dtype in floating and not t.name.startswith(f"{STANDARDISE}/") for t in o.outputs)
+    )
 
 
 def _end(tensor: Tensor) -> dict[str, Any]:

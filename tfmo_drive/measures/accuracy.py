@@ -1,4 +1,4 @@
-"""Score of the file that ships, with its interval, and what changed against the reference on the same images."""
+"""Score of the file that ships, with its interval, and what changed against the reference on the same examples."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Accuracy(Measure):
     def __call__(self, artifact: Artifact, reference: Artifact, context: Context) -> dict[str, Any]:
         """score, score_delta, each with _low and _high; agreement, examples, per_class, regressions, the task's more.
 
-        Deltas are paired: the reference is judged on the same images, and its outputs are computed once.
+        Deltas are paired: the reference is judged on the same examples, and its outputs are computed once.
         """
         examples = context.task.examples(self.split)
         indices = self._indices(artifact, len(examples), context.seed)
@@ -79,7 +79,7 @@ def _run(artifact: Artifact, examples: Examples, indices: np.ndarray, key: tuple
     kept = _outputs.setdefault(artifact, {}) if key else {}
     if key not in kept:
         parts = [indices[start : start + _BATCH] for start in range(0, len(indices), _BATCH)]
-        progress = tqdm(parts, desc=artifact.name, unit=f"x{_BATCH} images", disable=None, leave=False)
+        progress = tqdm(parts, desc=artifact.name, unit=f"x{_BATCH} examples", disable=None, leave=False)
         kept[key] = np.concatenate([artifact.predict(examples.read(part)[0]) for part in progress])
     return kept[key]
 

@@ -36,7 +36,8 @@ COSTS = {
 def figures(report: dict, pictures: np.ndarray | None = None) -> dict[str, bytes]:
     """PNG bytes by name, of everything that the report holds.
 
-    `pictures`: uint8 [n, h, w, 3], one for each entry of the featured row's `regressions`.
+    `pictures`: one input for each entry of the featured row's `regressions`; drawn where they are images, uint8
+    [n, h, w, 3].
     """
     row, rows = featured(report)[0], report["rows"]
     drawn = {
@@ -45,7 +46,7 @@ def figures(report: dict, pictures: np.ndarray | None = None) -> dict[str, bytes
         "class_deltas": class_deltas(row),
         "curves": curves(report.get("stages") or [], (report.get("baseline") or {}).get("val_score")),
         "sparsity": sparsity(row),
-        "regressions": None if pictures is None else contact_sheet(row.get("regressions") or [], pictures),
+        "regressions": contact_sheet(row.get("regressions") or [], pictures) if np.ndim(pictures) == 4 else None,
     }
     return {name: data for name, data in drawn.items() if data}
 

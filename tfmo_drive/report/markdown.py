@@ -60,7 +60,7 @@ def _against(one: dict) -> str:
     low, high = one.get("score_delta_low"), one.get("score_delta_high")
     bounds = "" if None in (low, high) else f" ({numbers.points(low)} to {numbers.points(high)})"
     points = numbers.points(one["score_delta"])
-    return f"{one['row']} against {one['against']}, image by image: {points} points{bounds}."
+    return f"{one['row']} against {one['against']}, example by example: {points} points{bounds}."
 
 
 def _short(row: Row, first: Row, marked: bool) -> dict[str, str]:

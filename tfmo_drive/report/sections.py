@@ -43,7 +43,7 @@ def document(report: dict) -> Document:
 def _rows(rows: list[Row], marked: Row) -> Section:
     caption = (
         "Every row was scored on the artifact itself; in parentheses its 95 % interval. Points are differences to the "
-        "first row on the same images; macro is the mean over classes. Beside sizes: how many times smaller than the "
+        "first row on the same examples; macro is the mean over classes. Beside sizes: how many times smaller than the "
         "first row's file; faster: how many times its speed, timed in turns. Non-zeros are what the file really holds."
     )
     return Section("Rows", caption, table=rows_table(rows, [rows[0]] * len(rows), marked["name"]))
@@ -135,7 +135,7 @@ def _paired(report: dict) -> Section | None:
     )
     if not rows:
         return None
-    caption = "The same test images, one by one: what the recipe gained or lost against its controls."
+    caption = "The same test examples, one by one: what the recipe gained or lost against its controls."
     return Section("Against the controls", caption, table=Table(("Row", "Against", "Points", "Agree"), rows, 2))
 
 

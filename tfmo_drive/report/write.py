@@ -23,9 +23,9 @@ SCHEMA = 1
 def write(report: dict, folder: Path, images: Callable[[list[int]], np.ndarray] | None = None) -> None:
     """Write the report's files into `folder`, each whole or not at all, the numbers before the pictures.
 
-    `images` gives the test images at some indices, uint8 [n, h, w, 3], for the sheet of new mistakes; without it there
-    is no sheet. numpy numbers become plain ones and what is not finite becomes null. Raises BadInput when `report` is
-    not one of schema 1 with rows.
+    `images` gives the test inputs at some indices, for the sheet of new mistakes; without it, or where they are no
+    images (uint8 [n, h, w, 3]), there is no sheet. numpy numbers become plain ones and what is not finite becomes null.
+    Raises BadInput when `report` is not one of schema 1 with rows.
     """
     folder = Path(folder)
     report = _checked(plain(report), folder / "report.json")

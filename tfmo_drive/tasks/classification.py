@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tfmo_drive.contracts import BadInput, Judgement, Preprocessing, Task
-from tfmo_drive.core import images, networks, own_model, scenes
+from tfmo_drive.core import images, judging, networks, own_model, scenes
 from tfmo_drive.core.augmentation import Augmentation
 from tfmo_drive.core.class_names import FILES, read_class_names
 from tfmo_drive.core.distillation import ends_in_softmax
@@ -187,14 +187,7 @@ class Classification(Task):
 
     def judge(self, outputs: np.ndarray, targets: np.ndarray) -> Judgement:
         """outputs float [n, classes], targets int [n]."""
-        decisions = outputs.argmax(-1)
-        values = (decisions == targets).astype(np.float64)
-        per_class = {
-            self.class_names[label]: {"score": float(values[targets == label].mean()), "examples": int(count)}
-            for label, count in zip(*np.unique(targets, return_counts=True), strict=True)
-        }
-        macro = float(np.mean([entry["score"] for entry in per_class.values()]))
-        return Judgement(values, decisions, per_class, {"score_macro": macro})
+        return judging.of_classes(outputs, targets, self.class_names)
 
     def metadata(self, model: keras.Model) -> dict[str, Any]:
         return {

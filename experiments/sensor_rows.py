@@ -1,0 +1,28 @@
+"""Sensor rows to a class, 100 columns to 50 units: half the weights zero, then int8 that keeps them.
+
+Built-in rows (what a car's sensors read over a second, to its manoeuvre), or any table. Beside it the float network
+with the same extra epochs. The board feeds raw float32 numbers; mean and scale are in the file.
+
+make train-sensor_rows
+make train-sensor_rows DATA=rows.parquet SET="task.columns.target=gear task.network.units=100,50"
+"""
+
+from tfmo_drive.compress.prune import Prune
+from tfmo_drive.compress.quantize_aware import QuantizeAware
+from tfmo_drive.compress.train import Train
+from tfmo_drive.expect import Expect
+from tfmo_drive.experiment import Experiment
+from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
+from tfmo_drive.tasks.sensor_rows import SensorRows
+
+EXPERIMENT = Experiment(
+    task=SensorRows(),
+    training=Train(epochs=12, learning_rate=0.05, batch_size=256),
+    recipe=(
+        Prune(sparsity=0.5, epochs=6, learning_rate=0.02, batch_size=256),
+        QuantizeAware(epochs=2, learning_rate=0.002, batch_size=256, preserve="sparsity", calibration_images=1024),
+    ),
+    controls={"longer_training": (Train(epochs=8, learning_rate=0.02, batch_size=256),)},
+    targets=(LiteRTFloat32(), LiteRTInt8(calibration_images=1024)),
+    expect=Expect(score_drop=0.01, keras_gap=0.005, size_ratio=0.50),
+)

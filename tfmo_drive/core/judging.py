@@ -1,0 +1,41 @@
+"""Scores in [0, 1] that are means over examples: of classes the accuracy, of numbers what their errors leave of 1.
+
+A number's value is max(0, 1 - |error| / spread): a mean absolute error (Willmott & Matsuura 2005, "Advantages of the
+mean absolute error") on the scale of the target, as in a skill score (Murphy 1988). 0.9 is off by a tenth of a standard
+deviation; always answering the mean of a normal distribution scores 0.37. R2 stands beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tfmo_drive.contracts import Judgement
+
+
+def of_classes(outputs: np.ndarray, targets: np.ndarray, names: Sequence[str]) -> Judgement:
+    """outputs float [n, classes], targets int [n]; beside the accuracy the macro average (over classes)."""
+    decisions = outputs.argmax(-1)
+    values = (decisions == targets).astype(np.float64)
+    per_class = {
+        names[label]: {"score": float(values[targets == label].mean()), "examples": int(count)}
+        for label, count in zip(*np.unique(targets, return_counts=True), strict=True)
+    }
+    macro = float(np.mean([entry["score"] for entry in per_class.values()]))
+    return Judgement(values, decisions, per_class, {"score_macro": macro})
+
+
+def of_numbers(answers: np.ndarray, targets: np.ndarray, spread: float) -> Judgement:
+    """answers and targets float [n] in one unit, spread in it too; decisions are answers to a tenth of the spread.
+
+    Beside the score: mean_absolute_error, and r2 where the targets are not all equal.
+    """
+    answers, targets = np.asarray(answers, np.float64), np.asarray(targets, np.float64)
+    errors = np.abs(answers - targets)
+    step = spread / 10
+    more = {"mean_absolute_error": float(errors.mean())}
+    variance = float(targets.var())
+    if variance:
+        more["r2"] = 1 - float((errors**2).mean()) / variance
+    return Judgement(np.maximum(0.0, 1 - errors / spread), np.round(answers / step) * step, {}, more)

@@ -1,0 +1,209 @@
+"""Rows of sensor readings to a class or a number: large low-dimensional data, read from disk by index.
+
+Rows are CSV or Parquet files, the logs of recorded drives, or the built-in series. A board feeds raw float32 numbers:
+mean and scale of the train split are inside every file. The score is accuracy, or for numbers 1 - |error| in standard
+deviations of the train targets, at least 0 (core.judging).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from absl import logging
+
+from tfmo_drive.contracts import BadInput, Judgement, Preprocessing, Task
+from tfmo_drive.core import cache, drive_log, judging, networks, own_model, rows
+from tfmo_drive.core.class_names import label_ids, no_class, ordered, quoted, read_class_names
+from tfmo_drive.core.distillation import ends_in_softmax
+from tfmo_drive.core.keras2 import keras
+from tfmo_drive.core.networks import DenseLayers
+from tfmo_drive.core.overrides import settings
+from tfmo_drive.core.row_splits import Stretches, divided
+from tfmo_drive.core.row_tables import Columns, Table
+from tfmo_drive.core.rows import RowExamples, RowPack, RowSource, Summary
+from tfmo_drive.core.sensor_series import Series, SeriesRows
+from tfmo_drive.core.splitting import SPLITS
+
+CLASS, NUMBER = "class", "number"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SensorRows(Task):
+    """`data`: "series" (built in), a .csv or .parquet file, a folder of them, or of the .npz logs of drives.
+
+    `predicts`: "class" or "number". `columns` says which column is what; of a drive's log, `columns.target` is speed or
+    steering. `classes`: a file with the class order. `baseline`: a trained model, which is then not trained again:
+    weights for `network`, or a whole Keras 2 model, whose `standardise` must be said where it is your own: "train"
+    (it takes columns standardised by the train split) or "none" (it takes them raw).
+    """
+
+    data: str = "series"
+    predicts: str = CLASS
+    network: DenseLayers = DenseLayers()
+    baseline: str = ""
+    classes: str = ""
+    standardise: str = ""
+    columns: Columns = Columns()
+    stretches: Stretches = Stretches()
+    series: Series = Series()
+    split_seed: int = 0
+
+    name = "sensor_rows"
+    randoms = 0
+
+    def __post_init__(self):
+        if self.predicts not in (CLASS, NUMBER):
+            raise BadInput(f"SensorRows.predicts must be class or number, got {self.predicts!r}.")
+        if self.standardise not in ("", "train", "none"):
+            raise BadInput(f'SensorRows.standardise must be "", train or none, got {self.standardise!r}.')
+        if self.split_seed < 0:
+            raise BadInput(f"SensorRows.split_seed must be at least 0, got {self.split_seed}.")
+
+    @functools.cached_property
+    def _source(self) -> RowSource:
+        classes, path = self.predicts == CLASS, Path(self.data)
+        if self.data == "series":
+            return SeriesRows(self.series, classes)
+        if not drive_log.is_log(path):
+            return Table(path, self.columns, classes)
+        if classes:
+            raise BadInput(f"{path}: the log of a drive has no classes. Add --set=task.predicts=number.")
+        return drive_log.DriveLogs(path, self.columns.target or "speed")
+
+    @functools.cached_property
+    def _pack(self) -> RowPack:
+        return rows.pack(self._source)
+
+    @functools.cached_property
+    def _runs(self) -> rows.Runs:
+        return divided(self._pack.runs, self.stretches, self.split_seed, self._source.name)
+
+    @functools.cached_property
+    def class_names(self) -> tuple[str, ...]:
+        """In the order of the model's outputs; () where it predicts a number."""
+        if self.predicts == NUMBER:
+            return ()
+        names = read_class_names(self.classes) if self.classes else ordered(self._pack.classes)
+        if len(names) < 2:
+            raise BadInput(f"{self._source.name}: the target is always {quoted(names)}. Give rows of two classes.")
+        return names
+
+    @functools.cached_property
+    def _ids(self) -> np.ndarray | None:
+        """The class id of every code in the pack."""
+        if self.predicts == NUMBER:
+            return None
+        ids = label_ids(self._pack.classes, self.class_names)
+        unknown = next((word for word in self._pack.classes if word not in ids), None)
+        if unknown is not None:
+            raise BadInput(f"{self._source.name}: {no_class(unknown, self.class_names)}")
+        return np.array([ids[word] for word in self._pack.classes], np.int64)
+
+    @functools.cached_property
+    def _splits(self) -> dict[str, RowExamples]:
+        runs = self._runs
+        return {name: RowExamples(self._pack, runs.at(runs.split == i), self._ids) for i, name in enumerate(SPLITS)}
+
+    def examples(self, split: str) -> RowExamples:
+        """Raw rows float32 [b, columns], and class ids int64 [b] or numbers float32 [b, 1]."""
+        return self._splits[split]
+
+    @functools.cached_property
+    def _summary(self) -> Summary:
+        """Of the train split; BadInput where it cannot teach."""
+        found = self.examples("train").summary()
+        absent = [name for i, name in enumerate(self.class_names) if i not in found.classes]
+        if absent:
+            raise BadInput(
+                f"{self._source.name}: no train row of class {quoted(absent)}. Add some, or change split_seed."
+            )
+        if self.predicts == NUMBER and not found.deviation[-1]:
+            raise BadInput(f"{self._source.name}: the target is {found.mean[-1]:g} in every train row. Name another.")
+        return found
+
+    @functools.cached_property
+    def preprocessing(self) -> Preprocessing:
+        """(x - mean) / deviation of the train split; a column that is constant there says nothing, and becomes 0."""
+        count = len(self._source.columns)
+        if self.standardise == "none":
+            return Preprocessing("none", tuple(range(count)), (1.0,) * count, (0.0,) * count, "row", None)
+        mean, deviation = self._summary.mean[:-1], self._summary.deviation[:-1]
+        constant = np.flatnonzero(deviation == 0)
+        if len(constant):
+            names = quoted([self._source.columns[i] for i in constant])
+            logging.warning("%s: constant in train, so not used: %s.", self._source.name, names)
+        scale = np.divide(1.0, deviation, out=np.zeros(count), where=deviation > 0).astype(np.float32)
+        offset = (-mean * scale).astype(np.float32)
+        name = f"standardised {cache.digest([scale.tolist(), offset.tolist()])[:12]}"
+        return Preprocessing(name, tuple(range(count)), tuple(scale.tolist()), tuple(offset.tolist()), "row", None)
+
+    def identity(self) -> dict[str, Any]:
+        kept = {name: settings(getattr(self, name)) for name in ("predicts", "network", "standardise")}
+        return {**kept, "columns": list(self._source.columns), "classes": list(self.class_names)}
+
+    def fingerprint(self) -> str:
+        """Of the rows, and of which are in which split."""
+        return hashlib.sha256(self._pack.fingerprint.encode() + np.stack(self._runs).tobytes()).hexdigest()
+
+    def build(self) -> keras.Model:
+        """The untrained model, or the given baseline; input standardised float32 [b, columns]."""
+        count, outputs = len(self._source.columns), len(self.class_names) or 1
+        if not self.baseline:
+            return networks.build(self.network, count, outputs)
+        path = Path(self.baseline)
+        if own_model.is_whole_model(path):
+            if own_model.is_stage(path):
+                own_model.refuse_other_stage(path, self.preprocessing.name, list(self.class_names) or None)
+            elif not self.standardise:
+                raise BadInput(
+                    "task.baseline is a model of your own: say what its input was, with --set=task.standardise=train "
+                    "(columns standardised by this train split) or none (raw columns)."
+                )
+            return own_model.read_model(path, count, outputs, rows=True)
+        model = networks.build(self.network, count, outputs)
+        networks.load_weights(model, path, "task.baseline")
+        return model
+
+    def augment(self, inputs, targets, randoms):
+        return inputs, targets
+
+    def gives_probabilities(self, model: keras.Model) -> bool:
+        return self.predicts == CLASS and ends_in_softmax(model)
+
+    def loss(self, model: keras.Model) -> keras.losses.Loss:
+        if self.predicts == CLASS:
+            return keras.losses.SparseCategoricalCrossentropy(from_logits=not self.gives_probabilities(model))
+        return _StandardisedHuber(self._summary.mean[-1], self._summary.deviation[-1])
+
+    def judge(self, outputs: np.ndarray, targets: np.ndarray) -> Judgement:
+        """outputs float [n, classes] and targets int [n]; or outputs [n, 1] as trained and numbers [n, 1]."""
+        if self.predicts == CLASS:
+            return judging.of_classes(outputs, targets, self.class_names)
+        mean, spread = self._summary.mean[-1], self._summary.deviation[-1]
+        return judging.of_numbers(outputs[:, 0] * spread + mean, targets[:, 0], spread)
+
+    def metadata(self, model: keras.Model) -> dict[str, Any]:
+        feed = "one float32 per column, raw, in this order; standardising is inside the file"
+        described = {"task": self.name, "input": {"columns": list(self._source.columns), "feed": feed}}
+        if self.predicts == CLASS:
+            kind = "probabilities" if self.gives_probabilities(model) else "logits"
+            return {**described, "labels": list(self.class_names), "output": {"kind": kind}}
+        scale, offset = float(self._summary.deviation[-1]), float(self._summary.mean[-1])
+        rule = "number = output * scale + offset (of an integer output: once it is dequantised)"
+        return {**described, "output": {"kind": NUMBER, "decode": rule, "scale": scale, "offset": offset}}
+
+
+class _StandardisedHuber(keras.losses.Huber):
+    """Huber's loss (1964), which a sensor's outliers do not rule, in standard deviations of the train split."""
+
+    def __init__(self, mean: float, spread: float) -> None:
+        super().__init__()
+        self.mean, self.spread = mean, spread
+
+    def call(self, y_true, y_pred):
+        return super().call((y_true - self.mean) / self.spread, y_pred)
