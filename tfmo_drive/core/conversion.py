@@ -14,15 +14,18 @@ import os
 import tempfile
 import warnings
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tfmo_drive.core import calibration
+from tfmo_drive.core.calibration import MINMAX, Ranges
 from tfmo_drive.core.freezing import INPUT, Frozen
 from tfmo_drive.core.keras2 import tf
 from tfmo_drive.core.onnx_order import canonical
+from tfmo_drive.core.unpacked import pack, unpack
 
 OPSET = 17
 
@@ -55,14 +58,40 @@ def dynamic(frozen: Frozen) -> bytes:
     return _named(_convert(frozen, default=True), frozen)
 
 
-def int8(frozen: Frozen, images: np.ndarray | None = None) -> bytes:
+def int8(frozen: Frozen, images: np.ndarray | None = None, ranges: Ranges = MINMAX) -> bytes:
     """Full integer, int8 in and out, input = pixel - 128.
 
     images: uint8 [n, h, w, 3] from which activation ranges come; a quantize-aware graph carries its own and needs none.
     """
     if frozen.quantize_aware:
         return _once(frozen, "int8", lambda: _named(_convert(frozen, default=True, integer=True), frozen))
-    return _once(frozen, f"int8 {_digest(images)}", lambda: _post_training_int8(frozen, images))
+    key = f"int8 {_digest(images)} {ranges}"
+    return _once(frozen, key, lambda: quantized(calibrated(frozen, images, ranges), frozen))
+
+
+def calibrated(frozen: Frozen, images: np.ndarray, ranges: Ranges = MINMAX) -> bytes:
+    """The float file with a range in every activation tensor, from uint8 images [n, h, w, 3]; its input's is 0..255."""
+    from tensorflow.lite.python.optimize import calibrator
+
+    with _quiet():
+        watched = calibrator.Calibrator(calibrator.add_intermediate_tensors(float32(frozen)))
+        model = unpack(watched.calibrate(_feed(images)))
+        graph = model.subgraphs[0]
+        range_ = graph.tensors[graph.inputs[0]].quantization
+        range_.min, range_.max = [0.0], [255.0]
+        if ranges != MINMAX:
+            calibration.narrow(model, images, ranges)
+        return pack(model)
+
+
+def quantized(calibrated: bytes, frozen: Frozen) -> bytes:
+    """The int8 file of a calibrated one."""
+    return _quantized(calibrated, frozen, output_data_type=tf.int8)
+
+
+def partly_quantized(calibrated: bytes, frozen: Frozen, floating: Sequence[str]) -> bytes:
+    """int8 in, float32 out; operators whose output tensors are named in `floating` keep float32 weights and sums."""
+    return _quantized(calibrated, frozen, denylisted_nodes=list(floating) or None)
 
 
 def int16x8(frozen: Frozen, images: np.ndarray) -> bytes:
@@ -128,18 +157,12 @@ def _convert(frozen: Frozen, default: bool = False, integer: bool = False, types
         return bytes(converter.convert())
 
 
-def _post_training_int8(frozen: Frozen, images: np.ndarray) -> bytes:
+def _quantized(calibrated: bytes, frozen: Frozen, **settings: Any) -> bytes:
     from tensorflow.lite.python.convert import mlir_quantize
-    from tensorflow.lite.python.optimize import calibrator
 
     with _quiet():
-        watched = calibrator.Calibrator(calibrator.add_intermediate_tensors(float32(frozen)))
-        model = _unpack(watched.calibrate(_feed(images)))
-        graph = model.subgraphs[0]
-        range_ = graph.tensors[graph.inputs[0]].quantization
-        range_.min, range_.max = [0.0], [255.0]
-        quantized = mlir_quantize(_pack(model), input_data_type=tf.int8, output_data_type=tf.int8)
-    return _named(bytes(quantized), frozen)
+        made = mlir_quantize(calibrated, input_data_type=tf.int8, **settings)
+    return _named(bytes(made), frozen)
 
 
 def _feed(images: np.ndarray) -> Callable[[], Iterator[list[np.ndarray]]]:
@@ -150,7 +173,7 @@ def _named(tflite: bytes, frozen: Frozen) -> bytes:
     """The same file with its input and outputs called by their names, and the default signature for them."""
     from ai_edge_litert import schema_py_generated as schema
 
-    model = _unpack(tflite)
+    model = unpack(tflite)
     graph = model.subgraphs[0]
     signature = schema.SignatureDefT()
     signature.signatureKey, signature.subgraphIndex = "serving_default", 0
@@ -165,19 +188,7 @@ def _named(tflite: bytes, frozen: Frozen) -> bytes:
             entry.name, entry.tensorIndex = name, int(index)
             maps.append(entry)
     model.signatureDefs = [signature]
-    return _pack(model)
-
-
-def _unpack(tflite: bytes):
-    from ai_edge_litert.tools import flatbuffer_utils
-
-    return flatbuffer_utils.read_model_from_bytearray(bytearray(tflite))
-
-
-def _pack(model) -> bytes:
-    from ai_edge_litert.tools import flatbuffer_utils
-
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+    return pack(model)
 
 
 @contextlib.contextmanager
