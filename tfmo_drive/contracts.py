@@ -9,6 +9,7 @@ import abc
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -136,6 +137,8 @@ class Artifact(abc.ABC):
     runtime: str
     """With its kernels: "litert xnnpack", "onnxruntime", "keras"."""
     threads: int
+    notes: Mapping[str, Any] = MappingProxyType({})
+    """What was decided while it was made (which layers stayed float), for its row of the report; JSON types."""
 
     @abc.abstractmethod
     def predict(self, batch: np.ndarray) -> np.ndarray:

@@ -216,7 +216,7 @@ class Run:
                 first = reference is None
                 reference = reference or artifact
                 row = {"name": f"{name}/{target.name}", "stage": name, "target": target.name, "reference": first}
-                row |= {"runtime": artifact.runtime, "threads": artifact.threads}
+                row |= {"runtime": artifact.runtime, "threads": artifact.threads, **artifact.notes}
                 for measure in self.experiment.measures:
                     row |= measure(artifact, reference, context)
                 yield row | {"seconds": round(made, 2)}, artifact

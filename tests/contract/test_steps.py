@@ -14,11 +14,14 @@ import pytest
 from tfmo_drive import compress
 from tfmo_drive.compress.channels import Channels
 from tfmo_drive.compress.cluster import Cluster
+from tfmo_drive.compress.correct_bias import CorrectBias
 from tfmo_drive.compress.distill import Distill
+from tfmo_drive.compress.equalize import Equalize
 from tfmo_drive.compress.fold_batch_norm import FoldBatchNorm
 from tfmo_drive.compress.prune import Prune
 from tfmo_drive.compress.quantize_aware import QuantizeAware
 from tfmo_drive.compress.regularize import Regularize
+from tfmo_drive.compress.spread import Spread
 from tfmo_drive.compress.train import Train
 from tfmo_drive.contracts import BadInput, BrokenPromise, Step
 from tfmo_drive.core import fake_quant, layers
@@ -77,6 +80,9 @@ CASES = {
         ),
     ),
     FoldBatchNorm: Case(FoldBatchNorm(), nothing=None, bad=()),
+    Equalize: Case(Equalize(calibration_images=20), nothing=None, bad=(("calibration_images", 0),)),
+    CorrectBias: Case(CorrectBias(calibration_images=20), nothing=None, bad=(("calibration_images", 0),)),
+    Spread: Case(Spread(), nothing=Spread(decades=0), bad=(("decades", -1), ("decades", 7), ("decades", math.nan))),
     Distill: Case(
         Distill(student=SmallCNN(filters=(4, 8), head=Head(units=8)), distill=SoftLabels(views=2), **SHORT),
         nothing=None,  # SoftLabels(alpha=0) is a student without a teacher: tests/compress/test_distill.py

@@ -12,7 +12,14 @@ from tfmo_drive.core import artifact_metadata, conversion, tflite_file
 from tfmo_drive.core.freezing import freeze
 from tfmo_drive.core.interpreters import LiteRTArtifact
 from tfmo_drive.core.keras2 import keras, tf
-from tfmo_drive.targets.litert import LiteRTDynamic, LiteRTFloat16, LiteRTFloat32, LiteRTInt8, LiteRTInt16x8
+from tfmo_drive.targets.litert import (
+    LiteRTDynamic,
+    LiteRTFloat16,
+    LiteRTFloat32,
+    LiteRTInt8,
+    LiteRTInt16x8,
+    LiteRTMixed,
+)
 
 EVERY = [
     LiteRTFloat32(),
@@ -20,9 +27,11 @@ EVERY = [
     LiteRTDynamic(),
     LiteRTInt8(calibration_images=20),
     LiteRTInt16x8(calibration_images=20),
+    LiteRTMixed(calibration_images=20),
 ]
 NEAR = {
     "litert_float32": 1e-4, "litert_float16": 0.01, "litert_dynamic": 0.05, "litert_int8": 0.1, "litert_int16x8": 0.03,
+    "litert_mixed": 0.1,
 }  # fmt: skip
 
 
@@ -154,3 +163,67 @@ def test_a_partly_quantized_model_is_refused_and_leaves_no_file(context):
     with pytest.raises(BadInput, match="must be integer throughout, but .*CONV_2D"):
         LiteRTInt8()(model, context.workdir, context)
     assert not list(context.workdir.iterdir())
+
+
+@pytest.mark.parametrize("calibration", ["percentile", "mse"])
+def test_other_calibrations_narrow_the_ranges_inside_and_leave_the_ends(calibration, model, context, expected):
+    plain = LiteRTInt8(calibration_images=20)(model, context.workdir, context).path.read_bytes()
+    target = LiteRTInt8(calibration_images=20, calibration=calibration, percentile=99.0)
+    artifact = target(model, context.workdir, context)
+    graphs = [tflite_file.read(content) for content in (plain, artifact.path.read_bytes())]
+    scales = [[float(one.scale[0]) for o in graph.operators for one in o.outputs] for graph in graphs]
+    assert all(ours <= theirs * (1 + 1e-6) for theirs, ours in zip(*scales, strict=True))
+    assert sum(ours < 0.99 * theirs for theirs, ours in zip(*scales, strict=True)) > len(scales[0]) / 4
+    assert scales[0][-1] == scales[1][-1]
+    assert (float(graphs[1].inputs[0].scale[0]), int(graphs[1].inputs[0].zero_point[0])) == (1.0, -128)
+    assert not tflite_file.float_operators(artifact.path)
+    images = context.calibration(20)
+    wanted = expected(model, images)
+    assert np.abs(artifact.predict(images) - wanted).max() <= 0.5 * wanted.std()
+
+
+def test_calibration_settings_are_refused_by_name():
+    for target in (LiteRTInt8, LiteRTMixed):
+        with pytest.raises(BadInput, match=f"{target.__name__}.calibration must be one of minmax, percentile, mse"):
+            target(calibration="max")
+        with pytest.raises(BadInput, match=f"{target.__name__}.percentile must be in .50, 100., got 0.9999"):
+            target(percentile=0.9999)
+    with pytest.raises(BadInput, match="LiteRTMixed.drop must be in .0, 1., got 1"):
+        LiteRTMixed(drop=1)
+
+
+@pytest.fixture(scope="module")
+def hard(model):
+    """The same outputs from channels whose scales differ by up to 10,000."""
+    from tfmo_drive.core.channel_scales import ChannelScales
+
+    scales = ChannelScales(model)
+    powers = np.random.default_rng(0).uniform(-2, 2, len(scales.free))
+    return scales.rescaled(np.where(scales.free, 10**powers, 1.0))
+
+
+def test_a_plain_model_is_int8_throughout_when_mixed_is_allowed(model, context):
+    plain = LiteRTInt8(calibration_images=20)(model, context.workdir, context)
+    integer = tflite_file.operators(plain.path)
+    artifact = LiteRTMixed(calibration_images=20, drop=0.2)(model, context.workdir, context)
+    assert tflite_file.operators(artifact.path) - integer == {"DEQUANTIZE": 1}  # of the outputs
+    assert artifact.notes["float_layers"]["worst"] == []
+
+
+def test_a_hard_model_keeps_its_worst_layers_in_float_until_it_decides_as_before(hard, context):
+    images = context.calibration(40)
+    floating = LiteRTFloat32()(hard, context.workdir, context)
+    wanted, kernels = floating.predict(images).argmax(1), floating.weights()
+    integer = LiteRTInt8(calibration_images=40)(hard, context.workdir, context)
+    assert (integer.predict(images).argmax(1) != wanted).mean() > 0.5
+    artifact = LiteRTMixed(calibration_images=40, drop=0.0)(hard, context.workdir, context)
+    assert (artifact.predict(images).argmax(1) == wanted).all()
+    said = artifact.notes["float_layers"]
+    assert artifact_metadata.read(artifact.path)["float_layers"] == said
+    assert 0 < len(said["worst"]) < said["of"] and said["agreement"] == 1
+    decibels = [one["sqnr_db"] for one in said["worst"]]
+    assert decibels == sorted(decibels)
+    stored = artifact.weights()
+    kept = [name for name in stored if stored[name].dtype == np.float32 and name.endswith("/kernel")]
+    assert 0 < len(kept) < len([name for name in stored if name.endswith("/kernel")])
+    assert all(np.array_equal(stored[name], kernels[name]) for name in kept)

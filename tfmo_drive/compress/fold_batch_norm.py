@@ -9,9 +9,9 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from tfmo_drive.contracts import BadInput, BrokenPromise, Context, Step
+from tfmo_drive.contracts import BrokenPromise, Context, Step
 from tfmo_drive.core import batch_norm
-from tfmo_drive.core.fake_quant import is_quantize_aware
+from tfmo_drive.core.fake_quant import refuse_quantize_aware
 from tfmo_drive.core.keras2 import keras
 
 
@@ -26,9 +26,7 @@ class FoldBatchNorm(Step):
     keeps = ("sparsity",)
 
     def __call__(self, model: keras.Model, context: Context) -> keras.Model:
-        """BadInput after QuantizeAware, whose ranges belong to the graph with BatchNorm."""
-        if is_quantize_aware(model):
-            raise BadInput("FoldBatchNorm cannot follow QuantizeAware: put FoldBatchNorm first.")
+        refuse_quantize_aware(model, "FoldBatchNorm")
         return batch_norm.folded(model)
 
     def check(self, model: keras.Model) -> None:

@@ -15,17 +15,19 @@ import os
 import tempfile
 import warnings
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tfmo_drive.core import tflite_rows
+from tfmo_drive.core import calibration, tflite_rows
+from tfmo_drive.core.calibration import MINMAX, Ranges
 from tfmo_drive.core.freezing import Frozen
 from tfmo_drive.core.keras2 import tf
 from tfmo_drive.core.onnx_order import canonical
 from tfmo_drive.core.tflite_file import ends
+from tfmo_drive.core.unpacked import pack, unpack
 
 OPSET = 17
 
@@ -45,20 +47,34 @@ class _Converter(tf.lite.TFLiteConverter):
 
 def float32(frozen: Frozen) -> bytes:
     """A float32 `.tflite`, batch as frozen."""
-    return _raw(_float32(frozen), frozen)
+    return taking_raw(base(frozen), frozen)
+
+
+def base(frozen: Frozen) -> bytes:
+    """The float32 file that others are made from: rows go in standardised."""
+    return _once(frozen, "float32", lambda: _named(_convert(frozen), frozen))
+
+
+def takingtaking_raw(tflite: bytes, frozen: Frozen) -> bytes:
+    """The file that ships: what takes rows takes them raw, and standardises them first."""
+    if frozen.preprocessing.limits:
+        return tflite
+    model = unpack(tflite)
+    tflite_rows.standardise_first(model, frozen.preprocessing)
+    return pack(model)
 
 
 def float16(frozen: Frozen) -> bytes:
     """float16 constants, float32 arithmetic."""
-    return _raw(_named(_convert(frozen, default=True, types=[tf.float16]), frozen), frozen)
+    return taking_raw(_named(_convert(frozen, default=True, types=[tf.float16]), frozen), frozen)
 
 
 def dynamic(frozen: Frozen) -> bytes:
     """int8 weights (of 1024 elements and more), float32 activations in the file."""
-    return _raw(_named(_convert(frozen, default=True), frozen), frozen)
+    return taking_raw(_named(_convert(frozen, default=True), frozen), frozen)
 
 
-def int8(frozen: Frozen, images: np.ndarray | None = None) -> bytes:
+def int8(frozen: Frozen, images: np.ndarray | None = None, ranges: Ranges = MINMAX) -> bytes:
     """Full integer, int8 out and in, input = pixel - 128; rows go in as float32, and are quantised once standardised.
 
     images: raw inputs [n, ...] from which activation ranges come; a quantize-aware graph has its own and needs none.
@@ -66,8 +82,35 @@ def int8(frozen: Frozen, images: np.ndarray | None = None) -> bytes:
     if frozen.quantize_aware:
         made = _once(frozen, "int8", lambda: _named(_convert(frozen, default=True, integer=True), frozen))
     else:
-        made = _once(frozen, f"int8 {_digest(images)}", lambda: _post_training_int8(frozen, images))
-    return _raw(made, frozen)
+        key = f"int8 {_digest(images)} {ranges}"
+        made = _once(frozen, key, lambda: quantized(calibrated(frozen, images, ranges), frozen))
+    return takingtaking_raw(made, frozen)
+
+
+def calibrated(frozen: Frozen, images: np.ndarray, ranges: Ranges = MINMAX) -> bytes:
+    """`base` with a range in every activation tensor, from raw inputs [n, ...]; that of pixels is 0..255."""
+    from tensorflow.lite.python.optimize import calibrator
+
+    with _quiet():
+        watched = calibrator.Calibrator(calibrator.add_intermediate_tensors(base(frozen)))
+        model, limits = unpack(watched.calibrate(_feed(frozen, images))), frozen.preprocessing.limits
+        if limits:
+            graph = model.subgraphs[0]
+            range_ = graph.tensors[graph.inputs[0]].quantization
+            range_.min, range_.max = [limits[0]], [limits[1]]
+        if ranges != MINMAX:
+            calibration.narrow(model, frozen.fed(images), ranges)
+        return pack(model)
+
+
+def quantized(calibrated: bytes, frozen: Frozen) -> bytes:
+    """The int8 file of a calibrated one."""
+    return _quantized(calibrated, frozen, output_data_type=tf.int8)
+
+
+def partly_quantized(calibrated: bytes, frozen: Frozen, floating: Sequence[str]) -> bytes:
+    """float32 out; operators whose output tensors are named in `floating` keep float32 weights and sums."""
+    return _quantized(calibrated, frozen, denylisted_nodes=list(floating) or None)
 
 
 def int16x8(frozen: Frozen, images: np.ndarray) -> bytes:
@@ -78,12 +121,12 @@ def int16x8(frozen: Frozen, images: np.ndarray) -> bytes:
     if limits:  # this quantizer keeps its statistics to itself, so one white corner says that pixels go up to 255
         images[0, 0, 0] = limits[1]
     with _quiet():
-        quantizer = calibrator.Calibrator(calibrator.add_intermediate_tensors(_float32(frozen)))
+        quantizer = calibrator.Calibrator(calibrator.add_intermediate_tensors(base(frozen)))
         quantized = quantizer.calibrate_and_quantize(
             _feed(frozen, images), tf.int16 if limits else tf.float32, tf.int16, allow_float=False,
             activations_type=tf.int16, bias_type=tf.int64,
         )  # fmt: skip
-    return _raw(_named(bytes(quantized), frozen), frozen)
+    return taking_raw(_named(bytes(quantized), frozen), frozen)
 
 
 def onnx_float32(frozen: Frozen) -> bytes:
@@ -117,11 +160,6 @@ def _onnx(graph: tf.Graph | None, inputs: list[str], outputs: list[str], **sourc
     return canonical(model).SerializeToString(deterministic=True)
 
 
-def _float32(frozen: Frozen) -> bytes:
-    """The base of the others: rows go in standardised."""
-    return _once(frozen, "float32", lambda: _named(_convert(frozen), frozen))
-
-
 def _once(frozen: Frozen, key: str, make: Callable[[], bytes]) -> bytes:
     kept = _cache.setdefault(frozen, {})
     if key not in kept:
@@ -145,40 +183,24 @@ def _convert(frozen: Frozen, default: bool = False, integer: bool = False, types
         return bytes(converter.convert())
 
 
-def _post_training_int8(frozen: Frozen, images: np.ndarray) -> bytes:
+def _quantized(calibrated: bytes, frozen: Frozen, **settings: Any) -> bytes:
     from tensorflow.lite.python.convert import mlir_quantize
-    from tensorflow.lite.python.optimize import calibrator
 
     with _quiet():
-        watched = calibrator.Calibrator(calibrator.add_intermediate_tensors(_float32(frozen)))
-        model, limits = _unpack(watched.calibrate(_feed(frozen, images))), frozen.preprocessing.limits
-        if limits:
-            graph = model.subgraphs[0]
-            range_ = graph.tensors[graph.inputs[0]].quantization
-            range_.min, range_.max = [limits[0]], [limits[1]]
-        type_ = tf.int8 if limits else tf.float32
-        quantized = mlir_quantize(_pack(model), input_data_type=type_, output_data_type=tf.int8)
-    return _named(bytes(quantized), frozen)
+        input_type = tf.int8 if frozen.preprocessing.limits else tf.float32
+        made = mlir_quantize(calibrated, input_data_type=input_type, **settings)
+    return _named(bytes(made), frozen)
 
 
 def _feed(frozen: Frozen, images: np.ndarray) -> Callable[[], Iterator[list[np.ndarray]]]:
     return lambda: ([frozen.fed(image)[None]] for image in images)
 
 
-def _raw(tflite: bytes, frozen: Frozen) -> bytes:
-    """The file that ships: what takes rows takes them raw, and standardises them first."""
-    if frozen.preprocessing.limits:
-        return tflite
-    model = _unpack(tflite)
-    tflite_rows.standardise_first(model, frozen.preprocessing)
-    return _pack(model)
-
-
 def _named(tflite: bytes, frozen: Frozen) -> bytes:
     """The same file with its input and outputs called by their names, and the default signature for them."""
     from ai_edge_litert import schema_py_generated as schema
 
-    model = _unpack(tflite)
+    model = unpack(tflite)
     graph = model.subgraphs[0]
     signature = schema.SignatureDefT()
     signature.signatureKey, signature.subgraphIndex = "serving_default", 0
@@ -193,19 +215,7 @@ def _named(tflite: bytes, frozen: Frozen) -> bytes:
             entry.name, entry.tensorIndex = name, int(index)
             maps.append(entry)
     model.signatureDefs = [signature]
-    return _pack(model)
-
-
-def _unpack(tflite: bytes):
-    from ai_edge_litert.tools import flatbuffer_utils
-
-    return flatbuffer_utils.read_model_from_bytearray(bytearray(tflite))
-
-
-def _pack(model) -> bytes:
-    from ai_edge_litert.tools import flatbuffer_utils
-
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+    return pack(model)
 
 
 @contextlib.contextmanager

@@ -26,12 +26,19 @@ from tensorflow_model_optimization.python.core.quantization.keras.default_8bit.d
 from tensorflow_model_optimization.python.core.quantization.keras.quantize_layer import QuantizeLayer
 from tensorflow_model_optimization.python.core.quantization.keras.quantize_wrapper import QuantizeWrapper
 
+from tfmo_drive.contracts import BadInput
 from tfmo_drive.core.keras2 import keras, tf
 
 
 def is_quantize_aware(model: keras.Model) -> bool:
     """Whether the model carries tfmot's fake-quant wrappers, so that it converts to int8 without calibration."""
     return any(isinstance(module, QuantizeWrapper | QuantizeLayer) for module in model.submodules)
+
+
+def refuse_quantize_aware(model: keras.Model, step: str) -> None:
+    """BadInput where `step` (its class's name) would come after QuantizeAware, whose ranges belong to what it saw."""
+    if is_quantize_aware(model):
+        raise BadInput(f"{step} cannot follow QuantizeAware: put {step} first.")
 
 
 @contextlib.contextmanager

@@ -28,6 +28,12 @@ def calls(model: keras.Model) -> Iterator[Any]:
         yield from (node for node in model._nodes_by_depth[depth] if not node.is_input)
 
 
+def arguments(node: Any, tensors: dict[str, Any]) -> tuple[tuple, dict]:
+    """What a node's layer is called with, on other tensors: by the ids that the model has for its own."""
+    read = node.flat_input_ids
+    return node.map_arguments({one: [tensors[one]] * read.count(one) for one in read})
+
+
 def only_reader(model: keras.Model) -> dict[str, Layer]:
     """By layer's name, the one layer that reads it: layers called once, whose output goes to a single call and is no
     output of the model."""
@@ -68,10 +74,14 @@ def rebuilt(model: keras.Model, replacement: Callable[[Layer], Sequence[Layer] |
     return made
 
 
+def copied(model: keras.Model) -> keras.Model:
+    """A flat copy with equal outputs, in new variables."""
+    return rebuilt(model, lambda layer: None)
+
+
 def flat(model: keras.Model) -> keras.Model:
     """The model itself, or where it holds models, a flat copy with equal outputs."""
-    nested = any(isinstance(layer, keras.Model) for layer in model.layers)
-    return rebuilt(model, lambda layer: None) if nested else model
+    return copied(model) if any(isinstance(layer, keras.Model) for layer in model.layers) else model
 
 
 def flat_layers(model: keras.Model) -> list[Layer]:
@@ -84,8 +94,7 @@ def _replayed(model: keras.Model, inputs: list, chains: dict[int, list[Layer]]) 
     """The model's calls made again on other tensors, through the chains."""
     tensors = {str(id(reference)): tensor for reference, tensor in zip(model.inputs, inputs, strict=True)}
     for node in calls(model):
-        read = node.flat_input_ids
-        args, kwargs = node.map_arguments({one: [tensors[one]] * read.count(one) for one in read})
+        args, kwargs = arguments(node, tensors)
         if isinstance(node.layer, keras.Model):
             outputs = _replayed(node.layer, tf.nest.flatten(args), chains)
         else:

@@ -61,7 +61,7 @@ class LiteRTArtifact(Artifact):
             for values, detail in zip(kept, details, strict=True):
                 values.append(self._interpreter.get_tensor(detail["index"])[0])
         return {
-            detail["name"]: _real(_stack(values, detail["shape"][1:], detail["dtype"]), *detail["quantization"])
+            detail["name"]: real(_stack(values, detail["shape"][1:], detail["dtype"]), *detail["quantization"])
             for values, detail in zip(kept, details, strict=True)
         }
 
@@ -84,7 +84,7 @@ class LiteRTArtifact(Artifact):
 
     def _quantised(self, batch: np.ndarray) -> np.ndarray:
         _check(batch, self.input_shape, self.path)
-        return _stored(batch, *self._input["quantization"], self._input["dtype"])
+        return stored(batch, *self._input["quantization"], self._input["dtype"])
 
 
 class OnnxArtifact(Artifact):
@@ -120,7 +120,7 @@ class OnnxArtifact(Artifact):
         for i, entry in enumerate(entries):
             dtype = np.float32 if entry.type == "tensor(float)" else _onnx_dtype(entry.type)
             values = _stack([result[i][0] for result in results], entry.shape[1:], dtype)
-            found[entry.name] = _real(values, *self._quantization(entry))
+            found[entry.name] = real(values, *self._quantization(entry))
         return found
 
     def predict(self, batch: np.ndarray) -> np.ndarray:
@@ -139,7 +139,7 @@ class OnnxArtifact(Artifact):
     def _quantised(self, batch: np.ndarray) -> np.ndarray:
         _check(batch, self.input_shape, self.path)
         entry = self._session.get_inputs()[0]
-        return _stored(batch, *self._quantization(entry), _onnx_dtype(entry.type))
+        return stored(batch, *self._quantization(entry), _onnx_dtype(entry.type))
 
     def _quantization(self, entry) -> tuple[float, int]:
         return (0.0, 0) if entry.type == "tensor(float)" else self._scales[entry.name]
@@ -157,15 +157,16 @@ def load(path: Path, threads: int = 2) -> LiteRTArtifact | OnnxArtifact:
     return kinds[Path(path).suffix](path, threads=threads)
 
 
-def _stored(raw: np.ndarray, scale: float, zero_point: int, dtype: type) -> np.ndarray:
-    """Raw inputs as the file's input type holds them: `pixel - 128` where scale is 1 and zero point -128."""
+def stored(raw: np.ndarray, scale: float, zero_point: int, dtype: type) -> np.ndarray:
+    """Numbers as a file's type holds them: a pixel is `pixel - 128` where scale is 1 and zero point -128."""
     if scale == 0:
         return raw.astype(dtype)
     limits = np.iinfo(dtype)
     return np.clip(np.round(raw / np.float32(scale)) + zero_point, limits.min, limits.max).astype(dtype)
 
 
-def _real(values: np.ndarray, scale: float, zero_point: int) -> np.ndarray:
+def real(values: np.ndarray, scale: float, zero_point: int) -> np.ndarray:
+    """float32 numbers from what a file's type holds; scale 0: they are the numbers."""
     values = values.astype(np.float32)
     return (values - np.float32(zero_point)) * np.float32(scale) if scale else values
 

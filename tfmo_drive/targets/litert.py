@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tfmo_drive.contracts import Artifact, BadInput, Context, Target
 from tfmo_drive.core import artifact_metadata, tflite_file
+from tfmo_drive.core.calibration import METHODS, Ranges
 from tfmo_drive.core.interpreters import KERNELS, LiteRTArtifact
 
 if TYPE_CHECKING:
@@ -34,6 +35,12 @@ class _LiteRT(Target):
             raise BadInput(f'{kind}.kernels must be one of {", ".join(KERNELS)}, got "{self.kernels}".')
         if getattr(self, "calibration_images", 1) < 1:
             raise BadInput(f"{kind}.calibration_images must be at least 1, got {self.calibration_images}.")
+        if getattr(self, "calibration", "minmax") not in METHODS:
+            raise BadInput(f"{kind}.calibration must be one of {', '.join(METHODS)}, got {self.calibration!r}.")
+        if not 50 < getattr(self, "percentile", 100) <= 100:
+            raise BadInput(f"{kind}.percentile must be in (50, 100], got {self.percentile}.")
+        if not 0 <= getattr(self, "drop", 0) < 1:
+            raise BadInput(f"{kind}.drop must be in [0, 1), got {self.drop}.")
 
     def refuses(self, model: keras.Model) -> str | None:
         from tfmo_drive.core.fake_quant import is_quantize_aware
@@ -48,18 +55,23 @@ class _LiteRT(Target):
         if reason := self.refuses(model):
             raise BadInput(reason)
         frozen = freeze(model, context.task.preprocessing)
-        content = self._convert(frozen, context)
+        content, notes = self._made(frozen, context)
         if self.integer and (floating := tflite_file.float_operators(content)):
             raise BadInput(
                 f"{self.name} must be integer throughout, but {dict(floating)} compute in float. "
                 "Quantize those layers too, or use LiteRTDynamic."
             )
         path = Path(folder) / "model.tflite"
-        metadata = artifact_metadata.describe(
-            context.task.metadata(model), self.name, tflite_file.ends(content), frozen.quantize_aware
-        )
+        task = {**context.task.metadata(model), **notes}
+        metadata = artifact_metadata.describe(task, self.name, tflite_file.ends(content), frozen.quantize_aware)
         artifact_metadata.save(path, content, metadata)
-        return LiteRTArtifact(path, self.name, self.threads, self.kernels)
+        artifact = LiteRTArtifact(path, self.name, self.threads, self.kernels)
+        artifact.notes = notes
+        return artifact
+
+    def _made(self, frozen: Frozen, context: Context) -> tuple[bytes, dict[str, Any]]:
+        """The file's bytes, and what was decided on the way (JSON types)."""
+        return self._convert(frozen, context), {}
 
     def _convert(self, frozen: Frozen, context: Context) -> bytes:
         raise NotImplementedError(f"{type(self).__name__} does not say how it converts.")
@@ -103,9 +115,14 @@ class LiteRTDynamic(_LiteRT):
 
 @dataclasses.dataclass(frozen=True)
 class LiteRTInt8(_LiteRT):
-    """Integer throughout, int8 in (`pixel - 128`) and out; a quantize-aware model brings its own ranges."""
+    """Integer throughout, int8 in (`pixel - 128`) and out; a quantize-aware model brings its own ranges.
+
+    `calibration`: "minmax" (all that was seen), "percentile" (all but the outermost) or "mse" (least squared error).
+    """
 
     calibration_images: int = 100
+    calibration: str = "minmax"
+    percentile: float = 99.99
 
     name: ClassVar[str] = "litert_int8"
     integer: ClassVar[bool] = True
@@ -114,7 +131,29 @@ class LiteRTInt8(_LiteRT):
         from tfmo_drive.core import conversion
 
         images = None if frozen.quantize_aware else context.calibration(self.calibration_images)
-        return conversion.int8(frozen, images)
+        return conversion.int8(frozen, images, Ranges(self.calibration, self.percentile))
+
+
+@dataclasses.dataclass(frozen=True)
+class LiteRTMixed(_LiteRT):
+    """int8 but for the worst layers in float32, the fewest under which at most `drop` of the calibration images is decided
+    otherwise than in float. int8 in, float32 out. Which layers, and why, is in the file's metadata and in its row."""
+
+    calibration_images: int = 100
+    calibration: str = "minmax"
+    percentile: float = 99.99
+    drop: float = 0.01
+
+    name: ClassVar[str] = "litert_mixed"
+
+    def _made(self, frozen: Frozen, context: Context) -> tuple[bytes, dict[str, Any]]:
+        from tfmo_drive.core import selective
+
+        images = context.calibration(self.calibration_images)
+        found = selective.mixed(frozen, images, Ranges(self.calibration, self.percentile), self.drop)
+        worst = [{"layer": error.output, "sqnr_db": round(error.sqnr_db, 2)} for error in found.worst]
+        notes = {"worst": worst, "feeding": list(found.feeding), "of": found.layers, "agreement": found.agreement}
+        return found.content, {"float_layers": notes}
 
 
 @dataclasses.dataclass(frozen=True)
