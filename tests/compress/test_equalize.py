@@ -38,7 +38,7 @@ def test_ranges_are_the_largest_values_on_the_images():
 
 
 def test_tensor_and_kernel_meet_in_the_middle_by_hand():
-    """Activations 1, 10, 100 and weights 1, 1, 1 become sqrt(10) * (1, ...) and so on: both spread by 10 instead of 100."""
+    """Activations 1, 10, 100 and weights 1, 1, 1 become sqrt(10) * (1, ...): both spread by 10 instead of 100."""
     np.testing.assert_allclose(factors(chain([1, 10, 100], [[1], [1], [1]])), [10**0.5, 1, 10**-0.5], rtol=1e-2)
 
 

@@ -55,7 +55,7 @@ def base(frozen: Frozen) -> bytes:
     return _once(frozen, "float32", lambda: _named(_convert(frozen), frozen))
 
 
-def takingtaking_raw(tflite: bytes, frozen: Frozen) -> bytes:
+def taking_raw(tflite: bytes, frozen: Frozen) -> bytes:
     """The file that ships: what takes rows takes them raw, and standardises them first."""
     if frozen.preprocessing.limits:
         return tflite
@@ -84,7 +84,7 @@ def int8(frozen: Frozen, images: np.ndarray | None = None, ranges: Ranges = MINM
     else:
         key = f"int8 {_digest(images)} {ranges}"
         made = _once(frozen, key, lambda: quantized(calibrated(frozen, images, ranges), frozen))
-    return takingtaking_raw(made, frozen)
+    return taking_raw(made, frozen)
 
 
 def calibrated(frozen: Frozen, images: np.ndarray, ranges: Ranges = MINMAX) -> bytes:

@@ -136,8 +136,8 @@ class LiteRTInt8(_LiteRT):
 
 @dataclasses.dataclass(frozen=True)
 class LiteRTMixed(_LiteRT):
-    """int8 but for the worst layers in float32, the fewest under which at most `drop` of the calibration images is decided
-    otherwise than in float. int8 in, float32 out. Which layers, and why, is in the file's metadata and in its row."""
+    """int8 but for the worst layers in float32: the fewest under which at most `drop` of the calibration images is
+    decided otherwise than in float. float32 out. Which layers, and why, is in the file's metadata and in its row."""
 
     calibration_images: int = 100
     calibration: str = "minmax"
