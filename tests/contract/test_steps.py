@@ -15,6 +15,7 @@ from tfmo_drive import compress
 from tfmo_drive.compress.channels import Channels
 from tfmo_drive.compress.distill import Distill
 from tfmo_drive.compress.fold_batch_norm import FoldBatchNorm
+from tfmo_drive.compress.low_rank import LowRank
 from tfmo_drive.compress.prune import Prune
 from tfmo_drive.compress.quantize_aware import QuantizeAware
 from tfmo_drive.compress.train import Train
@@ -61,6 +62,14 @@ CASES = {
         bad=(
             ("removed", 1.0), ("removed", math.nan), ("macs", 0.0), ("allocation", "lamp"), ("multiple", 0),
             ("calibration_images", 0),
+        ),
+    ),
+    LowRank: Case(
+        LowRank(macs=0.4, multiple=4, **SHORT),
+        nothing=LowRank(energy=1.0, error="kernel", epochs=0),
+        bad=(
+            ("energy", 0.0), ("energy", 1.5), ("energy", math.nan), ("macs", 0.0), ("method", "cp"),
+            ("error", "inputs"), ("multiple", 0), ("calibration_images", 0),
         ),
     ),
     FoldBatchNorm: Case(FoldBatchNorm(), nothing=None, bad=()),
