@@ -123,6 +123,42 @@ def test_stage_of_other_inputs_or_classes_is_refused(command, folder, tmp_path, 
         _refused(result, tmp_path / "run", "task.baseline", words)
 
 
+def _of_ones_own(path: Path, backbone) -> tuple[dict, object]:
+    """A saved model with `backbone` inside it, and how the command line is told of it."""
+    from tfmo_drive.core.keras2 import keras
+
+    inputs = keras.Input((32, 32, 3))
+    pooled = keras.layers.GlobalAveragePooling2D()(backbone(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(9, name="logits")(pooled))
+    model.save(path, save_format="tf")
+    scenes = ("task.scenes.train=36", "task.scenes.val=36", "task.scenes.test=36", "task.preprocessing_name=unit")
+    return {"experiment": "baseline", "settings": (*TINY, *scenes), "weights": str(path)}, model
+
+
+def test_baseline_with_a_subclassed_model_inside_is_refused(command, tmp_path):
+    from tfmo_drive.core.keras2 import keras
+
+    class Own(keras.Model):
+        def call(self, inputs):
+            return inputs + 1.0
+
+    given, _ = _of_ones_own(tmp_path / "own", Own(name="own"))
+    _refused(command(**given), tmp_path / "run", "task.baseline", "holds own, a subclassed model", "Make it functional")
+
+
+def test_baseline_with_a_backbone_inside_is_taken_and_its_file_gives_the_same(command, tmp_path):
+    from tfmo_drive.core.interpreters import LiteRTArtifact
+    from tfmo_drive.core.networks import ResNet
+
+    given, model = _of_ones_own(tmp_path / "own", ResNet(blocks=(1,), width=0.25).backbone(32))
+    code, errors = command(**given, export=True)
+    assert code == 0, errors
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3)).astype(np.uint8)
+    file = tmp_path / "run" / "artifacts" / "baseline" / "litert_float32" / "model.tflite"
+    expected = model(pixels.astype(np.float32) / 255, training=False).numpy()
+    np.testing.assert_allclose(LiteRTArtifact(file).predict(pixels), expected, atol=1e-4 * np.abs(expected).max())
+
+
 def test_unknown_experiment_suggests_the_nearest(command, tmp_path):
     _refused(command(experiment="prunned"), tmp_path / "run", 'Did you mean "pruned"')
 

@@ -24,7 +24,8 @@ ROOT = Path(__file__).parents[1]
 FILES = sorted(path for path in (ROOT / "experiments").glob("*.py") if path.stem != "__init__")
 WANTED = {
     "baseline", "pruned", "quantized", "pruned_quantized", "distilled", "distilled_quantized", "post_training",
-    "pruned_2x4", "channels_quantized", "deep_compression", "criteria", "smoke", "demo", "sensor_rows", "sensor_speed",
+    "pruned_2x4", "channels_quantized", "deep_compression", "low_rank", "criteria", "post_training_hard", "smoke", "demo",
+    "sensor_rows", "sensor_speed",
 }  # fmt: skip
 
 
@@ -112,16 +113,17 @@ def test_expectations_are_measured_against_the_rows_they_name():
         "size_bytes": 400,
         "gzip_bytes": 300,
         "parameters": 100,
+        "macs": 1000,
     }
     plain = {"name": "baseline/b", "stage": "baseline", "target": "b", "size_bytes": 100, "gzip_bytes": 80}
     row = {
         "name": "x/b", "stage": "x", "target": "b", "score": 0.895, "score_delta": -0.005, "keras_score": 0.9,
-        "size_bytes": 100, "gzip_bytes": 40, "speedup": 4.0, "parameters": 5,
+        "size_bytes": 100, "gzip_bytes": 40, "speedup": 4.0, "parameters": 5, "macs": 501,
     }  # fmt: skip
     control = {"name": "y/b", "stage": "y", "target": "b", "score": 0.89}
     expect = Expect(
         score_drop=0.01, keras_gap=0.004, size_ratio=0.25, gzip_ratio=0.1, gzip_ratio_plain=0.55, latency_ratio=0.2,
-        parameter_ratio=0.05, over_control=0.006,
+        parameter_ratio=0.05, macs_ratio=0.5, over_control=0.006,
     )  # fmt: skip
     found = {
         entry["name"]: (entry["value"], entry["passed"]) for entry in expect.verdicts(row, [first, plain, row, control])
@@ -129,7 +131,7 @@ def test_expectations_are_measured_against_the_rows_they_name():
     assert found == {
         "score_drop": (0.005, True), "keras_gap": (pytest.approx(0.005), False), "size_ratio": (0.25, True),
         "gzip_ratio": (pytest.approx(40 / 300), False), "gzip_ratio_plain": (0.5, True), "latency_ratio": (0.25, False),
-        "parameter_ratio": (0.05, True), "over_control": (pytest.approx(0.005), False),
+        "parameter_ratio": (0.05, True), "macs_ratio": (0.501, False), "over_control": (pytest.approx(0.005), False),
     }  # fmt: skip
 
 

@@ -15,9 +15,9 @@ class Expect:
     """Bounds for one row of the recipe (on `target`; by default the experiment's last one).
 
     score_drop: float baseline's score minus the row's (0.01 = one point). keras_gap: between the row's score and that
-    of the Keras model it was made from. Ratios are the row's over the float row's; gzip_ratio_plain is over the row of
-    the uncompressed baseline on the same target. Least values: baseline_score, of the float row itself; over_control,
-    the row's score minus that of the best control on the same target.
+    of the Keras model it was made from. Ratios are the row's over the float row's (macs: multiply-accumulates);
+    gzip_ratio_plain is over the row of the uncompressed baseline on the same target. Least values: baseline_score, of
+    the float row itself; over_control, the row's score minus that of the best control on the same target.
     """
 
     score_drop: float | None = None
@@ -27,6 +27,7 @@ class Expect:
     gzip_ratio_plain: float | None = None
     latency_ratio: float | None = None
     parameter_ratio: float | None = None
+    macs_ratio: float | None = None
     baseline_score: float | None = None
     over_control: float | None = None
     target: str = ""
@@ -64,6 +65,7 @@ def _value(name: str, row: dict, rows: list[dict]) -> float | None:
         "baseline_score": lambda: row["score"],
         "over_control": lambda: row["score"] - max(other["score"] for other in controls),
         "parameter_ratio": lambda: row["parameters"] / rows[0]["parameters"],
+        "macs_ratio": lambda: row["macs"] / rows[0]["macs"],
         "keras_gap": lambda: abs(row["score"] - row["keras_score"]),
         "latency_ratio": lambda: 1 / row["speedup"],  # timed in turns with the float row
         "size_ratio": lambda: row["size_bytes"] / rows[0]["size_bytes"],

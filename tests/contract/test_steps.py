@@ -18,6 +18,7 @@ from tfmo_drive.compress.correct_bias import CorrectBias
 from tfmo_drive.compress.distill import Distill
 from tfmo_drive.compress.equalize import Equalize
 from tfmo_drive.compress.fold_batch_norm import FoldBatchNorm
+from tfmo_drive.compress.low_rank import LowRank
 from tfmo_drive.compress.prune import Prune
 from tfmo_drive.compress.quantize_aware import QuantizeAware
 from tfmo_drive.compress.regularize import Regularize
@@ -77,6 +78,14 @@ CASES = {
         bad=(
             ("clusters", 1), ("clusters", 256), ("clusters", 7.5), ("scope", "kernel"), ("start", "random"),
             ("preserve", "clusters"),
+        ),
+    ),
+    LowRank: Case(
+        LowRank(macs=0.4, multiple=4, **SHORT),
+        nothing=LowRank(energy=1.0, error="kernel", epochs=0),
+        bad=(
+            ("energy", 0.0), ("energy", 1.5), ("energy", math.nan), ("macs", 0.0), ("method", "cp"),
+            ("error", "inputs"), ("multiple", 0), ("calibration_images", 0),
         ),
     ),
     FoldBatchNorm: Case(FoldBatchNorm(), nothing=None, bad=()),

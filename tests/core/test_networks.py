@@ -144,6 +144,42 @@ def test_a_sequential_model_becomes_functional(tmp_path):
     assert not isinstance(model, keras.Sequential) and model.output_shape == (None, 9)
 
 
+def nested(kind: str) -> keras.Model:
+    """A model inside a model, two deep, as transfer learning makes them."""
+    layers = keras.layers
+    backbone = networks.ResNet(blocks=(1,), width=0.25).backbone(SIZE)
+    head = keras.Sequential([layers.GlobalAveragePooling2D(), layers.Dense(9, name="logits")], name="head")
+    if kind == "sequential":
+        return keras.Sequential([backbone, head])
+    inputs = keras.Input((SIZE, SIZE, 3))
+    inner = keras.Model(backbone.input, layers.Dropout(0.5)(backbone.output), name="inner")
+    return keras.Model(inputs, head(inner(layers.Rescaling(1 / 255)(inputs), training=False)))
+
+
+@pytest.mark.parametrize("name", ["model.h5", "saved"])
+@pytest.mark.parametrize("kind", ["functional", "sequential"])
+def test_models_inside_a_model_are_opened(kind, name, tmp_path):
+    keras.utils.set_random_seed(0)
+    model = nested(kind)
+    model.save(tmp_path / name, save_format="h5" if name.endswith(".h5") else "tf")
+    read = own_model.read_model(tmp_path / name, SIZE, 9)
+    assert not any(isinstance(layer, keras.Model) for layer in read.layers)
+    assert read.output_names == ["logits"] and read.count_params() == model.count_params()
+    batch = np.random.default_rng(0).normal(0, 60, (2, SIZE, SIZE, 3)).astype(np.float32)
+    expected = model(batch, training=False).numpy()
+    np.testing.assert_allclose(read(batch, training=False), expected, atol=1e-5 * np.abs(expected).max())
+    training.copy(read)  # the steps need it
+
+
+def test_two_layers_of_one_name_in_nested_models_are_told(tmp_path):
+    inputs = keras.Input((SIZE, SIZE, 3))
+    inner = keras.Input((SIZE, SIZE, 3))
+    backbone = keras.Model(inner, keras.layers.Flatten(name="same")(inner))
+    outputs = keras.layers.Dense(9, name="same")(backbone(inputs))
+    keras.Model(inputs, outputs).save(tmp_path / "model.h5")
+    assert '"same"' in (text := refusal(tmp_path / "model.h5")) and "a name of its own" in text
+
+
 def test_a_file_that_is_no_model_says_what_to_give(tmp_path):
     (tmp_path / "text.h5").write_text("conv1_conv 3x3\n")
     assert "not a Keras 2 .h5 file" in (text := refusal(tmp_path / "text.h5")) and "model.save('model.h5')" in text
@@ -162,19 +198,21 @@ def test_hdf5_that_holds_no_model_says_so(tmp_path):
     assert "model.save('model.h5')" in text
 
 
-def test_a_subclassed_model_says_to_make_it_functional(tmp_path):
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_subclassed_model_says_to_make_it_functional(inside, tmp_path):
     class Own(keras.Model):
         def __init__(self):
-            super().__init__()
+            super().__init__(name="own")
             self.dense = keras.layers.Dense(9)
 
         def call(self, inputs):
             return self.dense(tf.reshape(inputs, [-1, SIZE * SIZE * 3]))
 
-    model = Own()
-    model(np.zeros((1, SIZE, SIZE, 3), np.float32))
-    model.save(tmp_path / "own", save_format="tf")
+    model, inputs = Own(), keras.Input((SIZE, SIZE, 3))
+    outputs = model(inputs)
+    (keras.Model(inputs, outputs) if inside else model).save(tmp_path / "own", save_format="tf")
     assert "subclassed" in (text := refusal(tmp_path / "own")) and "keras.Model(inputs, outputs)" in text
+    assert ("holds own" in text) == inside
 
 
 @pytest.mark.parametrize("name", ["model.h5", "saved"])

@@ -1,7 +1,8 @@
-"""BatchNorm folded into the convolution or dense layer before it: Jacob et al. 2018, section 3.2; exact in inference.
+"""BatchNorm folded into the convolution or dense layer beside it: Jacob et al. 2018, section 3.2; exact in inference.
 
 A converter does the same to the graph that it is given; here it is done to the Keras model, for the steps that look at
-kernels as they will run (equalization, clustering, low rank) and for runtimes that would not.
+kernels as they will run (equalization, clustering), for runtimes that would not, and for QuantizeAware, which refuses a
+Rescaling or Normalization that stands alone.
 """
 
 from __future__ import annotations
@@ -17,9 +18,12 @@ from tfmo_drive.core.keras2 import keras
 
 @dataclasses.dataclass(frozen=True)
 class FoldBatchNorm(Step):
-    """Drop every BatchNormalization that alone reads a linear convolution or dense layer; its outputs stay equal.
+    """Drop every BatchNormalization, Rescaling or Normalization that a convolution or dense layer can take in; outputs
+    in inference stay equal.
 
-    Zeros stay zeros. A BatchNorm that follows anything else, or is an output of the model, is left where it is.
+    That is one that alone reads a linear layer, or that is read by one layer alone (where it adds something, by one
+    that does not pad). Zeros stay zeros. Any other, or an output of the model, is left where it is. Dropout and noise,
+    which inference does without, are dropped: train before this step rather than after it.
     """
 
     promise = "BatchNorm folded"
@@ -32,7 +36,8 @@ class FoldBatchNorm(Step):
     def check(self, model: keras.Model) -> None:
         left = batch_norm.foldable(model)
         if left:
-            raise BrokenPromise(f"FoldBatchNorm: {next(iter(left))} is followed by a BatchNorm again. Put it last.")
+            name, norm = next(iter(left.items()))
+            raise BrokenPromise(f"FoldBatchNorm: {norm.name} beside {name} could be folded again. Put it last.")
 
     def reload(self, model: keras.Model, weights: Path, context: Context) -> keras.Model:
         folded = self(model, context)

@@ -1,6 +1,11 @@
-"""BatchNorm: estimated again after surgery, and folded into the layer before it (Jacob et al. 2018, section 3.2)."""
+"""BatchNorm: estimated again after surgery, and folded into the layer beside it (Jacob et al. 2018, section 3.2).
+
+So are its like, which also are one multiplication and one addition per channel once a model is trained.
+"""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
@@ -8,8 +13,13 @@ from tfmo_drive.core import graph
 from tfmo_drive.core.keras2 import keras
 
 layers = keras.layers
+Layer = layers.Layer
 FOLDABLE = (layers.Conv2D, layers.DepthwiseConv2D, layers.Conv2DTranspose, layers.Dense)
 """These very classes: a separable convolution is a subclass of one, with two kernels."""
+AFFINE = (layers.BatchNormalization, layers.Rescaling, layers.Normalization)
+ONLY_IN_TRAINING = (
+    layers.Dropout, layers.SpatialDropout2D, layers.GaussianDropout, layers.AlphaDropout, layers.GaussianNoise,
+)  # fmt: skip
 
 
 def reestimate(model: keras.Model, inputs: np.ndarray, batch: int = 64) -> None:
@@ -28,9 +38,72 @@ def reestimate(model: keras.Model, inputs: np.ndarray, batch: int = 64) -> None:
 
 
 def folded(model: keras.Model) -> keras.Model:
-    """A flat copy with equal outputs, without the BatchNorms that `foldable` finds."""
-    model = graph.flat(model)
-    pairs = foldable(model)
+    """A flat copy with equal outputs in inference, without the layers that `foldable` finds, and without dropout."""
+    made = graph.rebuilt(
+        model, lambda layer: [] if type(layer) in ONLY_IN_TRAINING and layer.name not in model.output_names else None
+    )
+    while pairs := foldable(made):  # what stood behind or before a folded layer may be next
+        made = _without(made, pairs)
+    return made
+
+
+def foldable(model: keras.Model) -> dict[str, Layer]:
+    """By the name of the layer that takes it in, the affine layer right behind it, or else the one right before it."""
+    readers, outputs = graph.only_reader(model), set(model.output_names)
+    found = [layer for layer in model.layers if type(layer) in AFFINE and _once_along_channels(layer)]
+    behind = {
+        layer.name: readers[layer.name]
+        for layer in model.layers
+        if type(layer) in FOLDABLE
+        and layer.activation is keras.activations.linear
+        and getattr(layer, "data_format", "channels_last") == "channels_last"
+        and readers.get(layer.name) in found
+        and readers[layer.name].name not in outputs
+    }
+    free = [layer for layer in found if layer not in behind.values() and layer.name in readers]
+    before = {readers[layer.name].name: layer for layer in free if _takes(readers[layer.name], layer)}
+    return before | behind
+
+
+def affine(layer: Layer) -> tuple[np.ndarray, np.ndarray]:
+    """(scale, offset), float64 [channels], of a layer of one of the kinds in AFFINE: what it does in inference."""
+    if isinstance(layer, layers.Rescaling):
+        scale, offset = layer.scale, layer.offset
+    elif isinstance(layer, layers.Normalization):
+        mean = np.asarray(layer.mean, np.float64).reshape(-1)
+        deviation = np.maximum(np.sqrt(np.asarray(layer.variance, np.float64)), keras.backend.epsilon()).reshape(-1)
+        scale, offset = (deviation, mean) if layer.invert else (1 / deviation, -mean / deviation)
+    else:
+        mean, variance = (value.numpy().astype(np.float64) for value in (layer.moving_mean, layer.moving_variance))
+        scale = (layer.gamma.numpy() if layer.scale else 1.0) / np.sqrt(variance + layer.epsilon)
+        offset = (layer.beta.numpy() if layer.center else 0.0) - mean * scale
+    channels = layer.output.shape[-1]
+    return tuple(np.broadcast_to(np.asarray(value, np.float64), (channels,)) for value in (scale, offset))
+
+
+def _once_along_channels(layer: Layer) -> bool:
+    """Whether an affine layer is called once and works along the last axis alone."""
+    last = len(layer.output.shape) - 1
+    if isinstance(layer, layers.Rescaling):
+        along = np.ndim(layer.scale) <= 1 and np.ndim(layer.offset) <= 1
+    else:
+        along = {axis % (last + 1) for axis in layer.axis} <= {last}
+    return along and len(layer.inbound_nodes) == 1
+
+
+def _takes(layer: Layer, norm: Layer) -> bool:
+    """Whether the layer can take in the affine layer before it: padding adds zeros where there would be offsets."""
+    if type(layer) not in FOLDABLE or len(layer.inbound_nodes) != 1:
+        return False
+    if getattr(layer, "groups", 1) != 1 or getattr(layer, "data_format", "channels_last") != "channels_last":
+        return False
+    same_everywhere = type(layer) is not layers.Conv2DTranspose and getattr(layer, "padding", "valid") == "valid"
+    return same_everywhere or not affine(norm)[1].any()
+
+
+def _without(model: keras.Model, pairs: dict[str, Layer]) -> keras.Model:
+    """The model with each affine layer of `pairs` in the layer that takes it in."""
+    readers = graph.only_reader(model)
     dropped = {norm.name for norm in pairs.values()}
 
     def replacement(layer):
@@ -42,37 +115,30 @@ def folded(model: keras.Model) -> keras.Model:
 
     made = graph.rebuilt(model, replacement)
     for name, norm in pairs.items():
-        made.get_layer(name).set_weights(_folded(model.get_layer(name), norm))
+        layer = model.get_layer(name)
+        weights = _with_behind if readers.get(name) is norm else _with_before
+        made.get_layer(name).set_weights([value.astype(np.float32) for value in weights(layer, *affine(norm))])
     return made
 
 
-def foldable(model: keras.Model) -> dict[str, layers.Layer]:
-    """By the name of the layer that takes it in, the BatchNorm that can be folded."""
-    readers = graph.only_reader(model)
-    outputs = set(model.output_names)
-    return {
-        layer.name: readers[layer.name]
-        for layer in model.layers
-        if type(layer) in FOLDABLE
-        and layer.activation is keras.activations.linear
-        and isinstance(norm := readers.get(layer.name), layers.BatchNormalization)
-        and len(norm.inbound_nodes) == 1
-        and norm.name not in outputs
-        and tuple(norm.axis) == (len(layer.output.shape) - 1,)
-    }
-
-
-def _folded(layer: layers.Layer, norm: layers.BatchNormalization) -> list[np.ndarray]:
-    """[kernel, bias], computed in float64. scale = gamma / sqrt(variance + epsilon)."""
-    kernel = layer.get_weights()[0]
-    mean, variance = (value.numpy().astype(np.float64) for value in (norm.moving_mean, norm.moving_variance))
-    gamma = norm.gamma.numpy() if norm.scale else np.ones_like(mean)
-    beta = norm.beta.numpy() if norm.center else np.zeros_like(mean)
-    bias = layer.bias.numpy() if layer.use_bias else np.zeros_like(mean)
-    scale = gamma / np.sqrt(variance + norm.epsilon)
+def _with_behind(layer: Layer, scale: np.ndarray, offset: np.ndarray) -> list[np.ndarray]:
+    """[kernel, bias] float64 of a layer whose outputs are then multiplied and added to."""
+    kernel, bias = _kernel_and_bias(layer)
     # Kernels are [..., c_in, c_out], but depthwise [h, w, c, multiplier] and transposed [h, w, c_out, c_in].
     along = {layers.DepthwiseConv2D: (-1, kernel.shape[-1]), layers.Conv2DTranspose: (-1, 1)}
-    return [
-        (kernel * scale.reshape(along.get(type(layer), -1))).astype(np.float32),
-        (beta + (bias - mean) * scale).astype(np.float32),
-    ]
+    return [kernel * scale.reshape(along.get(type(layer), -1)), bias * scale + offset]
+
+
+def _with_before(layer: Layer, scale: np.ndarray, offset: np.ndarray) -> list[np.ndarray]:
+    """[kernel, bias] float64 of a layer whose inputs were multiplied and added to."""
+    kernel, bias = _kernel_and_bias(layer)
+    if type(layer) is layers.Conv2DTranspose:  # offsets are zero there
+        return [kernel * scale, bias]
+    taps = (kernel * offset[:, None]).reshape(math.prod(kernel.shape[:-2]), *kernel.shape[-2:]).sum(0)
+    added = taps.reshape(-1) if type(layer) is layers.DepthwiseConv2D else taps.sum(0)
+    return [kernel * scale[:, None], bias + added]
+
+
+def _kernel_and_bias(layer: Layer) -> tuple[np.ndarray, np.ndarray]:
+    kernel, *bias = (value.astype(np.float64) for value in layer.get_weights())
+    return kernel, bias[0] if bias else np.zeros(layer.output.shape[-1])

@@ -51,6 +51,15 @@ def only_reader(model: keras.Model) -> dict[str, Layer]:
     }
 
 
+def last(model: keras.Model, counts: Callable[[Layer], bool]) -> set[str]:
+    """Names of the layers that count and whose outputs reach the model's outputs through none that does."""
+    nearest: dict[str, set[str]] = {}
+    for node in calls(model):
+        read = set().union(*(nearest.get(one, set()) for one in node.flat_input_ids))
+        nearest |= dict.fromkeys(node.flat_output_ids, {node.layer.name} if counts(node.layer) else read)
+    return set().union(*(nearest.get(str(id(tensor)), set()) for tensor in model.outputs))
+
+
 def rebuilt(model: keras.Model, replacement: Callable[[Layer], Sequence[Layer] | None]) -> keras.Model:
     """The model in new variables and flat (models inside it are opened), with other layers in some places.
 

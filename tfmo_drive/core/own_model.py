@@ -7,6 +7,7 @@ from pathlib import Path
 import h5py
 
 from tfmo_drive.contracts import BadInput
+from tfmo_drive.core import graph
 from tfmo_drive.core.class_names import quoted
 from tfmo_drive.core.images import PREPROCESSINGS
 from tfmo_drive.core.keras2 import keras
@@ -75,33 +76,47 @@ def refuse_other_stage(
 
 
 def read_model(path: Path, size: int, outputs: int, setting: str = "task.baseline", rows: bool = False) -> keras.Model:
-    """A user's functional model: input [b, size, size, 3] (rows: [b, size]), output [b, outputs]; BadInput says what
-    does not fit."""
+    """A user's functional model, flat (models inside it are opened): input [b, size, size, 3] (rows: [b, size]), output
+    [b, outputs].
+
+    Raises BadInput that says what does not fit.
+    """
     try:
         model = keras.models.load_model(str(path), compile=False)
     except Exception as error:  # Keras raises many kinds for what it cannot deserialize
         reason = " ".join(str(error).split())[:200]
         raise BadInput(f"{setting}: {path} cannot be rebuilt: {reason} {_CUSTOM_LAYER}") from error
-    if not (isinstance(model, keras.Sequential) or getattr(model, "_is_graph_network", False)):
-        raise BadInput(
-            f"{setting}: {path} is a subclassed model, whose graph tfmot cannot see. Make it functional: "
-            "keras.Model(inputs, outputs) from its layers."
-        )
+    _refuse_subclassed(model, f"{setting}: {path}")
     if isinstance(model, keras.Sequential):
         model = keras.Model(model.inputs, model.outputs, name=model.name)
     # A SavedModel brings its custom layers back as traced functions, which no step can copy or quantise.
-    revived = [type(layer).__name__ for layer in model.layers if "saved_model" in type(layer).__module__]
+    revived = [type(layer).__name__ for layer in graph.flat_layers(model) if "saved_model" in type(layer).__module__]
     if revived:
         raise BadInput(f"{setting}: {path} has the layer {revived[0]}. {_CUSTOM_LAYER}")
-    _check_ends(model, f"{setting}: {path}")
-    (_check_row if rows else _check_image)(model, f"{setting}: {path}", size)
+    subject = f"{setting}: {path}"
+    _check_ends(model, subject)
+    (_check_row if rows else _check_image)(model, subject, size)
     if model.output_shape[1:] != (outputs,):
         raise BadInput(
-            f"{setting}: {path} gives outputs of shape {model.output_shape[1:]}, the data has "
+            f"{subject} gives outputs of shape {model.output_shape[1:]}, the data has "
             f"{f'{outputs} classes' if outputs > 1 else 'one number to predict'}. "
             "Give the data the model was trained on, or its class names with --set=task.classes=classes.txt."
         )
-    return model
+    try:
+        return graph.flat(model)
+    except BadInput as error:
+        raise BadInput(f"{subject}: {error} Give every layer a name of its own.") from error
+
+
+def _refuse_subclassed(model: keras.Model, subject: str, inside: str = "is"):
+    if not getattr(model, "_is_graph_network", False):
+        raise BadInput(
+            f"{subject} {inside} a subclassed model, whose graph no step can see. Make it functional: "
+            "keras.Model(inputs, outputs) from its layers."
+        )
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            _refuse_subclassed(layer, subject, f"holds {layer.name},")
 
 
 def _check_ends(model: keras.Model, subject: str):
@@ -109,12 +124,6 @@ def _check_ends(model: keras.Model, subject: str):
         raise BadInput(
             f"{subject} has {len(model.inputs)} inputs and {len(model.outputs)} outputs; the task "
             "takes one input and gives one vector."
-        )
-    nested = [layer.name for layer in model.layers if isinstance(layer, keras.Model)]
-    if nested:
-        raise BadInput(
-            f"{subject} holds the model {nested[0]} inside a model, which no step looks into. Build it "
-            "flat: x = base.output; ...; keras.Model(base.input, x)."
         )
 
 

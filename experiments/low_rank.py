@@ -1,0 +1,39 @@
+"""Half of the multiply-accumulates: kernels as products of thinner ones (SVD, Tucker-2), fine-tuned, then int8.
+
+make train-low_rank DATA=path/to/images WEIGHTS=trained.h5
+make train-low_rank SET="recipe.0.macs=0.4 recipe.0.method=spatial"
+
+Both steps learn from the baseline's soft labels as well. Beside it the float model with the same extra epochs on labels
+alone, and a narrower ResNet50 of as many multiply-accumulates, trained from nothing for the same epochs.
+"""
+
+from tfmo_drive.compress.distill import Distill
+from tfmo_drive.compress.low_rank import LowRank
+from tfmo_drive.compress.quantize_aware import QuantizeAware
+from tfmo_drive.compress.train import Train
+from tfmo_drive.core.distillation import SoftLabels
+from tfmo_drive.core.networks import ResNet
+from tfmo_drive.expect import Expect
+from tfmo_drive.experiment import Experiment
+from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
+from tfmo_drive.tasks.classification import Classification
+
+TEACHER = SoftLabels(views=1)
+UNTAUGHT = SoftLabels(views=1, alpha=0.0)
+
+EXPERIMENT = Experiment(
+    task=Classification(),
+    recipe=(
+        LowRank(macs=0.5, epochs=2, distill=TEACHER),
+        QuantizeAware(epochs=1, distill=TEACHER),
+    ),
+    controls={
+        "longer_training": (Train(epochs=3, learning_rate=0.02),),
+        "equal_size": (
+            Distill(student=ResNet(width=0.7), epochs=2, distill=UNTAUGHT),
+            QuantizeAware(epochs=1, distill=UNTAUGHT),
+        ),
+    },
+    targets=(LiteRTFloat32(), LiteRTInt8()),
+    expect=Expect(score_drop=0.005, macs_ratio=0.5),
+)
