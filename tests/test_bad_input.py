@@ -172,7 +172,7 @@ def test_unknown_setting_suggests_the_nearest(command, tmp_path):
     [
         ("recipe.0.sparsity=1.7", "Prune.sparsity must be in [0, 1), got 1.7"),
         ("recipe.0.pattern=2by4", "Prune.pattern"),
-        ("recipe.1.preserve=clusters", "QuantizeAware.preserve"),
+        ("recipe.1.preserve=values", "QuantizeAware.preserve"),
         ("training.learning_rate=0", "Train.learning_rate"),
         ("task.image_size=4", "Classification.image_size"),
         ("task.augmentation.shift=2", "Augmentation.shift"),
