@@ -166,6 +166,8 @@ class Step:
     guarantees: str = ""
     """The promise in one word ("sparsity"), for later steps to say in `keeps` that they leave it alone."""
     keeps: tuple[str, ...] = ()
+    anew: bool = False
+    """Whether the result is another network, to which no earlier promise applies."""
 
     @property
     def name(self) -> str:

@@ -29,14 +29,20 @@ def small():
     return keras.Model(inputs, layers.Dense(9, name="logits")(layers.GlobalAveragePooling2D()(x)))
 
 
+def example(kind, epochs: int):
+    """The step of the contract tests, without a budget that so small a model cannot meet."""
+    step = case(kind).example
+    step = dataclasses.replace(step, macs=None) if hasattr(step, "macs") else step
+    return dataclasses.replace(step, epochs=epochs) if isinstance(step, TrainedStep) else step
+
+
 @pytest.fixture(scope="module")
 def first(small, context):
     """first(kind): the step's example without training, and its result on the small model."""
 
     @functools.cache
     def made(kind):
-        step = case(kind).example
-        step = dataclasses.replace(step, epochs=0) if isinstance(step, TrainedStep) else step
+        step = example(kind, epochs=0)
         return step, step(small, dataclasses.replace(context(), baseline=small))
 
     return made
@@ -55,9 +61,7 @@ def preserving(step, promised: str):
 )
 def test_two_steps_keep_the_first_promise_or_say_which_order_does(kinds, small, first, context, tiny_task):
     earlier, (before, model) = kinds[0], first(kinds[0])
-    after = preserving(case(kinds[1]).example, before.guarantees)
-    if isinstance(after, TrainedStep):
-        after = dataclasses.replace(after, epochs=1)
+    after = preserving(example(kinds[1], epochs=1), before.guarantees)
     place = dataclasses.replace(context(), baseline=small)
     try:
         Experiment(task=tiny_task, recipe=(before, after))

@@ -25,6 +25,8 @@ class Distill(TrainedStep):
     learning_rate: float = 0.02
     warmup_epochs: float = 1.0
 
+    anew = True
+
     def __post_init__(self):
         super().__post_init__()
         if self.distill is None:

@@ -10,8 +10,8 @@ from tfmo_drive.contracts import BadInput, Step
 def refuse(recipe: tuple[Step, ...]) -> None:
     """BadInput, before hours of training, where a later step would undo what an earlier one guarantees."""
     for count, later in enumerate(recipe):
-        promised = [earlier for earlier in recipe[:count] if earlier.guarantees]
-        undone = next((earlier for earlier in promised if earlier.guarantees not in later.keeps), None)
+        promised = [earlier for earlier in recipe[:count] if earlier.guarantees or (later.anew and earlier.promise)]
+        undone = next((earlier for earlier in promised if later.anew or earlier.guarantees not in later.keeps), None)
         if undone is not None:
             advice = _preserving(later, promised) or f"Put {type(later).__name__} first."
             raise BadInput(
