@@ -1,8 +1,20 @@
-"""Deep Compression (Han, Mao & Dally 2016): most weights zero, the others few values, int8; the file gzips to 1/25.
+"""Deep Compression (Han, Mao & Dally 2016): 90 % zeros, eight shared weights per kernel, int8; gzip bytes at most 1/25.
 
 make train-deep_compression DATA=path/to/images WEIGHTS=trained.h5
+make train-deep_compression SET="recipe.0.sparsity=0.92 recipe.1.clusters=6"
 
-DOCSTRING
+Why these numbers: 1/25 of the float file's 78.4 MB of gzip is 3.14 MB. Names, scales and biases of the int8 file gzip
+to 0.30 MB, which leaves 0.97 bits for each of 23.5 million weights. A fraction z of zeros, and H bits of entropy in the
+others, cost h(z) + (1 - z) H, where h is the entropy of a coin and h(0.9) = 0.47; gzip takes about 1.3 times that. Of
+the baseline's own weights, pruned by LAMP and not trained, gzip makes, in MB of kernels:
+
+    zeros                        85 %    90 %
+    int8, channel by channel     5.52    4.03
+    16 values per kernel         3.69    2.76
+    8 values on average          3.41    2.61    with a quarter of the rounding error of 8 for each, which make 2.47
+
+So the zeros do most of it and the values the rest. Beside it: the float model with the same extra epochs on labels
+alone, and the same zeros in int8 without shared weights, which says what the sharing saves and costs.
 """
 
 from tfmo_drive.compress.cluster import Cluster
@@ -23,7 +35,7 @@ EXPERIMENT = Experiment(
     task=Classification(),
     recipe=(
         PRUNED,
-        Cluster(clusters=8, preserve="sparsity", epochs=1, learning_rate=RATE, distill=TEACHER),
+        Cluster(clusters=8, scope="global", preserve="sparsity", epochs=1, learning_rate=RATE, distill=TEACHER),
         QuantizeAware(epochs=1, learning_rate=RATE, preserve="sparsity+clusters", distill=TEACHER),
     ),
     controls={

@@ -9,6 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tensorflow_model_optimization.python.core.quantization.keras import quant_ops
+from tensorflow_model_optimization.python.core.quantization.keras.default_8bit.default_8bit_quantize_scheme import (
+    Default8BitQuantizeScheme,
+)
 
 from tfmo_drive.compress.prune import Prune
 from tfmo_drive.compress.quantize_aware import QuantizeAware
@@ -64,6 +67,39 @@ def test_a_channel_of_zeros_stays_zero():
     with fake_quant.fast():
         value, _, _, _ = quantized(np.float32([[0, 1], [0, -1]]), per_channel=True)
     np.testing.assert_array_equal(value, [[0, 1], [0, -1]])
+
+
+def shared_range(weights: np.ndarray):
+    """A convolution whose kernel [1, 1, 2, 2] has one range, its quantizer and the variables of that."""
+    conv = keras.layers.Conv2D(2, 1, name="conv")
+    conv.build((None, 1, 1, 2))
+    conv.kernel.assign(weights)
+    scheme = fake_quant.KernelRanges(Default8BitQuantizeScheme(), lambda kernel: kernel.max() > 1)
+    quantizer = scheme.get_quantize_registry().get_quantize_config(conv).weight_quantizer
+    return conv, quantizer, quantizer.build(conv.kernel.shape, "kernel", keras.layers.Layer())
+
+
+def test_one_range_for_a_kernel_by_hand():
+    """The range is +-2, the step 2 / 127; channel by channel the second one's would be 0.25 / 127."""
+    conv, quantizer, ends = shared_range(np.float32([[[[1.27, 0.25], [-2, 0.2]]]]))
+    np.testing.assert_array_equal([ends["min_var"], ends["max_var"]], [[-2, -2], [2, 2]])
+    conv.kernel.assign(conv.kernel * 0.5)
+    with tf.GradientTape() as tape:
+        trained = quantizer(conv.kernel, True, ends)
+        loss = tf.reduce_sum(trained * np.float32([[[[1, 2], [3, 4]]]]))
+    np.testing.assert_allclose(trained * 127, [[[[81, 16], [-127, 13]]]], rtol=1e-5)  # 80.645, 15.875, -127, 12.7
+    np.testing.assert_array_equal(tape.gradient(loss, conv.kernel), [[[[1, 2], [3, 4]]]])
+    np.testing.assert_array_equal([ends["min_var"], ends["max_var"]], [[-1, -1], [1, 1]])
+    np.testing.assert_allclose(quantizer(conv.kernel, False, ends), trained, rtol=1e-5)
+
+
+def test_other_kernels_keep_a_range_for_each_channel():
+    plain = Default8BitQuantizeScheme().get_quantize_registry().get_quantize_config(keras.layers.Conv2D(2, 1))
+    conv = keras.layers.Conv2D(2, 1)
+    conv.build((None, 1, 1, 2))
+    conv.kernel.assign(np.full((1, 1, 2, 2), 0.5))
+    scheme = fake_quant.KernelRanges(Default8BitQuantizeScheme(), lambda kernel: kernel.max() > 1)
+    assert scheme.get_quantize_registry().get_quantize_config(conv) == plain
 
 
 def test_outside_of_fast_the_standard_op_is_back():

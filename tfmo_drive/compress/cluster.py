@@ -120,5 +120,6 @@ def _in_integers(kernel: np.ndarray) -> int:
 
 
 def _in_channels(kernel: np.ndarray) -> int:
-    """The most in one output channel: they are first in .tflite and for convolutions in .onnx, else last."""
-    return min(max(len(np.unique(one)) for one in np.moveaxis(kernel, axis, 0)) for axis in (0, -1))
+    """The most in one output channel: they come first, but in a dense kernel of an .onnx file last."""
+    axes = (0,) if kernel.ndim == 4 else (0, -1)
+    return min(max(len(np.unique(one)) for one in np.moveaxis(kernel, axis, 0)) for axis in axes)

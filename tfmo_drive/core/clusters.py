@@ -11,7 +11,8 @@ numbers are tfmot's; momentum is each weight's own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import functools
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from tensorflow_model_optimization.python.core.clustering.keras.cluster_config import CentroidInitialization
@@ -33,12 +34,15 @@ class SharedKernel:
     """
 
     def __init__(self, kernel: tf.Variable, values: np.ndarray, free: bool, zeros: bool):
-        wanted = tf.reshape(kernel, [-1])
         self.kernel, self.free, self.zeros = kernel, free, zeros
-        self.alive = wanted != 0 if free and zeros else None
+        weights = self._flat()
+        self.alive = weights != 0 if free and zeros else None
         self.values = tf.Variable(values, trainable=False)
-        self.chosen = tf.Variable(nearest(wanted, self.values), trainable=False)
-        self.rest = tf.Variable(wanted - self._put(), trainable=False) if free else None
+        self._chosen = _chosen(len(values))
+        chosen, shared, rest = self._chosen(weights, tf.zeros_like(weights), self.values.read_value(), self.alive)
+        self.chosen = tf.Variable(chosen, trainable=False)
+        self.rest = tf.Variable(rest, trainable=False) if free else None
+        self._put(shared)
 
     @property
     def variables(self) -> tuple[tf.Variable, ...]:
@@ -47,30 +51,38 @@ class SharedKernel:
 
     def choose(self) -> None:
         """Find the values that the kernel holds."""
-        self.chosen.assign(nearest(tf.reshape(self.kernel, [-1]), self.values))
+        weights = self._flat()
+        self.chosen.assign(self._chosen(weights, tf.zeros_like(weights), self.values.read_value(), self.alive)[0])
 
     def share(self) -> None:
         """After an optimizer's step, which moved every weight on its own, put shared values back."""
-        moved, count = tf.reshape(self.kernel, [-1]), self.values.shape[0]
-        ways = tf.math.unsorted_segment_sum(moved - tf.gather(self.values, self.chosen), self.chosen, count)
-        members = tf.math.bincount(self.chosen, minlength=count, dtype=tf.float32)
-        values = self.values + ways / tf.maximum(members, 1)
+        moved, before, chosen = self._flat(), self.values.read_value(), self.chosen.read_value()
+        values = before + self._means(moved - _given(before, chosen), chosen)
         if self.zeros:
-            values = tf.where(self.values == 0, 0.0, values)
-        self.values.assign(tf.sort(values) if self.free else values)
-        if not self.free:
-            self._put()
-            return
-        wanted = moved + self.rest
-        if self.alive is not None:
-            wanted = tf.where(self.alive, wanted, 0.0)
-        self.chosen.assign(nearest(wanted, self.values))
-        self.rest.assign(wanted - self._put())
+            values = tf.where(before == 0, 0.0, values)
+        if self.free:
+            values = tf.sort(values)
+            chosen, shared, rest = self._chosen(moved, self.rest.read_value(), values, self.alive)
+            self.chosen.assign(chosen)
+            self.rest.assign(rest)
+        else:
+            shared = _given(values, chosen)
+        self.values.assign(values)
+        self._put(shared)
 
-    def _put(self) -> tf.Tensor:
-        shared = tf.gather(self.values, self.chosen)
+    def _means(self, ways: tf.Tensor, chosen: tf.Tensor) -> tf.Tensor:
+        """[count]: the mean over the weights of each value; by rows, so that no thread decides the order of a sum."""
+        rows, count = [-1, self.kernel.shape[-1]], self.values.shape[0]
+        chosen = tf.reshape(chosen, rows)
+        sums = tf.raw_ops.DenseBincount(input=chosen, size=count, weights=tf.reshape(ways, rows))
+        members = tf.raw_ops.DenseBincount(input=chosen, size=count, weights=tf.zeros([0]))
+        return tf.reduce_sum(sums, 0) / tf.maximum(tf.reduce_sum(members, 0), 1)
+
+    def _flat(self) -> tf.Tensor:
+        return tf.reshape(self.kernel, [-1])
+
+    def _put(self, shared: tf.Tensor) -> None:
         self.kernel.assign(tf.reshape(shared, self.kernel.shape))
-        return shared
 
 
 class ShareWeights(keras.callbacks.Callback):
@@ -96,7 +108,34 @@ class ShareWeights(keras.callbacks.Callback):
 
 def nearest(weights: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
     """int32 [n]: the position in `values` (ascending) that is nearest to each of `weights` [n]; the lower of equals."""
-    return tf.searchsorted((values[1:] + values[:-1]) / 2, weights)
+    halvings = (values.shape[0] - 1).bit_length()
+    beyond = tf.fill([2**halvings - values.shape[0]], np.float32(np.inf))
+    edges = tf.concat([(values[1:] + values[:-1]) / 2, beyond], 0)
+    position = tf.zeros_like(weights, tf.int32)
+    for half in (2**power for power in reversed(range(halvings))):
+        position = tf.where(weights > tf.gather(edges, position + half - 1), position + half, position)
+    return position
+
+
+# Compiled to one loop each, once per size; as separate operations over all weights they take six times as long.
+_given = tf.function(tf.gather, jit_compile=True, reduce_retracing=True)
+
+
+@functools.cache
+def _chosen(count: int) -> Callable[..., tuple[tf.Tensor, ...]]:
+    """For `count` values: the nearest one of what each weight would be without rounding, as its position and as itself,
+    and what it takes away."""
+
+    @tf.function(jit_compile=True, reduce_retracing=True)
+    def choose(moved: tf.Tensor, rest: tf.Tensor, values: tf.Tensor, alive: tf.Tensor | None) -> tuple[tf.Tensor, ...]:
+        wanted = moved + rest
+        if alive is not None:
+            wanted = tf.where(alive, wanted, 0.0)
+        chosen = nearest(wanted, tf.ensure_shape(values, [count]))
+        shared = tf.gather(values, chosen)
+        return chosen, shared, wanted - shared
+
+    return choose
 
 
 def found_values(kernel: np.ndarray) -> np.ndarray | None:
