@@ -30,7 +30,7 @@ def test_batch_norm_scale_is_penalised_alone_and_skipped_by_name(tiny_baseline):
 @pytest.mark.parametrize("penalty", ["l1", "l2", "group_lasso", "bn_scale"])
 def test_what_is_penalised_shrinks_against_the_same_training_without(penalty, tiny_baseline, context):
     sizes = []
-    for weight in (0.0, 1.0 if penalty == "bn_scale" else 0.02):
+    for weight in (0.0, {"l1": 0.02, "l2": 0.1, "group_lasso": 0.02, "bn_scale": 1.0}[penalty]):
         step = Regularize(penalty=penalty, weight=weight, epochs=2, batch_size=32, learning_rate=0.02)
         trained = step(tiny_baseline, context())
         sizes.append(sum(float(step.of(variable)) for variable in step.penalised(trained)))
