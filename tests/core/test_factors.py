@@ -76,9 +76,9 @@ def test_singular_values_of_both_channel_modes_are_known():
     kernel[0, 1] = np.diag([1, 3, 2])
     conv.set_weights([kernel, np.zeros(3)])
     found = Tucker(conv)
-    np.testing.assert_allclose(found.into, [9, 4, 1])
-    np.testing.assert_allclose(found.out, [9, 4, 1])
-    np.testing.assert_allclose(found.read, np.eye(3)[:, [1, 2, 0]], atol=1e-12)
+    np.testing.assert_allclose(found.read_spectrum, [9, 4, 1])
+    np.testing.assert_allclose(found.made_spectrum, [9, 4, 1])
+    np.testing.assert_allclose(found.reads, np.eye(3)[:, [1, 2, 0]], atol=1e-12)
 
 
 def test_a_separable_kernel_is_a_column_and_a_row():
@@ -213,5 +213,5 @@ def test_names_that_are_there_already_are_not_taken_again():
         (layers.Conv2DTranspose(4, 3), False), (layers.Conv2D(4, 3, data_format="channels_first"), False),
     ],
 )  # fmt: skip
-def test_only_layers_whose_outputs_read_all_inputs_are_separable(layer, expected):
-    assert factors.separable(layer) == expected
+def test_only_layers_whose_outputs_read_all_inputs_can_be_factorised(layer, expected):
+    assert factors.factorable(layer) == expected

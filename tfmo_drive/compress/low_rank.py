@@ -86,8 +86,8 @@ class LowRank(TrainedStep):
 
     def _decomposed(self, model: keras.Model, context: Context) -> dict[str, Factors]:
         """By layer's name, what may be factorised."""
-        kept = graph.last(model, factors.separable) | set(self.skip)
-        chosen = [layer for layer in model.layers if factors.separable(layer) and layer.name not in kept]
+        kept = graph.last(model, factors.factorable) | set(self.skip)
+        chosen = [layer for layer in model.layers if factors.factorable(layer) and layer.name not in kept]
         weightings = dict.fromkeys((layer.name for layer in chosen), None)
         if self.error == "outputs" and chosen:
             weightings = factors.weightings(model, list(weightings), self._calibration(context))

@@ -120,11 +120,11 @@ class Tucker(Factors):
 
     def __init__(self, layer: Layer, weighting: Weighting | None = None):
         super().__init__(layer, weighting)
-        self.read, self.into = _directions(self.kernel, 2)
-        self.made, self.out = _directions(self.kernel, 3)
+        self.reads, self.read_spectrum = _directions(self.kernel, 2)
+        self.makes, self.made_spectrum = _directions(self.kernel, 3)
 
     def ranks(self, energy: float, multiple: int) -> tuple[int, ...]:
-        modes = [(len(one), rank(one, energy, multiple)) for one in (self.into, self.out)]
+        modes = [(len(one), rank(one, energy, multiple)) for one in (self.read_spectrum, self.made_spectrum)]
         return min(itertools.product(*modes), key=self.macs)
 
     def macs(self, ranks: tuple[int, ...]) -> int:
@@ -134,23 +134,23 @@ class Tucker(Factors):
         return first + math.prod(self.outside) * height * width * few_read * few_made + last
 
     def _parts(self, ranks: tuple[int, ...]) -> list[tuple[np.ndarray, dict]]:
-        read, made = self.read[:, : ranks[0]], self.made[:, : ranks[1]]
+        reads, makes = self.reads[:, : ranks[0]], self.makes[:, : ranks[1]]
         thin = {"strides": (1, 1), "dilation_rate": (1, 1)}
         parts, core = [], self.kernel
-        if ranks[0] < len(self.into):
-            parts, core = [(read[None, None], thin)], read.T @ core
-        if ranks[1] < len(self.out):
-            return [*parts, (core @ made, {}), (made.T[None, None], thin)]
+        if ranks[0] < len(self.reads):
+            parts, core = [(reads[None, None], thin)], reads.T @ core
+        if ranks[1] < len(self.makes):
+            return [*parts, (core @ makes, {}), (makes.T[None, None], thin)]
         return [*parts, (core, {})]
 
 
 def decompose(layer: Layer, spatial: bool = False, weighting: Weighting | None = None) -> Factors:
-    """Of a layer that is `separable`; k x k convolutions by Tucker-2, or as k x 1 and 1 x k where `spatial`."""
+    """Of a layer that is `factorable`; k x k convolutions by Tucker-2, or as k x 1 and 1 x k where `spatial`."""
     flat = getattr(layer, "kernel_size", (1, 1)) == (1, 1)
     return (Split if flat or spatial else Tucker)(layer, weighting)
 
 
-def separable(layer: Layer) -> bool:
+def factorable(layer: Layer) -> bool:
     """Whether the layer is a dense one or a plain convolution with channels last: all its outputs read all inputs."""
     plain = getattr(layer, "groups", 1) == 1 and getattr(layer, "data_format", "channels_last") == "channels_last"
     return type(layer) in (keras.layers.Dense, keras.layers.Conv2D) and plain
@@ -222,8 +222,10 @@ def _directions(kernel: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _balanced(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The same product with equal norms on both sides of each channel between [..., r] and [..., r, c]: gradients
-    descend at the rate of the larger side, and the one that reads pixels of 0..255 is small."""
+    """The same product of [..., r] and [..., r, c], with equal norms on both sides of each channel between them.
+
+    Both sides train at one learning rate, and without this the one that reads pixels of 0..255 would be tiny.
+    """
     before = np.linalg.norm(first.reshape(-1, first.shape[-1]), axis=0)
     after = np.linalg.norm(np.moveaxis(second, -2, 0).reshape(second.shape[-2], -1), axis=1)
     known = (before > 0) & (after > 0)

@@ -19,7 +19,7 @@ def calls(model: keras.Model) -> Iterator[Any]:
 
     Raises BadInput for a subclassed model, whose calls Keras does not know.
     """
-    _refuse_subclassed(model)
+    _require_functional(model)
     for depth in sorted(model._nodes_by_depth, reverse=True):
         yield from (node for node in model._nodes_by_depth[depth] if not node.is_input)
 
@@ -61,9 +61,9 @@ def rebuilt(model: keras.Model, replacement: Callable[[Layer], Sequence[Layer] |
 
     replacement(layer): the layers that take its place one after the other ([]: what it reads passes through), or None
     for a copy of it, weights included. The weights of replacements are the caller's to set, once they are built.
-    Raises BadInput for a subclassed model, and where two layers of a nested model share a name.
+    Raises BadInput for a subclassed model, and where two layers of a nested one share a name.
     """
-    _refuse_subclassed(model)
+    _require_functional(model)
     found = {id(layer): (layer, replacement(layer)) for layer in flat_layers(model)}
     chains = {key: [_fresh(layer)] if chain is None else list(chain) for key, (layer, chain) in found.items()}
     inputs = [keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=_maker(tensor).name) for tensor in model.inputs]
@@ -96,6 +96,14 @@ def flat_layers(model: keras.Model) -> list[Layer]:
     return [one for layer in layers for one in (flat_layers(layer) if isinstance(layer, keras.Model) else [layer])]
 
 
+def _require_functional(model: keras.Model) -> None:
+    if not getattr(model, "_is_graph_network", False):
+        raise BadInput(
+            f"{model.name} is not a functional model, so its graph is not known. "
+            "Build it with keras.Model(inputs, outputs)."
+        )
+
+
 def _replayed(model: keras.Model, inputs: list, chains: dict[int, list[Layer]]) -> list:
     """The model's calls made again on other tensors, through the chains."""
     tensors = {str(id(reference)): tensor for reference, tensor in zip(model.inputs, inputs, strict=True)}
@@ -110,14 +118,6 @@ def _replayed(model: keras.Model, inputs: list, chains: dict[int, list[Layer]]) 
                 outputs = layer(outputs)
         tensors |= zip(node.flat_output_ids, tf.nest.flatten(outputs), strict=True)
     return [tensors[str(id(tensor))] for tensor in model.outputs]
-
-
-def _refuse_subclassed(model: keras.Model) -> None:
-    if not getattr(model, "_is_graph_network", False):
-        raise BadInput(
-            f"{model.name} is not a functional model, so its graph is not known. "
-            "Build it with keras.Model(inputs, outputs)."
-        )
 
 
 def _maker(tensor) -> Layer:
