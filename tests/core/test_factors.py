@@ -127,9 +127,9 @@ def test_chains_that_leave_nothing_out_leave_the_outputs_as_they_were(drawn):
         thin = through(model, found, ranks)
         assert found.macs(ranks) == macs.of_model(thin)
         assert_equal(thin, model)
-    assert found.macs(found.ranks(1 - 1e-9, 1)) <= macs.of_layer(layer)
+    assert found.macs(found.ranks(1 - 1e-12, 1)) <= macs.of_layer(layer)
     found = Split(layer)
-    least = found.ranks(1 - 1e-9, 1)
+    least = found.ranks(1 - 1e-12, 1)
     assert least[0] <= min(layer.kernel_size[0] * few[0], layer.kernel_size[1] * few[1])
     for ranks in (least, (len(found.spectrum),)):
         thin = through(model, found, ranks)
