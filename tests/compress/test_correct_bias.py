@@ -109,7 +109,7 @@ def test_only_biases_and_means_change(tiny_baseline, finished):
 
 
 def test_int8_means_come_back(tiny_task, tiny_baseline, context):
-    """A channel that one scale for the tensor rounds away shifts all that read it, until it is corrected."""
+    """A channel that one scale for the tensor rounds away shifts all that read it: the correction undoes that."""
     hard = Spread(decades=2)(tiny_baseline, context())
     pixels = context().calibration(100)
     wanted = tiny_baseline(tiny_task.preprocessing(pixels), training=False).numpy()
