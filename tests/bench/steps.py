@@ -82,7 +82,7 @@ def qat_step(rounds: int = 7) -> dict:
         return ratio(turns(runs, rounds), 1.35, STEPS)
 
 
-def prune_step(rounds: int = 7) -> dict:
+def prune_step(rounds: int = 11) -> dict:
     """Pruning as the main job does it, at the frequency that its schedule has on GTSRB, all the way up its ramp."""
     main_job = run.experiment("pruned_quantized").recipe[0]
     frequency = main_job.ramp(GTSRB_STEPS).frequency
