@@ -161,7 +161,8 @@ def test_a_loss_that_is_not_finite_names_epoch_and_batch_and_examples(poisoned, 
 
 def test_weights_that_are_not_finite_are_refused_where_a_relu_hides_them_from_the_loss(poisoned, small_cnn, context):
     place = context()
-    with pytest.raises(BadInput, match=r"weights \(first .*\) are not finite after epoch 2"):
+    # Whether it hides them is up to the kernel that TensorFlow picks: once in many runs the loss shows them.
+    with pytest.raises(BadInput, match=r"weights \(first .*\) are not finite after epoch 2|loss became nan in epoch 2"):
         Train(epochs=2, batch_size=64)(small_cnn, place)
     assert json.loads((place.workdir / "curves.json").read_text())["epoch"] == [1], "the bad epoch is not kept"
 
