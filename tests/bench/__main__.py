@@ -20,6 +20,7 @@ BENCHES = {
     "train_step": steps.train_step,
     "qat_step": steps.qat_step,
     "prune_step": steps.prune_step,
+    "cluster_step": steps.cluster_step,
     "distill_step": steps.distill_step,
     "int8_conversion": conversions.int8_conversion,
     "all_artifacts": conversions.all_artifacts,

@@ -1,4 +1,4 @@
-"""Training steps: quantization-aware, pruning and distillation against plain training of the same network.
+"""Training steps: quantization-aware, pruning, clustering and distillation against plain training of the same network.
 
 ResNet50 at 48 px, batch 64, 2 threads, through the real input pipeline on built-in scenes.
 """
@@ -15,6 +15,7 @@ import tensorflow_model_optimization as tfmot
 
 from tests.bench.interleaving import ratio, turns
 from tfmo_drive import run
+from tfmo_drive.compress.cluster import Cluster
 from tfmo_drive.compress.distill import Distill
 from tfmo_drive.compress.quantize_aware import QuantizeAware
 from tfmo_drive.compress.train import Train
@@ -100,6 +101,15 @@ def prune_step(rounds: int = 11) -> dict:
             "stock": _turn(stock, hooks, step, context),
         }
         return {**ratio(turns(runs, rounds), 1.10, STEPS), "frequency": frequency}
+
+
+def cluster_step(rounds: int = 7) -> dict:
+    """Clustering of every kernel with the default number of values, none of the weights being zero."""
+    step = Cluster(learning_rate=1e-4)
+    with tempfile.TemporaryDirectory() as workdir:
+        context = _context(workdir)
+        runs = {"reference": _prepared(Train(learning_rate=1e-4), context), "ours": _prepared(step, context)}
+        return ratio(turns(runs, rounds), 1.35, STEPS)
 
 
 def distill_step(rounds: int = 9) -> dict:

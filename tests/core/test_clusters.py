@@ -129,10 +129,9 @@ def test_training_is_tfmots_own(sparse):
         ours.share()
         changed += int((ours.chosen.numpy() != before).sum())
         theirs.update_clustered_weights_associations()
-        alive = 1 if ours.alive is None else np.float32(ours.alive)
         np.testing.assert_allclose(ours.kernel, theirs.layer.kernel, rtol=1e-4, atol=1e-5)
         kept = tf.reshape(ours.kernel, [-1]) + ours.rest
-        np.testing.assert_allclose(kept, tf.reshape(latent, [-1]) * alive, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(kept, tf.reshape(latent, [-1]) * np.float32(ours.alive), rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(ours.values, np.sort(values.numpy()), rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(layer.bias, theirs.layer.bias, rtol=1e-4, atol=1e-5)
     assert changed > 5, "no weight ever took another value"

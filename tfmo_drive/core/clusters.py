@@ -36,10 +36,10 @@ class SharedKernel:
     def __init__(self, kernel: tf.Variable, values: np.ndarray, free: bool, zeros: bool):
         self.kernel, self.free, self.zeros = kernel, free, zeros
         weights = self._flat()
-        self.alive = weights != 0 if free and zeros else None
+        self.alive = weights != 0 if zeros else tf.ones_like(weights, tf.bool)
         self.values = tf.Variable(values, trainable=False)
         self._chosen = _chosen(len(values))
-        chosen, shared, rest = self._chosen(weights, tf.zeros_like(weights), self.values.read_value(), self.alive)
+        chosen, shared, rest = self._chosen(weights, tf.zeros_like(weights), self.values, self.alive)
         self.chosen = tf.Variable(chosen, trainable=False)
         self.rest = tf.Variable(rest, trainable=False) if free else None
         self._put(shared)
@@ -52,7 +52,7 @@ class SharedKernel:
     def choose(self) -> None:
         """Find the values that the kernel holds."""
         weights = self._flat()
-        self.chosen.assign(self._chosen(weights, tf.zeros_like(weights), self.values.read_value(), self.alive)[0])
+        self.chosen.assign(self._chosen(weights, tf.zeros_like(weights), self.values, self.alive)[0])
 
     def share(self) -> None:
         """After an optimizer's step, which moved every weight on its own, put shared values back."""
@@ -62,7 +62,7 @@ class SharedKernel:
             values = tf.where(before == 0, 0.0, values)
         if self.free:
             values = tf.sort(values)
-            chosen, shared, rest = self._chosen(moved, self.rest.read_value(), values, self.alive)
+            chosen, shared, rest = self._chosen(moved, self.rest, values, self.alive)
             self.chosen.assign(chosen)
             self.rest.assign(rest)
         else:
@@ -118,7 +118,12 @@ def nearest(weights: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
 
 
 # Compiled to one loop each, once per size; as separate operations over all weights they take six times as long.
-_given = tf.function(tf.gather, jit_compile=True, reduce_retracing=True)
+_WEIGHTS, _POSITIONS = tf.TensorSpec([None]), tf.TensorSpec([None], tf.int32)
+
+
+@tf.function(jit_compile=True, input_signature=[_WEIGHTS, _POSITIONS])
+def _given(values: tf.Tensor, chosen: tf.Tensor) -> tf.Tensor:
+    return tf.gather(values, chosen)
 
 
 @functools.cache
@@ -126,12 +131,13 @@ def _chosen(count: int) -> Callable[..., tuple[tf.Tensor, ...]]:
     """For `count` values: the nearest one of what each weight would be without rounding, as its position and as itself,
     and what it takes away."""
 
-    @tf.function(jit_compile=True, reduce_retracing=True)
-    def choose(moved: tf.Tensor, rest: tf.Tensor, values: tf.Tensor, alive: tf.Tensor | None) -> tuple[tf.Tensor, ...]:
-        wanted = moved + rest
-        if alive is not None:
-            wanted = tf.where(alive, wanted, 0.0)
-        chosen = nearest(wanted, tf.ensure_shape(values, [count]))
+    @tf.function(
+        jit_compile=True,
+        input_signature=[_WEIGHTS, _WEIGHTS, tf.TensorSpec([count]), tf.TensorSpec([None], tf.bool)],
+    )
+    def choose(moved: tf.Tensor, rest: tf.Tensor, values: tf.Tensor, alive: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        wanted = tf.where(alive, moved + rest, 0.0)
+        chosen = nearest(wanted, values)
         shared = tf.gather(values, chosen)
         return chosen, shared, wanted - shared
 
