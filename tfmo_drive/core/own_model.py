@@ -86,9 +86,11 @@ def read_model(path: Path, size: int, outputs: int, setting: str = "task.baselin
         raise BadInput(f"{setting}: {path} has the layer {revived[0]}. {_CUSTOM_LAYER}")
     _check_shapes(model, f"{setting}: {path}", size, outputs)
     try:
-        return graph.flat(model)
+        model = graph.flat(model)
     except BadInput as error:
         raise BadInput(f"{setting}: {path}: {error} Give every layer a name of its own.") from error
+    model.trainable = True  # a backbone frozen for transfer learning must follow what a step does to it
+    return model
 
 
 def _refuse_subclassed(model: keras.Model, subject: str, inside: str = "is"):
