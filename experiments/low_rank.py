@@ -24,7 +24,7 @@ UNTAUGHT = SoftLabels(views=1, alpha=0.0)
 EXPERIMENT = Experiment(
     task=Classification(),
     recipe=(
-        LowRank(macs=0.5, epochs=2, distill=TEACHER),
+        LowRank(macs=0.499, epochs=2, distill=TEACHER),  # the file counts its preprocessing too
         QuantizeAware(epochs=1, distill=TEACHER),
     ),
     controls={

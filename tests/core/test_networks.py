@@ -145,7 +145,7 @@ def test_a_sequential_model_becomes_functional(tmp_path):
 
 
 def nested(kind: str) -> keras.Model:
-    """A model inside a model, two deep, as transfer learning makes them."""
+    """A model inside a model, as transfer learning makes them, frozen where it is functional."""
     layers = keras.layers
     backbone = networks.ResNet(blocks=(1,), width=0.25).backbone(SIZE)
     head = keras.Sequential([layers.GlobalAveragePooling2D(), layers.Dense(9, name="logits")], name="head")
@@ -153,6 +153,7 @@ def nested(kind: str) -> keras.Model:
         return keras.Sequential([backbone, head])
     inputs = keras.Input((SIZE, SIZE, 3))
     inner = keras.Model(backbone.input, layers.Dropout(0.5)(backbone.output), name="inner")
+    inner.trainable = False
     return keras.Model(inputs, head(inner(layers.Rescaling(1 / 255)(inputs), training=False)))
 
 
@@ -164,6 +165,7 @@ def test_models_inside_a_model_are_opened(kind, name, tmp_path):
     model.save(tmp_path / name, save_format="h5" if name.endswith(".h5") else "tf")
     read = own_model.read_model(tmp_path / name, SIZE, 9)
     assert not any(isinstance(layer, keras.Model) for layer in read.layers)
+    assert all(layer.trainable for layer in read.layers)
     assert read.output_names == ["logits"] and read.count_params() == model.count_params()
     batch = np.random.default_rng(0).normal(0, 60, (2, SIZE, SIZE, 3)).astype(np.float32)
     expected = model(batch, training=False).numpy()

@@ -103,9 +103,11 @@ def read_model(path: Path, size: int, outputs: int, setting: str = "task.baselin
             "Give the data the model was trained on, or its class names with --set=task.classes=classes.txt."
         )
     try:
-        return graph.flat(model)
+        model = graph.flat(model)
     except BadInput as error:
         raise BadInput(f"{subject}: {error} Give every layer a name of its own.") from error
+    model.trainable = True  # a backbone frozen for transfer learning must follow what a step does to it
+    return model
 
 
 def _refuse_subclassed(model: keras.Model, subject: str, inside: str = "is"):
