@@ -25,6 +25,17 @@ def test_every_section_of_a_full_report_is_there(full_report):
         assert said in text
 
 
+def test_layers_that_stayed_in_float_are_named_with_their_ratio(full_report):
+    worst = [{"layer": f"conv{i}", "sqnr_db": float(i)} for i in range(7)]
+    said = {"worst": worst, "feeding": ["stem"], "of": 71, "agreement": 0.995}
+    full_report["rows"][3]["float_layers"] = said
+    full_report["rows"][6]["float_layers"] = {**said, "worst": [], "feeding": []}
+    lines = markdown(full_report).split("## Layers in float\n")[1].split("\n## ")[0]
+    assert "conv0 0.0 dB, conv1 1.0 dB, conv2 2.0 dB, conv3 3.0 dB, conv4 4.0 dB and 2 more" in lines
+    assert "8 of 71 (7 worst)" in lines and "0 of 71" in lines and "99.5 %" in lines
+    assert "baseline/litert_int8" in lines and "prune/litert_int8" in lines and "float16" not in lines
+
+
 def test_pictures_are_linked_only_when_drawn(full_report):
     assert "](figures/" not in markdown(full_report)
     assert markdown(full_report, ["curves"]).count("](figures/") == 1

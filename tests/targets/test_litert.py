@@ -12,7 +12,14 @@ from tfmo_drive.core import artifact_metadata, conversion, tflite_file
 from tfmo_drive.core.freezing import freeze
 from tfmo_drive.core.interpreters import LiteRTArtifact
 from tfmo_drive.core.keras2 import keras, tf
-from tfmo_drive.targets.litert import LiteRTDynamic, LiteRTFloat16, LiteRTFloat32, LiteRTInt8, LiteRTInt16x8, LiteRTMixed
+from tfmo_drive.targets.litert import (
+    LiteRTDynamic,
+    LiteRTFloat16,
+    LiteRTFloat32,
+    LiteRTInt8,
+    LiteRTInt16x8,
+    LiteRTMixed,
+)
 
 EVERY = [
     LiteRTFloat32(),

@@ -25,10 +25,20 @@ class LayerError:
     """One operator of an int8 file."""
 
     output: str
-    """Name of the tensor that it writes, in the int8 file as in the float one."""
+    """The tensor that it writes, called alike in both files."""
     operator: str
     sqnr_db: float
     """10 log10(signal / noise) of each output channel, averaged over the channels that are ever active."""
+
+    @property
+    def layer(self) -> str:
+        return layer_name(self.output)
+
+
+def layer_name(tensor: str) -> str:
+    """The Keras layer that a tensor is called after: conv1_relu for "resnet/conv1_relu/Relu;resnet/conv1_bn/..."."""
+    folders = tensor.split(";")[0].split("/")
+    return folders[max(0, len(folders) - 2)]
 
 
 def layer_errors(floating: bytes, integer: bytes, images: np.ndarray) -> list[LayerError]:

@@ -25,6 +25,7 @@ def document(report: dict) -> Document:
         _worst_classes(row),
         _stages(report),
         _sparsity(row),
+        _float_layers(report["rows"]),
         _regressions(row),
         _skipped(report),
         _every_class(report),
@@ -195,6 +196,24 @@ def _sparsity(row: Row) -> Section | None:
         return None
     figure = Figure("sparsity", "Zeros in each layer's weights, input side left. Dashed: all together.")
     return Section("Sparsity", f"Zeros counted in the file of {row['name']}.", (figure,))
+
+
+def _float_layers(rows: list[Row]) -> Section | None:
+    mixed = [(row["name"], row["float_layers"]) for row in rows if row.get("float_layers")]
+    if not mixed:
+        return None
+    caption = (
+        "The layers whose own int8 output has the worst signal-to-noise ratio stay in float, the fewest that keep the "
+        "decisions on the calibration images; what feeds them stays with them."
+    )
+    lines = []
+    for name, said in mixed:
+        worst = [f"{one['layer']} {one['sqnr_db']:.1f} dB" for one in said["worst"]]
+        shown = ", ".join(worst[:5]) + (f" and {len(worst) - 5} more" if len(worst) > 5 else "")
+        count = len(worst) + len(said["feeding"])
+        share = Cell(f"{count} of {said['of']}", f"({len(worst)} worst)" if count else "", count)
+        lines.append((Cell(name), Cell(shown or numbers.DASH), share, _cell(said["agreement"], numbers.percent)))
+    return Section("Layers in float", caption, table=Table(("Row", "Worst", "In float", "Agree"), tuple(lines), 2))
 
 
 def _regressions(row: Row) -> Section | None:

@@ -134,8 +134,8 @@ class LiteRTInt8(_LiteRT):
 
 @dataclasses.dataclass(frozen=True)
 class LiteRTMixed(_LiteRT):
-    """int8 but for the worst layers in float32, the fewest under which at most `drop` of the calibration images is decided
-    otherwise than in float. int8 in, float32 out. Which layers, and why, is in the file's metadata and in its row."""
+    """int8 but for the worst layers in float32, the fewest under which at most `drop` of the calibration images is
+    decided otherwise than in float. int8 in, float32 out. Its metadata and its row say which layers, and why."""
 
     calibration_images: int = 100
     calibration: str = "minmax"
@@ -145,13 +145,14 @@ class LiteRTMixed(_LiteRT):
     name: ClassVar[str] = "litert_mixed"
 
     def _made(self, frozen: Frozen, context: Context) -> tuple[bytes, dict[str, Any]]:
-        from tfmo_drive.core import selective
+        from tfmo_drive.core import layer_errors, selective
 
         images = context.calibration(self.calibration_images)
         found = selective.mixed(frozen, images, Ranges(self.calibration, self.percentile), self.drop)
-        worst = [{"layer": error.output, "sqnr_db": round(error.sqnr_db, 2)} for error in found.worst]
-        notes = {"worst": worst, "feeding": list(found.feeding), "of": found.layers, "agreement": found.agreement}
-        return found.content, {"float_layers": notes}
+        worst = [{"layer": error.layer, "sqnr_db": round(error.sqnr_db, 2)} for error in found.worst]
+        feeding = [layer_errors.layer_name(tensor) for tensor in found.feeding]
+        said = {"worst": worst, "feeding": feeding, "of": found.layers, "agreement": found.agreement}
+        return found.content, {"float_layers": said}
 
 
 @dataclasses.dataclass(frozen=True)
