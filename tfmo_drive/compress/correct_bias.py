@@ -2,7 +2,7 @@
 
 Nagel et al. 2019, "Data-free quantization through weight equalization and bias correction", section 4.2 and appendix D
 (the empirical form, from a few images without labels). Only kernels are rounded in the measurement: with activations
-rounded too, the logits of an equalized ResNet50 on GTSRB went from 23.4 to 22.9 dB, without them to 23.8 dB.
+rounded too, the int8 logits of a ResNet50 on GTSRB were further from its float ones (22.9 against 23.8 dB).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class CorrectBias(Step):
 
     Layer after layer, each seeing what the corrected layers before it make of `calibration_images` of train. The step
     belongs last: it corrects what int8 will do to these very kernels, and the float model itself is off by as much.
-    Memory: the activations of a few layers for all images, 1.3 GB for 100 of 224 x 224 in a ResNet50.
+    Memory: what one layer reads and makes, for all images and twice: 13 MB an image of 224 x 224 in a ResNet50.
     """
 
     calibration_images: int = 100

@@ -79,7 +79,7 @@ def calibrated(frozen: Frozen, images: np.ndarray, ranges: Ranges = MINMAX) -> b
         graph = model.subgraphs[0]
         range_ = graph.tensors[graph.inputs[0]].quantization
         range_.min, range_.max = [0.0], [255.0]
-        if ranges != MINMAX:
+        if ranges.method != "minmax":
             calibration.narrow(model, images, ranges)
         return pack(model)
 
