@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 FILES = sorted(path for path in (ROOT / "experiments").glob("*.py") if path.stem != "__init__")
 WANTED = {
     "baseline", "pruned", "quantized", "pruned_quantized", "distilled", "distilled_quantized", "post_training",
-    "pruned_2x4", "smoke", "demo",
+    "pruned_2x4", "smoke", "demo", "post_training_hard",
 }  # fmt: skip
 
 
