@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from tfmo_drive.compress.equalize import Equalize, balanced, largest_values
+from tfmo_drive.compress.equalize import Equalize, balanced, channel_ranges
 from tfmo_drive.compress.prune import Prune
 from tfmo_drive.compress.quantize_aware import QuantizeAware
 from tfmo_drive.compress.spread import Spread
@@ -29,16 +29,17 @@ def chain(first: list[float], second: list[list[float]]) -> ChannelScales:
 
 
 def factors(scales: ChannelScales) -> np.ndarray:
-    return balanced(scales, largest_values(scales, np.float32([[1], [0.5]])))[scales.makes["a"]]
+    return balanced(scales, channel_ranges(scales, np.float32([[1], [0.5]])))[scales.makes["a"]]
 
 
 def test_ranges_are_the_largest_values_on_the_images():
-    (largest,) = largest_values(chain([1, 10, -100], [[1], [1], [1]]), np.float32([[1], [-0.5], [0.5]]), batch=2)
-    np.testing.assert_array_equal(largest, [1, 10, 50])
+    scales = chain([1, 10, -100], [[1], [1], [1]])
+    ranges = channel_ranges(scales, np.float32([[1], [-0.5], [0.5]]), batch=2)
+    np.testing.assert_array_equal(ranges[scales.makes["a"]], [1, 10, 50])
 
 
 def test_tensor_and_kernel_meet_in_the_middle_by_hand():
-    """Activations 1, 10, 100 and weights 1, 1, 1 become sqrt(10) * (1, ...): both spread by 10 instead of 100."""
+    """Activations 1, 10, 100 become 3.16, 10, 31.6 and weights 1, 1, 1 the inverse: both spread by 10, not 100."""
     np.testing.assert_allclose(factors(chain([1, 10, 100], [[1], [1], [1]])), [10**0.5, 1, 10**-0.5], rtol=1e-2)
 
 
@@ -57,6 +58,16 @@ def test_a_channel_that_is_never_active_is_scaled_by_the_kernel_alone():
     found = factors(scales)
     after = scales.model.get_layer("b").kernel.numpy()[:, 0] / found
     np.testing.assert_allclose(after / after[0], [1, 1, 1], rtol=2e-2)
+
+
+def test_a_channel_that_is_dead_in_one_branch_does_not_drown_the_others():
+    """It is 1e-7 in `a` and like the others in `b`: scaled up by thousands, it would rule `b` and the sum."""
+    inputs = keras.Input((1,))
+    a, b = (layers.Dense(4, use_bias=False, name=name)(inputs) for name in "ab")
+    model = keras.Model(inputs, layers.Dense(2, use_bias=False, name="c")(layers.Add()([a, b])))
+    model.set_weights([np.float32([[1e-7, 1, 1, 1]]), np.ones((1, 4)), np.ones((4, 2))])
+    found = factors(ChannelScales(model))
+    np.testing.assert_allclose(found / found[1], [2**0.5, 1, 1, 1], rtol=1e-2)  # 1 in the sum, where others are 2
 
 
 def test_a_spread_model_is_equalised_to_the_same_network_as_the_plain_one(tiny_baseline, context):

@@ -182,6 +182,12 @@ def test_other_calibrations_narrow_the_ranges_inside_and_leave_the_ends(calibrat
     assert np.abs(artifact.predict(images) - wanted).max() <= 0.5 * wanted.std()
 
 
+def test_the_percentile_is_not_read_by_other_calibrations(model, context):
+    files = [LiteRTInt8(calibration_images=20, percentile=percent)(model, context.workdir, context).path.read_bytes()
+             for percent in (99.99, 60.0)]  # fmt: skip
+    assert files[0] == files[1]
+
+
 def test_calibration_settings_are_refused_by_name():
     for target in (LiteRTInt8, LiteRTMixed):
         with pytest.raises(BadInput, match=f"{target.__name__}.calibration must be one of minmax, percentile, mse"):

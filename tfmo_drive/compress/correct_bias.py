@@ -1,7 +1,8 @@
-"""Bias correction: what int8 shifts every channel by on average, measured and taken off the bias.
+"""Bias correction: what int8 kernels shift every channel by on average, measured and taken off the bias.
 
 Nagel et al. 2019, "Data-free quantization through weight equalization and bias correction", section 4.2 and appendix D
-(the empirical form, from a few images without labels).
+(the empirical form, from a few images without labels). Only kernels are rounded in the measurement: with activations
+rounded too, the int8 logits of a ResNet50 on GTSRB were further from its float ones (22.9 against 23.8 dB).
 """
 
 from __future__ import annotations
@@ -20,17 +21,15 @@ from tfmo_drive.core.fake_quant import refuse_quantize_aware
 from tfmo_drive.core.keras2 import keras, tf
 
 layers = keras.layers
-FUSED = (layers.BatchNormalization, layers.ReLU, layers.Activation)
-"""What they read is not stored in an int8 file, so it is not rounded."""
 
 
 @dataclasses.dataclass(frozen=True)
 class CorrectBias(Step):
-    """Change biases only, so that every layer's int8 outputs have the means that its float outputs have.
+    """Change biases only, so that every layer has the same mean outputs with int8 kernels as with float ones.
 
     Layer after layer, each seeing what the corrected layers before it make of `calibration_images` of train. The step
     belongs last: it corrects what int8 will do to these very kernels, and the float model itself is off by as much.
-    Memory: the activations of a few layers for all images, 1.3 GB for 100 of 224 x 224 in a ResNet50.
+    Memory: what one layer reads and makes, for all images and twice: 13 MB an image of 224 x 224 in a ResNet50.
     """
 
     calibration_images: int = 100
@@ -83,17 +82,15 @@ class _Walk:
         self.unread = collections.Counter(one for node in nodes for one in set(node.flat_input_ids))
         given = tf.constant(inputs)
         self.exact = {str(id(tensor)): given for tensor in model.inputs}
-        self.rough, self.stored = dict(self.exact), set()
+        self.rough = dict(self.exact)
 
     def follow(self, node) -> None:
         """A layer without a kernel to round."""
-        self._store(node)
         twin = self.made.get_layer(node.layer.name)
         self._keep(node, *(_called(one, node, tensors) for one, tensors in self._both(node.layer, twin)))
 
     def correct(self, node) -> None:
         """A convolution or dense layer: the mean difference before its activation goes to the bias."""
-        self._store(node)
         twin = self.made.get_layer(node.layer.name)
         exact, rough = (_linear(one, node, tensors) for one, tensors in self._both(node.layer, twin))
         shift = tf.reduce_mean(rough - exact, axis=list(range(len(rough.shape) - 1)))
@@ -108,12 +105,6 @@ class _Walk:
 
     def _both(self, layer, twin):
         return (layer, self.exact), (twin, self.rough)
-
-    def _store(self, node) -> None:
-        """Round what an int8 file keeps between two operators."""
-        for one in set(node.flat_input_ids) - self.stored if not isinstance(node.layer, FUSED) else ():
-            self.rough[one] = rounding.activations_to_int8(self.rough[one], self.exact[one])
-            self.stored.add(one)
 
     def _keep(self, node, exact, rough) -> None:
         """Remember the outputs, forget what nobody will read again."""

@@ -48,7 +48,7 @@ class Equalize(Step):
         for name, reason in scales.untouched.items():
             logging.info("channels around %s keep their scale: %s", name, reason)
         images = context.task.preprocessing(context.calibration(self.calibration_images))
-        return scales.rescaled(balanced(scales, largest_values(scales, images)))
+        return scales.rescaled(balanced(scales, channel_ranges(scales, images)))
 
     def reload(self, model: keras.Model, weights: Path, context: Context) -> keras.Model:
         made = graph.copied(model)
@@ -56,10 +56,12 @@ class Equalize(Step):
         return made
 
 
-def largest_values(scales: ChannelScales, inputs: np.ndarray, batch: int = 16) -> list[np.ndarray]:
-    """float32 [c] for each of `scales.tensors`: the largest absolute value of each channel on preprocessed `inputs`."""
+def channel_ranges(scales: ChannelScales, inputs: np.ndarray, batch: int = 16) -> np.ndarray:
+    """float64 [channel numbers]: the largest absolute value of each channel on preprocessed `inputs`, wherever it is
+    carried; 0 for a channel that is nowhere active or in none of `scales.tensors`."""
+    ranges = np.zeros(len(scales.free))
     if not scales.tensors:
-        return []
+        return ranges
     probe = keras.Model(scales.model.inputs, [tensor for tensor, _ in scales.tensors])
 
     @tf.function(input_signature=[tf.TensorSpec([None, *inputs.shape[1:]], tf.float32)])
@@ -67,49 +69,59 @@ def largest_values(scales: ChannelScales, inputs: np.ndarray, batch: int = 16) -
         found = tf.nest.flatten(probe(pixels, training=False))
         return [tf.reduce_max(tf.abs(one), axis=list(range(len(one.shape) - 1))) for one in found]
 
-    parts = [largest(inputs[start : start + batch]) for start in range(0, len(inputs), batch)]
-    return [np.max(part, axis=0) for part in zip(*parts, strict=True)]
+    for start in range(0, len(inputs), batch):
+        for (_, numbers), values in zip(scales.tensors, largest(inputs[start : start + batch]), strict=True):
+            np.maximum.at(ranges, numbers, values.numpy())
+    return ranges
 
 
-def balanced(scales: ChannelScales, largest: list[np.ndarray]) -> np.ndarray:
-    """float64 [channel numbers]: the factors under which each channel is as far above its tensor's mean as above its
-    kernels' (in logarithms, averaged over all tensors and kernels that know it).
+def balanced(scales: ChannelScales, ranges: np.ndarray) -> np.ndarray:
+    """float64 [channel numbers]: the factors under which each channel is as far above the mean of its tensors as above
+    that of the kernels that read it (in logarithms).
 
-    A channel that is never active has no range: its factor comes from the kernels that read it alone.
+    A channel's range is the largest that it has anywhere: one that a branch of a residual stage leaves near zero is not
+    small in their sum. One without a range gets its factor from the kernels alone.
     """
     logs, kernels = np.zeros(len(scales.free)), list(_kernels(scales))
     for _ in range(ROUNDS):
-        votes = _Votes(len(logs))
-        for (_, numbers), values in zip(scales.tensors, largest, strict=True):
-            votes.add(numbers, -_log(values) - logs[numbers])
+        tensors, readers = _Mean(len(logs)), _Mean(len(logs))
+        for _, numbers in scales.tensors:
+            tensors.add(numbers, _log(ranges[numbers]) + logs[numbers])
         for numbers, taps in kernels:
             shares = taps * np.exp(-logs[numbers], dtype=np.float32)[:, None]
             shares /= np.maximum(shares.max(axis=0), np.finfo(np.float32).tiny)
-            votes.add(numbers, _log(np.sqrt(np.mean(shares**2, axis=1))))
-        step = np.where(scales.free, votes.mean(), 0.0)
+            readers.add(numbers, _log(np.sqrt(np.mean(shares**2, axis=1))))
+        sides = np.maximum(tensors.known.astype(int) + readers.known, 1)
+        step = np.where(scales.free, (readers() - tensors()) / sides, 0.0)
         logs += step
         if np.abs(step).max() < SETTLED:
             break
     return np.exp(logs)
 
 
-class _Votes:
-    """The mean of what several tensors and kernels say of each channel, relative to their own means."""
+class _Mean:
+    """The mean, by channel number, of what several tensors (or kernels) say of their channels against one another."""
 
     def __init__(self, count: int):
         self.total, self.count = np.zeros(count), np.zeros(count)
 
-    def add(self, numbers: np.ndarray, values: np.ndarray) -> None:
-        known = np.isfinite(values)
+    @property
+    def known(self) -> np.ndarray:
+        return self.count > 0
+
+    def add(self, numbers: np.ndarray, sizes: np.ndarray) -> None:
+        """Logarithms of sizes; those that are minus infinity say nothing."""
+        known = np.isfinite(sizes)
         if known.any():
-            # Behind a Flatten a channel is read at many places: together they have one vote.
+            # Behind a Flatten a channel is read at many places: together they count once.
             weight = known / np.bincount(numbers, minlength=len(self.count))[numbers]
-            centred = np.where(known, values - values[known].mean(), 0.0)
-            np.add.at(self.total, numbers, centred * weight)
+            relative = np.where(known, sizes - sizes[known].mean(), 0.0)
+            np.add.at(self.total, numbers, relative * weight)
             np.add.at(self.count, numbers, weight)
 
-    def mean(self) -> np.ndarray:
-        return self.total / np.maximum(self.count, np.finfo(float).tiny)
+    def __call__(self) -> np.ndarray:
+        """0 where nothing is known."""
+        return self.total / np.where(self.known, self.count, 1.0)
 
 
 def _kernels(scales: ChannelScales):

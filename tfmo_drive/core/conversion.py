@@ -98,7 +98,7 @@ def calibrated(frozen: Frozen, images: np.ndarray, ranges: Ranges = MINMAX) -> b
             graph = model.subgraphs[0]
             range_ = graph.tensors[graph.inputs[0]].quantization
             range_.min, range_.max = [limits[0]], [limits[1]]
-        if ranges != MINMAX:
+        if ranges.method != "minmax":
             calibration.narrow(model, frozen.fed(images), ranges)
         return pack(model)
 

@@ -1,4 +1,4 @@
-"""What int8 does to numbers, in float: kernels symmetric per output channel, activations asymmetric per tensor.
+"""What int8 does to kernels, in float: symmetric, with a step for each output channel.
 
 https://ai.google.dev/edge/litert/conversion/tensorflow/quantization/quantization_spec
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfmo_drive.core.keras2 import keras, tf
+from tfmo_drive.core.keras2 import keras
 
 LEVELS = 127
 """Kernels use -127..127, so that zero is in the middle."""
@@ -24,9 +24,3 @@ def kernel_to_int8(layer: keras.layers.Layer) -> np.ndarray:
     axes = tuple(axis for axis in range(kernel.ndim) if axis - kernel.ndim not in kept)
     step = np.maximum(np.abs(kernel).max(axis=axes, keepdims=True) / np.float32(LEVELS), np.finfo(np.float32).tiny)
     return np.rint(kernel / step) * step
-
-
-def activations_to_int8(values: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
-    """`values` on the 256 levels between the least and the largest of `like`, zero among them; clipped outside."""
-    low, high = tf.minimum(tf.reduce_min(like), 0.0), tf.maximum(tf.reduce_max(like), 0.0)
-    return tf.quantization.fake_quant_with_min_max_vars(values, low, high) if low < high else values
