@@ -39,7 +39,7 @@ compare: $(READY)  ## One table and plot of all runs: make compare [RUNS="runs/a
 	$(BIN)/python -m tfmo_drive.compare $(or $(RUNS),$(wildcard runs/*))
 
 test: $(READY)  ## All tests (under 15 minutes on 2 cores)
-	$(BIN)/python -m pytest
+	TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 bench: $(READY)  ## Speed ratios into runs/bench/bench.json (about 20 minutes)
 	$(BIN)/python -m tests.bench
