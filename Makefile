@@ -9,9 +9,10 @@ WORKDIR ?=
 SET ?=
 SEED ?= 0
 CONTROLS ?= all
-FLAGS = $(if $(DATA),--data='$(DATA)') $(if $(WEIGHTS),--weights='$(WEIGHTS)') \
-	$(if $(WORKDIR),--workdir='$(WORKDIR)') --seed=$(SEED) \
-	$(if $(filter-out all,$(CONTROLS)),--controls='$(CONTROLS)') $(foreach setting,$(SET),--set='$(setting)')
+METHODS ?=
+CHOICE = $(if $(DATA),--data='$(DATA)') $(if $(WEIGHTS),--weights='$(WEIGHTS)') \
+	$(if $(WORKDIR),--workdir='$(WORKDIR)') --seed=$(SEED) $(foreach setting,$(SET),--set='$(setting)')
+FLAGS = $(CHOICE) $(if $(filter-out all,$(CONTROLS)),--controls='$(CONTROLS)')
 
 .PHONY: help demo setup test lint bench compare clean
 
@@ -34,6 +35,9 @@ train-%: $(READY)  ## Run an experiment: make train-pruned DATA=images WEIGHTS=b
 
 export-%: $(READY)  ## The experiment's artifacts alone (finished stages are reused)
 	$(BIN)/python -m tfmo_drive.run --experiment=$* --export $(FLAGS)
+
+sensitivity-%: $(READY)  ## How far each layer can go: make sensitivity-pruned DATA=images WEIGHTS=baseline.h5 METHODS=rank
+	$(BIN)/python -m tfmo_drive.sensitivity --experiment=$* $(if $(METHODS),--methods='$(METHODS)') $(CHOICE)
 
 compare: $(READY)  ## One table and plot of all runs: make compare [RUNS="runs/a runs/b"]
 	$(BIN)/python -m tfmo_drive.compare $(or $(RUNS),$(wildcard runs/*))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tfmo_drive import run
+from tfmo_drive import experiment_flags, run
 from tfmo_drive.compress.cluster import Cluster
 from tfmo_drive.compress.distill import Distill
 from tfmo_drive.compress.fold_batch_norm import FoldBatchNorm
@@ -35,7 +35,7 @@ def test_all_promised_experiments_are_there():
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_experiment_can_be_constructed_and_described(path):
-    experiment = run.experiment(str(path))
+    experiment = experiment_flags.experiment(str(path))
     assert isinstance(experiment, Experiment)
     text = describe(experiment)
     assert "task.data" in text
@@ -52,7 +52,7 @@ def test_experiment_is_a_notebook(path):
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_stage_and_row_names_cannot_collide(path):
-    experiment = run.experiment(str(path))
+    experiment = experiment_flags.experiment(str(path))
     assert path.stem not in experiment.controls
     assert len({target.name for target in experiment.all_targets}) == len(experiment.all_targets)
 
@@ -136,7 +136,7 @@ def test_expectations_are_measured_against_the_rows_they_name():
 
 
 def test_controls_can_be_left_out():
-    whole = run.experiment("pruned_quantized")
+    whole = experiment_flags.experiment("pruned_quantized")
     assert run.with_controls(whole, None) is whole
     assert not run.with_controls(whole, ["none"]).controls
     assert run.with_controls(whole, ["longer_training"]).controls == whole.controls

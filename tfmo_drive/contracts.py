@@ -190,6 +190,10 @@ class Step:
     def check_artifact(self, artifact: Artifact) -> None:
         """The same promise in the file that ships."""
 
+    def left_alone(self, model: keras.Model) -> Mapping[str, str]:
+        """By name, the layers of its result that the step did not understand, and why; for the report."""
+        return {}
+
     def reload(self, model: keras.Model, weights: Path, context: Context) -> keras.Model:
         """The finished stage again: `model` is the stage before, `weights` what was saved after this step."""
         raise NotImplementedError(f"{type(self).__name__} does not say how its stage is read back.")

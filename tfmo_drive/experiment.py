@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Iterator, Mapping
@@ -113,20 +114,30 @@ class Run:
                 logging.warning("%s: %s", one["target"], one["reason"])
             return [self._artifact(self._shipped, model, target, context).path for target in wanted]
 
-    def _stages(self, controls: bool = True) -> tuple[Context, dict[str, keras.Model], list[dict]]:
-        experiment = self.experiment
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[Context]:
+        """The folder held, with the baseline in it: trained, reused or given."""
+        with run_folder.held(self.workdir):
+            yield self._begun()[0]
+
+    def _begun(self) -> tuple[Context, dict]:
+        """The context, and the facts of the baseline's stage."""
         if self.deterministic:
             tf.config.experimental.enable_op_determinism()
         keras.utils.set_random_seed(self.seed)
-        folder = self.workdir / "stages"
-        context = Context(experiment.task, None, experiment.all_targets, folder, self.seed)
+        experiment = self.experiment
+        context = Context(experiment.task, None, experiment.all_targets, self.workdir / "stages", self.seed)
         baseline, facts = self._baseline(context)
-        context = dataclasses.replace(context, baseline=baseline)
-        models, stages = {"baseline": baseline}, [facts]
-        recipes = {self.name: experiment.recipe} | (dict(experiment.controls) if controls else {})
+        return dataclasses.replace(context, baseline=baseline), facts
+
+    def _stages(self, controls: bool = True) -> tuple[Context, dict[str, keras.Model], list[dict]]:
+        context, facts = self._begun()
+        models, stages = {"baseline": context.baseline}, [facts]
+        recipes = {self.name: self.experiment.recipe} | (dict(self.experiment.controls) if controls else {})
         for name, recipe in recipes.items():
             if recipe:
-                place = context if name == self.name else dataclasses.replace(context, workdir=folder / name)
+                own = context.workdir if name == self.name else context.workdir / name
+                place = dataclasses.replace(context, workdir=own)
                 models[name] = self._compressed(name, recipe, place, facts["key"], stages)
         return context, models, stages
 
@@ -200,7 +211,11 @@ class Run:
             "preprocessing": context.task.preprocessing.name,
             "labels": context.task.metadata(model).get("labels"),
         }
-        stage.finish(model, {**facts, "promise": getattr(step, "promise", None), "settings": settings(step)})
+        left_alone = step.left_alone(model) if step else {}
+        for layer, reason in left_alone.items():
+            logging.info("stage %s leaves %s alone: %s", stage.path.name, layer, reason)
+        facts |= {"left_alone": left_alone, "promise": getattr(step, "promise", None), "settings": settings(step)}
+        stage.finish(model, facts)
 
     def _rows(
         self, context: Context, models: dict[str, keras.Model], skipped: list[dict]

@@ -11,50 +11,20 @@ Without --data it uses the built-in driving scenes; without --weights it trains 
 from __future__ import annotations
 
 import dataclasses
-import importlib
-import importlib.util
-from pathlib import Path
 
 from absl import app, flags, logging
 
+from tfmo_drive import experiment_flags
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.core.command_line import guarded
 from tfmo_drive.core.spelling import suggestion
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("experiment", None, "Name of a file in experiments/ (pruned_quantized), or the path of one.")
-flags.DEFINE_multi_string("set", [], "Change a setting: recipe.0.sparsity=0.7, task.image_size=96, training.epochs=3.")
-flags.DEFINE_string("data", None, "A folder of classes, a CSV file, or the folder of one. Default: built-in scenes.")
-flags.DEFINE_string("weights", None, "A trained float baseline (Keras 2 .h5 or SavedModel), not trained again.")
+flags.adopt_module_key_flags(experiment_flags)
 flags.DEFINE_list("controls", None, "Only these controls (none: no control). Default: all.")
-flags.DEFINE_string("workdir", None, "Where everything goes. Default: runs/<experiment>.")
-flags.DEFINE_integer("seed", 0, "Seed of order, augmentation, calibration and initial weights.", lower_bound=0)
 flags.DEFINE_bool("deterministic", False, "Bit-equal results from equal seeds (1.2-1.35 times slower).")
 flags.DEFINE_bool("plan", False, "Print every setting and stop.")
 flags.DEFINE_bool("export", False, "Make the stages (or reuse them) and write the artifacts; measure nothing.")
-
-EXPERIMENTS = "experiments"
-
-
-def experiment(name: str):
-    """The EXPERIMENT of experiments/<name>.py or of a file's path; BadInput with what there is otherwise."""
-    path = Path(name) if name.endswith(".py") else Path(EXPERIMENTS) / f"{name}.py"
-    if not path.is_file():
-        names = sorted(file.stem for file in Path(EXPERIMENTS).glob("*.py") if file.stem != "__init__")
-        raise BadInput(f"No experiment {name!r} ({path}). {suggestion(name, names)}")
-    spec = importlib.util.spec_from_file_location(f"experiments.{path.stem}", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    if not hasattr(module, "EXPERIMENT"):
-        raise BadInput(f"{path} defines no EXPERIMENT = Experiment(...).")
-    return module.EXPERIMENT
-
-
-def assignments() -> list[str]:
-    """--data and --weights are short for settings of the task; --set comes last and wins."""
-    short = [f"task.data={FLAGS.data}"] if FLAGS.data else []
-    short += [f"task.baseline={FLAGS.weights}"] if FLAGS.weights else []
-    return short + FLAGS.set
 
 
 def with_controls(whole, names: list[str] | None):
@@ -71,15 +41,12 @@ def with_controls(whole, names: list[str] | None):
 def main(argv: list[str]) -> int:
     if len(argv) > 1:
         raise BadInput(f"Unexpected {argv[1]!r}. Settings are given as --set=name=value; see --help.")
-    if not FLAGS.experiment:
-        raise BadInput("Say which experiment: --experiment=pruned_quantized (a file in experiments/).")
-    from tfmo_drive.core.overrides import describe, override
+    from tfmo_drive.core.overrides import describe
     from tfmo_drive.experiment import Run
     from tfmo_drive.report.markdown import terminal
 
-    chosen = with_controls(override(experiment(FLAGS.experiment), assignments()), FLAGS.controls)
-    name = Path(FLAGS.experiment).stem
-    workdir = Path(FLAGS.workdir or f"runs/{name}")
+    name, chosen, workdir = experiment_flags.chosen()
+    chosen = with_controls(chosen, FLAGS.controls)
     if FLAGS.plan:
         print(describe(chosen))
         return 0

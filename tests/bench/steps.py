@@ -14,7 +14,7 @@ from pathlib import Path
 import tensorflow_model_optimization as tfmot
 
 from tests.bench.interleaving import ratio, turns
-from tfmo_drive import run
+from tfmo_drive import experiment_flags
 from tfmo_drive.compress.cluster import Cluster
 from tfmo_drive.compress.distill import Distill
 from tfmo_drive.compress.quantize_aware import QuantizeAware
@@ -85,7 +85,7 @@ def qat_step(rounds: int = 7) -> dict:
 
 def prune_step(rounds: int = 11) -> dict:
     """Pruning as the main job does it, at the frequency that its schedule has on GTSRB, all the way up its ramp."""
-    main_job = run.experiment("pruned_quantized").recipe[0]
+    main_job = experiment_flags.experiment("pruned_quantized").recipe[0]
     frequency = main_job.ramp(GTSRB_STEPS).frequency
     step = dataclasses.replace(
         main_job, epochs=100, end_epoch=100, learning_rate=1e-4, frequency=frequency, distill=None

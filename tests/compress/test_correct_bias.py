@@ -21,7 +21,7 @@ def test_kernels_are_rounded_per_output_channel():
     layer.build((None, 3))
     layer.set_weights([np.float32([[1.27, -2.54], [0.304, 0.031], [0.016, 0.0]])])
     # Steps 0.01 and 0.02.
-    np.testing.assert_allclose(rounding.kernel_to_int8(layer), [[1.27, -2.54], [0.30, 0.04], [0.02, 0.0]], atol=1e-6)
+    np.testing.assert_allclose(rounding.rounded_kernel(layer), [[1.27, -2.54], [0.30, 0.04], [0.02, 0.0]], atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_every_kind_of_kernel_has_steps_of_its_output_channels(layer, per):
     layer.build((None, 8, 8, 4))
     kernel = layer.get_weights()[0]
     step = np.abs(kernel).max(axis=per, keepdims=True) / 127
-    found = rounding.kernel_to_int8(layer)
+    found = rounding.rounded_kernel(layer)
     assert 0 < np.abs(found - kernel).max() and (np.abs(found - kernel) <= 0.501 * step).all()
     np.testing.assert_allclose(found / step, np.rint(found / step), atol=1e-3)
 
@@ -104,7 +104,7 @@ def test_means_come_back_on_images_that_were_not_seen(tiny_task, tiny_baseline, 
         rough.set_weights(biases.get_weights())
         for layer in rough.layers:
             if isinstance(layer, layers.Conv2D | layers.Dense):
-                layer.kernel.assign(rounding.kernel_to_int8(layer))
+                layer.kernel.assign(rounding.rounded_kernel(layer))
         return rough(pixels, training=False).numpy().mean(0)
 
     pixels = tiny_task.preprocessing(tiny_task.examples("val").read(np.arange(64))[0])

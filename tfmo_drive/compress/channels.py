@@ -14,7 +14,7 @@ import numpy as np
 from absl import logging
 
 from tfmo_drive.contracts import BadInput, Context
-from tfmo_drive.core import atomic, batch_norm, graph, latency, macs
+from tfmo_drive.core import atomic, batch_norm, graph, latency, macs, sensitivity
 from tfmo_drive.core.channels import ChannelGraph, ChannelGroup
 from tfmo_drive.core.importance import L2, Importance
 from tfmo_drive.core.keras2 import keras
@@ -31,7 +31,8 @@ class Channels(TrainedStep):
 
     Or to a budget, the fraction to keep at most of the `macs` (multiply-accumulates), the `parameters` or the `latency`
     (at batch 1 on the experiment's last target, in turns with the whole model): `removed` is then found, and not read.
-    `allocation`: "uniform" takes the same fraction of every group, "global" ranks the channels of all groups together.
+    `allocation`: "uniform" takes the same fraction of every group, "global" ranks the channels of all groups together,
+    and under the path of a sensitivity.json groups share out one common drop of the score.
     Widths are multiples of `multiple` (what the hardware likes), and no group gets narrower than that. BatchNorm is
     estimated again on `calibration_images` before training. Layers named in `skip` keep their channels. `rounds` go
     there in equal proportions, with `epochs_between` after each but the last; importance is asked anew each time.
@@ -61,13 +62,16 @@ class Channels(TrainedStep):
                 raise BadInput(f"Channels.{name} must be in (0, 1], got {getattr(self, name)}.")
         if len(given) > 1:
             raise BadInput(f"Channels takes one budget, got {' and '.join(given)}. Keep one of them.")
-        if self.allocation not in ALLOCATIONS:
-            raise BadInput(f"Channels.allocation must be one of {', '.join(ALLOCATIONS)}, got {self.allocation!r}.")
+        sensitivity.refuse("Channels.allocation", self.allocation, ALLOCATIONS)
         for name in ("multiple", "calibration_images", "rounds"):
             if getattr(self, name) < 1:
                 raise BadInput(f"Channels.{name} must be at least 1, got {getattr(self, name)}.")
         if self.epochs_between < 0:
             raise BadInput(f"Channels.epochs_between must be at least 0, got {self.epochs_between}.")
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return super().files + sensitivity.files(self.allocation)
 
     @property
     def _budget(self) -> str:
@@ -106,8 +110,6 @@ class Channels(TrainedStep):
 
     def structure(self, model: keras.Model, context: Context) -> keras.Model:
         channels = ChannelGraph(graph.flat(model))
-        for name, reason in channels.untouched.items():
-            logging.info("channels around %s stay: %s", name, reason)
         refuse_unknown("Channels.skip", self.skip, (layer.name for layer in channels.model.layers))
         groups = [group for group in channels.groups if not set(group.makers) & set(self.skip)]
         importance = self.importance.fitted(channels.model, context)
@@ -119,6 +121,9 @@ class Channels(TrainedStep):
             len(removed), sum(map(len, scores)), channels.macs(removed) / max(1, channels.macs()),
         )  # fmt: skip
         return channels.without(removed)
+
+    def left_alone(self, model: keras.Model) -> dict[str, str]:
+        return ChannelGraph(graph.flat(model)).untouched
 
     def prepared(self, model: keras.Model, context: Context) -> tuple[keras.Model, Hooks]:
         narrow = self.structure(model, context)
@@ -166,6 +171,10 @@ class Channels(TrainedStep):
         if self.allocation == "global" and groups:
             threshold = np.quantile(np.concatenate(scores), removed)
             shares = [float(np.mean(score < threshold)) for score in scores]
+        elif sensitivity.is_file(self.allocation):
+            curves = sensitivity.curves(self.allocation, "channels")
+            found = curves.shares({group.name: len(group.channels) for group in groups}, removed)
+            shares = [found[group.name] for group in groups]
         parts = [np.zeros(0, np.int64)]
         for group, score, share in zip(groups, scores, shares, strict=True):
             width = self._width(len(score), share)

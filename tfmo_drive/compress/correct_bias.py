@@ -60,7 +60,7 @@ def corrected(model: keras.Model, inputs: np.ndarray) -> keras.Model:
     rounded = {layer.name: layer for layer in made.layers if type(layer) in batch_norm.FOLDABLE}
     kernels = {name: layer.get_weights()[0] for name, layer in rounded.items()}
     for layer in rounded.values():
-        layer.weights[0].assign(rounding.kernel_to_int8(layer))
+        layer.weights[0].assign(rounding.rounded_kernel(layer))
     walk = _Walk(model, made, inputs)
     for node in graph.calls(model):
         if node.layer.name in rounded:

@@ -12,7 +12,6 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
-from absl import logging
 
 from tfmo_drive.contracts import BadInput, Context, Step
 from tfmo_drive.core import graph
@@ -45,10 +44,11 @@ class Equalize(Step):
     def __call__(self, model: keras.Model, context: Context) -> keras.Model:
         refuse_quantize_aware(model, "Equalize")
         scales = ChannelScales(graph.flat(model))
-        for name, reason in scales.untouched.items():
-            logging.info("channels around %s keep their scale: %s", name, reason)
         images = context.task.preprocessing(context.calibration(self.calibration_images))
         return scales.rescaled(balanced(scales, channel_ranges(scales, images)))
+
+    def left_alone(self, model: keras.Model) -> dict[str, str]:
+        return ChannelScales(graph.flat(model)).untouched
 
     def reload(self, model: keras.Model, weights: Path, context: Context) -> keras.Model:
         made = graph.copied(model)

@@ -14,7 +14,7 @@ import numpy as np
 from absl import logging
 
 from tfmo_drive.contracts import BadInput, Context
-from tfmo_drive.core import batch_norm, factors, graph, macs
+from tfmo_drive.core import batch_norm, factors, graph, macs, sensitivity
 from tfmo_drive.core.factors import Factors
 from tfmo_drive.core.keras2 import keras
 from tfmo_drive.core.layers import refuse_unknown
@@ -28,18 +28,21 @@ ERRORS = ("outputs", "kernel")
 class LowRank(TrainedStep):
     """Factorise kernels to the ranks that keep the fraction `energy` of their squared singular values, then train on.
 
-    `macs`: the fraction of multiply-accumulates to keep at most; the highest `energy` within it is then found, one for
-    all layers. Ranks are rounded up to `multiple` (what the hardware likes). A layer whose factors would not multiply
-    less is left alone, so are those named in `skip`, and those that the model's outputs are made of: they are small,
-    and a class of little energy is wanted as well. `error`: what the singular values are of, the "outputs" (the
-    kernel weighted by the second moments of the layer's inputs on `calibration_images`, and by the scale of the
-    BatchNorm behind it) or the "kernel". BatchNorm is estimated again on these images before training.
+    `macs`: the fraction of multiply-accumulates to keep at most; the highest `energy` within it is then found.
+    `allocation`: "uniform" is one energy for all layers; under the path of a sensitivity.json it is their mean, and
+    layers share out one common drop of the score. Ranks are rounded up to `multiple` (what the hardware likes). A layer
+    whose factors would not multiply less is left alone, so are those named in `skip`, and those that the model's
+    outputs are made of: they are small, and a class of little energy is wanted as well. `error`: what the singular
+    values are of, the "outputs" (the kernel weighted by the second moments of the layer's inputs on
+    `calibration_images`, and by the scale of the BatchNorm behind it) or the "kernel". BatchNorm is estimated again on
+    these images before training.
     """
 
     energy: float = 0.9
     macs: float | None = None
     method: str = "tucker"
     error: str = "outputs"
+    allocation: str = "uniform"
     multiple: int = 8
     calibration_images: int = 256
     skip: tuple[str, ...] = ()
@@ -55,9 +58,14 @@ class LowRank(TrainedStep):
         for name, known in (("method", METHODS), ("error", ERRORS)):
             if getattr(self, name) not in known:
                 raise BadInput(f"LowRank.{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}.")
+        sensitivity.refuse("LowRank.allocation", self.allocation, ("uniform",))
         for name in ("multiple", "calibration_images"):
             if getattr(self, name) < 1:
                 raise BadInput(f"LowRank.{name} must be at least 1, got {getattr(self, name)}.")
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return super().files + sensitivity.files(self.allocation)
 
     def structure(self, model: keras.Model, context: Context) -> keras.Model:
         model = graph.flat(model)
@@ -96,7 +104,11 @@ class LowRank(TrainedStep):
 
     def _ranks(self, found: dict[str, Factors], energy: float) -> dict[str, tuple[int, ...]]:
         """Of the layers that this makes cheaper."""
-        ranks = {name: one.ranks(energy, self.multiple) for name, one in found.items()}
+        lost = dict.fromkeys(found, 1 - energy)
+        if sensitivity.is_file(self.allocation):
+            sizes = {name: macs.of_layer(one.layer) for name, one in found.items()}
+            lost = sensitivity.curves(self.allocation, "rank").shares(sizes, 1 - energy)
+        ranks = {name: one.ranks(1 - lost[name], self.multiple) for name, one in found.items()}
         return {name: one for name, one in ranks.items() if found[name].macs(one) < macs.of_layer(found[name].layer)}
 
     def _fitting(self, found: dict[str, Factors], whole: int) -> dict[str, tuple[int, ...]]:

@@ -8,13 +8,14 @@ sort, outside the graph. 2:4 is NVIDIA's fine-grained structured sparsity (Mishr
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import tensorflow_model_optimization as tfmot
 from absl import logging
 
 from tfmo_drive.contracts import Artifact, BadInput, BrokenPromise, Context
-from tfmo_drive.core import batches, layers, masks
+from tfmo_drive.core import batches, layers, masks, sensitivity
 from tfmo_drive.core.criteria import Criterion, Magnitude
 from tfmo_drive.core.keras2 import keras, tf
 from tfmo_drive.core.training import Hooks, TrainedStep
@@ -32,8 +33,9 @@ class Prune(TrainedStep):
     is derived so that the last update falls on the ramp's end, with at least 20 updates where there are steps enough.
     `criterion`: which weights are the least important (Magnitude, Gradient, SNIP, Chance, or one of your own).
     `allocation`: "uniform" (tfmot's: every kernel the same fraction), or the same total as "lamp" (layer-adaptive,
-    small kernels spared) or "global" (all weights in one ranking). `threshold`: zero what scores below it instead; how
-    much that is comes of it, and only that there are zeros is promised.
+    small kernels spared), "global" (all weights in one ranking) or, from the path of a sensitivity.json, at one common
+    drop of the score. `threshold`: zero what scores below it instead; how much that is comes of it, and only that there
+    are zeros is promised.
     """
 
     sparsity: float = 0.5
@@ -63,8 +65,7 @@ class Prune(TrainedStep):
                 f"Prune needs 0 <= begin_epoch < end_epoch <= epochs, got {self.begin_epoch}, {self._end}, "
                 f"{self.epochs}."
             )
-        if self.allocation not in ALLOCATIONS:
-            raise BadInput(f"Prune.allocation must be one of {', '.join(ALLOCATIONS)}, got {self.allocation!r}.")
+        sensitivity.refuse("Prune.allocation", self.allocation, ALLOCATIONS)
         if self.allocation != "uniform" and self.pattern != "unstructured":
             raise BadInput(f'Prune.allocation {self.allocation} needs pattern unstructured, got "{self.pattern}".')
         if self.threshold is not None and not self.threshold >= 0:
@@ -81,6 +82,10 @@ class Prune(TrainedStep):
 
     guarantees = "sparsity"
     keeps = ("sparsity",)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return super().files + sensitivity.files(self.allocation)
 
     @property
     def _end(self) -> float:
@@ -131,6 +136,10 @@ class Prune(TrainedStep):
             shares = masks.above(values, self.threshold)
         elif self.allocation == "uniform":
             shares = [self.sparsity] * len(values)
+        elif sensitivity.is_file(self.allocation):
+            curves = sensitivity.curves(self.allocation, "sparsity")
+            found = curves.shares({name: value.size for name, value in scores.items()}, self.sparsity)
+            shares = [min(found[name], 1 - 1 / value.size) for name, value in scores.items()]
         else:
             shares = {"lamp": masks.lamp, "global": masks.ranked}[self.allocation](values, self.sparsity)
         return dict(zip(scores, shares, strict=True))
@@ -200,7 +209,7 @@ class _UpdateMasks(keras.callbacks.Callback):
         self.ramp, self.pattern = ramp, masks.pattern(step.pattern)
         self.target = float(np.float32(step._goal)) or 1.0  # as the schedule says it, so that its end is exactly 1
         self.criterion, self.context = step.criterion, context
-        self.weights = {layer.name: layer.pruning_vars[0][0] for layer in _wrappers(wrapped)}
+        self.weights = {layer.layer.name: layer.pruning_vars[0][0] for layer in _wrappers(wrapped)}
         first = self.criterion.scores(wrapped, self.weights, context)
         self.final = step.final_sparsities(first)
         self.kept = first if self.criterion.once else None
@@ -227,8 +236,8 @@ class _UpdateMasks(keras.callbacks.Callback):
         way = min(sparsity / self.target, 1.0)
         scores = self.kept or self.criterion.scores(self.wrapped, self.weights, self.context)
         for layer in _wrappers(self.wrapped):
-            mask = layer.pruning_vars[0][1]
-            mask.assign(masks.largest(scores[layer.name], self.final[layer.name] * way, self.pattern))
+            name, mask = layer.layer.name, layer.pruning_vars[0][1]
+            mask.assign(masks.largest(scores[name], self.final[name] * way, self.pattern))
 
 
 def _apply_masks(model: keras.Model) -> None:

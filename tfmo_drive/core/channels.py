@@ -38,6 +38,11 @@ class ChannelGroup:
     channels: np.ndarray
     """Channel numbers int64 [n], in the order of the first maker's outputs."""
 
+    @property
+    def name(self) -> str:
+        """Of no other group of the same network."""
+        return " ".join(self.makers)
+
     def __str__(self) -> str:
         shown = ", ".join(self.makers[:4]) + (f" and {len(self.makers) - 4} more" if len(self.makers) > 4 else "")
         return f"{len(self.channels)} channels of {shown}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import functools
 import itertools
 import math
 from collections.abc import Mapping, Sequence
@@ -65,10 +66,7 @@ class Factors(abc.ABC):
 
         Their names are put into `taken`, and are none that was there.
         """
-        kernels, settings = map(list, zip(*self._parts(ranks), strict=True))
-        if self.weighting:
-            kernels[0] = np.linalg.solve(self.weighting.root.T, kernels[0])
-            kernels[-1] = kernels[-1] / self.weighting.scale
+        kernels, settings = self._unweighted(ranks)
         for count in range(len(kernels) - 1):
             kernels[count : count + 2] = _balanced(*kernels[count : count + 2])
         found = []
@@ -78,6 +76,20 @@ class Factors(abc.ABC):
             found.append(_part(self.layer, kernel, changed | linear))
         last, values = _part(self.layer, kernels[-1], settings[-1])
         return [*found, (last, values + self.layer.get_weights()[1:])]
+
+    def product(self, ranks: tuple[int, ...]) -> np.ndarray:
+        """float32 [the layer's kernel]: the one kernel that does what the chain does."""
+        # Of two neighbours at most one has taps in either direction, so a matrix product per tap joins them.
+        joined = functools.reduce(np.matmul, self._unweighted(ranks)[0])
+        return joined.reshape(self.layer.kernel.shape).astype(np.float32)
+
+    def _unweighted(self, ranks: tuple[int, ...]) -> tuple[list[np.ndarray], list[dict]]:
+        """`_parts` with kernels as they serve, the weighting taken out again."""
+        kernels, settings = map(list, zip(*self._parts(ranks), strict=True))
+        if self.weighting:
+            kernels[0] = np.linalg.solve(self.weighting.root.T, kernels[0])
+            kernels[-1] = kernels[-1] / self.weighting.scale
+        return kernels, settings
 
 
 class Split(Factors):

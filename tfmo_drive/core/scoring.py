@@ -22,9 +22,9 @@ class Scorer:
 
         self.outputs = outputs
 
-    def __call__(self, split: str) -> float:
-        """In [0, 1], over all examples of the split."""
-        found = [(self.outputs(x).numpy(), y) for x, y in batches.scoring_batches(self.task, split)]
+    def __call__(self, split: str, indices: np.ndarray | None = None) -> float:
+        """In [0, 1], over all examples of the split, or those at `indices`."""
+        found = [(self.outputs(x).numpy(), y) for x, y in batches.scoring_batches(self.task, split, indices)]
         judgement = self.task.judge(np.concatenate([f[0] for f in found]), np.concatenate([f[1] for f in found]))
         return float(np.mean(judgement.values))
 

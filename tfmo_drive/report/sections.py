@@ -28,6 +28,7 @@ def document(report: dict) -> Document:
         _float_layers(report["rows"]),
         _regressions(row),
         _skipped(report),
+        _left_alone(report),
         _every_class(report),
         _environment(report),
         _settings(report),
@@ -237,6 +238,17 @@ def _skipped(report: dict) -> Section | None:
                  for one in skipped)  # fmt: skip
     table = Table(("Stage", "Target", "Reason"), rows, text_columns=3)
     return Section("Skipped rows", "What was not made, and why.", table=table)
+
+
+def _left_alone(report: dict) -> Section | None:
+    rows = tuple(
+        (Cell(str(stage["name"])), Cell(layer), Cell(reason))
+        for stage in report.get("stages") or ()
+        for layer, reason in (stage.get("left_alone") or {}).items()
+    )
+    table = Table(("Stage", "Layer", "Reason"), rows, text_columns=3)
+    caption = "What a step did not understand it did not touch, nor what hangs together with it."
+    return Section("Left alone", caption, table=table) if rows else None
 
 
 def _every_class(report: dict) -> Section | None:
