@@ -25,7 +25,7 @@ FILES = sorted(path for path in (ROOT / "experiments").glob("*.py") if path.stem
 WANTED = {
     "baseline", "pruned", "quantized", "pruned_quantized", "distilled", "distilled_quantized", "post_training",
     "pruned_2x4", "channels_quantized", "deep_compression", "low_rank", "criteria", "post_training_hard",
-    "sensor_rows", "sensor_speed", "smoke", "demo",
+    "criteria_rows", "sensor_rows", "sensor_speed", "smoke", "demo",
 }  # fmt: skip
 
 

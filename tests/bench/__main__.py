@@ -26,6 +26,7 @@ BENCHES = {
     "all_artifacts": conversions.all_artifacts,
     "training_memory": memory.training_memory,
     "rows_memory": memory.rows_memory,
+    "channels_at_224": memory.channels_at_224,
 }
 OUT = Path("runs/bench/bench.json")
 

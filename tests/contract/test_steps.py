@@ -85,7 +85,7 @@ CASES = {
         nothing=LowRank(energy=1.0, error="kernel", epochs=0),
         bad=(
             ("energy", 0.0), ("energy", 1.5), ("energy", math.nan), ("macs", 0.0), ("method", "cp"),
-            ("error", "inputs"), ("multiple", 0), ("calibration_images", 0),
+            ("error", "inputs"), ("allocation", "global"), ("multiple", 0), ("calibration_images", 0),
         ),
     ),
     FoldBatchNorm: Case(FoldBatchNorm(), nothing=None, bad=()),

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tfmo_drive.compress.channels import Channels
 from tfmo_drive.compress.cluster import Cluster
 from tfmo_drive.compress.distill import Distill
+from tfmo_drive.compress.low_rank import LowRank
 from tfmo_drive.compress.prune import Prune
 from tfmo_drive.compress.quantize_aware import QuantizeAware
 from tfmo_drive.compress.train import Train
@@ -27,6 +29,8 @@ INTERRUPTED = (
     Prune(sparsity=0.7, **SHORT),
     Prune(sparsity=0.7, distill=SoftLabels(views=2), **SHORT),
     QuantizeAware(**SHORT),  # its BatchNorm is frozen in the second epoch, so only after the interruption
+    Channels(removed=0.5, multiple=4, **SHORT),
+    LowRank(macs=0.4, multiple=4, **SHORT),
     Cluster(clusters=8, **SHORT),
     Distill(student=SmallCNN(filters=(4, 8), head=Head(units=8)), distill=SoftLabels(views=2), **SHORT),
 )

@@ -1,0 +1,36 @@
+"""Which weights of a small sensor network to prune: the comparison of `criteria` on rows of readings, 100 to 50 units.
+
+All get the same six epochs and the same sparsity, every kernel the same fraction; the recipe is by magnitude.
+
+make train-criteria_rows
+make train-criteria_rows SET="recipe.0.sparsity=0.5 controls.chance.0.sparsity=0.5" CONTROLS=chance
+make train-criteria_rows DATA=comma2k19 SET="task.predicts=number task.network.units=16" WORKDIR=runs/criteria_speed
+"""
+
+from tfmo_drive.compress.prune import Prune
+from tfmo_drive.compress.regularize import Regularize
+from tfmo_drive.compress.train import Train
+from tfmo_drive.core.criteria import SNIP, Chance, Gradient
+from tfmo_drive.experiment import Experiment
+from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
+from tfmo_drive.tasks.sensor_rows import SensorRows
+
+PRUNED = {"sparsity": 0.9, "epochs": 6, "learning_rate": 0.02, "batch_size": 256}
+SEEN = 4096
+
+EXPERIMENT = Experiment(
+    task=SensorRows(),
+    training=Train(epochs=12, learning_rate=0.05, batch_size=256),
+    recipe=(Prune(**PRUNED),),
+    controls={
+        "gradient": (Prune(**PRUNED, criterion=Gradient(images=SEEN)),),
+        "snip": (Prune(**PRUNED, criterion=SNIP(images=SEEN)),),
+        "regularized": (
+            Regularize(penalty="l1", epochs=3, learning_rate=0.02, batch_size=256),
+            Prune(**PRUNED | {"epochs": 3}),
+        ),
+        "chance": (Prune(**PRUNED, criterion=Chance()),),
+        "longer_training": (Train(epochs=6, learning_rate=0.02, batch_size=256),),
+    },
+    targets=(LiteRTFloat32(), LiteRTInt8(calibration_images=1024)),
+)
