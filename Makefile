@@ -10,6 +10,7 @@ SET ?=
 SEED ?= 0
 CONTROLS ?= all
 METHODS ?=
+EXAMPLES ?=
 CHOICE = $(if $(DATA),--data='$(DATA)') $(if $(WEIGHTS),--weights='$(WEIGHTS)') \
 	$(if $(WORKDIR),--workdir='$(WORKDIR)') --seed=$(SEED) $(foreach setting,$(SET),--set='$(setting)')
 FLAGS = $(CHOICE) $(if $(filter-out all,$(CONTROLS)),--controls='$(CONTROLS)')
@@ -37,7 +38,8 @@ export-%: $(READY)  ## The experiment's artifacts alone (finished stages are reu
 	$(BIN)/python -m tfmo_drive.run --experiment=$* --export $(FLAGS)
 
 sensitivity-%: $(READY)  ## How far each layer can go: make sensitivity-pruned DATA=images WEIGHTS=baseline.h5 METHODS=rank
-	$(BIN)/python -m tfmo_drive.sensitivity --experiment=$* $(if $(METHODS),--methods='$(METHODS)') $(CHOICE)
+	$(BIN)/python -m tfmo_drive.sensitivity --experiment=$* $(if $(METHODS),--methods='$(METHODS)') \
+		$(if $(EXAMPLES),--examples='$(EXAMPLES)') $(CHOICE)
 
 compare: $(READY)  ## One table and plot of all runs: make compare [RUNS="runs/a runs/b"]
 	$(BIN)/python -m tfmo_drive.compare $(or $(RUNS),$(wildcard runs/*))

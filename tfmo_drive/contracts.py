@@ -191,7 +191,7 @@ class Step:
         """The same promise in the file that ships."""
 
     def left_alone(self, model: keras.Model) -> Mapping[str, str]:
-        """By name, the layers of its result that the step did not understand, and why; for the report."""
+        """By name, the layers of its result that the step could not change, and why; for the report."""
         return {}
 
     def reload(self, model: keras.Model, weights: Path, context: Context) -> keras.Model:

@@ -79,10 +79,6 @@ class Run:
     def __post_init__(self):
         if self.name in ("baseline", *self.experiment.controls) and self.experiment.recipe:
             raise BadInput(f"The experiment is called {self.name}, as other rows are. Rename its file.")
-        for step in (*self.experiment.recipe, *(s for recipe in self.experiment.controls.values() for s in recipe)):
-            for path in step.files:
-                if not path.exists():
-                    raise BadInput(f"{step.name} needs {path}, which is not there. Put it back, or name another.")
 
     @property
     def _shipped(self) -> str:
@@ -118,19 +114,23 @@ class Run:
     def opened(self) -> Iterator[Context]:
         """The folder held, with the baseline in it: trained, reused or given."""
         with run_folder.held(self.workdir):
-            yield self._begun()[0]
+            yield self._begun(record=False)[0]
 
-    def _begun(self) -> tuple[Context, dict]:
+    def _begun(self, record: bool = True) -> tuple[Context, dict]:
         """The context, and the facts of the baseline's stage."""
         if self.deterministic:
             tf.config.experimental.enable_op_determinism()
         keras.utils.set_random_seed(self.seed)
         experiment = self.experiment
         context = Context(experiment.task, None, experiment.all_targets, self.workdir / "stages", self.seed)
-        baseline, facts = self._baseline(context)
+        baseline, facts = self._baseline(context, record)
         return dataclasses.replace(context, baseline=baseline), facts
 
     def _stages(self, controls: bool = True) -> tuple[Context, dict[str, keras.Model], list[dict]]:
+        for step in (*self.experiment.recipe, *(s for recipe in self.experiment.controls.values() for s in recipe)):
+            for path in step.files:
+                if not path.exists():
+                    raise BadInput(f"{step.name} needs {path}, which is not there. Put it back, or name another.")
         context, facts = self._begun()
         models, stages = {"baseline": context.baseline}, [facts]
         recipes = {self.name: self.experiment.recipe} | (dict(self.experiment.controls) if controls else {})
@@ -149,7 +149,7 @@ class Run:
             "environment": environment.describe(),
         }  # fmt: skip
 
-    def _baseline(self, context: Context) -> tuple[keras.Model, dict]:
+    def _baseline(self, context: Context, record: bool) -> tuple[keras.Model, dict]:
         task, trainer = context.task, self.experiment.training
         model = task.build()
         given = bool(getattr(task, "baseline", ""))
@@ -161,10 +161,11 @@ class Run:
         found = run_folder.read_facts(folder)
         if found.get("finished") and found["key"] != key:
             raise BadInput(
-                f"{self.workdir} holds a finished run of other data, weights, seed, task.* or training.* settings "
+                f"{self.workdir} holds a run of other data, weights, seed, task.*, training.* or --deterministic "
                 "(experiment.json says which). Repeat them, or choose another folder with WORKDIR=."
             )
-        atomic.write_json(self.workdir / "experiment.json", self._settings())
+        if record or not (self.workdir / "experiment.json").exists():
+            atomic.write_json(self.workdir / "experiment.json", self._settings())
         stage = run_folder.StageFolder(folder, key)
         if stage.finished and not given:
             model.load_weights(str(stage.weights))
@@ -211,7 +212,7 @@ class Run:
             "preprocessing": context.task.preprocessing.name,
             "labels": context.task.metadata(model).get("labels"),
         }
-        left_alone = step.left_alone(model) if step else {}
+        left_alone = dict(step.left_alone(model)) if step else {}
         for layer, reason in left_alone.items():
             logging.info("stage %s leaves %s alone: %s", stage.path.name, layer, reason)
         facts |= {"left_alone": left_alone, "promise": getattr(step, "promise", None), "settings": settings(step)}

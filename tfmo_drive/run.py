@@ -22,7 +22,6 @@ from tfmo_drive.core.spelling import suggestion
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(experiment_flags)
 flags.DEFINE_list("controls", None, "Only these controls (none: no control). Default: all.")
-flags.DEFINE_bool("deterministic", False, "Bit-equal results from equal seeds (1.2-1.35 times slower).")
 flags.DEFINE_bool("plan", False, "Print every setting and stop.")
 flags.DEFINE_bool("export", False, "Make the stages (or reuse them) and write the artifacts; measure nothing.")
 

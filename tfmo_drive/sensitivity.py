@@ -2,10 +2,10 @@
 
     python -m tfmo_drive.sensitivity --experiment=pruned --data=path/to/images --weights=baseline.h5
     python -m tfmo_drive.sensitivity --experiment=pruned --methods=sparsity,channels --examples=1000
-    python -m tfmo_drive.run --experiment=pruned --set=recipe.0.allocation=runs/pruned/sensitivity/sensitivity.json
+    python -m tfmo_drive.run --experiment=pruned --set=recipe.0.allocation=runs/pruned/sensitivity/sparsity.json
 
-Nothing is trained (but the experiment's baseline, where none is given); scores are of validation examples. Everything
-goes into <workdir>/sensitivity, after every layer; the same command goes on where it was stopped.
+Of the experiment only its baseline is read (and trained, where none is given); scores are of validation examples.
+Everything goes into <workdir>/sensitivity, after every layer; the same command goes on where it was stopped.
 """
 
 from __future__ import annotations
@@ -47,47 +47,60 @@ def main(argv: list[str]) -> int:
             raise BadInput(f"--methods: no method {method!r}. {suggestion(method, METHODS)}")
     logging.set_verbosity(logging.INFO)
     folder = workdir / "sensitivity"
-    with Run(name=name, experiment=chosen, workdir=workdir, seed=FLAGS.seed).opened() as context:
-        found = study(context, methods, FLAGS.examples, folder / sensitivity.FILE)
-        write({**found, "experiment": name, "environment": environment.describe()}, folder)
+    run = Run(name=name, experiment=chosen, workdir=workdir, seed=FLAGS.seed, deterministic=FLAGS.deterministic)
+    with run.opened() as context:
+        found = studies(context, methods, FLAGS.examples, folder)
+        if not any(study["parts"] for study in found):
+            raise BadInput(f"The baseline has nothing that {' or '.join(methods)} could compress.")
+        write(found, name, environment.describe()["command"], folder)
     print(folder / "sensitivity.html")
     return 0
 
 
-def study(context: Context, methods: list[str], examples: int, path: Path) -> dict[str, Any]:
-    """The study's file (core.sensitivity) with these methods in it, written to `path` after every part; parts that an
-    interrupted study of the same model and data has finished are not asked again."""
+def studies(context: Context, methods: list[str], examples: int, folder: Path) -> list[dict[str, Any]]:
+    """A study by each of these methods, kept in `folder`/<method>.json (core.sensitivity) after every part; what an
+    interrupted one of the same model and data has finished is not asked again."""
     from tfmo_drive.core import graph, layers, probes, scoring
 
     model = graph.copied(context.baseline)
     count = len(context.task.examples("val"))
-    generator = np.random.default_rng([context.seed, 0x5E45])
-    indices = np.sort(generator.permutation(count)[:examples])
-    key = run_folder.key(layers.weights_digest(model), context.task.fingerprint(), context.seed, len(indices))
+    indices = np.sort(np.random.default_rng([context.seed, 0x5E45]).permutation(count)[:examples])
+    facts = [layers.weights_digest(model), context.task.fingerprint(), context.seed, len(indices)]
     scorer = scoring.Scorer(model, context.task)
-    found = _begun(path, key)
-    found |= {"score": scorer("val", indices), "examples": len(indices), "split": "val"}
+    score = scorer("val", indices)
     inputs = context.task.preprocessing(context.calibration(CALIBRATION))
+    found = []
     for name in methods:
         method = probes.METHODS[name]
-        one = found["methods"].setdefault(name, {"unit": method.unit, "strengths": list(method.strengths), "drops": {}})
-        parts = method.parts(model, inputs)
-        for part in tqdm(parts, desc=name, unit="part", disable=None):
-            if part not in one["drops"]:
-                scores = [_scored(model, parts[part](strength), scorer, indices) for strength in method.strengths]
-                one["drops"][part] = [found["score"] - score for score in scores]
-                atomic.write_json(path, found)
+        study = {
+            "schema": sensitivity.SCHEMA, "method": name, "unit": method.unit, "step": method.step,
+            "key": run_folder.key(*facts, method.strengths), "score": score, "examples": len(indices),
+            "strengths": list(method.strengths), "parts": {},
+        }  # fmt: skip
+        path = folder / f"{name}.json"
+        study["parts"] |= _finished(path, study["key"])
+        for part, one in tqdm(method.parts(model, inputs).items(), desc=name, unit="part", disable=None):
+            if part not in study["parts"]:
+                changed = one.opened()
+                scores = [_scored(model, changed(strength), scorer, indices) for strength in method.strengths]
+                study["parts"][part] = {"size": one.size, "drops": [score - lower for lower in scores]}
+                atomic.write_json(path, study)
+        found.append(study)
     return found
 
 
-def _begun(path: Path, key: str) -> dict[str, Any]:
-    """What an earlier study of the same model, data, seed and examples left, or an empty one."""
-    if path.exists():
+def _finished(path: Path, key: str) -> dict[str, Any]:
+    """Parts of an earlier study of the same model, data, seed, examples and strengths."""
+    try:
         found = sensitivity.read(path)
-        if found.get("key") == key:
-            return found
-        logging.info("%s is of another model, data, seed or number of examples: made again", path)
-    return {"schema": sensitivity.SCHEMA, "key": key, "methods": {}}
+    except BadInput as error:
+        if path.exists():
+            logging.warning("made again: %s", error)
+        return {}
+    if found.get("key") == key:
+        return found["parts"]
+    logging.info("%s is of another model, data, seed or number of examples: made again", path)
+    return {}
 
 
 def _scored(model: Any, kernels: Mapping[str, np.ndarray], scorer: Callable, indices: np.ndarray) -> float:

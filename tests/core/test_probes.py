@@ -38,7 +38,7 @@ def changed(model, kernels):
 def test_a_pruned_part_has_the_zeros_and_nothing_else_changes(network, images):
     parts = probes.zeros(network, images)
     assert set(parts) == {kernel.name for kernel in layers.kernels(network)}
-    ((name, kernel),) = parts["conv1_conv"](0.75).items()
+    ((name, kernel),) = parts["conv1_conv"].opened()(0.75).items()
     assert name == "conv1_conv"
     assert np.mean(kernel == 0) == pytest.approx(0.75, abs=1e-3)
     before = network.get_layer(name).kernel.numpy()
@@ -52,7 +52,7 @@ def test_unread_channels_give_the_outputs_of_the_network_without_them(network, i
     for group in known.groups:
         gone = group.channels[np.argsort(L2()(known, group), kind="stable")[: len(group.channels) // 2]]
         expected = known.without(gone)(images).numpy()
-        found = changed(network, parts[group.name](0.5))(images).numpy()
+        found = changed(network, parts[group.name].opened()(0.5))(images).numpy()
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
@@ -64,19 +64,19 @@ def test_the_product_of_factors_is_what_their_chain_does(network, images):
         found = factors.decompose(layer, weighting=factors.weightings(network, [name], images)[name])
         chain = factors.replaced(network, {name: found.chain(found.ranks(0.8, 1), set())})
         assert macs.of_model(chain) != macs.of_model(network)
-        kernels = parts[name](0.2)
+        kernels = parts[name].opened()(0.2)
         np.testing.assert_allclose(changed(network, kernels)(images), chain(images), rtol=1e-3, atol=1e-3)
 
 
 def test_few_bits_are_few_values(network, images):
-    kernel = probes.bits(network, images)["conv1_conv"](3)["conv1_conv"]
+    kernel = probes.bits(network, images)["conv1_conv"].opened()(3)["conv1_conv"]
     assert all(len(np.unique(kernel[..., channel])) <= 7 for channel in range(kernel.shape[-1]))
 
 
 @pytest.mark.parametrize("name", probes.METHODS)
 def test_the_least_strength_asked_for_changes_less_than_the_most(network, images, name):
     method = probes.METHODS[name]
-    part = next(iter(method.parts(network, images).values()))
+    part = next(iter(method.parts(network, images).values())).opened()
     errors = []
     for strength in (method.strengths[0], method.strengths[-1]):
         kernels = part(strength)

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.core import sensitivity
-from tfmo_drive.core.sensitivity import Curves
+from tfmo_drive.core.sensitivity import Curve, Curves
 
 
 def test_each_part_goes_as_far_as_one_common_drop_lets_it():
     """tough loses 0.1 at half, weak at a quarter of the way to half; a million examples see every drop."""
-    curves = Curves((0.125, 0.5), {"tough": (0.0, 0.1), "weak": (0.1, 0.9)}, 0.9, 1_000_000)
+    curves = Curves((0.125, 0.5), {"tough": Curve(100, (0.0, 0.1)), "weak": Curve(100, (0.1, 0.9))}, 0.9, 1_000_000)
 
     found = curves.shares({"tough": 100, "weak": 100}, (0.5 + 0.125) / 2)
 
@@ -24,7 +24,7 @@ def test_each_part_goes_as_far_as_one_common_drop_lets_it():
 
 
 def test_what_no_example_sees_is_shared_evenly():
-    curves = Curves((0.5,), {"one": (0.0,), "other": (-0.01,)}, 1.0, 100)
+    curves = Curves((0.5,), {"one": Curve(10, (0.0,)), "other": Curve(90, (-0.01,))}, 1.0, 100)
     assert curves.shares({"one": 10, "other": 90}, 0.3) == pytest.approx({"one": 0.3, "other": 0.3})
 
 
@@ -33,8 +33,8 @@ def test_what_no_example_sees_is_shared_evenly():
     st.floats(0, 1),
 )
 def test_shares_make_the_total_that_was_asked_for(parts, total):
-    curves = Curves((0.25, 0.5, 0.9), {str(i): tuple(drops) for i, (_, drops) in enumerate(parts)}, 1.0, 500)
-    sizes = {str(i): size for i, (size, _) in enumerate(parts)}
+    seen = {str(i): Curve(size, tuple(drops)) for i, (size, drops) in enumerate(parts)}
+    curves, sizes = Curves((0.25, 0.5, 0.9), seen, 1.0, 500), {name: one.size for name, one in seen.items()}
 
     found = curves.shares(sizes, total)
 
@@ -42,17 +42,25 @@ def test_shares_make_the_total_that_was_asked_for(parts, total):
     assert sum(found[part] * size for part, size in sizes.items()) == pytest.approx(total * sum(sizes.values()))
 
 
-def test_a_layer_that_the_study_did_not_see_is_named():
-    with pytest.raises(BadInput, match="knows no 'conv'"):
-        Curves((0.5,), {}, 1.0, 10).shares({"conv": 1}, 0.5)
+@pytest.mark.parametrize("sizes", [{"other": 1}, {"conv": 2}])
+def test_a_layer_that_the_study_did_not_see_is_named(sizes):
+    with pytest.raises(BadInput, match="knows no '(other|conv)' of size"):
+        Curves((0.5,), {"conv": Curve(1, (0.1,))}, 1.0, 10).shares(sizes, 0.5)
+
+
+STUDY = {
+    "schema": 1, "method": "rank", "score": 0.9, "examples": 7, "strengths": [0.1],
+    "parts": {"conv": {"size": 3, "drops": [0.2]}},
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("content", "said"), [
-    (None, "No .*make sensitivity"), ("{", "cannot be read"), ("[]", "schema 1"), ('{"schema": 2}', "schema 1"),
-    ('{"schema": 1, "methods": {}}', "no curves of rank"),
+    (None, "No .*make sensitivity-"), ("{", "cannot be read"), ("[]", "no study of schema 1"),
+    ('{"schema": 1, "rows": []}', "no study of schema 1"), (json.dumps(STUDY | {"schema": 2}), "no study of schema 1"),
+    (json.dumps(STUDY | {"method": "bits"}), "a study of bits, not of rank. Name rank.json"),
 ])  # fmt: skip
 def test_a_file_that_cannot_serve_is_refused(tmp_path, content, said):
-    path = tmp_path / "sensitivity.json"
+    path = tmp_path / "study.json"
     if content is not None:
         path.write_text(content)
     with pytest.raises(BadInput, match=said):
@@ -60,9 +68,7 @@ def test_a_file_that_cannot_serve_is_refused(tmp_path, content, said):
 
 
 def test_curves_are_read_as_they_were_written(tmp_path):
-    study = {"schema": 1, "score": 0.9, "examples": 7,
-             "methods": {"rank": {"strengths": [0.1], "drops": {"conv": [0.2]}}}}  # fmt: skip
-    (tmp_path / "sensitivity.json").write_text(json.dumps(study))
-    found = sensitivity.curves(str(tmp_path / "sensitivity.json"), "rank")
-    assert found == Curves((0.1,), {"conv": (0.2,)}, 0.9, 7)
-    assert np.all(np.diff(found._rising("conv")[1]) > 0)
+    (tmp_path / "rank.json").write_text(json.dumps(STUDY))
+    found = sensitivity.curves(str(tmp_path / "rank.json"), "rank")
+    assert found == Curves((0.1,), {"conv": Curve(3, (0.2,))}, 0.9, 7)
+    assert np.all(np.diff(found._rising((0.2,))[1]) > 0)

@@ -32,7 +32,7 @@ class Channels(TrainedStep):
     Or to a budget, the fraction to keep at most of the `macs` (multiply-accumulates), the `parameters` or the `latency`
     (at batch 1 on the experiment's last target, in turns with the whole model): `removed` is then found, and not read.
     `allocation`: "uniform" takes the same fraction of every group, "global" ranks the channels of all groups together,
-    and under the path of a sensitivity.json groups share out one common drop of the score.
+    and under the path of a study (channels.json) groups share out one common drop of the score, in one round.
     Widths are multiples of `multiple` (what the hardware likes), and no group gets narrower than that. BatchNorm is
     estimated again on `calibration_images` before training. Layers named in `skip` keep their channels. `rounds` go
     there in equal proportions, with `epochs_between` after each but the last; importance is asked anew each time.
@@ -66,6 +66,10 @@ class Channels(TrainedStep):
         for name in ("multiple", "calibration_images", "rounds"):
             if getattr(self, name) < 1:
                 raise BadInput(f"Channels.{name} must be at least 1, got {getattr(self, name)}.")
+        if self.rounds > 1 and sensitivity.names_file(self.allocation):
+            raise BadInput(
+                f"Channels.rounds must be 1 where allocation is a study of the whole network, got {self.rounds}."
+            )
         if self.epochs_between < 0:
             raise BadInput(f"Channels.epochs_between must be at least 0, got {self.epochs_between}.")
 
@@ -123,7 +127,8 @@ class Channels(TrainedStep):
         return channels.without(removed)
 
     def left_alone(self, model: keras.Model) -> dict[str, str]:
-        return ChannelGraph(graph.flat(model)).untouched
+        model = graph.flat(model)
+        return {name: why for name, why in ChannelGraph(model).untouched.items() if name not in model.output_names}
 
     def prepared(self, model: keras.Model, context: Context) -> tuple[keras.Model, Hooks]:
         narrow = self.structure(model, context)
@@ -171,7 +176,7 @@ class Channels(TrainedStep):
         if self.allocation == "global" and groups:
             threshold = np.quantile(np.concatenate(scores), removed)
             shares = [float(np.mean(score < threshold)) for score in scores]
-        elif sensitivity.is_file(self.allocation):
+        elif sensitivity.names_file(self.allocation):
             curves = sensitivity.curves(self.allocation, "channels")
             found = curves.shares({group.name: len(group.channels) for group in groups}, removed)
             shares = [found[group.name] for group in groups]

@@ -29,11 +29,11 @@ class LowRank(TrainedStep):
     """Factorise kernels to the ranks that keep the fraction `energy` of their squared singular values, then train on.
 
     `macs`: the fraction of multiply-accumulates to keep at most; the highest `energy` within it is then found.
-    `allocation`: "uniform" is one energy for all layers; under the path of a sensitivity.json it is their mean, and
-    layers share out one common drop of the score. Ranks are rounded up to `multiple` (what the hardware likes). A layer
-    whose factors would not multiply less is left alone, so are those named in `skip`, and those that the model's
-    outputs are made of: they are small, and a class of little energy is wanted as well. `error`: what the singular
-    values are of, the "outputs" (the kernel weighted by the second moments of the layer's inputs on
+    `allocation`: "uniform" is one energy for all layers; under the path of a study (rank.json) it is their mean by
+    multiply-accumulates, and layers share out one common drop of the score. Ranks are rounded up to `multiple` (what
+    the hardware likes). A layer whose factors would not multiply less is left alone, so are those named in `skip`, and
+    those that the model's outputs are made of: they are small, and a class of little energy is wanted as well. `error`:
+    what the singular values are of, the "outputs" (the kernel weighted by the second moments of the layer's inputs on
     `calibration_images`, and by the scale of the BatchNorm behind it) or the "kernel". BatchNorm is estimated again on
     these images before training.
     """
@@ -59,6 +59,11 @@ class LowRank(TrainedStep):
             if getattr(self, name) not in known:
                 raise BadInput(f"LowRank.{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}.")
         sensitivity.refuse("LowRank.allocation", self.allocation, ("uniform",))
+        if sensitivity.names_file(self.allocation) and (self.method, self.error) != ("tucker", "outputs"):
+            raise BadInput(
+                f"LowRank.allocation: studies are of method tucker and error outputs, got {self.method}, {self.error}. "
+                "Leave those out."
+            )
         for name in ("multiple", "calibration_images"):
             if getattr(self, name) < 1:
                 raise BadInput(f"LowRank.{name} must be at least 1, got {getattr(self, name)}.")
@@ -105,7 +110,7 @@ class LowRank(TrainedStep):
     def _ranks(self, found: dict[str, Factors], energy: float) -> dict[str, tuple[int, ...]]:
         """Of the layers that this makes cheaper."""
         lost = dict.fromkeys(found, 1 - energy)
-        if sensitivity.is_file(self.allocation):
+        if sensitivity.names_file(self.allocation):
             sizes = {name: macs.of_layer(one.layer) for name, one in found.items()}
             lost = sensitivity.curves(self.allocation, "rank").shares(sizes, 1 - energy)
         ranks = {name: one.ranks(1 - lost[name], self.multiple) for name, one in found.items()}

@@ -33,9 +33,9 @@ class Prune(TrainedStep):
     is derived so that the last update falls on the ramp's end, with at least 20 updates where there are steps enough.
     `criterion`: which weights are the least important (Magnitude, Gradient, SNIP, Chance, or one of your own).
     `allocation`: "uniform" (tfmot's: every kernel the same fraction), or the same total as "lamp" (layer-adaptive,
-    small kernels spared), "global" (all weights in one ranking) or, from the path of a sensitivity.json, at one common
-    drop of the score. `threshold`: zero what scores below it instead; how much that is comes of it, and only that there
-    are zeros is promised.
+    small kernels spared), "global" (all weights in one ranking) or, from the path of a study (sparsity.json), at one
+    common drop of the score when the smallest go. `threshold`: zero what scores below it instead; how much that is
+    comes of it, and only that there are zeros is promised.
     """
 
     sparsity: float = 0.5
@@ -136,7 +136,7 @@ class Prune(TrainedStep):
             shares = masks.above(values, self.threshold)
         elif self.allocation == "uniform":
             shares = [self.sparsity] * len(values)
-        elif sensitivity.is_file(self.allocation):
+        elif sensitivity.names_file(self.allocation):
             curves = sensitivity.curves(self.allocation, "sparsity")
             found = curves.shares({name: value.size for name, value in scores.items()}, self.sparsity)
             shares = [min(found[name], 1 - 1 / value.size) for name, value in scores.items()]

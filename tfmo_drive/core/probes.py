@@ -1,7 +1,8 @@
 """One layer at a time compressed by one method, in place: only kernels change, so nothing is built or traced again.
 
 A channel that nobody reads is as good as removed, whatever its BatchNorm adds to it, so removal is zeros in the kernels
-that read it. Low rank is the product of the factors.
+that read it. Low rank is the product of the factors. BatchNorm keeps its averages and nothing is trained, so a drop
+says which layers suffer more than others, not what is lost in the end.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from tfmo_drive.core import factors, graph, layers, masks, rounding
+from tfmo_drive.core import factors, graph, layers, macs, masks, rounding
 from tfmo_drive.core.channels import MAKERS, ChannelGraph, ChannelGroup
 from tfmo_drive.core.importance import L2
 from tfmo_drive.core.keras2 import keras
@@ -21,62 +22,80 @@ Kernels = Mapping[str, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
+class Part:
+    """A layer, or a group of channels."""
+
+    size: int
+    """What there is to remove, as the step counts it."""
+    opened: Callable[[], Callable[[float], Kernels]]
+    """Once, to what becomes of the part at a strength."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Method:
-    """How strongly to ask, and what becomes of each part of a model."""
+    """How strongly to ask, and of what."""
 
     unit: str
     """What a strength says, for people."""
     strengths: tuple[float, ...]
-    parts: Callable[[keras.Model, np.ndarray], dict[str, Callable[[float], Kernels]]]
-    """(flat model, preprocessed calibration inputs) to, by part, the kernels at a strength."""
+    parts: Callable[[keras.Model, np.ndarray], dict[str, Part]]
+    """From a flat model and preprocessed calibration inputs, by name."""
+    step: str = ""
+    """The step that takes the study as its allocation."""
 
 
-def zeros(model: keras.Model, inputs: np.ndarray) -> dict[str, Callable[[float], Kernels]]:
-    """The smallest weights of a kernel are zero: what Prune does."""
+def zeros(model: keras.Model, inputs: np.ndarray) -> dict[str, Part]:
+    """The smallest weights of a kernel are zero: Prune by magnitude."""
 
-    def part(name: str, kernel: np.ndarray):
-        return lambda strength: {name: kernel * masks.largest(kernel, strength, None)}
+    def part(name: str, kernel: np.ndarray) -> Part:
+        return Part(kernel.size, lambda: lambda strength: {name: kernel * masks.largest(kernel, strength, None)})
 
     return {kernel.name: part(kernel.name, kernel.variable.numpy()) for kernel in layers.kernels(model)}
 
 
-def channels(model: keras.Model, inputs: np.ndarray) -> dict[str, Callable[[float], Kernels]]:
-    """The channels of least L2 norm of a group are read by nobody: what Channels does."""
+def channels(model: keras.Model, inputs: np.ndarray) -> dict[str, Part]:
+    """The channels of least L2 norm of a group are read by nobody: Channels."""
     known = ChannelGraph(model)
 
-    def part(group: ChannelGroup):
+    def part(group: ChannelGroup) -> Part:
         order = group.channels[np.argsort(L2()(known, group), kind="stable")]
-        return lambda strength: _unread(known, order[: round(strength * len(order))])
+        return Part(len(order), lambda: lambda strength: _unread(known, order[: round(strength * len(order))]))
 
     return {group.name: part(group) for group in known.groups}
 
 
-def ranks(model: keras.Model, inputs: np.ndarray) -> dict[str, Callable[[float], Kernels]]:
-    """A kernel keeps 1 - strength of its squared singular values, weighted by its inputs: what LowRank does."""
+def ranks(model: keras.Model, inputs: np.ndarray) -> dict[str, Part]:
+    """A kernel keeps 1 - strength of its squared singular values, weighted by its inputs: LowRank by Tucker-2."""
     last = graph.last(model, factors.factorable)
     chosen = [layer for layer in model.layers if factors.factorable(layer) and layer.name not in last]
     weightings = factors.weightings(model, [layer.name for layer in chosen], inputs) if chosen else {}
 
-    def part(layer: keras.layers.Layer):
-        found = factors.decompose(layer, weighting=weightings[layer.name])
-        return lambda strength: {layer.name: found.product(found.ranks(1 - strength, 1))}
+    def part(layer: keras.layers.Layer) -> Part:
+        def opened():
+            found = factors.decompose(layer, weighting=weightings[layer.name])
+            return lambda strength: {layer.name: found.product(found.ranks(1 - strength, 1))}
+
+        return Part(macs.of_layer(layer), opened)
 
     return {layer.name: part(layer) for layer in chosen}
 
 
-def bits(model: keras.Model, inputs: np.ndarray) -> dict[str, Callable[[float], Kernels]]:
+def bits(model: keras.Model, inputs: np.ndarray) -> dict[str, Part]:
     """A kernel is rounded to this many bits, a step for each output channel."""
 
-    def part(layer: keras.layers.Layer):
-        return lambda strength: {layer.name: rounding.rounded_kernel(layer, int(strength))}
+    def part(layer: keras.layers.Layer) -> Part:
+        return Part(
+            layer.kernel.shape.num_elements(),
+            lambda: lambda strength: {layer.name: rounding.rounded_kernel(layer, int(strength))},
+        )
 
     return {kernel.name: part(model.get_layer(kernel.name)) for kernel in layers.kernels(model)}
 
 
 METHODS = {
-    "sparsity": Method("zeros", (0.5, 0.7, 0.8, 0.9, 0.95), zeros),
-    "channels": Method("channels removed", (0.125, 0.25, 0.5, 0.75), channels),
-    "rank": Method("energy lost", (0.02, 0.05, 0.1, 0.2, 0.4), ranks),
+    "sparsity": Method("zeros", (0.5, 0.7, 0.8, 0.9, 0.95), zeros, "Prune"),
+    "channels": Method("channels removed", (0.125, 0.25, 0.5, 0.75), channels, "Channels"),
+    "rank": Method("energy lost", (0.02, 0.05, 0.1, 0.2, 0.4), ranks, "LowRank"),
     "bits": Method("bits", (8, 6, 4, 3, 2), bits),
 }
 

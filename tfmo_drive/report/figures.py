@@ -141,17 +141,18 @@ def sparsity(row: Row) -> bytes | None:
     return _png(figure)
 
 
-def heat_map(drops: dict[str, list[float]], columns: list[str], title: str, worst: float) -> bytes:
-    """Points lost, a line for each name and a column for each strength; `worst` (a fraction) has the darkest colour."""
+def heat_map(drops: list[tuple[str, list[float]]], columns: list[str], title: str, worst: float) -> bytes:
+    """Points lost, a named line for each part and a column for each strength; `worst` (a fraction) is the darkest."""
     figure, axes = _figure(2.8 + 0.85 * len(columns), 1.2 + 0.21 * len(drops))
-    points = 100 * np.array(list(drops.values()))
+    points = 100 * np.array([values for _, values in drops])
     # The square root tells small losses apart, which are the ones that somebody would pay.
     shades = np.sqrt(np.clip(points, 0, None) / max(100 * worst, 1e-9))
     axes.imshow(shades, cmap="Oranges", vmin=0, vmax=1, aspect="auto")
     for (line, column), value in np.ndenumerate(points):
         dark = shades[line, column] > 0.7
         axes.text(column, line, f"{value:.1f}", ha="center", va="center", fontsize=7, color="white" if dark else "0.2")
-    axes.set_yticks(range(len(drops)), [textwrap.shorten(name, 34, placeholder=" ..") for name in drops], fontsize=7)
+    names = [name if len(name) <= 40 else f"..{name[-38:]}" for name, _ in drops]
+    axes.set_yticks(range(len(drops)), names, fontsize=7)
     axes.set_xticks(range(len(columns)), columns)
     axes.set_xlabel(title)
     axes.grid(False)

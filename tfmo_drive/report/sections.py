@@ -242,12 +242,12 @@ def _skipped(report: dict) -> Section | None:
 
 def _left_alone(report: dict) -> Section | None:
     rows = tuple(
-        (Cell(str(stage["name"])), Cell(layer), Cell(reason))
+        (Cell(str(stage["name"])), Cell(str(stage.get("recipe") or numbers.DASH)), Cell(layer), Cell(reason))
         for stage in report.get("stages") or ()
         for layer, reason in (stage.get("left_alone") or {}).items()
     )
-    table = Table(("Stage", "Layer", "Reason"), rows, text_columns=3)
-    caption = "What a step did not understand it did not touch, nor what hangs together with it."
+    table = Table(("Stage", "Recipe", "Layer", "Reason"), rows, text_columns=4)
+    caption = "What a step could not change, nor what hangs together with it."
     return Section("Left alone", caption, table=table) if rows else None
 
 

@@ -1,4 +1,4 @@
-"""A sensitivity study as a page: a heat map for each method, and which layers to spare."""
+"""A sensitivity study as a page: a heat map for each method, which layers to spare, and how a step takes it."""
 
 from __future__ import annotations
 
@@ -8,58 +8,58 @@ from typing import Any
 import numpy as np
 
 from tfmo_drive.core import atomic
-from tfmo_drive.core.sensitivity import FILE
 from tfmo_drive.report import numbers
 from tfmo_drive.report.document import Document, Figure, Section
 from tfmo_drive.report.figures import heat_map
 from tfmo_drive.report.html import page
 from tfmo_drive.report.markdown import render
-from tfmo_drive.report.write import plain, write_figures
+from tfmo_drive.report.write import write_figures
+
+CAPTION = (
+    "Points lost, in the order of the graph. Of channels that several layers share, the first layer is named. "
+    "BatchNorm is not estimated again: compare layers, not methods."
+)
 
 
-def write(study: dict[str, Any], folder: Path) -> None:
-    """sensitivity.json, .md and .html and figures/*.png into `folder`."""
-    atomic.write_json(folder / FILE, plain(study))
-    drawn = {name: _picture(one, study["score"]) for name, one in study["methods"].items() if one["drops"]}
-    shown = document(study, folder / FILE)
+def write(studies: list[dict[str, Any]], experiment: str, command: str, folder: Path) -> None:
+    """sensitivity.md and .html and figures/*.png into `folder`, where the studies' own files are."""
+    studies = [study for study in studies if study["parts"]]
+    drawn = {study["method"]: _picture(study) for study in studies}
+    shown = document(studies, experiment, command, folder)
     write_figures(folder / "figures", drawn)
     atomic.write_text(folder / "sensitivity.md", render(shown, drawn))
     atomic.write_text(folder / "sensitivity.html", page(shown, drawn))
 
 
-def document(study: dict[str, Any], path: Path) -> Document:
-    """What the study says; `path`: where steps will find it."""
+def document(studies: list[dict[str, Any]], experiment: str, command: str, folder: Path) -> Document:
+    """What the studies say; `folder`: where steps find them."""
     verdict = (
-        f"One layer at a time, nothing trained: points that the float baseline's {numbers.percent(study['score'])} on "
-        f"{study['examples']:,} examples of {study['split']} lose.",
-        *(_verdict(one) for one in study["methods"].values() if one["drops"]),
+        f"One layer at a time, nothing trained: points that the baseline's {numbers.percent(studies[0]['score'])} on "
+        f"{studies[0]['examples']:,} validation examples lose.",
+        *(_verdict(study) for study in studies),
     )
-    sections = [
-        Section(name, f"{one['unit']}, by part of the network in the order of its graph.", (Figure(name, _CAPTION),))
-        for name, one in study["methods"].items()
-    ]
-    use = Section("Use it", "As a step's allocation, every part goes as far as one common drop lets it.",
-                  text=f"make train-pruned SET=recipe.0.allocation={path}")  # fmt: skip
-    return Document(f"Sensitivity of {study['experiment']}'s baseline", verdict, (*sections, use))
+    sections = [Section(s["method"], s["unit"], (Figure(s["method"], CAPTION),)) for s in studies]
+    taken = [f'{s["step"]}(allocation="{folder / s["method"]}.json")' for s in studies if s["step"]]
+    use = Section("As an allocation", "Every part then goes as far as one common drop lets it.", text="\n".join(taken))
+    made = Section("Made by", text=command)
+    return Document(f"Sensitivity of {experiment}'s baseline", verdict, (*sections, *[use] * bool(taken), made))
 
 
-_CAPTION = "Points lost. Of channels that several layers share, the first layer is named."
-
-
-def _verdict(one: dict[str, Any]) -> str:
-    means = {part: float(np.mean(drops)) for part, drops in one["drops"].items()}
+def _verdict(study: dict[str, Any]) -> str:
+    means = {part: float(np.mean(one["drops"])) for part, one in study["parts"].items()}
     worst = sorted(means, key=means.get, reverse=True)[:3]
-    cheap = sum(100 * one["drops"][part][len(one["strengths"]) // 2] <= 0.5 for part in means)
-    middle = one["strengths"][len(one["strengths"]) // 2]
+    place = len(study["strengths"]) // 2
+    cheap = sum(100 * one["drops"][place] <= 0.5 for one in study["parts"].values())
     return (
-        f"{one['unit'].capitalize()}: {cheap} of {len(means)} parts lose at most half a point at "
-        f"{_strength(middle)}; {', '.join(map(_short, worst))} lose most."
+        f"{study['unit'].capitalize()}: {cheap} of {len(means)} parts lose at most half a point at "
+        f"{_strength(study['strengths'][place])}; {', '.join(map(_short, worst))} lose most."
     )
 
 
-def _picture(one: dict[str, Any], score: float) -> bytes:
-    columns = [_strength(strength) for strength in one["strengths"]]
-    return heat_map({_short(part): drops for part, drops in one["drops"].items()}, columns, one["unit"], score)
+def _picture(study: dict[str, Any]) -> bytes:
+    columns = [_strength(strength) for strength in study["strengths"]]
+    return heat_map([(_short(part), one["drops"]) for part, one in study["parts"].items()], columns, study["unit"],
+                    study["score"])  # fmt: skip
 
 
 def _strength(value: float) -> str:
