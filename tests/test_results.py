@@ -52,6 +52,26 @@ def test_table_holds_the_reports_numbers_and_nothing_else_changes(run_folder):
     assert "python -m tfmo_drive.run --x" in text and "2 cores" in text
 
 
+def test_rows_of_other_data_have_a_table_of_their_own_and_a_shared_baseline_is_there_once(run_folder):
+    report = json.loads((run_folder / "report.json").read_text())
+    more = {"again": {"data_fingerprint": "a"}, "elsewhere": {"data_fingerprint": "b", "task": {"data": "x/rows.csv"}}}
+    folders = []
+    for name, facts in {"first": {"data_fingerprint": "a"}, **more}.items():
+        rows = [report["rows"][0], _row(f"{name}/litert_float32", 0.9, 3000), _row(f"{name}/litert_int8", 0.8, 1000)]
+        folders.append(run_folder.parent / name)
+        folders[-1].mkdir()
+        (folders[-1] / "report.json").write_text(json.dumps(report | facts | {"experiment": name, "rows": rows}))
+    results.main(["results", *map(str, folders)])
+    text = (run_folder.parent / "README.md").read_text()
+    first, second = text.split("`rows.csv`, 1,055 test examples")
+    assert first.count("| `baseline/litert_float32` |") == second.count("| `baseline/litert_float32` |") == 1
+    assert "`again/litert_int8`" in first and "`elsewhere/litert_int8`" in second
+    assert "litert_float32" not in text.replace("baseline/litert_float32", "")
+    for name in ("score_size", "score_latency"):
+        assert f"(experiments/{name}.png)" in text
+        assert (run_folder.parent / "experiments" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_notebook_gets_one_measured_line_however_often_it_is_written(run_folder):
     notebook = run_folder.parent / "experiments" / "tried.py"
     results.main(["results", str(run_folder)])

@@ -18,6 +18,7 @@ from tfmo_drive.contracts import BadInput
 from tfmo_drive.core import atomic
 from tfmo_drive.core.command_line import guarded
 from tfmo_drive.report import numbers
+from tfmo_drive.report.figures import against
 from tfmo_drive.report.rows import featured, ratio, reference
 from tfmo_drive.report.write import read
 
@@ -25,6 +26,7 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string("bench", None, "The bench.json that `make bench` wrote, for the table of speeds.")
 
 BLOCK = re.compile(r"(<!-- results: .*?-->\n).*?(<!-- end of results -->)", re.DOTALL)
+PICTURES = Path("experiments")
 MEASURED = re.compile(r'\n\nMeasured [^"]*?(?=\n""")')
 
 
@@ -33,7 +35,11 @@ def main(argv: list[str]) -> int:
         raise BadInput("Say which runs: python -m tfmo_drive.results runs/quantized runs/pruned_quantized.")
     reports = {Path(name): read(Path(name)) for name in argv[1:]}
     readme = Path("README.md")
-    written = block(reports) + (speeds(json.loads(Path(FLAGS.bench).read_text())) if FLAGS.bench else "")
+    drawn = pictures(reports)
+    for name, data in drawn.items():
+        atomic.write_bytes(PICTURES / f"{name}.png", data)
+    shown = "".join(f"![{name.replace('_', ' against ')}]({PICTURES / name}.png)\n\n" for name in drawn)
+    written = shown + block(reports) + (speeds(json.loads(Path(FLAGS.bench).read_text())) if FLAGS.bench else "")
     atomic.write_text(readme, BLOCK.sub(lambda found: found[1] + written + found[2], readme.read_text()))
     for report in reports.values():
         notebook = Path("experiments") / f"{report['experiment']}.py"
@@ -43,20 +49,23 @@ def main(argv: list[str]) -> int:
 
 
 def block(reports: dict[Path, dict]) -> str:
-    """One Markdown table of all rows; a baseline row that several runs share appears once."""
-    lines = [
-        "| row | score (95 %) | points against float (95 %) | bytes | gzip | gzip ratio | latency | faster |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    seen = set()
-    for report in reports.values():
-        for row in report["rows"]:
-            key = (_name(row, report), row["score"], row["size_bytes"])
-            if key not in seen:
-                seen.add(key)
-                lines.append(_line(row, report))
+    """A table of rows for each data set (the one with most runs first), one against the controls, and the commands."""
+    parts = [part for group in _by_data(reports) for part in (*_table(group), "")]
     commands = [f"    {report['environment']['command']}" for report in reports.values()]
-    return "\n".join([*lines, "", *_against_controls(reports), _conditions(reports), "", *commands, ""])
+    return "\n".join([*parts, *_against_controls(reports), _conditions(reports), "", *commands, ""])
+
+
+def pictures(reports: dict[Path, dict]) -> dict[str, bytes]:
+    """PNG bytes by name: score against bytes and against latency, of the rows of the data set with most runs."""
+    rows = [
+        {**row, "run": report["experiment"]}
+        for report in _by_data(reports)[0]
+        for row in _telling(report)
+        if not row.get("subset")
+    ]
+    costs = {"score_size": "size_bytes", "score_latency": "latency_ms"}
+    drawn = {name: against(rows, cost, reference(_by_data(reports)[0][0]), "run") for name, cost in costs.items()}
+    return {name: data for name, data in drawn.items() if data}
 
 
 def speeds(bench: dict) -> str:
@@ -88,6 +97,41 @@ def noted(source: str, report: dict) -> str:
     return f'{head}\n\n{wrapped}\n"""{rest}'
 
 
+def _by_data(reports: dict[Path, dict]) -> list[list[dict]]:
+    """Reports of the same test data together, the largest group first."""
+    groups: dict[str, list[dict]] = {}
+    for report in reports.values():
+        groups.setdefault(str(report.get("data_fingerprint")), []).append(report)
+    return sorted(groups.values(), key=len, reverse=True)
+
+
+def _telling(report: dict) -> list[dict]:
+    """Without the float files of what was compressed: they only say that the conversion changed nothing."""
+    compressed = any(row["stage"] == report["experiment"] for row in report["rows"])
+    float_target = reference(report)["target"]
+    return [row for row in report["rows"] if row["reference"] or not compressed or row["target"] != float_target]
+
+
+def _table(group: list[dict]) -> list[str]:
+    """One line for each row; the float baseline that several runs share appears once."""
+    first = reference(group[0])
+    data = Path(str((group[0].get("task") or {}).get("data") or "")).name or "built in"
+    lines = [
+        f"`{data}`, {first['examples']:,} test examples:",
+        "",
+        "| row | score (95 %) | points against float (95 %) | bytes | gzip | gzip ratio | MACs | latency | faster |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    seen = set()
+    for report in group:
+        for row in _telling(report):
+            key = (row["name"] if row["reference"] else _name(row, report), row["score"], row["size_bytes"])
+            if key not in seen:
+                seen.add(key)
+                lines.append(_line(row, report))
+    return lines
+
+
 def _against_controls(reports: dict[Path, dict]) -> list[str]:
     """A table of recipes against their controls, example by example: is it the method, or only longer training?"""
     lines = [
@@ -108,6 +152,7 @@ def _line(row: dict, report: dict) -> str:
         numbers.size(row["size_bytes"]),
         numbers.size(row["gzip_bytes"]),
         f"{row['gzip_bytes'] / reference(report)['gzip_bytes']:.3f}",
+        numbers.count(row.get("macs")),
         numbers.milliseconds(row["latency_ms"]),
         numbers.times(row.get("speedup")),
     )
@@ -131,10 +176,9 @@ def _range(low, high, written) -> str:
 
 
 def _conditions(reports: dict[Path, dict]) -> str:
-    one = next(iter(reports.values()))
     machines = {(r["environment"]["cores"], r["environment"].get("processor")) for r in reports.values()}
     said = "; ".join(f"{cores} cores, {processor}" for cores, processor in sorted(machines))
-    return f"{one['rows'][0]['examples']:,} test examples, intervals by group; batch 1; {said}. Made by:"
+    return f"Intervals by group; batch 1; {said}. Made by:"
 
 
 if __name__ == "__main__":
