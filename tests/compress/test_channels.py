@@ -13,7 +13,7 @@ from tfmo_drive.compress.channels import Channels
 from tfmo_drive.compress.prune import Prune
 from tfmo_drive.compress.quantize_aware import QuantizeAware
 from tfmo_drive.contracts import BadInput, Target
-from tfmo_drive.core import batch_norm, importance, scoring, training
+from tfmo_drive.core import batch_norm, importance, run_folder, scoring, training
 from tfmo_drive.core.channels import ChannelGraph
 from tfmo_drive.core.keras2 import keras
 from tfmo_drive.core.overrides import override
@@ -188,6 +188,9 @@ def test_finished_rounds_are_not_trained_again(tiny_baseline, context, monkeypat
     place = context()
     step = Channels(removed=0.5, multiple=4, rounds=2, epochs_between=1, epochs=1)
     first = step(tiny_baseline, place)
+    (place.workdir / "stage.json").write_text('{"key": "as it was made"}')
+    curves = run_folder.StageFolder(place.workdir, "as it was made").curves()
+    assert curves["epoch"] == [1, 2] and len(curves["loss"]) == len(curves["val_score"]) == 2
     trained = []
     monkeypatch.setattr(training._Loop, "run", lambda loop, epoch: trained.append(epoch))
     again = step(tiny_baseline, place)

@@ -87,7 +87,8 @@ class Channels(TrainedStep):
         whole, step = model, self
         for to_go in range(self.rounds, 0, -1):
             last = to_go == 1
-            place = context if last else dataclasses.replace(context, workdir=context.workdir / f"{to_go}_to_go")
+            round_ = context.workdir / f"round_{self.rounds - to_go + 1:02}"
+            place = context if last else dataclasses.replace(context, workdir=round_)
             if self.rounds > 1:
                 step = self._round(whole, model, place, 1 / to_go, self.epochs if last else self.epochs_between)
             model = TrainedStep.__call__(step, model, place)

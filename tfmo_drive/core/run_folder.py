@@ -108,9 +108,12 @@ class StageFolder:
             progress.unlink()
 
     def curves(self) -> dict[str, list]:
-        """Training curves by epoch; empty where nothing was trained."""
-        path = self.path / "curves.json"
-        return json.loads(path.read_text()) if path.exists() else {}
+        """Training curves by epoch, those of a step's rounds (folders in its own) first; empty where nothing was
+        trained."""
+        paths = [*sorted(self.path.glob("*/curves.json")), self.path / "curves.json"]
+        parts = [json.loads(path.read_text()) for path in paths if path.exists()]
+        found = {key: [value for part in parts for value in part[key]] for key in (parts[0] if parts else ())}
+        return found | {"epoch": list(range(1, len(found["epoch"]) + 1))} if found else {}
 
     def _read(self) -> dict[str, Any]:
         return read_facts(self.path)
