@@ -24,7 +24,8 @@ ROOT = Path(__file__).parents[1]
 FILES = sorted(path for path in (ROOT / "experiments").glob("*.py") if path.stem != "__init__")
 WANTED = {
     "baseline", "pruned", "quantized", "pruned_quantized", "distilled", "distilled_quantized", "post_training",
-    "pruned_2x4", "channels_quantized", "deep_compression", "low_rank", "criteria", "post_training_hard",
+    "pruned_2x4", "channels_quantized", "deep_compression", "channels_deep_compression", "low_rank", "criteria",
+    "post_training_hard",
     "criteria_rows", "sensor_rows", "sensor_speed", "smoke", "demo",
 }  # fmt: skip
 

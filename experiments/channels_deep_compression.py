@@ -1,0 +1,31 @@
+"""Deep Compression after removing channels: four fifths gone, half of the rest zero, sixteen shared weights, int8.
+
+What `deep_compression` saves is for gzip alone; here the model is faster too. gzip bytes: at most 1/100 of the float's.
+
+make train-channels_deep_compression DATA=path/to/images WEIGHTS=trained.h5
+"""
+
+from tfmo_drive.compress.channels import Channels
+from tfmo_drive.compress.cluster import Cluster
+from tfmo_drive.compress.prune import Prune
+from tfmo_drive.compress.quantize_aware import QuantizeAware
+from tfmo_drive.core.distillation import SoftLabels
+from tfmo_drive.expect import Expect
+from tfmo_drive.experiment import Experiment
+from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
+from tfmo_drive.tasks.classification import Classification
+
+TEACHER = SoftLabels(views=4)
+RATE = 0.005
+
+EXPERIMENT = Experiment(
+    task=Classification(),
+    recipe=(
+        Channels(removed=0.8, epochs=14, learning_rate=0.05, distill=TEACHER),
+        Prune(sparsity=0.5, allocation="lamp", epochs=3, learning_rate=0.01, distill=TEACHER),
+        Cluster(clusters=16, preserve="sparsity", epochs=1, learning_rate=RATE, distill=TEACHER),
+        QuantizeAware(epochs=1, learning_rate=RATE, preserve="sparsity+clusters", distill=TEACHER),
+    ),
+    targets=(LiteRTFloat32(), LiteRTInt8()),
+    expect=Expect(score_drop=0.01, gzip_ratio=0.01, latency_ratio=0.05),
+)
