@@ -21,7 +21,7 @@ RATE = 0.005
 EXPERIMENT = Experiment(
     task=Classification(),
     recipe=(
-        Channels(removed=0.8, epochs=14, learning_rate=0.05, distill=TEACHER),
+        Channels(removed=0.8, epochs=14, warmup_epochs=2.0, learning_rate=0.05, distill=TEACHER),
         Prune(sparsity=0.5, allocation="lamp", epochs=3, learning_rate=0.01, distill=TEACHER),
         Cluster(clusters=16, preserve="sparsity", epochs=1, learning_rate=RATE, distill=TEACHER),
         QuantizeAware(epochs=1, learning_rate=RATE, preserve="sparsity+clusters", distill=TEACHER),

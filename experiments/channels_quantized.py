@@ -20,26 +20,29 @@ from tfmo_drive.experiment import Experiment
 from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
 from tfmo_drive.tasks.classification import Classification
 
-VIEWS, EPOCHS = 4, 14
+VIEWS = 4
+# A network that has just lost four fifths of itself is thrown off by a high rate at once: without the long warm-up one
+# seed of three ended 4 points below float.
+TRAINING = {"epochs": 14, "warmup_epochs": 2.0, "learning_rate": 0.05}
 TEACHER, NOBODY = SoftLabels(views=VIEWS), SoftLabels(views=VIEWS, alpha=0.0)
 SAME_SIZE = ResNet(width=0.2)
 
 EXPERIMENT = Experiment(
     task=Classification(),
     recipe=(
-        Channels(removed=0.8, epochs=EPOCHS, learning_rate=0.05, distill=TEACHER),
+        Channels(removed=0.8, distill=TEACHER, **TRAINING),
         QuantizeAware(epochs=1, learning_rate=0.005, distill=TEACHER),
     ),
     controls={
         "from_nothing": (
-            Distill(student=SAME_SIZE, epochs=EPOCHS, learning_rate=0.05, distill=NOBODY),
+            Distill(student=SAME_SIZE, distill=NOBODY, **TRAINING),
             QuantizeAware(epochs=1, learning_rate=0.005, distill=NOBODY),
         ),
         "from_nothing_taught": (
-            Distill(student=SAME_SIZE, epochs=EPOCHS, learning_rate=0.05, distill=TEACHER),
+            Distill(student=SAME_SIZE, distill=TEACHER, **TRAINING),
             QuantizeAware(epochs=1, learning_rate=0.005, distill=TEACHER),
         ),
-        "longer_training": (Train(epochs=EPOCHS + 1, learning_rate=0.02),),
+        "longer_training": (Train(epochs=15, learning_rate=0.02),),
     },
     targets=(LiteRTFloat32(), LiteRTInt8()),
     expect=Expect(score_drop=0.005, size_ratio=0.02, latency_ratio=0.05),
