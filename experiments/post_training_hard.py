@@ -6,6 +6,9 @@ make train-post_training_hard DATA=path/to/images WEIGHTS=trained.h5 SET="recipe
 `Spread` rescales channels by random factors over several powers of ten: the same function in float, but one scale for
 a whole tensor rounds most channels away. `hard` is that model as it is, the recipe its rescue; `baseline` is the plain
 model, `plain_rescued` the rescue done to it. litert_int8 is plain; litert_mixed keeps the worst layers in float.
+
+Measured 2026-11-25 on 2 cores, seed 0: post_training_hard/litert_mixed scores 92.5 %, -0.09 (-0.47 to +0.28) points
+against float, 3.9x smaller, 1.8x faster (1,055 test examples).
 """
 
 from tfmo_drive.compress.correct_bias import CorrectBias

@@ -57,12 +57,13 @@ def block(reports: dict[Path, dict]) -> str:
 
 def pictures(reports: dict[Path, dict]) -> dict[str, bytes]:
     """PNG bytes by name: score against bytes and against latency, of the rows of the data set with most runs."""
-    rows = [
-        {**row, "run": report["experiment"]}
-        for report in _by_data(reports)[0]
-        for row in _telling(report)
-        if not row.get("subset")
-    ]
+    found: dict[str, dict] = {}
+    for report in _by_data(reports)[0]:
+        for row in _telling(report):
+            name = row["name"] if row["stage"] == "baseline" else _name(row, report)
+            if not row.get("subset"):
+                found.setdefault(name, {**row, "run": report["experiment"]})
+    rows = [*found.values()]
     costs = {"score_size": "size_bytes", "score_latency": "latency_ms"}
     drawn = {name: against(rows, cost, reference(_by_data(reports)[0][0]), "run") for name, cost in costs.items()}
     return {name: data for name, data in drawn.items() if data}
@@ -122,13 +123,15 @@ def _table(group: list[dict]) -> list[str]:
         "| row | score (95 %) | points against float (95 %) | bytes | gzip | gzip ratio | MACs | latency | faster |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    seen = set()
+    seen: dict[str, tuple] = {}
     for report in group:
         for row in _telling(report):
-            key = (row["name"] if row["reference"] else _name(row, report), row["score"], row["size_bytes"])
-            if key not in seen:
-                seen.add(key)
-                lines.append(_line(row, report))
+            name, found = row["name"] if row["reference"] else _name(row, report), (row["score"], row["size_bytes"])
+            if name in seen and not row["reference"] and seen[name] != found:  # calibrated otherwise there
+                name += f" (in {report['experiment']})"
+            if name not in seen:
+                seen[name] = found
+                lines.append(_line(name, row, report))
     return lines
 
 
@@ -138,15 +141,16 @@ def _against_controls(reports: dict[Path, dict]) -> list[str]:
         f"| `{pair['row']}` | `{pair['against'].split('/')[0]}` | {report['seed']} | {_points(pair)} |"
         for report in reports.values()
         for pair in report.get("paired", [])
+        if pair["row"] in {row["name"] for row in _telling(report)}
     ]
     header = ["| row | control, same target | seed | points against the control (95 %) |", "|---|---|---|---|"]
     return [*header, *lines, ""] if lines else []
 
 
-def _line(row: dict, report: dict) -> str:
+def _line(name: str, row: dict, report: dict) -> str:
     subset = f" ({row['subset']})" if row.get("subset") else ""
     cells = (
-        f"`{_name(row, report)}`",
+        f"`{name}`",
         f"{numbers.percent(row['score'])}{_range(row['score_low'], row['score_high'], numbers.percent)}{subset}",
         "" if row["reference"] else _points(row),
         numbers.size(row["size_bytes"]),

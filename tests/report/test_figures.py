@@ -38,6 +38,15 @@ def test_what_was_not_measured_is_not_drawn():
     assert contact_sheet([], np.zeros((0, 4, 4, 3), np.uint8)) is None
 
 
+def test_a_row_far_below_the_others_is_left_out_of_the_frame_where_two_remain(monkeypatch):
+    rows = [{"name": f"x/{i}", "stage": "x", "score": score, "size_bytes": 10.0**i}
+            for i, score in enumerate((0.9, 0.88, 0.03))]  # fmt: skip
+    drawn = []
+    monkeypatch.setattr(labels, "place", lambda axes, wanted: drawn.append([one.name for one in wanted]))
+    assert against(rows, "size_bytes") and against(rows[1:], "size_bytes")
+    assert drawn == [["x/0", "x/1"], ["x/1", "x/2"]]
+
+
 def test_curves_skip_epochs_without_a_number():
     stage = {"name": "1_train", "curves": {"epoch": [1, 2, 3], "loss": [0.5, None, 0.3], "val_score": None}}
     assert curves([stage])

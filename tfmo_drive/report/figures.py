@@ -25,8 +25,10 @@ BLUE, VERMILLION, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
 COLOURS = (BLUE, VERMILLION, GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = "osD^vPX<>h"
 CLASSES = 20
-# Beyond this many names nothing can be read: then only the rows that no other beats are named.
+# Beyond this many names nothing can be read: then only the best row of each group and those that no other beats.
 NAMED_ROWS = 20
+# A row so far below the best one would press all others together: it is named under the picture.
+FAR_BELOW = 0.25
 COSTS = {
     "size_bytes": ("file size (log scale)", numbers.size),
     "latency_ms": ("median latency of one inference (log scale)", numbers.milliseconds),
@@ -54,6 +56,8 @@ def figures(report: dict, pictures: np.ndarray | None = None) -> dict[str, bytes
 def against(rows: list[Row], cost: str, first: Row | None = None, group: str = "stage") -> bytes | None:
     """Score with its 95 % interval against `cost` (size_bytes or latency_ms, log), coloured by the rows' `group`."""
     known = [row for row in rows if row.get(cost) and row.get("score") is not None]
+    far = [row for row in known if row["score"] < max(row["score"] for row in known) - FAR_BELOW]
+    known = [row for row in known if row not in far] if len(known) - len(far) > 1 else known
     if len(known) < 2:
         return None
     figure, axes = _figure(9.6, 5.6)
@@ -69,11 +73,14 @@ def against(rows: list[Row], cost: str, first: Row | None = None, group: str = "
     axes.margins(x=0.16, y=0.12)
     title, spelt = COSTS[cost]
     _log_ticks(axes, [row[cost] for row in known], spelt)
-    axes.set(xlabel=title, ylabel="score, %")
+    below = ", ".join(f"{row['name']} {numbers.percent(row['score'])}" for row in far if row not in known)
+    axes.set(xlabel=title + (f"\nfar below: {below}" if below else ""), ylabel="score, %")
     if len(groups) > 1:
         figure.legend(loc="outside upper left", ncols=5, frameon=False)
-    named = known if len(known) <= NAMED_ROWS else front
-    labels.place(axes, [labels.Label(_named(row), row[cost], *_percents(row)) for row in named])
+    best = [max((row for row in known if str(row.get(group)) == name), key=lambda row: row["score"]) for name in groups]
+    named = known if len(known) <= NAMED_ROWS else [*front, *best]
+    points = [(_named(row) if row in named else "", row) for row in known]
+    labels.place(axes, [labels.Label(name, row[cost], *_percents(row)) for name, row in points])
     return _png(figure)
 
 

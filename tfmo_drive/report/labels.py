@@ -24,7 +24,7 @@ LEFT_OF_ANCHOR = {"left": 0.0, "center": 0.5, "right": 1.0}
 
 @dataclasses.dataclass(frozen=True)
 class Label:
-    """A name for the point (x, y) whose error bar runs from low to high, in data coordinates."""
+    """A name for the point (x, y) whose error bar runs from low to high, in data coordinates; "": only not covered."""
 
     name: str
     x: float
@@ -49,6 +49,8 @@ def place(axes: Axes, wanted: list[Label], fontsize: float = 9) -> None:
     style = {"textcoords": "offset points", "va": "center", "fontsize": fontsize}
     for index in sorted(range(len(wanted)), key=lambda i: (-where[i][1], where[i][0])):
         one = wanted[index]
+        if not one.name:
+            continue
         text = axes.annotate(one.name, (one.x, one.y), (0, 0), **style)
         # Gridlines and dashes stay behind the letters.
         text.set_path_effects([withStroke(linewidth=2.5, foreground="white")])
