@@ -1,8 +1,8 @@
 """Four fifths of all channels removed, through the residual adds, then int8: 1/50 of the bytes, 1/20 of the time.
 
 What is left learns from the baseline's soft labels. Beside it a network of the same size that starts from nothing, with
-labels alone and with the same teacher, and the float model with the same extra epochs on labels alone, which takes four
-times as long as all the rest: leave it out with CONTROLS=.
+labels alone and with the same teacher, and the float model with the same extra epochs on labels alone, which takes
+longest by far: leave it out with CONTROLS=from_nothing,from_nothing_taught.
 
 make train-channels_quantized DATA=path/to/images WEIGHTS=trained.h5
 make train-channels_quantized DATA=path/to/images WEIGHTS=trained.h5 CONTROLS=none SEED=1 WORKDIR=runs/seed_1
