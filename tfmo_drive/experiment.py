@@ -212,7 +212,8 @@ class Run:
             "preprocessing": context.task.preprocessing.name,
             "labels": context.task.metadata(model).get("labels"),
         }
-        left_alone = dict(step.left_alone(model)) if step else {}
+        found = step.left_alone(model) if step else {}
+        left_alone = {layer: why for layer, why in found.items() if layer not in model.output_names}  # they stay anyway
         for layer, reason in left_alone.items():
             logging.info("stage %s leaves %s alone: %s", stage.path.name, layer, reason)
         facts |= {"left_alone": left_alone, "promise": getattr(step, "promise", None), "settings": settings(step)}

@@ -128,8 +128,7 @@ class Channels(TrainedStep):
         return channels.without(removed)
 
     def left_alone(self, model: keras.Model) -> dict[str, str]:
-        model = graph.flat(model)
-        return {name: why for name, why in ChannelGraph(model).untouched.items() if name not in model.output_names}
+        return ChannelGraph(graph.flat(model)).untouched
 
     def prepared(self, model: keras.Model, context: Context) -> tuple[keras.Model, Hooks]:
         narrow = self.structure(model, context)

@@ -48,8 +48,7 @@ class Equalize(Step):
         return scales.rescaled(balanced(scales, channel_ranges(scales, images)))
 
     def left_alone(self, model: keras.Model) -> dict[str, str]:
-        model = graph.flat(model)
-        return {name: why for name, why in ChannelScales(model).untouched.items() if name not in model.output_names}
+        return ChannelScales(graph.flat(model)).untouched
 
     def reload(self, model: keras.Model, weights: Path, context: Context) -> keras.Model:
         made = graph.copied(model)
