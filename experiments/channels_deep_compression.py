@@ -1,6 +1,6 @@
 """Deep Compression after removing channels: four fifths gone, half of the rest zero, sixteen shared weights, int8.
 
-What `deep_compression` saves is for gzip alone; here the model is faster too. The aim: gzip bytes of 1/100 of the float's.
+What `deep_compression` saves is for gzip alone; here the model is faster too. The aim: 1/100 of the gzip bytes.
 
 make train-channels_deep_compression DATA=path/to/images WEIGHTS=trained.h5
 """

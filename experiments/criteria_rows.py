@@ -4,7 +4,7 @@ All get the same six epochs and the same sparsity, every kernel the same fractio
 
 make train-criteria_rows
 make train-criteria_rows SET="recipe.0.sparsity=0.5 controls.chance.0.sparsity=0.5" CONTROLS=chance
-make train-criteria_rows DATA=../shared/data/comma2k19_example SET=task.predicts=number WORKDIR=runs/criteria_speed
+make train-criteria_rows DATA=path/to/comma2k19 SET=task.predicts=number WORKDIR=runs/criteria_speed
 """
 
 from tfmo_drive.compress.prune import Prune
