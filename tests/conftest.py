@@ -57,6 +57,42 @@ def tiny_baseline(tiny_task, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def streets(cache):
+    """What makes a task on whole frames tiny: built-in frames of 64 x 96 px, and a ResNet of two blocks."""
+    from tfmo_drive.core.networks import ResNet
+    from tfmo_drive.core.scene_frames import Frames
+
+    network = ResNet(blocks=(1, 1), width=0.25)
+    return {"image_size": (64, 96), "network": network, "scenes": Frames(train=32, val=16, test=16)}
+
+
+@pytest.fixture(scope="session")
+def detector(streets, tmp_path_factory):
+    """detector() -> a Context of a tiny Detection in a fresh folder. Its baseline is untrained, but as alive as a
+    trained one: no branch is switched off, and BatchNorms have seen frames. Nobody may change it."""
+    import numpy as np
+
+    from tfmo_drive.contracts import Context
+    from tfmo_drive.core.keras2 import keras
+    from tfmo_drive.tasks.detection import Detection
+
+    task = Detection(channels=8, **streets)
+    keras.utils.set_random_seed(0)
+    model = task.build()
+    generator = np.random.default_rng(0)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.gamma.assign(generator.uniform(0.5, 1.5, layer.gamma.shape))
+        elif getattr(layer, "bias", None) is not None:
+            # Equal biases of a quantize-aware layer are all converted with the first one's scale (TensorFlow 2.21).
+            layer.bias.assign_add(generator.normal(0, 0.2, layer.bias.shape))
+    pixels = task.preprocessing(task.examples("train").read(np.arange(16))[0])
+    for _ in range(20):
+        model(pixels, training=True)
+    return lambda: Context(task, model, (), tmp_path_factory.mktemp("detector"), 0)
+
+
+@pytest.fixture(scope="session")
 def small_cnn(tiny_task):
     """Two convolutions with BatchNorm and two dense layers, untrained: traced in a third of the time."""
     from tfmo_drive.core.keras2 import keras

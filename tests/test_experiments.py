@@ -27,6 +27,9 @@ WANTED = {
     "pruned_2x4", "channels_quantized", "deep_compression", "channels_deep_compression", "low_rank", "criteria",
     "post_training_hard",
     "criteria_rows", "sensor_rows", "sensor_speed", "smoke", "demo",
+    "detection", "detection_post_training", "detection_quantized", "detection_channels_quantized",
+    "detection_distilled", "segmentation", "segmentation_quantized", "segmentation_channels_quantized", "lane",
+    "lane_quantized", "lane_distilled", "multi_task", "multi_task_quantized",
 }  # fmt: skip
 
 

@@ -37,11 +37,27 @@ def folder(tmp_path_factory):
     artifact_metadata.save(folder / "model.tflite", conversion.int8(frozen, greys), FACTS)
     artifact_metadata.save(folder / "model.onnx", conversion.onnx_float32(frozen), FACTS)
     (folder / "bare.tflite").write_bytes(conversion.float32(frozen))
-    artifact_metadata.save(folder / "boxes.tflite", conversion.float32(frozen), {**FACTS, "task": "detection"})
+    artifact_metadata.save(folder / "rows.tflite", conversion.float32(frozen), {**FACTS, "task": "sensor_rows"})
     for name, colour in {"red": (200, 30, 30), "blue": (30, 30, 200)}.items():
         Image.new("RGB", (31, 17), colour).save(folder / f"{name}.png")
     (folder / "broken.png").write_bytes((folder / "red.png").read_bytes()[:40])
     return folder
+
+
+def saved(folder: Path, name: str, outputs: dict[str, int], facts: dict) -> None:
+    """A model on the picture's mean colour, with these outputs, each [2, 2, channels] of equal cells."""
+    image = keras.Input((8, 8, 3))
+    pooled = keras.layers.AveragePooling2D(4)(image)
+    ends = [keras.layers.Conv2D(channels, 1, name=output)(pooled) for output, channels in outputs.items()]
+    model = keras.Model(image, ends if len(ends) > 1 else ends[0])
+    for output, channels in outputs.items():
+        kernel = np.zeros((1, 1, 3, channels), np.float32)
+        if output in ("scores", "mask"):
+            kernel[0, 0, 0, 0] = 0.05  # the redder, the more it is the first class
+        bias = np.full(channels, {"scores": -5.0, "mask": 5.0, "boxes": np.log(3.0)}[output], np.float32)
+        model.get_layer(output).set_weights([kernel, bias])
+    facts = {**FACTS, "input": {**FACTS["input"], "width": 8}, "labels": ["red", "blue"], **facts}
+    artifact_metadata.save(folder / name, conversion.float32(freeze(model, Preprocessing("none"))), facts)
 
 
 def predict(*arguments: str, cwd: Path) -> subprocess.CompletedProcess:
@@ -66,13 +82,32 @@ def test_answers_without_tensorflow(kind, folder):
     assert ["red.png"] in lines and ["blue.png"] in lines and len(lines) == 6
 
 
+DETECTION = {"least_score": 0.1, "candidates": 9, "iou": 0.9, "limit": 9, "threshold": 0.5}
+
+
+def test_boxes_are_said_in_the_pixels_of_the_source(folder):
+    saved(folder, "boxes.tflite", {"scores": 2, "boxes": 4}, {"task": "detection", "output": DETECTION})
+    done = predict("boxes.tflite", "red.png", "blue.png", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    lines = [line.strip() for line in done.stdout.splitlines()]
+    # The cell at (2, 2) px, 3 px each way, clipped: 5 of 8 px are 19 of 31 across and 11 of 17 down.
+    assert any(line.startswith("99.3%  red  at 0, 0, 19, 11") for line in lines), lines
+    assert lines[-1] == "blue.png", "a blue picture shows nothing red"
+
+
+def test_a_mask_is_said_in_shares_of_the_picture(folder):
+    saved(folder, "mask.tflite", {"mask": 2}, {"task": "segmentation"})
+    done = predict("mask.tflite", "red.png", cwd=folder)
+    assert [line.strip() for line in done.stdout.splitlines()] == ["red.png", "100.0%  red", "0.0%  blue"], done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ((), "Give a model and at least one image"),
         (("nothing.tflite", "red.png"), "nothing.tflite does not exist"),
         (("bare.tflite", "red.png"), "bare.tflite carries no tfmo_drive metadata"),
-        (("boxes.tflite", "red.png"), "boxes.tflite does detection"),
+        (("rows.tflite", "red.png"), "rows.tflite does sensor_rows, which takes no images"),
         (("model.tflite", "broken.png"), "broken.png cannot be read"),
     ],
 )

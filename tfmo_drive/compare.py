@@ -24,7 +24,7 @@ from tfmo_drive.report.figures import against
 from tfmo_drive.report.html import page
 from tfmo_drive.report.markdown import render, table
 from tfmo_drive.report.rows import Row, frontier, ratio, reference
-from tfmo_drive.report.sections import rows_table
+from tfmo_drive.report.tables import rows_table
 from tfmo_drive.report.write import read, write_figures
 
 FLAGS = flags.FLAGS

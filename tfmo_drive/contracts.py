@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,12 @@ import numpy as np
 
 if TYPE_CHECKING:
     import tf_keras as keras
+
+
+# One array [n, ...], or several by name: outputs of a model, and what they should be.
+Arrays = np.ndarray | Mapping[str, np.ndarray]
+# Weights float64 [k, n] of examples (how often drawn; 0 or 1 for a slice) to scores float64 [k]; NaN of nothing.
+Scores = Callable[[np.ndarray], np.ndarray]
 
 
 class BadInput(ValueError):
@@ -31,24 +37,25 @@ class Examples(abc.ABC):
 
     groups: np.ndarray
     """int64 [n]: examples of one group (frames of one track) are not independent; without groups, 0..n-1."""
+    attributes: Mapping[str, np.ndarray] = MappingProxyType({})
+    """What slices are made of: "weather" to a name for every example, str [n]."""
 
     @abc.abstractmethod
     def __len__(self) -> int: ...
 
     @abc.abstractmethod
-    def read(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def read(self, indices: np.ndarray) -> tuple[np.ndarray, Arrays]:
         """Inputs as a board gets them (images: uint8 [b, height, width, 3], RGB 0..255; rows: float32 [b, columns]) and
-        targets (classes: int64 [b]; numbers: float32 [b, 1])."""
+        targets (classes: int64 [b]; numbers: float32 [b, 1]; masks: uint8 [b, height, width]; boxes: by name)."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Preprocessing:
     """What turns raw inputs into what the Keras model was trained on: `x[..., order] * scale + offset`.
 
-    It is affine per channel (of RGB pixels) or per column (of rows), so that every target can put it into its file and
-    a board feeds raw inputs. What has `limits` is folded into the graph and quantised with it. Columns without limits
-    (a pressure of 101,325 beside a yaw rate of 0.01) have no common 8-bit scale: a file takes them as float32,
-    standardises them in float32, and only then are they quantised.
+    Affine per channel (of RGB pixels) or column (of rows), so that every target can put it into its file and a board
+    feeds raw inputs. What has `limits` is folded into the graph and quantised with it. Columns without limits (101,325
+    Pa beside 0.01 rad/s) have no common 8-bit scale: a file standardises them in float32 before they are quantised.
     """
 
     name: str
@@ -72,16 +79,28 @@ class Preprocessing:
 
 @dataclasses.dataclass(frozen=True)
 class Judgement:
-    """What a task says of some outputs. The score of any subset of examples is the mean of its `values`."""
+    """What a task says of some outputs."""
 
     values: np.ndarray
-    """float64 [n] in [0, 1], one per example."""
-    decisions: np.ndarray
-    """[n]: what a user would act on (the arg max class); two rows agree where these are equal."""
+    """float64 [n] in [0, 1], one per example: how well it did, for ranking them."""
+    decisions: Arrays
+    """[n, ...]: what a user would act on (the arg max class); two rows agree as far as these are equal."""
     per_class: Mapping[str, Mapping[str, float]]
     """{"stop": {"score": 0.9, "examples": 30}, ...}; classes without examples are left out."""
-    more: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    """Further numbers for the row, such as score_macro."""
+    more: Mapping[str, float] = dataclasses.field(default_factory=dict)  # for the row, such as score_macro
+    scores: Scores | None = None
+    """Of any choice of the examples, where that is not the weighted mean of their `values` (mAP, mean IoU)."""
+    captions: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
+    """{"truth": [n], "says": [n]}: the same in words."""
+
+    def __post_init__(self):
+        if self.scores is None:
+            object.__setattr__(self, "scores", lambda weights: weights @ self.values / weights.sum(axis=1))
+
+    @property
+    def score(self) -> float:
+        """Of all the examples."""
+        return float(self.scores(np.ones((1, len(self.values))))[0])
 
 
 class Task(abc.ABC):
@@ -89,32 +108,63 @@ class Task(abc.ABC):
 
     name: str
     preprocessing: Preprocessing
-    randoms: int = 16
-    """How many random numbers an example `augment` is given; 0 for a task that changes nothing."""
+    randoms: int = 16  # numbers that an example's `augment` is given; 0 for a task that changes nothing
 
     @abc.abstractmethod
     def examples(self, split: str) -> Examples:
         """`split` is train, val or test."""
 
     @abc.abstractmethod
-    def build(self) -> keras.Model:
-        """The float model, untrained or from `weights=`. Its input is preprocessed, float32 [b, h, w, 3] or [b, n]."""
+    def build(self, network: Any = None) -> keras.Model:
+        """The float model, untrained or from `weights=`; with `network`, that one untrained in place of the task's own.
+        Its input is preprocessed, float32 [b, h, w, 3] or [b, n]; outputs are called after their layers."""
 
     @abc.abstractmethod
     def augment(self, inputs: Any, targets: Any, randoms: Any) -> tuple[Any, Any]:
-        """TensorFlow graph code. inputs: raw, as float32; randoms: float32 [b, self.randoms] in [0, 1), keyed by
-        (seed, epoch, index), so that the same example in the same epoch is always augmented alike."""
+        """TensorFlow graph code: inputs (raw, as float32) and the targets that change with them. randoms: float32
+        [b, self.randoms] in [0, 1), keyed by (seed, epoch, index): equal examples in equal epochs are changed alike."""
+
+    def order(self, seed: int, epoch: int) -> np.ndarray | None:
+        """int64 [train examples]: which of them an epoch shows, one after the other; None: each once, shuffled."""
+        return None
+
+    def encode(self, targets: Any) -> Any:
+        """TensorFlow graph code: what `loss` takes, in place of targets as they are read."""
+        return targets
 
     @abc.abstractmethod
-    def loss(self, model: keras.Model) -> keras.losses.Loss:
-        """The training loss for this model's outputs (logits or probabilities)."""
+    def loss(self, model: keras.Model) -> Callable[[Any, Any], Any]:
+        """What training lowers: (encoded targets, outputs by name or the only one) to a scalar, in TensorFlow."""
+
+    @abc.abstractmethod
+    def soft_loss(self, outputs: Any, teacher: Any, temperature: float) -> Any:
+        """TensorFlow graph code: what distillation lowers, of a student's logits and its teacher's, as outputs."""
 
     def gives_probabilities(self, model: keras.Model) -> bool:
-        """Whether the model's outputs are class probabilities: a teacher's logits are then their logarithms."""
+        """Whether the model's only output is class probabilities: its logits are then their logarithms."""
         return False
 
+    def where(self, targets: Any) -> Any:
+        """TensorFlow graph code: where objects are, from encoded targets: float32 [b, h, w, 1] in [0, 1]; or None."""
+        return None
+
     @abc.abstractmethod
-    def judge(self, outputs: np.ndarray, targets: np.ndarray) -> Judgement: ...
+    def judge(self, outputs: Arrays, targets: Arrays) -> Judgement: ...
+
+    def score(self, outputs: Arrays, targets: Arrays) -> float:
+        """`judge(...).score`, where nothing else is asked; a task may know a shorter way."""
+        return self.judge(outputs, targets).score
+
+    clip_size: tuple[int, int] | None = None
+    """(height, width) of the moving built-in scenes that the task can be shown; None: of none."""
+
+    def over_time(self, outputs: Arrays, scenes: Sequence[Any], clips: np.ndarray) -> dict[str, float]:
+        """What changes between frames that should not: outputs [n, ...] of core.scenes.Scene frames, clips int [n]."""
+        return {}
+
+    def drawn(self, image: np.ndarray, outputs: Arrays) -> np.ndarray:
+        """uint8 [any height, any width, 3]: an image with what its `outputs`, or its targets, say drawn over it."""
+        return image
 
     @abc.abstractmethod
     def metadata(self, model: keras.Model) -> dict[str, Any]:
@@ -141,9 +191,8 @@ class Artifact(abc.ABC):
     """What was decided while it was made (which layers stayed float), for its row of the report; JSON types."""
 
     @abc.abstractmethod
-    def predict(self, batch: np.ndarray) -> np.ndarray:
-        """Raw inputs (uint8 pixels [b, h, w, 3], RGB, resized; or float32 rows [b, n]) to float32 outputs [b, ...],
-        dequantised."""
+    def predict(self, batch: np.ndarray) -> Arrays:
+        """Raw inputs (uint8 RGB pixels [b, h, w, 3]; or float32 rows [b, n]) to float32 outputs, dequantised."""
 
     @abc.abstractmethod
     def runner(self, example: np.ndarray) -> Callable[[], None]:

@@ -14,6 +14,7 @@ from absl import logging
 from tfmo_drive.compress.train import Train
 from tfmo_drive.contracts import Artifact, BadInput, Context, Measure, Step, Target, Task, compress
 from tfmo_drive.core import atomic, environment, order, run_folder, scoring
+from tfmo_drive.core.gallery import Gallery
 from tfmo_drive.core.keras2 import keras, tf
 from tfmo_drive.core.overrides import settings
 from tfmo_drive.core.spelling import suggestion
@@ -24,6 +25,9 @@ from tfmo_drive.measures.latency import Latency
 from tfmo_drive.measures.size import Size
 from tfmo_drive.report.write import write
 from tfmo_drive.targets.litert import LiteRTFloat32
+
+MEASURES: tuple[Measure, ...] = (Accuracy(), Size(), Cost(), Latency())
+"""What every row is asked."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,7 +41,7 @@ class Experiment:
     targets: tuple[Target, ...] = (LiteRTFloat32(),)
     training: Train = Train(epochs=8, learning_rate=0.05, warmup_epochs=0.5)
     """How the baseline is trained where none is given (task.baseline)."""
-    measures: tuple[Measure, ...] = (Accuracy(), Size(), Cost(), Latency())
+    measures: tuple[Measure, ...] = MEASURES
     expect: Expect = Expect()
 
     def __post_init__(self):
@@ -96,8 +100,7 @@ class Run:
                 logging.info("%s: %s", row["name"], _summary(row))
             report = self._assembled(context, rows, skipped, stages)
             report["paired"] = list(self._paired(context, artifacts))
-            examples = context.task.examples("test")
-            write(report, self.workdir, lambda indices: examples.read(indices)[0])
+            write(report, self.workdir, Gallery(context.task, artifacts))
             return report
 
     def export(self) -> list[Path]:

@@ -6,17 +6,24 @@ python -m tfmo_drive.predict --top=3 model.onnx *.png
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from absl import app, flags
 
-from tfmo_drive.contracts import BadInput
+from tfmo_drive.contracts import Arrays, BadInput
 from tfmo_drive.core import artifact_metadata, interpreters
+from tfmo_drive.core.boxes import restored
 from tfmo_drive.core.command_line import guarded
-from tfmo_drive.core.images import Resize, decode
+from tfmo_drive.core.detections import Decoding
+from tfmo_drive.core.images import Resize, decode, size_of
+from tfmo_drive.core.outputs import at, by_name
 
 _TOP = flags.DEFINE_integer("top", 5, "How many classes to print for each image.", lower_bound=1)
+
+Size = tuple[int, int]
 
 
 def classify(outputs: np.ndarray, metadata: dict[str, Any], top: int) -> list[tuple[str, float]]:
@@ -28,25 +35,70 @@ def classify(outputs: np.ndarray, metadata: dict[str, Any], top: int) -> list[tu
     return [(metadata["labels"][i], float(values[i])) for i in np.argsort(-values, kind="stable")[:top]]
 
 
-def _answer(model: str, files: list[str], top: int) -> None:
+def _classes(outputs: np.ndarray, metadata: dict[str, Any], source: Size) -> Iterator[str]:
+    for label, probability in classify(outputs, metadata, _TOP.value):
+        yield f"{probability:6.1%}  {label}"
+
+
+def _boxes(outputs: Arrays, metadata: dict[str, Any], source: Size) -> Iterator[str]:
+    """Those above the metadata's threshold, in pixels of the source, best first."""
+    facts, size = metadata["output"], _size(metadata)
+    decoding = Decoding(**{field.name: facts[field.name] for field in dataclasses.fields(Decoding)})
+    (found,) = decoding(at(outputs, None), size)
+    found = found.at(found.scores >= facts["threshold"])
+    boxes = restored(found.boxes, source, size, Resize.from_dict(metadata["input"]["resize"]))
+    for box, score, label in zip(boxes, found.scores, found.classes, strict=True):
+        yield f"{score:6.1%}  {metadata['labels'][label]}  at " + ", ".join(f"{edge:.0f}" for edge in box)
+
+
+def _shares(outputs: np.ndarray, metadata: dict[str, Any], source: Size) -> Iterator[str]:
+    """Of the pixels, the largest first."""
+    decided = outputs.argmax(-1)
+    counts = np.bincount(decided.ravel(), minlength=len(metadata["labels"]))
+    for label in np.argsort(-counts, kind="stable")[: _TOP.value]:
+        yield f"{counts[label] / decided.size:6.1%}  {metadata['labels'][label]}"
+
+
+def _angle(outputs: np.ndarray, metadata: dict[str, Any], source: Size) -> Iterator[str]:
+    yield f"{float(outputs[0]) * metadata['output']['degrees']:+6.1f} degrees (positive to the right)"
+
+
+def _each(outputs: Arrays, metadata: dict[str, Any], source: Size) -> Iterator[str]:
+    for part in metadata["parts"].values():
+        own = by_name(part["outputs"], [outputs[name] for name in part["outputs"]])
+        yield from _ANSWERS[part["task"]](own, part, source)
+
+
+_ANSWERS = {
+    "classification": _classes,
+    "detection": _boxes,
+    "segmentation": _shares,
+    "lane_keeping": _angle,
+    "multi_task": _each,
+}
+
+
+def _size(metadata: dict[str, Any]) -> Size:
+    return metadata["input"]["height"], metadata["input"]["width"]
+
+
+def _answer(model: str, files: list[str]) -> None:
     metadata = artifact_metadata.read(model)
-    if metadata.get("task") != "classification":
-        raise BadInput(
-            f"{model} does {metadata.get('task')}, and predict prints classes only. Give a classification model."
-        )
-    artifact, rule = interpreters.load(model), metadata["input"]
-    size, resize = (rule["height"], rule["width"]), Resize.from_dict(rule["resize"])
+    say = _ANSWERS.get(metadata.get("task"))
+    if say is None:
+        raise BadInput(f"{model} does {metadata.get('task')}, which takes no images. Give a model of images.")
+    artifact, resize = interpreters.load(model), Resize.from_dict(metadata["input"]["resize"])
     for file in files:
-        outputs = artifact.predict(decode(file, size, resize)[None])[0]
+        outputs = artifact.predict(decode(file, _size(metadata), resize)[None])
         print(file)
-        for label, probability in classify(outputs, metadata, top):
-            print(f"  {probability:6.1%}  {label}")
+        for line in say(at(outputs, 0), metadata, size_of(file)):
+            print(f"  {line}")
 
 
 def main(argv: list[str]) -> int:
     if len(argv) < 3:
         raise BadInput("Give a model and at least one image: python -m tfmo_drive.predict model.tflite image.jpg")
-    _answer(argv[1], argv[2:], _TOP.value)
+    _answer(argv[1], argv[2:])
     return 0
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from absl import logging
 
-from tests.bench import conversions, memory, steps
+from tests.bench import conversions, memory, pipelines, steps
 from tfmo_drive.core import atomic, environment
 
 BENCHES = {
@@ -27,6 +27,9 @@ BENCHES = {
     "training_memory": memory.training_memory,
     "rows_memory": memory.rows_memory,
     "channels_at_224": memory.channels_at_224,
+    "detection_input": pipelines.detection_input,
+    "segmentation_input": pipelines.segmentation_input,
+    "evaluation": pipelines.evaluation,
 }
 OUT = Path("runs/bench/bench.json")
 

@@ -36,11 +36,12 @@ def _context(workdir: str, steps: int = STEPS) -> Context:
     return Context(task, task.build(), (), Path(workdir), seed=0)
 
 
-def _turn(model, hooks: Hooks, step, context: Context, tracing=filter_gradient.fast):
-    """One epoch of `STEPS` steps through Keras's fit, as the training loop runs it; the first call traces."""
+def turn(model, hooks: Hooks, step, context: Context, tracing=filter_gradient.fast):
+    """One epoch of as many steps as there are train examples for, through Keras's fit, as the training loop runs it;
+    the first call traces."""
     fitted, attached = training.learner(model, step, context)
     hooks.before_epoch(0, model)
-    fitted.compile(optimizer=training.optimizer(step, STEPS), loss=context.task.loss(model))
+    fitted.compile(optimizer=training.optimizer(step, STEPS))
     epochs = itertools.count()
 
     def run():
@@ -53,7 +54,7 @@ def _turn(model, hooks: Hooks, step, context: Context, tracing=filter_gradient.f
 
 
 def _prepared(step, context: Context):
-    return _turn(*step.prepared(context.baseline, context), step, context)
+    return turn(*step.prepared(context.baseline, context), step, context)
 
 
 def train_step(rounds: int = 7) -> dict:
@@ -63,7 +64,7 @@ def train_step(rounds: int = 7) -> dict:
         context = _context(workdir)
         model = training.copy(context.baseline)
         runs = {
-            "reference": _turn(model, Hooks(), step, context, contextlib.nullcontext),
+            "reference": turn(model, Hooks(), step, context, contextlib.nullcontext),
             "ours": _prepared(step, context),
         }
         return ratio(turns(runs, rounds), 0.95, STEPS)
@@ -78,7 +79,7 @@ def qat_step(rounds: int = 7) -> dict:
         runs = {
             "reference": _prepared(Train(learning_rate=1e-4), context),
             "ours": _prepared(step, context),
-            "stock": _turn(stock, Hooks(), step, context),
+            "stock": turn(stock, Hooks(), step, context),
         }
         return ratio(turns(runs, rounds), 1.35, STEPS)
 
@@ -98,7 +99,7 @@ def prune_step(rounds: int = 11) -> dict:
         runs = {
             "reference": _prepared(Train(learning_rate=1e-4), context),
             "ours": _prepared(step, context),
-            "stock": _turn(stock, hooks, step, context),
+            "stock": turn(stock, hooks, step, context),
         }
         return {**ratio(turns(runs, rounds), 1.10, STEPS), "frequency": frequency}
 

@@ -74,7 +74,7 @@ def shared_range(weights: np.ndarray):
     conv = keras.layers.Conv2D(2, 1, name="conv")
     conv.build((None, 1, 1, 2))
     conv.kernel.assign(weights)
-    scheme = fake_quant.KernelRanges(Default8BitQuantizeScheme(), lambda kernel: kernel.max() > 1)
+    scheme = fake_quant.Scheme(Default8BitQuantizeScheme(), lambda kernel: kernel.max() > 1)
     quantizer = scheme.get_quantize_registry().get_quantize_config(conv).weight_quantizer
     return conv, quantizer, quantizer.build(conv.kernel.shape, "kernel", keras.layers.Layer())
 
@@ -98,7 +98,7 @@ def test_other_kernels_keep_a_range_for_each_channel():
     conv = keras.layers.Conv2D(2, 1)
     conv.build((None, 1, 1, 2))
     conv.kernel.assign(np.full((1, 1, 2, 2), 0.5))
-    scheme = fake_quant.KernelRanges(Default8BitQuantizeScheme(), lambda kernel: kernel.max() > 1)
+    scheme = fake_quant.Scheme(Default8BitQuantizeScheme(), lambda kernel: kernel.max() > 1)
     assert scheme.get_quantize_registry().get_quantize_config(conv) == plain
 
 

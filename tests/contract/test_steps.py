@@ -15,6 +15,7 @@ from tfmo_drive import compress
 from tfmo_drive.compress.channels import Channels
 from tfmo_drive.compress.cluster import Cluster
 from tfmo_drive.compress.correct_bias import CorrectBias
+from tfmo_drive.compress.decode_inside import DecodeInside
 from tfmo_drive.compress.distill import Distill
 from tfmo_drive.compress.equalize import Equalize
 from tfmo_drive.compress.fold_batch_norm import FoldBatchNorm
@@ -89,6 +90,7 @@ CASES = {
         ),
     ),
     FoldBatchNorm: Case(FoldBatchNorm(), nothing=None, bad=()),
+    DecodeInside: Case(DecodeInside(), nothing=DecodeInside(), bad=()),  # of detectors: test_decode_inside.py
     Equalize: Case(Equalize(calibration_images=20), nothing=None, bad=(("calibration_images", 0),)),
     CorrectBias: Case(CorrectBias(calibration_images=20), nothing=None, bad=(("calibration_images", 0),)),
     Spread: Case(Spread(), nothing=Spread(decades=0), bad=(("decades", -1), ("decades", 7), ("decades", math.nan))),

@@ -25,9 +25,10 @@ def test_losses_by_hand():
     assert float(distillation.attention_loss(student, teacher)) == pytest.approx(((one - other) ** 2).sum(), rel=1e-4)
 
 
-def test_equal_networks_have_nothing_to_learn(tiny_baseline):
+def test_equal_networks_have_nothing_to_learn(tiny_baseline, tiny_task):
     for kind in ("hint", "attention"):
-        taught = Distiller(training.copy(tiny_baseline), SoftLabels(features=Features(kind=kind)), False, tiny_baseline)
+        labels = SoftLabels(features=Features(kind=kind))
+        taught = Distiller(training.copy(tiny_baseline), tiny_task, labels, tiny_baseline)
         batch = tf.random.uniform([2, 32, 32, 3]) * 100
         _, *maps = taught.watched(batch, training=False)
         assert len(maps) >= 2
@@ -58,10 +59,10 @@ def test_pairs_that_cannot_be_compared_are_refused(pairs, message, tiny_baseline
 def test_a_narrower_student_comes_nearer_to_its_teachers_maps(kind, tiny_baseline, tiny_task):
     student = networks.build(ResNet(blocks=(1, 1), width=0.125), 32, 9)
     labels = SoftLabels(features=Features(kind=kind, weight=20.0))
-    taught = Distiller(student, labels, False, tiny_baseline)
+    taught = Distiller(student, tiny_task, labels, tiny_baseline)
     pixels, targets = tiny_task.examples("train").read(np.arange(64))
     pixels = tf.constant(tiny_task.preprocessing(pixels))
-    taught.compile(keras.optimizers.legacy.SGD(0.01), tiny_task.loss(student))
+    taught.compile(keras.optimizers.legacy.SGD(0.01))
     batch = (pixels, {"hard": targets, "soft": tiny_baseline(pixels, training=False)})
 
     def distance() -> float:

@@ -56,6 +56,13 @@ def test_center_crop_keeps_the_shape_of_things_and_drops_the_sides():
     assert (decode(encoded(wide), (10, 10), Resize(fit="center_crop")) == 200).all()
 
 
+def test_center_crop_never_asks_for_more_than_the_image():
+    for rows, height in ((28, 41), (21, 97), (22, 49)):
+        assert height / (height / rows) > rows  # in floats
+        pixels = np.full((rows, 24, 3), 7, np.uint8)
+        assert (decode(encoded(pixels), (height, 24), Resize(fit="center_crop")) == 7).all()
+
+
 def test_letterbox_keeps_everything_and_pads_with_grey():
     got = decode(encoded(np.full((10, 20, 3), 9, np.uint8)), (20, 20), Resize(fit="letterbox"))
     assert (got[:5] == 114).all() and (got[15:] == 114).all() and (got[5:15] == 9).all()

@@ -11,6 +11,7 @@ from tfmo_drive.contracts import BadInput
 from tfmo_drive.core import networks, own_model, scoring, training
 from tfmo_drive.core.keras2 import keras, tf
 from tfmo_drive.core.networks import Head, MobileNetV2, ResNet, SmallCNN
+from tfmo_drive.core.own_model import Ends
 from tfmo_drive.tasks.classification import Classification
 
 SIZE, CLASSES = 32, 5
@@ -118,7 +119,7 @@ def test_weights_that_fit_are_read(small, tmp_path):
 def refusal(path, size=SIZE, outputs=9) -> str:
     with pytest.raises(BadInput) as refused:
         own_model.is_whole_model(path)
-        own_model.read_model(path, size, outputs)
+        own_model.read_model(path, Ends((size, size, 3), {"logits": (outputs,)}))
     text = str(refused.value)
     assert text.startswith("task.baseline: ") and str(path) in text and "\n" not in text
     return text
@@ -132,7 +133,7 @@ def test_a_whole_model_is_told_from_weights(small, tmp_path):
     assert not own_model.is_whole_model(tmp_path / "weights.h5")
     batch = np.random.default_rng(0).normal(0, 60, (2, SIZE, SIZE, 3)).astype(np.float32)
     for name in ("model.h5", "saved"):
-        model = own_model.read_model(tmp_path / name, SIZE, 9)
+        model = own_model.read_model(tmp_path / name, Ends((SIZE, SIZE, 3), {"logits": (9,)}))
         np.testing.assert_allclose(model(batch, training=False), small(batch, training=False), rtol=1e-5, atol=1e-5)
         training.copy(model)  # the steps need it
 
@@ -140,7 +141,7 @@ def test_a_whole_model_is_told_from_weights(small, tmp_path):
 def test_a_sequential_model_becomes_functional(tmp_path):
     layers = [keras.Input((SIZE, SIZE, 3)), keras.layers.Flatten(), keras.layers.Dense(9)]
     keras.Sequential(layers).save(tmp_path / "model.h5")
-    model = own_model.read_model(tmp_path / "model.h5", SIZE, 9)
+    model = own_model.read_model(tmp_path / "model.h5", Ends((SIZE, SIZE, 3), {"logits": (9,)}))
     assert not isinstance(model, keras.Sequential) and model.output_shape == (None, 9)
 
 
@@ -163,7 +164,7 @@ def test_models_inside_a_model_are_opened(kind, name, tmp_path):
     keras.utils.set_random_seed(0)
     model = nested(kind)
     model.save(tmp_path / name, save_format="h5" if name.endswith(".h5") else "tf")
-    read = own_model.read_model(tmp_path / name, SIZE, 9)
+    read = own_model.read_model(tmp_path / name, Ends((SIZE, SIZE, 3), {"logits": (9,)}))
     assert not any(isinstance(layer, keras.Model) for layer in read.layers)
     assert all(layer.trainable for layer in read.layers)
     assert read.output_names == ["logits"] and read.count_params() == model.count_params()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 
 import numpy as np
@@ -44,6 +45,9 @@ class Signs(Task):
     def loss(self, model):
         raise NotImplementedError
 
+    def soft_loss(self, outputs, teacher, temperature):
+        raise NotImplementedError
+
     def judge(self, outputs, targets):
         says = outputs.argmax(1)
         values = (says == targets).astype(float)
@@ -52,7 +56,9 @@ class Signs(Task):
             for i, name in enumerate(LABELS)
             if (targets == i).any()
         }
-        return Judgement(values, says, classes, {"score_macro": float(np.mean([c["score"] for c in classes.values()]))})
+        macro = {"score_macro": float(np.mean([c["score"] for c in classes.values()]))}
+        captions = {"truth": [LABELS[i] for i in targets], "says": [LABELS[i] for i in says]}
+        return Judgement(values, says, classes, macro, captions=captions)
 
     def metadata(self, model):
         return {"labels": LABELS}
@@ -118,6 +124,53 @@ def test_regressions_name_what_both_said_worst_first(context):
         {"index": 4, "truth": "stop", "reference_says": "stop", "says": "yield"},
         {"index": 3, "truth": "yield", "reference_says": "yield", "says": "stop"},
     ]
+
+
+def test_slices_are_scored_and_compared_attribute_by_attribute(context, monkeypatch):
+    weather = np.array(["rain", "rain", "dry", "dry", "dry", "dry", "fog", "dry"])
+    attributes = {"weather": weather, "half": np.array(["first"] * 4 + ["second"] * 4)}
+    monkeypatch.setattr(Pixels, "attributes", attributes)
+    ours, theirs = Table([0, 0, 0, 1, 1, 0, 0, 1]), Table([0, 1, 0, 1, 0, 0, 1, 1])  # 1, 4, 5 wrong; and 5, 6
+    row = Accuracy()(ours, theirs, context)
+    assert row["slices"]["weather"] == {
+        "dry": {"score": 3 / 5, "delta": pytest.approx(-1 / 5), "examples": 5},
+        "fog": {"score": 1.0, "delta": 1.0, "examples": 1},
+        "rain": {"score": 0.5, "delta": -0.5, "examples": 2},
+    }
+    assert row["slices"]["half"]["first"] == {"score": 0.75, "delta": -0.25, "examples": 4}
+    limited = Accuracy(limits={"table": 3})(Table(RIGHT), Table(RIGHT), context)
+    assert sum(one["examples"] for one in limited["slices"]["weather"].values()) == 3
+
+
+def test_a_slice_that_leaves_nothing_to_judge_is_left_out(context, monkeypatch):
+    monkeypatch.setattr(Pixels, "attributes", {"light": np.array(["day"] * 7 + ["night"])})
+    plain = Signs.judge
+
+    def judge(self, outputs, targets):
+        """The mean over the first seven: an example without any object, as far as a detector's score goes."""
+        judged = plain(self, outputs, targets)
+        known = np.arange(len(targets)) < 7
+
+        def scores(weights):
+            total = (weights * known).sum(axis=1)
+            return np.divide(weights * known @ judged.values, total, out=np.full(len(total), np.nan), where=total > 0)
+
+        return dataclasses.replace(judged, scores=scores)
+
+    monkeypatch.setattr(Signs, "judge", judge)
+    row = Accuracy()(Table(RIGHT), Table(RIGHT), context)
+    assert row["slices"] == {"light": {"day": {"score": 1.0, "delta": 0.0, "examples": 7}}}
+
+
+def test_a_naive_exports_single_output_is_judged_beside_a_reference_with_two(context, monkeypatch):
+    class Two(Table):
+        def predict(self, batch):
+            return {"a": super().predict(batch), "b": np.zeros((len(batch), 3))}
+
+    plain = Signs.judge
+    monkeypatch.setattr(Signs, "judge", lambda self, o, t: plain(self, o["a"] if isinstance(o, dict) else o, t))
+    row = Accuracy()(Table([0, 1, 0, 0, 0, 1, 0, 1]), Two(RIGHT), context)
+    assert row["score"] == 7 / 8 and [one["index"] for one in row["regressions"]] == [3]
 
 
 def test_reference_against_itself_has_no_delta(context):

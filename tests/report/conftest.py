@@ -7,7 +7,9 @@ import copy
 import numpy as np
 import pytest
 
+from tfmo_drive.core.corruptions import CORRUPTIONS, SEVERITIES
 from tfmo_drive.report.figures import figures
+from tfmo_drive.report.sheets import contact_sheet
 
 CLASSES = (
     "speed limit 20", "speed limit 30", "speed limit 50", "speed limit 60", "speed limit 70", "speed limit 80",
@@ -75,7 +77,8 @@ def _full_report() -> dict:
 @pytest.fixture(scope="session")
 def drawn(_full_report: dict) -> dict[str, bytes]:
     """Every figure of the full report, drawn once."""
-    return figures(_full_report, np.zeros((14, 48, 48, 3), np.uint8))
+    regressions = _full_report["rows"][7]["regressions"]
+    return figures(_full_report) | {"regressions": contact_sheet(regressions, np.zeros((14, 48, 48, 3), np.uint8))}
 
 
 @pytest.fixture
@@ -96,6 +99,88 @@ def bare_report() -> dict:
     small = {**row, "name": "baseline/onnx", "target": "onnx", "reference": False, "size_bytes": 24_000_000,
              "score": 0.940, "score_delta": -0.011}  # fmt: skip
     return {"schema": 1, "experiment": "bare", "seed": 0, "environment": {}, "rows": [row, small]}
+
+
+@pytest.fixture(scope="session")
+def _driving_report() -> dict:
+    return driving()
+
+
+@pytest.fixture
+def driving_report(_driving_report: dict) -> dict:
+    """A detector on built-in scenes, float, int8 and int8 with narrow layers: slices, corruptions, clips."""
+    return copy.deepcopy(_driving_report)
+
+
+def driving() -> dict:
+    random = np.random.default_rng(1)
+    lines = (
+        ("baseline/litert_float32", 0.412, 98.0 * MB, 90.0 * MB, 0.99, 21.0, 1.0, "litert xnnpack"),
+        ("baseline/litert_int8", 0.405, 25.1 * MB, 21.0 * MB, 0.98, 6.1, 3.4, "litert xnnpack"),
+        ("detection_channels_quantized/litert_int8", 0.396, 5.9 * MB, 5.1 * MB, 0.98, 1.9, 11.0, "litert xnnpack"),
+    )
+    names = ("car", "truck", "pedestrian", "cyclist", "traffic light", "traffic sign")
+    examples, scores = np.array([310, 41, 122, 38, 77, 140]), np.array([0.61, 0.55, 0.31, 0.28, 0.34, 0.38])
+    # Signs are not what this one sees: their classes are replaced.
+    rows = [_row(line, np.full(len(CLASSES), 10), np.full(len(CLASSES), 0.9), random) for line in lines]
+    clean, by_place = [0.42, 0.414, 0.401], [0.0, -0.008, -0.03]
+    for row, own, lost in zip(rows, clean, by_place, strict=True):
+        delta = row["score"] - lines[0][1]
+        changes = delta * np.array([0.5, 1.5, 1.7, 0.9, 0.6, 0.8])
+        classes = zip(names, scores, examples, changes, strict=True)
+        row["per_class"] = {name: {"score": score + change, "examples": int(count), "delta": change}
+                            for name, score, count, change in classes}  # fmt: skip
+        row |= {"reference": row is rows[0], "score_delta": delta, "examples": 400, "agreement": 1 + 8 * delta}
+        row |= {"score_delta_low": 1.5 * delta, "score_delta_high": 0.5 * delta, **_numbers(delta)}
+        row |= {"slices": _slices(delta), **_corrupted(own, lost), "stage": row["name"].split("/")[0]}
+        row["temporal"] = {"clips": 6, "frames": 15, "flicker": 0.08 - 2 * delta, "box_jitter": 0.06 - delta}
+    for row in rows:
+        _against(row, rows[0])
+    rows[2]["regressions"] = [
+        {"index": 3 * i, "truth": "2 car, 1 pedestrian", "reference_says": "2 car, 1 pedestrian" if i % 2 else "1 car",
+         "says": "1 car"} for i in range(14)
+    ]  # fmt: skip
+    expect = [{"name": "score_drop", "bound": 0.02, "value": 0.016, "row": lines[2][0], "passed": True}]
+    return {"schema": 1, "experiment": "detection_channels_quantized", "seed": 0, "environment": {"cores": 2},
+            "task": {"kind": "Detection", "name": "detection"}, "rows": rows, "expect": expect}  # fmt: skip
+
+
+def _numbers(delta: float) -> dict[str, float]:
+    sizes = {"ap_small": 0.15 + delta, "ap_medium": 0.44 + delta, "ap_large": 0.71 + delta}
+    missed = {"miss_rate_at_0.1": 0.52 - delta, "miss_rate_at_1": 0.2 - delta, "log_average_miss_rate": 0.4 - delta}
+    return {"ap50": 0.66 + delta, **sizes, "pedestrians": 122, **missed}
+
+
+def _slices(delta: float) -> dict[str, dict]:
+    weathers = {"clear": (0.45, 1, 180), "fog": (0.33, 3, 41), "rain": (0.39, 2, 97), "snow": (0.36, 0.5, 82)}
+    times = {"day": (0.44, 0.7, 250), "dusk": (0.4, 1, 70), "night": (0.31, 2, 80)}
+    return {
+        attribute: {name: {"score": score + times * delta, "delta": times * delta, "examples": examples}
+                    for name, (score, times, examples) in values.items()}
+        for attribute, values in (("weather", weathers), ("time of day", times))
+    }  # fmt: skip
+
+
+def _corrupted(clean: float, lost: float) -> dict:
+    """Each corruption takes more than the one before, at each severity more; `lost` is the row's own, at its worst."""
+    steps = np.array(SEVERITIES) / len(SEVERITIES)
+    scores = {
+        name: (clean - 0.03 * (i + 1) * steps + lost * steps * i / 8).tolist() for i, name in enumerate(CORRUPTIONS)
+    }
+    return {"robustness": {"examples": 100, "severities": list(SEVERITIES), "clean": clean, "scores": scores}}
+
+
+def _against(row: dict, first: dict) -> None:
+    """What measures/robustness.py makes of such scores."""
+    ours, theirs = (np.array(list(one["robustness"]["scores"].values())) for one in (row, first))
+    deltas = ours - theirs
+    name, severity = np.unravel_index(np.argmin(deltas), deltas.shape)
+    row |= {
+        "corruption_score": float(ours.mean()), "corruption_delta": float(deltas.mean()),
+        "fragility": row["robustness"]["clean"] - first["robustness"]["clean"] - float(deltas.mean()),
+        "worst_corruption": f"{CORRUPTIONS[name]} {SEVERITIES[severity]}",
+        "worst_corruption_delta": float(deltas.min()),
+    }  # fmt: skip
 
 
 def _row(line: tuple, examples: np.ndarray, scores: np.ndarray, random: np.random.Generator) -> dict:

@@ -12,7 +12,7 @@ from matplotlib.text import Annotation
 from PIL import Image
 
 from tfmo_drive.report import labels
-from tfmo_drive.report.figures import against, class_deltas, contact_sheet, curves, figures, sparsity
+from tfmo_drive.report.figures import against, class_deltas, curves, figures, sparsity
 
 
 def _colours(data: bytes) -> int:
@@ -35,7 +35,6 @@ def test_what_was_not_measured_is_not_drawn():
     assert class_deltas({"name": "a", "per_class": {"x": {"delta": 0.0}}}) is None
     assert curves([{"name": "0_baseline", "curves": None}]) is None
     assert sparsity({"name": "a"}) is None
-    assert contact_sheet([], np.zeros((0, 4, 4, 3), np.uint8)) is None
 
 
 def test_a_row_far_below_the_others_is_left_out_of_the_frame_where_two_remain(monkeypatch):
@@ -55,13 +54,6 @@ def test_curves_skip_epochs_without_a_number():
 def test_same_report_gives_the_same_bytes(full_report):
     rows = full_report["rows"]
     assert against(rows, "size_bytes") == against(rows, "size_bytes")
-
-
-def test_contact_sheet_shows_the_pictures_themselves():
-    regressions = [{"truth": "stop", "says": "yield", "index": 0}]
-    red = np.broadcast_to(np.uint8([200, 10, 20]), (1, 8, 8, 3))
-    sheet = np.asarray(Image.open(io.BytesIO(contact_sheet(regressions, red))).convert("RGB"))
-    assert (sheet == [200, 10, 20]).all(-1).mean() > 0.3
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tfmo_drive.compress.channels import Channels
 from tfmo_drive.core.keras2 import keras
-from tfmo_drive.report.sections import _left_alone
+from tfmo_drive.report.provenance import left_alone
 
 layers = keras.layers
 
@@ -15,6 +15,6 @@ def test_a_layer_that_the_graph_does_not_understand_is_named():
     model = keras.Model(inputs, layers.Dense(2)(layers.GlobalAveragePooling2D()(x)))
     found = Channels().left_alone(model)
     assert found == {"doubled": "Lambda is not understood here"}
-    section = _left_alone({"stages": [{"name": "1_channels", "recipe": "narrow", "left_alone": found}, {"name": "2"}]})
+    section = left_alone({"stages": [{"name": "1_channels", "recipe": "narrow", "left_alone": found}, {"name": "2"}]})
     assert [[cell.text for cell in row] for row in section.table.rows] == [["1_channels", "narrow", *found.popitem()]]
-    assert _left_alone({"stages": [{"name": "1", "left_alone": {}}]}) is None
+    assert left_alone({"stages": [{"name": "1", "left_alone": {}}]}) is None

@@ -26,6 +26,7 @@ from tfmo_drive.report import numbers
         (numbers.times, 0.123, "0.12x"),
         (numbers.milliseconds, 1.0512, "1.05 ms"),
         (numbers.milliseconds, 0.0, "0.00 ms"),
+        (numbers.degrees, -0.126, "-0.13\N{DEGREE SIGN}"),
         (numbers.duration, 8.24, "8.2 s"),
         (numbers.duration, 185, "3 min 05 s"),
         (numbers.duration, 7800, "2 h 10 min"),
@@ -39,7 +40,7 @@ def test_number_is_spelt_with_its_unit(spelt, value, text):
 @pytest.mark.parametrize(
     "spelt",
     [numbers.size, numbers.count, numbers.percent, numbers.points, numbers.times, numbers.milliseconds,
-     numbers.duration, numbers.whole, numbers.significant],
+     numbers.degrees, numbers.duration, numbers.whole, numbers.significant],
 )  # fmt: skip
 @pytest.mark.parametrize("unknown", [None, math.nan, math.inf])
 def test_unknown_number_is_a_dash(spelt, unknown):

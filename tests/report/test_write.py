@@ -13,18 +13,41 @@ from tfmo_drive.contracts import BadInput
 from tfmo_drive.report.write import read, write
 
 
-def test_folder_holds_numbers_text_page_and_pictures(full_report, tmp_path):
-    asked = []
+class _Gallery:
+    def __init__(self, draws):
+        self.draws = draws
 
-    def images(indices):
-        asked.extend(indices)
+    def ordinary(self, count):
+        return [*range(count)]
+
+    def images(self, indices):
         return np.zeros((len(indices), 16, 16, 3), np.uint8)
 
-    write(full_report, tmp_path, images)
+    def panels(self, row, indices):
+        one = dict.fromkeys(("truth", "float", "compressed"), np.zeros((16, 24, 3), np.uint8))
+        return [one] * len(indices) if self.draws else []
+
+    def clip(self, row):
+        frames = [np.full((18, 32, 3), 20 * i, np.uint8) for i in range(7)]
+        return [("float", frames), ("compressed", frames)] if self.draws else []
+
+
+def test_folder_holds_numbers_text_page_and_pictures(full_report, tmp_path):
+    write(full_report, tmp_path, _Gallery(draws=False))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["figures", "report.html", "report.json", "report.md"]
     assert (tmp_path / "figures" / "regressions.png").exists()
-    assert asked == [71 * i for i in range(14)]
     assert read(tmp_path) == full_report
+
+
+def test_a_driving_report_shows_answers_over_images_and_a_clip_in_motion(driving_report, tmp_path):
+    write(driving_report, tmp_path, _Gallery(draws=True))
+    drawn = {path.name for path in (tmp_path / "figures").iterdir()}
+    assert {"comparisons.png", "predictions.png", "clip.png", "clip.gif", "robustness.png"} <= drawn
+    text, page = ((tmp_path / f"report.{kind}").read_text() for kind in ("md", "html"))
+    assert all(f"](figures/{name})" in text for name in drawn)
+    for title in ("Slices", "Robustness", "Task numbers", "Over time", "New mistakes", "Predictions", "Clip"):
+        assert f"\n## {title}\n" in text and f"<h2>{title}</h2>" in page
+    assert page.count('href="figures/clip.gif"') == 1 and 'src="figures' not in page
 
 
 def test_every_picture_that_the_markdown_names_exists(full_report, tmp_path):

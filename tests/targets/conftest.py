@@ -68,6 +68,9 @@ class Guessing(Task):
     def loss(self, model):
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
+    def soft_loss(self, outputs, teacher, temperature):
+        raise NotImplementedError
+
     def judge(self, outputs, targets):
         says = outputs.argmax(1)
         return Judgement((says == targets).astype(float), says, {})

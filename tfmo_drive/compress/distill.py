@@ -39,4 +39,4 @@ class Distill(TrainedStep):
                 f"{type(self.student).__name__}. Rows of numbers need a DenseLayers, images any other network."
             )
         keras.utils.set_random_seed(context.seed)
-        return networks.build(self.student, model.input_shape[1], model.output_shape[-1])
+        return context.task.build(self.student)

@@ -77,8 +77,8 @@ class QuantizeAware(TrainedStep):
         if "sparsity" in self.keeps:
             scheme = prune_preserve.Default8BitPrunePreserveQuantizeScheme()
         if "clusters" in self.keeps:
-            scheme = fake_quant.KernelRanges(scheme, lambda kernel: clusters.found_values(kernel) is not None)
-        return scheme
+            return fake_quant.Scheme(scheme, lambda kernel: clusters.found_values(kernel) is not None)
+        return fake_quant.Scheme(scheme)
 
     def prepared(self, model: keras.Model, context: Context) -> tuple[keras.Model, Hooks]:
         quantized = self.structure(model, context)

@@ -17,6 +17,9 @@ from tfmo_drive.core.keras2 import tf
 COLUMNS = 16
 """Random numbers per example. Each kind of change has its own, so that switching one on leaves the others alike."""
 
+VISIBLE = 0.3
+"""Of a box's area: with less of it left inside the image, nobody should have to find it."""
+
 _LIMITS = {  # field: (highest value, itself allowed)
     "shift": (1, False),
     "zoom": (1, False),
@@ -59,15 +62,8 @@ class Augmentation:
 
     def apply(self, images: tf.Tensor, randoms: tf.Tensor) -> tf.Tensor:
         """Changed images of the same shape and range: float32 [b, h, w, 3] in 0..255, `randoms` float32 [b, 16]."""
-        if self.shift or self.zoom or self.shear_degrees or self.rotation_degrees or self.flip:
-            images = tf.raw_ops.ImageProjectiveTransformV3(
-                images=images,
-                transforms=self._transforms(tf.shape(images), randoms),
-                output_shape=tf.shape(images)[1:3],
-                fill_value=0.0,
-                interpolation="BILINEAR",
-                fill_mode="NEAREST",
-            )
+        if self.moves:
+            images = self._moved(images, randoms, "BILINEAR")
         if self.downscale:
             images = tf.where(randoms[:, 8, None, None, None] < self.downscale, _halved(images), images)
         if self.brightness or self.contrast:
@@ -77,15 +73,58 @@ class Augmentation:
             images = tf.clip_by_value(images, 0.0, 255.0)
         return images
 
-    def _transforms(self, shape: tf.Tensor, randoms: tf.Tensor) -> tf.Tensor:
+    def mirrored(self, randoms: tf.Tensor) -> tf.Tensor:
+        """bool [b]: whose left and right change sides."""
+        return (randoms[:, 5] < 0.5) & self.flip
+
+    @property
+    def moves(self) -> bool:
+        """Whether anything changes its place."""
+        return bool(self.shift or self.zoom or self.shear_degrees or self.rotation_degrees or self.flip)
+
+    def move_masks(self, masks: tf.Tensor, randoms: tf.Tensor) -> tf.Tensor:
+        """Masks uint8 [b, h, w] of the images that `apply` changes by `randoms`, as these are moved."""
+        return self._moved(masks[..., None], randoms, "NEAREST")[..., 0] if self.moves else masks
+
+    def move_boxes(
+        self, boxes: tf.Tensor, kinds: tf.Tensor, size: tuple[int, int], randoms: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Boxes float32 [b, m, 4] (x0, y0, x1, y1 in pixels) of images of `size` = (height, width) that `apply`
+        changes, as these are moved: the bounds of their corners, clipped; and their kinds int64 [b, m], -1 where less
+        than VISIBLE of a box is left."""
+        if not self.moves:
+            return boxes, kinds
+        a, b, x, c, d, y, _, _ = tf.unstack(self._transforms(size, randoms)[:, :, None, None], axis=1)
+        left, top, right, bottom = tf.split(boxes - 0.5, 4, axis=-1)  # transforms count from pixels' centres
+        across, down = tf.concat([left, right, left, right], -1) - x, tf.concat([top, top, bottom, bottom], -1) - y
+        scale = 1 / (a * d - b * c)
+        across, down = scale * (d * across - b * down) + 0.5, scale * (a * down - c * across) + 0.5
+        low = tf.stack([tf.reduce_min(across, -1), tf.reduce_min(down, -1)], -1)
+        high = tf.stack([tf.reduce_max(across, -1), tf.reduce_max(down, -1)], -1)
+        ends = tf.constant([size[1], size[0]], tf.float32)
+        inside = [tf.clip_by_value(corner, 0.0, ends) for corner in (low, high)]
+        left_over = tf.reduce_prod(inside[1] - inside[0], -1) / tf.maximum(tf.reduce_prod(high - low, -1), 1e-6)
+        return tf.concat(inside, -1), tf.where(left_over >= VISIBLE, kinds, -tf.ones_like(kinds))
+
+    def _moved(self, images: tf.Tensor, randoms: tf.Tensor, interpolation: str) -> tf.Tensor:
+        return tf.raw_ops.ImageProjectiveTransformV3(
+            images=images,
+            transforms=self._transforms(tf.shape(images)[1:3], randoms),
+            output_shape=tf.shape(images)[1:3],
+            fill_value=0.0,
+            interpolation=interpolation,
+            fill_mode="NEAREST",
+        )
+
+    def _transforms(self, size, randoms: tf.Tensor) -> tf.Tensor:
         """float32 [b, 8]: where each output pixel is read; one 2x2 matrix about the centre, and a shift."""
-        height, width = tf.cast(shape[1], tf.float32), tf.cast(shape[2], tf.float32)
+        height, width = tf.cast(size[0], tf.float32), tf.cast(size[1], tf.float32)
         swings = randoms * 2 - 1
         right, down = swings[:, 0] * self.shift * width, swings[:, 1] * self.shift * height
         scale = 1 / (1 + self.zoom * swings[:, 2])
         shear = tf.tan(math.radians(self.shear_degrees) * swings[:, 3])
         angle = math.radians(self.rotation_degrees) * swings[:, 4]
-        mirror = tf.where(randoms[:, 5] < 0.5, -1.0, 1.0) if self.flip else tf.ones_like(scale)
+        mirror = tf.where(self.mirrored(randoms), -1.0, 1.0)
         cosine, sine = tf.cos(angle) * scale, tf.sin(angle) * scale
         # mirror x rotation x shear, row by row
         a, b = mirror * cosine, mirror * (cosine * shear - sine)

@@ -43,18 +43,19 @@ def list_csv(
     Raises BadInput on a missing column or file, a label out of range, or a group in two splits.
     """
     path = Path(path)
-    header, table = _table(path)
-    found = _columns(path, header, columns or {})
+    header, table = read_table(path)
+    found = find_columns(path, header, columns or {}, COLUMNS, ("file", "label"))
     cells = {kind: [row[index].strip() for row in table] for kind, index in found.items()}
     names = tuple(class_names or names_files.beside(path.parent) or _names_in(path, cells["label"]))
     labels = _labels(path, cells["label"], names)
     files = _files(path, cells["file"])
-    splits = _splits(path, cells["split"]) if "split" in cells else np.full(len(files), "", "<U5")
+    splits = read_splits(path, cells["split"]) if "split" in cells else np.full(len(files), "", "<U5")
     groups = _groups(path, cells["group"], labels, splits) if "group" in cells else np.arange(len(files))
     return assemble(Rows(path, names, files, labels, groups, splits), fractions, seed)
 
 
-def _table(path: Path) -> tuple[list[str], list[list[str]]]:
+def read_table(path: Path) -> tuple[list[str], list[list[str]]]:
+    """The header and the rows of a CSV file, as long as the header; empty lines are left out. Raises BadInput."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -70,24 +71,34 @@ def _table(path: Path) -> tuple[list[str], list[list[str]]]:
     return [cell.strip() for cell in header], table
 
 
-def _columns(path: Path, header: list[str], asked: Mapping[str, str]) -> dict[str, int]:
+def find_columns(
+    path: Path,
+    header: list[str],
+    asked: Mapping[str, str],
+    kinds: Mapping[str, Sequence[str]],
+    needed: Sequence[str],
+) -> dict[str, int]:
+    """{kind: place in the header}: as `asked` ({kind: name}), else by the usual names of each of the `kinds`.
+
+    Raises BadInput, with the nearest name, where one of the `needed` kinds or an asked column is not there.
+    """
     for kind, name in asked.items():
-        if kind not in COLUMNS:
-            raise BadInput(f'columns: there is no kind "{kind}". {suggestion(kind, COLUMNS)}')
+        if kind not in kinds:
+            raise BadInput(f'columns: there is no kind "{kind}". {suggestion(kind, kinds)}')
         if name not in header:
             raise BadInput(f'{path} has no column "{name}". {suggestion(name, header)}')
     plain = {_plain(name): index for index, name in reversed(list(enumerate(header)))}
     found = {kind: header.index(name) for kind, name in asked.items()}
-    for kind, choices in COLUMNS.items():
+    for kind, choices in kinds.items():
         matches = [plain[_plain(choice)] for choice in choices if _plain(choice) in plain]
         if kind not in found and matches:
             found[kind] = matches[0]
-    for kind in ("file", "label"):
+    for kind in needed:
         if kind not in found:
-            near = next((f'Did you mean "{name}"? ' for name in header if nearest(name, COLUMNS[kind], 0.6)), "")
+            near = next((f'Did you mean "{name}"? ' for name in header if nearest(name, kinds[kind], 0.6)), "")
             raise BadInput(
                 f"{path} has no column for the {kind}; it has {names_files.quoted(header)}. {near}"
-                f"Call the column {' or '.join(COLUMNS[kind][:3])}."
+                f"Call the column {' or '.join(kinds[kind][:3])}."
             )
     return found
 
@@ -117,16 +128,8 @@ def _labels(path: Path, labels: list[str], names: Sequence[str]) -> np.ndarray:
 
 
 def _files(path: Path, names: list[str]) -> list[Path]:
-    roots = [path.parent, path.parent / "images", path.parent / path.stem]
-    files, missing = [], []
-    for name in names:
-        place = next((place for place in roots if (place / name).is_file()), None)
-        if place is None:
-            missing.append(name)
-        else:
-            files.append(place / name)
-            if place != roots[0]:  # the next file is most likely in the same folder
-                roots.sort(key=lambda root: root != place)
+    files = find_files([path.parent, path.parent / "images", path.parent / path.stem], names)
+    missing = [name for name, file in zip(names, files, strict=True) if file is None]
     if missing:
         raise BadInput(
             f"{len(missing):,} of {len(names):,} images named in {path} are missing: {names_files.quoted(missing, 3)}. "
@@ -135,7 +138,19 @@ def _files(path: Path, names: list[str]) -> list[Path]:
     return files
 
 
-def _splits(path: Path, words: list[str]) -> np.ndarray:
+def find_files(folders: Sequence[Path], names: Sequence[str]) -> list[Path | None]:
+    """Where each name lies in the first of the folders that holds it; None where none does."""
+    folders, files = list(folders), []
+    for name in names:
+        place = next((folder for folder in folders if (folder / name).is_file()), None)
+        files.append(place / name if place else None)
+        if place and place != folders[0]:  # the next file is most likely in the same folder
+            folders.sort(key=lambda folder: folder != place)
+    return files
+
+
+def read_splits(path: Path, words: list[str]) -> np.ndarray:
+    """Words for splits to train, val or test: <U5 [n]; BadInput with the row otherwise."""
     bad = next((word for word in words if word.lower() not in SPLIT_WORDS), None)
     if bad is not None:
         raise BadInput(f'{path}, row {words.index(bad) + 2}: there is no split "{bad}". {suggestion(bad, SPLIT_WORDS)}')

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 
-from tfmo_drive.contracts import BadInput
+from tfmo_drive.contracts import BadInput, Task
 from tfmo_drive.core import layers
 from tfmo_drive.core.keras2 import keras, tf
+from tfmo_drive.core.learner import Learner
+from tfmo_drive.core.outputs import bare, by_name, names
 
 FEATURES = ("hint", "attention")
+PLACES = ("everywhere", "objects")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -21,16 +24,21 @@ class Features:
 
     `kind`: "hint" (the teacher's maps themselves, through a 1x1 adapter where channels differ) or "attention" (where
     they are strong: squares averaged over channels). `pairs`: (student's layer, teacher's layer) of maps of equal
-    size; () takes the last map of each size that both have. The teacher then runs in every training step.
+    size; () takes the last map of each size that both have. The teacher then runs in every training step. `where`:
+    hints "everywhere" or, of a detector, at "objects": inside and around the boxes (Wang et al. 2019, "Distilling
+    object detectors with fine-grained feature imitation"), where a small network has most to learn.
     """
 
     kind: str = "hint"
     pairs: tuple[tuple[str, str], ...] = ()
     weight: float = 1.0
+    where: str = "everywhere"
 
     def __post_init__(self):
         if self.kind not in FEATURES:
             raise BadInput(f"Features.kind must be one of {', '.join(FEATURES)}, got {self.kind!r}.")
+        if self.where not in PLACES or (self.where == "objects" and self.kind != "hint"):
+            raise BadInput(f"Features.where must be everywhere or, of hints, objects, got {self.where!r}.")
         if not 0 < self.weight <= 1000:
             raise BadInput(f"Features.weight must be in (0, 1000], got {self.weight}.")
 
@@ -69,13 +77,13 @@ def ends_in_softmax(model: keras.Model) -> bool:
     return isinstance(last, keras.layers.Softmax) or getattr(activation, "__name__", "") == "softmax"
 
 
-def logits_of(outputs: tf.Tensor, probabilities: bool) -> tf.Tensor:
-    """Logits [b, classes] from a model's outputs: the logarithms serve where these are probabilities."""
+def logits_of(outputs, probabilities: bool):
+    """Logits from a model's outputs: the logarithms serve where its only one, [b, classes], is probabilities."""
     return tf.math.log(tf.maximum(outputs, 1e-7)) if probabilities else outputs
 
 
 def soft_loss(student: tf.Tensor, teacher: tf.Tensor, temperature: float) -> tf.Tensor:
-    """T^2 x mean cross-entropy of softened logits [b, classes]; T^2 keeps its gradient on the hard loss's scale.
+    """T^2 x mean cross-entropy of softened logits [b, ..., classes]; T^2 keeps its gradient on the hard loss's scale.
 
     Of numbers [b, 1], half the mean squared difference, which is what the former tends to for high temperatures
     (Hinton et al., section 2.1; Ba & Caruana 2014, "Do deep nets really need to be deep?", eq. 1).
@@ -87,9 +95,28 @@ def soft_loss(student: tf.Tensor, teacher: tf.Tensor, temperature: float) -> tf.
     )
 
 
-def hint_loss(student: tf.Tensor, teacher: tf.Tensor) -> tf.Tensor:
-    """Mean squared difference of maps [b, h, w, c], over the teacher's mean square: 1 for a map of zeros."""
-    return tf.reduce_mean((student - teacher) ** 2) / tf.maximum(tf.reduce_mean(teacher**2), 1e-12)
+def soft_scores(student: tf.Tensor, teacher: tf.Tensor, temperature: float) -> tf.Tensor:
+    """The same of a detector's class scores, logits [b, ..., classes] of classes that do not exclude one another: T^2 x
+    cross-entropy of softened sigmoids, the mean over cells weighted by what the teacher sees there, since nearly all
+    cells are background (Chen et al. 2017, "Learning efficient object detection models with knowledge
+    distillation")."""
+    wanted = tf.sigmoid(teacher / temperature)
+    apart = tf.nn.sigmoid_cross_entropy_with_logits(wanted, student / temperature)
+    least = tf.nn.sigmoid_cross_entropy_with_logits(wanted, teacher / temperature)  # its entropy teaches nothing
+    # The maximum before the sigmoid: the other way round TensorFlow's arithmetic optimizer swaps them, and miswires
+    # them.
+    weights = tf.sigmoid(tf.reduce_max(teacher, axis=-1))
+    apart = tf.reduce_sum(apart - least, axis=-1)
+    return temperature**2 * tf.reduce_sum(weights * apart) / tf.maximum(tf.reduce_sum(weights), 1.0)
+
+
+def hint_loss(student: tf.Tensor, teacher: tf.Tensor, where: tf.Tensor | None = None) -> tf.Tensor:
+    """Mean squared difference of maps [b, h, w, c], over the teacher's mean square: 1 for a map of zeros.
+
+    where: weights [b, any height, any width, 1] of the places, brought to the maps' size; none: all count alike.
+    """
+    weights = 1.0 if where is None else tf.image.resize(where, student.shape[1:3], "area")
+    return tf.reduce_mean(weights * (student - teacher) ** 2) / tf.maximum(tf.reduce_mean(weights * teacher**2), 1e-12)
 
 
 def attention_loss(student: tf.Tensor, teacher: tf.Tensor) -> tf.Tensor:
@@ -124,35 +151,33 @@ def paired_maps(student: keras.Model, teacher: keras.Model, pairs: tuple[tuple[s
 def _maps(model: keras.Model) -> dict[str, tf.Tensor]:
     """By float layer's name, every feature map inside a model, in graph order; one that is only padded is none."""
     never = (keras.layers.InputLayer, keras.layers.ZeroPadding2D, keras.layers.Cropping2D)
+    ends = set(model.output_names)  # what the outputs say is learnt by losses of its own
     found = {}
     for layer in model.layers:
         inner = getattr(layer, "layer", layer)
         shape = layer.output_shape if len(layer.inbound_nodes) == 1 else ()
-        if not isinstance(inner, never) and isinstance(shape, tuple) and len(shape) == 4 and min(shape[1:3]) > 1:
-            found[inner.name] = layer.output
+        if (
+            layer.name not in ends
+            and not isinstance(inner, never)
+            and isinstance(shape, tuple)
+            and len(shape) == 4
+            and min(shape[1:3]) > 1
+        ):
+            found[bare(inner.name)] = layer.output
     return found
 
 
-class Distiller(keras.Model):
-    """Trains `student`, and the adapters of hints, on (inputs, {"hard": targets, "soft": teacher logits}).
+class Distiller(Learner):
+    """Trains a student, and the adapters of hints, on (inputs, {"hard": encoded targets, "soft": teacher's logits}).
 
-    `probabilities`: whether the student's outputs are probabilities rather than logits. `teacher`: read for
-    `labels.features` alone.
+    `teacher`: read for `labels.features` alone.
     """
 
-    def __init__(
-        self,
-        student: keras.Model,
-        labels: SoftLabels,
-        probabilities: bool = False,
-        teacher: keras.Model | None = None,
-    ):
-        super().__init__(name=f"distilled_{student.name}")
-        self.student, self.labels, self.probabilities = student, labels, probabilities
+    def __init__(self, student: keras.Model, task: Task, labels: SoftLabels, teacher: keras.Model | None = None):
+        super().__init__(student, task)
+        self.task, self.labels, self.probabilities = task, labels, task.gives_probabilities(student)
         self.adapters: list[keras.layers.Layer] = []
         self._watch(student, teacher)
-        self.build(student.input_shape)
-        self.loss_metric = keras.metrics.Mean(name="loss")
 
     def _watch(self, student: keras.Model, teacher: keras.Model | None):
         """Models that give the pairs' maps too. The teacher is hidden from Keras, which would train and save it."""
@@ -160,7 +185,7 @@ class Distiller(keras.Model):
         pairs = paired_maps(student, teacher, features.pairs) if features else []
         self.watched, inside = student, None
         if pairs:
-            self.watched = keras.Model(student.inputs, [student.output, *(one for one, _ in pairs)])
+            self.watched = keras.Model(student.inputs, [*student.outputs, *(one for one, _ in pairs)])
             inside = keras.Model(teacher.inputs, [other for _, other in pairs])
         self.teach = lambda inputs: tf.nest.flatten(inside(inputs, training=False)) if inside else []
         for one, other in pairs if features and features.kind == "hint" else []:
@@ -171,43 +196,34 @@ class Distiller(keras.Model):
             else:
                 self.adapters.append(keras.layers.Activation("linear"))
 
-    def call(self, inputs, training=None):
-        return self.student(inputs, training=training)
-
-    @property
-    def metrics(self):
-        return [self.loss_metric]
-
-    def feature_loss(self, maps: list[tf.Tensor], inputs) -> tf.Tensor:
+    def feature_loss(self, maps: list[tf.Tensor], inputs, targets=None) -> tf.Tensor:
         """The mean over the pairs; 0 without features."""
         wanted = self.teach(inputs)
         if not wanted:
             return tf.constant(0.0)
-        if self.labels.features.kind == "attention":
+        features = self.labels.features
+        if features.kind == "attention":
             losses = [attention_loss(one, other) for one, other in zip(maps, wanted, strict=True)]
         else:
             adapted = [adapter(one) for adapter, one in zip(self.adapters, maps, strict=True)]
-            losses = [hint_loss(one, other) for one, other in zip(adapted, wanted, strict=True)]
-        return self.labels.features.weight * tf.add_n(losses) / len(losses)
+            where = self.task.where(targets) if features.where == "objects" else None
+            losses = [hint_loss(one, other, where) for one, other in zip(adapted, wanted, strict=True)]
+        return features.weight * tf.add_n(losses) / len(losses)
 
-    def train_step(self, data):
-        """One step of (1 - alpha) hard + alpha T^2 soft (+ features)."""
-        inputs, targets = data
+    def loss_of(self, inputs, targets):
+        """(1 - alpha) hard + alpha soft + features; with alpha = 0 only hard."""
         hard, alpha = targets["hard"], self.labels.alpha
-        with tf.GradientTape() as tape:
-            outputs, *maps = tf.nest.flatten(self.watched(inputs, training=True))
-            loss = self.compiled_loss(hard, outputs, regularization_losses=self.student.losses)
-            if alpha:
-                soft = soft_loss(logits_of(outputs, self.probabilities), targets["soft"], self.labels.temperature)
-                loss = (1 - alpha) * loss + alpha * soft + self.feature_loss(maps, inputs)
-        self.optimizer.minimize(loss, self.learnt, tape=tape)
-        self.loss_metric.update_state(loss)
-        return {"loss": self.loss_metric.result()}
+        found = tf.nest.flatten(self.watched(inputs, training=True))
+        count = len(self.model.outputs)
+        outputs, maps = by_name(names(self.model), found[:count]), found[count:]
+        loss = self.hard_loss(hard, outputs)
+        if not alpha:
+            return loss
+        logits = logits_of(outputs, self.probabilities)
+        soft = self.task.soft_loss(logits, targets["soft"], self.labels.temperature)
+        return (1 - alpha) * loss + alpha * soft + self.feature_loss(maps, inputs, hard)
 
     @property
     def learnt(self) -> list[tf.Variable]:
-        """What the optimizer changes, in its order: the student's weights, then the adapters'."""
-        return [
-            *self.student.trainable_variables,
-            *(one for layer in self.adapters for one in layer.trainable_variables),
-        ]
+        """The student's weights, then the adapters'."""
+        return [*super().learnt, *(one for layer in self.adapters for one in layer.trainable_variables)]

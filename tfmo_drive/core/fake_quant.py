@@ -14,6 +14,9 @@ from unittest import mock
 
 import numpy as np
 from tensorflow_model_optimization.python.core.quantization.keras import quant_ops
+from tensorflow_model_optimization.python.core.quantization.keras.default_8bit.default_8bit_quantize_configs import (
+    NoOpQuantizeConfig,
+)
 from tensorflow_model_optimization.python.core.quantization.keras.default_8bit.default_8bit_quantize_registry import (
     Default8BitConvQuantizeConfig,
 )
@@ -74,12 +77,15 @@ def calibrate(model: keras.Model, batches: list[np.ndarray]) -> None:
         max_var.assign(np.mean(highs))
 
 
-class KernelRanges(Default8BitQuantizeScheme):
-    """A scheme of tfmot's, but convolutions whose kernel is `chosen` get one range for all their output channels, so
-    that equal weights become equal integers. It is stored per channel, where the converter can fold BatchNorm into it.
+class Scheme(Default8BitQuantizeScheme):
+    """A scheme of tfmot's with two changes.
+
+    Convolutions whose kernel is `chosen` get one range for all their output channels, so that equal weights become
+    equal integers; it is stored per channel, where the converter can fold BatchNorm into it. Up-sampling keeps the
+    range of what it reads, as the integer operators must; tfmot gives it one of its own, which the file cannot follow.
     """
 
-    def __init__(self, scheme: Default8BitQuantizeScheme, chosen: Callable[[np.ndarray], bool]):
+    def __init__(self, scheme: Default8BitQuantizeScheme, chosen: Callable[[np.ndarray], bool] = lambda kernel: False):
         super().__init__()
         self.scheme, self.chosen = scheme, chosen
 
@@ -88,6 +94,8 @@ class KernelRanges(Default8BitQuantizeScheme):
         known = registry.get_quantize_config
 
         def get_quantize_config(layer):
+            if type(layer) is keras.layers.UpSampling2D:
+                return NoOpQuantizeConfig()
             if type(layer) is not keras.layers.Conv2D or not self.chosen(layer.kernel.numpy()):
                 return known(layer)
             config = Default8BitConvQuantizeConfig(["kernel"], ["activation"], False)

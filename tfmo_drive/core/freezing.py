@@ -18,11 +18,11 @@ from tfmo_drive.contracts import BadInput, Preprocessing
 from tfmo_drive.core.fake_quant import is_quantize_aware
 from tfmo_drive.core.keras2 import keras, tf
 from tfmo_drive.core.layers import weights_digest
+from tfmo_drive.core.outputs import names
 
 PREPROCESSING = "preprocessing"
 """Name of the folded convolution, in every file format."""
 
-_PREFIXES = ("quant_", "prune_low_magnitude_")
 _cache: weakref.WeakKeyDictionary[keras.Model, dict[tuple, tuple[str, Frozen]]] = weakref.WeakKeyDictionary()
 
 
@@ -59,15 +59,10 @@ def freeze(model: keras.Model, preprocessing: Preprocessing, batch: int | None =
     return kept[key][1]
 
 
-def output_names(model: keras.Model) -> tuple[str, ...]:
-    """The output layers' names without tfmot's prefixes."""
-    return tuple(_bare(name) for name in model.output_names)
-
-
 def _freeze(model: keras.Model, preprocessing: Preprocessing, batch: int | None) -> Frozen:
     from tensorflow.python.framework import convert_to_constants
 
-    shape, aware, names = (batch, *_input_shape(model, preprocessing)), is_quantize_aware(model), output_names(model)
+    shape, aware = (batch, *_input_shape(model, preprocessing)), is_quantize_aware(model)
     limits = preprocessing.limits
 
     @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name=preprocessing.input)], autograph=False)
@@ -85,7 +80,7 @@ def _freeze(model: keras.Model, preprocessing: Preprocessing, batch: int | None)
             serve.get_concrete_function()
         )
     ends = tuple(tensor.name for tensor in function.outputs)
-    return Frozen(function, graph_def, names, ends, shape, aware, preprocessing)
+    return Frozen(function, graph_def, names(model), ends, shape, aware, preprocessing)
 
 
 def _fold(image: tf.Tensor, preprocessing: Preprocessing, aware: bool) -> tf.Tensor:
@@ -118,9 +113,3 @@ def _input_shape(model: keras.Model, preprocessing: Preprocessing) -> tuple[int,
             "Build the model with input_shape=(height, width, 3)."
         )
     return shapes[0]
-
-
-def _bare(name: str) -> str:
-    while prefix := next((prefix for prefix in _PREFIXES if name.startswith(prefix)), ""):
-        name = name.removeprefix(prefix)
-    return name

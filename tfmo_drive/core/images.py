@@ -6,16 +6,17 @@ preprocessing is that of keras.applications.imagenet_utils.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import os
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from tfmo_drive.contracts import BadInput, Preprocessing
 from tfmo_drive.core.spelling import suggestion
@@ -90,20 +91,36 @@ class Resize:
         return cls(**facts)
 
     def __call__(self, image: Image.Image, size: tuple[int, int]) -> Image.Image:
-        """An RGB image of any size to `size` = (height, width)."""
-        (height, width), (columns, rows) = size, image.size
-        if self.fit == "stretch":
-            return self._sample(image, (width, height), (0, 0, columns, rows))
-        ratios = width / columns, height / rows
-        if self.fit == "center_crop":
-            used_x, used_y = width / max(ratios), height / max(ratios)
-            left, top = (columns - used_x) / 2, (rows - used_y) / 2
-            return self._sample(image, (width, height), (left, top, left + used_x, top + used_y))
-        inner = max(1, round(columns * min(ratios))), max(1, round(rows * min(ratios)))
-        padded = Image.new("RGB", (width, height), (self.pad,) * 3)
-        small = self._sample(image, inner, (0, 0, columns, rows))
-        padded.paste(small, ((width - inner[0]) // 2, (height - inner[1]) // 2))
+        """An image (RGB, or 8-bit grey) of any size to `size` = (height, width)."""
+        height, width = size
+        box, inner, corner = self.placement((image.height, image.width), size)
+        small = self._sample(image, inner, box)
+        if inner == (width, height):
+            return small
+        padded = Image.new(image.mode, (width, height), (self.pad,) * len(image.getbands()))
+        padded.paste(small, corner)
         return padded
+
+    def placement(
+        self, source_size: tuple[int, int], size: tuple[int, int]
+    ) -> tuple[tuple[float, float, float, float], tuple[int, int], tuple[int, int]]:
+        """Which part of an image goes where: for boxes, which must follow the pixels.
+
+        Sizes are (height, width). Returns the part of the source that is used (x0, y0, x1, y1), the (width, height)
+        that it becomes and the (x, y) of its upper left corner in the result.
+        """
+        (rows, columns), (height, width) = source_size, size
+        whole = (0.0, 0.0, float(columns), float(rows))
+        ratios = width / columns, height / rows
+        if self.fit == "stretch":
+            return whole, (width, height), (0, 0)
+        if self.fit == "center_crop":
+            # 41 / (41 / 28) is 28.000000000000004, and Pillow refuses a box that is larger than the image.
+            used_x, used_y = min(columns, width / max(ratios)), min(rows, height / max(ratios))
+            left, top = (columns - used_x) / 2, (rows - used_y) / 2
+            return (left, top, left + used_x, top + used_y), (width, height), (0, 0)
+        inner = max(1, round(columns * min(ratios))), max(1, round(rows * min(ratios)))
+        return whole, inner, ((width - inner[0]) // 2, (height - inner[1]) // 2)
 
     def _sample(self, image: Image.Image, size: tuple[int, int], box: tuple[float, ...]) -> Image.Image:
         if size == image.size and box == (0, 0, *size):
@@ -122,14 +139,27 @@ def decode(source: str | os.PathLike | bytes, size: tuple[int, int], resize: Res
     byte.
     Raises UnreadableImage (a BadInput) that names the file and the reason.
     """
-    try:
+    with reading("The image" if isinstance(source, bytes) else source):
         data = source if isinstance(source, bytes) else Path(source).read_bytes()
         with Image.open(io.BytesIO(data)) as opened:
             image = _rgb(ImageOps.exif_transpose(opened))
         return np.array((resize or Resize())(image, size))
+
+
+def size_of(file: str | os.PathLike) -> tuple[int, int]:
+    """(height, width) of the image that `decode` would resize, from the file's header alone; UnreadableImage else."""
+    with reading(file), Image.open(file) as opened:
+        turned = opened.getexif().get(ExifTags.Base.Orientation, 1) >= 5  # by 90 or 270 degrees (CIPA DC-008)
+        return (opened.width, opened.height) if turned else (opened.height, opened.width)
+
+
+@contextlib.contextmanager
+def reading(name: str | os.PathLike) -> Iterator[None]:
+    """Whatever Pillow raises on a damaged file inside becomes an UnreadableImage called `name`."""
+    try:
+        yield
     except (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError) as error:
-        name = "The image" if isinstance(source, bytes) else str(source)
-        raise UnreadableImage(name, _reason(error)) from error
+        raise UnreadableImage(str(name), _reason(error)) from error
 
 
 def _rgb(image: Image.Image) -> Image.Image:

@@ -1,18 +1,20 @@
 """Model files opened in the runtime that ships: LiteRT for `.tflite`, onnxruntime for `.onnx`. No TensorFlow here.
 
-Files keep batch 1, which is what a board runs, so batches are loops.
+Files keep batch 1, which is what a board runs, so batches are loops, as many at once as there are threads.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
-from tfmo_drive.contracts import Artifact, BadInput
+from tfmo_drive.contracts import Arrays, Artifact, BadInput
 from tfmo_drive.core import onnx_file, tflite_file
+from tfmo_drive.core.outputs import by_name
 
 KERNELS = ("xnnpack", "reference")
 
@@ -35,12 +37,21 @@ class LiteRTArtifact(Artifact):
 
     @functools.cached_property
     def _interpreter(self):
+        return self._opened(self.threads)
+
+    @functools.cached_property
+    def _workers(self) -> list:
+        """One interpreter of a single thread for each thread: their answers are the same, and two images at a time are
+        faster than one on two threads."""
+        return [self._opened(1) for _ in range(self.threads)] if self.threads > 1 else [self._interpreter]
+
+    def _opened(self, threads: int):
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
         resolver = OpResolverType.BUILTIN_REF if self.kernels == "reference" else OpResolverType.AUTO
         try:
             interpreter = Interpreter(
-                model_path=str(self.path), num_threads=self.threads, experimental_op_resolver_type=resolver
+                model_path=str(self.path), num_threads=threads, experimental_op_resolver_type=resolver
             )
         except ValueError as error:
             raise BadInput(f"{self.path} is not a TensorFlow Lite model: {_line(error)}") from None
@@ -54,19 +65,24 @@ class LiteRTArtifact(Artifact):
     def outputs(self, batch: np.ndarray) -> dict[str, np.ndarray]:
         """Raw inputs [b, ...] to float32 outputs [b, ...] by name, dequantised with the file's own scales."""
         fed, details = self._quantised(batch), self._interpreter.get_output_details()
-        kept: list[list[np.ndarray]] = [[] for _ in details]
-        for image in fed:
-            self._interpreter.set_tensor(self._input["index"], image[None])
-            self._interpreter.invoke()
-            for values, detail in zip(kept, details, strict=True):
-                values.append(self._interpreter.get_tensor(detail["index"])[0])
+        found = [np.empty((len(fed), *detail["shape"][1:]), detail["dtype"]) for detail in details]
+
+        def run(worker: int) -> None:
+            interpreter = self._workers[worker]
+            for place in range(worker, len(fed), len(self._workers)):
+                interpreter.set_tensor(self._input["index"], fed[place][None])
+                interpreter.invoke()
+                for values, detail in zip(found, details, strict=True):
+                    values[place] = interpreter.get_tensor(detail["index"])[0]
+
+        with ThreadPoolExecutor(len(self._workers)) as threads:  # an interpreter lets go of Python while it runs
+            list(threads.map(run, range(len(self._workers))))
         return {
-            detail["name"]: real(_stack(values, detail["shape"][1:], detail["dtype"]), *detail["quantization"])
-            for values, detail in zip(kept, details, strict=True)
+            detail["name"]: real(values, *detail["quantization"]) for values, detail in zip(found, details, strict=True)
         }
 
-    def predict(self, batch: np.ndarray) -> np.ndarray:
-        return _only(self.outputs(batch), self.path)
+    def predict(self, batch: np.ndarray) -> Arrays:
+        return by_name(*zip(*self.outputs(batch).items(), strict=True))
 
     def runner(self, example: np.ndarray) -> Callable[[], None]:
         self._interpreter.set_tensor(self._input["index"], self._quantised(example[None]))
@@ -123,8 +139,8 @@ class OnnxArtifact(Artifact):
             found[entry.name] = real(values, *self._quantization(entry))
         return found
 
-    def predict(self, batch: np.ndarray) -> np.ndarray:
-        return _only(self.outputs(batch), self.path)
+    def predict(self, batch: np.ndarray) -> Arrays:
+        return by_name(*zip(*self.outputs(batch).items(), strict=True))
 
     def runner(self, example: np.ndarray) -> Callable[[], None]:
         feed = {self._session.get_inputs()[0].name: self._quantised(example[None])}
@@ -173,12 +189,6 @@ def real(values: np.ndarray, scale: float, zero_point: int) -> np.ndarray:
 
 def _stack(values: list[np.ndarray], shape: tuple[int, ...], dtype: type) -> np.ndarray:
     return np.stack(values) if values else np.zeros((0, *shape), dtype)
-
-
-def _only(outputs: dict[str, np.ndarray], path: Path) -> np.ndarray:
-    if len(outputs) != 1:
-        raise BadInput(f"{path} has outputs {', '.join(outputs)}; predict needs one. Use outputs(batch).")
-    return next(iter(outputs.values()))
 
 
 def _check(batch: np.ndarray, shape: tuple[int, ...], path: Path) -> None:

@@ -23,7 +23,8 @@ def of_classes(outputs: np.ndarray, targets: np.ndarray, names: Sequence[str]) -
         for label, count in zip(*np.unique(targets, return_counts=True), strict=True)
     }
     macro = float(np.mean([entry["score"] for entry in per_class.values()]))
-    return Judgement(values, decisions, per_class, {"score_macro": macro})
+    captions = {"truth": [names[label] for label in targets], "says": [names[label] for label in decisions]}
+    return Judgement(values, decisions, per_class, {"score_macro": macro}, captions=captions)
 
 
 def of_numbers(answers: np.ndarray, targets: np.ndarray, spread: float) -> Judgement:
@@ -38,4 +39,6 @@ def of_numbers(answers: np.ndarray, targets: np.ndarray, spread: float) -> Judge
     variance = float(targets.var())
     if variance:
         more["r2"] = 1 - float((errors**2).mean()) / variance
-    return Judgement(np.maximum(0.0, 1 - errors / spread), np.round(answers / step) * step, {}, more)
+    captions = {"truth": [f"{target:.3g}" for target in targets], "says": [f"{answer:.3g}" for answer in answers]}
+    values, decisions = np.maximum(0.0, 1 - errors / spread), np.round(answers / step) * step
+    return Judgement(values, decisions, {}, more, captions=captions)

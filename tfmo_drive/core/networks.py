@@ -19,6 +19,8 @@ LOGITS = "logits"
 NUMBER = "number"
 """The last layer of a network whose one output is no class, but a number."""
 BN_EPSILON = 1.001e-5  # keras.applications.resnet
+Size = int | tuple[int, int]
+"""Of square images, or (height, width), in pixels."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,13 +36,13 @@ class Head:
         if self.units < 1:
             raise BadInput(f"Head.units must be at least 1, got {self.units}.")
 
-    def __call__(self, features, outputs: int):
-        """Feature map [b, h, w, c] to logits float32 [b, outputs]."""
+    def __call__(self, features, outputs: int, name: str = LOGITS):
+        """Feature map [b, h, w, c] to logits (or whatever `name` says) float32 [b, outputs]."""
         if self.pooling == "gap":
             features = layers.GlobalAveragePooling2D(name="avg_pool")(features)
         else:
             features = layers.Dense(self.units, activation="relu", name="hidden")(layers.Flatten()(features))
-        return layers.Dense(outputs, name=LOGITS)(features)
+        return layers.Dense(outputs, name=name)(features)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -88,9 +90,9 @@ class ResNet:
         x = layers.Add(name=f"{name}_add")([shortcut, x])
         return layers.ReLU(name=f"{name}_out")(x)
 
-    def backbone(self, size: int) -> keras.Model:
-        """Preprocessed pixels float32 [b, size, size, 3] to features [b, size/32, size/32, 2048 * width]."""
-        inputs = x = keras.Input((size, size, 3), name="image")
+    def backbone(self, size: Size) -> keras.Model:
+        """Preprocessed pixels float32 [b, height, width, 3] to features [b, height/32, width/32, 2048 * width]."""
+        inputs = x = image_input(size)
         x = layers.ZeroPadding2D(3, name="conv1_pad")(x)
         x = self._convolution(x, self._channels(64), 7, "conv1", strides=2)
         x = layers.ReLU(name="conv1_relu")(x)
@@ -116,9 +118,9 @@ class MobileNetV2:
         if not 0 < self.width <= 4:
             raise BadInput(f"MobileNetV2.width must be in (0, 4], got {self.width}.")
 
-    def backbone(self, size: int) -> keras.Model:
-        """Preprocessed pixels float32 [b, size, size, 3] in [-1, 1] to features."""
-        inputs = keras.Input((size, size, 3), name="image")
+    def backbone(self, size: Size) -> keras.Model:
+        """Preprocessed pixels float32 [b, height, width, 3] in [-1, 1] to features."""
+        inputs = image_input(size)
         return keras.applications.MobileNetV2(include_top=False, weights=None, alpha=self.width, input_tensor=inputs)
 
 
@@ -139,16 +141,16 @@ class SmallCNN:
         if not self.filters or min(self.filters) < 1:
             raise BadInput(f"SmallCNN.filters must be counts of at least 1, got {self.filters}.")
 
-    def backbone(self, size: int) -> keras.Model:
-        """Preprocessed pixels float32 [b, size, size, 3] to features."""
-        inputs = x = keras.Input((size, size, 3), name="image")
+    def backbone(self, size: Size) -> keras.Model:
+        """Preprocessed pixels float32 [b, height, width, 3] to features."""
+        inputs = x = image_input(size)
         for index, filters in enumerate(self.filters, start=1):
             x = layers.Conv2D(filters, 3, name=f"conv{index}", use_bias=not self.batch_normalization)(x)
             if self.batch_normalization:
                 x = layers.BatchNormalization(momentum=0.9, name=f"conv{index}_bn")(x)
             x = layers.ReLU(name=f"conv{index}_relu")(x)
             last = index == len(self.filters)
-            pool = max(2, -(-x.shape[1] // 11)) if last else 2
+            pool = max(2, -(-max(x.shape[1:3]) // 11)) if last else 2
             x = layers.MaxPooling2D(pool, name=f"conv{index}_pool")(x)
         return keras.Model(inputs, x, name="small_cnn")
 
@@ -178,8 +180,20 @@ class DenseLayers:
         return keras.Model(inputs, x, name="dense_layers")
 
 
-def build(network: Network | DenseLayers, size: int, outputs: int, weights: str = "none") -> keras.Model:
-    """The float model with logits float32 [b, outputs]; backbone weights: none | imagenet | a "notop" .h5 file.
+def image_input(size: Size):
+    """Preprocessed pixels float32 [b, height, width, 3]."""
+    height, width = (size, size) if isinstance(size, int) else size
+    return keras.Input((height, width, 3), name="image")
+
+
+def build(network: Network | DenseLayers, size: Size, outputs: int, weights: str = "none") -> keras.Model:
+    """The float model with logits float32 [b, outputs]; `weights` as for `started`."""
+    backbone = started(network, size, weights)
+    return keras.Model(backbone.input, network.head(backbone.output, outputs), name=backbone.name)
+
+
+def started(network: Network | DenseLayers, size: Size, weights: str = "none") -> keras.Model:
+    """The network's backbone, with weights to start from: none | imagenet | a "notop" .h5 file.
 
     Raises BadInput where the file is missing or of another shape, or ImageNet weights cannot be downloaded.
     """
@@ -188,7 +202,7 @@ def build(network: Network | DenseLayers, size: int, outputs: int, weights: str 
         weights = str(_imagenet(network))
     if weights != "none":
         load_weights(backbone, Path(weights), "weights")
-    return keras.Model(backbone.input, network.head(backbone.output, outputs), name=backbone.name)
+    return backbone
 
 
 def load_weights(model: keras.Model, path: Path, setting: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 
 import h5py
@@ -11,6 +13,7 @@ from tfmo_drive.core import graph
 from tfmo_drive.core.class_names import quoted
 from tfmo_drive.core.images import PREPROCESSINGS
 from tfmo_drive.core.keras2 import keras
+from tfmo_drive.core.outputs import names
 from tfmo_drive.core.run_folder import read_facts
 
 _HOW_TO_SAVE = "Give a file that tf_keras wrote with model.save('model.h5') or model.save_weights('weights.h5')."
@@ -75,9 +78,24 @@ def refuse_other_stage(
         )
 
 
-def read_model(path: Path, size: int, outputs: int, setting: str = "task.baseline", rows: bool = False) -> keras.Model:
-    """A user's functional model, flat (models inside it are opened): input [b, size, size, 3] (rows: [b, size]), output
-    [b, outputs].
+@dataclasses.dataclass(frozen=True)
+class Ends:
+    """What a model must take, and give, of one example."""
+
+    input: tuple[int, ...]
+    """(height, width, 3) of images, (columns,) of rows."""
+    outputs: Mapping[str, tuple[int, ...]]
+    """Shapes by name; where there is only one, it may be called anything."""
+
+    @classmethod
+    def of(cls, model: keras.Model) -> Ends:
+        """What `model` takes and gives."""
+        shapes = {name: tuple(one.shape[1:]) for name, one in zip(names(model), model.outputs, strict=True)}
+        return cls(tuple(model.input_shape[1:]), shapes)
+
+
+def read_model(path: Path, ends: Ends, setting: str = "task.baseline") -> keras.Model:
+    """A user's functional model, flat (models inside it are opened), that takes and gives what `ends` say.
 
     Raises BadInput that says what does not fit.
     """
@@ -94,14 +112,9 @@ def read_model(path: Path, size: int, outputs: int, setting: str = "task.baselin
     if revived:
         raise BadInput(f"{setting}: {path} has the layer {revived[0]}. {_CUSTOM_LAYER}")
     subject = f"{setting}: {path}"
-    _check_ends(model, subject)
-    (_check_row if rows else _check_image)(model, subject, size)
-    if model.output_shape[1:] != (outputs,):
-        raise BadInput(
-            f"{subject} gives outputs of shape {model.output_shape[1:]}, the data has "
-            f"{f'{outputs} classes' if outputs > 1 else 'one number to predict'}. "
-            "Give the data the model was trained on, or its class names with --set=task.classes=classes.txt."
-        )
+    _check_count(model, subject, ends)
+    (_check_row if len(ends.input) == 1 else _check_image)(model, subject, ends.input)
+    _check_outputs(model, subject, ends)
     try:
         model = graph.flat(model)
     except BadInput as error:
@@ -121,31 +134,48 @@ def _refuse_subclassed(model: keras.Model, subject: str, inside: str = "is"):
             _refuse_subclassed(layer, subject, f"holds {layer.name},")
 
 
-def _check_ends(model: keras.Model, subject: str):
-    if len(model.inputs) != 1 or len(model.outputs) != 1:
+def _check_count(model: keras.Model, subject: str, ends: Ends):
+    count = len(ends.outputs)
+    if len(model.inputs) != 1 or len(model.outputs) != count:
+        wanted = "one output" if count == 1 else f"{count} outputs: {quoted(list(ends.outputs))}"
         raise BadInput(
             f"{subject} has {len(model.inputs)} inputs and {len(model.outputs)} outputs; the task "
-            "takes one input and gives one vector."
+            f"takes one input and gives {wanted}."
         )
 
 
-def _check_row(model: keras.Model, subject: str, size: int):
-    if model.input_shape[1:] != (size,):
+def _check_outputs(model: keras.Model, subject: str, ends: Ends):
+    found = Ends.of(model).outputs
+    if len(found) > 1 and found != ends.outputs:
+        raise BadInput(f"{subject} gives {dict(found)}, the task {dict(ends.outputs)}. Name and shape its outputs so.")
+    (shape, *others), (wanted, *_) = found.values(), ends.outputs.values()
+    if not others and shape != wanted:
+        said = (f"{wanted[-1]} classes" if wanted[-1] > 1 else "one number to predict") if len(wanted) == 1 else wanted
         raise BadInput(
-            f"{subject} takes inputs of shape {model.input_shape[1:]}, the task gives rows of {size} columns. "
+            f"{subject} gives outputs of shape {shape}, the data has {said}. "
+            "Give the data the model was trained on, or its class names with --set=task.classes=classes.txt."
+        )
+
+
+def _check_row(model: keras.Model, subject: str, shape: tuple[int, ...]):
+    if model.input_shape[1:] != shape:
+        raise BadInput(
+            f"{subject} takes inputs of shape {model.input_shape[1:]}, the task gives rows of {shape[0]} columns. "
             "Say which with --set=task.columns.inputs=a,b,c."
         )
 
 
-def _check_image(model: keras.Model, subject: str, size: int):
+def _check_image(model: keras.Model, subject: str, shape: tuple[int, ...]):
     if len(model.input_shape) != 4 or None in model.input_shape[1:]:
         raise BadInput(
             f"{subject} takes inputs of shape {model.input_shape[1:]}, not images of one size. Build it "
-            f"with keras.Input(({size}, {size}, 3))."
+            f"with keras.Input({shape})."
         )
     height, width, channels = model.input_shape[1:]
-    if (height, width, channels) != (size, size, 3):
+    if (height, width, channels) != shape:
+        square = height == width and shape[0] == shape[1]  # a task on square images may take one number
+        size = height if square else f"{height},{width}"
         raise BadInput(
-            f"{subject} takes images of {height}x{width}x{channels}, the task gives {size}x{size}x3. "
-            + (f"Add --set=task.image_size={height}." if (height, channels) == (width, 3) else "It must be square RGB.")
+            f"{subject} takes images of {height}x{width}x{channels}, the task gives {'x'.join(map(str, shape))}. "
+            + (f"Add --set=task.image_size={size}." if channels == shape[2] else "It must take RGB.")
         )

@@ -1,7 +1,8 @@
 """Images decoded once into one flat file, then read by index: training memory does not grow with the data.
 
-A pack is a folder named after its key: images.u8 (raw uint8, example after example), labels.npy, groups.npy, pack.json.
-It appears whole or not at all. Reads use pread, not mmap, because pages of a mapping count as resident memory.
+A pack is a folder named after its key: images.u8 (raw uint8, example after example: pixels, and its mask behind them
+where there are masks), labels.npy, groups.npy, perhaps attributes.npz, and pack.json. It appears whole or not at all.
+Reads use pread, not mmap, because pages of a mapping count as resident memory; a mask comes with its pixels in one.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from absl import logging
@@ -23,18 +25,32 @@ from tqdm import tqdm
 from tfmo_drive.contracts import BadInput, Examples
 from tfmo_drive.core import atomic
 from tfmo_drive.core.cache import cache_root, digest, made_once
+from tfmo_drive.core.faults import counted
 from tfmo_drive.core.images import Resize, UnreadableImage, decode
+from tfmo_drive.core.mask_files import EXPECTED, MaskSplit, read_mask
 from tfmo_drive.core.splitting import Split
 
 _CHUNK_BYTES = 16 << 20
 """Decoded pixels held at once; large enough that threads seldom wait for one another."""
 
-Row = tuple[np.ndarray | UnreadableImage, object, int]
-"""What a pack is made of: pixels (or why there are none), label, group."""
+
+class Drawn(NamedTuple):
+    """One example of a pack."""
+
+    pixels: np.ndarray
+    """uint8 [height, width, 3]."""
+    label: object = 0
+    """A number, an array of one shape (float32 [k]), or several of them by name: {"steering": array, ...}."""
+    mask: np.ndarray | None = None
+    """uint8 [height, width], of all examples or of none."""
+    attributes: Mapping[str, str] = {}
+    """The same names for all examples: {"weather": "rain"}."""
+    group: int | None = None
+    """None: the example is a group of its own."""
 
 
 class PackedExamples(Examples):
-    """A finished pack. `read` gives uint8 [b, ...] pixels and the labels; thread-safe, and independent of the folder
+    """A finished pack. `read` gives uint8 [b, ...] pixels and the targets; thread-safe, and independent of the folder
     once open (the pack may be replaced meanwhile). Raises BadInput where the folder holds no whole pack."""
 
     def __init__(self, folder: Path) -> None:
@@ -42,29 +58,44 @@ class PackedExamples(Examples):
             self.facts = json.loads((folder / "pack.json").read_text())
             self.labels = np.load(folder / "labels.npy")
             self.groups = np.load(folder / "groups.npy")
+            self.attributes: dict[str, np.ndarray] = {}
+            """What slices are made of: "weather" to a name for every example, str [n]."""
+            if (folder / "attributes.npz").exists():
+                with np.load(folder / "attributes.npz") as attributes:
+                    self.attributes = dict(attributes)
             self._file = open(folder / "images.u8", "rb", buffering=0)
         except (OSError, ValueError) as error:
             raise BadInput(f"{folder} is not a pack of images: {error}. Remove it; it will be made again.") from error
         self.shape: tuple[int, ...] = tuple(self.facts["shape"])
         self.fingerprint: str = self.facts["fingerprint"]
-        """sha256 over pixels, labels and groups: the content, wherever the files lie."""
-        expected = len(self.labels) * math.prod(self.shape)
+        """sha256 over pixels, masks, labels, groups and attributes: the content, wherever the files lie."""
+        self.masked: bool = self.facts.get("masked", False)
+        self._stride = math.prod(self.shape) + self.masked * math.prod(self.shape[:2])
+        expected = len(self.labels) * self._stride
         if os.fstat(self._file.fileno()).st_size != expected:
             raise BadInput(f"{folder}/images.u8 is not {expected:,} bytes. Remove {folder}; it will be made again.")
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def read(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Pixels uint8 [b, height, width, 3] and labels [b] of these examples, in this order."""
+    def read(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray | dict[str, np.ndarray]]:
+        """Pixels uint8 [b, height, width, 3] and targets of these examples, in this order.
+
+        Targets are masks uint8 [b, height, width] where the pack has some, else labels [b] or [b, k]; of labels by
+        name, {name: [b, ...]}, with the masks as "mask".
+        """
         indices = np.asarray(indices, np.int64)
         labels = self.labels[indices]
         pixels = np.empty((len(indices), *self.shape), np.uint8)
-        stride = math.prod(self.shape)
-        for place, index in zip(pixels, (indices % len(self)).tolist(), strict=True):
-            if os.preadv(self._file.fileno(), [place.data], index * stride) != stride:
+        masks = np.empty((len(indices), *self.shape[:2]), np.uint8) if self.masked else None
+        for place, index in enumerate((indices % len(self)).tolist()):
+            parts = [pixels[place].data, masks[place].data] if self.masked else [pixels[place].data]
+            if os.preadv(self._file.fileno(), parts, index * self._stride) != self._stride:
                 raise BadInput(f"{self._file.name} ends before example {index}. Remove its folder and run again.")
-        return pixels, labels
+        if labels.dtype.names is None:
+            return pixels, masks if self.masked else labels
+        named = {name: np.ascontiguousarray(labels[name]) for name in labels.dtype.names}
+        return pixels, named | {"mask": masks} if self.masked else named
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +106,7 @@ class _Source:
     shape: tuple[int, ...] | None
     count: int
     name: str
-    rows: Callable[[], Iterable[Row]]
+    rows: Callable[[], Iterable[Drawn | UnreadableImage]]
 
 
 def pack(
@@ -88,29 +119,37 @@ def pack(
 ) -> PackedExamples:
     """Decode every image of `split` to `size` = (height, width) into `folder/<key>`, or reuse what is there already.
 
-    The key covers paths, sizes, times, labels, groups, size and resize. `folder` is `cache_root()/packed` by default;
-    `label` names the progress bar. Raises one BadInput that counts and names all unreadable images, unless `skip_bad`,
-    and BadInput where the disk is full or cannot be written.
+    A MaskSplit's masks ride along. The key covers paths, sizes, times, labels, groups, attributes, size and resize.
+    `folder` is `cache_root()/packed` by default; `label` names the progress bar. Raises one BadInput that counts all
+    images and masks that cannot be used and names ten, unless `skip_bad`, and BadInput where the disk is full or cannot
+    be written.
     """
     resize = resize or Resize()
-    numbers = [split.labels.tolist(), split.groups.tolist(), list(size)]
-    key = digest([_file_facts(split), numbers, resize.to_dict(), skip_bad])
+    facts = [_file_facts(split.files), [_label_facts(split.labels), split.groups.tolist(), list(size)]]
+    facts += [resize.to_dict(), skip_bad]
+    if isinstance(split, MaskSplit):
+        facts += [_file_facts(split.masks), dataclasses.asdict(split.ids)]
+    if split.attributes:
+        facts.append({name: values.tolist() for name, values in split.attributes.items()})
+    key = digest(facts)
     rows = functools.partial(_decoded_rows, split, size, resize, skip_bad)
     packed = _packed(folder, _Source(key, (*size, 3), len(split), f"decode {label}", rows))
     if packed.facts["skipped"]:
-        logging.warning("%s They are skipped.", _complaint(packed.facts["skipped"], len(split)))
+        logging.warning("%s They are skipped.", _complaint(packed.facts["skipped"], split))
     return packed
 
 
 def pack_generated(
-    generate: Callable[[int], tuple[np.ndarray, object]], count: int, key: object, folder: Path | None = None
+    generate: Callable[[int], tuple], count: int, key: object, folder: Path | None = None
 ) -> PackedExamples:
-    """Pack `generate(0)`, ..., `generate(count - 1)`: uint8 pixels of one shape, and a label, each a group of its own.
+    """Pack `generate(0)`, ..., `generate(count - 1)`: each a `Drawn` of one shape, or its first items (pixels, label).
 
     `key` (JSON types) must say everything that `generate` depends on: seed, size, version of the drawing code.
     """
     name = digest([key, count])
-    return _packed(folder, _Source(name, None, count, "draw scenes", lambda: ((*generate(i), i) for i in range(count))))
+    return _packed(
+        folder, _Source(name, None, count, "draw scenes", lambda: (Drawn(*generate(i)) for i in range(count)))
+    )
 
 
 def _packed(folder: Path | None, source: _Source) -> PackedExamples:
@@ -125,62 +164,100 @@ def _packed(folder: Path | None, source: _Source) -> PackedExamples:
 
 
 def _write(source: _Source, folder: Path) -> None:
-    labels, groups, skipped, shape = [], [], [], source.shape
+    labels, groups, attributes, skipped = [], [], [], []
+    shape, masked = source.shape, False
     content = hashlib.sha256()
     with open(folder / "images.u8", "wb") as images:
         rows = tqdm(source.rows(), desc=source.name, total=source.count, unit="image", disable=None, leave=False)
-        for image, label, group in rows:
-            if isinstance(image, UnreadableImage):
-                skipped.append([image.file, image.reason])
+        for row in rows:
+            if isinstance(row, UnreadableImage):
+                skipped.append([row.file, row.reason])
                 continue
-            shape = shape or image.shape
-            if image.dtype != np.uint8 or image.shape != shape:
-                raise ValueError(f"{source.name}: expected uint8 {shape}, got {image.dtype} {image.shape}.")
-            data = np.ascontiguousarray(image).data
-            images.write(data)
-            content.update(data)
-            labels.append(label)
-            groups.append(group)
-    arrays = {"labels": np.array(labels), "groups": np.array(groups, np.int64)}
+            shape, masked = shape or row.pixels.shape, masked if labels else row.mask is not None
+            _check(row, shape, masked, source.name)
+            for plane in (row.pixels, row.mask)[: 1 + masked]:
+                data = np.ascontiguousarray(plane).data
+                images.write(data)
+                content.update(data)
+            groups.append(len(labels) if row.group is None else row.group)
+            labels.append(row.label)
+            attributes.append(row.attributes)
+    arrays = {"labels": _stacked(labels), "groups": np.array(groups, np.int64)}
+    named = {name: np.array([row[name] for row in attributes], np.str_) for name in attributes[0]} if attributes else {}
+    for name, array in (arrays | named).items():
+        content.update(f"{name} {array.dtype} {array.shape} {shape}".encode() + array.tobytes())
     for name, array in arrays.items():
         np.save(folder / f"{name}.npy", array)
-        content.update(f"{name} {array.dtype} {array.shape} {shape}".encode() + array.tobytes())
-    facts = {"shape": list(shape or ()), "count": len(labels), "fingerprint": content.hexdigest()}
+    if named:
+        np.savez(folder / "attributes.npz", **named)
+    facts = {"shape": list(shape or ()), "count": len(labels), "fingerprint": content.hexdigest(), "masked": masked}
     atomic.write_json(folder / "pack.json", facts | {"key": source.key, "skipped": skipped})
 
 
-def _decoded_rows(split: Split, size: tuple[int, int], resize: Resize, skip_bad: bool) -> Iterator[Row]:
+def _check(row: Drawn, shape: tuple[int, ...], masked: bool, name: str) -> None:
+    planes = [(row.pixels, shape), *([(row.mask, shape[:2])] if masked else [])]
+    for plane, expected in planes:
+        if plane is None or plane.dtype != np.uint8 or plane.shape != expected:
+            got = "nothing" if plane is None else f"{plane.dtype} {plane.shape}"
+            raise ValueError(f"{name}: expected uint8 {expected}, got {got}.")
+    if row.mask is not None and not masked:
+        raise ValueError(f"{name}: expected no mask, as of the first example, got one.")
+
+
+def _stacked(labels: list) -> np.ndarray:
+    """[n] or [n, k]; of labels by name, a structured array [n]."""
+    if not labels or not isinstance(labels[0], Mapping):
+        return np.array(labels)
+    columns = {name: np.stack([label[name] for label in labels]) for name in labels[0]}
+    stacked = np.empty(len(labels), [(name, column.dtype, column.shape[1:]) for name, column in columns.items()])
+    for name, column in columns.items():
+        stacked[name] = column
+    return stacked
+
+
+def _decoded_rows(
+    split: Split, size: tuple[int, int], resize: Resize, skip_bad: bool
+) -> Iterator[Drawn | UnreadableImage]:
     bad: list[UnreadableImage] = []
     chunk = max(1, min(1024, _CHUNK_BYTES // (size[0] * size[1] * 3)))
     with ThreadPoolExecutor() as threads:
         for start in range(0, len(split), chunk):
-            part = slice(start, start + chunk)
-            images = threads.map(lambda file: _decoded(file, size, resize), split.files[part])
-            for image, label, group in zip(images, split.labels[part], split.groups[part], strict=True):
-                if isinstance(image, UnreadableImage):
-                    bad.append(image)
-                yield image, label, group
+            part = range(start, min(start + chunk, len(split)))
+            for row in threads.map(lambda index: _decoded(split, index, size, resize), part):
+                if isinstance(row, UnreadableImage):
+                    bad.append(row)
+                yield row
     if bad and (not skip_bad or len(bad) == len(split)):
-        text = _complaint([[image.file, image.reason] for image in bad], len(split))
+        text = _complaint([[image.file, image.reason] for image in bad], split)
         raise BadInput(f"{text} Mend or remove them, or skip them with --set=task.skip_bad=True.")
 
 
-def _decoded(file: Path, size: tuple[int, int], resize: Resize) -> np.ndarray | UnreadableImage:
+def _decoded(split: Split, index: int, size: tuple[int, int], resize: Resize) -> Drawn | UnreadableImage:
+    file, mask = split.files[index], None
+    attributes = {name: values[index] for name, values in split.attributes.items()}
     try:
-        return decode(file, size, resize)
+        pixels = decode(file, size, resize)
+        if isinstance(split, MaskSplit):
+            mask = read_mask(split.masks[index], file, split.ids, size, resize)
     except UnreadableImage as error:
         return error
+    return Drawn(pixels, split.labels[index], mask, attributes, int(split.groups[index]))
 
 
-def _complaint(bad: list[list[str]], total: int) -> str:
-    shown = ", ".join(f"{file} ({reason})" for file, reason in bad[:5])
-    more = f" and {len(bad) - 5:,} more" if len(bad) > 5 else ""
-    return f"{len(bad):,} of {total:,} images cannot be read: {shown}{more}."
+def _complaint(bad: list[list[str]], split: Split) -> str:
+    masked = isinstance(split, MaskSplit)
+    what = "images or their masks cannot be used" if masked else "images cannot be read"
+    text = counted([f"{file} ({reason})" for file, reason in bad], len(split), what)
+    return f"{text} {EXPECTED}" if masked else text
 
 
-def _file_facts(split: Split) -> list[list[object]]:
+def _label_facts(labels: np.ndarray) -> list:
+    return labels.tolist() if labels.dtype.names is None else [labels[name].tolist() for name in labels.dtype.names]
+
+
+def _file_facts(files: tuple[Path, ...]) -> list[list[object]]:
     try:
-        facts = [(os.path.abspath(file), os.stat(file)) for file in split.files]
+        facts = [(os.path.abspath(file), os.stat(file)) for file in files]
     except OSError as error:
         raise BadInput(f"{error.filename} cannot be read: {error.strerror}. List the images again.") from error
     return [[path, found.st_size, found.st_mtime_ns] for path, found in facts]

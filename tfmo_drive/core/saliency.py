@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from tfmo_drive.contracts import Context
+from tfmo_drive.core import outputs
 from tfmo_drive.core.keras2 import keras, tf
 
 BATCH = 64
@@ -17,12 +18,14 @@ def products(
 ) -> Iterator[dict[str, np.ndarray]]:
     """By name, gradient x weight of the task's loss in inference mode (float32, the weight's shape), batch after
     batch of `images` seeded train examples."""
-    examples, loss = context.task.examples("train"), context.task.loss(model)
+    task = context.task
+    examples, loss = task.examples("train"), task.loss(model)
     indices = np.random.default_rng([context.seed, 0x7A7]).permutation(len(examples))[:images]
     for start in range(0, len(indices), BATCH):
         inputs, targets = examples.read(np.sort(indices[start : start + BATCH]))
         with tf.GradientTape() as tape:
-            value = loss(targets, model(context.task.preprocessing(inputs), training=False))
+            answers = outputs.named(model, model(task.preprocessing(inputs), training=False))
+            value = loss(task.encode(targets), answers)
         gradients = tape.gradient(value, [*weights.values()])
         yield {
             name: (gradient * weight).numpy()

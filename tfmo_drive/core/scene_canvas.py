@@ -95,6 +95,18 @@ class Canvas:
         return Drawing(np.asarray(self._image), np.array(self._rows, np.float32), self.view)
 
 
+def cut_off(corners: Sequence[tuple[float, float, float]], nearest: float) -> list[tuple[float, ...]]:
+    """The part of a polygon whose third coordinate is at least `nearest` (Sutherland & Hodgman 1974)."""
+    kept: list[tuple[float, ...]] = []
+    for start, end in zip([corners[-1], *corners[:-1]], corners, strict=True):
+        if (start[2] < nearest) != (end[2] < nearest):
+            part = (nearest - start[2]) / (end[2] - start[2])
+            kept.append(tuple(a + part * (b - a) for a, b in zip(start, end, strict=True)))
+        if end[2] >= nearest:
+            kept.append(end)
+    return kept
+
+
 class Drawing:
     """A finished canvas: surfaces before light and weather, and the truth, all [h, w, ...] of the image.
 

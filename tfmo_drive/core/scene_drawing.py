@@ -7,11 +7,11 @@ import dataclasses
 import numpy as np
 
 from tfmo_drive.core.scene_canvas import GROUND, SKY_DEPTH_M, SUPER, Canvas, Drawing
-from tfmo_drive.core.scene_layout import BASE, EXTENT, Camera, Layout, Road, Thing
+from tfmo_drive.core.scene_layout import BASE, EXTENT, LENGTH, NEAREST_M, Camera, Layout, Road, Thing
 from tfmo_drive.core.scene_scenery import draw_building, draw_pole, draw_tree
 from tfmo_drive.core.scene_shapes import draw_object
 
-NEAREST_M, FARTHEST_M = 0.8, 220.0
+FARTHEST_M = 220.0
 LINE_M = 0.16
 """Width of a lane line (RMS, the German marking rule, has 0.12 m and 0.25 m)."""
 _BACKGROUND = {"tree": draw_tree, "pole": draw_pole, "building": draw_building}
@@ -27,6 +27,8 @@ class SceneObject:
     visible: float
     """Fraction in (0, 1] of the pixels in the image that nothing hides."""
     distance_m: float
+    identity: int | None = None
+    """Which thing of a clip it is, in every frame; None in single frames."""
 
 
 def draw_layout(layout: Layout, camera: Camera, height: int, width: int) -> tuple[Drawing, tuple[SceneObject, ...]]:
@@ -34,13 +36,13 @@ def draw_layout(layout: Layout, camera: Camera, height: int, width: int) -> tupl
     canvas = Canvas(camera, height, width)
     _ground(canvas, layout)
     outlines: list[tuple[Thing, tuple[float, float, float, float], int]] = []
-    for thing in sorted(layout.things, key=lambda thing: -thing.z):
+    for thing in layout.far_to_near():
         x = layout.road.x(thing.across, thing.z)
         region = _region(canvas.camera, thing, x)
-        if thing.z <= NEAREST_M or not canvas.sees(*region):
+        if thing.z + LENGTH.get(thing.kind, 0.0) <= NEAREST_M or not canvas.sees(*region):
             continue
         if thing.kind in _BACKGROUND:
-            _BACKGROUND[thing.kind](canvas, thing, x)
+            _BACKGROUND[thing.kind](canvas, thing, x, layout.side(thing))
         elif len(outlines) < 255:
             oncoming = thing.across < -layout.road.lane_width * 0.6 and layout.road.own_lane > 0
             first = draw_object(canvas, thing, x, len(outlines) + 1, oncoming)
@@ -57,9 +59,10 @@ def _region(camera: Camera, thing: Thing, x: float) -> tuple[float, float, float
     wide, high = EXTENT[thing.kind]
     base = BASE.get(thing.kind, 0.0)
     reach = 9.0 if thing.kind in ("car", "truck") else 0.0
-    far = camera.project(x, 0, thing.z + reach)[0]
-    left, bottom = camera.project(x - 0.6 * wide, 0.0, thing.z)
-    right, top = camera.project(x + 0.6 * wide, base + 1.15 * high, thing.z)
+    z = max(thing.z, NEAREST_M)
+    far = camera.project(x, 0, z + reach)[0]
+    left, bottom = camera.project(x - 0.6 * wide, 0.0, z)
+    right, top = camera.project(x + 0.6 * wide, base + 1.15 * high, z)
     return min(left, far - right + left), top, max(right, far + right - left), bottom + 0.02 * (bottom - top)
 
 
@@ -79,7 +82,7 @@ def _objects(drawing: Drawing, outlines: list) -> tuple[Drawing, tuple[SceneObje
     numbers = np.concatenate([[0], np.cumsum(seen > 0) * (seen > 0)]).astype(np.uint8)
     drawing.owner = numbers[drawing.owner]
     objects = [
-        SceneObject(thing.kind, box, float(pixels / whole), float(thing.z))
+        SceneObject(thing.kind, box, float(pixels / whole), float(max(thing.z, NEAREST_M)), thing.identity)
         for (thing, box, whole), pixels in zip(outlines, seen, strict=True)
         if pixels
     ]
@@ -93,9 +96,11 @@ def _ground(canvas: Canvas, layout: Layout) -> None:
     _clouds(canvas, layout)
     canvas.become("vegetation", 400.0, rough=0.1)
     if camera.horizon > 0 and not layout.city:
-        ridge = [(right * k / 12, camera.horizon - camera.focal * 0.02 * (1 + np.sin(2.1 * k + 40 * road.heading)))
-                 for k in range(13)]  # fmt: skip
-        canvas.polygon([(0, camera.horizon + 2), *ridge, (right, camera.horizon + 2)], (96, 112, 92))
+        passed, start = divmod(camera.focal * (layout.turned or 0.0), right / 12)
+        shape = 2.1 * passed if layout.turned is not None else 40 * road.heading
+        ridge = [(right * k / 12 - start, camera.horizon - camera.focal * 0.02 * (1 + np.sin(2.1 * k + shape)))
+                 for k in range(14)]  # fmt: skip
+        canvas.polygon([(-start, camera.horizon + 2), *ridge, (ridge[-1][0], camera.horizon + 2)], (96, 112, 92))
     if camera.horizon >= bottom:
         return
     canvas.become("pavement" if layout.city else "vegetation", GROUND, rough=0.07 if layout.city else 0.1)
@@ -147,8 +152,9 @@ def _lane_lines(canvas: Canvas, road: Road, zs: list[float]) -> None:
             _strip(canvas, road, middle - LINE_M / 2, middle + LINE_M / 2, solid, (222, 222, 214))
             continue
         period = 2.5 * road.dash
-        for k in range(int(near // period), int(min(far, 80.0) // period) + 1):
-            start, end = max(near, k * period), min(far, k * period + road.dash)
+        passed = road.travelled % period
+        for k in range(int((near + passed) // period), int((min(far, 80.0) + passed) // period) + 1):
+            start, end = max(near, k * period - passed), min(far, k * period - passed + road.dash)
             if start < end:
                 dash = [start, (start + end) / 2, end]
                 _strip(canvas, road, middle - LINE_M / 2, middle + LINE_M / 2, dash, (222, 222, 214))

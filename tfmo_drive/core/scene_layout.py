@@ -25,6 +25,11 @@ EXTENT = {
 BASE = {"traffic light": 2.3, **dict.fromkeys(SIGNS, 1.75)}
 """Height of the lower edge above the ground in metres, where it is not 0."""
 
+LENGTH = {"car": 4.2, "truck": 8.0, "building": 14.0}
+"""How far in metres a thing reaches behind its face, at most; its flank is in view when the face no longer is."""
+
+NEAREST_M = 0.8
+"""What is nearer to the camera's plane is cut off."""
 LOOKAHEAD_M = 12.0
 FULL_LOCK_CURVATURE = 0.05
 """1/m: the arc of 20 m radius counts as steering +-1, so that ordinary bends use the whole range."""
@@ -64,6 +69,8 @@ class Road:
     """Metres; 0 in the country."""
     dash: float
     """Length of a dash in metres; the gap is as long again, and a half."""
+    travelled: float = 0.0
+    """Metres driven in a clip: dashes have come nearer by so much."""
 
     @property
     def left(self) -> float:
@@ -94,11 +101,13 @@ class Thing:
     z: float
     style: tuple[float, ...]
     """Eight numbers in [0, 1): colour, size, pose, ..."""
+    identity: int | None = None
+    """Which thing of a clip it is, in every frame."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """Everything that geometry says of one moment. A clip moves `road.offset` and the things, and draws again."""
+    """Everything that geometry says of one moment. A clip (scene_clips) moves road and things, and draws again."""
 
     road: Road
     things: tuple[Thing, ...]
@@ -108,10 +117,25 @@ class Layout:
     camera_height: float
     clouds: tuple[tuple[float, float, float], ...]
     """Tangents right and up of the middle, and of the half width."""
+    turned: float | None = None
+    """Radians that the camera of a clip has turned to the right; None for a single frame."""
 
     def camera(self, height: int, width: int) -> Camera:
         """A lens of about 60 degrees across for square images, wider for wide ones."""
         return Camera(0.85 * math.sqrt(height * width), width / 2, self.horizon * height, self.camera_height)
+
+    def far_to_near(self) -> list[Thing]:
+        """The things in the order in which they hide one another.
+
+        In a clip, what stands beside a building's flank, towards the road, comes after it. A single frame goes by the
+        near faces alone: the pixels of its seeds are those of results that people have.
+        """
+        depth = LENGTH["building"] if self.turned is not None else 0.0
+        return sorted(self.things, key=lambda thing: -thing.z - depth * (thing.kind == "building"))
+
+    def side(self, thing: Thing) -> int:
+        """On which side of the road a thing stands: 1 right, -1 left; in a single frame, of the camera's axis."""
+        return 1 if (thing.across if self.turned is not None else self.road.x(thing.across, thing.z)) > 0 else -1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,6 +147,9 @@ class _Place:
     near: float
     far: float
 
+
+STRETCH_M = 90.0
+"""Stretches of street put end to end so far apart make one street: buildings keep their distance of 15 m."""
 
 _PLACES = (
     _Place("car", 2.6, "lane", 7, 70),
@@ -152,13 +179,14 @@ def sample_layout(generator: np.random.Generator) -> Layout:
         pavement=float(2.0 + 2 * u[7]) if city else 0.0,
         dash=float(2 + 2 * u[8]),
     )
-    things = _place_things(generator, road, city)
+    things = place_things(generator, road, city)
     puffs = (generator.random((int(6 * u[11]), 3)) * (2.4, 0.45, 0.3) + (-1.2, 0.1, 0.08)).tolist()
     clouds = tuple((right, up, half) for right, up, half in puffs)
     return Layout(road, tuple(things), city, float(0.38 + 0.1 * u[9]), float(1.25 + 0.35 * u[10]), clouds)
 
 
-def _place_things(generator: np.random.Generator, road: Road, city: bool) -> list[Thing]:
+def place_things(generator: np.random.Generator, road: Road, city: bool) -> list[Thing]:
+    """What stands on `STRETCH_M` of street, at random; each z is from the start of the stretch."""
     counts = generator.poisson([place.mean for place in _PLACES])
     rolls = generator.random((int(counts.sum()), 11)).tolist()
     things: list[Thing] = []

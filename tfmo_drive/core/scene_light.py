@@ -10,6 +10,7 @@ import dataclasses
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
+from tfmo_drive.contracts import BadInput
 from tfmo_drive.core.scene_canvas import SKY_DEPTH_M, Drawing
 
 WEATHERS = ("clear", "fog", "rain")
@@ -24,6 +25,16 @@ class Conditions:
     time_of_day: str
     severity: float
     """In [0, 1]: how thick the fog, how dark the night, how strong the noise."""
+    lightness: float | None = None
+    """In [0, 1]: how light it is for the time of day; None: drawn anew for every photograph."""
+
+    def asked(self, weather: str | None, time_of_day: str | None) -> Conditions:
+        """These conditions with what was asked for (None: nothing) in its place; BadInput for what there is not."""
+        changes = {"weather": weather, "time_of_day": time_of_day}
+        for (name, value), allowed in zip(changes.items(), (WEATHERS, TIMES_OF_DAY), strict=True):
+            if value is not None and value not in allowed:
+                raise BadInput(f"{name} must be one of {', '.join(allowed)}, got {value!r}.")
+        return dataclasses.replace(self, **{name: value for name, value in changes.items() if value is not None})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +66,8 @@ def photograph(drawing: Drawing, conditions: Conditions, generator: np.random.Ge
     """The drawing under these conditions: uint8 [h, w, 3], RGB."""
     light = _LIGHTS[conditions.time_of_day]
     grey = 0.0 if conditions.weather == "clear" else 0.75
-    ambient = np.float32(light.ambient) * np.float32((0.8 + 0.3 * generator.random()) * (1 - 0.25 * (grey > 0)))
+    lightness = generator.random() if conditions.lightness is None else conditions.lightness
+    ambient = np.float32(light.ambient) * np.float32((0.8 + 0.3 * lightness) * (1 - 0.25 * (grey > 0)))
     if conditions.time_of_day == "night":
         ambient *= np.float32(1.4 - 0.7 * conditions.severity)
     sky, haze = _sky(drawing, light, grey, ambient)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from tfmo_drive.core.scene_canvas import GROUND, Canvas, Colour, Point
-from tfmo_drive.core.scene_layout import BASE, EXTENT, SIGNS, Thing
+from tfmo_drive.core.scene_canvas import GROUND, Canvas, Colour, Point, cut_off
+from tfmo_drive.core.scene_layout import BASE, EXTENT, NEAREST_M, SIGNS, Thing
 
 RED, WHITE, BLACK, YELLOW = (196, 24, 34), (238, 238, 234), (22, 22, 24), (246, 196, 30)
 DARK, GLASS, TYRE, STEEL = (44, 46, 52), (52, 66, 80), (24, 24, 26), (128, 132, 136)
@@ -40,11 +40,14 @@ def pick(choices: Sequence[Colour], roll: float, shade: float = 1.0) -> Colour:
 
 
 class Pen:
-    """Draws in metres (right, up) around the foot of a thing at `x`, `z`; `squeeze` narrows what is turned away."""
+    """Draws in metres (right, up) around the foot of a thing at `x`, `z`; `squeeze` narrows what is turned away.
+
+    Of a thing whose face is behind the camera, only flanks and shadow are drawn, as far as they are before it.
+    """
 
     def __init__(self, canvas: Canvas, x: float, z: float, lift: float = 0.0, squeeze: float = 1.0) -> None:
         self.canvas, self.x, self.z, self.lift, self.squeeze = canvas, x, z, lift, squeeze
-        self.scale = canvas.camera.focal / z
+        self.scale = canvas.camera.focal / max(z, NEAREST_M)
 
     def at(self, x: float, y: float, further: float = 0.0) -> Point:
         """Metres to pixels of the doubled canvas."""
@@ -52,7 +55,8 @@ class Pen:
 
     def polygon(self, points: Sequence[Point], colour: Colour, glow: float = 0.0) -> None:
         """Corners in metres."""
-        self.canvas.polygon([self.at(x, y) for x, y in points], colour, glow)
+        if self.z > NEAREST_M:
+            self.canvas.polygon([self.at(x, y) for x, y in points], colour, glow)
 
     def rectangle(self, edges: tuple[float, float, float, float], colour: Colour, glow: float = 0.0) -> None:
         """Edges left, bottom, right, top in metres."""
@@ -66,11 +70,18 @@ class Pen:
 
     def line(self, points: Sequence[Point], width: float, colour: Colour) -> None:
         """Corners and width in metres."""
-        self.canvas.line([self.at(x, y) for x, y in points], width * self.scale, colour)
+        if self.z > NEAREST_M:
+            self.canvas.line([self.at(x, y) for x, y in points], width * self.scale, colour)
 
     def side(self, inner: float, profile: Sequence[Point], colour: Colour, glow: float = 0.0) -> None:
         """The flank at `inner` metres right: corners (metres further away, metres up)."""
-        self.canvas.polygon([self.at(inner, y, further) for further, y in profile], colour, glow)
+        self.lying([(inner, y, further) for further, y in profile], colour, glow)
+
+    def lying(self, corners: Sequence[tuple[float, float, float]], colour: Colour, glow: float = 0.0) -> None:
+        """A plane that reaches away from the camera: corners (metres right, up, further away)."""
+        seen = cut_off(corners, NEAREST_M - self.z)
+        if seen:
+            self.canvas.polygon([self.at(*corner) for corner in seen], colour, glow)
 
     def wheel(self, inner: float, further: float, radius: float, height: float) -> None:
         """A tyre on the flank."""
@@ -89,9 +100,9 @@ class Pen:
 
 def _shadow(pen: Pen, width: float, length: float) -> None:
     pen.canvas.become("road", GROUND, rough=0.05)
-    corners = [pen.at(x, 0.0, further) for x, further in
+    corners = [(x, 0.0, further) for x, further in
                ((-width, -0.3), (width, -0.3), (width, length), (-width, length))]  # fmt: skip
-    pen.canvas.polygon(corners, (34, 35, 38))
+    pen.lying(corners, (34, 35, 38))
 
 
 def _facing(pen: Pen, half: float) -> float:
@@ -275,7 +286,7 @@ def draw_object(canvas: Canvas, thing: Thing, x: float, owner: int, oncoming: bo
         sign(pen, thing.kind, thing.style)
         return first
     semantic, body = BODIES[thing.kind]
-    first = canvas.become(semantic, thing.z, owner, rough=0.03)
+    first = canvas.become(semantic, max(thing.z, NEAREST_M), owner, rough=0.03)
     pen.lift = lift
     body(pen, thing.style, oncoming)
     return first

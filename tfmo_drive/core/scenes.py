@@ -22,14 +22,16 @@ from tfmo_drive.core.scene_layout import BASE, EXTENT, OBJECT_KINDS, Camera, Lay
 from tfmo_drive.core.scene_light import TIMES_OF_DAY, WEATHERS, Conditions, photograph, sample_conditions
 
 __all__ = [
-    "OBJECT_KINDS", "PATCH_CLASSES", "SEMANTIC_CLASSES", "TIMES_OF_DAY", "WEATHERS", "Scene", "SceneObject",
-    "contact_sheet", "draw", "patch", "render",
+    "OBJECT_KINDS", "PATCH_CLASSES", "SEMANTIC_CLASSES", "SEVERITY", "TIMES_OF_DAY", "WEATHERS", "Scene", "SceneObject",
+    "check_drawable", "contact_sheet", "draw", "patch", "render",
 ]  # fmt: skip
 
 PATCH_CLASSES = (
     "car", "truck", "pedestrian", "cyclist", "traffic light", "stop sign", "yield sign", "speed limit", "clear road",
 )  # fmt: skip
 DIFFICULTY = 0.6
+SEVERITY = 0.8
+"""Of the weather in whole frames."""
 LEAST_VISIBLE = 0.4
 
 
@@ -63,15 +65,10 @@ def draw(
     Raises BadInput for a size, seed or condition that cannot be drawn.
     """
     height, width = size
-    _check(seed, index, min(height, width), 32)
+    check_drawable(seed, index, min(height, width), 32)
     generator = np.random.default_rng([seed, index])
     layout = sample_layout(generator)
-    conditions = sample_conditions(generator, 0.8)
-    for name, value, allowed in (("weather", weather, WEATHERS), ("time_of_day", time_of_day, TIMES_OF_DAY)):
-        if value is not None and value not in allowed:
-            raise BadInput(f"{name} must be one of {', '.join(allowed)}, got {value!r}.")
-        if value is not None:
-            conditions = dataclasses.replace(conditions, **{name: value})
+    conditions = sample_conditions(generator, SEVERITY).asked(weather, time_of_day)
     return render(layout, conditions, size, generator)
 
 
@@ -91,7 +88,8 @@ def render(layout: Layout, conditions: Conditions, size: tuple[int, int], genera
     )
 
 
-def _check(seed: int, index: int, side: int, least: int) -> None:
+def check_drawable(seed: int, index: int, side: int, least: int) -> None:
+    """BadInput unless seed and index are 0 or more and the shorter side at least `least` px."""
     if side < least:
         raise BadInput(f"The size of a scene must be at least {least} px, got {side}. Ask for a larger image.")
     if seed < 0 or index < 0:
@@ -106,7 +104,7 @@ def patch(seed: int, index: int, size: int, difficulty: float = DIFFICULTY) -> t
     up-sampling). `difficulty` in [0, 1] makes hiding, night, fog, noise and tiny objects more frequent and stronger.
     Raises BadInput for sizes below 16 and a difficulty outside [0, 1].
     """
-    _check(seed, index, size, 16)
+    check_drawable(seed, index, size, 16)
     if not 0 <= difficulty <= 1:
         raise BadInput(f"difficulty must be in [0, 1], got {difficulty}.")
     generator = np.random.default_rng([seed, index])

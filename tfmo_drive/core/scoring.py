@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tfmo_drive.contracts import Task
-from tfmo_drive.core import batches
+from tfmo_drive.core import batches, outputs
 from tfmo_drive.core.keras2 import keras, tf
 
 
@@ -16,17 +16,21 @@ class Scorer:
         self.task = task
         raw = tf.TensorSpec([None, *model.input_shape[1:]], task.preprocessing.dtype)
 
-        @tf.function(input_signature=[raw])
-        def outputs(raw):
-            return model(batches.preprocess(task, tf.cast(raw, tf.float32)), training=False)
+        @tf.function(input_signature=[raw], autograph=False)
+        def answers(raw):
+            found = model(batches.preprocess(task, tf.cast(raw, tf.float32)), training=False)
+            return outputs.named(model, found)
 
-        self.outputs = outputs
+        self.answers = answers
 
     def __call__(self, split: str, indices: np.ndarray | None = None) -> float:
         """In [0, 1], over all examples of the split, or those at `indices`."""
-        found = [(self.outputs(x).numpy(), y) for x, y in batches.scoring_batches(self.task, split, indices)]
-        judgement = self.task.judge(np.concatenate([f[0] for f in found]), np.concatenate([f[1] for f in found]))
-        return float(np.mean(judgement.values))
+        found = [
+            (outputs.each(lambda tensor: tensor.numpy(), self.answers(x)), y)
+            for x, y in batches.scoring_batches(self.task, split, indices)
+        ]
+        answers, targets = (outputs.joined(parts) for parts in zip(*found, strict=True))
+        return self.task.score(answers, targets)
 
 
 def score(model: keras.Model, task: Task, split: str) -> float:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from absl import logging
 
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.core.class_names import quoted
@@ -26,11 +27,14 @@ FRACTIONS = (0.7, 0.15, 0.15)
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """Images of one split, in a fixed order: labels int64 [n] in [0, classes), groups int64 [n]."""
+    """Images of one split, in a fixed order: labels int64 [n] in [0, classes), float32 [n, k] or several by name
+    (a structured array [n]), groups int64 [n]."""
 
     files: tuple[Path, ...]
     labels: np.ndarray
     groups: np.ndarray
+    attributes: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict, kw_only=True)
+    """What slices are made of: "weather" to a name for every image, str [n]."""
 
     def __len__(self) -> int:
         return len(self.files)
@@ -38,7 +42,7 @@ class Split:
 
 @dataclasses.dataclass(frozen=True)
 class Listing:
-    """A classification data set: `listing["train"]` is a Split; label i is called `class_names[i]`."""
+    """A data set of images: `listing["train"]` is a Split; class i is called `class_names[i]`."""
 
     class_names: tuple[str, ...]
     splits: Mapping[str, Split]
@@ -74,7 +78,7 @@ def assemble(rows: Rows, fractions: Sequence[float] = FRACTIONS, seed: int = 0) 
     free = np.isin(splits, ("", "train"))
     splits[free] = drawn(rows.labels[free], rows.groups[free], {s: fractions[SPLITS.index(s)] for s in missing}, seed)
     listed = {split: _split(rows, np.flatnonzero(splits == split)) for split in SPLITS}
-    _refuse_repeated_files(rows.source, listed)
+    refuse_repeated_files(rows.source, listed)
     for split, part in listed.items():
         if not len(part):
             raise BadInput(
@@ -112,7 +116,30 @@ def drawn(labels: np.ndarray, groups: np.ndarray, shares: Mapping[str, float], s
     return names[members]
 
 
-def _refuse_repeated_files(source: Path, listed: Mapping[str, Split]) -> None:
+def drawn_blocks(splits: np.ndarray, groups: np.ndarray, source: Path, seed: int = 0) -> np.ndarray:
+    """Split names [n] of recorded frames, whose `groups` (int64 [n]) are blocks of neighbours; "" is still to be drawn.
+
+    Where there is train and val but no test, val becomes test: it is what others report on. What is missing then is
+    drawn out of train, block by block. Raises BadInput where a split stays empty.
+    """
+    splits = splits.astype("<U5")
+    if "val" in splits and "test" not in splits:
+        logging.info("%s: no test split, so val is the test split, and a val split is drawn from train.", source)
+        splits[splits == "val"] = "test"
+    shares = {split: FRACTIONS[SPLITS.index(split)] for split in SPLITS[1:] if split not in splits}
+    free = np.isin(splits, ("", "train"))
+    splits[free] = drawn(np.zeros(free.sum(), np.int64), groups[free], shares, seed)
+    for split in SPLITS:
+        if split not in splits:
+            raise BadInput(
+                f"{source}: no images for {split}, out of {len(splits):,}. Drawing a split needs at least 3 blocks of "
+                f"frames: add images, or give the split."
+            )
+    return splits
+
+
+def refuse_repeated_files(source: Path, listed: Mapping[str, Split]) -> None:
+    """Raise BadInput where one file is in two splits."""
     seen: dict[Path, str] = {}
     for split, part in listed.items():
         for file in part.files:

@@ -13,13 +13,14 @@ import numpy as np
 from absl import logging
 from tqdm import tqdm
 
-from tfmo_drive.contracts import BadInput, Context
+from tfmo_drive.contracts import Arrays, BadInput, Context
 from tfmo_drive.core import atomic, augmentation, batches, distillation, own_model
 from tfmo_drive.core.batches import Attached, view_batches
 from tfmo_drive.core.cache import cache_root
 from tfmo_drive.core.distillation import SoftLabels, logits_of
 from tfmo_drive.core.keras2 import keras, tf
 from tfmo_drive.core.layers import weights_digest
+from tfmo_drive.core.outputs import by_name, names
 from tfmo_drive.core.run_folder import file_digest, key
 from tfmo_drive.core.scoring import score
 
@@ -32,29 +33,37 @@ def attached(labels: SoftLabels, context: Context) -> Attached:
 
 
 def cached_logits(teacher: keras.Model, views: int, context: Context) -> Attached:
-    """The teacher's logits for every train example, each view one file in the cache: float32 [n, outputs]."""
-    task, width = context.task, teacher.output_shape[-1]
+    """The teacher's logits for every train example, each view one file in the cache: as the model's outputs, float32
+    [n, ...]; those of maps are kept as float16."""
+    task = context.task
+    rows = [(name, tuple(output.shape[1:])) for name, output in zip(names(teacher), teacher.outputs, strict=True)]
+    row = np.dtype([(name, _stored(shape), shape) for name, shape in rows])
     facts = [weights_digest(teacher), teacher.to_json(), task.fingerprint(), task.identity(), _code_digest()]
     folder = cache_root() / "teacher"
-    paths = [folder / f"{key(*facts, context.seed, view)}.f32" for view in range(views)]
+    paths = [folder / f"{key(*facts, context.seed, view)}.rows" for view in range(views)]
     try:
         for view, path in enumerate(paths):
             if not path.exists():
-                _write_logits(teacher, view, context, path)
+                _write_logits(teacher, view, context, path, row)
         files = [open(path, "rb", buffering=0) for path in paths]
     except OSError as error:
         raise BadInput(
             f"The teacher's logits cannot be kept in {folder}: {error.strerror or error}. "
             "Make room there, or set TFMO_DRIVE_CACHE to another folder."
         ) from error
-    row = 4 * width
 
-    def read(view: int, indices: np.ndarray) -> np.ndarray:
-        data = b"".join(os.pread(files[view].fileno(), row, int(index) * row) for index in indices)
-        return np.frombuffer(data, np.float32).reshape(len(indices), width)
+    def read(view: int, indices: np.ndarray) -> Arrays:
+        size = row.itemsize
+        data = b"".join(os.pread(files[view].fileno(), size, int(index) * size) for index in indices)
+        found = np.frombuffer(data, row)
+        return by_name(row.names, [found[name].astype(np.float32) for name in row.names])
 
     logging.info("teacher: %d views of %d examples in %s", views, len(task.examples("train")), folder)
-    return Attached(views, width, read)
+    return Attached(views, read)
+
+
+def _stored(shape: tuple[int, ...]) -> type:
+    return np.float16 if len(shape) > 1 else np.float32
 
 
 def _code_digest() -> str:
@@ -74,20 +83,22 @@ def model(labels: SoftLabels, context: Context) -> keras.Model:
     if own_model.is_stage(path):
         labels = context.task.metadata(baseline).get("labels")
         own_model.refuse_other_stage(path, context.task.preprocessing.name, labels, "distill.teacher")
-    size, outputs, rows = baseline.input_shape[1], baseline.output_shape[-1], len(baseline.input_shape) == 2
-    teacher = own_model.read_model(path, size, outputs, "distill.teacher", rows)
+    teacher = own_model.read_model(path, own_model.Ends.of(baseline), "distill.teacher")
     logging.info("teacher %s: val score %.4f on the baseline's inputs", path, score(teacher, context.task, "val"))
     return teacher
 
 
-def _write_logits(teacher: keras.Model, view: int, context: Context, path: Path):
+def _write_logits(teacher: keras.Model, view: int, context: Context, path: Path, row: np.dtype):
     probabilities = context.task.gives_probabilities(teacher)
 
     @tf.function(reduce_retracing=True)
     def call(batch):
-        return logits_of(teacher(batch, training=False), probabilities)
+        return tf.nest.flatten(logits_of(teacher(batch, training=False), probabilities))
 
     total = -(-len(context.task.examples("train")) // 64)
     with atomic.file(path) as temporary, open(temporary, "wb") as out:
         for batch in tqdm(view_batches(context, view), f"teacher, view {view + 1}", total, leave=False):
-            out.write(call(tf.constant(batch)).numpy().astype(np.float32).tobytes())
+            rows = np.empty(len(batch), row)
+            for name, values in zip(row.names, call(tf.constant(batch)), strict=True):
+                rows[name] = values.numpy()
+            out.write(rows.tobytes())

@@ -25,6 +25,7 @@ from tfmo_drive.core import atomic, batches, filter_gradient, teacher
 from tfmo_drive.core.distillation import Distiller, SoftLabels
 from tfmo_drive.core.fake_quant import is_quantize_aware
 from tfmo_drive.core.keras2 import keras, tf
+from tfmo_drive.core.learner import Learner
 from tfmo_drive.core.scoring import Scorer
 
 
@@ -139,16 +140,19 @@ def optimizer(fit: TrainedStep, steps_per_epoch: int) -> keras.optimizers.Optimi
     return keras.optimizers.legacy.SGD(rate, momentum=fit.momentum, nesterov=fit.momentum > 0)
 
 
-def learner(model: keras.Model, fit: TrainedStep, context: Context) -> tuple[keras.Model, batches.Attached | None]:
-    """What `fit` is called on in `model`'s place, with the same variables, and what rides along with its targets."""
+def learner(model: keras.Model, fit: TrainedStep, context: Context) -> tuple[Learner, batches.Attached | None]:
+    """What Keras's `fit` is called on in `model`'s place, and what rides along with its targets."""
     if fit.distill is None:
-        return model, None
+        return Learner(model, context.task), None
+    features = fit.distill.features
+    if features and features.where == "objects" and not batches.knows_objects(context.task):
+        raise BadInput(f"Features.where: {context.task.name} knows no objects. Use everywhere.")
     taught = teacher.attached(fit.distill, context)
     inside = None
-    if fit.distill.features:
+    if features:
         inside = teacher.model(fit.distill, context)
         keras.utils.set_random_seed(context.seed)  # of the adapters
-    return Distiller(model, fit.distill, context.task.gives_probabilities(model), inside), taught
+    return Distiller(model, context.task, fit.distill, inside), taught
 
 
 class _Loop:
@@ -162,7 +166,7 @@ class _Loop:
         self.optimizer = optimizer(fit, self.steps)
         self.learner, self.attached = learner(model, fit, context)
         # Once, while everything is trainable: freezing a layer later changes neither list nor order.
-        learnt = getattr(self.learner, "learnt", model.trainable_variables)
+        learnt = self.learner.learnt
         self.optimizer._create_all_weights(learnt)
         adapters = learnt[len(model.trainable_variables) :]
         self.variables = [*model.variables, *adapters, *hooks.variables]
@@ -173,7 +177,7 @@ class _Loop:
         self.compile()
 
     def compile(self):
-        self.learner.compile(optimizer=self.optimizer, loss=self.context.task.loss(self.model))
+        self.learner.compile(optimizer=self.optimizer)
 
     def run(self, epoch: int):
         started = time.perf_counter()
@@ -279,8 +283,8 @@ class _StopOnNonFinite(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         if math.isfinite(logs["loss"]):
             return
-        count = len(self.context.task.examples("train"))
-        indices = batches.order(count, self.context.seed, self.epoch)[batch * self.batch_size :][: self.batch_size]
+        shown = batches.shown(self.context.task, self.context.seed, self.epoch)
+        indices = shown[batch * self.batch_size :][: self.batch_size]
         raise BadInput(
             f"The loss became {logs['loss']} in epoch {self.epoch + 1}, batch {batch + 1} (train examples "
             f"{', '.join(map(str, indices[:8]))}, ...). Lower learning_rate, or look at these examples."

@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from tfmo_drive.contracts import Artifact, BadInput, Context, Examples, Judgement, Measure
+from tfmo_drive.contracts import Arrays, Artifact, BadInput, Context, Examples, Judgement, Measure
+from tfmo_drive.core import outputs
 from tfmo_drive.core.statistics import interval, paired
 
 _BATCH = 64
 _SHOWN = 24
 """Regressions kept for the contact sheet."""
 
-_outputs: weakref.WeakKeyDictionary[Artifact, dict[tuple, np.ndarray]] = weakref.WeakKeyDictionary()
+_outputs: weakref.WeakKeyDictionary[Artifact, dict[tuple, Arrays]] = weakref.WeakKeyDictionary()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,24 +43,25 @@ class Accuracy(Measure):
         examples = context.task.examples(self.split)
         indices = self._indices(artifact, len(examples), context.seed)
         targets = _targets(examples, indices)
-        theirs = _run(reference, examples, np.arange(len(examples)), self._key(context))[indices]
+        theirs = outputs.at(_run(reference, examples, np.arange(len(examples)), self._key(context)), indices)
         ours = theirs if artifact is reference else _run(artifact, examples, indices)
         judged, before = context.task.judge(ours, targets), context.task.judge(theirs, targets)
         groups = examples.groups[indices]
-        low, high = interval(judged.values, groups, context.seed)
-        change = paired(judged.values, before.values, groups, context.seed)
+        low, high = interval(judged.scores, groups, context.seed)
+        change = paired(judged.scores, before.scores, groups, context.seed)
         row = {
             **judged.more,
-            "score": float(judged.values.mean()),
+            "score": judged.score,
             "score_low": low,
             "score_high": high,
             "score_delta": change.delta,
             "score_delta_low": change.low,
             "score_delta_high": change.high,
-            "agreement": _agreement(judged.decisions, before.decisions),
+            "agreement": outputs.agreement(judged.decisions, before.decisions),
             "examples": len(indices),
             "per_class": _per_class(judged, before),
-            "regressions": _regressions(judged, before, np.abs(ours - theirs), targets, indices, context),
+            "slices": _slices(judged, before, {name: one[indices] for name, one in examples.attributes.items()}),
+            "regressions": _regressions(judged, before, outputs.distance(ours, theirs), indices),
         }
         return row if len(indices) == len(examples) else {**row, "subset": _subset(len(indices), len(examples))}
 
@@ -74,28 +76,23 @@ class Accuracy(Measure):
         return repr(context.task), self.split
 
 
-def _run(artifact: Artifact, examples: Examples, indices: np.ndarray, key: tuple | None = None) -> np.ndarray:
+def _run(artifact: Artifact, examples: Examples, indices: np.ndarray, key: tuple | None = None) -> Arrays:
     """Outputs for the examples at `indices`; kept for as long as the artifact lives where `key` is given."""
     kept = _outputs.setdefault(artifact, {}) if key else {}
     if key not in kept:
         parts = [indices[start : start + _BATCH] for start in range(0, len(indices), _BATCH)]
         progress = tqdm(parts, desc=artifact.name, unit=f"x{_BATCH} examples", disable=None, leave=False)
-        kept[key] = np.concatenate([artifact.predict(examples.read(part)[0]) for part in progress])
+        kept[key] = outputs.joined([artifact.predict(examples.read(part)[0]) for part in progress])
     return kept[key]
 
 
-def _targets(examples: Examples, indices: np.ndarray) -> np.ndarray:
+def _targets(examples: Examples, indices: np.ndarray) -> Arrays:
     parts = [indices[start : start + _BATCH] for start in range(0, len(indices), _BATCH)]
-    return np.concatenate([examples.read(part)[1] for part in parts])
+    return outputs.joined([examples.read(part)[1] for part in parts])
 
 
 def _subset(count: int, whole: int) -> str:
     return f"{count:,} of {whole:,}, seeded"
-
-
-def _agreement(ours: np.ndarray, theirs: np.ndarray) -> float:
-    same = np.asarray(ours) == np.asarray(theirs)
-    return float(same.reshape(len(same), -1).all(axis=1).mean())
 
 
 def _per_class(judged: Judgement, before: Judgement) -> dict[str, dict[str, float]]:
@@ -105,33 +102,27 @@ def _per_class(judged: Judgement, before: Judgement) -> dict[str, dict[str, floa
     }
 
 
-def _regressions(
-    judged: Judgement,
-    before: Judgement,
-    moved: np.ndarray,
-    targets: np.ndarray,
-    indices: np.ndarray,
-    context: Context,
-) -> list[dict[str, Any]]:
+def _slices(judged: Judgement, before: Judgement, attributes: Mapping[str, np.ndarray]) -> dict[str, dict]:
+    """{"weather": {"rain": {"score", "delta", "examples"}}}: the score of the examples that have something in
+    common."""
+    found: dict[str, dict] = {}
+    for attribute, values in attributes.items():
+        for value in np.unique(values):
+            members = (values == value)[None].astype(np.float64)
+            score, reference = (float(one.scores(members)[0]) for one in (judged, before))
+            if np.isfinite(score):
+                numbers = {"score": score, "delta": score - reference, "examples": int(members.sum())}
+                found.setdefault(attribute, {})[str(value)] = numbers
+    return found
+
+
+def _regressions(judged: Judgement, before: Judgement, moved: np.ndarray, indices: np.ndarray) -> list[dict[str, Any]]:
     """Examples that lost score, worst first: largest loss, then the outputs that moved most."""
     lost = before.values - judged.values
-    distance = moved.reshape(len(moved), -1).sum(axis=1)
-    worst = [i for i in np.lexsort((-distance, -lost)) if lost[i] > 0][:_SHOWN]
-    labels = context.task.metadata(context.baseline).get("labels")
+    worst = [i for i in np.lexsort((-moved, -lost)) if lost[i] > 0][:_SHOWN]
+    said = {"truth": judged.captions, "reference_says": before.captions, "says": judged.captions}
     return [
-        {
-            "index": int(indices[i]),
-            "truth": _say(targets[i], labels),
-            "reference_says": _say(before.decisions[i], labels),
-            "says": _say(judged.decisions[i], labels),
-        }
+        {"index": int(indices[i])}
+        | {key: captions["truth" if key == "truth" else "says"][i] for key, captions in said.items() if captions}
         for i in worst
     ]
-
-
-def _say(value: Any, labels: list[str] | None) -> str:
-    """A class by its name; other decisions (angles, boxes) as they print."""
-    value = np.asarray(value)
-    if labels and value.ndim == 0 and np.issubdtype(value.dtype, np.integer) and 0 <= value < len(labels):
-        return labels[int(value)]
-    return np.array2string(value, precision=3, threshold=8)

@@ -30,10 +30,11 @@ class Table:
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """A picture `<name>.png`, and what a reader sees in it."""
+    """A picture `<name>.png`, and what a reader sees in it; `film`: it moves in `<name>.gif`."""
 
     name: str
     caption: str
+    film: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

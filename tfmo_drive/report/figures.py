@@ -1,29 +1,19 @@
-"""The pictures of a report, as PNG bytes: matplotlib's object API on Agg, no pyplot state, nothing shown.
-
-Colours are those of Okabe and Ito (2008, "Color Universal Design"), told apart with every kind of colour vision;
-no meaning rests on colour alone. Drawn at twice the size at which they are shown (`SHOWN_DPI`), for sharp screens.
-"""
+"""The plots of a report, as PNG bytes: score against cost, classes, training, sparsity, robustness."""
 
 from __future__ import annotations
 
-import io
 import re
 import textwrap
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
-from tfmo_drive.report import labels, numbers
+from tfmo_drive.report import labels, numbers, robustness
+from tfmo_drive.report.canvas import BLUE, COLOURS, DRAWN_DPI, GREY, MARKERS, VERMILLION, plain, png, single
 from tfmo_drive.report.rows import Row, featured, frontier, reference, worst_classes
 
-SHOWN_DPI = 100
-DRAWN_DPI = 2 * SHOWN_DPI
-BLUE, VERMILLION, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
-COLOURS = (BLUE, VERMILLION, GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MARKERS = "osD^vPX<>h"
 CLASSES = 20
 # Beyond this many names nothing can be read: then only the best row of each group and those that no other beats.
 NAMED_ROWS = 20
@@ -35,20 +25,16 @@ COSTS = {
 }
 
 
-def figures(report: dict, pictures: np.ndarray | None = None) -> dict[str, bytes]:
-    """PNG bytes by name, of everything that the report holds.
-
-    `pictures`: one input for each entry of the featured row's `regressions`; drawn where they are images, uint8
-    [n, h, w, 3].
-    """
+def figures(report: dict) -> dict[str, bytes]:
+    """PNG bytes by name, of everything that the report holds numbers of."""
     row, rows = featured(report)[0], report["rows"]
     drawn = {
         "score_size": against(rows, "size_bytes", reference(report)),
         "score_latency": against(rows, "latency_ms", reference(report)),
         "class_deltas": class_deltas(row),
+        "robustness": robustness.figure(report),
         "curves": curves(report.get("stages") or [], (report.get("baseline") or {}).get("val_score")),
         "sparsity": sparsity(row),
-        "regressions": contact_sheet(row.get("regressions") or [], pictures) if np.ndim(pictures) == 4 else None,
     }
     return {name: data for name, data in drawn.items() if data}
 
@@ -60,7 +46,7 @@ def against(rows: list[Row], cost: str, first: Row | None = None, group: str = "
     known = [row for row in known if row not in far] if len(known) - len(far) > 1 else known
     if len(known) < 2:
         return None
-    figure, axes = _figure(9.6, 5.6)
+    figure, axes = single(9.6, 5.6)
     groups = list(dict.fromkeys(str(row.get(group)) for row in known))
     for place, name in enumerate(groups):
         _points([row for row in known if str(row.get(group)) == name], cost, place, axes, name)
@@ -81,7 +67,7 @@ def against(rows: list[Row], cost: str, first: Row | None = None, group: str = "
     named = known if len(known) <= NAMED_ROWS else [*front, *best]
     points = [(_named(row) if row in named else "", row) for row in known]
     labels.place(axes, [labels.Label(name, row[cost], *_percents(row)) for name, row in points])
-    return _png(figure)
+    return png(figure)
 
 
 def class_deltas(row: Row) -> bytes | None:
@@ -90,7 +76,7 @@ def class_deltas(row: Row) -> bytes | None:
     changed = [pair for pair in classes if pair[1]["delta"]][:CLASSES]
     if not changed:
         return None
-    figure, axes = _figure(9.6, 1.3 + 0.27 * len(changed))
+    figure, axes = single(9.6, 1.3 + 0.27 * len(changed))
     deltas = [100 * one["delta"] for _, one in changed]
     axes.barh(range(len(changed)), deltas, color=[VERMILLION if delta < 0 else BLUE for delta in deltas], height=0.7)
     axes.set_yticks(range(len(changed)), [textwrap.shorten(name, 40, placeholder=" ..") for name, _ in changed])
@@ -104,7 +90,7 @@ def class_deltas(row: Row) -> bytes | None:
     axes.set_xlabel(f"points against the float baseline (test examples in parentheses); {unchanged} classes unchanged")
     axes.set_title(row["name"], loc="left", fontsize=10)
     axes.grid(False, axis="y")
-    return _png(figure)
+    return png(figure)
 
 
 def curves(stages: list[dict], baseline_score: float | None = None) -> bytes | None:
@@ -126,7 +112,7 @@ def curves(stages: list[dict], baseline_score: float | None = None) -> bytes | N
         below.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     panels[0, 0].set_ylabel("training loss")
     panels[1, 0].set_ylabel("validation score, %")
-    return _png(figure)
+    return png(figure)
 
 
 def sparsity(row: Row) -> bytes | None:
@@ -134,7 +120,7 @@ def sparsity(row: Row) -> bytes | None:
     layers = row.get("layer_sparsity") or {}
     if not layers:
         return None
-    figure, axes = _figure(max(4.8, min(11.0, 1.2 + 0.19 * len(layers))), 4.2)
+    figure, axes = single(max(4.8, min(11.0, 1.2 + 0.19 * len(layers))), 4.2)
     axes.bar(range(len(layers)), [100 * value for value in layers.values()], color=BLUE, width=0.75)
     # The end of a layer's name is what tells it apart ("conv4_block2_1_conv").
     names = [name if len(name) <= 24 else f"..{name[-22:]}" for name in layers]
@@ -145,44 +131,7 @@ def sparsity(row: Row) -> bytes | None:
         axes.axhline(overall, color=VERMILLION, linestyle="--", linewidth=1)
     axes.set_title(row["name"], loc="left", fontsize=10)
     axes.grid(False, axis="x")
-    return _png(figure)
-
-
-def heat_map(drops: list[tuple[str, list[float]]], columns: list[str], title: str, worst: float) -> bytes:
-    """Points lost, a named line for each part and a column for each strength; `worst` (a fraction) is the darkest."""
-    figure, axes = _figure(2.8 + 0.85 * len(columns), 1.2 + 0.21 * len(drops))
-    points = 100 * np.array([values for _, values in drops])
-    # The square root tells small losses apart, which are the ones that somebody would pay.
-    shades = np.sqrt(np.clip(points, 0, None) / max(100 * worst, 1e-9))
-    axes.imshow(shades, cmap="Oranges", vmin=0, vmax=1, aspect="auto")
-    for (line, column), value in np.ndenumerate(points):
-        dark = shades[line, column] > 0.7
-        axes.text(column, line, f"{value:.1f}", ha="center", va="center", fontsize=7, color="white" if dark else "0.2")
-    names = [name if len(name) <= 40 else f"..{name[-38:]}" for name, _ in drops]
-    axes.set_yticks(range(len(drops)), names, fontsize=7)
-    axes.set_xticks(range(len(columns)), columns)
-    axes.set_xlabel(title)
-    axes.grid(False)
-    axes.spines[:].set_visible(False)
-    axes.tick_params(length=0)
-    return _png(figure)
-
-
-def contact_sheet(regressions: list[dict], pictures: np.ndarray) -> bytes | None:
-    """Images with their truth and what the compressed artifact says; `pictures`: uint8 [n, h, w, 3]."""
-    if not len(pictures) or not regressions:
-        return None
-    columns = min(6, len(regressions))
-    lines = -(-len(regressions) // columns)
-    figure = Figure(figsize=(1.72 * columns, 2.25 * lines), dpi=DRAWN_DPI, layout="constrained")
-    panels = figure.subplots(lines, columns, squeeze=False).ravel()
-    for axes in panels:
-        axes.set_axis_off()
-    for axes, one, picture in zip(panels, regressions, pictures, strict=False):
-        axes.imshow(picture, interpolation="nearest")
-        truth, says = (textwrap.fill(f"{key}: {one[name]}", 24) for key, name in (("is", "truth"), ("says", "says")))
-        axes.set_title(f"{truth}\n{says}", fontsize=8, loc="left", linespacing=1.15)
-    return _png(figure)
+    return png(figure)
 
 
 def _points(rows: list[Row], cost: str, place: int, axes: Axes, name: str) -> None:
@@ -217,7 +166,7 @@ def _curve(axes: Axes, history: dict, key: str, colour: str) -> None:
              if value is not None]  # fmt: skip
     scale = 100 if key == "val_score" else 1
     axes.plot([epoch for epoch, _ in known], [scale * value for _, value in known], "o-", color=colour, markersize=3)
-    _plain(axes)
+    plain(axes)
 
 
 def _log_ticks(axes: Axes, values: list[float], spelt) -> None:
@@ -234,24 +183,3 @@ def _log_ticks(axes: Axes, values: list[float], spelt) -> None:
 def _without_zeros(text: str) -> str:
     """ "1.00 MB" is "1 MB" on an axis."""
     return re.sub(r"(\.\d*?)0+ ", r"\1 ", text).replace(". ", " ")
-
-
-def _figure(width: float, height: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(width, height), dpi=DRAWN_DPI, layout="constrained")
-    axes = figure.subplots()
-    _plain(axes)
-    return figure, axes
-
-
-def _plain(axes: Axes) -> None:
-    axes.grid(True, color="0.9", linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-
-
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    FigureCanvasAgg(figure)
-    # Without the software's version the same report gives the same bytes.
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()

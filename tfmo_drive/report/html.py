@@ -10,10 +10,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import jinja2
+from markupsafe import Markup
 
+from tfmo_drive.report.canvas import DRAWN_DPI, SHOWN_DPI
 from tfmo_drive.report.document import Document
-from tfmo_drive.report.figures import DRAWN_DPI, SHOWN_DPI
 from tfmo_drive.report.sections import document
+
+LONG = 18
+"""Letters of a name that a column of numbers can be as wide as."""
 
 
 def html(report: dict, figures: Mapping[str, bytes]) -> str:
@@ -41,9 +45,16 @@ def _unbroken(text: str) -> str:
     return re.sub(r"(?<=\d) (?=(?:%|kB|MB|GB|ms|points)(?!\w))", "\N{NO-BREAK SPACE}", text)
 
 
+def _breakable(text: str) -> Markup:
+    """A name may break after its slash, and a long part at its words, so that it does not push the numbers off the
+    screen."""
+    parts = [[part] if len(part) <= LONG else re.split("(?<=_)", part) for part in re.split("(?<=/)", text)]
+    return Markup("<wbr>").join(one for part in parts for one in part)
+
+
 @functools.cache
 def _template() -> jinja2.Template:
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
     environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["unbroken"] = _unbroken
+    environment.filters |= {"unbroken": _unbroken, "breakable": _breakable}
     return environment.get_template("report.html.j2")

@@ -80,7 +80,10 @@ def _short(row: Row, first: Row, marked: bool) -> dict[str, str]:
 
 def _section(section: Section, figures: Collection[str]) -> list[str]:
     blocks = [f"## {_escaped(section.title)}", _escaped(section.caption)]
-    blocks += [f"![{_escaped(one.caption)}](figures/{one.name}.png)" for one in section.figures if one.name in figures]
+    for one in section.figures:
+        if one.name in figures:
+            blocks.append(f"![{_escaped(one.caption)}](figures/{one.name}.png)")
+            blocks += [f"[The same in motion](figures/{one.name}.gif)"] * one.film
     if section.table:
         blocks.append(_table(section.table))
     if section.text:

@@ -67,6 +67,11 @@ def milliseconds(latency_ms: float | None) -> str:
     return DASH if _absent(latency_ms) else f"{significant(latency_ms)} ms"
 
 
+def degrees(angle: float | None) -> str:
+    """An angle with its sign of degree; to hundredths, because jitter is some of them."""
+    return DASH if _absent(angle) else f"{angle:.2f}\N{DEGREE SIGN}"
+
+
 def duration(seconds: float | None) -> str:
     """Seconds as 8.2 s, 3 min 05 s or 2 h 10 min."""
     if _absent(seconds):

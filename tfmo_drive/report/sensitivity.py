@@ -9,8 +9,8 @@ import numpy as np
 
 from tfmo_drive.core import atomic
 from tfmo_drive.report import numbers
+from tfmo_drive.report.canvas import png, single
 from tfmo_drive.report.document import Document, Figure, Section
-from tfmo_drive.report.figures import heat_map
 from tfmo_drive.report.html import page
 from tfmo_drive.report.markdown import render
 from tfmo_drive.report.write import write_figures
@@ -43,6 +43,26 @@ def document(studies: list[dict[str, Any]], experiment: str, command: str, folde
     use = Section("As an allocation", "Every part then goes as far as one common drop lets it.", text="\n".join(taken))
     made = Section("Made by", text=command)
     return Document(f"Sensitivity of {experiment}'s baseline", verdict, (*sections, *[use] * bool(taken), made))
+
+
+def heat_map(drops: list[tuple[str, list[float]]], columns: list[str], title: str, worst: float) -> bytes:
+    """Points lost, a named line for each part and a column for each strength; `worst` (a fraction) is the darkest."""
+    figure, axes = single(2.8 + 0.85 * len(columns), 1.2 + 0.21 * len(drops))
+    points = 100 * np.array([values for _, values in drops])
+    # The square root tells small losses apart, which are the ones that somebody would pay.
+    shades = np.sqrt(np.clip(points, 0, None) / max(100 * worst, 1e-9))
+    axes.imshow(shades, cmap="Oranges", vmin=0, vmax=1, aspect="auto")
+    for (line, column), value in np.ndenumerate(points):
+        dark = shades[line, column] > 0.7
+        axes.text(column, line, f"{value:.1f}", ha="center", va="center", fontsize=7, color="white" if dark else "0.2")
+    names = [name if len(name) <= 40 else f"..{name[-38:]}" for name, _ in drops]
+    axes.set_yticks(range(len(drops)), names, fontsize=7)
+    axes.set_xticks(range(len(columns)), columns)
+    axes.set_xlabel(title)
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+    return png(figure)
 
 
 def _verdict(study: dict[str, Any]) -> str:

@@ -1,47 +1,51 @@
-"""The report's files in the run folder (DESIGN section 4): report.json, report.md, report.html, figures/*.png."""
+"""The report's files in the run folder (DESIGN section 4): report.json, report.md, report.html, figures/*."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.core import atomic
+from tfmo_drive.core.gallery import Gallery
 from tfmo_drive.report.figures import figures
 from tfmo_drive.report.html import html
 from tfmo_drive.report.markdown import markdown
 from tfmo_drive.report.rows import featured
+from tfmo_drive.report.sheets import film, sheets
 
 SCHEMA = 1
 
 
-def write(report: dict, folder: Path, images: Callable[[list[int]], np.ndarray] | None = None) -> None:
+def write(report: dict, folder: Path, gallery: Gallery | None = None) -> None:
     """Write the report's files into `folder`, each whole or not at all, the numbers before the pictures.
 
-    `images` gives the test inputs at some indices, for the sheet of new mistakes; without it, or where they are no
-    images (uint8 [n, h, w, 3]), there is no sheet. numpy numbers become plain ones and what is not finite becomes null.
+    `gallery` shows test examples: the sheet of new mistakes and, where the task draws, its answers over the images and
+    over moving scenes, as a strip and a film. numpy numbers become plain ones and what is not finite becomes null.
     Raises BadInput when `report` is not one of schema 1 with rows.
     """
     folder = Path(folder)
     report = _checked(plain(report), folder / "report.json")
     atomic.write_json(folder / "report.json", report)
-    wanted = [one["index"] for one in featured(report)[0].get("regressions") or ()]
-    drawn = figures(report, images(wanted) if images and wanted else None)
-    write_figures(folder / "figures", drawn)
+    clip = gallery.clip(featured(report)[0]["name"]) if gallery else ()
+    drawn = figures(report) | sheets(report, gallery, clip)
+    write_figures(folder / "figures", drawn, {"clip": film(clip)} if clip else {})
     atomic.write_text(folder / "report.md", markdown(report, drawn))
     atomic.write_text(folder / "report.html", html(report, drawn))
 
 
-def write_figures(folder: Path, drawn: Mapping[str, bytes]) -> None:
-    """Replace `folder` by one that holds exactly `drawn`, as <name>.png."""
+def write_figures(folder: Path, drawn: Mapping[str, bytes], films: Mapping[str, bytes] = MappingProxyType({})) -> None:
+    """Replace `folder` by one that holds exactly `drawn`, as <name>.png, and `films`, as <name>.gif."""
     with atomic.folder(folder) as temporary:
-        for name, data in drawn.items():
-            (temporary / f"{name}.png").write_bytes(data)
+        for suffix, pictures in (("png", drawn), ("gif", films)):
+            for name, data in pictures.items():
+                (temporary / f"{name}.{suffix}").write_bytes(data)
 
 
 def read(folder: Path) -> dict:

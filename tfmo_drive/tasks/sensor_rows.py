@@ -17,9 +17,8 @@ import numpy as np
 from absl import logging
 
 from tfmo_drive.contracts import BadInput, Judgement, Preprocessing, Task
-from tfmo_drive.core import cache, drive_log, judging, networks, own_model, rows
+from tfmo_drive.core import cache, distillation, drive_log, judging, networks, own_model, rows
 from tfmo_drive.core.class_names import label_ids, no_class, ordered, quoted, read_class_names
-from tfmo_drive.core.distillation import ends_in_softmax
 from tfmo_drive.core.keras2 import keras
 from tfmo_drive.core.networks import DenseLayers
 from tfmo_drive.core.overrides import settings
@@ -150,11 +149,11 @@ class SensorRows(Task):
         """Of the rows, and of which are in which split."""
         return hashlib.sha256(self._pack.fingerprint.encode() + np.stack(self._runs).tobytes()).hexdigest()
 
-    def build(self) -> keras.Model:
+    def build(self, network: DenseLayers | None = None) -> keras.Model:
         """The untrained model, or the given baseline; input standardised float32 [b, columns]."""
         count, outputs = len(self._source.columns), len(self.class_names) or 1
-        if not self.baseline:
-            return networks.build(self.network, count, outputs)
+        if network is not None or not self.baseline:
+            return networks.build(network or self.network, count, outputs)
         path = Path(self.baseline)
         if own_model.is_whole_model(path):
             if own_model.is_stage(path):
@@ -164,7 +163,7 @@ class SensorRows(Task):
                     "task.baseline is a model of your own: say what its input was, with --set=task.standardise=train "
                     "(columns standardised by this train split) or none (raw columns)."
                 )
-            return own_model.read_model(path, count, outputs, rows=True)
+            return own_model.read_model(path, own_model.Ends((count,), {networks.LOGITS: (outputs,)}))
         model = networks.build(self.network, count, outputs)
         networks.load_weights(model, path, "task.baseline")
         return model
@@ -173,12 +172,15 @@ class SensorRows(Task):
         return inputs, targets
 
     def gives_probabilities(self, model: keras.Model) -> bool:
-        return self.predicts == CLASS and ends_in_softmax(model)
+        return self.predicts == CLASS and distillation.ends_in_softmax(model)
 
     def loss(self, model: keras.Model) -> keras.losses.Loss:
         if self.predicts == CLASS:
             return keras.losses.SparseCategoricalCrossentropy(from_logits=not self.gives_probabilities(model))
         return _StandardisedHuber(self._summary.mean[-1], self._summary.deviation[-1])
+
+    def soft_loss(self, outputs, teacher, temperature: float):
+        return distillation.soft_loss(outputs, teacher, temperature)
 
     def judge(self, outputs: np.ndarray, targets: np.ndarray) -> Judgement:
         """outputs float [n, classes] and targets int [n]; or outputs [n, 1] as trained and numbers [n, 1]."""

@@ -1,0 +1,23 @@
+"""Cars, pedestrians and bicyclists by a ResNet50 with a feature pyramid: the float detector that others start from.
+
+make train-detection
+make train-detection DATA=path/to/coco SET="task.image_size=96,128 task.weights=resnet50_notop.h5"
+
+Its trained baseline, `runs/detection/stages/0_baseline/model.h5`, is what the other experiments take as WEIGHTS=.
+"""
+
+from tfmo_drive.compress.train import Train
+from tfmo_drive.experiment import MEASURES, Experiment
+from tfmo_drive.measures.robustness import Robustness
+from tfmo_drive.measures.temporal import Temporal
+from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
+from tfmo_drive.tasks.detection import Detection
+
+TRAINING = Train(epochs=30, batch_size=16, learning_rate=0.02, warmup_epochs=1.0)
+
+EXPERIMENT = Experiment(
+    task=Detection(),
+    training=TRAINING,
+    targets=(LiteRTFloat32(), LiteRTInt8()),
+    measures=(*MEASURES, Robustness(), Temporal()),
+)

@@ -1,0 +1,28 @@
+"""An int8 detector without training: boxes and scores in outputs of their own, beside the naive export that joins them.
+
+`decoded_inside` puts the decoding into the graph and both into one output, as many exporters do. In float it says the
+same; in int8 boxes and scores share one scale, and the detector sees nothing.
+
+make train-detection_post_training
+make train-detection_post_training DATA=path/to/coco WEIGHTS=runs/detection/stages/0_baseline/model.h5
+"""
+
+from tfmo_drive.compress.decode_inside import DecodeInside
+from tfmo_drive.compress.train import Train
+from tfmo_drive.expect import Expect
+from tfmo_drive.experiment import MEASURES, Experiment
+from tfmo_drive.measures.robustness import Robustness
+from tfmo_drive.measures.temporal import Temporal
+from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
+from tfmo_drive.tasks.detection import Detection
+
+TRAINING = Train(epochs=30, batch_size=16, learning_rate=0.02, warmup_epochs=1.0)
+
+EXPERIMENT = Experiment(
+    task=Detection(),
+    training=TRAINING,
+    controls={"decoded_inside": (DecodeInside(),)},
+    targets=(LiteRTFloat32(), LiteRTInt8()),
+    measures=(*MEASURES, Robustness(), Temporal()),
+    expect=Expect(score_drop=0.01, size_ratio=0.3),
+)

@@ -1,0 +1,28 @@
+"""A detector trained under fake quantisation, taught by its float self; the float model with the same epochs beside it.
+
+make train-detection_quantized
+make train-detection_quantized DATA=path/to/coco WEIGHTS=runs/detection/stages/0_baseline/model.h5
+"""
+
+from tfmo_drive.compress.quantize_aware import QuantizeAware
+from tfmo_drive.compress.train import Train
+from tfmo_drive.core.distillation import SoftLabels
+from tfmo_drive.expect import Expect
+from tfmo_drive.experiment import MEASURES, Experiment
+from tfmo_drive.measures.robustness import Robustness
+from tfmo_drive.measures.temporal import Temporal
+from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
+from tfmo_drive.tasks.detection import Detection
+
+TRAINING = Train(epochs=30, batch_size=16, learning_rate=0.02, warmup_epochs=1.0)
+TUNED = {"epochs": 4, "batch_size": 16, "learning_rate": 0.002}
+
+EXPERIMENT = Experiment(
+    task=Detection(),
+    training=TRAINING,
+    recipe=(QuantizeAware(**TUNED, distill=SoftLabels(alpha=0.5, temperature=1.0, views=4)),),
+    controls={"longer_training": (Train(**TUNED),)},
+    targets=(LiteRTFloat32(), LiteRTInt8()),
+    measures=(*MEASURES, Robustness(), Temporal()),
+    expect=Expect(score_drop=0.01, size_ratio=0.3),
+)

@@ -1,0 +1,23 @@
+"""Steering from the camera by a ResNet50: the float network that others start from.
+
+make train-lane
+make train-lane DATA=path/to/driving_log SET=task.weights=resnet50_notop.h5
+
+Its trained baseline, `runs/lane/stages/0_baseline/model.h5`, is what the other experiments take as WEIGHTS=.
+"""
+
+from tfmo_drive.compress.train import Train
+from tfmo_drive.experiment import MEASURES, Experiment
+from tfmo_drive.measures.robustness import Robustness
+from tfmo_drive.measures.temporal import Temporal
+from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
+from tfmo_drive.tasks.lane_keeping import LaneKeeping
+
+TRAINING = Train(epochs=12, batch_size=32, learning_rate=0.02, warmup_epochs=1.0)
+
+EXPERIMENT = Experiment(
+    task=LaneKeeping(),
+    training=TRAINING,
+    targets=(LiteRTFloat32(), LiteRTInt8()),
+    measures=(*MEASURES, Robustness(), Temporal()),
+)

@@ -1,0 +1,36 @@
+"""A network of PilotNet's size learns to steer from the ResNet50, then int8: at most 1/50 of the bytes.
+
+make train-lane_distilled
+make train-lane_distilled DATA=path/to/driving_log WEIGHTS=runs/lane/stages/0_baseline/model.h5
+"""
+
+from tfmo_drive.compress.distill import Distill
+from tfmo_drive.compress.quantize_aware import QuantizeAware
+from tfmo_drive.compress.train import Train
+from tfmo_drive.core.distillation import SoftLabels
+from tfmo_drive.core.networks import ResNet
+from tfmo_drive.expect import Expect
+from tfmo_drive.experiment import MEASURES, Experiment
+from tfmo_drive.measures.robustness import Robustness
+from tfmo_drive.measures.temporal import Temporal
+from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
+from tfmo_drive.tasks.lane_keeping import LaneKeeping
+
+TRAINING = Train(epochs=12, batch_size=32, learning_rate=0.02, warmup_epochs=1.0)
+STUDENT = {
+    "student": ResNet(blocks=(1, 1, 1, 1), width=0.25), "epochs": 24, "learning_rate": 0.02, "warmup_epochs": 2.0,
+    "batch_size": 32,
+}  # fmt: skip
+
+EXPERIMENT = Experiment(
+    task=LaneKeeping(),
+    training=TRAINING,
+    recipe=(
+        Distill(**STUDENT, distill=SoftLabels(alpha=0.5, views=8)),
+        QuantizeAware(epochs=4, learning_rate=0.002, batch_size=32),
+    ),
+    controls={"untaught": (Distill(**STUDENT, distill=SoftLabels(alpha=0.0, views=8)),)},
+    targets=(LiteRTFloat32(), LiteRTInt8()),
+    measures=(*MEASURES, Robustness(), Temporal()),
+    expect=Expect(score_drop=0.03, size_ratio=0.02),
+)

@@ -1,0 +1,27 @@
+"""Steering in int8, trained under fake quantisation; plain post-training int8 and longer float training beside it.
+
+make train-lane_quantized
+make train-lane_quantized DATA=path/to/driving_log WEIGHTS=runs/lane/stages/0_baseline/model.h5
+"""
+
+from tfmo_drive.compress.quantize_aware import QuantizeAware
+from tfmo_drive.compress.train import Train
+from tfmo_drive.expect import Expect
+from tfmo_drive.experiment import MEASURES, Experiment
+from tfmo_drive.measures.robustness import Robustness
+from tfmo_drive.measures.temporal import Temporal
+from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
+from tfmo_drive.tasks.lane_keeping import LaneKeeping
+
+TRAINING = Train(epochs=12, batch_size=32, learning_rate=0.02, warmup_epochs=1.0)
+TUNED = {"epochs": 4, "batch_size": 32, "learning_rate": 0.002}
+
+EXPERIMENT = Experiment(
+    task=LaneKeeping(),
+    training=TRAINING,
+    recipe=(QuantizeAware(**TUNED),),
+    controls={"longer_training": (Train(**TUNED),)},
+    targets=(LiteRTFloat32(), LiteRTInt8()),
+    measures=(*MEASURES, Robustness(), Temporal()),
+    expect=Expect(score_drop=0.01, size_ratio=0.3),
+)

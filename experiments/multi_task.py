@@ -1,0 +1,28 @@
+"""One ResNet50 segments, detects and steers: three heads on one backbone, one file for the board.
+
+make train-multi_task
+make train-multi_task DATA=path/to/camvid SET="task.weights=resnet50_notop.h5"
+
+The built-in scenes have all three kinds of truth; real data must have those of every part (leave parts out in a copy of
+this file). Its trained baseline is what multi_task_quantized takes as WEIGHTS=.
+"""
+
+from tfmo_drive.compress.train import Train
+from tfmo_drive.experiment import MEASURES, Experiment
+from tfmo_drive.measures.robustness import Robustness
+from tfmo_drive.measures.temporal import Temporal
+from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
+from tfmo_drive.tasks.detection import Detection
+from tfmo_drive.tasks.lane_keeping import LaneKeeping
+from tfmo_drive.tasks.multi_task import MultiTask
+from tfmo_drive.tasks.segmentation import Segmentation
+
+TRAINING = Train(epochs=20, batch_size=16, learning_rate=0.02, warmup_epochs=1.0)
+TASK = MultiTask(parts=(Segmentation(), Detection(), LaneKeeping()))
+
+EXPERIMENT = Experiment(
+    task=TASK,
+    training=TRAINING,
+    targets=(LiteRTFloat32(), LiteRTInt8()),
+    measures=(*MEASURES, Robustness(), Temporal()),
+)

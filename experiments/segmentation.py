@@ -1,0 +1,24 @@
+"""A class for every pixel by a ResNet50 with a feature pyramid: the float network that others start from.
+
+make train-segmentation
+make train-segmentation DATA=path/to/camvid SET="task.image_size=96,128 task.weights=resnet50_notop.h5"
+make train-segmentation SET=task.shown=lanes WORKDIR=runs/lane_lines
+
+Its trained baseline, `runs/segmentation/stages/0_baseline/model.h5`, is what the other experiments take as WEIGHTS=.
+"""
+
+from tfmo_drive.compress.train import Train
+from tfmo_drive.experiment import MEASURES, Experiment
+from tfmo_drive.measures.robustness import Robustness
+from tfmo_drive.measures.temporal import Temporal
+from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
+from tfmo_drive.tasks.segmentation import Segmentation
+
+TRAINING = Train(epochs=20, batch_size=16, learning_rate=0.05, warmup_epochs=1.0)
+
+EXPERIMENT = Experiment(
+    task=Segmentation(),
+    training=TRAINING,
+    targets=(LiteRTFloat32(), LiteRTInt8()),
+    measures=(*MEASURES, Robustness(), Temporal()),
+)

@@ -1,0 +1,31 @@
+"""Segmentation with a quarter of the channels in int8: at most 1/16 of the float bytes and 1/10 of its latency.
+
+make train-segmentation_channels_quantized
+make train-segmentation_channels_quantized DATA=path/to/camvid WEIGHTS=runs/segmentation/stages/0_baseline/model.h5
+"""
+
+from tfmo_drive.compress.channels import Channels
+from tfmo_drive.compress.quantize_aware import QuantizeAware
+from tfmo_drive.compress.train import Train
+from tfmo_drive.core.distillation import SoftLabels
+from tfmo_drive.expect import Expect
+from tfmo_drive.experiment import MEASURES, Experiment
+from tfmo_drive.measures.robustness import Robustness
+from tfmo_drive.measures.temporal import Temporal
+from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
+from tfmo_drive.tasks.segmentation import Segmentation
+
+TRAINING = Train(epochs=20, batch_size=16, learning_rate=0.05, warmup_epochs=1.0)
+TAUGHT = {"batch_size": 16, "distill": SoftLabels(alpha=0.5, temperature=1.0, views=8)}
+
+EXPERIMENT = Experiment(
+    task=Segmentation(),
+    training=TRAINING,
+    recipe=(
+        Channels(removed=0.7, epochs=30, warmup_epochs=2.0, learning_rate=0.05, **TAUGHT),
+        QuantizeAware(epochs=4, learning_rate=0.002, **TAUGHT),
+    ),
+    targets=(LiteRTFloat32(), LiteRTInt8()),
+    measures=(*MEASURES, Robustness(), Temporal()),
+    expect=Expect(score_drop=0.02, size_ratio=0.0625, latency_ratio=0.1),
+)

@@ -1,0 +1,179 @@
+"""Every task class of tfmo_drive.tasks, tiny, and what the contract's tests must know of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib
+import math
+import pkgutil
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import pytest
+
+from tfmo_drive import tasks
+from tfmo_drive.contracts import Task
+from tfmo_drive.core import detections
+from tfmo_drive.core.augmentation import Augmentation
+from tfmo_drive.core.keras2 import keras
+from tfmo_drive.core.mask_files import IGNORE
+from tfmo_drive.core.networks import LOGITS, DenseLayers
+from tfmo_drive.core.sensor_series import Series
+from tfmo_drive.tasks.classification import Classification, Scenes
+from tfmo_drive.tasks.detection import Detection
+from tfmo_drive.tasks.lane_keeping import LaneKeeping
+from tfmo_drive.tasks.multi_task import MultiTask
+from tfmo_drive.tasks.segmentation import Segmentation
+from tfmo_drive.tasks.sensor_rows import SensorRows
+
+
+def one_hot(task: Task, classes: np.ndarray) -> np.ndarray:
+    return 9 * np.eye(len(task.class_names), dtype=np.float32)[np.where(classes == IGNORE, 0, classes)]
+
+
+def every_box(task: Detection, targets: Mapping) -> np.ndarray:
+    """Truth in the form of a naive export's output, where any cell may say any box: each object has a cell of its own,
+    two from the next. (tests/core/test_detections.py has perfect maps.)"""
+    rows, columns = (side // detections.STRIDE for side in task.size)
+    said = np.zeros((len(targets["classes"]), rows, columns, 4 + len(task.class_names)), np.float32)
+    for image, (boxes, kinds) in enumerate(zip(targets["boxes"], targets["classes"], strict=True)):
+        for place, (box, kind) in enumerate(zip(boxes[kinds >= 0], kinds[kinds >= 0], strict=True)):
+            cell = said[image, 2 * (place // (columns // 2)), 2 * (place % (columns // 2))]
+            cell[:4], cell[4 + kind] = box, 0.9
+    return said.reshape(len(said), rows * columns, -1)
+
+
+def every_part(task: MultiTask, targets: Mapping) -> dict:
+    return {name: CASES[type(part)].perfect(part, targets[part.name]) for part in task.parts for name in part.ends}
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """What this test must know of a task class: add one for every new task."""
+
+    make: Callable[[dict], Task]
+    """From the settings that make tasks on whole frames tiny."""
+    perfect: Callable[[Task, object], object]
+    """(task, targets of a batch) to outputs that are right throughout."""
+    bad: tuple[tuple[str, object], ...]
+    """(setting, a value out of its range)."""
+    others: Callable[[Task], Task]
+    """The same task on other data."""
+    ends: tuple[str, ...]
+
+
+def other_frames(task: Task) -> Task:
+    return dataclasses.replace(task, scenes=dataclasses.replace(task.scenes, seed=7))
+
+
+ANY_IMAGE = (("split_seed", -1), ("preprocessing_name", "cafe"))
+ANY_FRAME = (*ANY_IMAGE, ("image_size", (8, 96)), ("image_size", (64, 2000)))
+CASES = {
+    Classification: Case(
+        make=lambda streets: Classification(
+            image_size=32, network=streets["network"], scenes=Scenes(train=256, val=64, test=64)
+        ),
+        perfect=one_hot,
+        bad=(*ANY_IMAGE, ("image_size", 15), ("image_size", 1025), ("outputs", "odds")),
+        others=other_frames,
+        ends=(LOGITS,),
+    ),
+    Detection: Case(
+        make=lambda streets: Detection(channels=8, decoding=detections.Decoding(iou=0.98), **streets),
+        perfect=every_box,
+        bad=(*ANY_FRAME, ("channels", 3), ("threshold", 0.0), ("threshold", 1), ("threshold", math.nan)),
+        others=other_frames,
+        ends=("scores", "boxes"),
+    ),
+    LaneKeeping: Case(
+        make=lambda streets: LaneKeeping(**streets),
+        perfect=lambda task, targets: targets["steering"],
+        bad=(
+            *ANY_FRAME, ("degrees", 0), ("degrees", math.nan), ("curve_degrees", -1), ("curve_degrees", 25.0),
+            ("limit", 0.0), ("limit", math.nan), ("augmentation", Augmentation()),
+        ),
+        others=other_frames,
+        ends=("steering",),
+    ),
+    MultiTask: Case(
+        make=lambda streets: MultiTask(parts=(Segmentation(channels=8), LaneKeeping()), **streets),
+        perfect=every_part,
+        bad=(
+            *ANY_FRAME, ("parts", ()), ("parts", (LaneKeeping(),)), ("parts", (LaneKeeping(), LaneKeeping())),
+            ("parts", (LaneKeeping(), Classification())), ("loss_weights", (1.0,)), ("loss_weights", (1.0, 0.0)),
+            ("loss_weights", (1.0, math.nan)),
+        ),
+        others=other_frames,
+        ends=("mask", "steering"),
+    ),
+    Segmentation: Case(
+        make=lambda streets: Segmentation(channels=8, **streets),
+        perfect=one_hot,
+        bad=(*ANY_FRAME, ("channels", 0), ("shown", "lane")),
+        others=other_frames,
+        ends=("mask",),
+    ),
+    SensorRows: Case(
+        make=lambda streets: SensorRows(network=DenseLayers(units=(8,)), series=Series(train=900, val=90, test=90)),
+        perfect=one_hot,
+        bad=(("predicts", "text"), ("standardise", "test"), ("split_seed", -1)),
+        others=lambda task: dataclasses.replace(task, series=dataclasses.replace(task.series, seed=7)),
+        ends=(LOGITS,),
+    ),
+}  # fmt: skip
+
+
+def all_tasks() -> list[type[Task]]:
+    """The Task classes that the files of tfmo_drive/tasks define, by name."""
+    names = [f"{tasks.__name__}.{found.name}" for found in pkgutil.iter_modules(tasks.__path__)]
+    classes = [value for name in names for value in vars(importlib.import_module(name)).values()
+               if isinstance(value, type) and issubclass(value, Task) and value.__module__ == name]  # fmt: skip
+    return sorted(classes, key=lambda kind: kind.__name__)
+
+
+@pytest.fixture(scope="session", params=all_tasks(), ids=lambda kind: kind.__name__)
+def kind(request):
+    """A test that asks for it, or for one of the following, walks all task classes."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def case(kind):
+    if kind not in CASES:
+        pytest.fail(f"{kind.__name__} has no Case: add one to CASES in {__file__}, so that its contract is tested.")
+    return CASES[kind]
+
+
+@pytest.fixture(scope="session")
+def tiny_models(streets):
+    """tiny_models(kind) -> (the tiny task, its untrained model, whose BatchNorms have seen a batch): one for all."""
+
+    def build(kind):
+        task = CASES[kind].make(streets)
+        keras.utils.set_random_seed(0)
+        model = task.build()
+        inputs = task.preprocessing(task.examples("train").read(np.arange(16))[0])
+        for _ in range(10):
+            model(inputs, training=True)
+        return task, model
+
+    return functools.cache(build)
+
+
+@pytest.fixture(scope="session")
+def task(kind, case, tiny_models):
+    return tiny_models(kind)[0]
+
+
+@pytest.fixture(scope="session")
+def model(kind, case, tiny_models):
+    """Nobody may change it."""
+    return tiny_models(kind)[1]
+
+
+@pytest.fixture(scope="session")
+def other_model(kind, case, tiny_models):
+    """Of another task."""
+    kinds = list(CASES)
+    return tiny_models(kinds[kinds.index(kind) - 1])[1]

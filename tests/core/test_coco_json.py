@@ -1,0 +1,113 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tfmo_drive.contracts import BadInput
+from tfmo_drive.core.coco_json import Document, frames, read_document
+
+
+def box(key, image, category=7, bbox=(10, 20, 30, 40), **more):
+    return {"id": key, "image_id": image, "category_id": category, "bbox": list(bbox), **more}
+
+
+def frame(key, name, size=(60, 80)):
+    return {"id": key, "file_name": name, "height": size[0], "width": size[1]}
+
+
+def checked(images, annotations, indices=None, there=lambda name: name != "gone.png"):
+    document = Document(Path("all.json"), images, annotations, {2: "person", 7: "car"})
+    return frames(document, indices or {2: 0, 7: 1}, lambda name: Path("images", name) if there(name) else None)
+
+
+IMAGES = [frame(i, f"x{i}.png") for i in range(3)]
+GOOD = [box(100, 0), box(101, 1), box(102, 2)]
+
+
+def test_boxes_become_edges_and_categories_classes():
+    annotations = [box(1, 2, 7, (10, 20, 30, 39.5), area=900.5), box(2, 0, 2, iscrowd=1), box(3, 2, 2, (0, 0, 80, 60))]
+    found = checked(IMAGES, annotations)
+    assert found.files == [Path("images", f"x{i}.png") for i in range(3)]
+    assert found.sizes == [(60, 80)] * 3 and found.faults == [] and found.ignored == 0
+    crowd, empty, full = found.truths
+    assert full.boxes.tolist() == [[10, 20, 40, 59.5], [0, 0, 80, 60]] and full.classes.tolist() == [1, 0]
+    assert full.areas.tolist() == [900.5, 4800] and full.crowd.tolist() == [False, False]
+    assert crowd.crowd.tolist() == [True] and empty.boxes.shape == (0, 4)
+    types = [array.dtype for array in (full.boxes, full.classes, full.crowd, full.areas)]
+    assert types == [np.float32, np.int64, bool, np.float32]
+
+
+def test_other_categories_are_ignored_and_counted():
+    found = checked(IMAGES, [*GOOD, box(1, 0, 2), box(2, 1, 2)], {7: 0})
+    assert found.ignored == 2 and [truth.classes.tolist() for truth in found.truths] == [[0]] * 3
+
+
+@pytest.mark.parametrize(
+    ("annotation", "fault", "left"),
+    [
+        (box(1, 0, bbox=(-5, 0, 30, 40)), "box [-5, 0, 25, 40] outside its image of 80 x 60", [0, 0, 25, 40]),
+        (box(1, 0, bbox=(70, 50, 30, 40)), "box [70, 50, 100, 90] outside its image of 80 x 60", [70, 50, 80, 60]),
+        (box(1, 0, bbox=(90, 50, 30, 40)), "box [90, 50, 120, 90] outside its image of 80 x 60", None),
+        (box(1, 0, bbox=(5, 5, 0, 40)), "box of 0 x 40, no area", None),
+        (box(1, 0, bbox=(5, 5, 9, -4)), "box of 9 x -4, no area", None),
+        (box(1, 0, bbox=(5, 5, 9)), "bbox [5, 5, 9] is not x, y, width, height", None),
+        (box(1, 0, bbox=(5, 5, 9, float("nan"))), "bbox [5, 5, 9, nan] is not x, y, width, height", None),
+        (box(1, 0, category=8), "no category 8", None),
+        (box(1, 77), "no image 77", None),
+        (box(100, 0, bbox=(1, 1, 2, 2)), "id 100 twice", None),
+    ],
+)
+def test_bad_boxes_are_named_and_left_out(annotation, fault, left):
+    found = checked(IMAGES, [*GOOD, annotation])
+    assert found.faults == [f"annotation {annotation['id']} ({fault})"]
+    assert found.truths[0].boxes.tolist() == [[10, 20, 40, 60], *([left] if left else [])]
+
+
+def test_a_box_that_is_a_pixel_too_wide_is_clipped_without_a_word():
+    found = checked(IMAGES, [box(1, 0, bbox=(70, 50, 11, 10.01))])
+    assert found.faults == [] and found.truths[0].boxes.tolist() == [[70, 50, 80, 60]]
+
+
+def test_areas_that_say_nothing_are_those_of_the_box():
+    found = checked(IMAGES, [box(1, 0), box(2, 0, area=0), box(3, 0, area=float("nan")), box(4, 0, area=7)])
+    assert found.truths[0].areas.tolist() == [1200, 1200, 1200, 7]
+
+
+@pytest.mark.parametrize(
+    ("image", "fault"),
+    [
+        (frame(9, "gone.png"), "image 9 (gone.png is missing)"),
+        (frame(1, "other.png"), "image 1 (id 1 or file other.png twice)"),
+        (frame(9, "x1.png"), "image 9 (id 9 or file x1.png twice)"),
+        (frame(9, "x3.png", (0, 80)), "image 9 (x3.png has height 0 and width 80)"),
+        ({"id": 9, "file_name": "x3.png"}, "image 9 (x3.png has height None and width None)"),
+        ({"id": 9, "height": 5, "width": 5}, "image 9 (no id or no file_name)"),
+    ],
+)
+def test_bad_images_are_named_and_left_out_with_their_boxes(image, fault):
+    found = checked([*IMAGES, image], [*GOOD, box(1, 9) if image["id"] == 9 else box(1, 0)])
+    assert found.faults == [fault]
+    assert found.names == ["x0.png", "x1.png", "x2.png"] and len(found.truths) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "is not JSON"),
+        ("[1, 2]", "expected COCO's images, annotations and categories"),
+        ('{"images": [], "annotations": {}, "categories": []}', "expected COCO's images"),
+        ('{"images": [{}], "annotations": [], "categories": []}', "no annotations"),
+        ('{"images": [], "annotations": [{}], "categories": []}', "no images"),
+        ('{"images": [{}], "annotations": [{}], "categories": []}', "every category must have a whole number id"),
+        ('{"images": [{}], "annotations": [{}], "categories": [{"id": 1, "name": "a"}, {"id": 1, "name": "b"}]}',
+         'categories must differ in their id, got "1" more than once'),
+        ('{"images": [{}], "annotations": [{}], "categories": [{"id": 1, "name": "a"}, {"id": 2, "name": "a"}]}',
+         'categories must differ in their name, got "a" more than once'),
+    ],
+)  # fmt: skip
+def test_what_is_not_coco_is_refused(tmp_path, text, message):
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(BadInput, match=message):
+        read_document(tmp_path / "a.json")
+    with pytest.raises(BadInput, match="cannot be read: No such file"):
+        read_document(tmp_path / "b.json")

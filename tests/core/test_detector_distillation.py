@@ -1,0 +1,128 @@
+"""A detector learns from another: class scores by hand, hints where the objects are, logits of two outputs cached."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from tfmo_drive.compress.train import Train
+from tfmo_drive.contracts import BadInput, Context
+from tfmo_drive.core import batches, teacher
+from tfmo_drive.core.distillation import Features, SoftLabels, hint_loss, soft_scores
+from tfmo_drive.core.keras2 import keras, tf
+
+
+def sigmoid(values):
+    return 1 / (1 + np.exp(-np.asarray(values, float)))
+
+
+def cells(*rows):
+    """Logits [1, 1, n, classes], a row for each cell."""
+    return tf.constant(np.float32(rows)[None, None])
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.0])
+def test_soft_scores_by_hand(temperature):
+    """Of a cell, T^2 x the sum over classes of the divergence of softened scores; cells weigh as the teacher's best."""
+    ours, theirs = np.array([[0.0, -1.0], [1.0, -3.0]]), np.array([[2.0, -1.0], [-4.0, -3.0]])
+    p, q = sigmoid(theirs / temperature), sigmoid(ours / temperature)
+    apart = (p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q))).sum(axis=1)
+    weights = sigmoid([2.0, -3.0])
+    expected = temperature**2 * (weights * apart).sum() / max(weights.sum(), 1)
+    assert float(soft_scores(cells(*ours), cells(*theirs), temperature)) == pytest.approx(expected, rel=1e-4)
+
+
+def test_who_says_the_same_has_nothing_to_learn():
+    one = cells([3, -2], [-8, -9])
+    with tf.GradientTape() as tape:
+        tape.watch(one)
+        loss = soft_scores(one, tf.identity(one), 2.0)
+    assert float(loss) == pytest.approx(0, abs=1e-6)
+    assert np.abs(tape.gradient(loss, one)).max() < 1e-6
+
+
+def test_background_hardly_counts_and_empty_images_are_finite():
+    there, nowhere = cells([2.0]), cells([-9.0])
+    wrong = [float(soft_scores(one + 1, one, 1.0)) for one in (there, nowhere)]
+    assert 0 <= wrong[1] < wrong[0] / 1000
+    assert np.isfinite(float(soft_scores(cells([0.0]), cells([-200.0]), 1.0)))
+
+
+@pytest.mark.parametrize("function", [lambda f: f, tf.function], ids=["eager", "graph"])
+def test_the_graph_says_what_eager_arithmetic_says(function):
+    """TensorFlow's arithmetic optimizer once miswired the maximum of sigmoids."""
+    generator = np.random.default_rng(0)
+    ours, theirs = (tf.constant(generator.normal(0, 3, (2, 4, 5, 3)).astype(np.float32)) for _ in range(2))
+    found = function(lambda a, b: soft_scores(a, b, 2.0))(ours, theirs)
+    expected = soft_scores(ours, theirs, 2.0)
+    assert found.shape == () and float(found) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_hints_where_objects_are_ignore_the_rest():
+    """Half of the map is an object's; the grid of the places is twice as fine."""
+    where = np.zeros((1, 4, 8, 1), np.float32)
+    where[:, :, :4] = 1
+    theirs = np.ones((1, 2, 4, 3), np.float32)
+    ours = theirs.copy()
+    ours[:, :, 2:] = 77
+    assert float(hint_loss(ours, theirs, where)) == 0
+    ours[:, :, 0] = 0  # half of the object is missed
+    assert float(hint_loss(ours, theirs, where)) == pytest.approx(0.5)
+    assert float(hint_loss(ours, theirs, np.zeros_like(where))) == 0
+
+
+@pytest.fixture(scope="module")
+def cached(detector):
+    place = detector()
+    return place, teacher.cached_logits(place.baseline, 2, place)
+
+
+def test_logits_of_two_outputs_are_the_teachers_on_the_views_that_are_served(cached):
+    place, attached = cached
+    for inputs, targets in batches.training_epoch(place, 8, 1, attached).take(2):
+        expected = dict(zip(("scores", "boxes"), place.baseline(inputs, training=False), strict=True))
+        assert list(targets["soft"]) == ["scores", "boxes"]
+        for name, logits in expected.items():
+            found = targets["soft"][name]
+            assert found.dtype == tf.float32 and found.shape == logits.shape
+            np.testing.assert_allclose(found, logits, rtol=2e-3, atol=2e-3, err_msg=name)  # kept as float16
+
+
+def test_rows_come_in_the_order_asked_for(cached):
+    _, attached = cached
+    several, single = attached.read(0, np.array([5, 0, 5])), attached.read(0, np.array([5]))
+    for name in ("scores", "boxes"):
+        np.testing.assert_array_equal(several[name][[0, 2]], single[name][[0, 0]])
+        assert np.abs(several[name][0] - several[name][1]).max() > 0
+
+
+def test_a_detector_learns_from_scores_and_hints_at_once(detector):
+    place = detector()
+    hints = Features(where="objects", pairs=(("detection_relu4", "detection_relu4"),))
+    fit = Train(epochs=1, batch_size=16, distill=SoftLabels(views=1, features=hints))
+    trained = fit(place.baseline, place)
+    assert trained.output_names == place.baseline.output_names
+    moved = [np.abs(a - b).max() for a, b in zip(trained.get_weights(), place.baseline.get_weights(), strict=True)]
+    assert max(moved) > 0 and np.isfinite(moved).all()
+
+
+def test_a_task_without_objects_says_so_in_one_line(tiny_task, small_cnn, tmp_path):
+    fit = Train(distill=SoftLabels(views=1, features=Features(where="objects")))
+    with pytest.raises(BadInput, match="^Features.where: classification knows no objects. Use everywhere.$"):
+        fit(small_cnn, Context(tiny_task, small_cnn, (), tmp_path, 0))
+
+
+@pytest.mark.parametrize("bad", [{"where": "boxes"}, {"where": "objects", "kind": "attention"}])
+def test_places_that_do_not_exist_are_refused(bad):
+    with pytest.raises(BadInput, match="^Features.where must be everywhere or, of hints, objects, got '"):
+        Features(**bad)
+
+
+def test_one_of_another_detectors_outputs_is_no_teacher(detector, tmp_path):
+    place = detector()
+    one = keras.Model(place.baseline.inputs, place.baseline.outputs[0])
+    one.save(tmp_path / "one.h5", include_optimizer=False)
+    with pytest.raises(BadInput, match='distill.teacher: .*1 outputs.* 2 outputs: "scores", "boxes"'):
+        teacher.attached(SoftLabels(teacher=str(tmp_path / "one.h5")), dataclasses.replace(place))

@@ -1,0 +1,93 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from tfmo_drive.core.images import FITS, RULES, Resize, UnreadableImage, decode
+from tfmo_drive.core.mask_files import IGNORE, MaskIds, read_mask
+
+IDS = MaskIds(4, (3,))
+
+
+@pytest.fixture
+def save(tmp_path):
+    """save(mask) -> (mask file, image file); the image is the mask's ids times 60, in grey."""
+
+    def write(ids, **changes):
+        ids = np.asarray(ids, np.uint8)
+        Image.fromarray(np.repeat(ids[..., None] * 60, 3, -1)).save(tmp_path / "image.png")
+        Image.fromarray(changes.get("mask", ids)).save(tmp_path / "mask.png")
+        return tmp_path / "mask.png", tmp_path / "image.png"
+
+    return write
+
+
+def test_the_table_leaves_out_what_is_ignored_and_moves_the_rest_up():
+    table = MaskIds(4, (1,)).table
+    assert table[:5].tolist() == [0, IGNORE, 1, 2, -1] and table[255] == IGNORE
+    assert MaskIds(2, (9,)).table[[0, 1, 2, 9]].tolist() == [0, 1, -1, IGNORE]
+
+
+@pytest.mark.parametrize("fit", FITS)
+@pytest.mark.parametrize("rule", RULES)
+def test_a_mask_lies_where_its_pixels_lie(save, rule, fit):
+    ids = np.zeros((40, 60), int)
+    ids[:, 20:40], ids[20:, 40:] = 1, 2
+    mask, image = save(ids)
+    size = (24, 24)
+    found = read_mask(mask, image, IDS, size, Resize(rule, fit, pad=200))
+    pixels = decode(image, size, Resize(rule, fit, pad=200))[..., 0]
+    borders = pixels == 200
+    assert borders.any() == (fit == "letterbox") and (found[borders] == IGNORE).all()
+    plain = np.isin(pixels, (0, 60, 120))  # beside an edge, pixels are blended
+    assert plain.mean() > 0.4 and (found[plain] * 60 == pixels[plain]).all()
+    assert set(np.unique(found[~borders]).tolist()) <= {0, 1, 2}
+
+
+def test_ids_are_taken_and_never_blended(save):
+    ids = np.tile([0, 2], (8, 16))
+    found = read_mask(*save(ids), IDS, (5, 7), Resize())
+    assert set(np.unique(found).tolist()) == {0, 2} and found.dtype == np.uint8
+
+
+def test_ignored_ids_and_255_are_ignored(save):
+    found = read_mask(*save([[0, 3], [255, 2]]), IDS, (2, 2), Resize())
+    assert found.tolist() == [[0, IGNORE], [IGNORE, 2]]
+
+
+def test_palette_images_are_read_as_ids(save, tmp_path):
+    ids = np.array([[0, 1], [2, 1]], np.uint8)
+    mask, image = save(ids)
+    coloured = Image.fromarray(ids).convert("P")
+    coloured.putdata(ids.ravel().tolist())
+    coloured.putpalette([9, 9, 9, 200, 0, 0, 0, 200, 0])
+    coloured.save(mask)
+    assert Image.open(mask).mode == "P"
+    assert (read_mask(mask, image, IDS, (2, 2), Resize()) == ids).all()
+
+
+def test_what_is_no_mask_is_refused_with_the_reason(save):
+    ids = np.zeros((4, 6), np.uint8)
+    for mask, reason in (
+        (np.zeros((4, 6, 3), np.uint8), "RGB instead of class ids"),
+        (np.zeros((4, 6), bool), "1 instead of class ids"),
+        (np.zeros((5, 6), np.uint8), "6 x 5, but its image is 6 x 4"),
+        (np.full((4, 6), 4, np.uint8), "id 4, but there are 4 ids"),
+    ):
+        with pytest.raises(UnreadableImage) as caught:
+            read_mask(*save(ids, mask=mask), IDS, (4, 6), Resize())
+        assert caught.value.reason == reason and caught.value.file.endswith("mask.png")
+
+
+def test_a_damaged_mask_is_named(save):
+    mask, image = save(np.random.default_rng(0).integers(0, 3, (80, 80)))
+    mask.write_bytes(mask.read_bytes()[:300])
+    with pytest.raises(UnreadableImage, match="mask.png cannot be read: truncated"):
+        read_mask(mask, image, IDS, (8, 8), Resize())
+
+
+def test_the_size_is_that_of_the_image_as_it_is_shown(save):
+    mask, image = save(np.zeros((4, 6)))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # lies on its side
+    Image.new("RGB", (4, 6)).save(image, exif=exif)
+    assert read_mask(mask, image, IDS, (4, 6), Resize()).shape == (4, 6)

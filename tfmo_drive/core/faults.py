@@ -1,0 +1,31 @@
+"""What cannot be used of a data set: counted, the first ten named, and an error unless it may be left out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from absl import logging
+
+from tfmo_drive.contracts import BadInput
+
+NAMED = 10
+
+
+def counted(faults: Sequence[str], total: int, what: str) -> str:
+    """`2 of 811 images are missing: a.jpg, b.jpg.` for faults ["a.jpg", "b.jpg"] and what "images are missing"."""
+    more = f" and {len(faults) - NAMED:,} more" if len(faults) > NAMED else ""
+    return f"{len(faults):,} of {total:,} {what}: {', '.join(faults[:NAMED])}{more}."
+
+
+def refuse(
+    source: Path, faults: Sequence[str], total: int, what: str, skip_bad: bool, treated: str = "left out"
+) -> None:
+    """Raise BadInput where there are faults, or with `skip_bad` warn that they are `treated`, unless nothing else is
+    left."""
+    if not faults:
+        return
+    text = f"{source}: {counted(faults, total, what)}"
+    if not skip_bad or len(faults) >= total:
+        raise BadInput(f"{text} Mend or remove them, or skip them with --set=task.skip_bad=True.")
+    logging.warning("%s They are %s.", text, treated)

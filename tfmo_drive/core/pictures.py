@@ -1,0 +1,67 @@
+"""What a model says, drawn over its image: boxes, masks and a steering arrow."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+_WIDTH = 320
+"""Pixels that a drawn image has across at least, so that lines and names are sharp."""
+COLOURS = (
+    (255, 214, 10), (255, 69, 58), (50, 215, 75), (100, 210, 255), (191, 90, 242), (255, 159, 10), (255, 55, 95),
+    (172, 142, 104), (94, 92, 230), (102, 212, 207),
+)  # fmt: skip
+"""By class, round and round: light enough to be seen on a street by night."""
+
+
+def palette(count: int) -> np.ndarray:
+    """uint8 [count, 3]: a colour for each class of a mask."""
+    return np.array([COLOURS[label % len(COLOURS)] for label in range(count)], np.uint8)
+
+
+def enlarged(image: np.ndarray) -> tuple[Image.Image, int]:
+    """The image (uint8 [h, w, 3]) a whole number of times as large, at least _WIDTH across; and that number."""
+    times = -(-_WIDTH // image.shape[1])
+    return Image.fromarray(image).resize(
+        (times * image.shape[1], times * image.shape[0]), Image.Resampling.BICUBIC
+    ), times
+
+
+def boxed(image: np.ndarray, boxes: np.ndarray, classes: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Boxes float [n, 4] in the image's pixels, each in its class's colour with its name: uint8 [h, w, 3]."""
+    drawn, times = enlarged(image)
+    pen, font = ImageDraw.Draw(drawn), ImageFont.load_default(10)
+    for box, label in zip(boxes.tolist(), classes.tolist(), strict=True):
+        left, top, right, bottom = (times * edge for edge in box)
+        colour = COLOURS[label % len(COLOURS)]
+        pen.rectangle((left, top, max(left, right), max(top, bottom)), outline=colour, width=2)
+        pen.text((left + 2, max(0, top - 12)), names[label], colour, font, stroke_width=1, stroke_fill=(0, 0, 0))
+    return np.asarray(drawn)
+
+
+def masked(image: np.ndarray, mask: np.ndarray, colours: np.ndarray, strength: float = 0.55) -> np.ndarray:
+    """A mask of class ids uint8 [h, w] over the image, colours uint8 [classes, 3]; ids beyond them leave it as it
+    is."""
+    known = mask < len(colours)
+    tint = colours[np.where(known, mask, 0)].astype(np.float32)
+    mixed = np.where(known[..., None], (1 - strength) * image + strength * tint, image).astype(np.uint8)
+    return np.asarray(enlarged(mixed)[0])
+
+
+def steered(
+    image: np.ndarray, steering: float, degrees: float, colour: tuple[int, int, int] = COLOURS[2]
+) -> np.ndarray:
+    """An arrow from the middle of the lower edge, turned by steering (-1..1, positive to the right) x `degrees`."""
+    drawn, _ = enlarged(image)
+    pen, (width, height) = ImageDraw.Draw(drawn), drawn.size
+    angle, length = math.radians(degrees * steering), 0.45 * height
+    x, y = width / 2, height - 4
+    tip = x + length * math.sin(angle), y - length * math.cos(angle)
+    pen.line((x, y, *tip), colour, 4)
+    for side in (-1, 1):
+        back = angle + side * math.radians(150)
+        pen.line((*tip, tip[0] + 14 * math.sin(back), tip[1] - 14 * math.cos(back)), colour, 4)
+    return np.asarray(drawn)

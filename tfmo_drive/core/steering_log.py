@@ -1,0 +1,120 @@
+"""Driving logs: a CSV of camera frames and how the driver steered (Bojarski et al. 2016, arXiv:1604.07316).
+
+Udacity's simulator writes one without a header (CarController.cs of github.com/udacity/self-driving-car-sim): paths of
+the recording machine, the wheels' angle over its maximum of 25 degrees, positive to the right, and the time in the
+images' names. Only the centre camera is used.
+"""
+
+from __future__ import annotations
+
+import datetime
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path, PureWindowsPath
+
+import numpy as np
+
+from tfmo_drive.contracts import BadInput
+from tfmo_drive.core import faults
+from tfmo_drive.core.csv_listing import find_columns, find_files, read_splits, read_table
+from tfmo_drive.core.splitting import SPLITS, Listing, Split, drawn_blocks
+
+COLUMNS = {
+    "file": ("center", "centre", "file", "path", "filename", "image", "image_path"),
+    "steering": ("steering", "steering_angle", "angle", "steer"),
+    "split": ("split", "set", "subset"),
+}
+CLASSIC = ("center", "left", "right", "steering", "throttle", "brake", "speed")
+"""What a file without a header holds."""
+HERTZ = 15.0
+"""Frames per second where names hold no times: the simulator's own rate."""
+BLOCK_SECONDS = 5.0
+"""In the log that this was made with, steering is uncorrelated after 5 s (0.37 after 0.9 s, below 0.05 from 5 s on)."""
+_PAUSE = 1.0
+"""Seconds without a frame that end a recording."""
+_TIME = re.compile(r"\d{4}(_\d\d){5}_\d{3}")
+
+
+def list_log(
+    path: str | Path,
+    columns: Mapping[str, str] | None = None,
+    limit: float = 1.0,
+    seed: int = 0,
+    skip_bad: bool = False,
+) -> Listing:
+    """List the frames of a log, or of a folder with driving_log.csv, in its order; labels float32 [n, 1] in [-1, 1].
+
+    `columns` says what cannot be guessed, as {"steering": "wheel"} (see COLUMNS); `limit` is full lock in the log's
+    unit: steering must be in [-limit, limit] and is divided by it. Images are looked for where the log says, beside it,
+    and in its IMG/ or images/. Blocks of about 5 s are the groups. Missing splits are drawn out of train with `seed`,
+    block by block; a log with train and val only has its val as test (splitting.drawn_blocks).
+    Raises BadInput for a missing column, and for steering out of range or no number and missing images: counted, ten
+    named, unless `skip_bad` leaves them out.
+    """
+    path = Path(path) / "driving_log.csv" if Path(path).is_dir() else Path(path)
+    if not 0 < limit < math.inf:
+        raise BadInput(f"limit must be a positive number, full lock in the log's unit, got {limit}.")
+    header, rows = read_table(path)
+    if len(header) == len(CLASSIC) and _number(header[CLASSIC.index("steering")]) is not None:
+        header, rows = list(CLASSIC), [header, *rows]
+    found = find_columns(path, header, columns or {}, COLUMNS, ("file", "steering"))
+    cells = {kind: [row[index].strip() for row in rows] for kind, index in found.items()}
+    files, steering = _files(path, cells["file"]), [_number(text) for text in cells["steering"]]
+    splits = read_splits(path, cells["split"]) if "split" in cells else np.full(len(rows), "", "<U5")
+    kept, odd = [], []
+    for row, (file, value) in enumerate(zip(files, steering, strict=True)):
+        if file is None:
+            odd.append(f"no image {cells['file'][row]}")
+        elif value is None or not abs(value) <= limit:
+            odd.append(f'{file.name} with steering "{cells["steering"][row]}"')
+        else:
+            kept.append(row)
+    faults.refuse(path, odd, len(rows), f"frames have no image or no steering in {-limit:g}..{limit:g}", skip_bad)
+    files, splits = [files[row] for row in kept], splits[kept]
+    labels = np.array([[steering[row] / limit] for row in kept], np.float32)
+    groups = time_blocks(_times(files), splits)
+    places = drawn_blocks(splits, groups, path, seed)
+    members = {split: np.flatnonzero(places == split) for split in SPLITS}
+    return Listing((), {s: Split(tuple(files[i] for i in m), labels[m], groups[m]) for s, m in members.items()})
+
+
+def time_blocks(seconds: np.ndarray, splits: np.ndarray) -> np.ndarray:
+    """The block of each frame, int64 [n] from 0: frames in their order, float [n], cut into equal times of about 5 s.
+
+    A pause of a second, a step back in time and another split begin a block too.
+    """
+    steps = np.diff(seconds)
+    cuts = np.flatnonzero((steps < 0) | (steps > _PAUSE) | (splits[1:] != splits[:-1])) + 1
+    groups, count = np.empty(len(seconds), np.int64), 0
+    for part in np.split(np.arange(len(seconds)), cuts):
+        passed = seconds[part] - seconds[part[0]]
+        pieces = max(1, round(passed[-1] / BLOCK_SECONDS))
+        groups[part] = count + np.minimum(passed * pieces // max(passed[-1], 1e-9), pieces - 1)
+        count = groups[part[-1]] + 1
+    return groups
+
+
+def _times(files: list[Path]) -> np.ndarray:
+    """Seconds, float64 [n], from the names of all images, or counted at HERTZ."""
+    found = [_TIME.search(file.name) for file in files]
+    try:
+        times = [datetime.datetime.strptime(match[0], "%Y_%m_%d_%H_%M_%S_%f") for match in found]
+    except (TypeError, ValueError):  # a name without a time, or with the 31st of February
+        return np.arange(len(files)) / HERTZ
+    return np.array([(time - times[0]).total_seconds() for time in times])
+
+
+def _files(path: Path, names: list[str]) -> list[Path | None]:
+    """Names as they are, else their last part: recorded elsewhere, perhaps under Windows."""
+    place = path.parent
+    near = [name if (place / name).is_file() else PureWindowsPath(name).name for name in names]
+    return find_files([place, place / "IMG", place / "images", place / path.stem], near)
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None

@@ -1,0 +1,79 @@
+"""Does compression make the model more fragile? Scores under corruptions, of a file and of the float one alike.
+
+Hendrycks & Dietterich 2019, arXiv:1903.12261. Both files see the very same pixels (core.corruptions).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import weakref
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from tfmo_drive.contracts import Artifact, BadInput, Context, Measure
+from tfmo_drive.core.corruptions import CORRUPTIONS, SEVERITIES, corrupt
+from tfmo_drive.core.spelling import suggestion
+
+_scores: weakref.WeakKeyDictionary[Artifact, dict[tuple, dict]] = weakref.WeakKeyDictionary()
+
+
+@dataclasses.dataclass(frozen=True)
+class Robustness(Measure):
+    """On `examples` seeded examples of the test split; nothing is measured where inputs are no images."""
+
+    corruptions: tuple[str, ...] = CORRUPTIONS
+    severities: tuple[int, ...] = SEVERITIES
+    examples: int = 100
+
+    def __post_init__(self) -> None:
+        if not self.corruptions:
+            raise BadInput(f"Robustness.corruptions must name one or more of {', '.join(CORRUPTIONS)}, got none.")
+        for name in self.corruptions:
+            if name not in CORRUPTIONS:
+                raise BadInput(f'Robustness.corruptions: no "{name}". {suggestion(name, CORRUPTIONS)}')
+        if not self.severities or not set(self.severities) <= set(SEVERITIES):
+            raise BadInput(f"Robustness.severities must be among 1..{len(SEVERITIES)}, got {self.severities}.")
+        if self.examples < 1:
+            raise BadInput(f"Robustness.examples must be at least 1, got {self.examples}.")
+
+    def __call__(self, artifact: Artifact, reference: Artifact, context: Context) -> dict[str, Any]:
+        """robustness {"examples", "severities", "clean", "scores": {corruption: [score at each severity]}};
+        corruption_score, the mean of these scores, and corruption_delta to the reference's; fragility, how much more a
+        corruption costs than it costs the reference, on average; worst_corruption, and its delta.
+        """
+        if context.task.preprocessing.dtype != "uint8":
+            return {}
+        key = (repr(context.task), context.seed, self)
+        if key not in _scores.setdefault(reference, {}):
+            _scores[reference][key] = self._measured(reference, context)
+        theirs = _scores[reference][key]
+        ours = theirs if artifact is reference else self._measured(artifact, context)
+        table, before = (np.array(list(one["scores"].values())) for one in (ours, theirs))
+        deltas = table - before
+        name, severity = np.unravel_index(np.argmin(deltas), deltas.shape)
+        return {
+            "robustness": ours,
+            "corruption_score": float(table.mean()),
+            "corruption_delta": float(deltas.mean()),
+            "fragility": float(ours["clean"] - theirs["clean"] - deltas.mean()),
+            "worst_corruption": f"{self.corruptions[name]} {self.severities[severity]}",
+            "worst_corruption_delta": float(deltas.min()),
+        }
+
+    def _measured(self, artifact: Artifact, context: Context) -> dict[str, Any]:
+        examples = context.task.examples("test")
+        generator = np.random.default_rng([context.seed, 0xF06])
+        indices = np.sort(generator.permutation(len(examples))[: self.examples])
+        pixels, targets = examples.read(indices)
+
+        def score(images: np.ndarray) -> float:
+            return context.task.score(artifact.predict(images), targets)
+
+        names = tqdm(self.corruptions, f"{artifact.name}, corrupted", disable=None, leave=False)
+        scores = {
+            name: [score(corrupt(pixels, name, severity, context.seed, indices)) for severity in self.severities]
+            for name in names
+        }
+        return {"examples": len(indices), "severities": self.severities, "clean": score(pixels), "scores": scores}

@@ -1,0 +1,43 @@
+"""What every plot of a report is drawn on: matplotlib's object API on Agg, no pyplot state, nothing shown.
+
+Colours are those of Okabe and Ito (2008, "Color Universal Design"), told apart with every kind of colour vision;
+no meaning rests on colour alone. Drawn at twice the size at which they are shown (`SHOWN_DPI`), for sharp screens.
+"""
+
+from __future__ import annotations
+
+import io
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+SHOWN_DPI = 100
+DRAWN_DPI = 2 * SHOWN_DPI
+BLUE, VERMILLION, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
+COLOURS = (BLUE, VERMILLION, GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = "osD^vPX<>h"
+
+
+def single(width: float, height: float) -> tuple[Figure, Axes]:
+    """A figure of one plot, in inches."""
+    figure = Figure(figsize=(width, height), dpi=DRAWN_DPI, layout="constrained")
+    axes = figure.subplots()
+    plain(axes)
+    return figure, axes
+
+
+def plain(axes: Axes) -> None:
+    """A grid behind what is drawn, and no frame."""
+    axes.grid(True, color="0.9", linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def png(figure: Figure) -> bytes:
+    """The figure's bytes."""
+    buffer = io.BytesIO()
+    FigureCanvasAgg(figure)
+    # Without the software's version the same report gives the same bytes.
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()

@@ -1,0 +1,188 @@
+"""Object detection: cars, pedestrians, signs and whatever else a COCO JSON file lists, or the built-in scenes' objects.
+
+A ResNet50 (or another backbone) under a feature pyramid and an anchor-free head (core.detector says which, and why).
+Boxes and scores are separate outputs; decoding and suppression stay outside the quantised graph (core.detections).
+Score: COCO's mAP; beside it AP50, by object size and class, and how many pedestrians are missed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tfmo_drive.contracts import Arrays, BadInput, Examples, Judgement
+from tfmo_drive.core import coco_listing, detections, detector, distillation, flicker, pictures
+from tfmo_drive.core.augmentation import Augmentation
+from tfmo_drive.core.boxes import Detections, Truth
+from tfmo_drive.core.class_names import read_class_names
+from tfmo_drive.core.coco_score import CocoScore
+from tfmo_drive.core.detections import BOXES, SCORES, STRIDE, Decoding
+from tfmo_drive.core.image_task import SCENES, ImageTask
+from tfmo_drive.core.keras2 import keras
+from tfmo_drive.core.miss_rate import miss_rate
+from tfmo_drive.core.networks import Network
+from tfmo_drive.core.packed import pack
+from tfmo_drive.core.scene_frames import DETECTED, Chosen, Frames, truth
+from tfmo_drive.core.scenes import Scene
+
+_FIELDS = ("boxes", "classes", "crowd", "areas")
+_WALKERS = ("pedestrian", "person", "people")
+"""Class names whose miss rate is reported."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Annotations:
+    """Names of COCO JSON files, relative to `data`; empty ones are found by their usual names."""
+
+    train: str = ""
+    val: str = ""
+    test: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Detection(ImageTask):
+    """Real `data`: a folder with COCO JSON files (instances) and their images; `classes`: a file that chooses among
+    their categories, in the order of the outputs.
+
+    `channels`: width of the pyramid and the head. `threshold`: the score from which a detection is acted upon, for
+    pictures, agreement and the ranking of images; the mAP looks at all of them.
+    """
+
+    image_size: tuple[int, int] = (96, 128)
+    channels: int = 64
+    threshold: float = 0.3
+    augmentation: Augmentation = Augmentation(flip=True, zoom=0.2, shear_degrees=0.0)
+    decoding: Decoding = Decoding()
+    scenes: Frames = Frames()
+    annotations: Annotations = Annotations()
+
+    name = "detection"
+    ends = (SCORES, BOXES)
+    own_settings = ("channels",)
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.channels < 4:
+            raise BadInput(f"Detection.channels must be at least 4, got {self.channels}.")
+        if not 0 < self.threshold < 1:
+            raise BadInput(f"Detection.threshold must be in (0, 1), got {self.threshold}.")
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.image_size
+
+    @property
+    def clip_size(self) -> tuple[int, int] | None:
+        return self.size if self.data == SCENES else None
+
+    @functools.cached_property
+    def _listing(self):
+        chosen = read_class_names(self.classes) if self.classes else None
+        named = {split: name for split, name in dataclasses.asdict(self.annotations).items() if name}
+        return coco_listing.list_coco(self.data, chosen, named, self.split_seed, self.skip_bad)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return DETECTED if self.data == SCENES else self._listing.class_names
+
+    def packed(self, split: str) -> Examples:
+        """Pixels uint8 [b, h, w, 3] and, by name, what detections.padded makes of the truth."""
+        if self.data == SCENES:
+            frames = self.scenes.packed(split, self.size)
+            return Chosen(frames, lambda targets: {field: targets[field] for field in _FIELDS})
+        found = coco_listing.of_their_size(self._listing[split], self.skip_bad)
+        sizes = found.sizes.tolist()
+        moved = [
+            one.resized(tuple(size), self.size, self.resize) for one, size in zip(found.truths, sizes, strict=True)
+        ]
+        labelled = dataclasses.replace(found, labels=detections.padded(moved))
+        return pack(labelled, self.size, self.resize, skip_bad=self.skip_bad, label=split)
+
+    def heads(self, network: Network, backbone: keras.Model) -> list:
+        return detector.heads(backbone, len(self.class_names), self.channels)
+
+    def moved(self, targets, randoms):
+        boxes, kinds = self.augmentation.move_boxes(targets["boxes"], targets["classes"], self.size, randoms)
+        return {**targets, "boxes": boxes, "classes": kinds}
+
+    def encode(self, targets):
+        grid = (self.size[0] // STRIDE, self.size[1] // STRIDE)
+        return detector.encode(targets, grid, len(self.class_names))
+
+    def loss(self, model: keras.Model):
+        return detector.loss
+
+    def soft_loss(self, outputs, teacher, temperature: float):
+        return distillation.soft_scores(outputs[SCORES], teacher[SCORES], temperature)
+
+    def where(self, targets):
+        return targets["objects"]
+
+    def judge(self, outputs: Arrays, targets: Mapping[str, np.ndarray]) -> Judgement:
+        """outputs as `heads` gives them, or a naive export's single one; targets by name, as `packed` gives them."""
+        found, truths = self.decoding(outputs, self.size), detections.truths(targets)
+        coco = CocoScore(found, truths, self.class_names, max(self.size))
+        numbers = coco.numbers()
+        numbers.pop("score", None)
+        counts = coco.image_counts(self.threshold)
+        captions = {
+            "truth": [self._counted(np.bincount(one.classes[~one.crowd], minlength=counts.shape[1])) for one in truths],
+            "says": [self._counted(one) for one in counts],
+        }
+        return Judgement(
+            coco.image_values(self.threshold), counts, coco.per_class(), numbers | self._missed(found, truths),
+            coco.scores, captions,
+        )  # fmt: skip
+
+    def score(self, outputs: Arrays, targets: Mapping[str, np.ndarray]) -> float:
+        coco = CocoScore(self.decoding(outputs, self.size), detections.truths(targets), self.class_names, sizes=False)
+        return float(coco.scores(np.ones((1, len(targets["classes"]))))[0])
+
+    def _missed(self, found: Sequence[Detections], truths: Sequence[Truth]) -> dict[str, float]:
+        """Of pedestrians; nothing where the data knows none."""
+        label = next((i for i, name in enumerate(self.class_names) if name.lower() in _WALKERS), None)
+        if label is None:
+            return {}
+        missed = miss_rate(found, truths, label)
+        return {
+            "pedestrians": missed.objects,
+            "miss_rate_at_0.1": missed.at_tenth,
+            "miss_rate_at_1": missed.at_one,
+            "log_average_miss_rate": missed.log_average,
+        }
+
+    def _counted(self, counts: np.ndarray) -> str:
+        said = [f"{count} {name}" for name, count in zip(self.class_names, counts.tolist(), strict=True) if count]
+        return ", ".join(said) or "nothing"
+
+    def over_time(self, outputs: Arrays, scenes: Sequence[Scene], clips: np.ndarray) -> dict[str, float]:
+        found = [one.at(one.scores >= self.threshold) for one in self.decoding(outputs, self.size)]
+        identities = [[thing.identity for thing in scene.objects] for scene in scenes]
+        return flicker.of_boxes(found, [truth(scene) for scene in scenes], identities, clips)
+
+    def drawn(self, image: np.ndarray, outputs: Arrays) -> np.ndarray:
+        if isinstance(outputs, Mapping) and "classes" in outputs:
+            (known,) = detections.truths({name: array[None] for name, array in outputs.items()})
+            return pictures.boxed(image, known.boxes[~known.crowd], known.classes[~known.crowd], self.class_names)
+        batch = (
+            {name: array[None] for name, array in outputs.items()} if isinstance(outputs, Mapping) else outputs[None]
+        )
+        (found,) = self.decoding(batch, self.size)
+        shown = found.at(found.scores >= self.threshold)
+        return pictures.boxed(image, shown.boxes, shown.classes, self.class_names)
+
+    def metadata(self, model: keras.Model) -> dict[str, Any]:
+        described = {"task": self.name, "labels": list(self.class_names), "input": self.input_metadata()}
+        return described | {"output": {"kind": "detections", "stride": STRIDE, "decode": _DECODE}
+                            | dataclasses.asdict(self.decoding) | {"threshold": self.threshold}}  # fmt: skip
+
+
+_DECODE = (
+    "score = sigmoid(scores); sides = cell centre -+ exp(boxes) px (left, top, right, bottom), cell centre = "
+    "(index + 0.5) * stride; keep cells that score highest among their 3 x 3 neighbours and at least least_score, the "
+    "best candidates of them; then greedy suppression, class by class, above an overlap of iou, limit at most"
+)

@@ -1,0 +1,154 @@
+"""Lane keeping: the steering angle from the camera (Bojarski et al. 2016, arXiv:1604.07316, "PilotNet").
+
+Score: 1 - |error| in root mean squares of the training truth, at least 0; beside it degrees of error, on all frames and
+on curves, and the jitter from frame to frame, which is what a controller feels (core.steering_score).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tfmo_drive.contracts import Arrays, BadInput, Examples, Judgement
+from tfmo_drive.core import distillation, pictures
+from tfmo_drive.core.augmentation import Augmentation
+from tfmo_drive.core.image_task import SCENES, ImageTask
+from tfmo_drive.core.keras2 import keras, tf
+from tfmo_drive.core.networks import Network
+from tfmo_drive.core.packed import pack
+from tfmo_drive.core.scene_frames import Chosen, Frames
+from tfmo_drive.core.scenes import Scene
+from tfmo_drive.core.steering_balance import balanced_order
+from tfmo_drive.core.steering_log import list_log
+from tfmo_drive.core.steering_score import SteeringScale, of_steering, spread_of
+
+STEERING = "steering"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LogColumns:
+    """Names of the log's columns; empty ones are found by their usual names."""
+
+    file: str = ""
+    steering: str = ""
+    split: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LaneKeeping(ImageTask):
+    """Real `data`: a driving log (CSV) or its folder. `limit`: full lock in the log's unit; `degrees`: of the wheels
+    there.
+
+    `curve_degrees`: what is steered further is a curve. `balance`: show curves more often than they were driven.
+    `augmentation.flip` mirrors the steering with the image.
+    """
+
+    image_size: tuple[int, int] = (64, 128)
+    limit: float = 1.0
+    degrees: float = 25.0
+    curve_degrees: float = 1.0
+    balance: bool = True
+    augmentation: Augmentation = Augmentation(flip=True, shift=0.0, zoom=0.0, shear_degrees=0.0)
+    scenes: Frames = Frames()
+    columns: LogColumns = LogColumns()
+
+    name = "lane_keeping"
+    ends = (STEERING,)
+    own_settings = ("balance",)
+
+    def __post_init__(self):
+        super().__post_init__()
+        SteeringScale(spread=1.0, degrees=self.degrees, curve_degrees=self.curve_degrees)
+        if not self.limit > 0:
+            raise BadInput(f"LaneKeeping.limit must be above 0, got {self.limit}.")
+        if self.augmentation.shift or self.augmentation.shear_degrees or self.augmentation.rotation_degrees:
+            raise BadInput(
+                "LaneKeeping.augmentation must not shift, shear or turn images: the right steering would be another. "
+                "Use flip, zoom, brightness and contrast."
+            )
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.image_size
+
+    @property
+    def clip_size(self) -> tuple[int, int] | None:
+        return self.size if self.data == SCENES else None
+
+    class_names = ()
+
+    @functools.cached_property
+    def _listing(self):
+        columns = {key: value for key, value in dataclasses.asdict(self.columns).items() if value}
+        return list_log(self.data, columns or None, self.limit, self.split_seed, self.skip_bad)
+
+    def packed(self, split: str) -> Examples:
+        """Pixels uint8 [b, h, w, 3]; "steering" float32 [b, 1] in [-1, 1], the "group" that a frame belongs to, and
+        which "frame" of the split it is, int64 [b]."""
+        if self.data == SCENES:
+            return _Grouped(self.scenes.packed(split, self.size), lambda targets: targets[STEERING])
+        frames = pack(self._listing[split], self.size, self.resize, skip_bad=self.skip_bad, label=split)
+        return _Grouped(frames, lambda steering: steering)
+
+    @functools.cached_property
+    def _train_truth(self) -> np.ndarray:
+        labels = self.examples("train").examples.labels
+        return np.asarray(labels if labels.dtype.names is None else labels[STEERING]).reshape(-1)
+
+    @functools.cached_property
+    def _scale(self) -> SteeringScale:
+        return SteeringScale(
+            spread=spread_of(self._train_truth), degrees=self.degrees, curve_degrees=self.curve_degrees
+        )
+
+    def order(self, seed: int, epoch: int) -> np.ndarray | None:
+        return balanced_order(self._train_truth, seed, epoch) if self.balance else None
+
+    def heads(self, network: Network, backbone: keras.Model) -> list:
+        return [network.head(backbone.output, 1, STEERING)]
+
+    def moved(self, targets, randoms):
+        mirrored = self.augmentation.mirrored(randoms)[:, None]
+        return {**targets, STEERING: tf.where(mirrored, -targets[STEERING], targets[STEERING])}
+
+    def loss(self, model: keras.Model):
+        """Huber's (1964), in root mean squares of the training truth."""
+        huber, spread = keras.losses.Huber(), self._scale.spread
+        return lambda targets, outputs: huber(targets[STEERING] / spread, outputs / spread)
+
+    def soft_loss(self, outputs, teacher, temperature: float):
+        spread = self._scale.spread
+        return distillation.soft_loss(outputs / spread, teacher / spread, temperature)
+
+    def judge(self, outputs: np.ndarray, targets: Mapping[str, np.ndarray]) -> Judgement:
+        """outputs float [n, 1] of 1 at full lock, positive to the right. Frames that do not follow one another, as in a
+        subset, have no jitter."""
+        apart = (np.diff(targets["group"]) != 0) | (np.diff(targets["frame"]) != 1)
+        return of_steering(outputs, targets[STEERING], np.append(0, np.cumsum(apart)), self._scale)
+
+    def over_time(self, outputs: np.ndarray, scenes: Sequence[Scene], clips: np.ndarray) -> dict[str, float]:
+        truth = np.array([scene.steering for scene in scenes])
+        more = of_steering(outputs, truth, clips, self._scale).more
+        return {name: number for name, number in more.items() if name.startswith("jitter")}
+
+    def drawn(self, image: np.ndarray, outputs: Arrays) -> np.ndarray:
+        steering = outputs[STEERING] if isinstance(outputs, Mapping) else outputs
+        return pictures.steered(image, float(np.ravel(steering)[0]), self.degrees)
+
+    def metadata(self, model: keras.Model) -> dict[str, Any]:
+        output = {"kind": "number", "decode": "wheel angle in degrees = output * degrees, positive to the right",
+                  "degrees": self.degrees}  # fmt: skip
+        return {"task": self.name, "input": self.input_metadata(), "output": output}
+
+
+class _Grouped(Chosen):
+    """Steering, with the group and the number of each frame: jitter is a matter of frames that follow one another."""
+
+    def read(self, indices: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        pixels, steering = super().read(indices)
+        frames = np.asarray(indices, np.int64)
+        return pixels, {STEERING: steering, "group": self.groups[frames], "frame": frames}

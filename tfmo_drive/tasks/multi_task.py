@@ -1,0 +1,181 @@
+"""Several tasks on one image at once: one backbone, a head for each, one training, one file for the board.
+
+Caruana 1997, "Multitask learning". Score: the mean of the parts' scores, each of which stands beside it, so that what
+compression costs can be seen and bounded part by part.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from tfmo_drive.contracts import Arrays, BadInput, Examples, Judgement
+from tfmo_drive.core import outputs as ends
+from tfmo_drive.core.augmentation import Augmentation
+from tfmo_drive.core.image_task import SCENES, ImageTask
+from tfmo_drive.core.keras2 import keras, tf
+from tfmo_drive.core.networks import Network
+from tfmo_drive.core.scene_frames import Frames
+from tfmo_drive.core.scenes import Scene
+
+_SHARED = ("data", "image_size", "network", "preprocessing_name", "resize", "augmentation", "skip_bad", "split_seed",
+           "scenes")  # fmt: skip
+"""Settings that the parts take over."""
+_PROBES = 8
+"""Examples of a split that must be the same pixels in all parts."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MultiTask(ImageTask):
+    """`parts`: tasks on whole images, each with its own settings but for those that they share, which are this task's.
+    Real `data`: a folder that each of the parts can read. `loss_weights`: of the parts in the sum; () is 1 each."""
+
+    parts: tuple[ImageTask, ...]
+    loss_weights: tuple[float, ...] = ()
+    image_size: tuple[int, int] = (96, 128)
+    augmentation: Augmentation = Augmentation(flip=True, shift=0.0, zoom=0.1, shear_degrees=0.0)
+    scenes: Frames = Frames()
+
+    name = "multi_task"
+    own_settings = ("loss_weights",)
+
+    def __post_init__(self):
+        super().__post_init__()
+        names = [part.name for part in self.parts]
+        if len(names) < 2 or len(set(names)) < len(names):
+            raise BadInput(f"MultiTask.parts must be two or more tasks of different kinds, got {', '.join(names)}.")
+        odd = [part.name for part in self.parts if not isinstance(part.scenes, Frames)]
+        if odd:
+            raise BadInput(f"MultiTask.parts must be tasks on whole frames, got {', '.join(odd)}.")
+        weights = self.loss_weights
+        if weights and (len(weights) != len(names) or not all(weight > 0 for weight in weights)):
+            raise BadInput(f"MultiTask.loss_weights must be {len(names)} numbers above 0, got {self.loss_weights}.")
+        shared = {name: getattr(self, name) for name in _SHARED}
+        object.__setattr__(self, "parts", tuple(dataclasses.replace(part, **shared) for part in self.parts))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.image_size
+
+    @property
+    def clip_size(self) -> tuple[int, int] | None:
+        return self.size if self.data == SCENES else None
+
+    @functools.cached_property
+    def class_names(self) -> tuple[str, ...]:
+        return tuple(f"{part.name} {name}" for part in self.parts for name in part.class_names)
+
+    @functools.cached_property
+    def ends(self) -> tuple[str, ...]:
+        return tuple(name for part in self.parts for name in part.ends)
+
+    def identity(self) -> dict[str, Any]:
+        return super().identity() | {"parts": {part.name: part.identity() for part in self.parts}}
+
+    def packed(self, split: str) -> Examples:
+        """Pixels uint8 [b, h, w, 3] and the parts' targets by part."""
+        return _Together({part.name: part.packed(split) for part in self.parts}, split)
+
+    def heads(self, network: Network, backbone: keras.Model) -> list:
+        return [one for part in self.parts for one in part.heads(network, backbone)]
+
+    def _each(self, outputs: Any) -> Iterator[tuple[ImageTask, Any]]:
+        """Every part with its own outputs, as it knows them."""
+        for part in self.parts:
+            yield part, ends.by_name(part.ends, [outputs[name] for name in part.ends])
+
+    def _weighted(self, losses: list) -> Any:
+        return tf.add_n(
+            [weight * loss for weight, loss in zip(self.loss_weights or [1] * len(losses), losses, strict=True)]
+        )
+
+    def moved(self, targets, randoms):
+        return {part.name: part.moved(targets[part.name], randoms) for part in self.parts}
+
+    def encode(self, targets):
+        return {part.name: part.encode(targets[part.name]) for part in self.parts}
+
+    def order(self, seed: int, epoch: int) -> np.ndarray | None:
+        return next((order for part in self.parts if (order := part.order(seed, epoch)) is not None), None)
+
+    def loss(self, model: keras.Model):
+        losses = {part.name: part.loss(model) for part in self.parts}
+        return lambda targets, outputs: self._weighted(
+            [losses[part.name](targets[part.name], one) for part, one in self._each(outputs)]
+        )
+
+    def soft_loss(self, outputs, teacher, temperature: float):
+        pairs = zip(self._each(outputs), self._each(teacher), strict=True)
+        return self._weighted([part.soft_loss(one, other, temperature) for (part, one), (_, other) in pairs])
+
+    def where(self, targets):
+        return next((one for part in self.parts if (one := part.where(targets[part.name])) is not None), None)
+
+    def judge(self, outputs: Arrays, targets: Arrays) -> Judgement:
+        """outputs by name; targets by part."""
+        found = {part.name: part.judge(one, targets[part.name]) for part, one in self._each(outputs)}
+        more = {f"score_{name}": judged.score for name, judged in found.items()}
+        more |= {f"{name}_{key}": number for name, judged in found.items() for key, number in judged.more.items()}
+        classes = {f"{name}: {key}": one for name, judged in found.items() for key, one in judged.per_class.items()}
+        captions = {
+            key: [
+                "; ".join(filter(None, said))
+                for said in zip(*(one.captions[key] for one in found.values()), strict=True)
+            ]
+            for key in ("truth", "says")
+        }
+
+        def scores(weights: np.ndarray) -> np.ndarray:
+            return np.mean([judged.scores(weights) for judged in found.values()], axis=0)
+
+        values = np.mean([judged.values for judged in found.values()], axis=0)
+        decisions = {name: judged.decisions for name, judged in found.items()}
+        return Judgement(values, decisions, classes, more, scores, captions)
+
+    def score(self, outputs: Arrays, targets: Arrays) -> float:
+        return float(np.mean([part.score(one, targets[part.name]) for part, one in self._each(outputs)]))
+
+    def over_time(self, outputs: Arrays, scenes: Sequence[Scene], clips: np.ndarray) -> dict[str, float]:
+        return {
+            key: number
+            for part, one in self._each(outputs)
+            for key, number in part.over_time(one, scenes, clips).items()
+        }
+
+    def drawn(self, image: np.ndarray, outputs: Arrays) -> np.ndarray:
+        truth = set(outputs) == {part.name for part in self.parts}
+        said = [(part, outputs[part.name]) for part in self.parts] if truth else self._each(outputs)
+        return np.concatenate([part.drawn(image, one) for part, one in said], axis=1)
+
+    def metadata(self, model: keras.Model) -> dict[str, Any]:
+        parts = {part.name: part.metadata(model) | {"outputs": list(part.ends)} for part in self.parts}
+        return {"task": self.name, "labels": list(self.class_names), "input": self.input_metadata(), "parts": parts}
+
+
+class _Together(Examples):
+    """The same images with the targets of several tasks. BadInput where they are not the same images."""
+
+    def __init__(self, parts: dict[str, Examples], split: str):
+        self.parts = parts
+        first = next(iter(parts.values()))
+        self.groups, self.attributes = first.groups, first.attributes
+        self.fingerprint = " ".join(part.fingerprint for part in parts.values())
+        probes = np.linspace(0, len(first) - 1, _PROBES).astype(np.int64)
+        for name, part in list(parts.items())[1:]:
+            same = len(part) == len(first) and np.array_equal(part.read(probes)[0], first.read(probes)[0])
+            if not same:
+                raise BadInput(
+                    f"MultiTask: {split} has {len(first):,} images for {next(iter(parts))}, {len(part):,} for {name}; "
+                    "they must be the same, in one order. Give every image all kinds of truth."
+                )
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+    def read(self, indices: np.ndarray) -> tuple[np.ndarray, dict[str, Arrays]]:
+        found = {name: part.read(indices) for name, part in self.parts.items()}
+        return next(iter(found.values()))[0], {name: targets for name, (_, targets) in found.items()}

@@ -1,0 +1,128 @@
+"""Semantic segmentation: a class for every pixel of a street, or the lane lines of the built-in scenes.
+
+A ResNet50 (or another backbone) under a feature pyramid, then bilinear up-sampling of the logits inside the graph,
+which keeps their scale and is exact in int8. Score: mean IoU; beside it every class's, road and pedestrians by name,
+and the share of pixels that are right.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tfmo_drive.contracts import BadInput, Examples, Judgement
+from tfmo_drive.core import decoders, distillation, flicker, pictures
+from tfmo_drive.core.augmentation import Augmentation
+from tfmo_drive.core.class_names import read_class_names
+from tfmo_drive.core.image_task import SCENES, ImageTask
+from tfmo_drive.core.keras2 import keras, tf
+from tfmo_drive.core.mask_files import IGNORE
+from tfmo_drive.core.mask_listing import list_masks
+from tfmo_drive.core.networks import Network
+from tfmo_drive.core.packed import pack
+from tfmo_drive.core.scene_frames import MASKS, Chosen, Frames, labelled
+from tfmo_drive.core.scenes import Scene
+from tfmo_drive.core.segmentation_score import decided, overlaps
+
+MASK = "mask"
+_NAMED = {"iou_road": ("road",), "iou_pedestrian": ("pedestrian", "person")}
+"""Numbers of a row, and what the class may be called."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Segmentation(ImageTask):
+    """Real `data`: a folder of images and one of masks (PNG of class ids) for every split; `classes`: a file with the
+    names of the ids, where there is no classes.json. `shown`: of the built-in scenes, "semantic" or "lanes".
+
+    `channels`: width of the pyramid.
+    """
+
+    image_size: tuple[int, int] = (96, 128)
+    channels: int = 64
+    shown: str = "semantic"
+    augmentation: Augmentation = Augmentation(flip=True, zoom=0.2)
+    scenes: Frames = Frames()
+
+    name = "segmentation"
+    ends = (MASK,)
+    own_settings = ("channels", "shown")
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.channels < 4:
+            raise BadInput(f"Segmentation.channels must be at least 4, got {self.channels}.")
+        if self.shown not in MASKS:
+            raise BadInput(f"Segmentation.shown must be one of {', '.join(MASKS)}, got {self.shown!r}.")
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.image_size
+
+    @property
+    def clip_size(self) -> tuple[int, int] | None:
+        return self.size if self.data == SCENES else None
+
+    @functools.cached_property
+    def _listing(self):
+        names = read_class_names(self.classes) if self.classes else None
+        return list_masks(self.data, names, seed=self.split_seed, skip_bad=self.skip_bad)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return MASKS[self.shown] if self.data == SCENES else self._listing.class_names
+
+    def packed(self, split: str) -> Examples:
+        """Pixels uint8 [b, h, w, 3] and masks uint8 [b, h, w]: class ids, or IGNORE."""
+        if self.data == SCENES:
+            return Chosen(self.scenes.packed(split, self.size, self.shown), lambda targets: targets["mask"])
+        return pack(self._listing[split], self.size, self.resize, skip_bad=self.skip_bad, label=split)
+
+    def heads(self, network: Network, backbone: keras.Model) -> list:
+        features = decoders.pyramid(backbone, self.channels, "segmentation")
+        logits = keras.layers.Conv2D(len(self.class_names), 1, name=f"{MASK}_logits")(features)
+        return [keras.layers.UpSampling2D(decoders.STRIDE, interpolation="bilinear", name=MASK)(logits)]
+
+    def moved(self, targets, randoms):
+        return self.augmentation.move_masks(targets, randoms)
+
+    def loss(self, model: keras.Model):
+        return _cross_entropy
+
+    def soft_loss(self, outputs, teacher, temperature: float):
+        return distillation.soft_loss(outputs, teacher, temperature)
+
+    def judge(self, outputs: np.ndarray, targets: np.ndarray) -> Judgement:
+        """outputs: logits float [n, h, w, classes]; targets: masks uint8 [n, h, w]."""
+        counts, names = overlaps(outputs, targets, len(self.class_names)), self.class_names
+        classes, values = counts.per_class(names), counts.values
+        more = {"pixel_accuracy": counts.pixel_accuracy}
+        for number, words in _NAMED.items():
+            known = next((name for name in classes if name.lower() in words), None)
+            more |= {number: classes[known]["score"]} if known else {}
+        captions = {"truth": [""] * len(values), "says": [f"mean IoU {value:.2f}" for value in values]}
+        return Judgement(values, decided(outputs, targets.shape[1:]), classes, more, counts.scores, captions)
+
+    def over_time(self, outputs: np.ndarray, scenes: Sequence[Scene], clips: np.ndarray) -> dict[str, float]:
+        masks = np.stack([labelled(scene, self.shown).mask for scene in scenes])
+        return flicker.of_pixels(decided(outputs, self.size), masks, clips)
+
+    def drawn(self, image: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+        mask = outputs if outputs.ndim == 2 else decided(outputs[None], image.shape[:2])[0]
+        return pictures.masked(image, mask, pictures.palette(len(self.class_names)))
+
+    def metadata(self, model: keras.Model) -> dict[str, Any]:
+        output = {"kind": "segmentation logits", "decode": "class = arg max over the last axis", "ignored": IGNORE}
+        return {"task": self.name, "labels": list(self.class_names), "input": self.input_metadata(), "output": output}
+
+
+def _cross_entropy(masks, logits):
+    """The mean over pixels that are not ignored."""
+    known = masks != IGNORE
+    labels = tf.where(known, tf.cast(masks, tf.int32), 0)
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+    known = tf.cast(known, tf.float32)
+    return tf.reduce_sum(known * losses) / tf.maximum(tf.reduce_sum(known), 1.0)
