@@ -15,6 +15,9 @@ the baseline's own weights, pruned by LAMP and not trained, gzip makes, in MB of
 
 So the zeros do most of it and the values the rest. Beside it: the float model with the same extra epochs on labels
 alone, and the same zeros in int8 without shared weights, which says what the sharing saves and costs.
+
+Measured 2026-11-25 on 2 cores, seed 0: deep_compression/litert_int8 scores 93.5 %, +0.85 (-1.04 to +2.75) points
+against float, 3.9x smaller, 1.6x faster (1,055 test examples).
 """
 
 from tfmo_drive.compress.cluster import Cluster

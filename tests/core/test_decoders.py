@@ -14,13 +14,12 @@ SMALL = ResNet(blocks=(1, 1, 1, 1), width=0.125)
 
 
 @pytest.mark.parametrize("topology", ["v1", "v1.5"])
-def test_the_last_map_of_every_stride_of_a_resnet_is_its_stages_end(topology):
+def test_the_map_of_every_stride_of_a_resnet_is_its_stages_end(topology):
     backbone = ResNet(blocks=(1, 2, 1, 1), width=0.125, topology=topology).backbone((64, 96))
     maps = feature_maps(backbone)
     ends = {4: "conv2_block1_out", 8: "conv3_block2_out", 16: "conv4_block1_out", 32: "conv5_block1_out"}
-    if topology == "v1":  # v1.5 has a 1x1 convolution of the next stage on the same grid
-        for stride, name in ends.items():
-            assert maps[stride] is backbone.get_layer(name).output
+    for stride, name in ends.items():  # v1.5 has a 1x1 convolution of the next stage on the same grid
+        assert maps[stride] is backbone.get_layer(name).output
     assert list(maps) == [4, 8, 16, 32] and maps[32] is backbone.output
     assert [tuple(one.shape[1:3]) for one in maps.values()] == [(16, 24), (8, 12), (4, 6), (2, 3)]
 

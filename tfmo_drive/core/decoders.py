@@ -15,7 +15,9 @@ layers = keras.layers
 
 
 def feature_maps(backbone: keras.Model) -> dict[int, object]:
-    """By stride, fine to coarse, from 4 on: the last map [b, h / stride, w / stride, c] that a layer computes.
+    """By stride, fine to coarse, from 4 on: the widest map [b, h / stride, w / stride, c] that a layer computes, and of
+    those the last. That is where a stage ends: the v1.5 ResNet begins the next one at the old stride, with fewer
+    channels.
 
     Raises BadInput where image sides are not multiples of the coarsest stride, or no map has stride 4.
     """
@@ -25,8 +27,10 @@ def feature_maps(backbone: keras.Model) -> dict[int, object]:
         if isinstance(layer, (layers.InputLayer, layers.ZeroPadding2D)) or len(layer.output_shape) != 4:
             continue
         rows, columns = layer.output_shape[1:3]
-        if height % rows == 0 and width % columns == 0 and height // rows == width // columns:
-            found[height // rows] = layer.output
+        stride = height // rows
+        even = height % rows == 0 and width % columns == 0 and stride == width // columns
+        if even and (stride not in found or layer.output_shape[-1] >= found[stride].shape[-1]):
+            found[stride] = layer.output
     coarsest = backbone.output.shape[1:3]
     maps = {stride: found[stride] for stride in sorted(found) if stride >= STRIDE}
     if STRIDE not in maps or tuple(maps[max(maps)].shape[1:3]) != tuple(coarsest):
