@@ -1,4 +1,4 @@
-"""A network of PilotNet's size learns to steer from the ResNet50, then int8: at most 1/50 of the bytes.
+"""A small network learns to steer from the ResNet50, then int8; aims at 1/50 of the bytes.
 
 make train-lane_distilled
 make train-lane_distilled DATA=path/to/driving_log WEIGHTS=runs/lane/stages/0_baseline/model.h5

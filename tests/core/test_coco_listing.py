@@ -8,6 +8,7 @@ from PIL import Image
 
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.core.coco_listing import list_coco, of_their_size
+from tfmo_drive.core.detections import padded
 from tfmo_drive.core.images import size_of
 from tfmo_drive.core.splitting import SPLITS
 
@@ -240,12 +241,17 @@ def test_a_turned_photograph_has_the_size_it_is_shown_in(tmp_path):
     assert size_of(tmp_path / "a.jpg") == (80, 60)
 
 
-def test_the_fingerprint_is_of_the_content(three, tmp_path):
-    split = list_coco(three)["train"]
-    assert split.fingerprint() == list_coco(three)["train"].fingerprint()
+def test_what_is_packed_says_the_boxes(three, tmp_path):
+    """So that a pack's key and fingerprint change with them."""
+
+    def packed():
+        return padded(list_coco(three)["train"].truths)
+
+    before = packed()
+    assert before.tobytes() == packed().tobytes()
     path = three / "annotations/instances_train2017.json"
     path.write_text(path.read_text().replace("[10, 20, 30, 40]", "[10, 20, 30, 39]", 1))
-    assert split.fingerprint() != list_coco(three)["train"].fingerprint()
+    assert before.tobytes() != packed().tobytes()
 
 
 def test_images_are_in_the_order_of_their_names_whatever_the_jsons_is(three):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -65,3 +68,14 @@ def test_agreement_is_the_share_of_equal_decisions_output_by_output():
     assert outputs.agreement(np.array([1, 2, 3, 4]), np.array([1, 2, 3, 5])) == 0.75
     ours, theirs = {"a": np.array([1, 2]), "b": np.zeros((2, 4))}, {"a": np.array([1, 0]), "b": np.zeros((2, 4))}
     assert outputs.agreement(ours, theirs) == 0.75
+
+
+def test_a_nest_is_flat_in_the_order_of_its_names():
+    assert outputs.flat({"b": [1, (2, 3)], "a": {"d": 4, "c": 5}}) == [5, 4, 1, 2, 3]
+    assert outputs.flat(7) == [7] and outputs.flat([]) == []
+
+
+def test_outputs_and_the_gallery_need_no_tensorflow():
+    code = "import sys, tfmo_drive.core.gallery, tfmo_drive.core.outputs; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"tensorflow", "tf_keras"} & set(done.stdout.split())

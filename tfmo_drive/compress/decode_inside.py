@@ -28,7 +28,7 @@ class DecodeInside(Step):
             return copy(model)
         if names(model) != (SCORES, BOXES):
             raise BadInput(f"DecodeInside needs a detector's outputs, scores and boxes, got {', '.join(names(model))}.")
-        return detector.joined(model, JOINED)
+        return detector.joined(copy(model), JOINED)
 
     def reload(self, model: keras.Model, weights: Path, context: Context) -> keras.Model:
         finished = self(model, context)

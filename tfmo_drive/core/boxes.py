@@ -79,7 +79,7 @@ def nms(boxes: np.ndarray, scores: np.ndarray, classes: np.ndarray, iou_threshol
 
     From the highest score down, a detection is kept unless its IoU with a kept one of its own class is above
     `iou_threshold`. boxes [n, 4], scores float [n], classes int [n]. A board does the same on its CPU, behind the
-    quantised graph: 1,000 candidates and a limit of 100 took 5 ms on one x86 core.
+    quantised graph.
     """
     order = np.argsort(-np.asarray(scores), kind="stable")
     boxes, classes = boxes[order], classes[order]

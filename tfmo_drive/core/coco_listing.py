@@ -7,7 +7,6 @@ As with labels (listing.py), a split that is not there is drawn out of train; bu
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -21,6 +20,7 @@ from tfmo_drive.core import coco_json, faults
 from tfmo_drive.core.boxes import Truth
 from tfmo_drive.core.class_names import quoted
 from tfmo_drive.core.coco_json import Document, read_document
+from tfmo_drive.core.csv_listing import find_files
 from tfmo_drive.core.images import UnreadableImage, size_of
 from tfmo_drive.core.recordings import blocks
 from tfmo_drive.core.spelling import suggestion
@@ -34,7 +34,7 @@ _OTHERS = ("captions", "person_keypoints", "panoptic", "stuff", "image_info", "c
 
 @dataclasses.dataclass(frozen=True)
 class BoxSplit(Split):
-    """A Split whose labels are 0..n-1: where `pack` leaves images out, they still say whose truth is whose."""
+    """A Split whose labels are 0..n-1, the numbers of its truths."""
 
     sizes: np.ndarray
     """int64 [n, 2]: (height, width) of the image file, as the JSON says; boxes are in its pixels."""
@@ -45,14 +45,6 @@ class BoxSplit(Split):
         chosen = [self.truths[i] for i in kept]
         files = tuple(self.files[i] for i in kept)
         return BoxSplit(files, np.arange(len(kept)), self.groups[kept], self.sizes[kept], tuple(chosen))
-
-    def fingerprint(self) -> str:
-        """sha256 over sizes, groups and truths: the content, wherever the files lie."""
-        content = hashlib.sha256(self.sizes.tobytes() + self.groups.tobytes())
-        for truth in self.truths:
-            for array in (truth.boxes, truth.classes, truth.crowd, truth.areas):
-                content.update(f"{array.shape}".encode() + array.tobytes())
-        return content.hexdigest()
 
 
 def list_coco(
@@ -91,7 +83,7 @@ def list_coco(
 
 
 def of_their_size(split: BoxSplit, skip_bad: bool = False) -> BoxSplit:
-    """`split` itself where every image file is as large as the JSON says (it opens all headers, 0.2 ms a file).
+    """`split` itself where every image file is as large as the JSON says (it opens all headers).
 
     Raises BadInput that counts the others and names ten, or leaves them out. Unreadable files are left to `pack`.
     """
@@ -181,15 +173,10 @@ def _classes(documents: Mapping[str, Document], asked: Sequence[str] | None) -> 
 
 
 def _checked(document: Document, indices: Mapping[int, int], folders: list[Path], skip_bad: bool) -> BoxSplit:
-    def locate(name: str) -> Path | None:
-        place = next((place for place in folders if (place / name).is_file()), None)
-        if place and place != folders[0]:  # the next file is most likely in the same folder
-            folders.sort(key=lambda folder: folder != place)
-        return place / name if place else None
-
-    places = quoted([str(folder) for folder in folders])
-    found = coco_json.frames(document, indices, locate)
+    names = [image["file_name"] for image in document.images if isinstance(image.get("file_name"), str)]
+    found = coco_json.frames(document, indices, dict(zip(names, find_files(folders, names), strict=True)).get)
     if not found.files:
+        places = quoted([str(folder) for folder in folders])
         raise BadInput(f"{document.path}: none of its images can be used: {found.faults[0]}. Looked in {places}.")
     total = len(document.images) + len(document.annotations)
     treated = "left out; boxes partly outside are clipped"

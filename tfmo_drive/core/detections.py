@@ -15,6 +15,8 @@ from tfmo_drive.core.boxes import Detections, Truth, nms
 
 SCORES, BOXES = "scores", "boxes"
 """What a detector's outputs are called."""
+FIELDS = ("boxes", "classes", "crowd", "areas")
+"""Of truths as arrays (`padded`), in the order in which a Truth has them."""
 STRIDE = 4
 """Pixels of the image to a cell of its grid."""
 JOINED = "detections"
@@ -83,20 +85,16 @@ def padded(truths: Sequence[Truth], most: int = 0) -> np.ndarray:
     """Truths of one shape, a structured array [n] of `most` objects each (0: as many as the richest image has): boxes
     float32 [m, 4], classes int64 [m] (-1: no object), crowd bool [m], areas float32 [m]. The largest objects stay."""
     most = most or max((len(truth) for truth in truths), default=1) or 1
-    kinds = [("boxes", np.float32, (most, 4)), ("classes", np.int64, most), ("crowd", bool, most),
-             ("areas", np.float32, most)]  # fmt: skip
-    rows = np.zeros(len(truths), kinds)
+    kinds = ((np.float32, (most, 4)), (np.int64, most), (bool, most), (np.float32, most))
+    rows = np.zeros(len(truths), [(field, *kind) for field, kind in zip(FIELDS, kinds, strict=True)])
     rows["classes"] = -1
     for row, truth in zip(rows, truths, strict=True):
         kept = truth.at(np.sort(np.argsort(-truth.areas, kind="stable")[:most]))
-        for field, _, *_ in kinds:
+        for field in FIELDS:
             row[field][: len(kept)] = getattr(kept, field)
     return rows
 
 
 def truths(targets: Mapping[str, np.ndarray]) -> list[Truth]:
     """What `padded` was made of, from arrays [n, m, ...] by field."""
-    return [
-        Truth(*(targets[field][i][there] for field in ("boxes", "classes", "crowd", "areas")))
-        for i, there in enumerate(targets["classes"] >= 0)
-    ]
+    return [Truth(*(targets[field][i][there] for field in FIELDS)) for i, there in enumerate(targets["classes"] >= 0)]

@@ -37,19 +37,17 @@ _BOX_WEIGHT = 5.0  # TTFNet, section 4.2
 def heads(backbone: keras.Model, classes: int, channels: int) -> list:
     """Logits [b, h / 4, w / 4, classes] and exponents of distances [b, h / 4, w / 4, 4] (left, top, right, bottom)."""
     features = pyramid(backbone, channels, "detection")
-    ends = []
-    for name, count, start in (
-        (SCORES, classes, math.log(_PRIOR / (1 - _PRIOR))),
-        (BOXES, 4, math.log(_TYPICAL_PX)),
-    ):
-        bias = keras.initializers.Constant(start)
-        ends.append((name, smooth(features, channels, f"{name}_smooth"), count, bias))
-    scores, boxes = (
-        layers.Conv2D(count, 1, kernel_initializer=keras.initializers.RandomNormal(0, 0.01), bias_initializer=bias,
-                      name=name if name == SCORES else f"{name}_conv")(inner)
-        for name, inner, count, bias in ends
-    )  # fmt: skip
+    scores, boxes = (smooth(features, channels, f"{name}_smooth") for name in (SCORES, BOXES))
+    scores = _end(scores, classes, math.log(_PRIOR / (1 - _PRIOR)), SCORES)
+    boxes = _end(boxes, 4, math.log(_TYPICAL_PX), f"{BOXES}_conv")
     return [scores, layers.ReLU(LARGEST, name=BOXES)(boxes)]
+
+
+def _end(features, count: int, start: float, name: str):
+    """A 1x1 convolution that says `start` everywhere at first, nearly."""
+    weights = keras.initializers.RandomNormal(0, 0.01)
+    bias = keras.initializers.Constant(start)
+    return layers.Conv2D(count, 1, kernel_initializer=weights, bias_initializer=bias, name=name)(features)
 
 
 def encode(targets: dict, grid: tuple[int, int], classes: int) -> dict:
@@ -151,13 +149,11 @@ def generalised_iou(truth, found):
 
 
 def joined(model: keras.Model, name: str) -> keras.Model:
-    """A copy whose single output `name` is [b, cells, 4 + classes]: boxes in pixels, scores in [0, 1]."""
-    made = keras.models.clone_model(model)
-    made.set_weights(model.get_weights())
-    scores, boxes = made.outputs
+    """The model's own layers, with one output `name` [b, cells, 4 + classes]: boxes in pixels, scores in [0, 1]."""
+    scores, boxes = model.outputs
     cells = scores.shape[1] * scores.shape[2]
     parts = [
         layers.Reshape((cells, 4), name="boxes_px")(decoded(boxes)),
         layers.Reshape((cells, scores.shape[-1]), name="scores_01")(tf.sigmoid(scores)),
     ]
-    return keras.Model(made.inputs, layers.Concatenate(name=name)(parts), name=model.name)
+    return keras.Model(model.inputs, layers.Concatenate(name=name)(parts), name=model.name)

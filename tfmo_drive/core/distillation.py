@@ -103,8 +103,7 @@ def soft_scores(student: tf.Tensor, teacher: tf.Tensor, temperature: float) -> t
     wanted = tf.sigmoid(teacher / temperature)
     apart = tf.nn.sigmoid_cross_entropy_with_logits(wanted, student / temperature)
     least = tf.nn.sigmoid_cross_entropy_with_logits(wanted, teacher / temperature)  # its entropy teaches nothing
-    # The maximum before the sigmoid: the other way round TensorFlow's arithmetic optimizer swaps them, and miswires
-    # them.
+    # The maximum before the sigmoid: TensorFlow's arithmetic optimizer would swap them the other way round, wrongly.
     weights = tf.sigmoid(tf.reduce_max(teacher, axis=-1))
     apart = tf.reduce_sum(apart - least, axis=-1)
     return temperature**2 * tf.reduce_sum(weights * apart) / tf.maximum(tf.reduce_sum(weights), 1.0)

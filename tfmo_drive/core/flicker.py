@@ -1,5 +1,4 @@
-"""What changes from frame to frame of a clip that should not: boxes that come and go, boxes that jump, pixels that
-flip.
+"""What changes between frames of a clip and should not: boxes that come and go, boxes that jump, pixels that flip.
 
 A detector that finds a car in every other frame has half its recall and none of its use; a tracker feels the jumps
 (Zhang & Wang 2016, "On the stability of video detection and tracking", arXiv:1611.06467, fragment and centre errors).

@@ -39,11 +39,7 @@ class Gallery:
         truth = self._drawn(pixels, targets)
         if all(np.array_equal(drawn, image) for drawn, image in zip(truth, pixels, strict=True)):
             return []
-        chosen = {"float": next(iter(self.artifacts)), "compressed": row}
-        said = {"truth": truth}
-        for title, name in chosen.items():
-            if title == "float" or name != chosen["float"]:
-                said[title] = self._drawn(pixels, self.artifacts[name].predict(pixels))
+        said = {"truth": truth} | self._said(row, pixels)
         return [{title: drawn[i] for title, drawn in said.items()} for i in range(len(pixels))]
 
     def ordinary(self, count: int) -> list[int]:
@@ -60,12 +56,13 @@ class Gallery:
         if size is None:
             return []
         pixels = np.stack([scene.image for scene in clip(CLIP_SEED, 0, frames, size)])
+        return list(self._said(row, pixels).items())
+
+    def _said(self, row: str, pixels: np.ndarray) -> dict[str, list[np.ndarray]]:
+        """By "float" and "compressed", the latter where `row` is another one, the images as their answers draw them."""
         first = next(iter(self.artifacts))
-        return [
-            (title, self._drawn(pixels, self.artifacts[name].predict(pixels)))
-            for title, name in {"float": first, "compressed": row}.items()
-            if title == "float" or name != first
-        ]
+        chosen = {"float": first} | ({"compressed": row} if row != first else {})
+        return {title: self._drawn(pixels, self.artifacts[name].predict(pixels)) for title, name in chosen.items()}
 
     def _drawn(self, pixels: np.ndarray, said: outputs.Arrays) -> list[np.ndarray]:
         return [self.task.drawn(image, outputs.at(said, i)) for i, image in enumerate(pixels)]

@@ -17,8 +17,8 @@ from tfmo_drive.core.keras2 import keras
 from tfmo_drive.core.networks import Network
 from tfmo_drive.core.overrides import settings
 from tfmo_drive.core.run_folder import file_digest
+from tfmo_drive.core.splitting import SPLITS
 
-SPLITS = ("train", "val", "test")
 SCENES = "scenes"
 """`data` of the built-in driving scenes."""
 
@@ -43,6 +43,8 @@ class ImageTask(Task):
     skip_bad: bool = False
     split_seed: int = 0
 
+    ends: ClassVar[tuple[str, ...]]
+    """What the outputs are called, in their order."""
     own_settings: ClassVar[tuple[str, ...]] = ()
     """Settings of the concrete task that a trained model depends on."""
 
@@ -64,9 +66,6 @@ class ImageTask(Task):
     @abc.abstractmethod
     def class_names(self) -> tuple[str, ...]:
         """In the order of the model's outputs; () where it predicts no class."""
-
-    ends: ClassVar[tuple[str, ...]]
-    """What the outputs are called, in their order."""
 
     @abc.abstractmethod
     def heads(self, network: Network, backbone: keras.Model) -> list:
@@ -156,10 +155,3 @@ def scenes_version() -> str:
     folder = Path(scenes.__file__).parent
     text = b"".join(path.read_bytes() for path in sorted(folder.glob("scene*.py")))
     return hashlib.sha256(text).hexdigest()[:12]
-
-
-def refuse_few(kind: str, counts: dict[str, int], least: int) -> None:
-    """BadInput where a split of built-in images is too small to say anything."""
-    for split, count in counts.items():
-        if count < least:
-            raise BadInput(f"{kind}.{split} must be at least {least}, got {count}.")

@@ -43,8 +43,7 @@ def boxed(image: np.ndarray, boxes: np.ndarray, classes: np.ndarray, names: Sequ
 
 
 def masked(image: np.ndarray, mask: np.ndarray, colours: np.ndarray, strength: float = 0.55) -> np.ndarray:
-    """A mask of class ids uint8 [h, w] over the image, colours uint8 [classes, 3]; ids beyond them leave it as it
-    is."""
+    """A mask of class ids uint8 [h, w] over the image, colours uint8 [classes, 3]; ids beyond them leave it alone."""
     known = mask < len(colours)
     tint = colours[np.where(known, mask, 0)].astype(np.float32)
     mixed = np.where(known[..., None], (1 - strength) * image + strength * tint, image).astype(np.uint8)

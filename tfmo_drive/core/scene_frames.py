@@ -1,5 +1,4 @@
-"""The built-in driving scenes as examples of every task on whole frames: boxes, masks, lane lines and steering at
-once."""
+"""The built-in driving scenes as examples of tasks on whole frames: boxes, masks, lane lines, steering at once."""
 
 from __future__ import annotations
 
@@ -13,9 +12,10 @@ from tfmo_drive.contracts import Arrays, Examples
 from tfmo_drive.core import scenes
 from tfmo_drive.core.boxes import Truth
 from tfmo_drive.core.detections import padded
-from tfmo_drive.core.image_task import SPLITS, refuse_few, scenes_version
+from tfmo_drive.core.image_task import scenes_version
 from tfmo_drive.core.packed import Drawn, PackedExamples, pack_generated
 from tfmo_drive.core.scene_layout import SIGNS
+from tfmo_drive.core.splitting import SPLITS, refuse_few
 
 SIGN = "traffic sign"
 DETECTED = ("car", "truck", "pedestrian", "cyclist", "traffic light", SIGN)
@@ -38,7 +38,7 @@ class Frames:
     seed: int = 0
 
     def __post_init__(self):
-        refuse_few("Frames", {split: getattr(self, split) for split in SPLITS}, 16)
+        refuse_few(self, 16)
 
     def packed(self, split: str, size: tuple[int, int], mask: str = "semantic") -> PackedExamples:
         """Pixels uint8 [b, h, w, 3]; targets by name: those of detections.padded, "steering" float32 [b, 1] in [-1, 1]

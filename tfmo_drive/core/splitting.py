@@ -138,6 +138,14 @@ def drawn_blocks(splits: np.ndarray, groups: np.ndarray, source: Path, seed: int
     return splits
 
 
+def refuse_few(generated: object, least: int) -> None:
+    """Raise BadInput where the count of a split of generated examples (`generated.train`, ...) is below `least`."""
+    for split in SPLITS:
+        count = getattr(generated, split)
+        if count < least:
+            raise BadInput(f"{type(generated).__name__}.{split} must be at least {least}, got {count}.")
+
+
 def refuse_repeated_files(source: Path, listed: Mapping[str, Split]) -> None:
     """Raise BadInput where one file is in two splits."""
     seen: dict[Path, str] = {}

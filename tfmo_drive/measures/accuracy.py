@@ -103,8 +103,7 @@ def _per_class(judged: Judgement, before: Judgement) -> dict[str, dict[str, floa
 
 
 def _slices(judged: Judgement, before: Judgement, attributes: Mapping[str, np.ndarray]) -> dict[str, dict]:
-    """{"weather": {"rain": {"score", "delta", "examples"}}}: the score of the examples that have something in
-    common."""
+    """{"weather": {"rain": {"score", "delta", "examples"}}}: of the examples that have something in common."""
     found: dict[str, dict] = {}
     for attribute, values in attributes.items():
         for value in np.unique(values):
@@ -120,9 +119,7 @@ def _regressions(judged: Judgement, before: Judgement, moved: np.ndarray, indice
     """Examples that lost score, worst first: largest loss, then the outputs that moved most."""
     lost = before.values - judged.values
     worst = [i for i in np.lexsort((-moved, -lost)) if lost[i] > 0][:_SHOWN]
-    said = {"truth": judged.captions, "reference_says": before.captions, "says": judged.captions}
-    return [
-        {"index": int(indices[i])}
-        | {key: captions["truth" if key == "truth" else "says"][i] for key, captions in said.items() if captions}
-        for i in worst
-    ]
+    said = dict(judged.captions)
+    if before.captions:
+        said["reference_says"] = before.captions["says"]
+    return [{"index": int(indices[i])} | {key: words[i] for key, words in said.items()} for i in worst]

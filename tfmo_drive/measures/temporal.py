@@ -1,9 +1,9 @@
-"""Consistency over time, on moving built-in scenes whose truth is exact: flicker of boxes and pixels, jitter of
-steering."""
+"""Consistency over time, on moving built-in scenes with exact truth: flickering boxes and pixels, jittery steering."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any
 
 import numpy as np
@@ -12,12 +12,12 @@ from tqdm import tqdm
 from tfmo_drive.contracts import Artifact, BadInput, Context, Measure
 from tfmo_drive.core import outputs
 from tfmo_drive.core.scene_clips import CLIP_SEED, clip
+from tfmo_drive.core.scenes import Scene
 
 
 @dataclasses.dataclass(frozen=True)
 class Temporal(Measure):
-    """`clips` of `frames` each, a tenth of a second apart; nothing is measured for tasks that are not on such
-    scenes."""
+    """`clips` of `frames` each, a tenth of a second apart; nothing for tasks that are not on such scenes."""
 
     clips: int = 6
     frames: int = 15
@@ -33,11 +33,15 @@ class Temporal(Measure):
         size = context.task.clip_size
         if size is None:
             return {}
-        scenes, parts = [], []
-        for number in tqdm(range(self.clips), f"{artifact.name}, clips", disable=None, leave=False):
-            shown = list(clip(CLIP_SEED + context.seed, number, self.frames, size))
-            parts.append(artifact.predict(np.stack([scene.image for scene in shown])))
-            scenes += shown
-        numbers = np.repeat(np.arange(self.clips), self.frames)
-        found = context.task.over_time(outputs.joined(parts), scenes, numbers)
+        scenes = drawn(CLIP_SEED + context.seed, self.clips, self.frames, size)
+        parts = np.split(np.stack([scene.image for scene in scenes]), self.clips)
+        progress = tqdm(parts, f"{artifact.name}, clips", disable=None, leave=False)
+        said = outputs.joined([artifact.predict(images) for images in progress])
+        found = context.task.over_time(said, scenes, np.repeat(np.arange(self.clips), self.frames))
         return {"temporal": {"clips": self.clips, "frames": self.frames, **found}}
+
+
+@functools.lru_cache(maxsize=1)
+def drawn(seed: int, clips: int, frames: int, size: tuple[int, int]) -> tuple[Scene, ...]:
+    """All frames, clip by clip; the same ones for every row, so they are drawn once."""
+    return tuple(scene for number in range(clips) for scene in clip(seed, number, frames, size))

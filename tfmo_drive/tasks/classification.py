@@ -14,12 +14,13 @@ import numpy as np
 from tfmo_drive.contracts import BadInput, Judgement
 from tfmo_drive.core import distillation, judging, networks, scenes
 from tfmo_drive.core.class_names import read_class_names
-from tfmo_drive.core.image_task import SCENES, SPLITS, ImageTask, refuse_few, scenes_version
+from tfmo_drive.core.image_task import SCENES, ImageTask, scenes_version
 from tfmo_drive.core.keras2 import keras
 from tfmo_drive.core.listing import list_source
 from tfmo_drive.core.networks import Network
 from tfmo_drive.core.outputs import names
 from tfmo_drive.core.packed import PackedExamples, pack, pack_generated
+from tfmo_drive.core.splitting import SPLITS, refuse_few
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,7 +34,7 @@ class Scenes:
     difficulty: float = scenes.DIFFICULTY
 
     def __post_init__(self):
-        refuse_few("Scenes", {split: getattr(self, split) for split in SPLITS}, 4 * len(scenes.PATCH_CLASSES))
+        refuse_few(self, 4 * len(scenes.PATCH_CLASSES))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -20,16 +20,17 @@ from tfmo_drive.core.augmentation import Augmentation
 from tfmo_drive.core.boxes import Detections, Truth
 from tfmo_drive.core.class_names import read_class_names
 from tfmo_drive.core.coco_score import CocoScore
-from tfmo_drive.core.detections import BOXES, SCORES, STRIDE, Decoding
-from tfmo_drive.core.image_task import SCENES, ImageTask
+from tfmo_drive.core.detections import BOXES, FIELDS, SCORES, STRIDE, Decoding
+from tfmo_drive.core.frame_task import FrameTask
+from tfmo_drive.core.image_task import SCENES
 from tfmo_drive.core.keras2 import keras
 from tfmo_drive.core.miss_rate import miss_rate
 from tfmo_drive.core.networks import Network
+from tfmo_drive.core.outputs import at
 from tfmo_drive.core.packed import pack
-from tfmo_drive.core.scene_frames import DETECTED, Chosen, Frames, truth
+from tfmo_drive.core.scene_frames import DETECTED, Chosen, truth
 from tfmo_drive.core.scenes import Scene
 
-_FIELDS = ("boxes", "classes", "crowd", "areas")
 _WALKERS = ("pedestrian", "person", "people")
 """Class names whose miss rate is reported."""
 
@@ -44,7 +45,7 @@ class Annotations:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Detection(ImageTask):
+class Detection(FrameTask):
     """Real `data`: a folder with COCO JSON files (instances) and their images; `classes`: a file that chooses among
     their categories, in the order of the outputs.
 
@@ -52,12 +53,10 @@ class Detection(ImageTask):
     pictures, agreement and the ranking of images; the mAP looks at all of them.
     """
 
-    image_size: tuple[int, int] = (96, 128)
     channels: int = 64
     threshold: float = 0.3
     augmentation: Augmentation = Augmentation(flip=True, zoom=0.2, shear_degrees=0.0)
     decoding: Decoding = Decoding()
-    scenes: Frames = Frames()
     annotations: Annotations = Annotations()
 
     name = "detection"
@@ -70,14 +69,6 @@ class Detection(ImageTask):
             raise BadInput(f"Detection.channels must be at least 4, got {self.channels}.")
         if not 0 < self.threshold < 1:
             raise BadInput(f"Detection.threshold must be in (0, 1), got {self.threshold}.")
-
-    @property
-    def size(self) -> tuple[int, int]:
-        return self.image_size
-
-    @property
-    def clip_size(self) -> tuple[int, int] | None:
-        return self.size if self.data == SCENES else None
 
     @functools.cached_property
     def _listing(self):
@@ -93,7 +84,7 @@ class Detection(ImageTask):
         """Pixels uint8 [b, h, w, 3] and, by name, what detections.padded makes of the truth."""
         if self.data == SCENES:
             frames = self.scenes.packed(split, self.size)
-            return Chosen(frames, lambda targets: {field: targets[field] for field in _FIELDS})
+            return Chosen(frames, lambda targets: {field: targets[field] for field in FIELDS})
         found = coco_listing.of_their_size(self._listing[split], self.skip_bad)
         sizes = found.sizes.tolist()
         moved = [
@@ -166,12 +157,9 @@ class Detection(ImageTask):
 
     def drawn(self, image: np.ndarray, outputs: Arrays) -> np.ndarray:
         if isinstance(outputs, Mapping) and "classes" in outputs:
-            (known,) = detections.truths({name: array[None] for name, array in outputs.items()})
+            (known,) = detections.truths(at(outputs, None))
             return pictures.boxed(image, known.boxes[~known.crowd], known.classes[~known.crowd], self.class_names)
-        batch = (
-            {name: array[None] for name, array in outputs.items()} if isinstance(outputs, Mapping) else outputs[None]
-        )
-        (found,) = self.decoding(batch, self.size)
+        (found,) = self.decoding(at(outputs, None), self.size)
         shown = found.at(found.scores >= self.threshold)
         return pictures.boxed(image, shown.boxes, shown.classes, self.class_names)
 

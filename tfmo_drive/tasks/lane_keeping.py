@@ -16,11 +16,12 @@ import numpy as np
 from tfmo_drive.contracts import Arrays, BadInput, Examples, Judgement
 from tfmo_drive.core import distillation, pictures
 from tfmo_drive.core.augmentation import Augmentation
-from tfmo_drive.core.image_task import SCENES, ImageTask
+from tfmo_drive.core.frame_task import FrameTask
+from tfmo_drive.core.image_task import SCENES
 from tfmo_drive.core.keras2 import keras, tf
 from tfmo_drive.core.networks import Network
 from tfmo_drive.core.packed import pack
-from tfmo_drive.core.scene_frames import Chosen, Frames
+from tfmo_drive.core.scene_frames import Chosen
 from tfmo_drive.core.scenes import Scene
 from tfmo_drive.core.steering_balance import balanced_order
 from tfmo_drive.core.steering_log import list_log
@@ -39,7 +40,7 @@ class LogColumns:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class LaneKeeping(ImageTask):
+class LaneKeeping(FrameTask):
     """Real `data`: a driving log (CSV) or its folder. `limit`: full lock in the log's unit; `degrees`: of the wheels
     there.
 
@@ -53,7 +54,6 @@ class LaneKeeping(ImageTask):
     curve_degrees: float = 1.0
     balance: bool = True
     augmentation: Augmentation = Augmentation(flip=True, shift=0.0, zoom=0.0, shear_degrees=0.0)
-    scenes: Frames = Frames()
     columns: LogColumns = LogColumns()
 
     name = "lane_keeping"
@@ -70,14 +70,6 @@ class LaneKeeping(ImageTask):
                 "LaneKeeping.augmentation must not shift, shear or turn images: the right steering would be another. "
                 "Use flip, zoom, brightness and contrast."
             )
-
-    @property
-    def size(self) -> tuple[int, int]:
-        return self.image_size
-
-    @property
-    def clip_size(self) -> tuple[int, int] | None:
-        return self.size if self.data == SCENES else None
 
     class_names = ()
 

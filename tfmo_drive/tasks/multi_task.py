@@ -16,10 +16,9 @@ import numpy as np
 from tfmo_drive.contracts import Arrays, BadInput, Examples, Judgement
 from tfmo_drive.core import outputs as ends
 from tfmo_drive.core.augmentation import Augmentation
-from tfmo_drive.core.image_task import SCENES, ImageTask
+from tfmo_drive.core.frame_task import FrameTask
 from tfmo_drive.core.keras2 import keras, tf
 from tfmo_drive.core.networks import Network
-from tfmo_drive.core.scene_frames import Frames
 from tfmo_drive.core.scenes import Scene
 
 _SHARED = ("data", "image_size", "network", "preprocessing_name", "resize", "augmentation", "skip_bad", "split_seed",
@@ -30,15 +29,13 @@ _PROBES = 8
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class MultiTask(ImageTask):
+class MultiTask(FrameTask):
     """`parts`: tasks on whole images, each with its own settings but for those that they share, which are this task's.
     Real `data`: a folder that each of the parts can read. `loss_weights`: of the parts in the sum; () is 1 each."""
 
-    parts: tuple[ImageTask, ...]
+    parts: tuple[FrameTask, ...]
     loss_weights: tuple[float, ...] = ()
-    image_size: tuple[int, int] = (96, 128)
     augmentation: Augmentation = Augmentation(flip=True, shift=0.0, zoom=0.1, shear_degrees=0.0)
-    scenes: Frames = Frames()
 
     name = "multi_task"
     own_settings = ("loss_weights",)
@@ -48,7 +45,7 @@ class MultiTask(ImageTask):
         names = [part.name for part in self.parts]
         if len(names) < 2 or len(set(names)) < len(names):
             raise BadInput(f"MultiTask.parts must be two or more tasks of different kinds, got {', '.join(names)}.")
-        odd = [part.name for part in self.parts if not isinstance(part.scenes, Frames)]
+        odd = [part.name for part in self.parts if not isinstance(part, FrameTask)]
         if odd:
             raise BadInput(f"MultiTask.parts must be tasks on whole frames, got {', '.join(odd)}.")
         weights = self.loss_weights
@@ -56,14 +53,6 @@ class MultiTask(ImageTask):
             raise BadInput(f"MultiTask.loss_weights must be {len(names)} numbers above 0, got {self.loss_weights}.")
         shared = {name: getattr(self, name) for name in _SHARED}
         object.__setattr__(self, "parts", tuple(dataclasses.replace(part, **shared) for part in self.parts))
-
-    @property
-    def size(self) -> tuple[int, int]:
-        return self.image_size
-
-    @property
-    def clip_size(self) -> tuple[int, int] | None:
-        return self.size if self.data == SCENES else None
 
     @functools.cached_property
     def class_names(self) -> tuple[str, ...]:
@@ -83,7 +72,7 @@ class MultiTask(ImageTask):
     def heads(self, network: Network, backbone: keras.Model) -> list:
         return [one for part in self.parts for one in part.heads(network, backbone)]
 
-    def _each(self, outputs: Any) -> Iterator[tuple[ImageTask, Any]]:
+    def _each(self, outputs: Any) -> Iterator[tuple[FrameTask, Any]]:
         """Every part with its own outputs, as it knows them."""
         for part in self.parts:
             yield part, ends.by_name(part.ends, [outputs[name] for name in part.ends])

@@ -18,13 +18,14 @@ from tfmo_drive.contracts import BadInput, Examples, Judgement
 from tfmo_drive.core import decoders, distillation, flicker, pictures
 from tfmo_drive.core.augmentation import Augmentation
 from tfmo_drive.core.class_names import read_class_names
-from tfmo_drive.core.image_task import SCENES, ImageTask
+from tfmo_drive.core.frame_task import FrameTask
+from tfmo_drive.core.image_task import SCENES
 from tfmo_drive.core.keras2 import keras, tf
 from tfmo_drive.core.mask_files import IGNORE
 from tfmo_drive.core.mask_listing import list_masks
 from tfmo_drive.core.networks import Network
 from tfmo_drive.core.packed import pack
-from tfmo_drive.core.scene_frames import MASKS, Chosen, Frames, labelled
+from tfmo_drive.core.scene_frames import MASKS, Chosen, labelled
 from tfmo_drive.core.scenes import Scene
 from tfmo_drive.core.segmentation_score import decided, overlaps
 
@@ -34,18 +35,16 @@ _NAMED = {"iou_road": ("road",), "iou_pedestrian": ("pedestrian", "person")}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Segmentation(ImageTask):
+class Segmentation(FrameTask):
     """Real `data`: a folder of images and one of masks (PNG of class ids) for every split; `classes`: a file with the
     names of the ids, where there is no classes.json. `shown`: of the built-in scenes, "semantic" or "lanes".
 
     `channels`: width of the pyramid.
     """
 
-    image_size: tuple[int, int] = (96, 128)
     channels: int = 64
     shown: str = "semantic"
     augmentation: Augmentation = Augmentation(flip=True, zoom=0.2)
-    scenes: Frames = Frames()
 
     name = "segmentation"
     ends = (MASK,)
@@ -57,14 +56,6 @@ class Segmentation(ImageTask):
             raise BadInput(f"Segmentation.channels must be at least 4, got {self.channels}.")
         if self.shown not in MASKS:
             raise BadInput(f"Segmentation.shown must be one of {', '.join(MASKS)}, got {self.shown!r}.")
-
-    @property
-    def size(self) -> tuple[int, int]:
-        return self.image_size
-
-    @property
-    def clip_size(self) -> tuple[int, int] | None:
-        return self.size if self.data == SCENES else None
 
     @functools.cached_property
     def _listing(self):
