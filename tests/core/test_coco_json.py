@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.core.coco_json import Document, frames, read_document
+from tfmo_drive.core.coco_json import Document, read_document, usable
 
 
 def box(key, image, category=7, bbox=(10, 20, 30, 40), **more):
@@ -17,7 +17,7 @@ def frame(key, name, size=(60, 80)):
 
 def checked(images, annotations, indices=None, there=lambda name: name != "gone.png"):
     document = Document(Path("all.json"), images, annotations, {2: "person", 7: "car"})
-    return frames(document, indices or {2: 0, 7: 1}, lambda name: Path("images", name) if there(name) else None)
+    return usable(document, indices or {2: 0, 7: 1}, lambda name: Path("images", name) if there(name) else None)
 
 
 IMAGES = [frame(i, f"x{i}.png") for i in range(3)]

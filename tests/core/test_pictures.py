@@ -35,8 +35,8 @@ def test_a_box_is_drawn_on_its_edges_in_its_classs_colour():
 def test_every_box_is_drawn_even_one_of_no_area_or_at_the_border():
     boxes = np.float32([[5, 20, 5, 20], [79, 39, 80, 40], [0, 0, 80, 40], [30, 20, 20, 10]])
     image = pictures.boxed(GREY, boxes, np.array([0, 11, 2, 3]), [str(i) for i in range(12)])
-    for label in (0, 1, 2, 3):  # the eleventh class has the second colour again
-        assert (image == COLOURS[label]).all(axis=-1).any(), label
+    for label in (0, 11, 2, 3):
+        assert (image == pictures.colour(label)).all(axis=-1).any(), label
     assert not drawn(pictures.boxed(GREY, np.zeros((0, 4)), np.zeros(0, int), [])).any()
 
 
@@ -48,9 +48,12 @@ def test_a_mask_tints_what_it_knows():
     assert (image[:, :100] == (50 + 0.5 * np.array(COLOURS[1])).astype(np.uint8)).all()
 
 
-def test_classes_beyond_the_colours_begin_again():
-    assert pictures.palette(12)[[0, 1]].tolist() == pictures.palette(12)[[10, 11]].tolist()
-    assert pictures.palette(12).dtype == np.uint8
+def test_no_two_classes_share_a_colour():
+    """Cityscapes has 34 classes, CamVid 32."""
+    colours = pictures.palette(40)
+    assert colours.dtype == np.uint8 and colours[:10].tolist() == [list(one) for one in COLOURS]
+    apart = np.abs(colours[:, None].astype(int) - colours).max(axis=-1)
+    assert apart[~np.eye(40, dtype=bool)].min() >= 8
 
 
 @pytest.mark.parametrize("steering", [-1.0, -0.3, 0.3, 1.0])

@@ -36,7 +36,7 @@ class Document:
 
 
 @dataclasses.dataclass(frozen=True)
-class Frames:
+class Usable:
     """Images of a document that can be used, in its order; sizes are (height, width)."""
 
     names: list[str]
@@ -73,7 +73,7 @@ def read_document(path: Path) -> Document:
     return Document(path, images, annotations, dict(sorted(pairs)))
 
 
-def frames(document: Document, indices: Mapping[int, int], locate: Callable[[str], Path | None]) -> Frames:
+def usable(document: Document, indices: Mapping[int, int], locate: Callable[[str], Path | None]) -> Usable:
     """Check all images and annotations; `indices`: {category id: class index} of the classes that are asked for.
 
     `locate` says where the file of that name is, or None.
@@ -96,7 +96,7 @@ def frames(document: Document, indices: Mapping[int, int], locate: Callable[[str
         if fault:
             faults.append(f"annotation {key} ({fault})")
     names, files, sizes = map(list, zip(*images.values(), strict=True)) if images else ([], [], [])
-    return Frames(names, files, sizes, [_truth(part) for part in rows.values()], faults, ignored)
+    return Usable(names, files, sizes, [_truth(part) for part in rows.values()], faults, ignored)
 
 
 class _Row(NamedTuple):

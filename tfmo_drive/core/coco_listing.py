@@ -174,7 +174,7 @@ def _classes(documents: Mapping[str, Document], asked: Sequence[str] | None) -> 
 
 def _checked(document: Document, indices: Mapping[int, int], folders: list[Path], skip_bad: bool) -> BoxSplit:
     names = [image["file_name"] for image in document.images if isinstance(image.get("file_name"), str)]
-    found = coco_json.frames(document, indices, dict(zip(names, find_files(folders, names), strict=True)).get)
+    found = coco_json.usable(document, indices, dict(zip(names, find_files(folders, names), strict=True)).get)
     if not found.files:
         places = quoted([str(folder) for folder in folders])
         raise BadInput(f"{document.path}: none of its images can be used: {found.faults[0]}. Looked in {places}.")

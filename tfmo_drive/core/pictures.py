@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import colorsys
 import math
 from collections.abc import Sequence
 
@@ -14,12 +15,21 @@ COLOURS = (
     (255, 214, 10), (255, 69, 58), (50, 215, 75), (100, 210, 255), (191, 90, 242), (255, 159, 10), (255, 55, 95),
     (172, 142, 104), (94, 92, 230), (102, 212, 207),
 )  # fmt: skip
-"""By class, round and round: light enough to be seen on a street by night."""
+"""Of the first classes: light enough to be seen on a street by night."""
+_GOLDEN = (math.sqrt(5) - 1) / 2
+"""Hues this far apart, of a turn, stay apart however many they are."""
+
+
+def colour(label: int) -> tuple[int, int, int]:
+    """Of a class; no two of a few dozen classes have the same."""
+    if label < len(COLOURS):
+        return COLOURS[label]
+    return tuple(round(255 * part) for part in colorsys.hsv_to_rgb(label * _GOLDEN % 1, 0.6, 0.85))
 
 
 def palette(count: int) -> np.ndarray:
     """uint8 [count, 3]: a colour for each class of a mask."""
-    return np.array([COLOURS[label % len(COLOURS)] for label in range(count)], np.uint8)
+    return np.array([colour(label) for label in range(count)], np.uint8)
 
 
 def enlarged(image: np.ndarray) -> tuple[Image.Image, int]:
@@ -36,9 +46,9 @@ def boxed(image: np.ndarray, boxes: np.ndarray, classes: np.ndarray, names: Sequ
     pen, font = ImageDraw.Draw(drawn), ImageFont.load_default(10)
     for box, label in zip(boxes.tolist(), classes.tolist(), strict=True):
         left, top, right, bottom = (times * edge for edge in box)
-        colour = COLOURS[label % len(COLOURS)]
-        pen.rectangle((left, top, max(left, right), max(top, bottom)), outline=colour, width=2)
-        pen.text((left + 2, max(0, top - 12)), names[label], colour, font, stroke_width=1, stroke_fill=(0, 0, 0))
+        ink = colour(label)
+        pen.rectangle((left, top, max(left, right), max(top, bottom)), outline=ink, width=2)
+        pen.text((left + 2, max(0, top - 12)), names[label], ink, font, stroke_width=1, stroke_fill=(0, 0, 0))
     return np.asarray(drawn)
 
 
