@@ -11,6 +11,7 @@ SEED ?= 0
 CONTROLS ?= all
 METHODS ?=
 EXAMPLES ?=
+BOARD ?=
 CHOICE = $(if $(DATA),--data='$(DATA)') $(if $(WEIGHTS),--weights='$(WEIGHTS)') \
 	$(if $(WORKDIR),--workdir='$(WORKDIR)') --seed=$(SEED) $(foreach setting,$(SET),--set='$(setting)')
 FLAGS = $(CHOICE) $(if $(filter-out all,$(CONTROLS)),--controls='$(CONTROLS)')
@@ -25,7 +26,7 @@ setup: $(READY)  ## Make .venv with the tested versions
 
 $(READY): setup.cfg constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[boards,dev]'
 	touch $@
 
 demo: $(READY)  ## The main job on built-in driving scenes: train, prune, quantise, convert, measure (about 10 minutes)
@@ -34,8 +35,8 @@ demo: $(READY)  ## The main job on built-in driving scenes: train, prune, quanti
 train-%: $(READY)  ## Run an experiment: make train-pruned DATA=images WEIGHTS=baseline.h5 SET="recipe.0.sparsity=0.7"
 	$(BIN)/python -m tfmo_drive.run --experiment=$* $(FLAGS)
 
-export-%: $(READY)  ## The experiment's artifacts alone (finished stages are reused)
-	$(BIN)/python -m tfmo_drive.run --experiment=$* --export $(FLAGS)
+export-%: $(READY)  ## The experiment's artifacts alone, or a board's pack: make export-quantized BOARD=raspberry_pi_4
+	$(BIN)/python -m tfmo_drive.run --experiment=$* --export $(if $(BOARD),--board='$(BOARD)') $(FLAGS)
 
 sensitivity-%: $(READY)  ## How far each layer can go: make sensitivity-pruned DATA=images WEIGHTS=baseline.h5 METHODS=rank
 	$(BIN)/python -m tfmo_drive.sensitivity --experiment=$* $(if $(METHODS),--methods='$(METHODS)') \

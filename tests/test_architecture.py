@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = "tfmo_drive"
 FILES = sorted((ROOT / PACKAGE).rglob("*.py"))
 PLUG_INS = ("tasks", "compress", "targets", "measures", "report")
-FLOW = ("experiment", "experiment_flags", "expect", "boards")
+FLOW = ("experiment", "experiment_flags", "expect", "boards", "pack")
 
 
 def module_of(path: Path) -> str:

@@ -195,8 +195,8 @@ class Artifact(abc.ABC):
         """Raw inputs (uint8 RGB pixels [b, h, w, 3]; or float32 rows [b, n]) to float32 outputs, dequantised."""
 
     @abc.abstractmethod
-    def runner(self, example: np.ndarray) -> Callable[[], None]:
-        """One inference at batch 1 on `example` (one raw input) with nothing else in it: what latency times."""
+    def runner(self, example: np.ndarray) -> Callable[[], None] | None:
+        """One inference of one raw input and nothing else, which latency times; None where nothing here can run it."""
 
     @abc.abstractmethod
     def weights(self) -> dict[str, np.ndarray]:

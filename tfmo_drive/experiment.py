@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,12 @@ from tfmo_drive.expect import Expect
 from tfmo_drive.measures.accuracy import Accuracy
 from tfmo_drive.measures.cost import Cost
 from tfmo_drive.measures.latency import Latency
+from tfmo_drive.measures.memory import Memory
 from tfmo_drive.measures.size import Size
 from tfmo_drive.report.write import write
 from tfmo_drive.targets.litert import LiteRTFloat32
 
-MEASURES: tuple[Measure, ...] = (Accuracy(), Size(), Cost(), Latency())
+MEASURES: tuple[Measure, ...] = (Accuracy(), Size(), Cost(), Memory(), Latency())
 """What every row is asked."""
 
 
@@ -103,15 +104,15 @@ class Run:
             write(report, self.workdir, Gallery(context.task, artifacts))
             return report
 
-    def export(self) -> list[Path]:
-        """Stages (reused where finished) and the recipe's artifacts, without measuring anything."""
+    def export(self, then: Callable[[Artifact, Context], Any] = lambda artifact, context: artifact.path) -> list[Any]:
+        """Stages (reused where finished) and what `then` makes of the recipe's artifacts; nothing is measured."""
         with run_folder.held(self.workdir):
             context, models, _ = self._stages(controls=False)
             model, refused = models[self._shipped], []
             wanted = [t for t in self.experiment.targets if not self._refused(model, t, self._shipped, refused)]
             for one in refused:
                 logging.warning("%s: %s", one["target"], one["reason"])
-            return [self._artifact(self._shipped, model, target, context).path for target in wanted]
+            return [then(self._artifact(self._shipped, model, target, context), context) for target in wanted]
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[Context]:
@@ -134,7 +135,7 @@ class Run:
             for path in step.files:
                 if not path.exists():
                     raise BadInput(f"{step.name} needs {path}, which is not there. Put it back, or name another.")
-        context, facts = self._begun()
+        context, facts = self._begun(record=controls)
         models, stages = {"baseline": context.baseline}, [facts]
         recipes = {self.name: self.experiment.recipe} | (dict(self.experiment.controls) if controls else {})
         for name, recipe in recipes.items():

@@ -24,6 +24,7 @@ flags.adopt_module_key_flags(experiment_flags)
 flags.DEFINE_list("controls", None, "Only these controls (none: no control). Default: all.")
 flags.DEFINE_bool("plan", False, "Print every setting and stop.")
 flags.DEFINE_bool("export", False, "Make the stages (or reuse them) and write the artifacts; measure nothing.")
+flags.DEFINE_string("board", None, "With --export: the pack for a board, a file in tfmo_drive/boards (raspberry_pi_4).")
 
 
 def with_controls(whole, names: list[str] | None):
@@ -35,6 +36,19 @@ def with_controls(whole, names: list[str] | None):
         if name not in whole.controls:
             raise BadInput(f"--controls: no control {name!r}. {suggestion(name, whole.controls)}")
     return dataclasses.replace(whole, controls={name: whole.controls[name] for name in names})
+
+
+def packed(run, name: str) -> str:
+    """Write the pack of the run's model for a board; says where it is and whether the model fits."""
+    from tfmo_drive.boards.board import named
+    from tfmo_drive.expect import Expect
+    from tfmo_drive.pack.write import write
+
+    board = named(name)
+    there = dataclasses.replace(run.experiment, targets=(board.target,), expect=Expect())
+    one = dataclasses.replace(run, experiment=there)
+    (pack,) = one.export(lambda artifact, context: write(artifact, board, name, context))
+    return "\n".join((board.title, *(f"  {need}" for need in pack.needs), str(pack.folder), str(pack.archive)))
 
 
 def main(argv: list[str]) -> int:
@@ -51,8 +65,10 @@ def main(argv: list[str]) -> int:
         return 0
     logging.set_verbosity(logging.INFO)
     run = Run(name=name, experiment=chosen, workdir=workdir, seed=FLAGS.seed, deterministic=FLAGS.deterministic)
+    if FLAGS.board and not FLAGS.export:
+        raise BadInput("--board makes a pack, which measures nothing: type make export-<experiment> BOARD=<name>.")
     if FLAGS.export:
-        print("\n".join(str(path) for path in run.export()))
+        print("\n".join(str(path) for path in run.export()) if not FLAGS.board else packed(run, FLAGS.board))
         return 0
     report = run.report()
     print(terminal(report))

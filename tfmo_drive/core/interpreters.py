@@ -62,8 +62,8 @@ class LiteRTArtifact(Artifact):
     def input_shape(self) -> tuple[int, ...]:
         return tuple(int(size) for size in self._input["shape"])
 
-    def outputs(self, batch: np.ndarray) -> dict[str, np.ndarray]:
-        """Raw inputs [b, ...] to float32 outputs [b, ...] by name, dequantised with the file's own scales."""
+    def held(self, batch: np.ndarray) -> dict[str, np.ndarray]:
+        """Raw inputs [b, ...] to what the file's outputs hold [b, ...], integers where they are integers, by name."""
         fed, details = self._quantised(batch), self._interpreter.get_output_details()
         found = [np.empty((len(fed), *detail["shape"][1:]), detail["dtype"]) for detail in details]
 
@@ -77,9 +77,12 @@ class LiteRTArtifact(Artifact):
 
         with ThreadPoolExecutor(len(self._workers)) as threads:  # an interpreter lets go of Python while it runs
             list(threads.map(run, range(len(self._workers))))
-        return {
-            detail["name"]: real(values, *detail["quantization"]) for values, detail in zip(found, details, strict=True)
-        }
+        return {detail["name"]: values for values, detail in zip(found, details, strict=True)}
+
+    def outputs(self, batch: np.ndarray) -> dict[str, np.ndarray]:
+        """Raw inputs [b, ...] to float32 outputs [b, ...] by name, dequantised with the file's own scales."""
+        scales = {detail["name"]: detail["quantization"] for detail in self._interpreter.get_output_details()}
+        return {name: real(values, *scales[name]) for name, values in self.held(batch).items()}
 
     def predict(self, batch: np.ndarray) -> Arrays:
         return by_name(*zip(*self.outputs(batch).items(), strict=True))
@@ -99,7 +102,7 @@ class LiteRTArtifact(Artifact):
         return self._interpreter.get_input_details()[0]
 
     def _quantised(self, batch: np.ndarray) -> np.ndarray:
-        _check(batch, self.input_shape, self.path)
+        check_input(batch, self.input_shape, self.path)
         return stored(batch, *self._input["quantization"], self._input["dtype"])
 
 
@@ -153,7 +156,7 @@ class OnnxArtifact(Artifact):
         return onnx_file.macs(self.path)
 
     def _quantised(self, batch: np.ndarray) -> np.ndarray:
-        _check(batch, self.input_shape, self.path)
+        check_input(batch, self.input_shape, self.path)
         entry = self._session.get_inputs()[0]
         return stored(batch, *self._quantization(entry), _onnx_dtype(entry.type))
 
@@ -191,7 +194,7 @@ def _stack(values: list[np.ndarray], shape: tuple[int, ...], dtype: type) -> np.
     return np.stack(values) if values else np.zeros((0, *shape), dtype)
 
 
-def _check(batch: np.ndarray, shape: tuple[int, ...], path: Path) -> None:
+def check_input(batch: np.ndarray, shape: tuple[int, ...], path: Path) -> None:
     """BadInput for what the file does not take: rows where its input is a row, else images."""
     if len(shape) == 2:
         if batch.dtype != np.float32 or batch.shape[1:] != tuple(shape[1:]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tfmo_drive.report import numbers, provenance, robustness, slices, task_numbers
+from tfmo_drive.report import memory, numbers, provenance, robustness, slices, task_numbers
 from tfmo_drive.report.document import Cell, Document, Figure, Section, Table
 from tfmo_drive.report.rows import Row, featured, reference, worst_classes
 from tfmo_drive.report.tables import cell, changes, interval, rows_table, tone
@@ -30,6 +30,8 @@ def document(report: dict) -> Document:
         provenance.stages(report),
         _sparsity(row),
         _float_layers(report["rows"]),
+        memory.npu(report["rows"]),
+        memory.peak(row),
         provenance.skipped(report),
         provenance.left_alone(report),
         _every_class(report),
@@ -49,7 +51,8 @@ def _rows(rows: list[Row], marked: Row) -> Section:
     caption = (
         "Every row was scored on the artifact itself; in parentheses its 95 % interval. Points are differences to the "
         "first row on the same examples; macro is the mean over classes. Beside sizes: how many times smaller than the "
-        "first row's file; faster: how many times its speed, timed in turns. Non-zeros are what the file really holds."
+        "first row's file; faster: how many times its speed, timed in turns. Non-zeros are what the file really holds; "
+        "RAM is what the runtime takes, or what activations need at least."
     )
     return Section("Rows", caption, table=rows_table(rows, [rows[0]] * len(rows), marked["name"]))
 

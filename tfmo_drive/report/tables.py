@@ -15,8 +15,8 @@ def rows_table(rows: list[Row], firsts: list[Row], marked: str = "", run: bool =
 
     The row named `marked` is emphasised; with `run` the rows' "run" stands in front (compare).
     """
-    columns = ("Row", "Score", "Points", "Macro", "Agree", "Size", "gzip", "Params", "Non-zeros", "MACs", "Latency",
-               "Faster", "Runtime", "Made in")  # fmt: skip
+    columns = ("Row", "Score", "Points", "Macro", "Agree", "Size", "gzip", "Params", "Non-zeros", "MACs", "RAM",
+               "Latency", "Faster", "Runtime", "Made in")  # fmt: skip
     cells = (_row(row, first, row["name"] == marked) for row, first in zip(rows, firsts, strict=True))
     if not run:
         return Table(columns, tuple(cells))
@@ -41,11 +41,19 @@ def _row(row: Row, first: Row, marked: bool) -> tuple[Cell, ...]:
         cell(row.get("parameters"), numbers.count),
         cell(row.get("nonzero_parameters"), numbers.count, "" if zeros is None else f"({100 * zeros:.0f} % zero)"),
         cell(row.get("macs"), numbers.count),
+        _memory(row),
         cell(row.get("latency_ms"), numbers.milliseconds, f"(p95 {numbers.significant(p95)})" if p95 else ""),
         cell(row.get("speedup"), numbers.times),
         Cell(str(row.get("runtime") or numbers.DASH), f"({threads(row)})" if row.get("threads") else ""),
         cell(row.get("seconds"), numbers.duration),
     )
+
+
+def _memory(row: Row) -> Cell:
+    """What the runtime says that it takes, else what any runtime takes at least."""
+    taken = row.get("arena_bytes") or (row.get("npu") or {}).get("sram_bytes")
+    least = row.get("activation_bytes")
+    return cell(taken or least, numbers.size, "(at least)" if least and not taken else "")
 
 
 def interval(row: Row, key: str, spelt: Callable, bound: Callable, tone: str = "") -> Cell:

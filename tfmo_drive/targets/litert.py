@@ -9,23 +9,18 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tfmo_drive.contracts import Artifact, BadInput, Context, Target
-from tfmo_drive.core import artifact_metadata, tflite_file
-from tfmo_drive.core.calibration import METHODS, Ranges
+from tfmo_drive.contracts import Artifact, BadInput, Context
 from tfmo_drive.core.interpreters import KERNELS, LiteRTArtifact
+from tfmo_drive.core.tflite_target import Int8Target, TFLiteTarget, calibrated
 
 if TYPE_CHECKING:
-    import tf_keras as keras
-
     from tfmo_drive.core.freezing import Frozen
 
 
 @dataclasses.dataclass(frozen=True)
-class _LiteRT(Target):
+class _LiteRT(TFLiteTarget):
     threads: int = 2
     kernels: str = "xnnpack"
-
-    integer: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         kind = type(self).__name__
@@ -33,48 +28,9 @@ class _LiteRT(Target):
             raise BadInput(f"{kind}.threads must be at least 1, got {self.threads}.")
         if self.kernels not in KERNELS:
             raise BadInput(f'{kind}.kernels must be one of {", ".join(KERNELS)}, got "{self.kernels}".')
-        if getattr(self, "calibration_images", 1) < 1:
-            raise BadInput(f"{kind}.calibration_images must be at least 1, got {self.calibration_images}.")
-        if getattr(self, "calibration", "minmax") not in METHODS:
-            raise BadInput(f"{kind}.calibration must be one of {', '.join(METHODS)}, got {self.calibration!r}.")
-        if not 50 < getattr(self, "percentile", 100) <= 100:
-            raise BadInput(f"{kind}.percentile must be in (50, 100], got {self.percentile}.")
-        if not 0 <= getattr(self, "drop", 0) < 1:
-            raise BadInput(f"{kind}.drop must be in [0, 1), got {self.drop}.")
 
-    def refuses(self, model: keras.Model) -> str | None:
-        from tfmo_drive.core.fake_quant import is_quantize_aware
-
-        if not self.integer and is_quantize_aware(model):
-            return f"{self.name} does not take a quantize-aware model: its ranges are int8's. Use LiteRTInt8."
-        return None
-
-    def __call__(self, model: keras.Model, folder: Path, context: Context) -> Artifact:
-        from tfmo_drive.core.freezing import freeze
-
-        if reason := self.refuses(model):
-            raise BadInput(reason)
-        frozen = freeze(model, context.task.preprocessing)
-        content, notes = self._made(frozen, context)
-        if self.integer and (floating := tflite_file.float_operators(content)):
-            raise BadInput(
-                f"{self.name} must be integer throughout, but {dict(floating)} compute in float. "
-                "Quantize those layers too, or use LiteRTDynamic."
-            )
-        path = Path(folder) / "model.tflite"
-        task = {**context.task.metadata(model), **notes}
-        metadata = artifact_metadata.describe(task, self.name, tflite_file.ends(content), frozen.quantize_aware)
-        artifact_metadata.save(path, content, metadata)
-        artifact = LiteRTArtifact(path, self.name, self.threads, self.kernels)
-        artifact.notes = notes
-        return artifact
-
-    def _made(self, frozen: Frozen, context: Context) -> tuple[bytes, dict[str, Any]]:
-        """The file's bytes, and what was decided on the way (JSON types)."""
-        return self._convert(frozen, context), {}
-
-    def _convert(self, frozen: Frozen, context: Context) -> bytes:
-        raise NotImplementedError(f"{type(self).__name__} does not say how it converts.")
+    def _opened(self, path: Path) -> Artifact:
+        return LiteRTArtifact(path, self.name, self.threads, self.kernels)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,24 +70,14 @@ class LiteRTDynamic(_LiteRT):
 
 
 @dataclasses.dataclass(frozen=True)
-class LiteRTInt8(_LiteRT):
-    """Integer throughout, int8 in (`pixel - 128`) and out; a quantize-aware model brings its own ranges.
-
-    `calibration`: "minmax" (all that was seen), "percentile" (all but the outermost) or "mse" (least squared error).
-    """
-
-    calibration_images: int = 100
-    calibration: str = "minmax"
-    percentile: float = 99.99
+class LiteRTInt8(Int8Target, _LiteRT):
+    """Integer throughout: what most boards run fastest."""
 
     name: ClassVar[str] = "litert_int8"
-    integer: ClassVar[bool] = True
 
-    def _convert(self, frozen: Frozen, context: Context) -> bytes:
-        from tfmo_drive.core import conversion
-
-        images = None if frozen.quantize_aware else context.calibration(self.calibration_images)
-        return conversion.int8(frozen, images, Ranges(self.calibration, self.percentile))
+    def __post_init__(self) -> None:
+        _LiteRT.__post_init__(self)
+        Int8Target.__post_init__(self)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,11 +92,20 @@ class LiteRTMixed(_LiteRT):
 
     name: ClassVar[str] = "litert_mixed"
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._ranges()
+        if not 0 <= self.drop < 1:
+            raise BadInput(f"LiteRTMixed.drop must be in [0, 1), got {self.drop}.")
+
+    def _ranges(self):
+        return calibrated(self, self.calibration_images, self.calibration, self.percentile)
+
     def _made(self, frozen: Frozen, context: Context) -> tuple[bytes, dict[str, Any]]:
         from tfmo_drive.core import layer_errors, selective
 
         images = context.calibration(self.calibration_images)
-        found = selective.mixed(frozen, images, Ranges(self.calibration, self.percentile), self.drop)
+        found = selective.mixed(frozen, images, self._ranges(), self.drop)
         worst = [{"layer": error.layer, "sqnr_db": round(error.sqnr_db, 2)} for error in found.worst]
         feeding = [layer_errors.layer_name(tensor) for tensor in found.feeding]
         said = {"worst": worst, "feeding": feeding, "of": found.layers, "agreement": found.agreement}
@@ -164,6 +119,10 @@ class LiteRTInt16x8(_LiteRT):
     calibration_images: int = 100
 
     name: ClassVar[str] = "litert_int16x8"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        calibrated(self, self.calibration_images)
 
     def _convert(self, frozen: Frozen, context: Context) -> bytes:
         from tfmo_drive.core import conversion

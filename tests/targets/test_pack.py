@@ -1,0 +1,249 @@
+"""A pack proves itself in a process of its own, and finds every planted fault."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+
+from tfmo_drive.boards.board import named
+from tfmo_drive.contracts import Context
+from tfmo_drive.core.unpacked import pack as repacked
+from tfmo_drive.core.unpacked import unpack
+from tfmo_drive.pack import c_array
+from tfmo_drive.pack.verify import SUMS
+from tfmo_drive.pack.write import write
+
+
+def packed(model, folder, board):
+    from conftest import Guessing
+
+    context = Context(Guessing(), model, (), folder / "stages", 0)
+    artifacts = folder / "artifacts" / "tiny" / board
+    artifacts.mkdir(parents=True)
+    target = dataclasses.replace(named(board).target, calibration_images=20)
+    return write(target(model, artifacts, context), named(board), board, context)
+
+
+@pytest.fixture(scope="module")
+def pack(model, tmp_path_factory):
+    return packed(model, tmp_path_factory.mktemp("linux"), "raspberry_pi_4")
+
+
+@pytest.fixture(scope="module")
+def small(model, tmp_path_factory):
+    return packed(model, tmp_path_factory.mktemp("micro"), "stm32h743")
+
+
+@pytest.fixture(scope="module")
+def npu(model, tmp_path_factory):
+    return packed(model, tmp_path_factory.mktemp("npu"), "corstone_300")
+
+
+@pytest.fixture
+def copy(pack, tmp_path):
+    return shutil.copytree(pack.folder, tmp_path / "pack")
+
+
+def verify(folder):
+    """(exit code, what it says), without this checkout on the path."""
+    ran = subprocess.run([sys.executable, "-I", str(folder / "verify.py")], capture_output=True, text=True, cwd="/")
+    return ran.returncode, ran.stdout
+
+
+def resum(folder):
+    """A forger who knows about the sums."""
+    lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n"
+             for path in sorted(folder.iterdir()) if path.name != SUMS]  # fmt: skip
+    (folder / SUMS).write_text("".join(lines))
+
+
+def facts_changed(change):
+    def plant(folder):
+        facts = json.loads((folder / "model.json").read_text())
+        change(facts)
+        (folder / "model.json").write_text(json.dumps(facts))
+        resum(folder)
+
+    return plant
+
+
+def model_changed(change):
+    def plant(folder):
+        path = folder / "model.tflite"
+        with zipfile.ZipFile(path) as archive:
+            kept = {entry: archive.read(entry) for entry in archive.namelist()}
+        model = unpack(path.read_bytes())
+        change(model.subgraphs[0], model)
+        path.write_bytes(repacked(model))
+        with zipfile.ZipFile(path, "a") as archive:
+            for entry, content in kept.items():
+                archive.writestr(entry, content)
+        resum(folder)
+
+    return plant
+
+
+def truncated(folder):
+    path = folder / "model.tflite"
+    path.write_bytes(path.read_bytes()[:-2000])
+
+
+def broken(folder):
+    truncated(folder)
+    resum(folder)
+
+
+def other_labels(folder):
+    (folder / "labels.txt").write_text("e\nd\nc\nb\na\n")
+    resum(folder)
+
+
+def both_labels(folder):
+    other_labels(folder)
+    facts_changed(lambda facts: facts.update(labels=["e", "d", "c", "b", "a"]))(folder)
+
+
+def other_golden(folder):
+    kept = dict(np.load(folder / "golden.npz"))
+    kept["logits"] = np.where(kept["logits"] < 127, kept["logits"] + 1, 126).astype(np.int8)
+    np.savez(folder / "golden.npz", **kept)
+    resum(folder)
+
+
+def weights_changed(graph, model):
+    largest = max((buffer for buffer in model.buffers if buffer.data is not None), key=lambda one: len(one.data))
+    largest.data = np.roll(np.asarray(largest.data, np.uint8), 1)
+
+
+def output_renamed(graph, model):
+    graph.tensors[graph.outputs[0]].name = b"scores"
+
+
+def signature_renamed(graph, model):
+    model.signatureDefs[0].outputs[0].name = b"scores"
+
+
+def scale_changed(graph, model):
+    graph.tensors[graph.outputs[0]].quantization.scale = [0.5]
+
+
+def zero_point_changed(graph, model):
+    graph.tensors[graph.inputs[0]].quantization.zeroPoint = [-127]
+
+
+FAULTS = {
+    "changed: its SHA-256": truncated,
+    "is missing": lambda folder: (folder / "labels.txt").unlink(),
+    "was not packed": lambda folder: (folder / "model_new.tflite").write_bytes(b"x"),
+    "^BadZipFile: ": broken,
+    "outputs? logits: name is scores": model_changed(output_renamed),
+    "the signature's outputs are": model_changed(signature_renamed),
+    "output logits: scale is 0.5": model_changed(scale_changed),
+    "input image: zero_point is -127": model_changed(zero_point_changed),
+    "reference: logits is up to [0-9]+ steps": model_changed(weights_changed),
+    "steps from the golden outputs": facts_changed(lambda facts: facts["input"].update(colour_order="BGR")),
+    "the model takes": facts_changed(lambda facts: facts["input"].update(layout="NCHW")),
+    "labels.txt and model.json do not": other_labels,
+    "labels inside model.tflite are not": both_labels,
+    "reference: logits is up to 1 steps": other_golden,
+    "input image: shape is": facts_changed(lambda facts: facts["tensors"]["inputs"][0].update(shape=[1, 64, 64, 3])),
+    "inputs, model.json says 0": facts_changed(lambda facts: facts["tensors"].update(inputs=[])),
+}
+
+
+@pytest.mark.parametrize("which", ["pack", "small", "npu"])
+def test_a_fresh_pack_passes(which, request):
+    made = request.getfixturevalue(which)
+    assert verify(made.folder) == (0, "Everything is as it was packed, and says what it said.\n")
+
+
+@pytest.mark.parametrize("words", FAULTS)
+def test_a_planted_fault_is_found(words, copy):
+    FAULTS[words](copy)
+    code, said = verify(copy)
+    assert code == 1
+    assert re.search(words, said, re.MULTILINE), said
+
+
+def test_the_archive_holds_the_same(pack):
+    with zipfile.ZipFile(pack.archive) as archive:
+        names = {name.split("/", 1)[1] for name in archive.namelist()}
+        assert names == {path.name for path in pack.folder.iterdir()}
+        assert names >= {
+            "model.tflite",
+            "model.json",
+            "labels.txt",
+            "golden.npz",
+            "verify.py",
+            "example.py",
+            "README.md",
+        }
+        assert archive.read("raspberry_pi_4/model.tflite") == (pack.folder / "model.tflite").read_bytes()
+
+
+def test_sums_are_what_sha256sum_checks(pack):
+    ran = subprocess.run(["sha256sum", "--check", "--quiet", SUMS], cwd=pack.folder, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stdout
+
+
+def test_golden_examples_decide_clearly(pack):
+    facts = json.loads((pack.folder / "model.json").read_text())["golden"]
+    kept = np.load(pack.folder / "golden.npz")
+    assert len(kept["inputs"]) == facts["examples"] > 0 and kept["inputs"].dtype == np.uint8
+    assert kept["logits"].dtype == np.int8
+    if facts["decided"]:
+        best = np.sort(kept["logits"].astype(int), axis=-1)
+        assert (best[:, -1] - best[:, -2] > 2 * facts["bound_lsb"]["xnnpack"]).all()
+
+
+def test_the_example_reads_model_json_alone(copy, tmp_path):
+    from PIL import Image
+
+    facts_changed(lambda facts: facts["input"]["resize"].update(rule="bilinear_antialias"))(copy)
+    Image.fromarray(np.full((50, 70, 3), 120, np.uint8)).save(tmp_path / "grey.png")
+    ran = subprocess.run([sys.executable, "-I", str(copy / "example.py"), str(tmp_path / "grey.png")],
+                         capture_output=True, text=True)  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    assert len(ran.stdout.splitlines()) == 3 and ran.stdout.split()[0] in "abcde"
+
+
+def test_the_c_array_compiles_to_the_very_bytes(small, tmp_path):
+    names = {path.name for path in small.folder.iterdir()}
+    assert names >= {"model.cc", "model.h", "model_operators.h"}
+    if not shutil.which("g++"):
+        pytest.skip("no g++ here")
+    (tmp_path / "print.cc").write_text(
+        '#include <cstdio>\n#include "model.h"\n'
+        "int main() { fwrite(model_data, 1, model_data_size, stdout); return ((unsigned long)model_data) % 16; }\n"
+    )
+    subprocess.run(["g++", "-Wall", "-Werror", "-I", small.folder, small.folder / "model.cc", tmp_path / "print.cc", "-o",
+                    tmp_path / "print"], check=True)  # fmt: skip
+    ran = subprocess.run([tmp_path / "print"], capture_output=True)
+    assert ran.returncode == 0 and ran.stdout == (small.folder / "model.tflite").read_bytes()
+
+
+def test_operators_are_registered_by_their_methods(small, npu):
+    header = (small.folder / "model_operators.h").read_text()
+    assert "resolver.AddConv2D()" in header and "resolver.AddFullyConnected()" in header
+    assert f"MicroMutableOpResolver<{header.count('resolver.Add')}>" in header
+    assert "resolver.AddEthosU()" in (npu.folder / "model_operators.h").read_text()
+    assert [c_array.method(name) for name in ("DEPTHWISE_CONV_2D", "MEAN", "PADV2", "RESIZE_BILINEAR", "RELU6")] == [
+        "DepthwiseConv2D", "Mean", "PadV2", "ResizeBilinear", "Relu6",
+    ]  # fmt: skip
+
+
+def test_the_card_says_whether_it_fits_and_whose_facts_these_are(small, npu):
+    card = (small.folder / "README.md").read_text()
+    assert "guessing" not in card and "# classification for STM32H743" in card
+    assert "RAM: needs" in card and "fits" in card and "st.com" in card and "| `logits` | int8 [1, 5]" in card
+    assert "Not measured yet" in card and "python verify.py" in card
+    assert (npu.folder / "model_vela.tflite").is_file() and "SRAM, by Vela" in (npu.folder / "README.md").read_text()

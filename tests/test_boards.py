@@ -1,0 +1,54 @@
+"""Boards: every fact has a source, a model's needs are counted from what its runtime says, by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from tfmo_drive.boards.board import FACTS, Board, named, names
+from tfmo_drive.contracts import BadInput
+from tfmo_drive.targets.litert import LiteRTInt8
+
+SOURCES = dict.fromkeys(FACTS, "data sheet")
+SMALL = Board(
+    title="Small", target=LiteRTInt8(), flash_bytes=1000, ram_bytes=500, clock_hz=1, channel_multiple=8, sources=SOURCES
+)
+
+
+def test_there_are_boards_of_three_kinds():
+    kinds = {type(named(name).target).__name__ for name in names()}
+    assert kinds >= {"LiteRTInt8", "TFLiteMicro", "EthosU"} and len(names()) >= 6
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_board_can_be_made_and_is_plausible(name):
+    board = named(name)
+    assert 2**10 < board.ram_bytes <= 2**36 and 2**20 <= board.flash_bytes
+    assert 10**8 <= board.clock_hz <= 4 * 10**9 and board.channel_multiple in (4, 8, 16)
+    assert set(board.sources) == set(FACTS)
+
+
+@pytest.mark.parametrize(("row", "ram"), [
+    ({"size_bytes": 900, "arena_bytes": 500, "activation_bytes": 300}, 500),
+    ({"size_bytes": 900, "npu": {"sram_bytes": 501}}, 501),
+    ({"size_bytes": 900, "activation_bytes": 300}, 1200),
+])  # fmt: skip
+def test_ram_is_the_arena_the_npus_or_all_that_must_be_there(row, ram):
+    flash, memory = SMALL.needs(row)
+    assert (flash.needs_bytes, flash.has_bytes, flash.fits) == (900, 1000, True)
+    assert (memory.needs_bytes, memory.has_bytes, memory.fits) == (ram, 500, ram <= 500)
+
+
+def test_a_misfit_says_by_how_much():
+    flash, memory = SMALL.needs({"size_bytes": 1300, "arena_bytes": 420})
+    assert str(flash) == "flash: needs 1,300 bytes (the model file) of 1,000: does not fit, 300 too many"
+    assert str(memory).endswith("(the arena that TensorFlow Lite Micro takes) of 500: fits, 80 to spare")
+
+
+def test_a_fact_without_a_source_is_refused():
+    with pytest.raises(BadInput, match="Small: no source of clock_hz. Name a data sheet in Board.sources"):
+        Board(**{**vars(SMALL), "sources": SOURCES | {"clock_hz": ""}})
+
+
+def test_a_wrong_name_gets_what_there_is():
+    with pytest.raises(BadInput, match="no board 'raspberry_pi'. Did you mean \"raspberry_pi_[45]\""):
+        named("raspberry_pi")

@@ -1,0 +1,82 @@
+"""What a board is: a target, and how much of everything there is."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tfmo_drive.contracts import BadInput, Target
+from tfmo_drive.core.spelling import suggestion
+
+FACTS = ("flash_bytes", "ram_bytes", "clock_hz", "channel_multiple")
+
+
+@dataclasses.dataclass(frozen=True)
+class Need:
+    """What a model needs of something, beside what the board has of it."""
+
+    what: str
+    """ "flash" or "RAM"."""
+    needs_bytes: int
+    has_bytes: int
+    counted: str
+    """What is in `needs_bytes`."""
+
+    @property
+    def fits(self) -> bool:
+        return self.needs_bytes <= self.has_bytes
+
+    def __str__(self) -> str:
+        spare = self.has_bytes - self.needs_bytes
+        verdict = f"fits, {spare:,} to spare" if self.fits else f"does not fit, {-spare:,} too many"
+        return f"{self.what}: needs {self.needs_bytes:,} bytes ({self.counted}) of {self.has_bytes:,}: {verdict}"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Board:
+    """`flash_bytes` is what can hold the model file, `ram_bytes` what can hold its arena in one piece; firmware, of
+    which nothing is known here, wants its share of both. `channel_multiple`: layer widths that leave no lane idle."""
+
+    title: str
+    target: Target
+    flash_bytes: int
+    ram_bytes: int
+    clock_hz: int
+    channel_multiple: int
+    sources: Mapping[str, str]
+    """Of every fact."""
+    microcontroller: bool = False
+    """The model is linked into the firmware: it gets a C array."""
+
+    def __post_init__(self) -> None:
+        if missing := [fact for fact in FACTS if not self.sources.get(fact)]:
+            raise BadInput(f"{self.title}: no source of {', '.join(missing)}. Name a data sheet in Board.sources.")
+
+    def needs(self, row: Mapping[str, Any]) -> tuple[Need, ...]:
+        """Flash and RAM, from the keys of a report's row: size_bytes, and arena_bytes, npu or activation_bytes."""
+        if "arena_bytes" in row:
+            ram, counted = row["arena_bytes"], "the arena that TensorFlow Lite Micro takes"
+        elif "npu" in row:
+            ram, counted = row["npu"]["sram_bytes"], "SRAM, by Vela"
+        else:
+            ram, counted = row["activation_bytes"] + row["size_bytes"], "activations and the file itself, at least"
+        return (
+            Need("flash", row["size_bytes"], self.flash_bytes, "the model file"),
+            Need("RAM", ram, self.ram_bytes, counted),
+        )
+
+
+def names() -> list[str]:
+    """Of all boards: the files beside this one."""
+    return sorted(one.name for one in pkgutil.iter_modules([str(Path(__file__).parent)]) if one.name != "board")
+
+
+def named(name: str) -> Board:
+    """The BOARD of a file beside this one; BadInput with what there is otherwise."""
+    if name not in names():
+        raise BadInput(f"--board: no board {name!r}. {suggestion(name, names())}")
+    return importlib.import_module(f"tfmo_drive.boards.{name}").BOARD

@@ -1,0 +1,49 @@
+"""Golden examples: raw inputs, and the integers that the file must answer with."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from tfmo_drive.contracts import Context
+from tfmo_drive.core.interpreters import LiteRTArtifact
+
+EXAMPLES, CANDIDATES = 16, 64
+DECIDED = ("logits", "probabilities")
+"""Kinds of output whose arg max is the decision."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Golden:
+    inputs: np.ndarray
+    outputs: dict[str, np.ndarray]
+    """By name, as the file holds them (int8), on LiteRT's reference kernels."""
+    bound_lsb: dict[str, int]
+    """How far another machine's answer may be from these, in steps: twice what was seen here and one, on XNNPACK,
+    whose kernels differ between processors."""
+    decided: bool
+
+    def facts(self) -> dict:
+        """In JSON types."""
+        return {"examples": len(self.inputs), "bound_lsb": self.bound_lsb, "decided": self.decided}
+
+
+def golden(model: Path, context: Context, kind: str) -> Golden:
+    """Of seeded examples of the test split; where an arg max decides, those whose decision the bound cannot turn."""
+    examples = context.task.examples("test")
+    generator = np.random.default_rng([context.seed, 0x601D])
+    inputs = examples.read(np.sort(generator.permutation(len(examples))[:CANDIDATES]))[0]
+    exact, fast = (LiteRTArtifact(model, kernels=kernels).held(inputs) for kernels in ("reference", "xnnpack"))
+    seen = max(int(np.abs(exact[name].astype(np.float64) - fast[name]).max()) for name in exact)
+    bound = 2 * seen + 1
+    decided, chosen = kind in DECIDED and len(exact) == 1, np.arange(len(inputs))
+    if decided:
+        (answers,) = exact.values()
+        best = np.sort(answers.astype(np.int64), axis=-1)
+        clear = np.flatnonzero(best[:, -1] - best[:, -2] > 2 * bound)
+        decided, chosen = len(clear) > 0, clear if len(clear) else chosen
+    chosen = chosen[:EXAMPLES]
+    kept = {name: values[chosen] for name, values in exact.items()}
+    return Golden(inputs[chosen], kept, {"reference": 0, "xnnpack": bound}, decided)

@@ -1,0 +1,126 @@
+"""Write a board's pack: model, facts, labels, golden set, examples, card, sums, and all of it once more as a zip."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import shutil
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+
+from tfmo_drive.boards.board import Board, Need
+from tfmo_drive.contracts import Artifact, Context
+from tfmo_drive.core import artifact_metadata, atomic, tflite_file
+from tfmo_drive.measures.memory import Memory
+from tfmo_drive.measures.size import Size
+from tfmo_drive.pack import c_array
+from tfmo_drive.pack.golden import golden
+from tfmo_drive.pack.verify import SUMS
+
+_OWN = Path(__file__).parent
+_SHIPPED = ("verify.py", "example.py")
+_LICENCES = ("licen", "readme", "copying")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Pack:
+    folder: Path
+    archive: Path
+    needs: tuple[Need, ...]
+
+
+def write(artifact: Artifact, board: Board, name: str, context: Context) -> Pack:
+    """Into `<run folder>/pack/<name>/` and `<name>.zip` beside it. `artifact` is what the board's target made."""
+    run = context.workdir.parent
+    model = getattr(artifact, "source", artifact).path  # of a compiled file, the one that runs here
+    measured = dict(artifact.notes)
+    for measure in (Size(), Memory()):
+        measured |= measure(artifact, artifact, context)
+    needs = board.needs(measured)
+    with atomic.folder(run / "pack" / name) as folder:
+        facts = _facts(model, context)
+        kept = golden(model, context, str(facts.get("output", {}).get("kind")))
+        np.savez_compressed(folder / "golden.npz", inputs=kept.inputs, **kept.outputs)
+        facts |= {"board": name, "golden": kept.facts(), "licences": _licences(context)}
+        for path in dict.fromkeys((model, artifact.path)):
+            shutil.copyfile(path, folder / path.name)
+        for file in _SHIPPED[: 2 if "height" in facts.get("input", {}) else 1]:
+            shutil.copyfile(_OWN / file, folder / file)
+        (folder / "model.json").write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n")
+        if labels := facts.get("labels"):
+            (folder / "labels.txt").write_text("".join(f"{label}\n" for label in labels))
+        if board.microcontroller:
+            _linked(artifact.path, folder)
+        (folder / "README.md").write_text(_card(facts, board, artifact, needs, _reported(run)))
+        _sum(folder)
+    return Pack(run / "pack" / name, _zipped(run / "pack" / name), needs)
+
+
+def _facts(model: Path, context: Context) -> dict[str, Any]:
+    facts = artifact_metadata.read(model)
+    if "colour_order" in facts["input"]:
+        facts["input"]["layout"] = "NHWC"
+    return facts | {
+        "sha256": hashlib.sha256(model.read_bytes()).hexdigest(),
+        "training_data_fingerprint": context.task.fingerprint(),
+    }
+
+
+def _licences(context: Context) -> dict[str, str]:
+    """Which files beside data and weights speak of their licences: what they say is for a person to read."""
+    found = {}
+    for what, setting in (("data", "data"), ("weights", "baseline"), ("first weights", "weights")):
+        path = Path(getattr(context.task, setting, "") or "")
+        if not path.name or not path.exists():
+            continue
+        folders = [path if path.is_dir() else path.parent, path.parent]
+        names = [one.name for folder in dict.fromkeys(folders) for one in sorted(folder.iterdir())
+                 if one.is_file() and one.name.lower().startswith(_LICENCES)]  # fmt: skip
+        found[what] = f"{path.name}: see {', '.join(names)} beside it" if names else f"{path.name}: nothing says"
+    return found or {"data": "the built-in scenes, drawn by tfmo_drive"}
+
+
+def _linked(model: Path, folder: Path) -> None:
+    """The same file as C++ source, with the operators to register."""
+    content = model.read_bytes()
+    (folder / "model.cc").write_text(c_array.source(content))
+    (folder / "model.h").write_text(c_array.HEADER)
+    (folder / "model_operators.h").write_text(c_array.operators(tflite_file.operators(content)))
+
+
+def _reported(run: Path) -> list[dict[str, Any]]:
+    """The rows of the run's report.json, where there is one."""
+    path = run / "report.json"
+    rows = json.loads(path.read_text())["rows"] if path.is_file() else []
+    return [row for row in rows if row.get("score") is not None and row.get("size_bytes")]
+
+
+def _card(facts: dict, board: Board, artifact: Artifact, needs: tuple[Need, ...], rows: list[dict]) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_OWN), trim_blocks=True, lstrip_blocks=True, undefined=jinja2.ChainableUndefined
+    )
+    return environment.get_template("card.md.j2").render(
+        facts=facts, labels=facts.get("labels"), board=board, needs=needs, rows=rows, model=artifact.path.name,
+        size=artifact.path.stat().st_size, held=Memory()(artifact, artifact, None).get("activation_peak"),
+        experiment=artifact.path.parents[1].name,
+    )  # fmt: skip
+
+
+def _sum(folder: Path) -> None:
+    """As sha256sum writes them."""
+    sums = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
+    (folder / SUMS).write_text("".join(f"{digest}  {name}\n" for name, digest in sums.items()))
+
+
+def _zipped(folder: Path) -> Path:
+    """Equal packs give equal archives."""
+    archive = folder.with_suffix(".zip")
+    with atomic.file(archive) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as packed:
+        for path in sorted(folder.iterdir()):
+            packed.writestr(zipfile.ZipInfo(f"{folder.name}/{path.name}"), path.read_bytes(), zipfile.ZIP_DEFLATED)
+    return archive

@@ -1,0 +1,85 @@
+"""Arm Ethos-U NPUs: int8, compiled by Vela; what it costs there is Vela's estimate, since no NPU is here.
+
+Its outputs are those that LiteRT's reference kernels give for the file before it was compiled: Vela is tested to
+compute the same integers (https://pypi.org/project/ethos-u-vela, "TensorFlow Support").
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from tfmo_drive.contracts import Artifact, BadInput
+from tfmo_drive.core import artifact_metadata, vela
+from tfmo_drive.core.interpreters import LiteRTArtifact
+from tfmo_drive.core.spelling import suggestion
+from tfmo_drive.core.tflite_target import Int8Target
+
+SYSTEMS = {
+    "ethos-u55": ("Ethos_U55_High_End_Embedded", "Shared_Sram"),
+    "ethos-u65": ("Ethos_U65_High_End", "Dedicated_Sram"),
+    "ethos-u85": ("Ethos_U85_SYS_DRAM_Mid", "Dedicated_Sram"),
+}
+"""Arm's own examples of a chip around each NPU (vela.ini): clock, memories and how wide the ways to them are."""
+ACCELERATORS = (
+    "ethos-u55-32", "ethos-u55-64", "ethos-u55-128", "ethos-u55-256", "ethos-u65-256", "ethos-u65-512", "ethos-u85-128",
+    "ethos-u85-256", "ethos-u85-512", "ethos-u85-1024", "ethos-u85-2048",
+)  # fmt: skip
+COMPILED = "model_vela.tflite"
+
+
+class EthosUArtifact(Artifact):
+    """`path` is the compiled file, which ships; `source` the one that it was made from, which runs here."""
+
+    def __init__(self, path: Path, source: LiteRTArtifact, accelerator: str) -> None:
+        self.path, self.source = path, source
+        self.name, self.threads = source.name, source.threads
+        self.runtime = f"{accelerator} (judged on {source.runtime})"
+
+    def predict(self, batch):
+        return self.source.predict(batch)
+
+    def runner(self, example):
+        """None: what runs here says nothing of the NPU's speed; `notes` have Vela's estimate."""
+        return None
+
+    def weights(self):
+        return self.source.weights()
+
+    def macs(self) -> int:
+        return self.source.macs()
+
+
+@dataclasses.dataclass(frozen=True)
+class EthosU(Int8Target):
+    """`system` and `memory` are sections of `configs`, Vela's own file or yours; "" is Arm's example for the NPU."""
+
+    accelerator: str = "ethos-u55-128"
+    system: str = ""
+    memory: str = ""
+    configs: str = vela.CONFIGS
+    threads: int = 2
+    """For the judging."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.accelerator not in ACCELERATORS:
+            raise BadInput(f'EthosU.accelerator: no "{self.accelerator}". {suggestion(self.accelerator, ACCELERATORS)}')
+        if self.threads < 1:
+            raise BadInput(f"EthosU.threads must be at least 1, got {self.threads}.")
+
+    @property
+    def name(self) -> str:
+        return self.accelerator.replace("-", "_")
+
+    def _opened(self, path: Path) -> Artifact:
+        source = LiteRTArtifact(path, self.name, self.threads, "reference")
+        system, memory = SYSTEMS[self.accelerator.rsplit("-", 1)[0]]
+        made = vela.compiled(
+            path, vela.System(self.accelerator, self.system or system, self.memory or memory, self.configs)
+        )
+        compiled = path.with_name(COMPILED)
+        artifact_metadata.save(compiled, made.content, artifact_metadata.read(path) | {"npu": made.facts})
+        artifact = EthosUArtifact(compiled, source, self.accelerator)
+        artifact.notes = {"npu": made.facts | {"layers": made.layers}}
+        return artifact
