@@ -159,6 +159,11 @@ def test_baseline_with_a_backbone_inside_is_taken_and_its_file_gives_the_same(co
     np.testing.assert_allclose(LiteRTArtifact(file).predict(pixels), expected, atol=1e-4 * np.abs(expected).max())
 
 
+def test_a_board_is_for_an_export_and_must_exist(command, tmp_path):
+    _refused(command(board="stm32h743"), tmp_path / "run", "make export-<experiment> BOARD=<name>")
+    _refused(command(board="stm32h7", export=True), tmp_path / "run", 'Did you mean "stm32h743"?')
+
+
 def test_unknown_experiment_suggests_the_nearest(command, tmp_path):
     _refused(command(experiment="prunned"), tmp_path / "run", 'Did you mean "pruned"')
 

@@ -97,6 +97,7 @@ def test_rows_carry_every_measure(report):
         "per_class size_bytes gzip_bytes parameters nonzero_parameters macs latency_ms latency_p95_ms threads runtime "
         "seconds"
     ).split()
+    assert all(row["activation_bytes"] > 0 for row in report["rows"] if "litert" in row["name"])
     for row in report["rows"]:
         assert [key for key in keys if row.get(key) is None] == []
 
@@ -139,6 +140,18 @@ def test_finished_run_started_again_reuses_every_stage(whole):
     printed = _finish(_start(workdir, "--deterministic"))
     assert "is finished already, reused" in printed
     assert {path: path.stat().st_mtime_ns for path in (workdir / "stages").rglob("model.h5")} == before
+
+
+def test_a_pack_for_a_board_is_made_of_the_finished_stages_and_proves_itself(whole):
+    workdir, _ = whole
+    settings = (workdir / "experiment.json").read_bytes()
+    printed = _finish(_start(workdir, "--deterministic", "--export", "--board=stm32h743"))
+    assert "2_quantize_aware is finished already, reused" in printed
+    assert "RAM: needs" in printed and printed.rstrip().endswith("stm32h743.zip")
+    assert (workdir / "experiment.json").read_bytes() == settings
+    pack = workdir / "pack" / "stm32h743"
+    assert "smoke/litert_int8" in (pack / "README.md").read_text(), "the report's rows"
+    subprocess.run([sys.executable, "-I", str(pack / "verify.py")], check=True, capture_output=True)
 
 
 def test_run_killed_in_every_stage_ends_in_the_same_numbers(report, tmp_path):
