@@ -42,6 +42,9 @@ sensitivity-%: $(READY)  ## How far each layer can go: make sensitivity-pruned D
 	$(BIN)/python -m tfmo_drive.sensitivity --experiment=$* $(if $(METHODS),--methods='$(METHODS)') \
 		$(if $(EXAMPLES),--examples='$(EXAMPLES)') $(CHOICE)
 
+ledger-%: $(READY)  ## Where the score goes, from Keras to every runtime: make ledger-quantized DATA=images WEIGHTS=baseline.h5
+	$(BIN)/python -m tfmo_drive.ledger --experiment=$* $(CHOICE)
+
 compare: $(READY)  ## One table and plot of all runs: make compare [RUNS="runs/a runs/b"]
 	$(BIN)/python -m tfmo_drive.compare $(or $(RUNS),$(wildcard runs/*))
 

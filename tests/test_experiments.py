@@ -1,5 +1,6 @@
 """Every experiment file can be constructed, is documented, and is named in the README."""
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from tfmo_drive.compress.train import Train
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.core.distillation import SoftLabels
 from tfmo_drive.core.overrides import describe, override
-from tfmo_drive.expect import Expect
+from tfmo_drive.expect import FIGURES, Expect
 from tfmo_drive.experiment import Experiment
 from tfmo_drive.targets.litert import LiteRTInt8
 from tfmo_drive.tasks.classification import Classification
@@ -137,6 +138,43 @@ def test_expectations_are_measured_against_the_rows_they_name():
         "gzip_ratio": (pytest.approx(40 / 300), False), "gzip_ratio_plain": (0.5, True), "latency_ratio": (0.25, False),
         "parameter_ratio": (0.05, True), "macs_ratio": (0.501, False), "over_control": (pytest.approx(0.005), False),
     }  # fmt: skip
+
+
+def test_expectations_in_the_boards_terms():
+    classes = {"car": {"delta": 0.02}, "pedestrian": {"delta": -0.04}}
+    row = {
+        "name": "x/int8", "stage": "x", "target": "int8", "per_class": classes, "worst_corruption_delta": -0.06,
+        "log_average_miss_rate": 0.3, "size_bytes": 1000, "latency_p95_ms": 12.0,
+    }  # fmt: skip
+    npu = {"sram_bytes": 500, "npu_operators": 3, "cpu_operators": 1}
+    others = [{"name": "x/micro", "stage": "x", "target": "micro", "arena_bytes": 800, "latency_p95_ms": 1.0},
+              {"name": "x/npu", "stage": "x", "target": "npu", "npu": npu},
+              {"name": "baseline/micro", "stage": "baseline", "target": "micro", "arena_bytes": 1}]  # fmt: skip
+    expect = Expect(
+        worst_class_drop=0.03, worst_corruption_drop=0.07, miss_rate=0.3, flash_bytes=1000, arena_bytes=799,
+        sram_bytes=500, npu_share=0.8, latency_p95_ms=12,
+    )  # fmt: skip
+    verdicts = expect.verdicts(row, [row, *others])
+    found = {entry["name"]: (entry["row"], entry["value"], entry["passed"]) for entry in verdicts}
+    assert found == {
+        "worst_class_drop": ("x/int8", 0.04, False), "worst_corruption_drop": ("x/int8", 0.06, True),
+        "miss_rate": ("x/int8", 0.3, True), "flash_bytes": ("x/int8", 1000, True),
+        "arena_bytes": ("x/micro", 800, False), "sram_bytes": ("x/npu", 500, True),
+        "npu_share": ("x/npu", 0.75, False), "latency_p95_ms": ("x/int8", 12.0, True),
+    }  # fmt: skip
+    assert not Expect(latency_p95_ms=100).verdicts(others[1], [row, *others])[0]["passed"]  # nobody else's time counts
+
+
+@pytest.mark.parametrize(
+    ("bound", "words"), [({"score_drop": 2}, "a fraction"), ({"arena_bytes": -1}, "bytes such as")]
+)
+def test_bounds_out_of_their_unit_are_refused(bound, words):
+    with pytest.raises(BadInput, match=words):
+        Expect(**bound)
+
+
+def test_every_bound_has_a_figure():
+    assert set(FIGURES) | {"target"} == {field.name for field in dataclasses.fields(Expect)}
 
 
 def test_controls_can_be_left_out():

@@ -3,76 +3,135 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from tfmo_drive.contracts import BadInput
 
-LEAST = ("baseline_score", "over_control")
-"""Bounds from below; all others are from above."""
+Row = Mapping[str, Any]
+Rows = Sequence[Row]
+LIMITS = {"points": (-1, 1), "ratio": (0, 100), "share": (0, 1), "bytes": (0, 2**40), "ms": (0, 10**6)}
+"""Of what may be asked, by unit. One point is 0.01."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """What a bound is about."""
+
+    unit: str
+    of: Callable[[Row, Rows], float]
+    """From the judged row and all rows; raises LookupError, TypeError or ValueError where it was not measured."""
+    least: bool = False
+    """Whether the bound is from below."""
+    elsewhere: bool = False
+    """Whether a row of the same model on another target answers where the judged one cannot."""
+
+
+FIGURES = {
+    "score_drop": Figure("points", lambda row, rows: -row["score_delta"]),
+    "worst_class_drop": Figure("points", lambda row, rows: max(-c["delta"] for c in row["per_class"].values())),
+    "worst_corruption_drop": Figure("points", lambda row, rows: -row["worst_corruption_delta"]),
+    "keras_gap": Figure("points", lambda row, rows: abs(row["score"] - row["keras_score"])),
+    "over_control": Figure("points", lambda row, rows: row["score"] - max(_controls(row, rows)), least=True),
+    "baseline_score": Figure("share", lambda row, rows: rows[0]["score"], least=True),
+    "miss_rate": Figure("share", lambda row, rows: row["log_average_miss_rate"]),
+    "npu_share": Figure("share", lambda row, rows: _npu_share(row["npu"]), least=True, elsewhere=True),
+    "size_ratio": Figure("ratio", lambda row, rows: row["size_bytes"] / rows[0]["size_bytes"]),
+    "gzip_ratio": Figure("ratio", lambda row, rows: row["gzip_bytes"] / rows[0]["gzip_bytes"]),
+    "gzip_ratio_plain": Figure("ratio", lambda row, rows: row["gzip_bytes"] / _plain(row, rows)["gzip_bytes"]),
+    "latency_ratio": Figure("ratio", lambda row, rows: 1 / row["speedup"]),  # timed in turns with the float row
+    "parameter_ratio": Figure("ratio", lambda row, rows: row["parameters"] / rows[0]["parameters"]),
+    "macs_ratio": Figure("ratio", lambda row, rows: row["macs"] / rows[0]["macs"]),
+    "flash_bytes": Figure("bytes", lambda row, rows: row["size_bytes"]),
+    "arena_bytes": Figure("bytes", lambda row, rows: row["arena_bytes"], elsewhere=True),
+    "sram_bytes": Figure("bytes", lambda row, rows: row["npu"]["sram_bytes"], elsewhere=True),
+    "latency_p95_ms": Figure("ms", lambda row, rows: row["latency_p95_ms"]),
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Expect:
-    """Bounds for one row of the recipe (on `target`; by default the experiment's last one).
+    """Bounds for one row of the recipe (on `target`; by default the experiment's last one). What only another target
+    knows (arena_bytes of TFLiteMicro, npu_share and sram_bytes of EthosU) is that target's, from the same model.
 
-    score_drop: float baseline's score minus the row's (0.01 = one point). keras_gap: between the row's score and that
-    of the Keras model it was made from. Ratios are the row's over the float row's (macs: multiply-accumulates);
-    gzip_ratio_plain is over the row of the uncompressed baseline on the same target. Least values: baseline_score, of
-    the float row itself; over_control, the row's score minus that of the best control on the same target.
+    Fractions (0.01 = one point): score_drop, float baseline's score minus the row's; worst_class_drop, of the class
+    that lost most; worst_corruption_drop, how much more the row loses under the corruption and severity where that is
+    most (measures.robustness); keras_gap, between the row's score and that of the Keras model it was made from;
+    miss_rate, of pedestrians, log-average. Ratios are the row's over the float row's (macs: multiply-accumulates);
+    gzip_ratio_plain is over the row of the uncompressed baseline on the same target. flash_bytes is the file.
+
+    Least values: baseline_score, of the float row itself; over_control, the row's score minus that of the best control
+    on the same target; npu_share, of the operators, how many the NPU takes.
     """
 
     score_drop: float | None = None
+    worst_class_drop: float | None = None
+    worst_corruption_drop: float | None = None
     keras_gap: float | None = None
+    miss_rate: float | None = None
     size_ratio: float | None = None
     gzip_ratio: float | None = None
     gzip_ratio_plain: float | None = None
     latency_ratio: float | None = None
     parameter_ratio: float | None = None
     macs_ratio: float | None = None
+    flash_bytes: float | None = None
+    arena_bytes: float | None = None
+    sram_bytes: float | None = None
+    latency_p95_ms: float | None = None
+    npu_share: float | None = None
     baseline_score: float | None = None
     over_control: float | None = None
     target: str = ""
 
     def __post_init__(self):
         for name, bound in self._bounds():
-            if not -1 <= bound <= 100:
-                raise BadInput(f"Expect.{name} must be a fraction such as 0.01, got {bound}.")
+            unit = FIGURES[name].unit
+            low, high = LIMITS[unit]
+            if not low <= bound <= high:
+                what = {"bytes": "bytes such as 320000", "ms": "milliseconds such as 12.5"}
+                raise BadInput(f"Expect.{name} must be {what.get(unit, 'a fraction such as 0.01')}, got {bound}.")
 
     def _bounds(self) -> list[tuple[str, float]]:
-        named = [(field.name, getattr(self, field.name)) for field in dataclasses.fields(self)]
-        return [(name, bound) for name, bound in named if name != "target" and bound is not None]
+        named = [(name, getattr(self, name)) for name in FIGURES]
+        return [(name, bound) for name, bound in named if bound is not None]
 
-    def verdicts(self, row: dict | None, rows: list[dict]) -> list[dict]:
-        """One {"name", "row", "bound", "value", "passed", "least"} per bound; what was not measured is a miss."""
-        found = []
-        for name, bound in self._bounds():
-            judged = rows[0] if name == "baseline_score" else row
-            value = _value(name, judged, rows) if judged else None
-            slack = (value - bound if name in LEAST else bound - value) if value is not None else -1
-            passed = slack >= -1e-9
-            said = judged["name"] if judged else "no such row"
-            entry = {"name": name, "row": said, "bound": bound, "value": value, "passed": passed}
-            found.append(entry | {"least": name in LEAST})
-        return found
+    def verdicts(self, row: Row | None, rows: Rows) -> list[dict]:
+        """One {"name", "row", "bound", "value", "unit", "passed", "least"} per bound; not measured is a miss."""
+        return [_verdict(name, bound, row, rows) for name, bound in self._bounds()]
 
 
-def _value(name: str, row: dict, rows: list[dict]) -> float | None:
-    """The row's figure for a bound; None where something it needs was not measured."""
-    same_target = [other for other in rows if other["target"] == row["target"]]
-    plain = [other for other in same_target if other["stage"] == "baseline"]
-    controls = [other for other in same_target if other["stage"] not in ("baseline", row["stage"])]
-    figures = {
-        "score_drop": lambda: -row["score_delta"],
-        "baseline_score": lambda: row["score"],
-        "over_control": lambda: row["score"] - max(other["score"] for other in controls),
-        "parameter_ratio": lambda: row["parameters"] / rows[0]["parameters"],
-        "macs_ratio": lambda: row["macs"] / rows[0]["macs"],
-        "keras_gap": lambda: abs(row["score"] - row["keras_score"]),
-        "latency_ratio": lambda: 1 / row["speedup"],  # timed in turns with the float row
-        "size_ratio": lambda: row["size_bytes"] / rows[0]["size_bytes"],
-        "gzip_ratio": lambda: row["gzip_bytes"] / rows[0]["gzip_bytes"],
-        "gzip_ratio_plain": lambda: row["gzip_bytes"] / plain[0]["gzip_bytes"],
-    }
+def _verdict(name: str, bound: float, row: Row | None, rows: Rows) -> dict:
+    figure = FIGURES[name]
+    if name == "baseline_score":
+        row = rows[0]
+    others = [one for one in rows if figure.elsewhere and row and one["stage"] == row["stage"] and one is not row]
+    measured = [(one, _measured(figure, one, rows)) for one in ((row, *others) if row else ())]
+    said, value = next((pair for pair in measured if pair[1] is not None), (row, None))
+    slack = -1.0 if value is None else value - bound if figure.least else bound - value
+    return {
+        "name": name, "row": said["name"] if said else "no such row", "bound": bound, "value": value,
+        "unit": figure.unit, "passed": slack >= -1e-9, "least": figure.least,
+    }  # fmt: skip
+
+
+def _measured(figure: Figure, row: Row, rows: Rows) -> float | None:
     try:
-        return figures[name]()
-    except (KeyError, IndexError, TypeError, ValueError):
+        return figure.of(row, rows)
+    except (LookupError, TypeError, ValueError, ZeroDivisionError):
         return None
+
+
+def _controls(row: Row, rows: Rows) -> list[float]:
+    """Scores of the controls on the same target."""
+    return [one["score"] for one in rows if one["target"] == row["target"]
+            and one["stage"] not in ("baseline", row["stage"])]  # fmt: skip
+
+
+def _plain(row: Row, rows: Rows) -> Row:
+    """The uncompressed baseline's row on the same target."""
+    return [one for one in rows if one["target"] == row["target"] and one["stage"] == "baseline"][0]
+
+
+def _npu_share(said: Row) -> float:
+    return said["npu_operators"] / (said["npu_operators"] + said["cpu_operators"])

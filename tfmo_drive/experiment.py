@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from tfmo_drive.measures.cost import Cost
 from tfmo_drive.measures.latency import Latency
 from tfmo_drive.measures.memory import Memory
 from tfmo_drive.measures.size import Size
+from tfmo_drive.report.rows import completed, summary
 from tfmo_drive.report.write import write
 from tfmo_drive.targets.litert import LiteRTFloat32
 
@@ -71,6 +72,17 @@ class Experiment:
         return (given[0] if given else LiteRTFloat32(), *(t for t in self.targets if t not in given))
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Chain:
+    """What a recipe makes, from the float baseline to the files."""
+
+    context: Context
+    models: dict[str, keras.Model]
+    """By stage: "0_baseline", "1_prune", ..."""
+    artifacts: list[Artifact]
+    """Of the last model, one for each of the experiment's targets that takes it."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Run:
     """One execution of an experiment in a folder."""
@@ -96,23 +108,25 @@ class Run:
             context, models, stages = self._stages()
             rows, skipped, artifacts = [], [], {}
             for row, artifact in self._rows(context, models, skipped):
-                rows.append(_completed(row, rows, stages))
+                rows.append(completed(row, rows, stages))
                 artifacts[row["name"]] = artifact
-                logging.info("%s: %s", row["name"], _summary(row))
+                logging.info("%s: %s", row["name"], summary(row))
             report = self._assembled(context, rows, skipped, stages)
             report["paired"] = list(self._paired(context, artifacts))
             write(report, self.workdir, Gallery(context.task, artifacts))
             return report
 
-    def export(self, then: Callable[[Artifact, Context], Any] = lambda artifact, context: artifact.path) -> list[Any]:
-        """Stages (reused where finished) and what `then` makes of the recipe's artifacts; nothing is measured."""
+    @contextlib.contextmanager
+    def chain(self) -> Iterator[Chain]:
+        """The folder held, with the recipe's stages (reused where finished) and artifacts; nothing is measured."""
         with run_folder.held(self.workdir):
             context, models, _ = self._stages(controls=False)
-            model, refused = models[self._shipped], []
+            made, refused = models["baseline"] | models[self._shipped], []
+            model = list(made.values())[-1]
             wanted = [t for t in self.experiment.targets if not self._refused(model, t, self._shipped, refused)]
             for one in refused:
                 logging.warning("%s: %s", one["target"], one["reason"])
-            return [then(self._artifact(self._shipped, model, target, context), context) for target in wanted]
+            yield Chain(context, made, [self._artifact(self._shipped, model, target, context) for target in wanted])
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[Context]:
@@ -130,13 +144,14 @@ class Run:
         baseline, facts = self._baseline(context, record)
         return dataclasses.replace(context, baseline=baseline), facts
 
-    def _stages(self, controls: bool = True) -> tuple[Context, dict[str, keras.Model], list[dict]]:
+    def _stages(self, controls: bool = True) -> tuple[Context, dict[str, dict[str, keras.Model]], list[dict]]:
+        """Models are by row and stage, in order."""
         for step in (*self.experiment.recipe, *(s for recipe in self.experiment.controls.values() for s in recipe)):
             for path in step.files:
                 if not path.exists():
                     raise BadInput(f"{step.name} needs {path}, which is not there. Put it back, or name another.")
         context, facts = self._begun(record=controls)
-        models, stages = {"baseline": context.baseline}, [facts]
+        models, stages = {"baseline": {"0_baseline": context.baseline}}, [facts]
         recipes = {self.name: self.experiment.recipe} | (dict(self.experiment.controls) if controls else {})
         for name, recipe in recipes.items():
             if recipe:
@@ -183,27 +198,27 @@ class Run:
 
     def _compressed(
         self, name: str, recipe: tuple[Step, ...], context: Context, base: str, stages: list
-    ) -> keras.Model:
+    ) -> dict[str, keras.Model]:
         folders = []
         for count, step in enumerate(recipe, start=1):
             files = [run_folder.file_digest(path) for s in recipe[:count] for path in s.files]
             key = run_folder.key(base, [settings(s) for s in recipe[:count]], files)
             folders.append(run_folder.StageFolder(context.workdir / f"{count}_{step.name}", key))
-        model, done = context.baseline, 0
+        models, model, done = {}, context.baseline, 0
         while done < len(recipe) and folders[done].finished:
             logging.info("%s: stage %s is finished already, reused", name, folders[done].path.name)
-            model = recipe[done].reload(model, folders[done].weights, context)
+            models[folders[done].path.name] = model = recipe[done].reload(model, folders[done].weights, context)
             done += 1
             for kept in recipe[:done]:
                 kept.check(model)
         started = time.perf_counter()
         for count, step, compressed in compress(model, recipe, context, done):
-            model = compressed
-            self._finish(folders[count - 1], model, step, context, started)
+            models[folders[count - 1].path.name] = compressed
+            self._finish(folders[count - 1], compressed, step, context, started)
             started = time.perf_counter()
         for folder in folders:
             stages.append({"name": folder.path.name, "recipe": name, **folder.facts, "curves": folder.curves()})
-        return model
+        return models
 
     def _finish(self, stage: run_folder.StageFolder, model, step: Step | None, context: Context, started: float):
         seconds = time.perf_counter() - started
@@ -224,10 +239,11 @@ class Run:
         stage.finish(model, facts)
 
     def _rows(
-        self, context: Context, models: dict[str, keras.Model], skipped: list[dict]
+        self, context: Context, models: dict[str, dict[str, keras.Model]], skipped: list[dict]
     ) -> Iterator[tuple[dict, Artifact]]:
         reference = None
-        for name, model in models.items():
+        for name, made in models.items():
+            model = list(made.values())[-1]
             for target in context.targets:
                 if self._refused(model, target, name, skipped):
                     continue
@@ -279,20 +295,3 @@ class Run:
             "rows": rows, "skipped": skipped, "stages": stages,
             "expect": self.experiment.expect.verdicts(judged, rows),
         }  # fmt: skip
-
-
-def _completed(row: dict, before: list[dict], stages: list[dict]) -> dict:
-    """The row with its ratios to the first row, and the score of the Keras model it was made from."""
-    first = before[0] if before else row
-    for short, long in (("size_ratio", "size_bytes"), ("gzip_ratio", "gzip_bytes")):
-        if row.get(long) and first.get(long):
-            row[short] = row[long] / first[long]
-    row["keras_score"] = [stage["keras_score"] for stage in stages if stage["recipe"] == row["stage"]][-1]
-    return row
-
-
-def _summary(row: dict) -> str:
-    parts = [f"score {row['score']:.4f}" if row.get("score") is not None else ""]
-    parts += [f"{row['size_bytes']:,} bytes" if row.get("size_bytes") else ""]
-    parts += [f"{row['latency_ms']:.2f} ms" if row.get("latency_ms") else ""]
-    return ", ".join(part for part in parts if part)

@@ -38,6 +38,12 @@ def with_controls(whole, names: list[str] | None):
     return dataclasses.replace(whole, controls={name: whole.controls[name] for name in names})
 
 
+def exported(run) -> str:
+    """The paths of the run's artifacts, made or reused."""
+    with run.chain() as made:
+        return "\n".join(str(artifact.path) for artifact in made.artifacts)
+
+
 def packed(run, name: str) -> str:
     """Write the pack of the run's model for a board; says where it is and whether the model fits."""
     from tfmo_drive.boards.board import named
@@ -47,7 +53,10 @@ def packed(run, name: str) -> str:
     board = named(name)
     there = dataclasses.replace(run.experiment, targets=(board.target,), expect=Expect())
     one = dataclasses.replace(run, experiment=there)
-    (pack,) = one.export(lambda artifact, context: write(artifact, board, name, context))
+    with one.chain() as made:
+        if not made.artifacts:
+            raise BadInput(f"{board.title} does not take this model; the line above says why.")
+        pack = write(made.artifacts[0], board, name, made.context)
     return "\n".join((board.title, *(f"  {need}" for need in pack.needs), str(pack.folder), str(pack.archive)))
 
 
@@ -68,7 +77,7 @@ def main(argv: list[str]) -> int:
     if FLAGS.board and not FLAGS.export:
         raise BadInput("--board makes a pack, which measures nothing: type make export-<experiment> BOARD=<name>.")
     if FLAGS.export:
-        print("\n".join(str(path) for path in run.export()) if not FLAGS.board else packed(run, FLAGS.board))
+        print(packed(run, FLAGS.board) if FLAGS.board else exported(run))
         return 0
     report = run.report()
     print(terminal(report))

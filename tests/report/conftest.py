@@ -67,7 +67,7 @@ def _full_report() -> dict:
             for name, history in curves
         ],
         "expect": [
-            {"name": "score_drop", "bound": 0.01, "value": 0.005, "row": ROWS[7][0], "passed": True},
+            {"name": "score_drop", "bound": 0.01, "value": 0.005, "unit": "points", "row": ROWS[7][0], "passed": True},
             {"name": "size_ratio", "bound": 0.30, "value": 0.2566, "row": ROWS[7][0], "passed": True},
             {"name": "latency_ratio", "bound": 0.5, "value": 0.21, "row": ROWS[7][0], "passed": True},
         ],
@@ -140,7 +140,9 @@ def driving() -> dict:
         {"index": 3 * i, "truth": "2 car, 1 pedestrian", "reference_says": "2 car, 1 pedestrian" if i % 2 else "1 car",
          "says": "1 car"} for i in range(14)
     ]  # fmt: skip
-    expect = [{"name": "score_drop", "bound": 0.02, "value": 0.016, "row": lines[2][0], "passed": True}]
+    expect = [
+        {"name": "score_drop", "bound": 0.02, "value": 0.016, "unit": "points", "row": lines[2][0], "passed": True}
+    ]
     return {"schema": 1, "experiment": "detection_channels_quantized", "seed": 0, "environment": {"cores": 2},
             "task": {"kind": "Detection", "name": "detection"}, "rows": rows, "expect": expect}  # fmt: skip
 

@@ -45,7 +45,7 @@ def test_pictures_are_linked_only_when_drawn(full_report):
 def test_bare_report_shows_dashes_and_no_empty_section(bare_report):
     text = markdown(bare_report)
     assert "–" in text and "None" not in text and "nan" not in text
-    assert re.findall(r"^## .*", text, re.M) == ["## Rows", "## Environment"]
+    assert re.findall(r"^## .*", text, re.M) == ["## Rows", "## Really smaller, really faster?", "## Environment"]
 
 
 def test_table_lines_have_equal_cells_whatever_the_names_hold(full_report):

@@ -54,7 +54,8 @@ def test_verdict_tells_delta_bytes_latency_worst_class_and_the_bar(full_report):
 
 
 def test_interval_without_zero_is_more_than_chance(full_report):
-    missed = {"name": "score_drop", "bound": 0.01, "value": 0.013, "row": "prune/litert_int8", "passed": False}
+    missed = {"name": "score_drop", "bound": 0.01, "value": 0.013, "unit": "points",
+              "row": "prune/litert_int8", "passed": False}  # fmt: skip
     full_report["expect"] = [missed]
     text = " ".join(verdict(full_report))
     assert "excludes zero: the loss is more than chance" in text

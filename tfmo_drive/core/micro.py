@@ -77,9 +77,13 @@ class MicroArtifact(Artifact):
                 values[place] = interpreter.get_output(number)[0]
         return found
 
-    def predict(self, batch: np.ndarray) -> Arrays:
+    def outputs(self, batch: np.ndarray) -> dict[str, np.ndarray]:
+        """Raw inputs [b, ...] to float32 outputs [b, ...] by name, dequantised with the file's own scales."""
         found = self.held(batch)
-        return by_name(list(found), [real(found[end.name], *_scale(end)) for end in self._graph.outputs])
+        return {end.name: real(found[end.name], *_scale(end)) for end in self._graph.outputs}
+
+    def predict(self, batch: np.ndarray) -> Arrays:
+        return by_name(*zip(*self.outputs(batch).items(), strict=True))
 
     def runner(self, example: np.ndarray) -> Callable[[], None]:
         self._interpreter.set_input(self._quantised(example[None]), 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfmo_drive.contracts import Task
+from tfmo_drive.contracts import Arrays, Task
 from tfmo_drive.core import batches, outputs
 from tfmo_drive.core.keras2 import keras, tf
 
@@ -23,14 +23,18 @@ class Scorer:
 
         self.answers = answers
 
-    def __call__(self, split: str, indices: np.ndarray | None = None) -> float:
-        """In [0, 1], over all examples of the split, or those at `indices`."""
+    def said(self, split: str, indices: np.ndarray | None = None) -> tuple[Arrays, Arrays]:
+        """Outputs and targets [n, ...] of all examples of the split, or of those at `indices`."""
         found = [
             (outputs.each(lambda tensor: tensor.numpy(), self.answers(x)), y)
             for x, y in batches.scoring_batches(self.task, split, indices)
         ]
         answers, targets = (outputs.joined(parts) for parts in zip(*found, strict=True))
-        return self.task.score(answers, targets)
+        return answers, targets
+
+    def __call__(self, split: str, indices: np.ndarray | None = None) -> float:
+        """In [0, 1], over the same examples."""
+        return self.task.score(*self.said(split, indices))
 
 
 def score(model: keras.Model, task: Task, split: str) -> float:

@@ -46,20 +46,27 @@ def read_values(model: Any, operator: Any) -> list[int]:
     return [number for number in given if model.buffers[graph.tensors[number].buffer].data is None]
 
 
+def exposed(model: Any, outputs: list[int], inputs: list[int] | None = None) -> bytes:
+    """The bytes of an unpacked model whose outputs (and inputs) are these tensors."""
+    opened, graph = copy.copy(model), copy.copy(model.subgraphs[0])
+    opened.subgraphs, opened.signatureDefs = [graph], []
+    graph.inputs, graph.outputs = list(graph.inputs if inputs is None else inputs), list(outputs)
+    return pack(opened)
+
+
 class Exposed:
     """The first subgraph of an unpacked model, run on floats at the file's batch.
 
     `outputs`: numbers of the tensors that are wanted. `inputs`: of those that are given, by default the model's own.
-    Integers are converted with the tensors' own scales.
+    Integers are converted with the tensors' own scales. kernels: as LiteRTArtifact has them.
     """
 
-    def __init__(self, model: Any, outputs: list[int], inputs: list[int] | None = None):
-        from ai_edge_litert.interpreter import Interpreter
+    def __init__(self, model: Any, outputs: list[int], inputs: list[int] | None = None, kernels: str = "xnnpack"):
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-        opened, graph = copy.copy(model), copy.copy(model.subgraphs[0])
-        opened.subgraphs, opened.signatureDefs = [graph], []
-        graph.inputs, graph.outputs = list(graph.inputs if inputs is None else inputs), list(outputs)
-        self._interpreter = Interpreter(model_content=pack(opened), num_threads=2)
+        resolver = OpResolverType.BUILTIN_REF if kernels == "reference" else OpResolverType.AUTO
+        content = exposed(model, outputs, inputs)
+        self._interpreter = Interpreter(model_content=content, num_threads=2, experimental_op_resolver_type=resolver)
         self._interpreter.allocate_tensors()
         self._inputs, self._outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
 

@@ -68,3 +68,21 @@ def frontier(rows: list[Row], cost: str) -> list[Row]:
             best = row["score"]
             front.append(row)
     return front
+
+
+def completed(row: Row, before: list[Row], stages: list[dict]) -> Row:
+    """The row with its ratios to the first row, and the score of the Keras model it was made from."""
+    first = before[0] if before else row
+    for short, long in (("size_ratio", "size_bytes"), ("gzip_ratio", "gzip_bytes")):
+        if row.get(long) and first.get(long):
+            row[short] = row[long] / first[long]
+    row["keras_score"] = [stage["keras_score"] for stage in stages if stage["recipe"] == row["stage"]][-1]
+    return row
+
+
+def summary(row: Row) -> str:
+    """A row in a line of the log."""
+    parts = [f"score {row['score']:.4f}" if row.get("score") is not None else ""]
+    parts += [f"{row['size_bytes']:,} bytes" if row.get("size_bytes") else ""]
+    parts += [f"{row['latency_ms']:.2f} ms" if row.get("latency_ms") else ""]
+    return ", ".join(part for part in parts if part)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tfmo_drive.report import memory, numbers, provenance, robustness, slices, task_numbers
+from tfmo_drive.report import gains, memory, numbers, provenance, robustness, slices, task_numbers
 from tfmo_drive.report.document import Cell, Document, Figure, Section, Table
 from tfmo_drive.report.rows import Row, featured, reference, worst_classes
 from tfmo_drive.report.tables import cell, changes, interval, rows_table, tone
@@ -17,6 +17,7 @@ def document(report: dict) -> Document:
     candidates = (
         _rows(report["rows"], row),
         _expectations(report),
+        gains.section(report),
         task_numbers.section(report["rows"]),
         _paired(report),
         _pictures(report),

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from tfmo_drive.report import numbers
 from tfmo_drive.report.document import Tile
+from tfmo_drive.report.gains import ALIKE
 from tfmo_drive.report.rows import Row, featured, plain_row, ratio, reference, worst_classes
-
-# Below 2 % nobody would call it faster or smaller; timings on a shared machine repeat no better.
-ALIKE = 0.02
 
 
 def verdict(report: dict) -> tuple[str, ...]:
@@ -68,9 +66,13 @@ def limit(one: dict) -> str:
 def amount(one: dict, key: str) -> str:
     """The `bound` or `value` of an expectation in its unit."""
     value = one.get(key)
-    if one["name"] in ("score_drop", "keras_gap", "over_control"):
-        return numbers.DASH if value is None else f"{numbers.points(value, 2).lstrip('+')} points"
-    return numbers.significant(value)
+    if value is None:
+        return numbers.DASH
+    if one.get("unit") == "points":
+        return f"{numbers.points(value, 2).lstrip('+')} points"
+    spelt = {"share": numbers.percent, "bytes": lambda count: f"{numbers.whole(count)} bytes",
+             "ms": numbers.milliseconds}  # fmt: skip
+    return spelt.get(one.get("unit"), numbers.significant)(value)
 
 
 def threads(row: Row) -> str:

@@ -1,0 +1,50 @@
+"""Who says smaller and faster has measured it, and says against what."""
+
+from __future__ import annotations
+
+import pytest
+
+from tfmo_drive.report import gains
+
+FLOAT = {
+    "name": "baseline/float", "stage": "baseline", "target": "float", "size_bytes": 4000, "gzip_bytes": 3600,
+    "parameters": 1000, "nonzero_parameters": 1000, "macs": 100, "speedup": 1.0, "speedup_spread": 0.0,
+}  # fmt: skip
+PLAIN = FLOAT | {"name": "baseline/int8", "target": "int8", "size_bytes": 1000, "gzip_bytes": 900, "speedup": 2.0}
+TYPES = {"runtime": "litert xnnpack", "stage": "x", "name": "x/int8"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words", "why"),
+    [
+        ({"nonzero_parameters": 300, "gzip_bytes": 450}, "neither: 1.0x in size, 1.0x in time (±0 %)",
+         "its zeros (70 %) are stored like other weights, only gzip makes them 2.0x smaller; "
+         "zeros do not speed this graph up on litert xnnpack: it multiplies by them"),
+        ({"gzip_bytes": 300}, "neither: 1.0x in size, 1.0x in time (±0 %)",
+         "repeated values are stored in full, only gzip makes them 3.0x smaller; as many multiply-accumulates"),
+        ({"size_bytes": 500, "parameters": 500, "macs": 40, "speedup": 5.0}, "both: 2.0x in size, 2.5x in time (±0 %)",
+         "2.0x fewer weights; 2.5x fewer multiply-accumulates"),
+        ({"size_bytes": 500, "parameters": 500, "macs": 40, "speedup": 2.2, "speedup_spread": 0.2},
+         "size only: 2.0x in size, 1.1x in time (±20 %)",
+         "2.0x fewer weights; 2.5x fewer multiply-accumulates, but their time does not show it on litert xnnpack"),
+        ({"speedup": 0.2}, "neither: 1.0x in size, 0.10x in time (±0 %)",
+         "as many weights of the same type; slower kernels of litert xnnpack for its types"),
+        ({"speedup": None, "size_bytes": 500}, "2.0x in size, not timed: size only", "4.0 bits a weight"),
+    ],
+)  # fmt: skip
+def test_line_of_a_row(changes, words, why):
+    row = PLAIN | TYPES | changes
+    assert (gains.verdict(row, PLAIN), gains.reason(row, PLAIN)) == (words, why)
+
+
+def test_section_holds_every_row_against_float_and_the_recipe_against_plain(full_report):
+    table = gains.section(full_report).table
+    lines = {line[0].text: [cell.text for cell in line[1:]] for line in table.rows}
+    assert list(lines) == [row["name"] for row in full_report["rows"][1:]]
+    assert lines["baseline/litert_int8"][1] == "–"
+    assert lines["prune/litert_int8"][0].startswith("both: 3.9x in size")
+    assert lines["prune/litert_int8"][1].startswith("neither: 1.0x in size")
+
+
+def test_report_of_float_alone_has_no_such_section():
+    assert gains.section({"rows": [FLOAT]}) is None

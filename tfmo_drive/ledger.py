@@ -1,0 +1,201 @@
+"""Where does the score go? The same images through every stage: Keras, each step, and the file on every runtime.
+
+    python -m tfmo_drive.ledger --experiment=channels_quantized --data=path/to/images --weights=baseline.h5
+    python -m tfmo_drive.ledger --experiment=quantized --images=1000
+
+Finished stages are reused, missing ones made first. Where two stages disagree, the first layer that differs is named.
+Everything goes into <workdir>/ledger: ledger.json, .md and .html.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from absl import app, flags, logging
+
+from tfmo_drive import experiment_flags
+from tfmo_drive.contracts import Arrays, Artifact, BadInput, Context
+from tfmo_drive.core import atomic, environment
+from tfmo_drive.core.command_line import guarded
+from tfmo_drive.core.spelling import suggestion
+
+FLAGS = flags.FLAGS
+flags.adopt_module_key_flags(experiment_flags)
+flags.DEFINE_integer("images", 200, "At most so many seeded test examples go through every stage.", lower_bound=2)
+flags.DEFINE_string("target", None, "Which target's file. Default: the experiment's last .tflite.")
+flags.DEFINE_float("agreement", 0.99, "Stages that decide alike less often than this are searched layer by layer.")
+flags.DEFINE_float("sqnr_db", 20.0, "A layer below this signal-to-noise ratio differs.")
+
+LOOKED_AT = 8
+"""Images whose layers are compared: those whose outputs moved most."""
+_BATCH = 32
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Stage:
+    """One of the ways an image can go."""
+
+    name: str
+    runtime: str
+    against: str
+    """The stage that it should repeat; "" of the first one."""
+    same_file: bool
+    """Whether that one runs the same file."""
+    said: Callable[[np.ndarray], Arrays]
+    """Outputs of the test examples at these indices."""
+    layers: Callable[[np.ndarray], list] | None
+    """core.layer_values of raw inputs."""
+
+
+def main(argv: list[str]) -> int:
+    if len(argv) > 1:
+        raise BadInput(f"Unexpected {argv[1]!r}. Settings are given as --set=name=value; see --help.")
+    from tfmo_drive.experiment import Run
+    from tfmo_drive.report.ledger import write
+
+    name, chosen, workdir = experiment_flags.chosen()
+    logging.set_verbosity(logging.INFO)
+    run = Run(name=name, experiment=chosen, workdir=workdir, seed=FLAGS.seed, deterministic=FLAGS.deterministic)
+    with run.chain() as chain:
+        artifact = tflite(chain.artifacts, FLAGS.target)
+        stages = list(stages_of(chain.models, artifact, chain.context))
+        found = ledger(stages, chain.context, FLAGS.images, FLAGS.agreement, FLAGS.sqnr_db)
+        found |= {"experiment": name, "target": artifact.name, "environment": environment.describe()}
+        atomic.write_json(workdir / "ledger" / "ledger.json", found)
+        print(write(found, workdir / "ledger"))
+    print(workdir / "ledger" / "ledger.html")
+    return 0
+
+
+def tflite(artifacts: list[Artifact], target: str | None) -> Artifact:
+    """The last artifact that is a `.tflite`, or the one of this target; BadInput says which there are."""
+    known = {artifact.name: artifact for artifact in artifacts if artifact.path.suffix == ".tflite"}
+    if not known:
+        raise BadInput("None of the experiment's targets makes a .tflite. Add LiteRTInt8() to its targets.")
+    if target and target not in known:
+        raise BadInput(f"--target: no .tflite of {target!r}. {suggestion(target, known)}")
+    return known[target] if target else list(known.values())[-1]
+
+
+def stages_of(models: dict, artifact: Artifact, context: Context) -> Iterator[Stage]:
+    """Keras after every step; then the file on LiteRT's two kernels, on micro and as ONNX, where these take it."""
+    from tfmo_drive.core import layer_values, scoring, tflite_file
+    from tfmo_drive.core.fake_quant import is_quantize_aware
+    from tfmo_drive.core.interpreters import LiteRTArtifact
+
+    before = ""
+    for name, model in models.items():
+        runtime = "keras, fake-quantised" if is_quantize_aware(model) else "keras"
+        scorer = scoring.Scorer(model, context.task)
+
+        def layers(raw, model=model):
+            return layer_values.of_keras(model, context.task.preprocessing(raw))
+
+        yield Stage(name, runtime, before, False, lambda indices, one=scorer: one.said("test", indices)[0], layers)
+        before = name
+    path = getattr(artifact, "source", artifact).path  # of a compiled file, the one that runs here
+    for kernels in ("reference", "xnnpack"):
+        yield _of_file(LiteRTArtifact(path, kernels=kernels), before, context,
+                       lambda raw, kernels=kernels: layer_values.of_litert(path, raw, kernels))  # fmt: skip
+        before = before if kernels == "xnnpack" else "litert reference"
+    if not tflite_file.float_operators(path):
+        yield from _micro(path, before, context)
+    yield from _onnx(list(models.values())[-1], path, before, context)
+
+
+def _of_file(artifact: Artifact, before: str, context: Context, layers: Callable | None) -> Stage:
+    name = getattr(artifact, "runtime", artifact.name)
+    return Stage(name, name, before, before == "litert reference" and layers is not None,
+                 lambda indices: _predicted(artifact, context, indices), layers)  # fmt: skip
+
+
+def _micro(path: Path, before: str, context: Context) -> Iterator[Stage]:
+    from tfmo_drive.core import layer_values
+    from tfmo_drive.core.micro import MicroArtifact
+
+    artifact = MicroArtifact(path)
+    try:
+        logging.info("%s: an arena of %s bytes", artifact.runtime, artifact.arena["total"])
+    except BadInput as error:
+        logging.warning("%s", error)
+        return
+    yield _of_file(artifact, before, context, lambda raw: layer_values.of_micro(path, raw))
+
+
+def _onnx(model: Any, path: Path, before: str, context: Context) -> Iterator[Stage]:
+    from tfmo_drive.core import tflite_file
+    from tfmo_drive.targets.onnx import OnnxFloat32, OnnxInt8
+
+    kind = OnnxFloat32 if tflite_file.float_operators(path) else OnnxInt8
+    folder = context.workdir.parent / "ledger"
+    folder.mkdir(exist_ok=True)
+    try:
+        yield _of_file(kind()(model, folder, context), before, context, None)
+    except BadInput as error:
+        logging.warning("%s", error)
+
+
+def ledger(stages: list[Stage], context: Context, images: int, agreement: float, sqnr_db: float) -> dict[str, Any]:
+    """{"examples", "of", "agreement", "sqnr_db", "stages": [...]}: every stage's score with its interval, what it lost
+    to the stage before it and to the first, how often both decide alike, and where they part."""
+    from tfmo_drive.core import outputs
+    from tfmo_drive.core.statistics import interval, paired
+
+    examples = context.task.examples("test")
+    indices = np.sort(np.random.default_rng([context.seed, 0x1ED6]).permutation(len(examples))[:images])
+    targets, groups = _read(examples, indices)[1], examples.groups[indices]
+    known, rows = {}, []
+    for stage in stages:
+        said = stage.said(indices)
+        judged = context.task.judge(said, targets)
+        known[stage.name] = stage, said, judged
+        low, high = interval(judged.scores, groups, context.seed)
+        row = {"stage": stage.name, "runtime": stage.runtime, "against": stage.against, "score": judged.score,
+               "score_low": low, "score_high": high}  # fmt: skip
+        if stage.against:
+            before, theirs, decided = known[stage.against]
+            lost = paired(judged.scores, decided.scores, groups, context.seed)
+            whole = paired(judged.scores, known[stages[0].name][2].scores, groups, context.seed)
+            moved = outputs.distance(said, theirs)
+            row |= {"delta": lost.delta, "delta_low": lost.low, "delta_high": lost.high, "delta_first": whole.delta,
+                    "delta_first_low": whole.low, "delta_first_high": whole.high,
+                    "agreement": outputs.agreement(judged.decisions, decided.decisions),
+                    "changed": float(np.mean(moved > 0))}  # fmt: skip
+            searched = row["agreement"] < agreement or (stage.same_file and row["changed"] > 0)
+            worst = indices[np.sort(np.argsort(-moved, kind="stable")[:LOOKED_AT])]
+            row["parts_at"] = _parting(before, stage, examples.read(worst)[0], sqnr_db) if searched else None
+        logging.info("%s: score %.4f", stage.name, judged.score)
+        rows.append(row)
+    return {"examples": len(indices), "of": len(examples), "agreement": agreement, "sqnr_db": sqnr_db, "stages": rows}
+
+
+def _parting(before: Stage, stage: Stage, raw: np.ndarray, sqnr_db: float) -> dict | None:
+    from tfmo_drive.core import layer_values
+
+    if before.layers is None or stage.layers is None:
+        return None
+    found = layer_values.parting(before.layers(raw), stage.layers(raw), sqnr_db, stage.same_file)
+    return dataclasses.asdict(found) if found else None
+
+
+def _predicted(artifact: Artifact, context: Context, indices: np.ndarray) -> Arrays:
+    from tfmo_drive.core import outputs
+
+    examples = context.task.examples("test")
+    parts = [indices[start : start + _BATCH] for start in range(0, len(indices), _BATCH)]
+    return outputs.joined([artifact.predict(examples.read(part)[0]) for part in parts])
+
+
+def _read(examples: Any, indices: np.ndarray) -> tuple[np.ndarray, Arrays]:
+    from tfmo_drive.core import outputs
+
+    parts = [examples.read(indices[start : start + _BATCH]) for start in range(0, len(indices), _BATCH)]
+    return np.concatenate([part[0] for part in parts]), outputs.joined([part[1] for part in parts])
+
+
+if __name__ == "__main__":
+    app.run(guarded(main))

@@ -1,0 +1,106 @@
+"""Really smaller, really faster? A line for every row, from bytes of files and from times taken in turns.
+
+What people say of every toolkit is "pruned, and neither smaller nor faster". So what a recipe won is also held against
+the plain conversion of the baseline to the same target, and every verdict says why.
+"""
+
+from __future__ import annotations
+
+from tfmo_drive.report import numbers
+from tfmo_drive.report.document import Cell, Section, Table
+from tfmo_drive.report.rows import Row, plain_row, ratio
+
+# Below 2 % nobody would call it faster or smaller; timings on a shared machine repeat no better.
+ALIKE = 0.02
+_FEWER = 1.05
+"""Times fewer weights or multiply-accumulates, from which on they are a reason."""
+
+
+def section(report: dict) -> Section | None:
+    """Every row but the first against the first, and the recipe's against the plain conversion."""
+    first, *rows = report["rows"]
+    rows = [row for row in rows if row.get("size_bytes") and first.get("size_bytes")]
+    if not rows:
+        return None
+    lines = tuple(_line(row, first, plain_row(report, row)) for row in rows)
+    columns = ("Row", "Against float", "Against the plain conversion", "Why")
+    caption = (
+        "Smaller: the file's bytes as they lie in flash, not gzipped. Faster: the ratio of times taken in turns, by "
+        "more than it varied between five repeats. Plain: the float baseline converted to the same target, untrained."
+    )
+    return Section("Really smaller, really faster?", caption, table=Table(columns, lines, text_columns=4))
+
+
+def _line(row: Row, first: Row, plain: Row | None) -> tuple[Cell, ...]:
+    against_plain = verdict(row, plain) if plain else numbers.DASH
+    return Cell(row["name"]), Cell(verdict(row, first)), Cell(against_plain), Cell(reason(row, plain or first))
+
+
+def verdict(row: Row, other: Row) -> str:
+    """ "both", "size only", "latency only" or "neither", with the ratios; a time that was not taken is said."""
+    size, speed = ratio(row, other, "size_bytes"), faster(row, other)
+    small = bool(size) and size > 1 + ALIKE
+    said = f"{numbers.times(size)} in size, "
+    if speed is None:
+        return said + "not timed" + (": size only" if small else "")
+    said += f"{numbers.times(speed)} in time (±{numbers.percent(spread(row, other), 0)})"
+    quick = sure(row, other) > 1 + ALIKE
+    words = {(True, True): "both", (True, False): "size only", (False, True): "latency only", (False, False): "neither"}
+    return f"{words[small, quick]}: {said}"
+
+
+def faster(row: Row, other: Row) -> float | None:
+    """Times faster; both were timed in turns with the float row. None where one was not timed."""
+    return row["speedup"] / other["speedup"] if row.get("speedup") and other.get("speedup") else None
+
+
+def spread(row: Row, other: Row) -> float:
+    """Of that ratio, relative: from the smallest to the largest of the repeats', both rows' together."""
+    return (row.get("speedup_spread") or 0.0) + (other.get("speedup_spread") or 0.0)
+
+
+def sure(row: Row, other: Row) -> float:
+    """Times faster even in the worst repeat."""
+    return (faster(row, other) or 0.0) * max(0.0, 1 - spread(row, other))
+
+
+def reason(row: Row, other: Row) -> str:
+    """Why it is, or is not, smaller and faster than the other."""
+    return "; ".join((_bytes(row, other), *_time(row, other)))
+
+
+def _bytes(row: Row, other: Row) -> str:
+    size, packed = (ratio(row, other, key) or 1.0 for key in ("size_bytes", "gzip_bytes"))
+    weights, zeros = ratio(row, other, "parameters") or 1.0, _zeros(row)
+    if size > 1 + ALIKE:
+        fewer = f"{numbers.times(weights)} fewer weights" if weights > _FEWER else ""
+        bits = numbers.significant(8 * row["size_bytes"] / row["parameters"], 2) if row.get("parameters") else ""
+        narrower = f"{bits} bits a weight" if bits and size / weights > _FEWER else ""
+        return " of ".join(part for part in (fewer, narrower) if part) or "a shorter file"
+    if zeros > 0.1:
+        gzip = f", only gzip makes them {numbers.times(packed)} smaller" if packed > 1 + ALIKE else ""
+        return f"its zeros ({numbers.percent(zeros, 0)}) are stored like other weights{gzip}"
+    if packed > _FEWER:
+        return f"repeated values are stored in full, only gzip makes them {numbers.times(packed)} smaller"
+    return "as many weights of the same type"
+
+
+def _time(row: Row, other: Row) -> list[str]:
+    if faster(row, other) is None:
+        return []
+    fewer, runtime = ratio(row, other, "macs") or 1.0, row.get("runtime", "this runtime")
+    if sure(row, other) > 1 + ALIKE:
+        narrow = "" if row.get("target") == other.get("target") else "a type that the runtime is faster in"
+        return [f"{numbers.times(fewer)} fewer multiply-accumulates" if fewer > _FEWER else narrow or "a lighter graph"]
+    if faster(row, other) * (1 + spread(row, other)) < 1 - ALIKE:
+        return [f"slower kernels of {runtime} for its types"]
+    if fewer > _FEWER:
+        return [f"{numbers.times(fewer)} fewer multiply-accumulates, but their time does not show it on {runtime}"]
+    if _zeros(row) > 0.1:
+        return [f"zeros do not speed this graph up on {runtime}: it multiplies by them"]
+    return ["as many multiply-accumulates"]
+
+
+def _zeros(row: Row) -> float:
+    counts = row.get("parameters"), row.get("nonzero_parameters")
+    return 0.0 if not counts[0] or counts[1] is None else 1 - counts[1] / counts[0]

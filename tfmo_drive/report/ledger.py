@@ -1,0 +1,76 @@
+"""The ledger as a page and for the terminal: what every stage lost, and at which layer two of them part."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tfmo_drive.core import atomic
+from tfmo_drive.report import numbers
+from tfmo_drive.report.document import Cell, Document, Section, Table
+from tfmo_drive.report.html import page
+from tfmo_drive.report.markdown import render
+from tfmo_drive.report.tables import cell, interval
+
+CAPTION = (
+    "The same seeded test examples through every stage. Points are against the stage in the third column, paired, with "
+    "95 % intervals; 'to float' is what is lost in all. Alike: decisions that are equal. Moved: examples with any "
+    "difference in the outputs. Where two stages decide alike less often than the bound, or two runtimes of one file "
+    "differ at all, the first layer that differs is named, from the examples that moved most; LSB is the file's own "
+    "integer step."
+)
+
+
+def write(found: dict[str, Any], folder: Path) -> str:
+    """ledger.md and .html into `folder`; gives the Markdown."""
+    shown = document(found)
+    text = render(shown, {})
+    atomic.write_text(folder / "ledger.md", text)
+    atomic.write_text(folder / "ledger.html", page(shown, {}))
+    return text
+
+
+def document(found: dict[str, Any]) -> Document:
+    """What the ledger says, the stage that lost most first."""
+    lines = tuple(_line(row) for row in found["stages"])
+    columns = ("Stage", "Runtime", "Against", "Parts at", "Score", "Points", "To float", "Alike", "Moved")
+    sections = (
+        Section("Stages", CAPTION, table=Table(columns, lines, text_columns=4)),
+        Section("Made by", text=found["environment"]["command"]),
+    )
+    return Document(f"Ledger of {found['experiment']}/{found['target']}", (verdict(found),), sections)
+
+
+def verdict(found: dict[str, Any]) -> str:
+    """Which stage lost most, if any lost more than chance on so many examples."""
+    lost = [row for row in found["stages"] if row.get("delta_high") is not None and row["delta_high"] < 0]
+    images = f"{found['examples']:,} of {found['of']:,} test examples"
+    if not lost:
+        return f"No stage loses more than chance on {images}."
+    worst = min(lost, key=lambda row: row["delta"])
+    bounds = f"{numbers.points(worst['delta_low'])} to {numbers.points(worst['delta_high'])}"
+    return (
+        f"The loss appears at {worst['stage']}: {numbers.points(worst['delta'])} points ({bounds}) against "
+        f"{worst['against']}, on {images}."
+    )
+
+
+def _line(row: dict[str, Any]) -> tuple[Cell, ...]:
+    return (
+        Cell(row["stage"]),
+        Cell(row["runtime"]),
+        Cell(row["against"] or numbers.DASH),
+        Cell(_parts_at(row.get("parts_at"))),
+        interval(row, "score", numbers.percent, lambda value: f"{100 * value:.1f}"),
+        interval(row, "delta", numbers.points, numbers.points),
+        interval(row, "delta_first", numbers.points, numbers.points),
+        cell(row.get("agreement"), numbers.percent),
+        cell(row.get("changed"), numbers.percent),
+    )
+
+
+def _parts_at(said: dict[str, Any] | None) -> str:
+    if not said:
+        return numbers.DASH
+    apart = "" if said["steps"] is None else f", {said['steps']:.0f} LSB"
+    return f"{said['layer']} ({said['operator']}, {said['sqnr_db']:.0f} dB{apart})"
