@@ -16,7 +16,7 @@ CHOICE = $(if $(DATA),--data='$(DATA)') $(if $(WEIGHTS),--weights='$(WEIGHTS)') 
 	$(if $(WORKDIR),--workdir='$(WORKDIR)') --seed=$(SEED) $(foreach setting,$(SET),--set='$(setting)')
 FLAGS = $(CHOICE) $(if $(filter-out all,$(CONTROLS)),--controls='$(CONTROLS)')
 
-.PHONY: help demo setup test lint bench compare clean
+.PHONY: help demo setup test lint bench compare npu clean
 
 help:  ## Print this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 22
@@ -47,6 +47,9 @@ ledger-%: $(READY)  ## Where the score goes, from Keras to every runtime: make l
 
 compare: $(READY)  ## One table and plot of all runs: make compare [RUNS="runs/a runs/b"]
 	$(BIN)/python -m tfmo_drive.compare $(or $(RUNS),$(wildcard runs/*))
+
+npu: $(READY)  ## What an Ethos-U would make of int8 files: make npu RUNS="runs/quantized runs/channels_quantized" [NPUS=ethos-u85-512]
+	$(BIN)/python -m tfmo_drive.npu $(or $(RUNS),$(wildcard runs/*)) $(if $(NPUS),--accelerators='$(NPUS)')
 
 test: $(READY)  ## All tests (under 15 minutes on 2 cores)
 	TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile

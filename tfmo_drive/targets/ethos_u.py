@@ -28,6 +28,11 @@ ACCELERATORS = (
 COMPILED = "model_vela.tflite"
 
 
+def system_of(accelerator: str) -> vela.System:
+    """Arm's example of a chip around one of ACCELERATORS."""
+    return vela.System(accelerator, *SYSTEMS[accelerator.rsplit("-", 1)[0]])
+
+
 class EthosUArtifact(Artifact):
     """`path` is the compiled file, which ships; `source` the one that it was made from, which runs here."""
 
@@ -74,10 +79,9 @@ class EthosU(Int8Target):
 
     def _opened(self, path: Path) -> Artifact:
         source = LiteRTArtifact(path, self.name, self.threads, "reference")
-        system, memory = SYSTEMS[self.accelerator.rsplit("-", 1)[0]]
-        made = vela.compiled(
-            path, vela.System(self.accelerator, self.system or system, self.memory or memory, self.configs)
-        )
+        usual = system_of(self.accelerator)
+        chosen = {"system": self.system or usual.system, "memory": self.memory or usual.memory}
+        made = vela.compiled(path, dataclasses.replace(usual, configs=self.configs, **chosen))
         compiled = path.with_name(COMPILED)
         artifact_metadata.save(compiled, made.content, artifact_metadata.read(path) | {"npu": made.facts})
         artifact = EthosUArtifact(compiled, source, self.accelerator)

@@ -1,0 +1,90 @@
+"""What an Arm Ethos-U would make of the int8 files of finished runs: one table of Vela's estimates.
+
+    python -m tfmo_drive.npu runs/quantized runs/channels_quantized
+    python -m tfmo_drive.npu runs/* --accelerators=ethos-u55-128,ethos-u85-512
+
+Reads the report.json of each run folder and compiles the .tflite of every integer row; scores are the report's. Writes
+npu.json, npu.md and npu.html into --npu_out. No NPU is run: cycles are the compiler's.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from absl import app, flags
+from tqdm import tqdm
+
+from tfmo_drive.contracts import BadInput
+from tfmo_drive.core import atomic, environment, tflite_file, vela
+from tfmo_drive.core.spelling import suggestion
+from tfmo_drive.report.npu import write
+from tfmo_drive.report.write import read
+from tfmo_drive.targets.ethos_u import ACCELERATORS, system_of
+
+FLAGS = flags.FLAGS
+flags.DEFINE_list("accelerators", "ethos-u55-128", "Which NPUs, of Vela's names.")
+flags.DEFINE_string("npu_out", "runs/npu", "Folder for npu.json, npu.md and npu.html.")
+
+
+def main(argv: list[str]) -> int:
+    """Compile what the run folders in argv[1:] hold; 0, or 1 with one line on stderr where there is nothing."""
+    try:
+        for name in FLAGS.accelerators:
+            if name not in ACCELERATORS:
+                raise BadInput(f'--accelerators: no "{name}". {suggestion(name, ACCELERATORS)}')
+        rows = list(integer_rows(Path(name) for name in argv[1:]))
+        if not rows:
+            raise BadInput("No finished run with an int8 .tflite here. Type: make npu RUNS=runs/quantized.")
+        found = {"rows": compiled(rows, FLAGS.accelerators), "command": environment.describe()["command"]}
+        atomic.write_json(Path(FLAGS.npu_out) / "npu.json", found)
+        print(write(found, Path(FLAGS.npu_out)))
+    except (BadInput, OSError) as error:
+        print(f"npu: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def integer_rows(folders: Iterable[Path]) -> Iterator[dict[str, Any]]:
+    """The rows of reports whose file is there and integer throughout, with its path; a baseline that is
+    alike in several runs (its score and weights are) once."""
+    seen = set()
+    for folder in folders:
+        try:
+            report = read(folder)
+        except BadInput as error:
+            print(f"Note: {error}", file=sys.stderr)
+            continue
+        for row in report["rows"]:
+            path = folder / "artifacts" / row["name"] / "model.tflite"
+            if not path.is_file() or tflite_file.float_operators(path):
+                continue
+            alike = tuple(row.get(key) for key in ("target", "score", "parameters", "nonzero_parameters"))
+            if row["stage"] != "baseline" or alike not in seen:
+                seen.add(alike)
+                kept = {key: row.get(key) for key in ("name", "stage", "score", "score_delta", "size_bytes", "macs")}
+                yield {"run": folder.name, "path": path, **kept}
+
+
+def compiled(rows: list[dict[str, Any]], accelerators: list[str]) -> list[dict[str, Any]]:
+    """Every row on every accelerator: with "npu" (core.vela's facts), "zeros" (a share of its weights), "values" (how
+    many different ones a layer has, the median over layers)."""
+    found = []
+    for row in tqdm(rows, desc="Vela", unit="file", disable=None):
+        path = row["path"]
+        kernels = [values for key, values in tflite_file.weights(path).items() if key.endswith("/kernel")]
+        facts = {
+            "zeros": float(sum(np.count_nonzero(one == 0) for one in kernels) / sum(one.size for one in kernels)),
+            "values": float(np.median([len(np.unique(one)) for one in kernels])),
+        }
+        for accelerator in accelerators:
+            said = vela.compiled(path, system_of(accelerator)).facts
+            found.append({**row, "path": str(path), **facts, "npu": said})
+    return found
+
+
+if __name__ == "__main__":
+    app.run(main)

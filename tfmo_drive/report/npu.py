@@ -1,0 +1,68 @@
+"""Rows of several runs on NPUs, as a page and for the terminal: what each method buys there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tfmo_drive.core import atomic
+from tfmo_drive.report import numbers
+from tfmo_drive.report.document import Cell, Document, Section, Table
+from tfmo_drive.report.html import page
+from tfmo_drive.report.markdown import render
+from tfmo_drive.report.tables import cell
+
+CAPTION = (
+    "Estimates of Vela for Arm's own example of a chip around each NPU; no NPU was run, and operators are as it counts "
+    "them. Beside cycles and weights, in parentheses: how many times fewer than the first line's on the same NPU. "
+    "Weights are what the NPU reads: Vela encodes them without loss, so zeros and repeated values shrink them. Values: "
+    "different ones in a layer (median)."
+)
+
+
+def write(found: dict[str, Any], folder: Path) -> str:
+    """npu.md and .html into `folder`; gives the Markdown."""
+    shown = document(found)
+    text = render(shown, {})
+    atomic.write_text(folder / "npu.md", text)
+    atomic.write_text(folder / "npu.html", page(shown, {}))
+    return text
+
+
+def document(found: dict[str, Any]) -> Document:
+    """One line for every row on every NPU, and the fastest named."""
+    rows, firsts = found["rows"], {}
+    for row in rows:
+        firsts.setdefault(row["npu"]["accelerator"], row["npu"])
+    lines = tuple(_line(row, firsts[row["npu"]["accelerator"]]) for row in rows)
+    best = min(rows, key=lambda row: row["npu"]["inference_ms"])
+    everything = sum(row["npu"]["cpu_operators"] == 0 for row in rows)
+    verdict = (
+        f"{everything} of {len(rows)} run on the NPU entirely.",
+        f"Fastest: {best['run']}, {best['name']} on {best['npu']['accelerator']}, "
+        f"{numbers.milliseconds(best['npu']['inference_ms'])}.",
+    )
+    columns = ("Row", "NPU", "Points", "On the NPU", "Cycles", "Inference", "SRAM", "Zeros", "Values", "Weights")
+    sections = (
+        Section("Rows", CAPTION, table=Table(columns, lines, text_columns=2)),
+        Section("Made by", text=found["command"]),
+    )
+    return Document("On the NPU", verdict, sections)
+
+
+def _line(row: dict[str, Any], first: dict[str, Any]) -> tuple[Cell, ...]:
+    said = row["npu"]
+    whole = said["npu_operators"] + said["cpu_operators"]
+    fewer = {key: numbers.times(first[key] / said[key]) for key in ("cycles", "encoded_weight_bytes")}
+    return (
+        Cell(row["name"] if row["stage"] == row["run"] else f"{row['run']}: {row['name']}"),
+        Cell(said["accelerator"]),
+        cell(row["score_delta"], numbers.points),
+        Cell(f"{said['npu_operators']} of {whole}", "", said["npu_operators"] / whole),
+        cell(said["cycles"], numbers.count, f"({fewer['cycles']})"),
+        cell(said["inference_ms"], numbers.milliseconds),
+        cell(said["sram_bytes"], numbers.size),
+        cell(row["zeros"], lambda share: numbers.percent(share, 0)),
+        cell(row["values"], numbers.whole),
+        cell(said["encoded_weight_bytes"], numbers.size, f"({fewer['encoded_weight_bytes']})"),
+    )
