@@ -1,6 +1,7 @@
 """Measured figures reach the README and the notebooks from report.json alone, and only between their markers."""
 
 import json
+import re
 
 import pytest
 
@@ -97,3 +98,9 @@ def test_speeds_are_the_benchs():
 def test_no_run_is_one_line(capsys):
     assert guarded(results.main)(["results"]) == 1
     assert "Say which runs" in capsys.readouterr().err
+
+
+def test_pages_are_appended_below_the_readmes_headings():
+    page = "# On the NPU\n\n**All.**\n\n## Rows\n\n| a | #b |\n```\n#!not a heading\n```\n"
+    text = results.subordinate(page)
+    assert re.findall(r"^#+ .*", text, re.M) == ["### On the NPU", "#### Rows"] and "#!not" in text

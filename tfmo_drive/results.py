@@ -1,6 +1,7 @@
 """Write measured results into the README and the experiments' docstrings, from report.json and bench.json alone.
 
     python -m tfmo_drive.results runs/post_training runs/quantized runs/pruned_quantized --bench=runs/bench/bench.json
+    python -m tfmo_drive.results runs/quantized --pages=runs/npu/npu.md,runs/quantized/ledger/ledger.md
 
 Nothing between the markers in README.md, and no "Measured" line of an experiment, is ever typed by hand.
 """
@@ -24,6 +25,7 @@ from tfmo_drive.report.write import read
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("bench", None, "The bench.json that `make bench` wrote, for the table of speeds.")
+flags.DEFINE_list("pages", [], "Markdown pages that other commands wrote (npu.md, ledger.md), appended.")
 
 BLOCK = re.compile(r"(<!-- results: .*?-->\n).*?(<!-- end of results -->)", re.DOTALL)
 PICTURES = Path("experiments")
@@ -40,6 +42,7 @@ def main(argv: list[str]) -> int:
         atomic.write_bytes(PICTURES / f"{name}.png", data)
     shown = "".join(f"![{name.replace('_', ' against ')}]({PICTURES / name}.png)\n\n" for name in drawn)
     written = shown + block(reports) + (speeds(json.loads(Path(FLAGS.bench).read_text())) if FLAGS.bench else "")
+    written += "".join(subordinate(Path(page).read_text()) for page in FLAGS.pages)
     atomic.write_text(readme, BLOCK.sub(lambda found: found[1] + written + found[2], readme.read_text()))
     for report in reports.values():
         notebook = Path("experiments") / f"{report['experiment']}.py"
@@ -80,6 +83,11 @@ def speeds(bench: dict) -> str:
             lines.append(f"| `{name}` | {one['ratio']:.2f} | {one['bar']:.2f} | {spread} | {units[0]} | {units[1]} |")
     facts = bench["environment"]
     return "\n".join([*lines, "", f"{facts['cores']} cores, {facts['processor']}. Made by `make bench`.", ""])
+
+
+def subordinate(page: str) -> str:
+    """A page as a part of another: its headings two levels lower."""
+    return "\n" + re.sub(r"^#(?=#* )", "###", page, flags=re.MULTILINE).strip() + "\n"
 
 
 def noted(source: str, report: dict) -> str:

@@ -8,10 +8,11 @@ import zipfile
 import numpy as np
 import onnx
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
 from tfmo_drive.contracts import BadInput, Preprocessing
-from tfmo_drive.core import artifact_metadata, conversion, interpreters
+from tfmo_drive.core import artifact_metadata, conversion, interpreters, tflite_file
 from tfmo_drive.core.freezing import freeze
 from tfmo_drive.core.keras2 import keras
 
@@ -62,8 +63,22 @@ def test_any_unzip_reads_it(contents, tmp_path):
     artifact_metadata.save(path, contents["tflite"], FACTS)
     with zipfile.ZipFile(path) as archive:
         assert archive.testzip() is None
+        assert {entry.compress_type for entry in archive.infolist()} == {zipfile.ZIP_STORED}  # as MediaPipe wants it
         assert json.loads(archive.read("model.json")) == FACTS
         assert archive.read("labels.txt").decode() == "stop\nVorfahrt gewähren\n"
+
+
+def test_tflite_metadata_names_the_files_own_tensors(contents, tmp_path):
+    path = tmp_path / "model.tflite"
+    artifact_metadata.save(path, contents["tflite"], {**FACTS, "labels": list("abcd")})
+    content = path.read_bytes()
+    model = schema.Model.GetRootAs(content, 0)
+    (entry,) = (one for i in range(model.MetadataLength()) if (one := model.Metadata(i)).Name() == b"TFLITE_METADATA")
+    described = model.Buffers(entry.Buffer()).DataAsNumpy().tobytes()
+    with zipfile.ZipFile(path) as archive:
+        assert all(name.encode() in described for name in archive.namelist())
+    for ends in tflite_file.ends(content).values():
+        assert all(end["name"].encode() in described for end in ends)
 
 
 def test_onnx_stays_valid(contents, tmp_path):

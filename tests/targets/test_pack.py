@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import re
@@ -14,38 +13,10 @@ import zipfile
 import numpy as np
 import pytest
 
-from tfmo_drive.boards.board import named
-from tfmo_drive.contracts import Context
 from tfmo_drive.core.unpacked import pack as repacked
 from tfmo_drive.core.unpacked import unpack
 from tfmo_drive.pack import c_array
 from tfmo_drive.pack.verify import SUMS
-from tfmo_drive.pack.write import write
-
-
-def packed(model, folder, board):
-    from conftest import Guessing
-
-    context = Context(Guessing(), model, (), folder / "stages", 0)
-    artifacts = folder / "artifacts" / "tiny" / board
-    artifacts.mkdir(parents=True)
-    target = dataclasses.replace(named(board).target, calibration_images=20)
-    return write(target(model, artifacts, context), named(board), board, context)
-
-
-@pytest.fixture(scope="module")
-def pack(model, tmp_path_factory):
-    return packed(model, tmp_path_factory.mktemp("linux"), "raspberry_pi_4")
-
-
-@pytest.fixture(scope="module")
-def small(model, tmp_path_factory):
-    return packed(model, tmp_path_factory.mktemp("micro"), "stm32h743")
-
-
-@pytest.fixture(scope="module")
-def npu(model, tmp_path_factory):
-    return packed(model, tmp_path_factory.mktemp("npu"), "corstone_300")
 
 
 @pytest.fixture
@@ -225,10 +196,16 @@ def test_the_c_array_compiles_to_the_very_bytes(small, tmp_path):
         '#include <cstdio>\n#include "model.h"\n'
         "int main() { fwrite(model_data, 1, model_data_size, stdout); return ((unsigned long)model_data) % 16; }\n"
     )
-    subprocess.run(["g++", "-Wall", "-Werror", "-I", small.folder, small.folder / "model.cc", tmp_path / "print.cc", "-o",
-                    tmp_path / "print"], check=True)  # fmt: skip
+    sources = small.folder / "model.cc", tmp_path / "print.cc"
+    subprocess.run(["g++", "-Wall", "-Werror", "-I", small.folder, *sources, "-o", tmp_path / "print"], check=True)
     ran = subprocess.run([tmp_path / "print"], capture_output=True)
     assert ran.returncode == 0 and ran.stdout == (small.folder / "model.tflite").read_bytes()
+
+
+def test_what_vela_and_what_we_say_are_both_in_the_compiled_file(npu):
+    """The first says where in memory its tensors are: without it the file does not run there."""
+    names = [entry.name for entry in unpack((npu.folder / "model_vela.tflite").read_bytes()).metadata]
+    assert names.count(b"OfflineMemoryAllocation") == names.count(b"TFLITE_METADATA") == 1
 
 
 def test_operators_are_registered_by_their_methods(small, npu):
@@ -246,4 +223,7 @@ def test_the_card_says_whether_it_fits_and_whose_facts_these_are(small, npu):
     assert "guessing" not in card and "# classification for STM32H743" in card
     assert "RAM: needs" in card and "fits" in card and "st.com" in card and "| `logits` | int8 [1, 5]" in card
     assert "Not measured yet" in card and "python verify.py" in card
+    measured = (npu.folder / "README.md").read_text()
+    assert "| score_drop | tiny/int8 | at most 1.00 points | 1.30 points | FAIL |" in measured
+    assert "| tiny/int8 | 90.0 % (80.0 to 95.0) | -1.3 | 1,234 | ethos-u55-128 |" in measured
     assert (npu.folder / "model_vela.tflite").is_file() and "SRAM, by Vela" in (npu.folder / "README.md").read_text()

@@ -1,7 +1,7 @@
 """Everything a board must know beside the graph, inside the model file itself.
 
-`.tflite`: a zip archive (model.json, labels.txt) after the flatbuffer, where TensorFlow Lite Metadata keeps associated
-files too (https://ai.google.dev/edge/litert/conversion/tensorflow/metadata). `unzip -p model.tflite model.json` works.
+`.tflite`: TensorFlow Lite Metadata (https://ai.google.dev/edge/litert/conversion/tensorflow/metadata), and where that
+keeps associated files, a zip archive after the flatbuffer (model.json, labels.txt): `unzip -p model.tflite model.json`.
 `.onnx`: one entry in metadata_props.
 """
 
@@ -17,7 +17,7 @@ from typing import Any
 
 import tfmo_drive
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.core import atomic
+from tfmo_drive.core import atomic, tflite_entry, tflite_file, tflite_metadata
 from tfmo_drive.core.environment import PACKAGES
 
 _KEY = "tfmo_drive"
@@ -66,18 +66,19 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def _attach_tflite(model: bytes, metadata: dict[str, Any]) -> bytes:
-    stream = io.BytesIO(model)
-    if zipfile.is_zipfile(stream):
+    if zipfile.is_zipfile(stream := io.BytesIO(model)):
         with zipfile.ZipFile(stream) as old:
             start = min(entry.header_offset for entry in old.infolist())
-        stream = io.BytesIO(model[:start])
+        model = model[:start]
+    entry = tflite_metadata.described(metadata, tflite_file.ends(model))
+    stream = io.BytesIO(tflite_entry.put(model, tflite_metadata.NAME, entry))
     with zipfile.ZipFile(stream, "a") as archive:
         files = {_JSON: json.dumps(metadata, indent=1, sort_keys=True) + "\n"}
-        if "labels" in metadata:
-            files["labels.txt"] = "".join(f"{label}\n" for label in metadata["labels"])
+        for name, labels in tflite_metadata.label_files(metadata).items():
+            files[name] = "".join(f"{label}\n" for label in labels)
         for name, text in files.items():
             entry = zipfile.ZipInfo(name)  # its date is 1980-01-01: equal input, equal bytes
-            entry.compress_type, entry.create_system = zipfile.ZIP_DEFLATED, 3
+            entry.compress_type, entry.create_system = zipfile.ZIP_STORED, 3  # MediaPipe refuses what is deflated
             archive.writestr(entry, text)
     return stream.getvalue()
 

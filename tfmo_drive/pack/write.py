@@ -18,12 +18,14 @@ from tfmo_drive.contracts import Artifact, Context
 from tfmo_drive.core import artifact_metadata, atomic, tflite_file
 from tfmo_drive.measures.memory import Memory
 from tfmo_drive.measures.size import Size
-from tfmo_drive.pack import c_array
+from tfmo_drive.pack import c_array, facts_header
 from tfmo_drive.pack.golden import golden
 from tfmo_drive.pack.verify import SUMS
+from tfmo_drive.report import verdict
 
 _OWN = Path(__file__).parent
-_SHIPPED = ("verify.py", "example.py")
+_INTERPRETER_BYTES = 2**16
+"""Allowed for TensorFlow Lite Micro beside the memory that Vela counts; the example prints what it really takes."""
 _LICENCES = ("licen", "readme", "copying")
 
 
@@ -49,8 +51,9 @@ def write(artifact: Artifact, board: Board, name: str, context: Context) -> Pack
         facts |= {"board": name, "golden": kept.facts(), "licences": _licences(context)}
         for path in dict.fromkeys((model, artifact.path)):
             shutil.copyfile(path, folder / path.name)
-        for file in _SHIPPED[: 2 if "height" in facts.get("input", {}) else 1]:
-            shutil.copyfile(_OWN / file, folder / file)
+        shutil.copyfile(_OWN / "verify.py", folder / "verify.py")
+        if "height" in facts.get("input", {}):
+            _examples(facts, board, needs, folder)
         (folder / "model.json").write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n")
         if labels := facts.get("labels"):
             (folder / "labels.txt").write_text("".join(f"{label}\n" for label in labels))
@@ -85,6 +88,18 @@ def _licences(context: Context) -> dict[str, str]:
     return found or {"data": "the built-in scenes, drawn by tfmo_drive"}
 
 
+def _examples(facts: dict[str, Any], board: Board, needs: tuple[Need, ...], folder: Path) -> None:
+    """For a board whose model takes images, in Python and in C++."""
+    arena = None
+    if board.microcontroller:
+        (ram,) = (need for need in needs if need.what == "RAM")
+        spare = _INTERPRETER_BYTES if "Vela" in ram.counted else 0
+        arena = ram.needs_bytes + spare, f"{ram.counted}{f', and {spare:,} bytes' if spare else ''}"
+    for name in ("example.py", "example_micro.cc" if board.microcontroller else "example.cc"):
+        shutil.copyfile(_OWN / name, folder / name)
+    (folder / "model_facts.h").write_text(facts_header.source(facts, arena))
+
+
 def _linked(model: Path, folder: Path) -> None:
     """The same file as C++ source, with the operators to register."""
     content = model.read_bytes()
@@ -93,19 +108,23 @@ def _linked(model: Path, folder: Path) -> None:
     (folder / "model_operators.h").write_text(c_array.operators(tflite_file.operators(content)))
 
 
-def _reported(run: Path) -> list[dict[str, Any]]:
-    """The rows of the run's report.json, where there is one."""
+def _reported(run: Path) -> dict[str, list[dict[str, Any]]]:
+    """ "rows" and "expect" of the run's report.json, where there is one."""
     path = run / "report.json"
-    rows = json.loads(path.read_text())["rows"] if path.is_file() else []
-    return [row for row in rows if row.get("score") is not None and row.get("size_bytes")]
+    said = json.loads(path.read_text()) if path.is_file() else {}
+    rows = [row for row in said.get("rows", ()) if row.get("score") is not None and row.get("size_bytes")]
+    expect = [
+        {**one, "limit": verdict.limit(one), "measured": verdict.amount(one, "value")} for one in said.get("expect", ())
+    ]
+    return {"rows": rows, "expect": expect}
 
 
-def _card(facts: dict, board: Board, artifact: Artifact, needs: tuple[Need, ...], rows: list[dict]) -> str:
+def _card(facts: dict, board: Board, artifact: Artifact, needs: tuple[Need, ...], reported: dict) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_OWN), trim_blocks=True, lstrip_blocks=True, undefined=jinja2.ChainableUndefined
     )
     return environment.get_template("card.md.j2").render(
-        facts=facts, labels=facts.get("labels"), board=board, needs=needs, rows=rows, model=artifact.path.name,
+        facts=facts, labels=facts.get("labels"), board=board, needs=needs, **reported, model=artifact.path.name,
         size=artifact.path.stat().st_size, held=Memory()(artifact, artifact, None).get("activation_peak"),
         experiment=artifact.path.parents[1].name,
     )  # fmt: skip

@@ -1,0 +1,116 @@
+"""A named entry of a `.tflite` file, put in without writing the model anew.
+
+Offsets in a flatbuffer are relative and point forwards, so a new root in front of the untouched file reaches everything
+in it: no time is spent, and what was aligned to 16 bytes stays so. Format, and slots as they are numbered here:
+https://github.com/tensorflow/tensorflow/blob/master/tensorflow/compiler/mlir/lite/schema/schema.fbs
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping, Sequence
+
+import flatbuffers
+from flatbuffers import number_types
+from flatbuffers.table import Table
+
+_IDENTIFIER = b"TFL3"
+_ALIGNED = 16
+"""Bytes; the schema's for a buffer's data."""
+_SUBGRAPHS, _BUFFERS, _ENTRIES = 2, 4, 6
+"""Slots of the root; 0 is the format's version, all others are offsets."""
+
+
+def put(model: bytes, name: str, content: bytes) -> bytes:
+    """A `.tflite` file's bytes, with no archive behind them, with the entry; one of that name is replaced.
+
+    All other entries stay. A file that keeps its buffers behind the flatbuffer, as those beyond 2 GB do, is given back
+    as it is: its offsets are absolute.
+    """
+    model = _untouched(model, name)
+    buffers, entries = _tables(model, _BUFFERS), _tables(model, _ENTRIES)
+    if any(buffer.Offset(_place(1)) for buffer in buffers):
+        return model
+    builder = flatbuffers.Builder(1024)
+    builder.Prep(_ALIGNED, len(content))
+    data = builder.CreateByteVector(content)
+    builder.StartObject(1)
+    builder.PrependUOffsetTRelativeSlot(0, data, 0)
+    buffer = builder.EndObject()
+    entry = _entry(builder, name, len(buffers))
+    others = [table for table in entries if _name(table) != name]
+    # A builder counts places from its end, which is where the model begins: the model's own places are negative.
+    vectors = {
+        _BUFFERS: offsets(builder, [*(-table.Pos for table in buffers), buffer]),
+        _ENTRIES: offsets(builder, [*(-table.Pos for table in others), entry]),
+    }
+    builder.Finish(_root_with(builder, model, vectors), _IDENTIFIER)
+    return bytes(builder.Output()) + model
+
+
+def offsets(builder: flatbuffers.Builder, places: Sequence[int]) -> int:
+    """A vector of what the builder has at these places, counted from the end as it does; where the vector is."""
+    builder.StartVector(4, len(places), 4)
+    for place in reversed(places):
+        builder.PrependUOffsetTRelative(place)
+    return builder.EndVector()
+
+
+def _entry(builder: flatbuffers.Builder, name: str, buffer: int) -> int:
+    text = builder.CreateString(name)
+    builder.StartObject(2)
+    builder.PrependUOffsetTRelativeSlot(0, text, 0)
+    builder.PrependUint32Slot(1, buffer, 0)
+    return builder.EndObject()
+
+
+def _root_with(builder: flatbuffers.Builder, model: bytes, vectors: Mapping[int, int]) -> int:
+    """The root once more, with other `vectors`; whatever else it has, known here or not, it keeps."""
+    root = _root(model)
+    vtable = root.Pos - root.Get(number_types.SOffsetTFlags, root.Pos)
+    slots = (root.Get(number_types.VOffsetTFlags, vtable) - _place(0)) // 2
+    builder.StartObject(max(slots, _ENTRIES + 1))
+    builder.PrependUint32Slot(0, root.GetSlot(_place(0), 0, number_types.Uint32Flags), 0)
+    for slot in range(1, slots):
+        if slot not in vectors and root.Offset(_place(slot)):
+            builder.PrependUOffsetTRelativeSlot(slot, -_target(root, slot), 0)
+    for slot, vector in vectors.items():
+        builder.PrependUOffsetTRelativeSlot(slot, vector, 0)
+    return builder.EndObject()
+
+
+def _untouched(model: bytes, name: str) -> bytes:
+    """Without the front that was made for this entry: behind it another root refers to the very same subgraphs."""
+    start = model.find(_IDENTIFIER, 8) - 4
+    try:
+        in_front = start > 0 and _target(_root(model, start), _SUBGRAPHS) == _target(_root(model), _SUBGRAPHS)
+    except (struct.error, TypeError):  # four bytes of a weight that look like an identifier
+        in_front = False
+    return model[start:] if in_front and _name(_tables(model, _ENTRIES)[-1]) == name else model
+
+
+def _name(entry: Table) -> str:
+    return entry.String(entry.Pos + entry.Offset(_place(0))).decode()
+
+
+def _root(model: bytes, start: int = 0) -> Table:
+    return Table(model, start + struct.unpack_from("<I", model, start)[0])
+
+
+def _tables(model: bytes, slot: int) -> list[Table]:
+    root = _root(model)
+    if not root.Offset(_place(slot)):
+        return []
+    first = _target(root, slot) + 4
+    count = root.VectorLen(root.Offset(_place(slot)))
+    return [Table(model, root.Indirect(first + 4 * i)) for i in range(count)]
+
+
+def _target(table: Table, slot: int) -> int:
+    """Where what a slot refers to is in the file."""
+    return table.Indirect(table.Pos + table.Offset(_place(slot)))
+
+
+def _place(slot: int) -> int:
+    """Of a slot in a vtable, in bytes: two sizes come first."""
+    return 4 + 2 * slot
