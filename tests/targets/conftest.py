@@ -142,6 +142,12 @@ def packed(model, folder, board):
 
 
 @pytest.fixture(scope="session")
+def packing():
+    """packing(model, folder, board) -> its pack; the folder's artifacts must not be there yet."""
+    return packed
+
+
+@pytest.fixture(scope="session")
 def pack(model, tmp_path_factory):
     return packed(model, tmp_path_factory.mktemp("linux"), "raspberry_pi_4")
 

@@ -13,6 +13,8 @@ import zipfile
 import numpy as np
 import pytest
 
+from tfmo_drive.contracts import BadInput
+from tfmo_drive.core.keras2 import keras
 from tfmo_drive.core.unpacked import pack as repacked
 from tfmo_drive.core.unpacked import unpack
 from tfmo_drive.pack import c_array
@@ -164,6 +166,22 @@ def test_the_archive_holds_the_same(pack):
 def test_sums_are_what_sha256sum_checks(pack):
     ran = subprocess.run(["sha256sum", "--check", "--quiet", SUMS], cwd=pack.folder, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stdout
+
+
+def test_the_pack_of_another_model_is_not_overwritten(model, packing, tmp_path):
+    first = packing(model, tmp_path, "raspberry_pi_4")
+    before = {path.name: path.read_bytes() for path in first.folder.iterdir()}
+    other = keras.models.clone_model(model)
+    shutil.rmtree(tmp_path / "artifacts")
+    with pytest.raises(BadInput, match="holds the pack of another model .* Move it away"):
+        packing(other, tmp_path, "raspberry_pi_4")
+    assert {path.name: path.read_bytes() for path in first.folder.iterdir()} == before
+    shutil.rmtree(tmp_path / "artifacts")
+    assert packing(model, tmp_path, "raspberry_pi_4").archive.read_bytes() == first.archive.read_bytes()
+    (first.folder / "model.json").write_text("notes")
+    shutil.rmtree(tmp_path / "artifacts")
+    with pytest.raises(BadInput, match="something that is no pack"):
+        packing(model, tmp_path, "raspberry_pi_4")
 
 
 def test_golden_examples_decide_clearly(pack):

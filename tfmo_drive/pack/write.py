@@ -14,7 +14,7 @@ import jinja2
 import numpy as np
 
 from tfmo_drive.boards.board import Board, Need
-from tfmo_drive.contracts import Artifact, Context
+from tfmo_drive.contracts import Artifact, BadInput, Context
 from tfmo_drive.core import artifact_metadata, atomic, tflite_file
 from tfmo_drive.measures.memory import Memory
 from tfmo_drive.measures.size import Size
@@ -37,9 +37,13 @@ class Pack:
 
 
 def write(artifact: Artifact, board: Board, name: str, context: Context) -> Pack:
-    """Into `<run folder>/pack/<name>/` and `<name>.zip` beside it. `artifact` is what the board's target made."""
+    """Into `<run folder>/pack/<name>/` and `<name>.zip` beside it. `artifact` is what the board's target made.
+
+    Raises BadInput where the pack of another model is there already.
+    """
     run = context.workdir.parent
     model = getattr(artifact, "source", artifact).path  # of a compiled file, the one that runs here
+    _refuse_another(run / "pack" / name, model)
     measured = dict(artifact.notes)
     for measure in (Size(), Memory()):
         measured |= measure(artifact, artifact, context)
@@ -62,6 +66,19 @@ def write(artifact: Artifact, board: Board, name: str, context: Context) -> Pack
         (folder / "README.md").write_text(_card(facts, board, artifact, needs, _reported(run)))
         _sum(folder)
     return Pack(run / "pack" / name, _zipped(run / "pack" / name), needs)
+
+
+def _refuse_another(folder: Path, model: Path) -> None:
+    """What firmware may have been built from is not replaced behind somebody's back."""
+    if not folder.exists():
+        return
+    try:
+        held = json.loads((folder / "model.json").read_text())["sha256"]
+    except (OSError, ValueError, KeyError):
+        held = None
+    if held != hashlib.sha256(model.read_bytes()).hexdigest():
+        what = f"the pack of another model (SHA-256 {held[:12]}...)" if held else "something that is no pack"
+        raise BadInput(f"{folder} holds {what}. Move it away or remove it, then export again.")
 
 
 def _facts(model: Path, context: Context) -> dict[str, Any]:
