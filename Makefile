@@ -12,6 +12,7 @@ CONTROLS ?= all
 METHODS ?=
 EXAMPLES ?=
 BOARD ?=
+CALIBRATION ?=
 CHOICE = $(if $(DATA),--data='$(DATA)') $(if $(WEIGHTS),--weights='$(WEIGHTS)') \
 	$(if $(WORKDIR),--workdir='$(WORKDIR)') --seed=$(SEED) $(foreach setting,$(SET),--set='$(setting)')
 FLAGS = $(CHOICE) $(if $(filter-out all,$(CONTROLS)),--controls='$(CONTROLS)')
@@ -44,6 +45,9 @@ sensitivity-%: $(READY)  ## How far each layer can go: make sensitivity-pruned D
 
 ledger-%: $(READY)  ## Where the score goes, from Keras to every runtime: make ledger-quantized DATA=images WEIGHTS=baseline.h5
 	$(BIN)/python -m tfmo_drive.ledger --experiment=$* $(CHOICE)
+
+lint-%: $(READY)  ## What would go wrong in int8, before training: make lint-post_training DATA=images WEIGHTS=baseline.h5
+	$(BIN)/python -m tfmo_drive.lint --experiment=$* $(if $(CALIBRATION),--calibration='$(CALIBRATION)') $(CHOICE)
 
 compare: $(READY)  ## One table and plot of all runs: make compare [RUNS="runs/a runs/b"]
 	$(BIN)/python -m tfmo_drive.compare $(or $(RUNS),$(wildcard runs/*))

@@ -11,7 +11,7 @@ MAKEFILE = (ROOT / "Makefile").read_text()
 def test_commands_are_make_targets():
     targets = set(re.findall(r"^([a-z%-]+):", MAKEFILE, re.MULTILINE))
     for command in set(re.findall(r"make ([a-z_-]+[a-z_0-9]*)", README)) - {"train-"}:
-        pattern = re.sub(r"^(train|export|sensitivity)-.*", r"\1-%", command)
+        pattern = re.sub(r"^(train|export|sensitivity|ledger|lint)-.*", r"\1-%", command)
         assert pattern in targets, command
 
 

@@ -1,0 +1,112 @@
+"""What would go wrong in int8, before anything is trained or converted: a look at the float model and calibration set.
+
+    python -m tfmo_drive.lint --experiment=post_training --data=path/to/images --weights=baseline.h5
+    python -m tfmo_drive.lint --experiment=post_training --weights=runs/pruned/stages/1_prune/model.h5
+    python -m tfmo_drive.lint --experiment=post_training --calibration=path/to/my/calibration/images
+
+Prints a line for each finding, the dearest first, with the step that mends it, and writes <workdir>/lint.json. Of the
+experiment only its baseline is read (and trained, where none is given) and how many images its targets calibrate with.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from absl import app, flags, logging
+
+from tfmo_drive import experiment_flags
+from tfmo_drive.contracts import BadInput, Preprocessing, Task
+from tfmo_drive.core import atomic
+from tfmo_drive.core.command_line import guarded
+
+if TYPE_CHECKING:
+    import tf_keras as keras
+
+    from tfmo_drive.core.forecast import Finding
+
+FLAGS = flags.FLAGS
+flags.adopt_module_key_flags(experiment_flags)
+flags.DEFINE_string("calibration", None, "A folder of images in place of the calibration images drawn from train.")
+
+SCHEMA = 1
+TRAIN = 256
+"""Train examples that calibration images are compared with."""
+IMAGES = 100
+"""Calibration images where no target says how many: the targets' own default."""
+
+
+def main(argv: list[str]) -> int:
+    if len(argv) > 1:
+        raise BadInput(f"Unexpected {argv[1]!r}. Settings are given as --set=name=value; see --help.")
+    from tfmo_drive.experiment import Run
+
+    name, chosen, workdir = experiment_flags.chosen()
+    logging.set_verbosity(logging.INFO)
+    task, counts = chosen.task, [getattr(target, "calibration_images", 0) for target in chosen.targets]
+    given = images(Path(FLAGS.calibration), task) if FLAGS.calibration else None
+    run = Run(name=name, experiment=chosen, workdir=workdir, seed=FLAGS.seed, deterministic=FLAGS.deterministic)
+    with run.opened() as context:
+        raw = given if given is not None else context.calibration(min(filter(None, counts), default=IMAGES))
+        found = findings(context.baseline, task.preprocessing, raw, drawn(task, FLAGS.seed))
+        said = {"schema": SCHEMA, "experiment": name, "seed": FLAGS.seed, "calibration_images": len(raw)}
+        atomic.write_json(workdir / "lint.json", said | {"findings": [dataclasses.asdict(one) for one in found]})
+    for one in found:
+        print(f"{one.layer}: {one.kind}: {one.message} Mend: {one.mend}.")
+    if not found:
+        print(f"Nothing found: {context.baseline.name} on {len(raw)} calibration images, against train's.")
+    return 0
+
+
+def findings(
+    model: keras.Model, preprocessing: Preprocessing, raw: np.ndarray, train: np.ndarray
+) -> tuple[Finding, ...]:
+    """What int8 will make of a float model calibrated with `raw`, the dearest first; `train`: some of its train split.
+
+    Both raw inputs [n, ...], as a board gets them. Raises BadInput for a quantize-aware model, which has its ranges.
+    """
+    from tfmo_drive.core import calibration_set, fake_quant, forecast, graph
+    from tfmo_drive.core.stored_tensors import StoredTensors
+
+    if fake_quant.is_quantize_aware(model):
+        raise BadInput(f"{model.name} is quantize-aware and has its ranges. Give the float model that it was made of.")
+    stored = StoredTensors(graph.flat(model))
+    ours, theirs = (_sample(stored, one, preprocessing) for one in (raw, train))
+    found = calibration_set.faults(ours, theirs, preprocessing) + forecast.faults(stored, theirs.ranges)
+    return tuple(sorted(found, key=lambda one: -1.0 if one.bits_lost is None else one.bits_lost, reverse=True))
+
+
+def drawn(task: Task, seed: int) -> np.ndarray:
+    """Raw inputs of TRAIN train examples, others than `Context.calibration` draws (but for chance)."""
+    examples = task.examples("train")
+    indices = np.random.default_rng([seed, 0x714]).permutation(len(examples))[:TRAIN]
+    return examples.read(np.sort(indices))[0]
+
+
+def images(folder: Path, task: Task) -> np.ndarray:
+    """uint8 [n, height, width, 3]: all images in a folder and those inside it, as the task resizes them.
+
+    Raises BadInput where there is none, one cannot be read, or the task takes no images.
+    """
+    from tfmo_drive.core.images import decode
+    from tfmo_drive.core.listing import SUFFIXES
+
+    if not task.preprocessing.limits:
+        raise BadInput(f"--calibration is a folder of images, but {task.name} takes rows. Leave it out.")
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    if not files:
+        raise BadInput(f"--calibration: no images under {folder}. Give a folder of {', '.join(SUFFIXES)} files.")
+    return np.stack([decode(file, task.size, task.resize) for file in files])
+
+
+def _sample(stored, raw: np.ndarray, preprocessing: Preprocessing):
+    from tfmo_drive.core.calibration_set import Sample
+
+    inputs = preprocessing(raw)
+    return Sample(raw, stored.ranges(inputs), stored.decided(inputs))
+
+
+if __name__ == "__main__":
+    app.run(guarded(main))
