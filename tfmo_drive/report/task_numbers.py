@@ -16,7 +16,8 @@ ELSEWHERE = frozenset({
     "score", "score_low", "score_high", "score_delta", "score_delta_low", "score_delta_high", "score_macro",
     "agreement", "examples", "size_bytes", "gzip_bytes", "size_ratio", "gzip_ratio", "parameters",
     "nonzero_parameters", "macs", "latency_ms", "latency_p95_ms", "speedup", "speedup_spread", "threads", "seconds",
-    "keras_score", "corruption_score", "corruption_delta", "fragility", "worst_corruption_delta",
+    "keras_score", "corruption_score", "corruption_delta", "fragility", "worst_corruption_delta", "activation_bytes",
+    "arena_bytes",
 })  # fmt: skip
 """Numbers of a row that other parts of a report show."""
 
