@@ -93,6 +93,18 @@ def test_int8_equals_the_public_converter_but_for_the_input_scale(model, context
     assert scales[0] == scales[1]
 
 
+@pytest.mark.parametrize("which", ["model", "aware"])
+def test_constants_lie_where_the_schema_wants_them(which, request, context):
+    """At multiples of 16 bytes: a microcontroller reads them where they are."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    content = LiteRTInt8()(request.getfixturevalue(which), context.workdir, context).path.read_bytes()
+    root = schema.Model.GetRootAs(content, 0)
+    buffers = [root.Buffers(i) for i in range(root.BuffersLength())]
+    places = [buffer._tab.Vector(buffer._tab.Offset(4)) for buffer in buffers if buffer.DataLength()]
+    assert len(places) > 6 and {place % 16 for place in places} == {0}
+
+
 def test_equal_settings_give_equal_bytes(model, context, tmp_path):
     files = []
     for name in ("a", "b"):

@@ -9,6 +9,7 @@ import copy
 import functools
 from typing import Any
 
+import flatbuffers
 import numpy as np
 
 from tfmo_drive.core.interpreters import real, stored
@@ -21,11 +22,18 @@ def unpack(tflite: bytes) -> Any:
     return flatbuffer_utils.read_model_from_bytearray(bytearray(tflite))
 
 
+class _Aligned(flatbuffers.Builder):
+    """Bytes of tensors lie at multiples of 16, as the schema has them (force_align); its own Python writer forgets."""
+
+    def StartVector(self, elemSize, numElems, alignment):  # noqa: N802, N803
+        return super().StartVector(elemSize, numElems, 16 if elemSize == 1 else alignment)
+
+
 def pack(model: Any) -> bytes:
     """The bytes of what `unpack` gave."""
-    from ai_edge_litert.tools import flatbuffer_utils
-
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+    builder = _Aligned(1024)
+    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
+    return bytes(builder.Output())
 
 
 def kind(model: Any, operator: Any) -> str:
