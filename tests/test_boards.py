@@ -29,7 +29,7 @@ def test_every_board_can_be_made_and_is_plausible(name):
 
 @pytest.mark.parametrize(("row", "ram"), [
     ({"size_bytes": 900, "arena_bytes": 500, "activation_bytes": 300}, 500),
-    ({"size_bytes": 900, "npu": {"sram_bytes": 501}}, 501),
+    ({"size_bytes": 900, "npu": {"arena_bytes": 501}}, 501 + 65536),
     ({"size_bytes": 900, "activation_bytes": 300}, 1200),
 ])  # fmt: skip
 def test_ram_is_the_arena_the_npus_or_all_that_must_be_there(row, ram):

@@ -46,9 +46,9 @@ def test_ledger_of_a_float_file_has_the_float_runtimes(context, tiny_baseline, t
     work = context(workdir=tmp_path / "stages")
     artifact = LiteRTFloat32()(tiny_baseline, tmp_path, work)
     stages = list(ledger.stages_of({"0_baseline": tiny_baseline}, artifact, work))
-    assert [stage.name for stage in stages] == ["0_baseline", "litert reference", "litert xnnpack", "onnxruntime"]
+    assert [stage.name for stage in stages] == ["0_baseline", "litert reference", "litert xnnpack"]
     rows = ledger.ledger(stages, work, images=16, agreement=0.99, sqnr_db=20.0)["stages"]
-    assert [row["agreement"] for row in rows[1:]] == [1.0] * 3
+    assert [row["agreement"] for row in rows[1:]] == [1.0] * 2 and rows[1]["parts_at"] == "not searched"
 
 
 def test_a_broken_layer_is_named(stages, tiny_baseline):
@@ -109,6 +109,19 @@ def test_verdict_names_the_stage_that_lost_most(found):
     assert table.rows[3][3].text == "conv1 (CONV_2D, 11 dB, 3 LSB)" and len(table.columns) == len(table.rows[0])
 
 
-def test_wrong_target_is_refused(stages, tmp_path):
+def test_wrong_target_is_refused(context, tiny_baseline, tmp_path):
     with pytest.raises(BadInput, match="None of the experiment's targets makes a .tflite"):
         ledger.tflite([], None)
+    artifact = LiteRTFloat32()(tiny_baseline, tmp_path, context(workdir=tmp_path / "stages"))
+    assert ledger.tflite([artifact], None) is artifact
+    with pytest.raises(BadInput, match="no .tflite of 'litert_float23'. Did you mean \"litert_float32\""):
+        ledger.tflite([artifact], "litert_float23")
+
+
+def test_one_group_has_no_chance_to_speak_of(found):
+    rows = [dict(row) for row in found["stages"]]
+    for row in rows[1:]:
+        row |= {"delta": 0.0, "delta_low": None, "delta_high": None}
+    rows[2]["delta"] = -0.25
+    said = verdict(found | {"stages": rows})
+    assert "one group" in said and "litert reference loses most against 1_quantize_aware, -25.0 points" in said

@@ -249,14 +249,14 @@ class Run:
                     continue
                 started = time.perf_counter()
                 artifact = self._artifact(name, model, target, context)
-                made = time.perf_counter() - started
+                seconds = time.perf_counter() - started
                 first = reference is None
                 reference = reference or artifact
                 row = {"name": f"{name}/{target.name}", "stage": name, "target": target.name, "reference": first}
                 row |= {"runtime": artifact.runtime, "threads": artifact.threads, **artifact.notes}
                 for measure in self.experiment.measures:
                     row |= measure(artifact, reference, context)
-                yield row | {"seconds": round(made, 2)}, artifact
+                yield row | {"seconds": round(seconds, 2)}, artifact
 
     def _paired(self, context: Context, artifacts: dict[str, Artifact]) -> Iterator[dict]:
         """The recipe's rows against the controls' on the same target, example by example."""

@@ -82,7 +82,7 @@ def tflite(artifacts: list[Artifact], target: str | None) -> Artifact:
 
 
 def stages_of(models: dict, artifact: Artifact, context: Context) -> Iterator[Stage]:
-    """Keras after every step; then the file on LiteRT's two kernels, on micro and as ONNX, where these take it."""
+    """Keras after every step; then the file on LiteRT's two kernels, on micro and as ONNX, where it is int8."""
     from tfmo_drive.core import layer_values, scoring, tflite_file
     from tfmo_drive.core.fake_quant import is_quantize_aware
     from tfmo_drive.core.interpreters import LiteRTArtifact
@@ -104,7 +104,7 @@ def stages_of(models: dict, artifact: Artifact, context: Context) -> Iterator[St
         before = before if kernels == "xnnpack" else "litert reference"
     if not tflite_file.float_operators(path):
         yield from _micro(path, before, context)
-    yield from _onnx(list(models.values())[-1], path, before, context)
+    yield from _onnx(path, before, context)
 
 
 def _of_file(artifact: Artifact, before: str, context: Context, layers: Callable | None) -> Stage:
@@ -126,17 +126,18 @@ def _micro(path: Path, before: str, context: Context) -> Iterator[Stage]:
     yield _of_file(artifact, before, context, lambda raw: layer_values.of_micro(path, raw))
 
 
-def _onnx(model: Any, path: Path, before: str, context: Context) -> Iterator[Stage]:
-    from tfmo_drive.core import tflite_file
-    from tfmo_drive.targets.onnx import OnnxFloat32, OnnxInt8
+def _onnx(path: Path, before: str, context: Context) -> Iterator[Stage]:
+    from tfmo_drive.core import conversion, tflite_file
+    from tfmo_drive.core.interpreters import OnnxArtifact
 
-    kind = OnnxFloat32 if tflite_file.float_operators(path) else OnnxInt8
-    folder = context.workdir.parent / "ledger"
-    folder.mkdir(exist_ok=True)
-    try:
-        yield _of_file(kind()(model, folder, context), before, context, None)
-    except BadInput as error:
-        logging.warning("%s", error)
+    types = {end["dtype"] for ends in tflite_file.ends(path).values() for end in ends}
+    if types != {"int8"} or tflite_file.float_operators(path):
+        logging.info("onnxruntime: only files that are int8 from end to end have a twin with the same integers")
+        return
+    made = context.workdir.parent / "ledger" / "model.onnx"
+    outputs = tuple(end["name"] for end in tflite_file.ends(path)["outputs"])
+    atomic.write_bytes(made, conversion.onnx_int8(path.read_bytes(), outputs))
+    yield _of_file(OnnxArtifact(made), before, context, None)
 
 
 def ledger(stages: list[Stage], context: Context, images: int, agreement: float, sqnr_db: float) -> dict[str, Any]:
@@ -147,7 +148,7 @@ def ledger(stages: list[Stage], context: Context, images: int, agreement: float,
 
     examples = context.task.examples("test")
     indices = np.sort(np.random.default_rng([context.seed, 0x1ED6]).permutation(len(examples))[:images])
-    targets, groups = _read(examples, indices)[1], examples.groups[indices]
+    targets, groups = examples.read(indices)[1], examples.groups[indices]
     known, rows = {}, []
     for stage in stages:
         said = stage.said(indices)
@@ -167,19 +168,19 @@ def ledger(stages: list[Stage], context: Context, images: int, agreement: float,
                     "changed": float(np.mean(moved > 0))}  # fmt: skip
             searched = row["agreement"] < agreement or (stage.same_file and row["changed"] > 0)
             worst = indices[np.sort(np.argsort(-moved, kind="stable")[:LOOKED_AT])]
-            row["parts_at"] = _parting(before, stage, examples.read(worst)[0], sqnr_db) if searched else None
+            row["parts_at"] = _parting(before, stage, examples.read(worst)[0], sqnr_db) if searched else "not searched"
         logging.info("%s: score %.4f", stage.name, judged.score)
         rows.append(row)
     return {"examples": len(indices), "of": len(examples), "agreement": agreement, "sqnr_db": sqnr_db, "stages": rows}
 
 
-def _parting(before: Stage, stage: Stage, raw: np.ndarray, sqnr_db: float) -> dict | None:
+def _parting(before: Stage, stage: Stage, raw: np.ndarray, sqnr_db: float) -> dict | str:
     from tfmo_drive.core import layer_values
 
     if before.layers is None or stage.layers is None:
-        return None
+        return "its layers cannot be seen"
     found = layer_values.parting(before.layers(raw), stage.layers(raw), sqnr_db, stage.same_file)
-    return dataclasses.asdict(found) if found else None
+    return dataclasses.asdict(found) if found else "nowhere in particular"
 
 
 def _predicted(artifact: Artifact, context: Context, indices: np.ndarray) -> Arrays:
@@ -188,13 +189,6 @@ def _predicted(artifact: Artifact, context: Context, indices: np.ndarray) -> Arr
     examples = context.task.examples("test")
     parts = [indices[start : start + _BATCH] for start in range(0, len(indices), _BATCH)]
     return outputs.joined([artifact.predict(examples.read(part)[0]) for part in parts])
-
-
-def _read(examples: Any, indices: np.ndarray) -> tuple[np.ndarray, Arrays]:
-    from tfmo_drive.core import outputs
-
-    parts = [examples.read(indices[start : start + _BATCH]) for start in range(0, len(indices), _BATCH)]
-    return np.concatenate([part[0] for part in parts]), outputs.joined([part[1] for part in parts])
 
 
 if __name__ == "__main__":

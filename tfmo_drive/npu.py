@@ -49,9 +49,9 @@ def main(argv: list[str]) -> int:
 
 
 def integer_rows(folders: Iterable[Path]) -> Iterator[dict[str, Any]]:
-    """The rows of reports whose file is there and integer throughout, with its path; a baseline that is
-    alike in several runs (its score and weights are) once."""
-    seen = set()
+    """The int8 rows of reports whose file is there, with its path: each stage once, whatever its targets, and once a
+    baseline that is alike in several runs (its score and weights are)."""
+    seen: set[tuple] = set()
     for folder in folders:
         try:
             report = read(folder)
@@ -60,11 +60,12 @@ def integer_rows(folders: Iterable[Path]) -> Iterator[dict[str, Any]]:
             continue
         for row in report["rows"]:
             path = folder / "artifacts" / row["name"] / "model.tflite"
-            if not path.is_file() or tflite_file.float_operators(path):
+            if not path.is_file() or {end["dtype"] for end in tflite_file.ends(path)["outputs"]} != {"int8"}:
                 continue
             alike = tuple(row.get(key) for key in ("target", "score", "parameters", "nonzero_parameters"))
-            if row["stage"] != "baseline" or alike not in seen:
-                seen.add(alike)
+            known = {(folder, row["stage"])} | ({alike} if row["stage"] == "baseline" else set())
+            if not known & seen:
+                seen |= known
                 kept = {key: row.get(key) for key in ("name", "stage", "score", "score_delta", "size_bytes", "macs")}
                 yield {"run": folder.name, "path": path, **kept}
 
@@ -81,8 +82,14 @@ def compiled(rows: list[dict[str, Any]], accelerators: list[str]) -> list[dict[s
             "values": float(np.median([len(np.unique(one)) for one in kernels])),
         }
         for accelerator in accelerators:
-            said = vela.compiled(path, system_of(accelerator)).facts
+            try:
+                said = vela.compiled(path, system_of(accelerator)).facts
+            except BadInput as error:
+                print(f"Note: {error}", file=sys.stderr)
+                continue
             found.append({**row, "path": str(path), **facts, "npu": said})
+    if not found:
+        raise BadInput("Vela compiles none of them; the lines above say why.")
     return found
 
 

@@ -29,6 +29,11 @@ TYPES = {"runtime": "litert xnnpack", "stage": "x", "name": "x/int8"}
          "2.0x fewer weights; 2.5x fewer multiply-accumulates, but their time does not show it on litert xnnpack"),
         ({"speedup": 0.2}, "neither: 1.0x in size, 0.10x in time (±0 %)",
          "as many weights of the same type; slower kernels of litert xnnpack for its types"),
+        ({"size_bytes": 2000, "parameters": 2000, "macs": 200, "speedup": 1.0},
+         "neither: 0.50x in size, 0.50x in time (±0 %)",
+         "2.0x as many weights; slower kernels of litert xnnpack for its types"),
+        ({"runtime": "onnxruntime", "speedup": 3.0}, "latency only: 1.0x in size, 1.5x in time (±0 %)",
+         "as many weights of the same type; another runtime, onnxruntime"),
         ({"speedup": None, "size_bytes": 500}, "2.0x in size, not timed: size only", "4.0 bits a weight"),
     ],
 )  # fmt: skip

@@ -12,6 +12,12 @@ def test_verdict_is_about_the_row_that_the_expectations_judge(full_report):
     assert featured(full_report)[0]["name"] == "quantize_aware/litert_int8"
 
 
+def test_it_is_that_row_whoever_answers_a_bound(full_report):
+    other = {"name": "baseline_score", "row": full_report["rows"][0]["name"], "judged": "prune/litert_int8"}
+    full_report["expect"].insert(0, full_report["expect"][0] | other)
+    assert featured(full_report)[0]["name"] == "prune/litert_int8"
+
+
 def test_without_expectations_the_smallest_unharmed_file_is_featured(full_report):
     full_report["expect"] = []
     # litert_dynamic has the fewest bytes of the rows within one point; prune/litert_int8 lost 1.3.

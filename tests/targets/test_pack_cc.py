@@ -143,7 +143,7 @@ def test_the_arena_is_what_the_micro_interpreter_takes(small, npu):
     arenas = [int(re.search(r"kArenaBytes = (\d+);", (made.folder / "model_facts.h").read_text())[1])
               for made in (small, npu)]  # fmt: skip
     needed = [next(need.needs_bytes for need in made.needs if need.what == "RAM") for made in (small, npu)]
-    assert arenas == [needed[0], needed[1] + 65536]
+    assert arenas == needed and needed[1] > 65536
     runtime = pytest.importorskip("tflite_micro.python.tflite_micro.runtime")
     runtime.Interpreter.from_bytes((small.folder / "model.tflite").read_bytes(), arena_size=arenas[0])
 

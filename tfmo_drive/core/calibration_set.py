@@ -104,8 +104,12 @@ def _unlike(ours: np.ndarray, train: np.ndarray, preprocessing: Preprocessing) -
         return ""
     if ours.ndim == 4 and (colour := _swapped(ours, train)):
         return colour
-    spread = np.maximum(train.std(axis=axes), 1e-12)
-    ratio, moved = ours.std(axis=axes) / spread, (ours.mean(axis=axes) - train.mean(axis=axes)) / spread
+    spread = train.std(axis=axes)
+    varied = spread > 0  # a column that says nothing in train is left alone by every file
+    if not varied.any():
+        return ""
+    ratio = (ours.std(axis=axes) / np.maximum(spread, 1e-12))[varied]
+    moved = ((ours.mean(axis=axes) - train.mean(axis=axes)) / np.maximum(spread, 1e-12))[varied]
     if not 1 / CONTRAST <= np.median(ratio) <= CONTRAST:
         return f"its values spread {np.median(ratio):.2f} times as wide as train's."
     if abs(np.median(moved)) > 1:

@@ -103,12 +103,15 @@ def _outlier(one: Stored, range_: np.ndarray, mend: str) -> Iterator[Finding]:
 
 
 def _heard(layer: Layer, active: np.ndarray) -> np.ndarray | None:
-    """Squared taps [active channels, c_out] of a reader; None for a depthwise kernel, which mixes no channels."""
-    if isinstance(layer, layers.DepthwiseConv2D):
+    """Squared taps [active channels, c_out] of a reader; None for a depthwise kernel, which mixes no channels, and for
+    one of groups or behind a Reshape, of which it is not known here which channels it mixes."""
+    if isinstance(layer, layers.DepthwiseConv2D) or getattr(layer, "groups", 1) > 1:
         return None
     kernel = np.square(layer.get_weights()[0], dtype=np.float64)
     if isinstance(layer, layers.Conv2DTranspose):
         kernel = np.swapaxes(kernel, -1, -2)
+    if kernel.shape[-2] % len(active):
+        return None
     taps = kernel.reshape(-1, len(active), kernel.shape[-1])  # behind a Flatten, a channel is read at many places
     return taps.sum(axis=0)[active]
 

@@ -20,7 +20,7 @@ KERNELS = ("xnnpack", "reference")
 
 
 class LiteRTArtifact(Artifact):
-    """A `.tflite` file. kernels: "xnnpack" (LiteRT's default) or "reference" (its plain C++, bit-exact with micro)."""
+    """A `.tflite` file. kernels: "xnnpack" (LiteRT's default) or "reference" (its plain C++)."""
 
     def __init__(self, path: Path, name: str = "litert", threads: int = 2, kernels: str = "xnnpack") -> None:
         if kernels not in KERNELS:

@@ -1,6 +1,7 @@
 """A `.tflite` file in TensorFlow Lite Micro's own interpreter, as a microcontroller runs it. No TensorFlow here.
 
-https://github.com/tensorflow/tflite-micro . Its kernels are plain C++, the same integers as LiteRT's reference kernels.
+https://github.com/tensorflow/tflite-micro . Its kernels are plain C++ and give the integers of LiteRT's reference
+kernels, but for FULLY_CONNECTED, which differs by one now and then (`make ledger-<experiment>` counts how often).
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tfmo_drive.contracts import BadInput
+from tfmo_drive.core import tflite_file
 
 CONFIGS = "Arm/vela.ini"
 """The system configurations and memory modes that come with Vela, by Arm."""
@@ -57,7 +58,8 @@ def compiled(model: Path, system: System) -> Compiled:
         summary = next(Path(folder).glob("*_summary_*.csv"))
         layers = next(Path(folder).glob("*_per-layer.csv"))
         content = next(Path(folder).glob("*_vela.tflite")).read_bytes()
-        return Compiled(content, _facts(_table(summary)[-1], ran.stdout, system), _layers(_table(layers)))
+        facts = _facts(_table(summary)[-1], ran.stdout, system) | {"arena_bytes": _arena(content)}
+        return Compiled(content, facts, _layers(_table(layers)))
 
 
 def _table(path: Path) -> list[dict[str, str]]:
@@ -87,6 +89,13 @@ def _facts(summary: dict[str, str], printed: str, system: System) -> dict[str, A
         **{name: int(float(summary[column])) for name, column in whole.items()},
         **{name: round(1024 * sum(float(summary[c]) for c in columns)) for name, columns in memories.items()},
     }  # fmt: skip
+
+
+def _arena(content: bytes) -> int:
+    """What the NPU's operators ask of the interpreter's arena: "Shared_Sram" one piece, "Dedicated_Sram" a slow and a
+    fast one."""
+    given = [tensor for operator in tflite_file.read(content).operators for tensor in operator.inputs if tensor]
+    return sum({one.name: one.shape[0] for one in given if one.name.startswith("scratch")}.values())
 
 
 def _layers(table: list[dict[str, str]]) -> list[dict[str, Any]]:

@@ -74,10 +74,12 @@ def labels(facts):
     with zipfile.ZipFile(HERE / "model.tflite") as archive:
         if archive.read("labels.txt").decode().splitlines() != told:
             yield "the labels inside model.tflite are not those of model.json"
-    if facts["output"].get("kind") in ("logits", "probabilities", "mask"):
-        count = facts["tensors"]["outputs"][0]["shape"][-1]
-        if count != len(told):
-            yield f"model.json names {len(told)} classes, the output has {count}"
+    sizes = {end["name"]: end["shape"][-1] for end in facts["tensors"]["outputs"]}
+    for part in (facts.get("parts") or {"": facts}).values():
+        if part["output"].get("kind") in ("logits", "probabilities", "segmentation logits"):
+            name = part.get("outputs", list(sizes))[0]
+            if sizes[name] != len(part["labels"]):
+                yield f"model.json names {len(part['labels'])} classes, {name} has {sizes[name]}"
 
 
 def fed(facts, raw):

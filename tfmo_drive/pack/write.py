@@ -24,8 +24,6 @@ from tfmo_drive.pack.verify import SUMS
 from tfmo_drive.report import verdict
 
 _OWN = Path(__file__).parent
-_INTERPRETER_BYTES = 2**16
-"""Allowed for TensorFlow Lite Micro beside the memory that Vela counts; the example prints what it really takes."""
 _LICENCES = ("licen", "readme", "copying")
 
 
@@ -110,8 +108,7 @@ def _examples(facts: dict[str, Any], board: Board, needs: tuple[Need, ...], fold
     arena = None
     if board.microcontroller:
         (ram,) = (need for need in needs if need.what == "RAM")
-        spare = _INTERPRETER_BYTES if "Vela" in ram.counted else 0
-        arena = ram.needs_bytes + spare, f"{ram.counted}{f', and {spare:,} bytes' if spare else ''}"
+        arena = ram.needs_bytes, ram.counted
     for name in ("example.py", "example_micro.cc" if board.microcontroller else "example.cc"):
         shutil.copyfile(_OWN / name, folder / name)
     (folder / "model_facts.h").write_text(facts_header.source(facts, arena))

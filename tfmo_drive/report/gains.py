@@ -26,7 +26,8 @@ def section(report: dict) -> Section | None:
     columns = ("Row", "Against float", "Against the plain conversion", "Why")
     caption = (
         "Smaller: the file's bytes as they lie in flash, not gzipped. Faster: the ratio of times taken in turns, by "
-        "more than it varied between five repeats. Plain: the float baseline converted to the same target, untrained."
+        "more than it varied between five repeats; against the plain conversion, the ratio of two such ratios. Plain: "
+        "the float baseline converted to the same target, untrained."
     )
     return Section("Really smaller, really faster?", caption, table=Table(columns, lines, text_columns=4))
 
@@ -77,6 +78,9 @@ def _bytes(row: Row, other: Row) -> str:
         bits = numbers.significant(8 * row["size_bytes"] / row["parameters"], 2) if row.get("parameters") else ""
         narrower = f"{bits} bits a weight" if bits and size / weights > _FEWER else ""
         return " of ".join(part for part in (fewer, narrower) if part) or "a shorter file"
+    if size < 1 - ALIKE:
+        more = 1 / weights
+        return f"{numbers.times(more)} as many weights" if more > _FEWER else "wider types, or more beside the weights"
     if zeros > 0.1:
         gzip = f", only gzip makes them {numbers.times(packed)} smaller" if packed > 1 + ALIKE else ""
         return f"its zeros ({numbers.percent(zeros, 0)}) are stored like other weights{gzip}"
@@ -90,8 +94,12 @@ def _time(row: Row, other: Row) -> list[str]:
         return []
     fewer, runtime = ratio(row, other, "macs") or 1.0, row.get("runtime", "this runtime")
     if sure(row, other) > 1 + ALIKE:
-        narrow = "" if row.get("target") == other.get("target") else "a type that the runtime is faster in"
-        return [f"{numbers.times(fewer)} fewer multiply-accumulates" if fewer > _FEWER else narrow or "a lighter graph"]
+        if fewer > _FEWER:
+            return [f"{numbers.times(fewer)} fewer multiply-accumulates"]
+        if row.get("runtime") != other.get("runtime"):
+            return [f"another runtime, {runtime}"]
+        same = row.get("target") == other.get("target")
+        return ["a lighter graph" if same else "a type that the runtime is faster in"]
     if faster(row, other) * (1 + spread(row, other)) < 1 - ALIKE:
         return [f"slower kernels of {runtime} for its types"]
     if fewer > _FEWER:

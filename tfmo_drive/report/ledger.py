@@ -16,8 +16,8 @@ CAPTION = (
     "The same seeded test examples through every stage. Points are against the stage in the third column, paired, with "
     "95 % intervals; 'to float' is what is lost in all. Alike: decisions that are equal. Moved: examples with any "
     "difference in the outputs. Where two stages decide alike less often than the bound, or two runtimes of one file "
-    "differ at all, the first layer that differs is named, from the examples that moved most; LSB is the file's own "
-    "integer step."
+    "differ at all, the first layer that differs is named, from the examples that moved most, of those that have one "
+    "shape in both; LSB is the file's own integer step."
 )
 
 
@@ -43,8 +43,15 @@ def document(found: dict[str, Any]) -> Document:
 
 def verdict(found: dict[str, Any]) -> str:
     """Which stage lost most, if any lost more than chance on so many examples."""
-    lost = [row for row in found["stages"] if row.get("delta_high") is not None and row["delta_high"] < 0]
+    later = [row for row in found["stages"] if row["against"]]
+    lost = [row for row in later if row["delta_high"] is not None and row["delta_high"] < 0]
     images = f"{found['examples']:,} of {found['of']:,} test examples"
+    if later and all(row["delta_high"] is None for row in later):
+        worst = min(later, key=lambda row: row["delta"])
+        return (
+            f"These {images} are one group, so nothing says what is chance; {worst['stage']} loses most against "
+            f"{worst['against']}, {numbers.points(worst['delta'])} points."
+        )
     if not lost:
         return f"No stage loses more than chance on {images}."
     worst = min(lost, key=lambda row: row["delta"])
@@ -69,8 +76,8 @@ def _line(row: dict[str, Any]) -> tuple[Cell, ...]:
     )
 
 
-def _parts_at(said: dict[str, Any] | None) -> str:
-    if not said:
-        return numbers.DASH
+def _parts_at(said: dict[str, Any] | str | None) -> str:
+    if not said or isinstance(said, str):
+        return said or numbers.DASH
     apart = "" if said["steps"] is None else f", {said['steps']:.0f} LSB"
     return f"{said['layer']} ({said['operator']}, {said['sqnr_db']:.0f} dB{apart})"

@@ -22,7 +22,8 @@ def featured(report: dict) -> tuple[Row, str]:
     without any, the shipped row that scores best; with the baseline alone, the baseline.
     """
     rows, named = report["rows"], {row["name"]: row for row in report["rows"]}
-    judged = [named[one["row"]] for one in report.get("expect") or () if one.get("row") in named]
+    judged = [one.get("judged") or one.get("row") for one in report.get("expect") or ()]
+    judged = [named[name] for name in judged if name in named]
     if judged:
         return judged[0], "It is the row that the expectations judge"
     # A Keras row is a fake-quant model, not a file that a board can run.

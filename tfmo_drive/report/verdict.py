@@ -68,7 +68,7 @@ def amount(one: dict, key: str) -> str:
     value = one.get(key)
     if value is None:
         return numbers.DASH
-    if one.get("unit") == "points":
+    if one.get("unit") == "points" or one["name"] in ("score_drop", "keras_gap", "over_control"):
         return f"{numbers.points(value, 2).lstrip('+')} points"
     spelt = {"share": numbers.percent, "bytes": lambda count: f"{numbers.whole(count)} bytes",
              "ms": numbers.milliseconds}  # fmt: skip
