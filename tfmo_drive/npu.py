@@ -49,8 +49,8 @@ def main(argv: list[str]) -> int:
 
 
 def integer_rows(folders: Iterable[Path]) -> Iterator[dict[str, Any]]:
-    """The int8 rows of reports whose file is there, with its path: each stage once, whatever its targets, and once a
-    baseline that is alike in several runs (its score and weights are)."""
+    """The int8 rows of baselines and recipes whose file is there, with its path: each once, whatever its targets, and
+    once a baseline that is alike in several runs (its score and weights are). Controls are left out."""
     seen: set[tuple] = set()
     for folder in folders:
         try:
@@ -60,19 +60,22 @@ def integer_rows(folders: Iterable[Path]) -> Iterator[dict[str, Any]]:
             continue
         for row in report["rows"]:
             path = folder / "artifacts" / row["name"] / "model.tflite"
-            if not path.is_file() or {end["dtype"] for end in tflite_file.ends(path)["outputs"]} != {"int8"}:
-                continue
-            alike = tuple(row.get(key) for key in ("target", "score", "parameters", "nonzero_parameters"))
+            alike = tuple(row.get(key) for key in ("target", "score", "parameters"))
             known = {(folder, row["stage"])} | ({alike} if row["stage"] == "baseline" else set())
-            if not known & seen:
+            wanted = row["stage"] in ("baseline", report["experiment"])
+            if wanted and path.is_file() and not known & seen and _answers_int8(path):
                 seen |= known
                 kept = {key: row.get(key) for key in ("name", "stage", "score", "score_delta", "size_bytes", "macs")}
                 yield {"run": folder.name, "path": path, **kept}
 
 
+def _answers_int8(path: Path) -> bool:
+    return {end["dtype"] for end in tflite_file.ends(path)["outputs"]} == {"int8"}
+
+
 def compiled(rows: list[dict[str, Any]], accelerators: list[str]) -> list[dict[str, Any]]:
-    """Every row on every accelerator: with "npu" (core.vela's facts), "zeros" (a share of its weights), "values" (how
-    many different ones a layer has, the median over layers)."""
+    """Every row on one accelerator after the other: with "npu" (core.vela's facts), "zeros" (a share of its weights),
+    "values" (how many different ones a layer has, the median over layers)."""
     found = []
     for row in tqdm(rows, desc="Vela", unit="file", disable=None):
         path = row["path"]
@@ -90,7 +93,7 @@ def compiled(rows: list[dict[str, Any]], accelerators: list[str]) -> list[dict[s
             found.append({**row, "path": str(path), **facts, "npu": said})
     if not found:
         raise BadInput("Vela compiles none of them; the lines above say why.")
-    return found
+    return sorted(found, key=lambda row: accelerators.index(row["npu"]["accelerator"]))
 
 
 if __name__ == "__main__":
