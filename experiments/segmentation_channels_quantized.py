@@ -2,6 +2,9 @@
 
 make train-segmentation_channels_quantized
 make train-segmentation_channels_quantized DATA=path/to/camvid WEIGHTS=runs/segmentation/stages/0_baseline/model.h5
+
+Measured 2026-11-25 on 2 cores, seed 0: segmentation_channels_quantized/litert_int8 scores 32.3 %, -5.45 (-6.88 to
+-3.76) points against float, 39x smaller, 8.2x faster (101 test examples).
 """
 
 from tfmo_drive.compress.channels import Channels

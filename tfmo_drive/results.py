@@ -124,9 +124,11 @@ def _telling(report: dict) -> list[dict]:
 def _table(group: list[dict]) -> list[str]:
     """One line for each row; the float baseline that several runs share appears once."""
     first = reference(group[0])
-    data = Path(str((group[0].get("task") or {}).get("data") or "")).name or "built in"
+    task = group[0].get("task") or {}
+    data = Path(str(task.get("data") or "")).name or "built in"
+    kind = f"{task['kind']}, " if task.get("kind") else ""
     lines = [
-        f"`{data}`, {first['examples']:,} test examples:",
+        f"`{data}`, {kind}{first['examples']:,} test examples:",
         "",
         "| row | score (95 %) | points against float (95 %) | bytes | gzip | gzip ratio | MACs | latency | faster |",
         "|---|---|---|---|---|---|---|---|---|",
