@@ -17,15 +17,13 @@ from pathlib import Path
 from absl import app, flags
 
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.core import atomic
 from tfmo_drive.report import numbers
 from tfmo_drive.report.document import Document, Figure, Section
 from tfmo_drive.report.figures import against
-from tfmo_drive.report.html import page
-from tfmo_drive.report.markdown import render, table
+from tfmo_drive.report.markdown import table
 from tfmo_drive.report.rows import Row, frontier, ratio, reference
 from tfmo_drive.report.tables import rows_table
-from tfmo_drive.report.write import read, write_figures
+from tfmo_drive.report.write import read, write_document
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("out", "runs/compare", "Folder for compare.md, compare.html and figures/.")
@@ -100,10 +98,7 @@ def write(compared: Comparison, out: Path) -> None:
     costs = {"score_size": "size_bytes", "score_latency": "latency_ms"}
     drawn = {name: against(compared.rows, cost, group="run") for name, cost in costs.items()}
     drawn = {name: data for name, data in drawn.items() if data}
-    shown = document(compared)
-    write_figures(out / "figures", drawn)
-    atomic.write_text(out / "compare.md", render(shown, drawn))
-    atomic.write_text(out / "compare.html", page(shown, drawn))
+    write_document(document(compared), drawn, out, "compare")
 
 
 def document(compared: Comparison) -> Document:

@@ -108,7 +108,7 @@ def stages_of(models: dict, artifact: Artifact, context: Context) -> Iterator[St
 
 
 def _of_file(artifact: Artifact, before: str, context: Context, layers: Callable | None) -> Stage:
-    name = getattr(artifact, "runtime", artifact.name)
+    name = artifact.runtime
     return Stage(name, name, before, before == "litert reference" and layers is not None,
                  lambda indices: _predicted(artifact, context, indices), layers)  # fmt: skip
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tfmo_drive.core import atomic
 from tfmo_drive.report import numbers
 from tfmo_drive.report.document import Cell, Document, Section, Table
-from tfmo_drive.report.html import page
-from tfmo_drive.report.markdown import render
 from tfmo_drive.report.tables import cell, interval
+from tfmo_drive.report.write import write_document
 
 CAPTION = (
     "The same seeded test examples through every stage. Points are against the stage in the third column, paired, with "
@@ -23,11 +21,7 @@ CAPTION = (
 
 def write(found: dict[str, Any], folder: Path) -> str:
     """ledger.md and .html into `folder`; gives the Markdown."""
-    shown = document(found)
-    text = render(shown, {})
-    atomic.write_text(folder / "ledger.md", text)
-    atomic.write_text(folder / "ledger.html", page(shown, {}))
-    return text
+    return write_document(document(found), {}, folder, "ledger")
 
 
 def document(found: dict[str, Any]) -> Document:

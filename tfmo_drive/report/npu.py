@@ -5,12 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tfmo_drive.core import atomic
 from tfmo_drive.report import numbers
 from tfmo_drive.report.document import Cell, Document, Section, Table
-from tfmo_drive.report.html import page
-from tfmo_drive.report.markdown import render
 from tfmo_drive.report.tables import cell
+from tfmo_drive.report.write import write_document
 
 CAPTION = (
     "Estimates of Vela for Arm's own example of a chip around each NPU; no NPU was run. Operators are as it counts "
@@ -22,11 +20,7 @@ CAPTION = (
 
 def write(found: dict[str, Any], folder: Path) -> str:
     """npu.md and .html into `folder`; gives the Markdown."""
-    shown = document(found)
-    text = render(shown, {})
-    atomic.write_text(folder / "npu.md", text)
-    atomic.write_text(folder / "npu.html", page(shown, {}))
-    return text
+    return write_document(document(found), {}, folder, "npu")
 
 
 def document(found: dict[str, Any]) -> Document:

@@ -7,13 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from tfmo_drive.core import atomic
 from tfmo_drive.report import numbers
 from tfmo_drive.report.canvas import png, single
 from tfmo_drive.report.document import Document, Figure, Section
-from tfmo_drive.report.html import page
-from tfmo_drive.report.markdown import render
-from tfmo_drive.report.write import write_figures
+from tfmo_drive.report.write import write_document
 
 CAPTION = (
     "Points lost, in the order of the graph. Of channels that several layers share, the first layer is named. "
@@ -25,10 +22,7 @@ def write(studies: list[dict[str, Any]], experiment: str, command: str, folder: 
     """sensitivity.md and .html and figures/*.png into `folder`, where the studies' own files are."""
     studies = [study for study in studies if study["parts"]]
     drawn = {study["method"]: _picture(study) for study in studies}
-    shown = document(studies, experiment, command, folder)
-    write_figures(folder / "figures", drawn)
-    atomic.write_text(folder / "sensitivity.md", render(shown, drawn))
-    atomic.write_text(folder / "sensitivity.html", page(shown, drawn))
+    write_document(document(studies, experiment, command, folder), drawn, folder, "sensitivity")
 
 
 def document(studies: list[dict[str, Any]], experiment: str, command: str, folder: Path) -> Document:

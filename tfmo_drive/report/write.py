@@ -14,9 +14,10 @@ import numpy as np
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.core import atomic
 from tfmo_drive.core.gallery import Gallery
+from tfmo_drive.report.document import Document
 from tfmo_drive.report.figures import figures
-from tfmo_drive.report.html import html
-from tfmo_drive.report.markdown import markdown
+from tfmo_drive.report.html import html, page
+from tfmo_drive.report.markdown import markdown, render
 from tfmo_drive.report.rows import featured
 from tfmo_drive.report.sheets import film, sheets
 
@@ -38,6 +39,16 @@ def write(report: dict, folder: Path, gallery: Gallery | None = None) -> None:
     write_figures(folder / "figures", drawn, {"clip": film(clip)} if clip else {})
     atomic.write_text(folder / "report.md", markdown(report, drawn))
     atomic.write_text(folder / "report.html", html(report, drawn))
+
+
+def write_document(shown: Document, drawn: Mapping[str, bytes], folder: Path, name: str) -> str:
+    """<name>.md and <name>.html into `folder`, with the pictures `drawn` where there are any; gives the Markdown."""
+    if drawn or (folder / "figures").exists():  # old pictures would belong to no page
+        write_figures(folder / "figures", drawn)
+    text = render(shown, drawn)
+    atomic.write_text(folder / f"{name}.md", text)
+    atomic.write_text(folder / f"{name}.html", page(shown, drawn))
+    return text
 
 
 def write_figures(folder: Path, drawn: Mapping[str, bytes], films: Mapping[str, bytes] = MappingProxyType({})) -> None:
