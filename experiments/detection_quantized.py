@@ -14,7 +14,7 @@ from tfmo_drive.measures.temporal import Temporal
 from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
 from tfmo_drive.tasks.detection import Detection
 
-TRAINING = Train(epochs=30, batch_size=16, learning_rate=0.02, warmup_epochs=1.0)
+TRAINING = Train(epochs=60, batch_size=8, learning_rate=0.02, warmup_epochs=1.0)
 TUNED = {"epochs": 4, "batch_size": 16, "learning_rate": 0.002}
 
 EXPERIMENT = Experiment(

@@ -13,7 +13,7 @@ from tfmo_drive.measures.temporal import Temporal
 from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
 from tfmo_drive.tasks.lane_keeping import LaneKeeping
 
-TRAINING = Train(epochs=18, batch_size=32, learning_rate=0.004, warmup_epochs=1.0)
+TRAINING = Train(epochs=60, batch_size=32, learning_rate=0.012, warmup_epochs=1.0)
 
 EXPERIMENT = Experiment(
     task=LaneKeeping(),

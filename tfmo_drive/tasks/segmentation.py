@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from tfmo_drive.contracts import BadInput, Examples, Judgement
-from tfmo_drive.core import decoders, distillation, flicker, pictures
+from tfmo_drive.core import batches, decoders, distillation, flicker, pictures
 from tfmo_drive.core.augmentation import Augmentation
+from tfmo_drive.core.class_balance import class_weights
 from tfmo_drive.core.class_names import read_class_names
 from tfmo_drive.core.frame_task import FrameTask
 from tfmo_drive.core.image_task import SCENES
@@ -39,16 +40,17 @@ class Segmentation(FrameTask):
     """Real `data`: a folder of images and one of masks (PNG of class ids) for every split; `classes`: a file with the
     names of the ids, where there is no classes.json. `shown`: of the built-in scenes, "semantic" or "lanes".
 
-    `channels`: width of the pyramid.
+    `channels`: width of the pyramid. `balance`: rare classes count more in training (core.class_balance).
     """
 
     channels: int = 64
     shown: str = "semantic"
+    balance: bool = True
     augmentation: Augmentation = Augmentation(flip=True, zoom=0.2)
 
     name = "segmentation"
     ends = (MASK,)
-    own_settings = ("channels", "shown")
+    own_settings = ("channels", "shown", "balance")
 
     def __post_init__(self):
         super().__post_init__()
@@ -80,8 +82,16 @@ class Segmentation(FrameTask):
     def moved(self, targets, randoms):
         return self.augmentation.move_masks(targets, randoms)
 
+    @functools.cached_property
+    def _class_weights(self) -> np.ndarray:
+        count = len(self.class_names)
+        if not self.balance:
+            return np.ones(count, np.float32)
+        masks = (masks for _, masks in batches.scoring_batches(self, "train"))
+        return class_weights(sum(np.bincount(one[one < count], minlength=count) for one in masks))
+
     def loss(self, model: keras.Model):
-        return _cross_entropy
+        return functools.partial(_cross_entropy, tf.constant(self._class_weights))
 
     def soft_loss(self, outputs, teacher, temperature: float):
         return distillation.soft_loss(outputs, teacher, temperature)
@@ -110,10 +120,10 @@ class Segmentation(FrameTask):
         return {"task": self.name, "labels": list(self.class_names), "input": self.input_metadata(), "output": output}
 
 
-def _cross_entropy(masks, logits):
-    """The mean over pixels that are not ignored."""
+def _cross_entropy(class_weights, masks, logits):
+    """The mean over pixels that are not ignored, each weighted as its class is."""
     known = masks != IGNORE
     labels = tf.where(known, tf.cast(masks, tf.int32), 0)
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-    known = tf.cast(known, tf.float32)
-    return tf.reduce_sum(known * losses) / tf.maximum(tf.reduce_sum(known), 1.0)
+    weights = tf.where(known, tf.gather(class_weights, labels), 0.0)
+    return tf.reduce_sum(weights * losses) / tf.maximum(tf.reduce_sum(weights), 1.0)
