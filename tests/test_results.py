@@ -53,6 +53,18 @@ def test_table_holds_the_reports_numbers_and_nothing_else_changes(run_folder):
     assert "python -m tfmo_drive.run --x" in text and "2 cores" in text
 
 
+def test_a_section_is_written_without_the_other_and_with_pictures_of_its_own(run_folder, monkeypatch):
+    readme = run_folder.parent / "README.md"
+    readme.write_text(README + README.replace("results", "results of roads"))
+    monkeypatch.setattr(results.FLAGS["section"], "value", "roads")
+    assert results.main(["results", str(run_folder)]) == 0
+    first, second = readme.read_text().split("<!-- results of roads")
+    assert "old table" in first and "old table" not in second and "`tried/litert_int8`" in second
+    assert "(experiments/roads_score_size.png)" in second
+    monkeypatch.setattr(results.FLAGS["section"], "value", "rivers")
+    assert guarded(results.main)(["results", str(run_folder)]) == 1
+
+
 def test_rows_of_other_data_have_a_table_of_their_own_and_a_shared_baseline_is_there_once(run_folder):
     report = json.loads((run_folder / "report.json").read_text())
     more = {"again": {"data_fingerprint": "a"}, "elsewhere": {"data_fingerprint": "b", "task": {"data": "x/rows.csv"}}}

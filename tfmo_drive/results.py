@@ -2,8 +2,11 @@
 
     python -m tfmo_drive.results runs/post_training runs/quantized runs/pruned_quantized --bench=runs/bench/bench.json
     python -m tfmo_drive.results runs/quantized --pages=runs/npu/npu.md,runs/quantized/ledger/ledger.md
+    python -m tfmo_drive.results runs/detection_quantized runs/lane_quantized --section=perception
 
-Nothing between the markers in README.md, and no "Measured" line of an experiment, is ever typed by hand.
+A section has a block of its own, from `<!-- results of perception: ... -->` to `<!-- end of results of perception -->`,
+so that its runs can be told anew without the others. Nothing between the markers in README.md, and no "Measured" line
+of an experiment, is ever typed by hand.
 """
 
 from __future__ import annotations
@@ -25,9 +28,9 @@ from tfmo_drive.report.write import read
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("bench", None, "The bench.json that `make bench` wrote, for the table of speeds.")
+flags.DEFINE_string("section", "", "The README's block of results that is written; empty: the one without a name.")
 flags.DEFINE_list("pages", [], "Markdown pages that other commands wrote (npu.md, ledger.md), appended.")
 
-BLOCK = re.compile(r"(<!-- results: .*?-->\n).*?(<!-- end of results -->)", re.DOTALL)
 PICTURES = Path("experiments")
 MEASURED = re.compile(r'\n\nMeasured [^"]*?(?=\n""")')
 
@@ -36,19 +39,28 @@ def main(argv: list[str]) -> int:
     if len(argv) < 2:
         raise BadInput("Say which runs: python -m tfmo_drive.results runs/quantized runs/pruned_quantized.")
     reports = {Path(name): read(Path(name)) for name in argv[1:]}
-    readme = Path("README.md")
-    drawn = pictures(reports)
+    readme, place = Path("README.md"), block_of(FLAGS.section)
+    if not place.search(readme.read_text()):
+        raise BadInput(f"README.md has no block of results for --section={FLAGS.section!r}. Write its two markers there.")
+    prefix = f"{FLAGS.section}_" if FLAGS.section else ""
+    drawn = {prefix + name: data for name, data in pictures(reports).items()}
     for name, data in drawn.items():
         atomic.write_bytes(PICTURES / f"{name}.png", data)
     shown = "".join(f"![{name.replace('_', ' against ')}]({PICTURES / name}.png)\n\n" for name in drawn)
     written = shown + block(reports) + (speeds(json.loads(Path(FLAGS.bench).read_text())) if FLAGS.bench else "")
     written += "".join(subordinate(Path(page).read_text()) for page in FLAGS.pages)
-    atomic.write_text(readme, BLOCK.sub(lambda found: found[1] + written + found[2], readme.read_text()))
+    atomic.write_text(readme, place.sub(lambda found: found[1] + written + found[2], readme.read_text()))
     for report in reports.values():
         notebook = Path("experiments") / f"{report['experiment']}.py"
         if report["seed"] == 0 and notebook.exists():
             atomic.write_text(notebook, noted(notebook.read_text(), report))
     return 0
+
+
+def block_of(section: str) -> re.Pattern:
+    """Where a section's results stand in the README: its markers are groups 1 and 2."""
+    label = f"results of {re.escape(section)}" if section else "results"
+    return re.compile(rf"(<!-- {label}: .*?-->\n).*?(<!-- end of {label} -->)", re.DOTALL)
 
 
 def block(reports: dict[Path, dict]) -> str:

@@ -24,10 +24,25 @@ def test_the_loss_is_the_mean_cross_entropy_of_what_is_known(task):
     masks = np.uint8([[[0, 1], [IGNORE, 1]]])
     logits = np.tile(np.float32([0, np.log(3)]), (1, 2, 2, 1))
     expected = (np.log(4) + 2 * np.log(4 / 3)) / 3
-    loss = task.loss(None)
+    loss = dataclasses.replace(task, balance=False).loss(None)
     assert float(loss(tf.constant(masks), tf.constant(logits))) == pytest.approx(expected, rel=1e-5)
     logits[0, 1, 0] = 77, -77
     assert float(loss(tf.constant(masks), tf.constant(logits))) == pytest.approx(expected, rel=1e-5)
+
+
+def test_rare_classes_count_more_in_the_mean(task):
+    """Weights of the whole train split, hand-made from its masks."""
+    masks = task.examples("train").read(np.arange(len(task.examples("train"))))[1]
+    counts = np.bincount(masks[masks != IGNORE], minlength=len(task.class_names))
+    there = np.flatnonzero(counts)
+    common, rare = there[np.argmax(counts[there])], there[np.argmin(counts[there])]
+    ratio = np.sqrt(counts[common] / counts[rare])
+    logits = np.zeros((1, 1, 2, len(task.class_names)), np.float32)
+    logits[..., common] = 1.0
+    apart = -tf.nn.log_softmax(logits[0, 0, 0]).numpy()
+    found = float(task.loss(None)(tf.constant(np.uint8([[[common, rare]]])), tf.constant(logits)))
+    assert ratio > 1
+    assert found == pytest.approx((apart[common] + ratio * apart[rare]) / (1 + ratio), rel=1e-4)
 
 
 def test_an_image_that_nobody_labelled_teaches_nothing(task):
