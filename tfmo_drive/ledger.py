@@ -19,7 +19,7 @@ from absl import app, flags, logging
 
 from tfmo_drive import experiment_flags
 from tfmo_drive.contracts import Arrays, Artifact, BadInput, Context
-from tfmo_drive.core import atomic, environment
+from tfmo_drive.core import atomic, environment, outputs
 from tfmo_drive.core.command_line import guarded
 from tfmo_drive.core.spelling import suggestion
 
@@ -32,7 +32,6 @@ flags.DEFINE_float("sqnr_db", 20.0, "A layer below this signal-to-noise ratio di
 
 LOOKED_AT = 8
 """Images whose layers are compared: those whose outputs moved most."""
-_BATCH = 32
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -108,9 +107,9 @@ def stages_of(models: dict, artifact: Artifact, context: Context) -> Iterator[St
 
 
 def _of_file(artifact: Artifact, before: str, context: Context, layers: Callable | None) -> Stage:
-    name = artifact.runtime
+    name, examples = artifact.runtime, context.task.examples("test")
     return Stage(name, name, before, before == "litert reference" and layers is not None,
-                 lambda indices: _predicted(artifact, context, indices), layers)  # fmt: skip
+                 lambda indices: outputs.predicted(artifact, examples, indices), layers)  # fmt: skip
 
 
 def _micro(path: Path, before: str, context: Context) -> Iterator[Stage]:
@@ -135,15 +134,14 @@ def _onnx(path: Path, before: str, context: Context) -> Iterator[Stage]:
         logging.info("onnxruntime: only files that are int8 from end to end have a twin with the same integers")
         return
     made = context.workdir.parent / "ledger" / "model.onnx"
-    outputs = tuple(end["name"] for end in tflite_file.ends(path)["outputs"])
-    atomic.write_bytes(made, conversion.onnx_int8(path.read_bytes(), outputs))
+    ends = tuple(end["name"] for end in tflite_file.ends(path)["outputs"])
+    atomic.write_bytes(made, conversion.onnx_int8(path.read_bytes(), ends))
     yield _of_file(OnnxArtifact(made), before, context, None)
 
 
 def ledger(stages: list[Stage], context: Context, images: int, agreement: float, sqnr_db: float) -> dict[str, Any]:
     """{"examples", "of", "agreement", "sqnr_db", "stages": [...]}: every stage's score with its interval, what it lost
     to the stage before it and to the first, how often both decide alike, and where they part."""
-    from tfmo_drive.core import outputs
     from tfmo_drive.core.statistics import interval, paired
 
     examples = context.task.examples("test")
@@ -181,14 +179,6 @@ def _parting(before: Stage, stage: Stage, raw: np.ndarray, sqnr_db: float) -> di
         return "its layers cannot be seen"
     found = layer_values.parting(before.layers(raw), stage.layers(raw), sqnr_db, stage.same_file)
     return dataclasses.asdict(found) if found else "nowhere in particular"
-
-
-def _predicted(artifact: Artifact, context: Context, indices: np.ndarray) -> Arrays:
-    from tfmo_drive.core import outputs
-
-    examples = context.task.examples("test")
-    parts = [indices[start : start + _BATCH] for start in range(0, len(indices), _BATCH)]
-    return outputs.joined([artifact.predict(examples.read(part)[0]) for part in parts])
 
 
 if __name__ == "__main__":

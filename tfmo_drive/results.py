@@ -41,7 +41,7 @@ def main(argv: list[str]) -> int:
     reports = {Path(name): read(Path(name)) for name in argv[1:]}
     readme, place = Path("README.md"), block_of(FLAGS.section)
     if not place.search(readme.read_text()):
-        raise BadInput(f"README.md has no block of results for --section={FLAGS.section!r}. Write its two markers there.")
+        raise BadInput(f"README.md has no results of --section={FLAGS.section!r}. Write its two markers there.")
     prefix = f"{FLAGS.section}_" if FLAGS.section else ""
     drawn = {prefix + name: data for name, data in pictures(reports).items()}
     for name, data in drawn.items():

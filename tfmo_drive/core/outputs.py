@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from tqdm import tqdm
 
-from tfmo_drive.contracts import Arrays
+from tfmo_drive.contracts import Arrays, Artifact, Examples
 
 if TYPE_CHECKING:
     import tf_keras as keras
 
+_BATCH = 64
 _PREFIXES = re.compile("^(quant_|prune_low_magnitude_|cluster_)+")
 
 
@@ -76,3 +78,14 @@ def distance(ours: Arrays, theirs: Arrays) -> np.ndarray:
 def agreement(ours: Arrays, theirs: Arrays) -> float:
     """The share of decisions [n, ...] that are equal; of decisions by name, the mean of their shares."""
     return float(np.mean(flat(each(lambda a, b: np.mean(a == b), ours, theirs))))
+
+
+def predicted(artifact: Artifact, examples: Examples, indices: np.ndarray) -> Arrays:
+    """What the artifact says of the examples at `indices`, read batch by batch."""
+    parts = tqdm(in_batches(indices), artifact.name, unit=f"x{_BATCH} examples", disable=None, leave=False)
+    return joined([artifact.predict(examples.read(part)[0]) for part in parts])
+
+
+def in_batches(indices: np.ndarray) -> list[np.ndarray]:
+    """The same indices in pieces that fit into memory with their examples."""
+    return [indices[start : start + _BATCH] for start in range(0, len(indices), _BATCH)]

@@ -8,13 +8,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from tfmo_drive.contracts import Arrays, Artifact, BadInput, Context, Examples, Judgement, Measure
 from tfmo_drive.core import outputs
 from tfmo_drive.core.statistics import interval, paired
 
-_BATCH = 64
 _SHOWN = 24
 """Regressions kept for the contact sheet."""
 
@@ -80,15 +78,12 @@ def _run(artifact: Artifact, examples: Examples, indices: np.ndarray, key: tuple
     """Outputs for the examples at `indices`; kept for as long as the artifact lives where `key` is given."""
     kept = _outputs.setdefault(artifact, {}) if key else {}
     if key not in kept:
-        parts = [indices[start : start + _BATCH] for start in range(0, len(indices), _BATCH)]
-        progress = tqdm(parts, desc=artifact.name, unit=f"x{_BATCH} examples", disable=None, leave=False)
-        kept[key] = outputs.joined([artifact.predict(examples.read(part)[0]) for part in progress])
+        kept[key] = outputs.predicted(artifact, examples, indices)
     return kept[key]
 
 
 def _targets(examples: Examples, indices: np.ndarray) -> Arrays:
-    parts = [indices[start : start + _BATCH] for start in range(0, len(indices), _BATCH)]
-    return outputs.joined([examples.read(part)[1] for part in parts])
+    return outputs.joined([examples.read(part)[1] for part in outputs.in_batches(indices)])
 
 
 def _subset(count: int, whole: int) -> str:
