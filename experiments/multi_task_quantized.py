@@ -28,5 +28,5 @@ EXPERIMENT = Experiment(
     controls={"longer_training": (Train(**TUNED),)},
     targets=(LiteRTFloat32(), LiteRTInt8()),
     measures=(*MEASURES, Robustness(), Temporal()),
-    expect=Expect(score_drop=0.02, size_ratio=0.3),
+    expect=Expect(worst_part_drop=0.02, size_ratio=0.3),
 )

@@ -144,12 +144,18 @@ def test_expectations_in_the_boards_terms():
     classes = {"car": {"delta": 0.02}, "pedestrian": {"delta": -0.04}}
     row = {
         "name": "x/int8", "stage": "x", "target": "int8", "per_class": classes, "worst_corruption_delta": -0.06,
-        "log_average_miss_rate": 0.3, "size_bytes": 1000, "latency_p95_ms": 12.0,
+        "log_average_miss_rate": 0.3, "size_bytes": 1000, "latency_p95_ms": 12.0, "mean_absolute_error": 0.022,
+        "part_detection": 0.5, "part_segmentation": 0.6,
     }  # fmt: skip
     npu = {"sram_bytes": 500, "npu_operators": 3, "cpu_operators": 1, "inference_ms": 9.0}
     others = [{"name": "x/micro", "stage": "x", "target": "micro", "arena_bytes": 800, "latency_p95_ms": 1.0},
               {"name": "x/npu", "stage": "x", "target": "npu", "npu": npu},
               {"name": "baseline/micro", "stage": "baseline", "target": "micro", "arena_bytes": 1}]  # fmt: skip
+    first = {**row, "mean_absolute_error": 0.02, "part_detection": 0.53, "part_segmentation": 0.5}
+    (bound, parts) = Expect(error_ratio=1.05, worst_part_drop=0.03).verdicts(row, [first, row])[::-1]
+    assert bound["value"] == pytest.approx(1.1) and not bound["passed"]
+    assert parts["value"] == pytest.approx(0.03) and parts["passed"]
+    assert Expect(worst_part_drop=0.02).verdicts(others[0], [first, others[0]])[0]["value"] is None
     expect = Expect(
         worst_class_drop=0.03, worst_corruption_drop=0.07, miss_rate=0.3, flash_bytes=1000, arena_bytes=799,
         sram_bytes=500, npu_share=0.8, latency_p95_ms=12,

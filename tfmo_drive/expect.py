@@ -30,12 +30,14 @@ class Figure:
 FIGURES = {
     "score_drop": Figure("points", lambda row, rows: -row["score_delta"]),
     "worst_class_drop": Figure("points", lambda row, rows: max(-c["delta"] for c in row["per_class"].values())),
+    "worst_part_drop": Figure("points", lambda row, rows: _worst_part_drop(row, rows[0])),
     "worst_corruption_drop": Figure("points", lambda row, rows: -row["worst_corruption_delta"]),
     "keras_gap": Figure("points", lambda row, rows: abs(row["score"] - row["keras_score"])),
     "over_control": Figure("points", lambda row, rows: row["score"] - max(_controls(row, rows)), least=True),
     "baseline_score": Figure("share", lambda row, rows: rows[0]["score"], least=True),
     "miss_rate": Figure("share", lambda row, rows: _miss_rate(row)),
     "npu_share": Figure("share", lambda row, rows: _npu_share(row["npu"]), least=True, elsewhere=True),
+    "error_ratio": Figure("ratio", lambda row, rows: row["mean_absolute_error"] / rows[0]["mean_absolute_error"]),
     "size_ratio": Figure("ratio", lambda row, rows: row["size_bytes"] / rows[0]["size_bytes"]),
     "gzip_ratio": Figure("ratio", lambda row, rows: row["gzip_bytes"] / rows[0]["gzip_bytes"]),
     "gzip_ratio_plain": Figure("ratio", lambda row, rows: row["gzip_bytes"] / _plain(row, rows)["gzip_bytes"]),
@@ -55,12 +57,13 @@ class Expect:
     knows (arena_bytes of TFLiteMicro, npu_share and sram_bytes of EthosU) is that target's, from the same model.
 
     Fractions (0.01 = one point): score_drop, float baseline's score minus the row's; worst_class_drop, of the class
-    that lost most; worst_corruption_drop, the same difference on corrupted pixels, under the corruption and severity
-    where it is largest (measures.robustness); keras_gap, between the row's score and that of the Keras model it was
-    made from; miss_rate, of pedestrians, log-average. Ratios are the row's over the float row's (macs:
-    multiply-accumulates); gzip_ratio_plain is over the row of the uncompressed baseline on the same target.
-    flash_bytes is the file. latency_p95_ms is of the machine that measures, of EthosU what Vela expects; TFLiteMicro
-    has none, since here it is no microcontroller that runs it.
+    that lost most; worst_part_drop, of the task of MultiTask that did; worst_corruption_drop, the same difference on
+    corrupted pixels, under the corruption and severity where it is largest (measures.robustness); keras_gap, between
+    the row's score and that of the Keras model it was made from; miss_rate, of pedestrians, log-average. Ratios are the
+    row's over the float row's (macs: multiply-accumulates; error: the mean absolute one, where a number is predicted);
+    gzip_ratio_plain is over the row of the uncompressed baseline on the same target. flash_bytes is the file.
+    latency_p95_ms is of the machine that measures, of EthosU what Vela expects; TFLiteMicro has none, since here it is
+    no microcontroller that runs it.
 
     Least values: baseline_score, of the float row itself; over_control, the row's score minus that of the best control
     on the same target; npu_share, of the operators, how many the NPU takes.
@@ -68,9 +71,11 @@ class Expect:
 
     score_drop: float | None = None
     worst_class_drop: float | None = None
+    worst_part_drop: float | None = None
     worst_corruption_drop: float | None = None
     keras_gap: float | None = None
     miss_rate: float | None = None
+    error_ratio: float | None = None
     size_ratio: float | None = None
     gzip_ratio: float | None = None
     gzip_ratio_plain: float | None = None
@@ -135,6 +140,10 @@ def _controls(row: Row, rows: Rows) -> list[float]:
     """Scores of the controls on the same target."""
     return [one["score"] for one in rows if one["target"] == row["target"]
             and one["stage"] not in ("baseline", row["stage"])]  # fmt: skip
+
+
+def _worst_part_drop(row: Row, first: Row) -> float:
+    return max(first[key] - row[key] for key in row if key.startswith("part_"))
 
 
 def _plain(row: Row, rows: Rows) -> Row:

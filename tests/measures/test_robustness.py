@@ -140,3 +140,13 @@ def test_bad_settings_are_refused(settings, words):
     with pytest.raises(BadInput, match=words):
         Robustness(**settings)
     assert Robustness().corruptions == CORRUPTIONS
+
+
+def test_examples_with_nothing_to_be_found_say_nothing_of_robustness():
+    class Empty(Brightness):
+        def score(self, outputs, targets):
+            return float("nan")
+
+    context = Context(Empty(), None, (), None, 0)
+    artifact = Says(lambda grey: grey)
+    assert Robustness(corruptions=CORRUPTIONS[:1], severities=(1,), examples=4)(artifact, artifact, context) == {}

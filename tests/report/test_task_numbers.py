@@ -13,7 +13,7 @@ from tfmo_drive.report.task_numbers import over_time, section, spelt
     ("pedestrians", 1220, "Pedestrians", "1,220"),
     ("jitter_degrees", 0.044, "Jitter", "0.04\N{DEGREE SIGN}"),
     ("mean_absolute_error", 0.0321, "Mean absolute error", "0.0321"),
-    ("score_detection", 0.4, "Detection: score", "40.0 %"),
+    ("part_detection", 0.4, "Detection: score", "40.0 %"),
     ("score_curves", 0.4, "Score on curves", "40.0 %"),
     ("detection_ap50", 0.4, "Detection: AP50", "40.0 %"),
     ("lane_keeping_error_curves_degrees", 1.5, "Lane keeping: Error on curves", "1.50\N{DEGREE SIGN}"),

@@ -95,7 +95,7 @@ def test_the_score_is_the_mean_of_the_parts_which_stand_beside_it(task, answers)
     judged = task.judge(said, targets)
     alone = {part.name: part.judge(one, targets[part.name]) for part, one in task._each(said)}
     for name, one in alone.items():
-        assert judged.more[f"score_{name}"] == one.score
+        assert judged.more[f"part_{name}"] == one.score
         assert all(judged.more[f"{name}_{key}"] == number for key, number in one.more.items())
         assert {f"{name}: {key}" for key in one.per_class} <= set(judged.per_class)
         np.testing.assert_array_equal(

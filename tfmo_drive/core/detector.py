@@ -57,7 +57,7 @@ def encode(targets: dict, grid: tuple[int, int], classes: int) -> dict:
     bool [b, m]: of crowds nothing is learnt, neither that they are there nor that they are not. grid: (rows, columns).
     Gives "heat" [b, rows, columns, classes] in [0, 1], 1 at objects' centres; "boxes" [b, rows, columns, 4] in pixels,
     of the smallest object near each cell, and how much they count, "weights" [b, rows, columns], 1 in all for every
-    object; "objects" [b, rows, columns, 1], 1 inside and around objects; and "open" [b, rows, columns], 0 in crowds.
+    object that is the smallest anywhere; "objects" [b, rows, columns, 1], 1 inside and around objects; and "open" [b, rows, columns], 0 in crowds.
     """
     boxes, kinds = targets["boxes"], targets["classes"]
     there = (kinds >= 0) & ~targets["crowd"]
@@ -118,7 +118,7 @@ def focal(heat, logits, open_):
     columns]: 0 where a score is neither right nor wrong."""
     yes, no = tf.math.log_sigmoid(logits), tf.math.log_sigmoid(-logits)
     score = tf.sigmoid(logits)
-    centre = tf.cast(heat > 0.999, tf.float32)
+    centre = tf.cast(heat > 1 - 1e-6, tf.float32)
     hit = centre * tf.square(1 - score) * yes
     missed = (1 - centre) * tf.pow(1 - heat, 4.0) * tf.square(score) * no
     return -tf.reduce_sum(tf.reduce_sum(hit, axis=-1) + open_ * tf.reduce_sum(missed, axis=-1))

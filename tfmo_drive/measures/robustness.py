@@ -50,6 +50,8 @@ class Robustness(Measure):
             _scores[reference][key] = self._measured(reference, context)
         theirs = _scores[reference][key]
         ours = theirs if artifact is reference else self._measured(artifact, context)
+        if not np.isfinite([ours["clean"], theirs["clean"]]).all():
+            return {}  # nothing to be found in the chosen examples
         table, before = (np.array(list(one["scores"].values())) for one in (ours, theirs))
         deltas = table - before
         name, severity = np.unravel_index(np.argmin(deltas), deltas.shape)

@@ -71,12 +71,12 @@ def over_time(rows: list[Row]) -> Section | None:
 def spelt(key: str, values: Iterable[float]) -> tuple[str, Callable]:
     """The title of a number, and how it is written; `values` are all those of its column.
 
-    Of several tasks together, a part's name stands before the number's ("detection_ap50") or behind "score_".
+    Of several tasks together, a part's name stands before the number's ("detection_ap50"), and behind "part_" for its score.
     """
     if key in NAMES:
         return NAMES[key]
-    if key.startswith("score_"):
-        return f"{_words(key.removeprefix('score_'))}: score", numbers.percent
+    if key.startswith("part_"):
+        return f"{_words(key.removeprefix('part_'))}: score", numbers.percent
     known = max((name for name in NAMES if key.endswith(f"_{name}")), key=len, default=None)
     if known:
         title, written = NAMES[known]

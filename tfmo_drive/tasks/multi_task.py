@@ -42,12 +42,15 @@ class MultiTask(FrameTask):
 
     def __post_init__(self):
         super().__post_init__()
+        odd = [part for part in self.parts if not isinstance(part, FrameTask)]
+        if odd:
+            kinds = ", ".join(type(part).__name__ for part in odd)
+            raise BadInput(f"MultiTask.parts must be tasks on whole frames, got {kinds}.")
+        if self.classes:
+            raise BadInput(f"MultiTask.classes is no setting of the whole, got {self.classes!r}. Use parts.0.classes.")
         names = [part.name for part in self.parts]
         if len(names) < 2 or len(set(names)) < len(names):
             raise BadInput(f"MultiTask.parts must be two or more tasks of different kinds, got {', '.join(names)}.")
-        odd = [part.name for part in self.parts if not isinstance(part, FrameTask)]
-        if odd:
-            raise BadInput(f"MultiTask.parts must be tasks on whole frames, got {', '.join(odd)}.")
         weights = self.loss_weights
         if weights and (len(weights) != len(names) or not all(weight > 0 for weight in weights)):
             raise BadInput(f"MultiTask.loss_weights must be {len(names)} numbers above 0, got {self.loss_weights}.")
@@ -107,7 +110,7 @@ class MultiTask(FrameTask):
     def judge(self, outputs: Arrays, targets: Arrays) -> Judgement:
         """outputs by name; targets by part."""
         found = {part.name: part.judge(one, targets[part.name]) for part, one in self._each(outputs)}
-        more = {f"score_{name}": judged.score for name, judged in found.items()}
+        more = {f"part_{name}": judged.score for name, judged in found.items()}
         more |= {f"{name}_{key}": number for name, judged in found.items() for key, number in judged.more.items()}
         classes = {f"{name}: {key}": one for name, judged in found.items() for key, one in judged.per_class.items()}
         captions = {
