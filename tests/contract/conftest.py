@@ -110,7 +110,7 @@ CASES = {
     Segmentation: Case(
         make=lambda streets: Segmentation(channels=8, **streets),
         perfect=one_hot,
-        bad=(*ANY_FRAME, ("channels", 0), ("shown", "lane")),
+        bad=(*ANY_FRAME, ("channels", 0), ("shown", "lane"), ("ignore", -1), ("ignore", 256)),
         others=other_frames,
         ends=("mask",),
     ),

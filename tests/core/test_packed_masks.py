@@ -76,7 +76,7 @@ def test_bad_masks_are_named_with_the_reason_and_skipped_when_asked(split, tmp_p
     for reason in (
         "1_mask.png (RGB instead of class ids)", "2_mask.png (12 x 11, but its image is 12 x 12)",
         "3_mask.png (id 7, but there are 4 ids)", "5.png (not an image",
-        "A mask is an 8-bit grey or palette PNG of class ids", "--set=task.skip_bad=True",
+        "A mask is a grey or palette PNG of class ids", "--set=task.skip_bad=True",
     ):  # fmt: skip
         assert reason in text
     examples = pack(split, SIZE, folder=tmp_path / "packs", skip_bad=True)

@@ -6,10 +6,13 @@ import dataclasses
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from tfmo_drive.contracts import BadInput
 from tfmo_drive.core.augmentation import Augmentation
 from tfmo_drive.core.keras2 import keras, tf
 from tfmo_drive.core.mask_files import IGNORE
+from tfmo_drive.core.overrides import override
 from tfmo_drive.core.scene_frames import LANES
 from tfmo_drive.tasks.segmentation import Segmentation
 
@@ -94,6 +97,56 @@ def test_a_mask_and_logits_that_say_the_same_are_drawn_alike(task):
     raw, masks = task.examples("val").read(np.arange(1))
     said = np.eye(len(task.class_names), dtype=np.float32)[masks[0]]
     np.testing.assert_array_equal(task.drawn(raw[0], masks[0]), task.drawn(raw[0], said))
+
+
+@pytest.fixture
+def street(tmp_path):
+    """street(train=ids, ...) -> a Segmentation of road, car and tree, whose masks show these ids in stripes."""
+
+    def made(names=("road", "car", "tree"), **ids):
+        (tmp_path / "classes.txt").write_text("\n".join(names))
+        for split, shown in ({"train": (0, 1, 2), "val": (0, 1), "test": (0, 1)} | ids).items():
+            for folder in (tmp_path / split, tmp_path / f"{split}annot"):
+                folder.mkdir()
+            for number in range(4):
+                Image.new("RGB", (32, 32), (60 * number, 0, 0)).save(tmp_path / split / f"{number}.png")
+                mask = Image.fromarray(np.resize(np.uint8(shown), (32, 32)))
+                mask.save(tmp_path / f"{split}annot" / f"{number}.png")
+        return Segmentation(data=str(tmp_path), image_size=(32, 32))
+
+    return made
+
+
+@pytest.mark.parametrize(("ids", "seen"), [((0, 255), '"road"'), ((255,), "none")])
+def test_masks_that_show_one_class_are_refused_before_anything_is_trained(street, ids, seen):
+    """Else 0 and 255 of binary masks would score 100 %: everything that is known is road."""
+    task = street(names=("road", "car"), train=ids)
+    with pytest.raises(BadInput, match=f"train must show two classes or more, got {seen}. 255 means ignored: .* 0 and"):
+        task.fingerprint()
+
+
+def test_a_class_that_no_training_mask_shows_is_named_once(street, caplog):
+    task = street(train=(0, 1, 255))
+    assert len(task.examples("train")) == 4
+    weights = task.loss(None).args[0].numpy()
+    assert weights[2] == 0 and (weights[:2] > 0).all()
+    assert caplog.text.count('no training pixel of class "tree", so it cannot be learned') == 1
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_a_split_without_a_known_pixel_is_named(street, split):
+    with pytest.raises(BadInput, match=f"the masks of {split} must show a class, got only ignored pixels"):
+        street(**{split: (255,)}).examples("train")
+
+
+def test_an_id_that_is_no_class_can_be_named(street):
+    task = street()
+    ignoring = override(task, ["ignore=0"])
+    assert ignoring.ignore == 0 and override(ignoring, ["ignore=none"]) == task
+    assert ignoring.class_names == ("car", "tree")
+    read = [one.examples("train").read(np.arange(4))[1].ravel()[:3].tolist() for one in (task, ignoring)]
+    assert read == [[0, 1, 2], [IGNORE, 0, 1]]
+    assert ignoring.fingerprint() != task.fingerprint() and ignoring.identity() != task.identity()
 
 
 @pytest.mark.real

@@ -42,8 +42,8 @@ def list_masks(
     """List pairs of an image and a mask PNG of one stem; every split is a MaskSplit.
 
     Class i of the files is called `class_names[i]`, by default from classes.json or classes.txt in `root`. The id
-    `ignore`, 255, and classes called unlabelled or void are no classes; those behind them move up. Missing splits are
-    drawn out of train with `seed`, whole blocks of neighbouring frames; blocks are the groups.
+    `ignore` (0..255), 255, and classes called unlabelled or void are no classes; those behind them move up. Missing
+    splits are drawn out of train with `seed`, whole blocks of neighbouring frames; blocks are the groups.
     Raises BadInput where a folder or the names are missing, and for images and masks that are no pairs: counted, ten
     named, unless `skip_bad` leaves them out.
     """
@@ -71,8 +71,6 @@ def list_masks(
 
 
 def _classes(root: Path, given: Sequence[str] | None, ignore: int | None) -> tuple[tuple[str, ...], MaskIds]:
-    if ignore is not None and not 0 <= ignore <= IGNORE:
-        raise BadInput(f"ignore must be an id in 0..{IGNORE}, got {ignore}.")
     named = tuple(given or (beside(root) if root.is_dir() else None) or ())
     unknown = {number for number, name in enumerate(named) if name.lower() in UNKNOWN_CLASSES}
     ignored = sorted(unknown | ({ignore} if ignore is not None else set()))

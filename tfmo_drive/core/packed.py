@@ -27,7 +27,7 @@ from tfmo_drive.core import atomic
 from tfmo_drive.core.cache import cache_root, digest, made_once
 from tfmo_drive.core.faults import counted
 from tfmo_drive.core.images import Resize, UnreadableImage, decode
-from tfmo_drive.core.mask_files import EXPECTED, MaskSplit, read_mask
+from tfmo_drive.core.mask_files import EXPECTED, MASKS_VERSION, MaskSplit, read_mask
 from tfmo_drive.core.splitting import Split
 
 _CHUNK_BYTES = 16 << 20
@@ -128,7 +128,7 @@ def pack(
     facts = [_file_facts(split.files), [_label_facts(split.labels), split.groups.tolist(), list(size)]]
     facts += [resize.to_dict(), skip_bad]
     if isinstance(split, MaskSplit):
-        facts += [_file_facts(split.masks), dataclasses.asdict(split.ids)]
+        facts += [_file_facts(split.masks), dataclasses.asdict(split.ids), MASKS_VERSION]
     if split.attributes:
         facts.append({name: values.tolist() for name, values in split.attributes.items()})
     key = digest(facts)

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from absl import logging
 
 from tfmo_drive.contracts import BadInput, Examples, Judgement
-from tfmo_drive.core import batches, decoders, distillation, flicker, pictures
+from tfmo_drive.core import decoders, distillation, flicker, pictures
 from tfmo_drive.core.augmentation import Augmentation
 from tfmo_drive.core.class_balance import class_weights
-from tfmo_drive.core.class_names import read_class_names
+from tfmo_drive.core.class_names import quoted, read_class_names
 from tfmo_drive.core.frame_task import FrameTask
 from tfmo_drive.core.image_task import SCENES
 from tfmo_drive.core.keras2 import keras, tf
@@ -29,6 +30,7 @@ from tfmo_drive.core.packed import pack
 from tfmo_drive.core.scene_frames import MASKS, Chosen, labelled
 from tfmo_drive.core.scenes import Scene
 from tfmo_drive.core.segmentation_score import decided, overlaps
+from tfmo_drive.core.splitting import SPLITS
 
 MASK = "mask"
 _NAMED = {"iou_road": ("road",), "iou_pedestrian": ("pedestrian", "person")}
@@ -38,7 +40,8 @@ _NAMED = {"iou_road": ("road",), "iou_pedestrian": ("pedestrian", "person")}
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Segmentation(FrameTask):
     """Real `data`: a folder of images and one of masks (PNG of class ids) for every split; `classes`: a file with the
-    names of the ids, where there is no classes.json. `shown`: of the built-in scenes, "semantic" or "lanes".
+    names of the ids, where there is no classes.json; `ignore`: an id of the files that is no class, beside 255.
+    `shown`: of the built-in scenes, "semantic" or "lanes".
 
     `channels`: width of the pyramid. `balance`: rare classes count more in training (core.class_balance).
     """
@@ -46,6 +49,7 @@ class Segmentation(FrameTask):
     channels: int = 64
     shown: str = "semantic"
     balance: bool = True
+    ignore: int | None = None
     augmentation: Augmentation = Augmentation(flip=True, zoom=0.2)
 
     name = "segmentation"
@@ -58,21 +62,59 @@ class Segmentation(FrameTask):
             raise BadInput(f"Segmentation.channels must be at least 4, got {self.channels}.")
         if self.shown not in MASKS:
             raise BadInput(f"Segmentation.shown must be one of {', '.join(MASKS)}, got {self.shown!r}.")
+        if self.ignore is not None and not 0 <= self.ignore <= IGNORE:
+            raise BadInput(f"Segmentation.ignore must be an id in 0..{IGNORE}, or none, got {self.ignore}.")
 
     @functools.cached_property
     def _listing(self):
         names = read_class_names(self.classes) if self.classes else None
-        return list_masks(self.data, names, seed=self.split_seed, skip_bad=self.skip_bad)
+        return list_masks(self.data, names, self.ignore, self.split_seed, self.skip_bad)
 
     @property
     def class_names(self) -> tuple[str, ...]:
         return MASKS[self.shown] if self.data == SCENES else self._listing.class_names
 
-    def packed(self, split: str) -> Examples:
-        """Pixels uint8 [b, h, w, 3] and masks uint8 [b, h, w]: class ids, or IGNORE."""
+    @functools.cached_property
+    def _packs(self) -> dict[str, Examples]:
+        """Every split, opened once, though a multi-task asks for them as well."""
+        return {split: self._pack(split) for split in SPLITS}
+
+    def _pack(self, split: str) -> Examples:
         if self.data == SCENES:
             return Chosen(self.scenes.packed(split, self.size, self.shown), lambda targets: targets["mask"])
         return pack(self._listing[split], self.size, self.resize, skip_bad=self.skip_bad, label=split)
+
+    @functools.cached_property
+    def _train_pixels(self) -> np.ndarray:
+        """int64 [classes]: how many pixels of train show each."""
+        return sum(_pixels(self._packs["train"], len(self.class_names)))
+
+    def packed(self, split: str) -> Examples:
+        """Pixels uint8 [b, h, w, 3] and masks uint8 [b, h, w]: class ids, or IGNORE.
+
+        Raises BadInput where train shows fewer than two classes, or val or test none.
+        """
+        examples = self._packs[split]
+        if split == "train":
+            self._refuse_unseen()
+        elif not any(shown.any() for shown in _pixels(examples, len(self.class_names))):
+            raise BadInput(
+                f"{self.data}: the masks of {split} must show a class, got only ignored pixels. "
+                f"Label some of its images; {IGNORE} means ignored."
+            )
+        return examples
+
+    def _refuse_unseen(self):
+        """Where train shows one class, always saying it would score 100 %."""
+        seen = [name for name, count in zip(self.class_names, self._train_pixels, strict=True) if count]
+        absent = [name for name in self.class_names if name not in seen]
+        if len(seen) < 2:
+            raise BadInput(
+                f"{self.data}: the masks of train must show two classes or more, got {quoted(seen) or 'none'}. "
+                f"{IGNORE} means ignored: masks of two classes should hold 0 and 1."
+            )
+        if absent:
+            logging.warning("%s: no training pixel of class %s, so it cannot be learned.", self.data, quoted(absent))
 
     def heads(self, network: Network, backbone: keras.Model) -> list:
         features = decoders.pyramid(backbone, self.channels, "segmentation")
@@ -84,11 +126,7 @@ class Segmentation(FrameTask):
 
     @functools.cached_property
     def _class_weights(self) -> np.ndarray:
-        count = len(self.class_names)
-        if not self.balance:
-            return np.ones(count, np.float32)
-        masks = (masks for _, masks in batches.scoring_batches(self, "train"))
-        return class_weights(sum(np.bincount(one[one < count], minlength=count) for one in masks))
+        return class_weights(self._train_pixels) if self.balance else np.ones(len(self.class_names), np.float32)
 
     def loss(self, model: keras.Model):
         return functools.partial(_cross_entropy, tf.constant(self._class_weights))
@@ -118,6 +156,13 @@ class Segmentation(FrameTask):
     def metadata(self, model: keras.Model) -> dict[str, Any]:
         output = {"kind": "segmentation logits", "decode": "class = arg max over the last axis", "ignored": IGNORE}
         return {"task": self.name, "labels": list(self.class_names), "input": self.input_metadata(), "output": output}
+
+
+def _pixels(examples: Examples, classes: int) -> Iterator[np.ndarray]:
+    """Example after example, how many of its pixels show each class: int64 [classes]."""
+    for index in range(len(examples)):
+        masks = examples.read(np.array([index]))[1]
+        yield np.bincount(masks.ravel(), minlength=IGNORE + 1)[:classes]
 
 
 def _cross_entropy(class_weights, masks, logits):
