@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tfmo_drive.core.augmentation import VISIBLE, Augmentation
+from tfmo_drive.core.augmentation import Augmentation
+from tfmo_drive.core.boxes import VISIBLE
 from tfmo_drive.core.keras2 import tf
 
 HEIGHT, WIDTH = 48, 64

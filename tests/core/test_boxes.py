@@ -129,6 +129,17 @@ def test_truth_follows_the_image_and_loses_what_is_cut_away():
     assert moved.boxes.dtype == moved.areas.dtype == np.float32
 
 
+def test_of_which_a_crop_leaves_a_sliver_is_a_crowd():
+    """Columns 50 to 150 of 200 are left: of objects 20 px wide 5 px, 6 px (0.3) and all."""
+    boxes = np.array([[35, 0, 55, 20], [36, 0, 56, 20], [60, 0, 80, 20]], np.float32)
+    truth = Truth(boxes, np.array([0, 0, 0]), np.array([False] * 3), np.full(3, 400, np.float32))
+    moved = truth.resized((100, 200), (40, 40), Resize(fit="center_crop"))
+    assert moved.crowd.tolist() == [True, False, False] and moved.areas.tolist() == pytest.approx([16, 19.2, 64])
+    assert not truth.crowd.any()
+    for fit in ("stretch", "letterbox"):
+        assert not truth.resized((100, 200), (33, 21), Resize(fit=fit)).crowd.any()
+
+
 def test_detections_are_picked_by_index_or_mask():
     found = Detections(random_boxes(3), np.array([0.1, 0.9, 0.5]), np.array([0, 1, 2]))
     assert found.at(np.array([2, 0])).scores.tolist() == [0.5, 0.1]

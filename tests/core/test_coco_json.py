@@ -50,17 +50,66 @@ def test_other_categories_are_ignored_and_counted():
         (box(1, 0, bbox=(90, 50, 30, 40)), "box [90, 50, 120, 90] outside its image of 80 x 60", None),
         (box(1, 0, bbox=(5, 5, 0, 40)), "box of 0 x 40, no area", None),
         (box(1, 0, bbox=(5, 5, 9, -4)), "box of 9 x -4, no area", None),
-        (box(1, 0, bbox=(5, 5, 9)), "bbox [5, 5, 9] is not x, y, width, height", None),
-        (box(1, 0, bbox=(5, 5, 9, float("nan"))), "bbox [5, 5, 9, nan] is not x, y, width, height", None),
         (box(1, 0, category=8), "no category 8", None),
         (box(1, 77), "no image 77", None),
-        (box(100, 0, bbox=(1, 1, 2, 2)), "id 100 twice", None),
     ],
 )
 def test_bad_boxes_are_named_and_left_out(annotation, fault, left):
     found = checked(IMAGES, [*GOOD, annotation])
     assert found.faults == [f"annotation {annotation['id']} ({fault})"]
     assert found.truths[0].boxes.tolist() == [[10, 20, 40, 60], *([left] if left else [])]
+
+
+CORNERS = {"segmentation": [[5, 6, 25, 6, 9, 30.5], [40, 8, 50, 8, 50, 9, 40, 9]]}
+
+
+def unboxed(key, image, category=7, **more):
+    return {name: value for name, value in box(key, image, category, **more).items() if name != "bbox"}
+
+
+@pytest.mark.parametrize(
+    ("annotation", "fault"),
+    [
+        (box(1, 0, bbox=(5, 5, 9)), "bbox [5, 5, 9] is not x, y, width, height"),
+        (box(1, 0, bbox=(5, 5, 9, float("nan"))), "bbox [5, 5, 9, nan] is not x, y, width, height"),
+        (box(1, 0, bbox=(5, 5, 9, True)), "bbox [5, 5, 9, True] is not x, y, width, height"),
+        (box(1, 0, bbox=(10**400, 5, 9, 9)), f"bbox [1{'0' * 38} is not x, y, width, height"),
+        (unboxed(1, 0, segmentation={"counts": "x", "size": [60, 80]}), "no bbox, and no polygons"),
+        (unboxed(1, 0, segmentation=[[1, 2, 3, 4]]), "no bbox, and no polygons"),
+        (box(1, 0, bbox=()), "no bbox, and no polygons"),
+    ],
+)
+def test_an_image_with_an_object_whose_box_nobody_knows_is_left_out(annotation, fault):
+    found = checked(IMAGES, [annotation, *GOOD])
+    assert found.faults == [f"annotation 1 ({fault})"]
+    assert found.names == ["x1.png", "x2.png"] and [len(truth) for truth in found.truths] == [1, 1]
+
+
+def test_without_a_bbox_polygons_say_it():
+    found = checked(IMAGES, [unboxed(1, 0, **CORNERS), box(2, 1, bbox=(), **CORNERS), box(3, 2, **CORNERS)])
+    assert found.faults == [] and [truth.boxes.tolist() for truth in found.truths] == [
+        [[5, 6, 50, 30.5]], [[5, 6, 50, 30.5]], [[10, 20, 40, 60]],
+    ]  # fmt: skip
+
+
+def test_annotations_need_no_id_and_are_then_named_by_their_place():
+    good, bad = ({k: v for k, v in box(0, 0, bbox=side).items() if k != "id"} for side in ((1, 2, 3, 4), (1, 2, 0, 4)))
+    found = checked(IMAGES, [good, good, bad])
+    assert found.faults == ["annotation at place 2 (box of 0 x 4, no area)"] and len(found.truths[0]) == 2
+
+
+def test_what_is_wrong_with_other_categories_is_no_fault():
+    odd = [box(1, 0, 2, (5, 5, 0, 40)), unboxed(2, 1, 2), box(3, 77, 2)]
+    found = checked(IMAGES, [*GOOD, *odd], {7: 0})
+    assert found.faults == [] and found.ignored == 3 and len(found.names) == 3
+
+
+def test_boxes_that_are_shares_of_the_image_are_refused():
+    with pytest.raises(
+        BadInput, match=r"all.json: boxes must be .* in pixels, got none above 1: .* \[0.1, 0.2, 0.5, 1\]"
+    ):
+        checked(IMAGES, [box(1, 0, bbox=(0.1, 0.2, 0.5, 1)), box(2, 1, 2, (0, 0, 0.1, 0.1)), box(3, 1, bbox=[0] * 4)])
+    assert checked(IMAGES, [box(1, 0, bbox=(0.1, 0.2, 0.5, 1)), *GOOD]).faults == []
 
 
 def test_a_box_that_is_a_pixel_too_wide_is_clipped_without_a_word():
@@ -71,6 +120,20 @@ def test_a_box_that_is_a_pixel_too_wide_is_clipped_without_a_word():
 def test_areas_that_say_nothing_are_those_of_the_box():
     found = checked(IMAGES, [box(1, 0), box(2, 0, area=0), box(3, 0, area=float("nan")), box(4, 0, area=7)])
     assert found.truths[0].areas.tolist() == [1200, 1200, 1200, 7]
+    huge = checked(IMAGES, [box(1, 0, area=10**400), box(2, 0, area=True), box(3, 0, area=float("inf"))])
+    assert huge.truths[0].areas.tolist() == [1200, 1200, 1200]
+
+
+def test_of_a_clipped_box_the_area_is_clipped_alike():
+    found = checked(IMAGES, [box(1, 0, bbox=(-10, 0, 40, 40), area=800), box(2, 0, bbox=(70, 50, 20, 20))])
+    assert found.truths[0].areas.tolist() == [600, 100]
+    assert found.truths[0].boxes.tolist() == [[0, 0, 30, 40], [70, 50, 80, 60]]
+
+
+def test_whole_sides_may_be_written_as_fractions_and_names_with_backslashes():
+    found = checked([frame(0, "a\\x0.png", (60.0, 80.0))], [box(1, 0)])
+    assert found.names == ["a/x0.png"] and found.files == [Path("images/a/x0.png")] and found.faults == []
+    assert found.sizes == [(60, 80)] and all(type(side) is int for side in found.sizes[0])
 
 
 @pytest.mark.parametrize(
@@ -80,6 +143,8 @@ def test_areas_that_say_nothing_are_those_of_the_box():
         (frame(1, "other.png"), "image 1 (id 1 or file other.png twice)"),
         (frame(9, "x1.png"), "image 9 (id 9 or file x1.png twice)"),
         (frame(9, "x3.png", (0, 80)), "image 9 (x3.png has height 0 and width 80)"),
+        (frame(9, "x3.png", (60.5, 80)), "image 9 (x3.png has height 60.5 and width 80)"),
+        (frame(9, "x3.png", (60, 10**400)), f"image 9 (x3.png has height 60 and width 1{'0' * 400})"),
         ({"id": 9, "file_name": "x3.png"}, "image 9 (x3.png has height None and width None)"),
         ({"id": 9, "height": 5, "width": 5}, "image 9 (no id or no file_name)"),
     ],

@@ -79,24 +79,6 @@ def test_the_layout_of_coco_is_found(three):
     assert len(set.union(*groups)) == sum(map(len, groups)) == 12
 
 
-@pytest.mark.parametrize(
-    "places",
-    [
-        {split: (f"boxes_{split}.json", split) for split in SPLITS},
-        {"train": ("train/_a.json", "train"), "val": ("valid/_a.json", "valid"), "test": ("test/_a.json", "test")},
-        {split: (f"{split}.json", "images") for split in SPLITS},
-        {split: (f"{split}.json", f"images/{split}") for split in SPLITS},
-        {split: (f"labels/{split}.json", "data") for split in SPLITS},
-    ],
-)
-def test_other_usual_layouts_are_found(tmp_path, places):
-    for split, (path, folder) in places.items():
-        written(tmp_path / path, *drive(3, f"{split}_"), folder=tmp_path / folder)
-    listing = list_coco(tmp_path)
-    for split, (_, folder) in places.items():
-        assert {file.parent for file in listing[split].files} == {tmp_path / folder}
-
-
 def test_equal_names_in_two_splits_are_never_mixed_up(tmp_path):
     for split in SPLITS:
         written(tmp_path / f"{split}.json", *drive(3), folder=tmp_path / split)
@@ -107,6 +89,28 @@ def test_equal_names_in_two_splits_are_never_mixed_up(tmp_path):
         list_coco(tmp_path)
 
 
+@pytest.mark.parametrize("split", SPLITS)
+def test_a_split_without_an_object_is_refused_and_crowds_are_none(three, split):
+    path = three / "annotations" / f"instances_{split}2017.json"
+    facts = json.loads(path.read_text())
+    crowds = [one | {"iscrowd": int(one["category_id"] == 7)} for one in facts["annotations"]]
+    path.write_text(json.dumps(facts | {"annotations": crowds}))
+    assert len(list_coco(three)[split]) == 4
+    with pytest.raises(
+        BadInput, match=f'{split} must hold an object of "car" that is no crowd.*--set=task.classes=FILE'
+    ):
+        list_coco(three, ("car",))
+
+
+def test_a_class_of_crowds_alone_is_named_as_not_to_be_learned(three, logged):
+    path = three / "annotations/instances_train2017.json"
+    facts = json.loads(path.read_text())
+    crowds = [one | {"iscrowd": int(one["category_id"] == 7)} for one in facts["annotations"]]
+    path.write_text(json.dumps(facts | {"annotations": crowds}))
+    list_coco(three)
+    assert any('no training box of class "car"' in line for line in logged)
+
+
 def test_files_can_be_named(three, tmp_path):
     shutil.copy(three / "annotations/instances_train2017.json", three / "annotations/boxes_train.json")
     shutil.move(three / "annotations/instances_test2017.json", three / "held_out.json")
@@ -114,6 +118,10 @@ def test_files_can_be_named(three, tmp_path):
     assert [len(listing[split]) for split in SPLITS] == [4, 4, 4]
     with pytest.raises(BadInput, match='no split "tset". Did you mean "test"'):
         list_coco(three, annotations={"tset": "held_out.json"})
+    with pytest.raises(
+        BadInput, match=r"task.annotations.test names .* the data is one file, .*held_out.json. Add --data="
+    ):
+        list_coco(three / "held_out.json", annotations={"test": "held_out.json"})
     shutil.move(three / "annotations/instances_train2017.json", three / "annotations/old_train.json")
     with pytest.raises(BadInput, match=r"one COCO JSON file for train, got .*--set=task.annotations.train=FILE"):
         list_coco(three)

@@ -174,7 +174,7 @@ def test_a_named_group_is_one_group_whatever_its_class(root):
         (["file,clas_id", "a.png,0"], 'no column for the label; it has "file", "clas_id". Did you mean "clas_id"'),
         (["file,label,split", "a.png,0,trian"], 'row 2: there is no split "trian". Did you mean "train"'),
         (["file,label,split", "a.png,0"], "row 2: 3 columns expected"),
-        (["file,label"], "No images in"),
+        (["file,label"], "No rows in"),
         (["file,label,split", "a.png,0,train", "a.png,0,test", "b.png,1,val"], "a.png is in train and in test"),
     ],
 )

@@ -86,7 +86,7 @@ def test_frames_that_cannot_be_used_are_counted_and_left_out_only_when_asked(roo
     with pytest.raises(BadInput) as caught:
         list_log(path)
     text = str(caught.value)
-    assert "5 of 60 frames have no image or no steering in -1..1: " in text and "\n" not in text
+    assert "5 of 60 frames have no image of their own or no steering in -1..1: " in text and "\n" not in text
     assert f'{name(3)} with steering "1.2", {name(5)} with steering "nan"' in text and f"no image {name(9)}" in text
     files, labels, _ = everything(list_log(path, skip_bad=True))
     assert files == [name(index) for index in range(60) if index not in (*odd, 9)] and set(labels[:, 0]) == {0.5}
@@ -98,8 +98,40 @@ def test_missing_columns_are_named(root):
         list_log(path)
     with pytest.raises(BadInput, match="1 of 1 frames"):
         list_log(path, {"steering": "wheel"})
-    with pytest.raises(BadInput, match="driving_log.csv cannot be read"):
-        list_log(root.parent)
+
+
+def test_what_holds_no_log_is_said_with_what_to_type(root):
+    root.mkdir()
+    with pytest.raises(
+        BadInput, match="drive holds no driving_log.csv. Name the log itself, with --data=.*drive/NAME.csv"
+    ):
+        list_log(root)
+    with pytest.raises(
+        BadInput, match="other.csv cannot be read: No such file or directory. Expected a CSV file"
+    ) as caught:
+        list_log(root / "other.csv")
+    assert "Errno" not in str(caught.value)
+    with pytest.raises(BadInput, match="No rows in .*driving_log.csv. Expected a header line") as caught:
+        list_log(log(root, ["image,steering"], []))
+    assert "images" not in str(caught.value)
+
+
+@pytest.mark.parametrize("again", ["images/" + name(3), r"C:\me\IMG" + "\\" + name(3)])
+def test_an_image_of_two_frames_is_refused_and_never_in_two_splits(root, again):
+    path = seconds(root, 60, split=lambda index: ",train" if index < 30 else ",test")
+    path.write_text(path.read_text() + f"{again},0.1,test\n")
+    with pytest.raises(BadInput, match=f"1 of 61 frames have no image of their own .*: {name(3)} once more. Mend"):
+        list_log(path)
+    listing = list_log(path, skip_bad=True)
+    assert len(everything(listing)[0]) == len(set(everything(listing)[0])) == 60
+    assert name(3) not in [file.name for file in listing["test"].files]
+
+
+def test_names_that_no_file_can_have_are_missing(root):
+    path = seconds(root, 60)
+    path.write_text(path.read_text() + f"{'x' * 400}.jpg,0\n{'y' * 400}/a.jpg,0\n")
+    with pytest.raises(BadInput, match="2 of 62 frames have no image of their own"):
+        list_log(path)
 
 
 def test_blocks_are_of_equal_time_and_end_at_pauses_steps_back_and_splits():

@@ -8,6 +8,7 @@ import json
 import numpy as np
 import pytest
 
+from tfmo_drive.contracts import BadInput
 from tfmo_drive.core import detections
 from tfmo_drive.core.augmentation import Augmentation
 from tfmo_drive.core.keras2 import tf
@@ -105,7 +106,9 @@ def test_a_board_is_told_how_to_decode(task):
     }  # fmt: skip
 
 
-def test_classes_of_ones_own_choice_and_order(tmp_path):
+@pytest.fixture
+def folder(tmp_path):
+    """A COCO JSON of 60 images, cars and buses in turn."""
     from PIL import Image
 
     images = [{"id": i, "file_name": f"a_{i:04}.png", "height": 64, "width": 96} for i in range(60)]
@@ -114,8 +117,21 @@ def test_classes_of_ones_own_choice_and_order(tmp_path):
     (tmp_path / "train.json").write_text(json.dumps({"images": images, "annotations": boxes, "categories": names}))
     for image in images:
         Image.new("RGB", (96, 64), (image["id"], 0, 0)).save(tmp_path / image["file_name"])
-    (tmp_path / "order.txt").write_text("bus\n")
-    task = Detection(data=str(tmp_path), image_size=(32, 64), classes=str(tmp_path / "order.txt"))
+    return tmp_path
+
+
+def test_a_model_of_ones_own_must_say_its_classes_as_files_beside_the_data_do_not(folder, streets):
+    shapes = {"network": streets["network"], "image_size": (32, 64), "channels": 8}
+    Detection(**shapes).build().save(folder / "mine.h5", include_optimizer=False)
+    (folder / "classes.json").write_text('["bus", "car"]')
+    mine = Detection(data=str(folder), baseline=str(folder / "mine.h5"), preprocessing_name="unit", **shapes)
+    with pytest.raises(BadInput, match="say the order of its outputs, with --set=task.classes=classes.txt"):
+        mine.build()
+
+
+def test_classes_of_ones_own_choice_and_order(folder):
+    (folder / "order.txt").write_text("bus\n")
+    task = Detection(data=str(folder), image_size=(32, 64), classes=str(folder / "order.txt"))
     assert task.class_names == ("bus",) and task.identity()["classes"] == ["bus"]
     pixels, truth = task.examples("train").read(np.arange(4))
     for image, boxes, classes in zip(pixels, truth["boxes"], truth["classes"], strict=True):

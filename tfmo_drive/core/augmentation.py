@@ -12,13 +12,11 @@ import math
 import numpy as np
 
 from tfmo_drive.contracts import BadInput
+from tfmo_drive.core.boxes import VISIBLE
 from tfmo_drive.core.keras2 import tf
 
 COLUMNS = 16
 """Random numbers per example. Each kind of change has its own, so that switching one on leaves the others alike."""
-
-VISIBLE = 0.3
-"""Of a box's area: with less of it left inside the image, nobody should have to find it."""
 
 _LIMITS = {  # field: (highest value, itself allowed)
     "shift": (1, False),

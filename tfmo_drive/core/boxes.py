@@ -12,6 +12,9 @@ import numpy as np
 
 from tfmo_drive.core.images import Resize
 
+VISIBLE = 0.3
+"""Of a box's area: with less of it left inside the image, nobody should have to find it."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Detections:
@@ -50,10 +53,12 @@ class Truth:
         return Truth(self.boxes[kept], self.classes[kept], self.crowd[kept], self.areas[kept])
 
     def resized(self, source_size: tuple[int, int], size: tuple[int, int], resize: Resize) -> Truth:
-        """In the pixels of the resized image (see `resized` below), without those that a crop leaves out."""
+        """In the pixels of the resized image (see `resized` below), without those that a crop leaves out; of which it
+        leaves less than VISIBLE is a crowd."""
         boxes = resized(self.boxes, source_size, size, resize).astype(np.float32)
         share = areas(boxes) / areas(self.boxes)  # of a box cut by a crop, the object is taken to be cut alike
-        moved = dataclasses.replace(self, boxes=boxes, areas=(self.areas * share).astype(np.float32))
+        left = areas(restored(boxes, source_size, size, resize)) / areas(self.boxes)
+        moved = Truth(boxes, self.classes, self.crowd | (left < VISIBLE), (self.areas * share).astype(np.float32))
         return moved.at(share > 0)
 
 

@@ -1,14 +1,14 @@
 """One annotation file in COCO's format for object detection (https://cocodataset.org/#format-data), checked.
 
 {"images": [{"id", "file_name", "width", "height"}], "annotations": [{"id", "image_id", "category_id", "bbox": [x, y,
-width, height], "area", "iscrowd"}], "categories": [{"id", "name"}]}; area and iscrowd may be left out.
+width, height], "area", "iscrowd"}], "categories": [{"id", "name"}]}; an annotation's id, area and iscrowd may be left
+out, and bbox where polygons are its "segmentation": [[x, y, x, y, ...], ...].
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -22,6 +22,8 @@ from tfmo_drive.core.class_names import quoted
 
 _ROUNDING = 1.0
 """Pixels by which a box may leave its image without a word: tools round, or count the last pixel's far edge."""
+_LARGEST = 1e15
+"""A larger number is no length in pixels, and its square may be none in float32."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +46,8 @@ class Usable:
     sizes: list[tuple[int, int]]
     truths: list[Truth]
     faults: list[str]
-    """What is wrong with every other image or box; a box partly outside is clipped and is here too."""
+    """What is wrong with every other image or box; a box partly outside is clipped and is here too. An image goes with
+    an object whose box nobody knows: detectors would learn that there is none."""
     ignored: int
     """Annotations of categories that were not asked for."""
 
@@ -76,27 +79,37 @@ def read_document(path: Path) -> Document:
 def usable(document: Document, indices: Mapping[int, int], locate: Callable[[str], Path | None]) -> Usable:
     """Check all images and annotations; `indices`: {category id: class index} of the classes that are asked for.
 
-    `locate` says where the file of that name is, or None.
+    `locate` says where the file of that name (see `name_of`) is, or None. Raises BadInput where no box is in pixels.
     """
+    boxes = [_box(annotation) for annotation in document.annotations]
+    _refuse_shares(document.path, [box for box in boxes if box and min(box[2:]) > 0])
     faults: list[str] = []
     images = _images(document, locate, faults)
     known = {image.get("id") for image in document.images if isinstance(image.get("id"), int | str)}
     rows: dict[int | str, list[_Row]] = {key: [] for key in images}
-    seen, ignored = set(), 0
-    for annotation in document.annotations:
-        key = str(annotation.get("id"))
-        fault = f"id {key} twice" if key in seen else _broken(annotation, known, document.categories)
-        seen.add(key)
-        if not fault and annotation["category_id"] not in indices:
+    ignored = 0
+    for place, (annotation, box) in enumerate(zip(document.annotations, boxes, strict=True)):
+        image, label = annotation.get("image_id"), annotation.get("category_id")
+        if type(label) is int and label in document.categories and label not in indices:
             ignored += 1
-        elif not fault and annotation["image_id"] in images:  # of an image that cannot be used, that was said
-            row, fault = _inside(annotation, images[annotation["image_id"]][2])
+            continue
+        fault = _broken(annotation, box, known, document.categories)
+        if not fault and image in images:  # of an image that cannot be used, that was said
+            row, fault = _inside(annotation, box, images[image][2])
             if row:
-                rows[annotation["image_id"]].append(row._replace(label=indices[row.label]))
+                rows[image].append(row._replace(label=indices[label]))
         if fault:
-            faults.append(f"annotation {key} ({fault})")
+            faults.append(f"annotation {annotation.get('id', f'at place {place}')} ({fault})")
+            if box is None and isinstance(image, int | str):
+                images.pop(image, None)
     names, files, sizes = map(list, zip(*images.values(), strict=True)) if images else ([], [], [])
-    return Usable(names, files, sizes, [_truth(part) for part in rows.values()], faults, ignored)
+    return Usable(names, files, sizes, [_truth(rows[key]) for key in images], faults, ignored)
+
+
+def name_of(image: Mapping[str, Any]) -> str:
+    """Its file_name, with slashes wherever it was written; "" where it has none."""
+    name = image.get("file_name")
+    return name.replace("\\", "/") if isinstance(name, str) else ""
 
 
 class _Row(NamedTuple):
@@ -112,14 +125,14 @@ def _images(
     """{id: (name, file, (height, width))} of the images that can be used."""
     found, names = {}, set()
     for image in document.images:
-        key, name = image.get("id"), image.get("file_name")
+        key, name = image.get("id"), name_of(image)
         size = image.get("height"), image.get("width")
-        file = locate(name) if isinstance(name, str) and name else None
-        if not isinstance(key, int | str) or not isinstance(name, str):
+        file = locate(name) if name else None
+        if not isinstance(key, int | str) or not name:
             fault = "no id or no file_name"
         elif key in found or name in names:
             fault = f"id {key} or file {name} twice"
-        elif any(type(side) is not int or side < 1 for side in size):
+        elif not all(_is_number(side) and side == int(side) and side >= 1 for side in size):
             fault = f"{name} has height {size[0]} and width {size[1]}"
         else:
             fault = "" if file else f"{name} is missing"
@@ -127,35 +140,65 @@ def _images(
             faults.append(f"image {key} ({fault})")
         else:
             names.add(name)
-            found[key] = name, file, size
+            found[key] = name, file, (int(size[0]), int(size[1]))
     return found
 
 
-def _broken(annotation: dict[str, Any], known: set[int | str], categories: Mapping[int, str]) -> str:
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) <= _LARGEST  # false for NaN
+
+
+def _box(annotation: dict[str, Any]) -> list[float] | None:
+    """x, y, width, height: its bbox, or where it has none, the bounds of its polygons; None where it has neither."""
+    box = annotation.get("bbox")
+    if box:
+        return box if isinstance(box, list) and len(box) == 4 and all(map(_is_number, box)) else None
+    polygons = annotation.get("segmentation")
+    if not isinstance(polygons, list) or not polygons or not all(map(_is_polygon, polygons)):
+        return None
+    x, y = ([side for polygon in polygons for side in polygon[start::2]] for start in (0, 1))
+    return [min(x), min(y), max(x) - min(x), max(y) - min(y)]
+
+
+def _is_polygon(outline: Any) -> bool:
+    return isinstance(outline, list) and len(outline) >= 6 and len(outline) % 2 == 0 and all(map(_is_number, outline))
+
+
+def _refuse_shares(path: Path, boxes: list[list[float]]) -> None:
+    if boxes and max(map(max, boxes)) <= 1:
+        raise BadInput(
+            f"{path}: boxes must be x, y, width, height in pixels, got none above 1: shares of the image, as "
+            f"{boxes[0]}. Multiply x and width by the image's width, y and height by its height."
+        )
+
+
+def _broken(
+    annotation: dict[str, Any], box: list[float] | None, known: set[int | str], categories: Mapping[int, str]
+) -> str:
     """What makes an annotation unusable whatever its image is, or nothing."""
-    image, label, box = (annotation.get(key) for key in ("image_id", "category_id", "bbox"))
+    image, label = annotation.get("image_id"), annotation.get("category_id")
     if not isinstance(image, int | str) or image not in known:
         return f"no image {image}"
     if type(label) is not int or label not in categories:
         return f"no category {label}"
-    numbers = isinstance(box, list) and len(box) == 4 and all(isinstance(side, int | float) for side in box)
-    if not numbers or not all(map(math.isfinite, box)):
-        return f"bbox {str(box)[:40]} is not x, y, width, height"
+    if box is None:
+        said = annotation.get("bbox")
+        return f"bbox {str(said)[:40]} is not x, y, width, height" if said else "no bbox, and no polygons"
     return "" if box[2] > 0 and box[3] > 0 else f"box of {box[2]:g} x {box[3]:g}, no area"
 
 
-def _inside(annotation: dict[str, Any], size: tuple[int, int]) -> tuple[_Row | None, str]:
+def _inside(annotation: dict[str, Any], box: list[float], size: tuple[int, int]) -> tuple[_Row | None, str]:
     """The annotation clipped to its image, None where nothing is left; and what is wrong with it, or nothing."""
-    (x, y, width, height), (rows, columns) = annotation["bbox"], size
+    (x, y, width, height), (rows, columns) = box, size
     box = [x, y, x + width, y + height]
     clipped = [min(max(edge, 0), side) for edge, side in zip(box, (columns, rows) * 2, strict=True)]
     gone = clipped[2] <= clipped[0] or clipped[3] <= clipped[1]
     over = max(abs(edge - kept) for edge, kept in zip(box, clipped, strict=True))
     fault = f"box {[round(edge, 2) for edge in box]} outside its image of {columns} x {rows}"
     area = annotation.get("area")
-    usable = isinstance(area, int | float) and math.isfinite(area) and area > 0
-    crowd = bool(annotation.get("iscrowd"))
-    row = _Row(clipped, annotation["category_id"], crowd, area if usable else width * height)
+    area = area if _is_number(area) and area > 0 else width * height
+    share = (clipped[2] - clipped[0]) * (clipped[3] - clipped[1]) / (width * height)
+    row = _Row(clipped, annotation["category_id"], bool(annotation.get("iscrowd")), area * share)
     return None if gone else row, fault if gone or over > _ROUNDING else ""
 
 

@@ -22,6 +22,7 @@ from tfmo_drive.core.class_names import quoted
 from tfmo_drive.core.coco_json import Document, read_document
 from tfmo_drive.core.csv_listing import find_files
 from tfmo_drive.core.images import UnreadableImage, size_of
+from tfmo_drive.core.mask_listing import MASKS
 from tfmo_drive.core.recordings import blocks
 from tfmo_drive.core.spelling import suggestion
 from tfmo_drive.core.splitting import SPLIT_WORDS, SPLITS, Listing, Split, drawn_blocks, refuse_repeated_files
@@ -62,24 +63,36 @@ def list_coco(
     them in any order; boxes of others are then ignored. Without a test file, val is the test split. What is missing
     then is drawn from train, in whole blocks of recorded frames; blocks are the groups. Images are in the order of
     their names, as those of mask folders are, so that one task can take both.
-    Raises BadInput for what it cannot use: counted, the first ten named. With `skip_bad` those images and boxes are
-    left out, and boxes partly outside their image clipped.
+    Raises BadInput for a split without an object, and for what it cannot use: counted, the first ten named. With
+    `skip_bad` those images and boxes are left out, and boxes partly outside their image clipped.
     """
     data = Path(data)
     documents = {split: read_document(path) for split, path in _annotation_files(data, annotations or {}).items()}
     indices, names = _classes(documents, class_names)
     parts, first_group = {}, 0
     for split, document in documents.items():
-        parts[split] = _checked(document, indices, _image_folders(document.path, data), skip_bad)
+        parts[split] = _checked(document, indices, data, skip_bad)
         parts[split] = dataclasses.replace(parts[split], groups=parts[split].groups + first_group)
         first_group = int(parts[split].groups.max()) + 1
     splits = _divided(parts, data, seed)
     refuse_repeated_files(data, splits)
-    present = np.unique(np.concatenate([truth.classes for truth in splits["train"].truths]))
-    absent = [name for label, name in enumerate(names) if label not in present]
+    present = {split: _present(part) for split, part in splits.items()}
+    for split in SPLITS:
+        if not present[split]:
+            raise BadInput(
+                f"{data}: {split} must hold an object of {quoted(names)} that is no crowd, got none: it has no score. "
+                "Add some, choose classes with --set=task.classes=FILE, or, where splits are drawn, draw others with "
+                "--set=task.split_seed=1."
+            )
+    absent = [name for label, name in enumerate(names) if label not in present["train"]]
     if absent:
         logging.warning("%s: no training box of class %s, so it cannot be learned.", data, quoted(absent))
     return Listing(names, splits)
+
+
+def _present(split: BoxSplit) -> set[int]:
+    """The classes of its objects; crowds are none."""
+    return {label for truth in split.truths for label in truth.classes[~truth.crowd].tolist()}
 
 
 def of_their_size(split: BoxSplit, skip_bad: bool = False) -> BoxSplit:
@@ -104,6 +117,11 @@ def of_their_size(split: BoxSplit, skip_bad: bool = False) -> BoxSplit:
 
 def _annotation_files(data: Path, named: Mapping[str, str]) -> dict[str, Path]:
     """{split: file}, train first."""
+    if data.is_file() and named:
+        raise BadInput(
+            f"task.annotations.{next(iter(named))} names a file of a folder, but the data is one file, {data}. "
+            f"Add --data={data.parent}, or leave task.annotations out."
+        )
     if data.is_file():
         return {"train": data}
     if not data.is_dir():
@@ -135,23 +153,27 @@ def _annotation_files(data: Path, named: Mapping[str, str]) -> dict[str, Path]:
 
 def _split_of(name: str) -> str:
     """instances_train2017 -> train; "" where no word is a split."""
-    words = re.findall("[a-z]+", name.lower())
-    return next((SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS), "")
+    return next((SPLIT_WORDS[word] for word in _words(name) if word in SPLIT_WORDS), "")
 
 
-def _image_folders(path: Path, data: Path) -> list[Path]:
-    """Where the images of an annotation file may lie, likeliest first; never in the folder of another split.
+def _words(name: str) -> list[str]:
+    return re.findall("[a-z]+", name.lower())
 
-    A folder of another name is looked into only where none is named after the split: it may hold masks of equal names.
+
+def _image_folders(path: Path, data: Path) -> tuple[list[Path], list[Path]]:
+    """Where the images of an annotation file may lie: likely places, likeliest first, and folders of any other name.
+
+    Never in the folder of another split, or of masks, which may have the images' names.
     """
     split = _split_of(path.stem) or _split_of(path.parent.name)
     bases = [path.parent, *([path.parent.parent] if path.parent.name.lower() in _FOLDERS else [])]
     bases += [data] if data.is_dir() and data not in bases else []
     bases += [base / "images" for base in bases if (base / "images").is_dir()]
     below = [child for base in bases for child in sorted(base.iterdir()) if child.is_dir()]
+    below = [child for child in below if not set(_words(child.name)) & set(MASKS)]
     own = [child for child in below if split and _split_of(child.name) == split]
     others = [child for child in below if not split or not _split_of(child.name)]
-    return [*own, *bases, *([] if own else others)]
+    return [*own, *bases], [child for child in others if child not in bases]
 
 
 def _classes(documents: Mapping[str, Document], asked: Sequence[str] | None) -> tuple[dict[int, int], tuple[str, ...]]:
@@ -172,14 +194,30 @@ def _classes(documents: Mapping[str, Document], asked: Sequence[str] | None) -> 
     return {ids[name]: index for index, name in enumerate(names)}, names
 
 
-def _checked(document: Document, indices: Mapping[int, int], folders: list[Path], skip_bad: bool) -> BoxSplit:
-    names = [image["file_name"] for image in document.images if isinstance(image.get("file_name"), str)]
-    found = coco_json.usable(document, indices, dict(zip(names, find_files(folders, names), strict=True)).get)
+def _located(document: Document, likely: list[Path], others: list[Path]) -> dict[str, Path | None]:
+    """{name: file} of its images. Where a likely place holds one of them, no other is looked into: what is missing is
+    missing there, and a file of its name elsewhere may be a mask."""
+    names = [coco_json.name_of(image) for image in document.images]
+    found = find_files(likely, names)
+    if not any(found):
+        found = find_files(others, names)
+        for one, other in zip(found, find_files(others[::-1], names), strict=True):
+            if one != other:
+                raise BadInput(
+                    f"{document.path}: which are its images, those in {one.parent} or those in {other.parent}? "
+                    f"Move them to {document.path.parent / 'images'}."
+                )
+    return dict(zip(names, found, strict=True))
+
+
+def _checked(document: Document, indices: Mapping[int, int], data: Path, skip_bad: bool) -> BoxSplit:
+    likely, others = _image_folders(document.path, data)
+    found = coco_json.usable(document, indices, _located(document, likely, others).get)
     if not found.files:
-        places = quoted([str(folder) for folder in folders])
+        places = quoted([str(folder) for folder in (*likely, *others)])
         raise BadInput(f"{document.path}: none of its images can be used: {found.faults[0]}. Looked in {places}.")
     total = len(document.images) + len(document.annotations)
-    treated = "left out; boxes partly outside are clipped"
+    treated = "left out, objects without a box with their images; boxes partly outside are clipped"
     faults.refuse(document.path, found.faults, total, "images or boxes cannot be used", skip_bad, treated)
     if found.ignored:
         logging.info("%s: %d boxes of other categories are ignored.", document.path, found.ignored)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -59,12 +61,13 @@ def read_table(path: Path) -> tuple[list[str], list[list[str]]]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path} cannot be read: {error}. Expected a CSV file in UTF-8.") from error
+        reason = getattr(error, "strerror", None) or error
+        raise BadInput(f"{path} cannot be read: {reason}. Expected a CSV file in UTF-8.") from error
     first = text.partition("\n")[0]
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count))
     header, *table = [row for row in lines if any(cell.strip() for cell in row)] or [[]]
     if not table:
-        raise BadInput(f"No images in {path}. Expected a header line and one line per image.")
+        raise BadInput(f"No rows in {path}. Expected a header line and one line per image.")
     for number, row in enumerate(table, start=2):
         if len(row) != len(header):
             raise BadInput(f"{path}, row {number}: {len(header)} columns expected, as in the header, got {len(row)}.")
@@ -139,14 +142,29 @@ def _files(path: Path, names: list[str]) -> list[Path]:
 
 
 def find_files(folders: Sequence[Path], names: Sequence[str]) -> list[Path | None]:
-    """Where each name lies in the first of the folders that holds it; None where none does."""
-    folders, files = list(folders), []
-    for name in names:
-        place = next((folder for folder in folders if (folder / name).is_file()), None)
-        files.append(place / name if place else None)
-        if place and place != folders[0]:  # the next file is most likely in the same folder
-            folders.sort(key=lambda folder: folder != place)
-    return files
+    """Where each name lies in the first of the folders that holds it; None where none does.
+
+    Every folder is listed once: to ask each for each name would take minutes for many of both.
+    """
+    parts = [os.path.split(name) for name in names]
+    wanted: dict[str, set[str]] = {}
+    for parent, last in parts:
+        wanted.setdefault(parent, set()).add(last)
+    found: dict[tuple[str, str], Path] = {}
+    for folder, (parent, lasts) in itertools.product(folders, wanted.items()):
+        if lasts:
+            place = folder / parent
+            here = {last for last in lasts & _entries(place) if os.path.isfile(place / last)}
+            found |= {(parent, last): place / last for last in here}
+            lasts -= here
+    return [found.get(part) for part in parts]
+
+
+def _entries(folder: Path) -> set[str]:
+    try:
+        return set(os.listdir(folder))
+    except (OSError, ValueError):  # there is none, or the name is none that a file can have
+        return set()
 
 
 def read_splits(path: Path, words: list[str]) -> np.ndarray:

@@ -47,6 +47,8 @@ class ImageTask(Task):
     """What the outputs are called, in their order."""
     own_settings: ClassVar[tuple[str, ...]] = ()
     """Settings of the concrete task that a trained model depends on."""
+    reads_class_files: ClassVar[bool] = True
+    """Whether classes.json or classes.txt beside the data says the order of the outputs."""
 
     def __post_init__(self):
         kind = type(self).__name__
@@ -121,7 +123,7 @@ class ImageTask(Task):
             self._require_declarations()
         return own_model.read_model(path, own_model.Ends.of(own))
 
-    def _require_declarations(self):
+    def _require_declarations(self, setting: str = "task"):
         """A whole model of the user's: nothing about its inputs and outputs is guessed."""
         if not self.preprocessing_name:
             raise BadInput(
@@ -130,11 +132,11 @@ class ImageTask(Task):
             )
         folder = Path(self.data)
         place = folder if folder.is_dir() else folder.parent
-        said = self.classes or any((place / name).is_file() for name in FILES)
+        said = self.classes or (self.reads_class_files and any((place / name).is_file() for name in FILES))
         if self.class_names and not said and self.data != SCENES:
             raise BadInput(
                 "task.baseline is a model of your own: say the order of its outputs, with "
-                "--set=task.classes=classes.txt (one name per line); the folders' alphabetical order may be another."
+                f"--set={setting}.classes=classes.txt (one name per line); the order of the data's classes may be another."
             )
 
     def augment(self, inputs, targets, randoms):

@@ -49,10 +49,10 @@ def list_log(
     unit: steering must be in [-limit, limit] and is divided by it. Images are looked for where the log says, beside it,
     and in its IMG/ or images/. Blocks of about 5 s are the groups. Missing splits are drawn out of train with `seed`,
     block by block; a log with train and val only has its val as test (splitting.drawn_blocks).
-    Raises BadInput for a missing column, and for steering out of range or no number and missing images: counted, ten
-    named, unless `skip_bad` leaves them out.
+    Raises BadInput for a missing log or column, and for steering out of range or no number, missing images and those of
+    an earlier frame: counted, ten named, unless `skip_bad` leaves them out.
     """
-    path = Path(path) / "driving_log.csv" if Path(path).is_dir() else Path(path)
+    path = _log(Path(path))
     if not 0 < limit < math.inf:
         raise BadInput(f"limit must be a positive number, full lock in the log's unit, got {limit}.")
     header, rows = read_table(path)
@@ -62,21 +62,33 @@ def list_log(
     cells = {kind: [row[index].strip() for row in rows] for kind, index in found.items()}
     files, steering = _files(path, cells["file"]), [_number(text) for text in cells["steering"]]
     splits = read_splits(path, cells["split"]) if "split" in cells else np.full(len(rows), "", "<U5")
-    kept, odd = [], []
+    kept, odd, seen = [], [], set()
     for row, (file, value) in enumerate(zip(files, steering, strict=True)):
         if file is None:
             odd.append(f"no image {cells['file'][row]}")
         elif value is None or not abs(value) <= limit:
             odd.append(f'{file.name} with steering "{cells["steering"][row]}"')
+        elif file in seen:  # one of the two might be trained on, the other tested
+            odd.append(f"{file.name} once more")
         else:
+            seen.add(file)
             kept.append(row)
-    faults.refuse(path, odd, len(rows), f"frames have no image or no steering in {-limit:g}..{limit:g}", skip_bad)
+    what = f"frames have no image of their own or no steering in {-limit:g}..{limit:g}"
+    faults.refuse(path, odd, len(rows), what, skip_bad)
     files, splits = [files[row] for row in kept], splits[kept]
     labels = np.array([[steering[row] / limit] for row in kept], np.float32)
     groups = time_blocks(_times(files), splits)
     places = drawn_blocks(splits, groups, path, seed)
     members = {split: np.flatnonzero(places == split) for split in SPLITS}
     return Listing((), {s: Split(tuple(files[i] for i in m), labels[m], groups[m]) for s, m in members.items()})
+
+
+def _log(path: Path) -> Path:
+    if not path.is_dir():
+        return path
+    if not (path / "driving_log.csv").is_file():
+        raise BadInput(f"{path} holds no driving_log.csv. Name the log itself, with --data={path / 'NAME.csv'}.")
+    return path / "driving_log.csv"
 
 
 def time_blocks(seconds: np.ndarray, splits: np.ndarray) -> np.ndarray:
@@ -108,7 +120,8 @@ def _times(files: list[Path]) -> np.ndarray:
 def _files(path: Path, names: list[str]) -> list[Path | None]:
     """Names as they are, else their last part: recorded elsewhere, perhaps under Windows."""
     place = path.parent
-    near = [name if (place / name).is_file() else PureWindowsPath(name).name for name in names]
+    said = zip(names, find_files([place], names), strict=True)
+    near = [name if file else PureWindowsPath(name).name for name, file in said]
     return find_files([place, place / "IMG", place / "images", place / path.stem], near)
 
 

@@ -68,6 +68,10 @@ class MultiTask(FrameTask):
     def identity(self) -> dict[str, Any]:
         return super().identity() | {"parts": {part.name: part.identity() for part in self.parts}}
 
+    def _require_declarations(self, setting: str = "task"):
+        for number, part in enumerate(self.parts):
+            part._require_declarations(f"{setting}.parts.{number}")
+
     def packed(self, split: str) -> Examples:
         """Pixels uint8 [b, h, w, 3] and the parts' targets by part."""
         return _Together({part.name: part.packed(split) for part in self.parts}, split)
