@@ -4,7 +4,8 @@ make train-multi_task
 make train-multi_task SET="task.weights=resnet50_notop.h5"
 
 The built-in scenes have all three kinds of truth. Real data must have those of every part, of the same images; where it
-has masks and boxes alone, as CamVid, take segmentation_detection. Its trained baseline is what multi_task_quantized takes as WEIGHTS=.
+has masks and boxes alone, as CamVid, take segmentation_detection. Its trained baseline is what multi_task_quantized
+takes as WEIGHTS=.
 """
 
 from tfmo_drive.compress.train import Train

@@ -57,7 +57,8 @@ def encode(targets: dict, grid: tuple[int, int], classes: int) -> dict:
     bool [b, m]: of crowds nothing is learnt, neither that they are there nor that they are not. grid: (rows, columns).
     Gives "heat" [b, rows, columns, classes] in [0, 1], 1 at objects' centres; "boxes" [b, rows, columns, 4] in pixels,
     of the smallest object near each cell, and how much they count, "weights" [b, rows, columns], 1 in all for every
-    object that is the smallest anywhere; "objects" [b, rows, columns, 1], 1 inside and around objects; and "open" [b, rows, columns], 0 in crowds.
+    object that is the smallest anywhere; "objects" [b, rows, columns, 1], 1 inside and around objects; and "open" [b,
+    rows, columns], 0 in crowds.
     """
     boxes, kinds = targets["boxes"], targets["classes"]
     there = (kinds >= 0) & ~targets["crowd"]

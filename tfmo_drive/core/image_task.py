@@ -136,7 +136,7 @@ class ImageTask(Task):
         if self.class_names and not said and self.data != SCENES:
             raise BadInput(
                 "task.baseline is a model of your own: say the order of its outputs, with "
-                f"--set={setting}.classes=classes.txt (one name per line); the order of the data's classes may be another."
+                f"--set={setting}.classes=classes.txt (one name per line); the data's order may be another."
             )
 
     def augment(self, inputs, targets, randoms):

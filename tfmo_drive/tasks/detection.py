@@ -172,6 +172,7 @@ class Detection(FrameTask):
 
 _DECODE = (
     "score = sigmoid(scores); sides = cell centre -+ exp(boxes) px (left, top, right, bottom), cell centre = "
-    "(index + 0.5) * stride; clip to the image; keep cells that score highest among their 3 x 3 neighbours and at least "
-    "least_score, the best candidates of them; then greedy suppression, class by class, above an overlap of iou, limit at most"
+    "(index + 0.5) * stride; clip to the image; keep cells that score highest among their 3 x 3 neighbours and at "
+    "least least_score, the best candidates of them; then greedy suppression, class by class, above an overlap of iou, "
+    "limit at most"
 )
