@@ -71,7 +71,7 @@ def over_time(rows: list[Row]) -> Section | None:
 def spelt(key: str, values: Iterable[float]) -> tuple[str, Callable]:
     """The title of a number, and how it is written; `values` are all those of its column.
 
-    Of several tasks together, a part's name stands before the number's ("detection_ap50"), or behind "part_": its score.
+    Of several tasks together, a part's name stands before the number's ("detection_ap50"); its score: "part_detection".
     """
     if key in NAMES:
         return NAMES[key]
