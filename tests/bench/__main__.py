@@ -29,6 +29,7 @@ BENCHES = {
     "channels_at_224": memory.channels_at_224,
     "detection_input": pipelines.detection_input,
     "segmentation_input": pipelines.segmentation_input,
+    "steering_input": pipelines.steering_input,
     "evaluation": pipelines.evaluation,
 }
 OUT = Path("runs/bench/bench.json")

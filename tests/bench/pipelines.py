@@ -17,6 +17,7 @@ from tfmo_drive.core.scene_frames import Frames
 from tfmo_drive.core.training import Hooks
 from tfmo_drive.targets.litert import LiteRTInt8
 from tfmo_drive.tasks.detection import Detection
+from tfmo_drive.tasks.lane_keeping import LaneKeeping
 from tfmo_drive.tasks.segmentation import Segmentation
 
 BATCH, STEPS = 16, 4
@@ -31,6 +32,11 @@ def detection_input(rounds: int = 5) -> dict:
 def segmentation_input(rounds: int = 5) -> dict:
     """The same with masks."""
     return _input(Segmentation(scenes=FRAMES), rounds)
+
+
+def steering_input(rounds: int = 5) -> dict:
+    """The same with a number, at the larger images of scenes."""
+    return _input(LaneKeeping(scenes=FRAMES, image_size=(96, 128)), rounds)
 
 
 def _input(task: Task, rounds: int) -> dict:
