@@ -173,7 +173,7 @@ def _line(name: str, row: dict, report: dict) -> str:
     subset = f" ({row['subset']})" if row.get("subset") else ""
     cells = (
         f"`{name}`",
-        f"{numbers.percent(row['score'])}{_range(row['score_low'], row['score_high'], numbers.percent)}{subset}",
+        f"{numbers.percent(row['score'])}{_range(row['score_low'], row['score_high'], numbers.percent)}{subset}{_parts(row)}",
         "" if row["reference"] else _points(row),
         numbers.size(row["size_bytes"]),
         numbers.size(row["gzip_bytes"]),
@@ -183,6 +183,12 @@ def _line(name: str, row: dict, report: dict) -> str:
         numbers.times(row.get("speedup")),
     )
     return "| " + " | ".join(cells) + " |"
+
+
+def _parts(row: dict) -> str:
+    """The scores of the tasks that one network does together."""
+    said = [f"{key[5:].replace('_', ' ')} {numbers.percent(row[key])}" for key in row if key.startswith("part_")]
+    return f": {', '.join(said)}" if said else ""
 
 
 def _name(row: dict, report: dict) -> str:
