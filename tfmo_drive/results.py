@@ -170,10 +170,10 @@ def _against_controls(reports: dict[Path, dict]) -> list[str]:
 
 
 def _line(name: str, row: dict, report: dict) -> str:
-    subset = f" ({row['subset']})" if row.get("subset") else ""
+    more = (f" ({row['subset']})" if row.get("subset") else "") + _parts(row)
     cells = (
         f"`{name}`",
-        f"{numbers.percent(row['score'])}{_range(row['score_low'], row['score_high'], numbers.percent)}{subset}{_parts(row)}",
+        f"{numbers.percent(row['score'])}{_range(row['score_low'], row['score_high'], numbers.percent)}{more}",
         "" if row["reference"] else _points(row),
         numbers.size(row["size_bytes"]),
         numbers.size(row["gzip_bytes"]),
