@@ -106,6 +106,7 @@ class QuantizeAware(TrainedStep):
 
     def finished(self, trained: keras.Model) -> keras.Model:
         _set_bn_trainable(trained, True)
+        fake_quant.widen(trained)  # what died while it was trained
         return trained
 
     def check(self, model: keras.Model) -> None:

@@ -32,6 +32,9 @@ from tensorflow_model_optimization.python.core.quantization.keras.quantize_wrapp
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.core.keras2 import keras, tf
 
+_DEAD, _WIDE = 1e-4, 1.0
+"""A map whose values stay within the first is always 0, to 8 bits of its neighbours; it is given the second."""
+
 
 def is_quantize_aware(model: keras.Model) -> bool:
     """Whether the model carries tfmot's fake-quant wrappers, so that it converts to int8 without calibration."""
@@ -75,6 +78,17 @@ def calibrate(model: keras.Model, batches: list[np.ndarray]) -> None:
     for min_var, max_var, lows, highs in seen.values():
         min_var.assign(np.mean(lows))
         max_var.assign(np.mean(highs))
+    widen(model)
+
+
+def widen(model: keras.Model) -> None:
+    """Give maps that are always 0 (a ReLU that died) a range all the same: the converter leaves those without one in
+    float, and TensorFlow Lite's addition aborts the whole process where a sum's scale is a 2^19th of an addend's."""
+    ends = {variable.name: variable for variable in model.variables if variable.shape.rank == 0}
+    for name, low in ends.items():
+        high = ends.get(name.replace("_min:", "_max:"))
+        if "_min:" in name and high is not None and float(high) - float(low) < _DEAD:
+            high.assign(low + _WIDE)
 
 
 class Scheme(Default8BitQuantizeScheme):

@@ -183,3 +183,15 @@ def _tensor(model, tensor, types: dict[int, str]) -> Tensor:
 def _integers(array: np.ndarray | int) -> list[int]:
     """flatbuffers gives 0 where a vector is absent."""
     return [int(value) for value in array] if isinstance(array, np.ndarray) else []
+
+
+def vanishing_sums(source: Path | bytes) -> list[str]:
+    """Integer additions whose result is so small beside an addend that TensorFlow Lite aborts the process instead of
+    loading the file: add.cc's multiplier 2 x addend's scale / (2^20 x result's) must stay below 1."""
+    return [
+        operator.outputs[0].name
+        for operator in read(source).operators
+        if operator.name in ("ADD", "SUB")
+        and operator.outputs[0].dtype == "INT8"
+        and 2 * max(one.scale.max() for one in operator.inputs) >= operator.outputs[0].scale.max() * 2**20
+    ]

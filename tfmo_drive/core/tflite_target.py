@@ -40,6 +40,11 @@ class TFLiteTarget(Target):
                 f"{self.name} must be integer throughout, but {dict(floating)} compute in float. "
                 "Quantize those layers too, or use LiteRTDynamic."
             )
+        if self.integer and (vanishing := tflite_file.vanishing_sums(content)):
+            raise BadInput(
+                f"{self.name}: {vanishing[0]} is always 0, whatever the image, and TensorFlow Lite cannot load such a "
+                "sum. Its ReLU died in training: lower learning_rate, or train longer."
+            )
         path = Path(folder) / "model.tflite"
         task = {**context.task.metadata(model), **notes}
         metadata = artifact_metadata.describe(task, self.name, tflite_file.ends(content), frozen.quantize_aware)
