@@ -108,9 +108,9 @@ class LaneKeeping(FrameTask):
         return {**targets, STEERING: tf.where(mirrored, -targets[STEERING], targets[STEERING])}
 
     def loss(self, model: keras.Model):
-        """Huber's (1964), in root mean squares of the training truth. Absolute errors alone, which is what is scored, are
-        least for the median, and of a drive that is mostly straight that is 0: a small network then answers nothing else.
-        """
+        """Huber's (1964), in root mean squares of the training truth. Absolute errors alone, which is what is scored,
+        are least for the median, and of a drive that is mostly straight that is 0: a small network then answers nothing
+        else."""
         huber, spread = keras.losses.Huber(), self._scale.spread
         return lambda targets, outputs: huber(targets[STEERING] / spread, outputs / spread)
 
