@@ -6,8 +6,8 @@ same; in int8 boxes and scores share one scale, and the detector sees nothing.
 make train-detection_post_training
 make train-detection_post_training DATA=path/to/coco WEIGHTS=runs/detection/stages/0_baseline/model.h5
 
-Measured 2026-11-25 on 2 cores, seed 0: baseline/litert_int8 scores 10.3 %, +0.24 (-0.17 to +0.68) points against
-float, 3.9x smaller, 1.3x faster (101 test examples).
+Measured 2026-11-28 on 2 cores, seed 0: baseline/litert_int8 scores 18.3 %, -0.28 (-0.90 to +0.38) points against
+float, 3.9x smaller, 1.1x faster (101 test examples).
 """
 
 from tfmo_drive.compress.decode_inside import DecodeInside

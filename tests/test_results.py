@@ -85,6 +85,19 @@ def test_rows_of_other_data_have_a_table_of_their_own_and_a_shared_baseline_is_t
         assert (run_folder.parent / "experiments" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_two_tasks_on_the_same_scenes_have_a_table_each(run_folder):
+    report = json.loads((run_folder / "report.json").read_text())
+    folders = []
+    for kind in ("Detection", "Segmentation"):
+        folders.append(run_folder.parent / kind)
+        folders[-1].mkdir()
+        facts = {"data_fingerprint": "a", "task": {"data": "scenes", "kind": kind}}
+        (folders[-1] / "report.json").write_text(json.dumps(report | facts))
+    results.main(["results", *map(str, folders)])
+    text = (run_folder.parent / "README.md").read_text()
+    assert "`scenes`, Detection, 1,055" in text and "`scenes`, Segmentation, 1,055" in text
+
+
 def test_notebook_gets_one_measured_line_however_often_it_is_written(run_folder):
     notebook = run_folder.parent / "experiments" / "tried.py"
     results.main(["results", str(run_folder)])

@@ -119,10 +119,11 @@ def noted(source: str, report: dict) -> str:
 
 
 def _by_data(reports: dict[Path, dict]) -> list[list[dict]]:
-    """Reports of the same test data together, the largest group first."""
-    groups: dict[str, list[dict]] = {}
+    """Reports of one task on the same test data together, the largest group first."""
+    groups: dict[tuple, list[dict]] = {}
     for report in reports.values():
-        groups.setdefault(str(report.get("data_fingerprint")), []).append(report)
+        kind = (report.get("task") or {}).get("kind")
+        groups.setdefault((kind, str(report.get("data_fingerprint"))), []).append(report)
     return sorted(groups.values(), key=len, reverse=True)
 
 
