@@ -42,11 +42,10 @@ def main(argv: list[str]) -> int:
     readme, place = Path("README.md"), block_of(FLAGS.section)
     if not place.search(readme.read_text()):
         raise BadInput(f"README.md has no results of --section={FLAGS.section!r}. Write its two markers there.")
-    prefix = f"{FLAGS.section}_" if FLAGS.section else ""
-    drawn = {prefix + name: data for name, data in pictures(reports).items()}
+    prefix, drawn = f"{FLAGS.section}_" if FLAGS.section else "", pictures(reports)
     for name, data in drawn.items():
-        atomic.write_bytes(PICTURES / f"{name}.png", data)
-    shown = "".join(f"![{name.replace('_', ' against ')}]({PICTURES / name}.png)\n\n" for name in drawn)
+        atomic.write_bytes(PICTURES / f"{prefix}{name}.png", data)
+    shown = "".join(f"![{name.replace('_', ' against ')}]({PICTURES / f'{prefix}{name}.png'})\n\n" for name in drawn)
     written = shown + block(reports) + (speeds(json.loads(Path(FLAGS.bench).read_text())) if FLAGS.bench else "")
     written += "".join(subordinate(Path(page).read_text()) for page in FLAGS.pages)
     atomic.write_text(readme, place.sub(lambda found: found[1] + written + found[2], readme.read_text()))
