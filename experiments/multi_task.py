@@ -8,7 +8,7 @@ has masks and boxes alone, as CamVid, take segmentation_detection. Its trained b
 takes as WEIGHTS=.
 
 Measured 2026-11-28 on 2 cores, seed 0: baseline/litert_int8 scores 52.7 %, -0.04 (-0.33 to +0.24) points against
-float, 3.9x smaller, 1.2x faster (300 test examples).
+float, 3.9x smaller, 1.1x faster (300 test examples).
 """
 
 from tfmo_drive.compress.train import Train
