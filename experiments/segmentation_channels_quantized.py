@@ -1,6 +1,6 @@
 """Segmentation without three quarters of its channels, in int8; aims at 1/16 of the float bytes, 1/10 of the latency.
 
-They go in three rounds, with training between: all at once, twice as many points are lost.
+They go in three rounds, with training between, because going all at once loses more.
 
 make train-segmentation_channels_quantized
 make train-segmentation_channels_quantized DATA=path/to/camvid WEIGHTS=runs/segmentation/stages/0_baseline/model.h5
