@@ -18,7 +18,7 @@ from tfmo_drive.tasks.lane_keeping import LaneKeeping
 
 TRAINING = Train(epochs=60, batch_size=32, learning_rate=0.012, warmup_epochs=1.0)
 STUDENT = {
-    "student": ResNet(blocks=(1, 1, 1, 1), width=0.25), "epochs": 24, "learning_rate": 0.02, "warmup_epochs": 2.0,
+    "student": ResNet(blocks=(1, 1, 1, 1), width=0.25), "epochs": 48, "learning_rate": 0.005, "warmup_epochs": 2.0,
     "batch_size": 32,
 }  # fmt: skip
 

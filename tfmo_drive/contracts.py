@@ -17,7 +17,6 @@ import numpy as np
 if TYPE_CHECKING:
     import tf_keras as keras
 
-
 # One array [n, ...], or several by name: outputs of a model, and what they should be.
 Arrays = np.ndarray | Mapping[str, np.ndarray]
 # Weights float64 [k, n] of examples (how often drawn; 0 or 1 for a slice) to scores float64 [k]; NaN of nothing.
@@ -62,10 +61,8 @@ class Preprocessing:
     order: tuple[int, ...] = (0, 1, 2)
     scale: tuple[float, ...] = (1.0, 1.0, 1.0)
     offset: tuple[float, ...] = (0.0, 0.0, 0.0)
-    input: str = "image"
-    """What the input is called in every file."""
-    limits: tuple[float, float] | None = (0.0, 255.0)
-    """The lowest and highest raw input, 255 steps apart; None: any float32."""
+    input: str = "image"  # what it is called in every file
+    limits: tuple[float, float] | None = (0.0, 255.0)  # lowest and highest raw input, 255 steps; None: any float32
 
     @property
     def dtype(self) -> str:
@@ -90,8 +87,7 @@ class Judgement:
     more: Mapping[str, float] = dataclasses.field(default_factory=dict)  # for the row, such as score_macro
     scores: Scores | None = None
     """Of any choice of the examples, where that is not the weighted mean of their `values` (mAP, mean IoU)."""
-    captions: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
-    """{"truth": [n], "says": [n]}: the same in words."""
+    captions: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)  # {"truth": [n], "says": [n]}
 
     def __post_init__(self):
         if self.scores is None:
@@ -154,6 +150,10 @@ class Task(abc.ABC):
     def score(self, outputs: Arrays, targets: Arrays) -> float:
         """`judge(...).score`, where nothing else is asked; a task may know a shorter way."""
         return self.judge(outputs, targets).score
+
+    def merit(self, outputs: Arrays, targets: Arrays) -> float:
+        """Of an epoch in training, which keeps the best one: `score`, unless that rewards what nobody wants."""
+        return self.score(outputs, targets)
 
     clip_size: tuple[int, int] | None = None
     """(height, width) of the moving built-in scenes that the task can be shown; None: of none."""

@@ -48,6 +48,16 @@ def test_what_would_need_other_steering_is_refused(task, changes):
         dataclasses.replace(task, augmentation=dataclasses.replace(FLIP, **changes))
 
 
+def test_the_best_epoch_is_not_one_that_steers_nowhere(task):
+    truth = np.repeat([0.0, 0.2, -0.6], [80, 15, 5])[:, None]
+    targets = {"steering": truth, "group": np.zeros(100, int), "frame": np.arange(100)}
+    straight, steers = np.zeros_like(truth), truth * 0.6 + 0.03
+    assert task.score(straight, targets) > task.score(steers, targets)
+    assert task.merit(straight, targets) < task.merit(steers, targets)
+    drive = dataclasses.replace(task, balance=False)
+    assert drive.merit(straight, targets) == drive.score(straight, targets)
+
+
 def test_training_shows_the_balanced_order(task, tmp_path):
     truth = task.examples("train").read(np.arange(32))[1]["steering"]
     shown = batches.shown(task, 3, 1)

@@ -36,6 +36,10 @@ class Scorer:
         """In [0, 1], over the same examples."""
         return self.task.score(*self.said(split, indices))
 
+    def merit(self, split: str) -> float:
+        """By which training keeps its best epoch."""
+        return self.task.merit(*self.said(split))
+
 
 def score(model: keras.Model, task: Task, split: str) -> float:
     """`Scorer` for a single question."""

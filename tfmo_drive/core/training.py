@@ -111,7 +111,7 @@ def copy(model: keras.Model) -> keras.Model:
 
 
 def train(model: keras.Model, fit: TrainedStep, context: Context, hooks: Hooks) -> None:
-    """Train in place and leave the best weights by validation score in `model`.
+    """Train in place and leave the best weights by `Task.merit` on val in `model`.
 
     Progress is kept in `context.workdir`: `progress.npz`, `curves.json`, `tensorboard/`.
     Raises BadInput when the loss stops being finite, naming the batch.
@@ -195,7 +195,7 @@ class _Loop:
             verbose=1 if logging.get_verbosity() >= logging.INFO else 0,
         )
         self.refuse_non_finite(epoch)
-        val_score = self.scorer("val")
+        val_score = self.scorer.merit("val")
         self.record(epoch, history.history["loss"][-1], val_score, time.perf_counter() - started)
 
     def reseed(self, epoch: int):

@@ -23,7 +23,7 @@ from tfmo_drive.core.networks import Network
 from tfmo_drive.core.packed import pack
 from tfmo_drive.core.scene_frames import Chosen
 from tfmo_drive.core.scenes import Scene
-from tfmo_drive.core.steering_balance import balanced_order
+from tfmo_drive.core.steering_balance import balanced_order, shares
 from tfmo_drive.core.steering_log import list_log
 from tfmo_drive.core.steering_score import SteeringScale, of_steering, spread_of
 
@@ -123,6 +123,12 @@ class LaneKeeping(FrameTask):
         subset, have no jitter."""
         apart = (np.diff(targets["group"]) != 0) | (np.diff(targets["frame"]) != 1)
         return of_steering(outputs, targets[STEERING], np.append(0, np.cumsum(apart)), self._scale)
+
+    def merit(self, outputs: np.ndarray, targets: Mapping[str, np.ndarray]) -> float:
+        """Frames count as `balance` shows them: by the plain score, the best epoch of a mostly straight drive is often
+        one that steers nowhere."""
+        judged = self.judge(outputs, targets)
+        return float(judged.scores(shares(targets[STEERING])[None])[0]) if self.balance else judged.score
 
     def over_time(self, outputs: np.ndarray, scenes: Sequence[Scene], clips: np.ndarray) -> dict[str, float]:
         truth = np.array([scene.steering for scene in scenes])

@@ -135,6 +135,9 @@ class MultiTask(FrameTask):
     def score(self, outputs: Arrays, targets: Arrays) -> float:
         return float(np.mean([part.score(one, targets[part.name]) for part, one in self._each(outputs)]))
 
+    def merit(self, outputs: Arrays, targets: Arrays) -> float:
+        return float(np.mean([part.merit(one, targets[part.name]) for part, one in self._each(outputs)]))
+
     def over_time(self, outputs: Arrays, scenes: Sequence[Scene], clips: np.ndarray) -> dict[str, float]:
         return {
             key: number
