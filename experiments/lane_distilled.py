@@ -2,6 +2,9 @@
 
 make train-lane_distilled
 make train-lane_distilled DATA=path/to/driving_log WEIGHTS=runs/lane/stages/0_baseline/model.h5
+
+Measured 2026-11-28 on 2 cores, seed 0: lane_distilled/litert_int8 scores 69.1 %, -5.38 (-8.50 to -3.20) points
+against float, 160x smaller, 27x faster (101 test examples).
 """
 
 from tfmo_drive.compress.distill import Distill
@@ -18,7 +21,7 @@ from tfmo_drive.tasks.lane_keeping import LaneKeeping
 
 TRAINING = Train(epochs=60, batch_size=32, learning_rate=0.012, warmup_epochs=1.0)
 STUDENT = {
-    "student": ResNet(blocks=(1, 1, 1, 1), width=0.25), "epochs": 48, "learning_rate": 0.005, "warmup_epochs": 2.0,
+    "student": ResNet(blocks=(1, 1, 1, 1), width=0.25), "epochs": 24, "learning_rate": 0.005, "warmup_epochs": 2.0,
     "batch_size": 32,
 }  # fmt: skip
 
