@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -118,16 +119,16 @@ def linear(tiny_task):
     return keras.Model(inputs, keras.layers.Dense(9, name="logits")(keras.layers.Flatten()(inputs)))
 
 
-def test_the_best_weights_by_validation_score_are_left_the_later_of_equals(linear, context, monkeypatch):
+def test_the_best_weights_by_merit_on_val_are_left_the_later_of_equals(linear, context, monkeypatch):
     after_epoch, said = [], iter([0.2, 0.9, 0.9, 0.5])
 
     def scorer(model, task):
-        def score(split):
+        def merit(split):
             assert split == "val"
             after_epoch.append(model.get_weights())
             return next(said)
 
-        return score
+        return SimpleNamespace(merit=merit)
 
     monkeypatch.setattr(training, "Scorer", scorer)
     left = Train(epochs=4, batch_size=256)(linear, context()).get_weights()
@@ -137,7 +138,7 @@ def test_the_best_weights_by_validation_score_are_left_the_later_of_equals(linea
 
 def test_epochs_before_the_ramp_has_ended_cannot_be_the_best(linear, context, monkeypatch):
     said = iter([0.9, 0.1, 0.05])
-    monkeypatch.setattr(training, "Scorer", lambda *_: lambda split: next(said))
+    monkeypatch.setattr(training, "Scorer", lambda *_: SimpleNamespace(merit=lambda split: next(said)))
     step = Prune(sparsity=0.8, epochs=3, batch_size=64)
     step.check(step(linear, context()))
 

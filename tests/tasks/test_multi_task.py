@@ -105,7 +105,7 @@ def test_the_score_is_the_mean_of_the_parts_which_stand_beside_it(task, answers)
     assert judged.values == pytest.approx(np.mean([one.values for one in alone.values()], axis=0))
     assert judged.captions["says"][0].count(";") == 2
     merits = [part.merit(one, targets[part.name]) for part, one in task._each(said)]
-    assert task.merit(said, targets) == pytest.approx(np.mean(merits)) and merits[1] != alone["lane_keeping"].score
+    assert task.merit(said, targets) == pytest.approx(np.mean(merits))
 
 
 def test_training_shows_the_order_that_one_of_the_parts_asks_for(task, streets):
