@@ -173,7 +173,7 @@ class Run:
         model = task.build()
         given = bool(getattr(task, "baseline", ""))
         if given:
-            logging.info("baseline %s: val score %.4f", task.baseline, scoring.score(model, task, "val"))
+            logging.info("baseline %s: val score %.4f", task.baseline, scoring.Scorer(model, task).merit("val"))
         facts = [task.identity(), task.fingerprint(), self.seed, self.deterministic]
         facts += [run_folder.file_digest(Path(task.baseline))] if given else [settings(trainer)]
         key, folder = run_folder.key(*facts), context.workdir / "0_baseline"
@@ -223,7 +223,7 @@ class Run:
     def _finish(self, stage: run_folder.StageFolder, model, step: Step | None, context: Context, started: float):
         seconds = time.perf_counter() - started
         scorer = scoring.Scorer(model, context.task)
-        keras_score, val_score = scorer("test"), scorer("val")
+        keras_score, val_score = scorer("test"), scorer.merit("val")
         logging.info("stage %s: Keras score %.4f on test, %.0f s", stage.path.name, keras_score, seconds)
         seconds = max(seconds, sum(stage.curves().get("seconds", [])))  # of a resumed stage, the epochs before too
         facts = {"keras_score": keras_score, "val_score": val_score, "seconds": round(seconds, 1)}

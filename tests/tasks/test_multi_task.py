@@ -104,8 +104,13 @@ def test_the_score_is_the_mean_of_the_parts_which_stand_beside_it(task, answers)
     assert judged.score == pytest.approx(np.mean([one.score for one in alone.values()]))
     assert judged.values == pytest.approx(np.mean([one.values for one in alone.values()], axis=0))
     assert judged.captions["says"][0].count(";") == 2
+
+
+def test_the_merit_is_the_mean_of_the_parts_merits(task, answers):
+    said, targets = answers
+    said = said | {"steering": targets["lane_keeping"]["steering"] * 0.6}
     merits = [part.merit(one, targets[part.name]) for part, one in task._each(said)]
-    assert task.merit(said, targets) == pytest.approx(np.mean(merits))
+    assert task.merit(said, targets) == pytest.approx(np.mean(merits)) != pytest.approx(task.score(said, targets))
 
 
 def test_training_shows_the_order_that_one_of_the_parts_asks_for(task, streets):

@@ -37,7 +37,7 @@ class Scorer:
         return self.task.score(*self.said(split, indices))
 
     def merit(self, split: str) -> float:
-        """By which training keeps its best epoch."""
+        """By which training keeps its best epoch, and what `val_score` is in curves, stages and logs."""
         return self.task.merit(*self.said(split))
 
 
