@@ -30,7 +30,7 @@ $(READY): setup.cfg constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[boards,dev]'
 	touch $@
 
-demo: $(READY)  ## The main job on built-in driving scenes: train, prune, quantise, convert, measure (about 10 minutes)
+demo: $(READY)  ## The main job on built-in driving scenes: train, prune, quantise, convert, measure (10 to 15 minutes)
 	$(BIN)/python -m tfmo_drive.run --experiment=demo $(FLAGS)
 
 train-%: $(READY)  ## Run an experiment: make train-pruned DATA=images WEIGHTS=baseline.h5 SET="recipe.0.sparsity=0.7"
