@@ -20,7 +20,7 @@ from tfmo_drive.compress.distill import Distill
 from tfmo_drive.compress.quantize_aware import QuantizeAware
 from tfmo_drive.compress.train import Train
 from tfmo_drive.contracts import Context
-from tfmo_drive.core import batches, filter_gradient, training
+from tfmo_drive.core import batches, filter_gradient, optimizers, training
 from tfmo_drive.core.distillation import SoftLabels
 from tfmo_drive.core.training import Hooks
 from tfmo_drive.tasks.classification import Classification, Scenes
@@ -41,7 +41,7 @@ def turn(model, hooks: Hooks, step, context: Context, tracing=filter_gradient.fa
     the first call traces."""
     fitted, attached = training.learner(model, step, context)
     hooks.before_epoch(0, model)
-    fitted.compile(optimizer=training.optimizer(step, STEPS))
+    fitted.compile(optimizer=optimizers.optimizer(step, STEPS))
     epochs = itertools.count()
 
     def run():

@@ -22,11 +22,13 @@ from tfmo_drive.core import batches, training
 from tfmo_drive.core.distillation import SoftLabels
 from tfmo_drive.core.keras2 import keras, tf
 from tfmo_drive.core.networks import Head, SmallCNN
+from tfmo_drive.core.optimizers import optimizer
 
 SHORT = {"epochs": 2, "batch_size": 64}
 """As in tests/contract/test_steps.py, so that each uninterrupted run serves both."""
 INTERRUPTED = (
     Train(**SHORT),
+    Train(optimizer="adam", learning_rate=0.001, **SHORT),
     Prune(sparsity=0.7, **SHORT),
     Prune(sparsity=0.7, distill=SoftLabels(views=2), **SHORT),
     QuantizeAware(**SHORT),  # its BatchNorm is frozen in the second epoch, so only after the interruption
@@ -53,7 +55,9 @@ def killed_in(monkeypatch, epoch: int, batch: int):
     monkeypatch.setattr(training._StopOnNonFinite, "on_train_batch_end", die)
 
 
-@pytest.mark.parametrize("step", INTERRUPTED, ids=lambda step: step.name + "_taught" * bool(step.distill))
+@pytest.mark.parametrize(
+    "step", INTERRUPTED, ids=lambda step: f"{step.name}_{step.optimizer}" + "_taught" * bool(step.distill)
+)
 def test_interrupted_in_mid_epoch_it_ends_in_the_same_weights(step, finished, tiny_baseline, context, monkeypatch):
     place = context()
     with monkeypatch.context() as patch, pytest.raises(PowerCutError):
@@ -174,15 +178,29 @@ def test_weights_that_are_not_finite_are_refused_where_a_relu_hides_them_from_th
 
 def test_the_learning_rate_warms_up_and_ends_as_asked():
     fit = Train(epochs=10, learning_rate=0.4, warmup_epochs=2, final_learning_rate=0.05)
-    rate = training.optimizer(fit, steps_per_epoch=50).learning_rate
+    rate = optimizer(fit, steps_per_epoch=50).learning_rate
     rates = np.array([float(rate(step)) for step in (0, 50, 100, 300, 500)])
     half = 0.4 * (0.05 + 0.95 / 2)  # the cosine's middle
     np.testing.assert_allclose(rates, [0.04, 0.22, 0.4, half, 0.02], rtol=1e-5)
 
 
 def test_without_warm_up_it_starts_at_the_full_rate():
-    rate = training.optimizer(Train(epochs=2, learning_rate=0.3, warmup_epochs=0), 10).learning_rate
+    rate = optimizer(Train(epochs=2, learning_rate=0.3, warmup_epochs=0), 10).learning_rate
     assert float(rate(0)) == pytest.approx(0.3) and float(rate(20)) == pytest.approx(0.003)
+
+
+@pytest.mark.parametrize("momentum", [0.5, 0.9])
+def test_adam_steps_as_its_paper_says(momentum):
+    gradients = [np.array([1000.0, 0.1]), np.array([-300.0, 0.2])]
+    step = Train(optimizer="adam", learning_rate=0.01, warmup_epochs=0, final_learning_rate=1, momentum=momentum)
+    adam, found = optimizer(step, 10), tf.Variable([0.0, 0.0])
+    wanted, first, second = np.zeros(2), np.zeros(2), np.zeros(2)
+    for count, gradient in enumerate(gradients, 1):
+        adam.apply_gradients([(tf.constant(gradient, tf.float32), found)])
+        first = momentum * first + (1 - momentum) * gradient
+        second = 0.999 * second + 0.001 * gradient**2
+        wanted -= 0.01 * first / (1 - momentum**count) / np.sqrt(second / (1 - 0.999**count))
+        np.testing.assert_allclose(found.numpy(), wanted, rtol=1e-3)
 
 
 @given(st.integers(1, 500), st.integers(0, 9), st.integers(0, 9))

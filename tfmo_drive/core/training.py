@@ -26,6 +26,7 @@ from tfmo_drive.core.distillation import Distiller, SoftLabels
 from tfmo_drive.core.fake_quant import is_quantize_aware
 from tfmo_drive.core.keras2 import keras, tf
 from tfmo_drive.core.learner import Learner
+from tfmo_drive.core.optimizers import OPTIMIZERS, optimizer
 from tfmo_drive.core.scoring import Scorer
 
 
@@ -38,6 +39,8 @@ class TrainedStep(Step):
     learning_rate: float = 0.01
     warmup_epochs: float = 0.1
     momentum: float = 0.9
+    optimizer: str = "sgd"
+    """Nesterov "sgd", or "adam", whose first moment decays by `momentum`: it wants about a tenth of the rate."""
     final_learning_rate: float = 0.01
     """The cosine's end, as a fraction of `learning_rate`."""
     distill: SoftLabels | None = None
@@ -55,6 +58,8 @@ class TrainedStep(Step):
             raise BadInput(f"{name}.warmup_epochs must be in [0, epochs], got {self.warmup_epochs}.")
         if not 0 <= self.momentum < 1:
             raise BadInput(f"{name}.momentum must be in [0, 1), got {self.momentum}.")
+        if self.optimizer not in OPTIMIZERS:
+            raise BadInput(f"{name}.optimizer must be one of {', '.join(OPTIMIZERS)}, got {self.optimizer!r}.")
         if not 0 <= self.final_learning_rate <= 1:
             raise BadInput(f"{name}.final_learning_rate must be in [0, 1], got {self.final_learning_rate}.")
 
@@ -123,21 +128,6 @@ def train(model: keras.Model, fit: TrainedStep, context: Context, hooks: Hooks) 
         for epoch in range(loop.restore(), fit.epochs):
             loop.run(epoch)
     loop.finish()
-
-
-def optimizer(fit: TrainedStep, steps_per_epoch: int) -> keras.optimizers.Optimizer:
-    """Nesterov SGD under warm-up and cosine; Keras's legacy one, a single fused kernel per variable where the new one
-    takes five, each over all 23 million weights."""
-    total = max(1, fit.epochs * steps_per_epoch)
-    warmup = min(int(round(fit.warmup_epochs * steps_per_epoch)), total - 1)
-    rate = keras.optimizers.schedules.CosineDecay(
-        fit.learning_rate * (0.1 if warmup else 1.0),
-        total - warmup,
-        alpha=fit.final_learning_rate,
-        warmup_target=fit.learning_rate if warmup else None,
-        warmup_steps=warmup,
-    )
-    return keras.optimizers.legacy.SGD(rate, momentum=fit.momentum, nesterov=fit.momentum > 0)
 
 
 def learner(model: keras.Model, fit: TrainedStep, context: Context) -> tuple[Learner, batches.Attached | None]:
