@@ -26,9 +26,11 @@ from tfmo_drive.core.optimizers import optimizer
 
 SHORT = {"epochs": 2, "batch_size": 64}
 """As in tests/contract/test_steps.py, so that each uninterrupted run serves both."""
+AVERAGED = {"averaged_epochs": 2, **SHORT}
 INTERRUPTED = (
     Train(**SHORT),
     Train(optimizer="adam", learning_rate=0.001, **SHORT),
+    Train(**AVERAGED),
     Prune(sparsity=0.7, **SHORT),
     Prune(sparsity=0.7, distill=SoftLabels(views=2), **SHORT),
     QuantizeAware(**SHORT),  # its BatchNorm is frozen in the second epoch, so only after the interruption
@@ -187,6 +189,36 @@ def test_the_learning_rate_warms_up_and_ends_as_asked():
 def test_without_warm_up_it_starts_at_the_full_rate():
     rate = optimizer(Train(epochs=2, learning_rate=0.3, warmup_epochs=0), 10).learning_rate
     assert float(rate(0)) == pytest.approx(0.3) and float(rate(20)) == pytest.approx(0.003)
+
+
+def test_averaged_epochs_end_in_the_mean_of_their_weights(linear, context, monkeypatch):
+    after_epoch = []
+
+    def scorer(model, task):
+        return SimpleNamespace(merit=lambda split: after_epoch.append(model.get_weights()) or 0.5)
+
+    monkeypatch.setattr(training, "Scorer", scorer)
+    left = Train(epochs=4, batch_size=256, averaged_epochs=3)(linear, context()).get_weights()
+    for found, *epochs in zip(left, *after_epoch[1:], strict=True):
+        np.testing.assert_allclose(found, np.mean(epochs, axis=0), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "step", [
+        Prune(sparsity=0.7, **AVERAGED),
+        QuantizeAware(**AVERAGED),  # counts its steps in a variable, of which there is no mean
+        Channels(removed=0.5, multiple=4, rounds=2, **AVERAGED),
+    ],
+    ids=lambda step: step.name,
+)  # fmt: skip
+def test_a_mean_of_epochs_keeps_what_the_step_promises(step, finished):
+    step.check(finished(step))
+
+
+@pytest.mark.parametrize("kind, settings", [(Cluster, {"clusters": 8}), (QuantizeAware, {"preserve": "clusters"})])
+def test_shared_weights_have_no_mean(kind, settings):
+    with pytest.raises(BadInput, match="averaged_epochs: a mean of epochs shares no weights"):
+        kind(**settings, **AVERAGED)
 
 
 @pytest.mark.parametrize("momentum", [0.5, 0.9])

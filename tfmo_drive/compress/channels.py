@@ -90,17 +90,18 @@ class Channels(TrainedStep):
             round_ = context.workdir / f"round_{self.rounds - to_go + 1:02}"
             place = context if last else dataclasses.replace(context, workdir=round_)
             if self.rounds > 1:
-                step = self._round(whole, model, place, 1 / to_go, self.epochs if last else self.epochs_between)
+                between = {} if last else {"epochs": self.epochs_between, "averaged_epochs": 0}
+                step = dataclasses.replace(self._round(whole, model, place, 1 / to_go), **between)
             model = TrainedStep.__call__(step, model, place)
         return model
 
-    def _round(self, whole: keras.Model, model: keras.Model, context: Context, way: float, epochs: int) -> Channels:
+    def _round(self, whole: keras.Model, model: keras.Model, context: Context, way: float) -> Channels:
         """One round as a step: from `model`, which is what is left of `whole`, by `way` (a fraction) to the end."""
         name = self._budget
         goal = 1 - self.removed if name == "removed" else getattr(self, name)
         kept = min(goal / (1.0 if model is whole else self._share(whole, model, context)), 1.0) ** way
         aim = 1 - kept if name == "removed" else kept
-        return dataclasses.replace(self, **{name: aim}, rounds=1, epochs=epochs)
+        return dataclasses.replace(self, **{name: aim}, rounds=1)
 
     def _share(self, whole: keras.Model, model: keras.Model, context: Context) -> float:
         """How much of `whole` is left in `model`, by the budget's measure."""

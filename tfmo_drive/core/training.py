@@ -43,25 +43,28 @@ class TrainedStep(Step):
     """Nesterov "sgd", or "adam", whose first moment decays by `momentum`: it wants about a tenth of the rate."""
     final_learning_rate: float = 0.01
     """The cosine's end, as a fraction of `learning_rate`."""
+    averaged_epochs: int = 0
+    """End in the mean of the last so many epochs' weights (Izmailov et al. 2018, "Averaging weights leads to wider
+    optima"), where a small or noisy val split cannot tell which epoch is best; 0: in the best epoch's by val."""
     distill: SoftLabels | None = None
     """Learn from a teacher's soft labels too (by default the float baseline's)."""
 
     def __post_init__(self):
-        name = type(self).__name__
-        if self.epochs < 0 or int(self.epochs) != self.epochs:
-            raise BadInput(f"{name}.epochs must be a whole number of at least 0, got {self.epochs}.")
-        if self.batch_size < 1:
-            raise BadInput(f"{name}.batch_size must be at least 1, got {self.batch_size}.")
-        if not 0 < self.learning_rate < 10:
-            raise BadInput(f"{name}.learning_rate must be in (0, 10), got {self.learning_rate}.")
-        if not 0 <= self.warmup_epochs <= max(self.epochs, 1):
-            raise BadInput(f"{name}.warmup_epochs must be in [0, epochs], got {self.warmup_epochs}.")
-        if not 0 <= self.momentum < 1:
-            raise BadInput(f"{name}.momentum must be in [0, 1), got {self.momentum}.")
-        if self.optimizer not in OPTIMIZERS:
-            raise BadInput(f"{name}.optimizer must be one of {', '.join(OPTIMIZERS)}, got {self.optimizer!r}.")
-        if not 0 <= self.final_learning_rate <= 1:
-            raise BadInput(f"{name}.final_learning_rate must be in [0, 1], got {self.final_learning_rate}.")
+        name, whole = type(self).__name__, "a whole number of at least"
+        for setting, holds, allowed in (
+            ("epochs", self.epochs >= 0 and int(self.epochs) == self.epochs, f"{whole} 0"),
+            ("batch_size", self.batch_size >= 1, f"{whole} 1"),
+            ("learning_rate", 0 < self.learning_rate < 10, "in (0, 10)"),
+            ("warmup_epochs", 0 <= self.warmup_epochs <= max(self.epochs, 1), "in [0, epochs]"),
+            ("momentum", 0 <= self.momentum < 1, "in [0, 1)"),
+            ("optimizer", self.optimizer in OPTIMIZERS, f"one of {', '.join(OPTIMIZERS)}"),
+            ("final_learning_rate", 0 <= self.final_learning_rate <= 1, "in [0, 1]"),
+            ("averaged_epochs", 0 <= self.averaged_epochs <= self.epochs, f"{whole} 0, at most epochs"),
+        ):
+            if not holds:
+                raise BadInput(f"{name}.{setting} must be {allowed}, got {getattr(self, setting)!r}.")
+        if self.averaged_epochs and "clusters" in (self.guarantees, *self.keeps):
+            raise BadInput(f"{name}.averaged_epochs: a mean of epochs shares no weights. Leave it 0.")
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -116,7 +119,7 @@ def copy(model: keras.Model) -> keras.Model:
 
 
 def train(model: keras.Model, fit: TrainedStep, context: Context, hooks: Hooks) -> None:
-    """Train in place and leave the best weights by `Task.merit` on val in `model`.
+    """Train in place and leave in `model` the best weights by `Task.merit` on val, or `fit.averaged_epochs`' mean.
 
     Progress is kept in `context.workdir`: `progress.npz`, `curves.json`, `tensorboard/`.
     Raises BadInput when the loss stops being finite, naming the batch.
@@ -219,9 +222,17 @@ class _Loop:
         with tf.summary.create_file_writer(str(self.folder / "tensorboard" / "val")).as_default():
             tf.summary.scalar("val_score", val_score, step=epoch)
         logging.info("epoch %d/%d: loss %.4f, val score %.4f", epoch + 1, self.fit.epochs, loss, val_score)
-        if epoch >= self.hooks.best_from_epoch and val_score >= self.best_score:
-            self.best, self.best_score = [v.numpy() for v in self.variables], val_score
+        self.keep(epoch, val_score)
         self.save()
+
+    def keep(self, epoch: int, val_score: float):
+        """What training would end in, were this its last epoch."""
+        first = max(self.fit.epochs - self.fit.averaged_epochs, self.hooks.best_from_epoch)
+        if self.fit.averaged_epochs and epoch >= first:
+            weights = [variable.numpy() for variable in self.variables]
+            self.best = [_mean(*pair, epoch - first) for pair in zip(self.best or weights, weights, strict=True)]
+        elif not self.fit.averaged_epochs and epoch >= self.hooks.best_from_epoch and val_score >= self.best_score:
+            self.best, self.best_score = [variable.numpy() for variable in self.variables], val_score
 
     def save(self):
         weights = [variable.numpy() for variable in self.variables]
@@ -261,6 +272,11 @@ class _Loop:
         if self.best is not None:
             for variable, value in zip(self.variables, self.best, strict=True):
                 variable.assign(value)
+
+
+def _mean(before: np.ndarray, value: np.ndarray, count: int) -> np.ndarray:
+    """Of `count` values, whose mean is `before`, and one more; of what only counts (steps), the last."""
+    return before + (value - before) / (count + 1) if np.issubdtype(value.dtype, np.floating) else value
 
 
 class _StopOnNonFinite(keras.callbacks.Callback):
