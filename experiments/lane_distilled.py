@@ -1,5 +1,9 @@
 """A small network learns to steer from the ResNet50, then int8; aims at 1/50 of the bytes.
 
+It ends in the mean of its last epochs: one alone answers with noise that a controller feels, and val, drawn from the
+same drive, cannot tell which epoch does least. int8 comes without training, which cost less here than four epochs under
+fake quantisation.
+
 make train-lane_distilled
 make train-lane_distilled DATA=path/to/driving_log WEIGHTS=runs/lane/stages/0_baseline/model.h5
 
@@ -8,7 +12,6 @@ against float, 160x smaller, 27x faster (101 test examples).
 """
 
 from tfmo_drive.compress.distill import Distill
-from tfmo_drive.compress.quantize_aware import QuantizeAware
 from tfmo_drive.compress.train import Train
 from tfmo_drive.core.distillation import SoftLabels
 from tfmo_drive.core.networks import ResNet
@@ -22,16 +25,13 @@ from tfmo_drive.tasks.lane_keeping import LaneKeeping
 TRAINING = Train(epochs=60, batch_size=32, learning_rate=0.012, warmup_epochs=1.0)
 STUDENT = {
     "student": ResNet(blocks=(1, 1, 1, 1), width=0.25), "epochs": 24, "learning_rate": 0.005, "warmup_epochs": 2.0,
-    "batch_size": 32,
+    "batch_size": 32, "averaged_epochs": 18,
 }  # fmt: skip
 
 EXPERIMENT = Experiment(
     task=LaneKeeping(),
     training=TRAINING,
-    recipe=(
-        Distill(**STUDENT, distill=SoftLabels(alpha=0.5, views=8)),
-        QuantizeAware(epochs=4, learning_rate=0.002, batch_size=32),
-    ),
+    recipe=(Distill(**STUDENT, distill=SoftLabels(alpha=0.5, views=8)),),
     controls={"untaught": (Distill(**STUDENT, distill=SoftLabels(alpha=0.0, views=8)),)},
     targets=(LiteRTFloat32(), LiteRTInt8()),
     measures=(*MEASURES, Robustness(), Temporal()),
