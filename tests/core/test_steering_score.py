@@ -22,7 +22,9 @@ def test_curves_are_steered_more_than_their_angle():
     more = of_steering(ANSWERS, TRUTH, GROUPS, SCALE).more  # curves: 0.2 (4 degrees), -0.4 (8); 0.1 is 2 degrees
     assert more["error_curves_degrees"] == pytest.approx(20 * (0.1 + 0.6) / 2)
     assert more["score_curves"] == pytest.approx(0.4) and more["wrong_sign_curves"] == 0.5
-    assert of_steering(0 * TRUTH, TRUTH, GROUPS, SCALE).more["wrong_sign_curves"] == 0.0
+    straight = of_steering(0 * TRUTH, TRUTH, GROUPS, SCALE)
+    assert more["score_straight"] == straight.score == pytest.approx((1 + 0.6 + 0.2 + 0.8 + 1) / 5)
+    assert straight.more["wrong_sign_curves"] == 0.0
 
 
 def test_jitter_is_between_neighbours_of_one_group():

@@ -15,6 +15,7 @@ from tfmo_drive.report.task_numbers import over_time, section, spelt
     ("mean_absolute_error", 0.0321, "Mean absolute error", "0.0321"),
     ("part_detection", 0.4, "Detection: score", "40.0 %"),
     ("score_curves", 0.4, "Score on curves", "40.0 %"),
+    ("score_straight", 0.79, "Score of always straight", "79.0 %"),
     ("detection_ap50", 0.4, "Detection: AP50", "40.0 %"),
     ("lane_keeping_error_curves_degrees", 1.5, "Lane keeping: Error on curves", "1.50\N{DEGREE SIGN}"),
     ("lane_keeping_score_curves", 0.4, "Lane keeping: Score on curves", "40.0 %"),

@@ -3,7 +3,7 @@
 A frame's value is max(0, 1 - |error| / spread) (judging.of_numbers). The spread is the root mean square of the
 training truth, so that the score is on the scale of steering itself; of a drive that is mostly straight, always
 answering 0 is right most of the time. On the test split of the simulator's log, 71 % straight, that scores 0.79, and
-0.26 on curves alone, which is why `score_curves` stands beside the score.
+0.26 on curves alone, which is why `score_curves` and `score_straight` stand beside the score.
 """
 
 from __future__ import annotations
@@ -49,9 +49,10 @@ def of_steering(answers: np.ndarray, truth: np.ndarray, groups: np.ndarray, scal
     """answers and truth: float [n] or [n, 1], of 1 at full lock; groups: int [n], frames of one in the order of time.
 
     Beside the score, in degrees at the wheels: error_degrees, and where there are curves error_curves_degrees, with
-    score_curves and wrong_sign_curves (the share steered to the other side; 0 is no side). Where a group has two
-    frames: jitter_degrees, the mean |change of answer - change of truth| from frame to frame, and jitter_answer_degrees
-    and jitter_truth_degrees, the mean |change| of each alone.
+    score_curves, wrong_sign_curves (the share steered to the other side; 0 is no side) and score_straight, what always
+    straight ahead would score on all these frames. Where a group has two frames: jitter_degrees, the mean |change of
+    answer - change of truth| from frame to frame, and jitter_answer_degrees and jitter_truth_degrees, the mean |change|
+    of each alone.
     """
     answers, truth = (np.asarray(values, np.float64).reshape(-1) for values in (answers, truth))
     judged = of_numbers(answers, truth, scale.spread)
@@ -62,6 +63,7 @@ def of_steering(answers: np.ndarray, truth: np.ndarray, groups: np.ndarray, scal
         more["error_curves_degrees"] = float(errors[curves].mean())
         more["score_curves"] = float(judged.values[curves].mean())
         more["wrong_sign_curves"] = float((answers * truth < 0)[curves].mean())
+        more["score_straight"] = of_numbers(np.zeros_like(truth), truth, scale.spread).score
     together = np.diff(groups) == 0
     if together.any():
         changes = {"": answers - truth, "_answer": answers, "_truth": truth}

@@ -36,6 +36,7 @@ NAMES: dict[str, tuple[str, Callable]] = {
     "error_degrees": ("Error", numbers.degrees),
     "error_curves_degrees": ("Error on curves", numbers.degrees),
     "score_curves": ("Score on curves", numbers.percent),
+    "score_straight": ("Score of always straight", numbers.percent),
     "wrong_sign_curves": ("Curves steered to the other side", numbers.percent),
     "jitter_degrees": ("Jitter", numbers.degrees),
     "jitter_answer_degrees": ("Change from frame to frame", numbers.degrees),
