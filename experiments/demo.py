@@ -1,4 +1,4 @@
-"""The main job in ten minutes on the built-in driving scenes: a ResNet50 trained from nothing, 70 % zeros, int8.
+"""The main job in a quarter of an hour on the built-in scenes: a ResNet50 trained from nothing, 70 % zeros, int8.
 
 make demo
 """

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 from tfmo_drive.core.keras2 import keras
-
-if TYPE_CHECKING:
-    from tfmo_drive.core.training import TrainedStep
 
 OPTIMIZERS = ("sgd", "adam")
 
 
-def optimizer(fit: TrainedStep, steps_per_epoch: int) -> keras.optimizers.Optimizer:
-    """The one that `fit` names; Keras's legacy ones, a single fused kernel per variable where the new ones take five,
+def optimizer(fit: Any, steps_per_epoch: int) -> keras.optimizers.Optimizer:
+    """The one that `fit`, a training.TrainedStep, names; Keras's legacy ones, a single fused kernel per variable where the new ones take five,
     each over all 23 million weights."""
     rate = _schedule(fit, steps_per_epoch)
     if fit.optimizer == "adam":
@@ -21,7 +18,7 @@ def optimizer(fit: TrainedStep, steps_per_epoch: int) -> keras.optimizers.Optimi
     return keras.optimizers.legacy.SGD(rate, momentum=fit.momentum, nesterov=fit.momentum > 0)
 
 
-def _schedule(fit: TrainedStep, steps_per_epoch: int):
+def _schedule(fit: Any, steps_per_epoch: int):
     total = max(1, fit.epochs * steps_per_epoch)
     warmup = min(int(round(fit.warmup_epochs * steps_per_epoch)), total - 1)
     return keras.optimizers.schedules.CosineDecay(
