@@ -10,8 +10,8 @@ OPTIMIZERS = ("sgd", "adam")
 
 
 def optimizer(fit: Any, steps_per_epoch: int) -> keras.optimizers.Optimizer:
-    """The one that `fit`, a training.TrainedStep, names; Keras's legacy ones, a single fused kernel per variable where the new ones take five,
-    each over all 23 million weights."""
+    """The one that `fit`, a training.TrainedStep, names; Keras's legacy ones, a single fused kernel per variable where
+    the new ones take five, each over all 23 million weights."""
     rate = _schedule(fit, steps_per_epoch)
     if fit.optimizer == "adam":
         return keras.optimizers.legacy.Adam(rate, beta_1=fit.momentum)
