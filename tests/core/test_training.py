@@ -29,8 +29,7 @@ SHORT = {"epochs": 2, "batch_size": 64}
 AVERAGED = {"averaged_epochs": 2, **SHORT}
 INTERRUPTED = (
     Train(**SHORT),
-    Train(optimizer="adam", learning_rate=0.001, **SHORT),
-    Train(**AVERAGED),
+    Train(optimizer="adam", learning_rate=0.001, **AVERAGED),
     Prune(sparsity=0.7, **SHORT),
     Prune(sparsity=0.7, distill=SoftLabels(views=2), **SHORT),
     QuantizeAware(**SHORT),  # its BatchNorm is frozen in the second epoch, so only after the interruption
