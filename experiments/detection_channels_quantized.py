@@ -4,8 +4,7 @@ They go in three rounds, with training between. The pyramid keeps its 64 channel
 found goes through them, and they cost little. What is left learns from the truth and from the float detector's scores;
 detection_distilled learns from inside it too. `Train` is the learning rate's second cosine (Loshchilov & Hutter 2017).
 int8 comes without training: after the channels, four epochs under fake quantisation lost more than int8 itself did.
-With a few hundred images, SET="recipe.1.optimizer=adam recipe.1.learning_rate=0.002 recipe.1.averaged_epochs=60" learns
-faster and loses less.
+With a few hundred images Adam and a mean of epochs lose less: the README has the command of its row on camvid.
 
 make train-detection_channels_quantized
 make train-detection_channels_quantized DATA=path/to/coco WEIGHTS=runs/detection/stages/0_baseline/model.h5

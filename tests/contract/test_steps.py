@@ -103,7 +103,7 @@ CASES = {
 BAD_TRAINING = (
     ("epochs", -1), ("epochs", 1.5), ("batch_size", 0), ("learning_rate", 0), ("learning_rate", math.nan),
     ("warmup_epochs", -1), ("warmup_epochs", 99), ("momentum", 1), ("final_learning_rate", 2),
-    ("optimizer", "adamw"), ("averaged_epochs", 99), ("averaged_epochs", -1),
+    ("optimizer", "adamw"), ("averaged_epochs", 99), ("averaged_epochs", -1), ("averaged_epochs", 0.5),
 )  # fmt: skip
 
 

@@ -206,7 +206,7 @@ def test_averaged_epochs_end_in_the_mean_of_their_weights(linear, context, monke
     "step", [
         Prune(sparsity=0.7, **AVERAGED),
         QuantizeAware(**AVERAGED),  # counts its steps in a variable, of which there is no mean
-        Channels(removed=0.5, multiple=4, rounds=2, **AVERAGED),
+        Channels(removed=0.5, multiple=4, rounds=2, **AVERAGED),  # of the last round: those before have fewer epochs
     ],
     ids=lambda step: step.name,
 )  # fmt: skip

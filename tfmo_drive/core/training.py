@@ -53,13 +53,13 @@ class TrainedStep(Step):
         name, whole = type(self).__name__, "a whole number of at least"
         for setting, holds, allowed in (
             ("epochs", self.epochs >= 0 and int(self.epochs) == self.epochs, f"{whole} 0"),
-            ("batch_size", self.batch_size >= 1, f"{whole} 1"),
+            ("batch_size", self.batch_size >= 1 and int(self.batch_size) == self.batch_size, f"{whole} 1"),
             ("learning_rate", 0 < self.learning_rate < 10, "in (0, 10)"),
             ("warmup_epochs", 0 <= self.warmup_epochs <= max(self.epochs, 1), "in [0, epochs]"),
             ("momentum", 0 <= self.momentum < 1, "in [0, 1)"),
             ("optimizer", self.optimizer in OPTIMIZERS, f"one of {', '.join(OPTIMIZERS)}"),
             ("final_learning_rate", 0 <= self.final_learning_rate <= 1, "in [0, 1]"),
-            ("averaged_epochs", 0 <= self.averaged_epochs <= self.epochs, f"{whole} 0, at most epochs"),
+            ("averaged_epochs", self.averaged_epochs in range(int(self.epochs) + 1), f"{whole} 0, at most epochs"),
         ):
             if not holds:
                 raise BadInput(f"{name}.{setting} must be {allowed}, got {getattr(self, setting)!r}.")
@@ -104,7 +104,7 @@ class Hooks:
     before_epoch: Callable[[int, keras.Model], bool] = lambda epoch, model: False
     """(epoch from 0, model) -> True when the graph changed and must be traced again."""
     best_from_epoch: int = 0
-    """Epochs before this one (from 0) cannot be the best: a pruning ramp has not reached its sparsity there."""
+    """Epochs before it (from 0) are neither best nor averaged: a pruning ramp has not reached its sparsity there."""
     tracing: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext
     """Entered around the loop, for a training graph that differs from the exported one (fast fake quantisation)."""
     variables: tuple = ()
@@ -227,12 +227,15 @@ class _Loop:
 
     def keep(self, epoch: int, val_score: float):
         """What training would end in, were this its last epoch."""
-        first = max(self.fit.epochs - self.fit.averaged_epochs, self.hooks.best_from_epoch)
-        if self.fit.averaged_epochs and epoch >= first:
-            weights = [variable.numpy() for variable in self.variables]
+        averaged = self.fit.averaged_epochs
+        first = max(self.hooks.best_from_epoch, self.fit.epochs - averaged if averaged else 0)
+        if epoch < first:
+            return
+        weights = [variable.numpy() for variable in self.variables]
+        if averaged:
             self.best = [_mean(*pair, epoch - first) for pair in zip(self.best or weights, weights, strict=True)]
-        elif not self.fit.averaged_epochs and epoch >= self.hooks.best_from_epoch and val_score >= self.best_score:
-            self.best, self.best_score = [variable.numpy() for variable in self.variables], val_score
+        elif val_score >= self.best_score:
+            self.best, self.best_score = weights, val_score
 
     def save(self):
         weights = [variable.numpy() for variable in self.variables]
