@@ -69,12 +69,12 @@ def test_the_loss_of_one_batch_falls(task, model, tmp_path):
 def test_a_student_that_says_what_its_teacher_says_has_nothing_to_lower(task, model):
     said = outputs.named(model, model(task.preprocessing(known(task, 4)[0]), training=False))
     teacher = outputs.each(lambda tensor: tf.constant(tensor.numpy()), said)
-    with tf.GradientTape() as tape:
-        tape.watch(outputs.flat(said))
-        loss = task.soft_loss(said, teacher, 2.0)
-    assert loss.shape == () and math.isfinite(float(loss))
-    for gradient in tape.gradient(loss, outputs.flat(said)):
-        assert gradient is None or np.abs(gradient).max() < 1e-5
+    least = task.soft_loss(said, teacher, 2.0)
+    assert least.shape == () and math.isfinite(float(least))
+    generator = np.random.default_rng(0)
+    for _ in range(3):
+        other = outputs.each(lambda one: one + generator.normal(0, 0.1, one.shape).astype(np.float32), said)
+        assert float(task.soft_loss(other, teacher, 2.0)) > float(least)
 
 
 def test_same_seed_same_batches(task, tmp_path):

@@ -9,8 +9,9 @@ import pytest
 
 from tfmo_drive.compress.train import Train
 from tfmo_drive.contracts import BadInput, Context
-from tfmo_drive.core import batches, teacher
-from tfmo_drive.core.distillation import Features, SoftLabels, hint_loss, soft_scores
+from tfmo_drive.core import batches, detector, teacher
+from tfmo_drive.core.detector import soft_loss
+from tfmo_drive.core.distillation import Features, SoftLabels, hint_loss
 from tfmo_drive.core.keras2 import keras, tf
 
 
@@ -23,40 +24,75 @@ def cells(*rows):
     return tf.constant(np.float32(rows)[None, None])
 
 
+def says(scores, sides=8.0):
+    """A detector's two outputs [1, 1, n, ...]: logits, a row for each cell, and boxes so far to each side in pixels."""
+    scores = cells(*scores)
+    return {"scores": scores, "boxes": tf.fill([*scores.shape[:-1], 4], np.float32(np.log(sides)))}
+
+
 @pytest.mark.parametrize("temperature", [1.0, 2.0])
 def test_soft_scores_by_hand(temperature):
-    """Of a cell, T^2 x the sum over classes of the divergence of softened scores; cells weigh as the teacher's best."""
-    ours, theirs = np.array([[0.0, -1.0], [1.0, -3.0]]), np.array([[2.0, -1.0], [-4.0, -3.0]])
+    """Of a cell, T^2 x the sum over classes of the divergence of softened scores; cells weigh as the teacher's best,
+    and count by the objects that it sees: of these four in a row, the first and the last."""
+    ours = np.array([[0.0, -1.0], [1.0, -3.0], [0.0, 0.0], [1.0, 1.0]])
+    theirs = np.array([[2.0, -1.0], [-4.0, 1.0], [-4.0, -3.0], [-1.0, 3.0]])
     p, q = sigmoid(theirs / temperature), sigmoid(ours / temperature)
     apart = (p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q))).sum(axis=1)
-    weights = sigmoid([2.0, -3.0])
-    expected = temperature**2 * (weights * apart).sum() / max(weights.sum(), 1)
-    assert float(soft_scores(cells(*ours), cells(*theirs), temperature)) == pytest.approx(expected, rel=1e-4)
+    weights = sigmoid([2.0, 1.0, -3.0, 3.0])
+    expected = temperature**2 * (weights * apart).sum() / (weights[0] + weights[3])
+    assert float(soft_loss(says(ours), says(theirs), temperature)) == pytest.approx(expected, rel=1e-4)
+
+
+def test_soft_boxes_by_hand():
+    """Half as far to each side is a quarter of the area, all of it inside: IoU 1/4, and so GIoU. Where the teacher sees
+    nothing, boxes say nothing."""
+    theirs = says([[0.0], [-20.0]])
+    ours = theirs | {"boxes": tf.math.log(cells([4.0] * 4, [1.0] * 4))}
+    assert float(soft_loss(ours, theirs, 1.0)) == pytest.approx(5 * (1 - 1 / 4), rel=1e-4)
+    assert float(soft_loss(ours, theirs, 2.0)) == pytest.approx(5 * (1 - 1 / 4), rel=1e-4)  # no logits
 
 
 def test_who_says_the_same_has_nothing_to_learn():
-    one = cells([3, -2], [-8, -9])
+    one = says([[3, -2], [-8, -9]])
     with tf.GradientTape() as tape:
-        tape.watch(one)
-        loss = soft_scores(one, tf.identity(one), 2.0)
-    assert float(loss) == pytest.approx(0, abs=1e-6)
-    assert np.abs(tape.gradient(loss, one)).max() < 1e-6
+        tape.watch(one["scores"])
+        loss = soft_loss(one, says([[3, -2], [-8, -9]]), 2.0)
+    assert float(loss) == pytest.approx(0, abs=1e-5)
+    assert np.abs(tape.gradient(loss, one["scores"])).max() < 1e-6
 
 
 def test_background_hardly_counts_and_empty_images_are_finite():
-    there, nowhere = cells([2.0]), cells([-9.0])
-    wrong = [float(soft_scores(one + 1, one, 1.0)) for one in (there, nowhere)]
+    there, nowhere = says([[2.0]]), says([[-9.0]])
+    wrong = [float(soft_loss(says(one["scores"][0, 0] + 1), one, 1.0)) for one in (there, nowhere)]
     assert 0 <= wrong[1] < wrong[0] / 1000
-    assert np.isfinite(float(soft_scores(cells([0.0]), cells([-200.0]), 1.0)))
+    assert np.isfinite(float(soft_loss(says([[0.0]]), says([[-200.0]]), 1.0)))
+
+
+def test_teacher_and_truth_speak_equally_loud():
+    """A student just built hears of one object about as much from a teacher that sees it as from the truth."""
+    truth = {"boxes": tf.constant([[[20.0, 20.0, 44.0, 52.0]]]), "classes": tf.constant([[0]], tf.int64),
+             "crowd": tf.constant([[False]])}  # fmt: skip
+    hard = detector.encode(truth, (16, 16), 1)
+    heat = tf.clip_by_value(hard["heat"], 0.01, 0.99)
+    y, x = np.mgrid[:16, :16] * 4 + 2.0
+    sides = np.stack([x - 20, y - 20, 44 - x, 52 - y], axis=-1)[None]
+    seen = {"scores": tf.math.log(heat / (1 - heat)), "boxes": np.log(np.maximum(sides, 1.0)).astype(np.float32)}
+    student = {"scores": tf.fill([1, 16, 16, 1], -2.2), "boxes": tf.fill([1, 16, 16, 4], np.float32(np.log(10)))}
+    ratio = float(soft_loss(student, seen, 1.0)) / float(detector.loss(hard, student))
+    assert 0.3 < ratio < 3
 
 
 @pytest.mark.parametrize("function", [lambda f: f, tf.function], ids=["eager", "graph"])
 def test_the_graph_says_what_eager_arithmetic_says(function):
     """TensorFlow's arithmetic optimizer once miswired the maximum of sigmoids."""
     generator = np.random.default_rng(0)
-    ours, theirs = (tf.constant(generator.normal(0, 3, (2, 4, 5, 3)).astype(np.float32)) for _ in range(2))
-    found = function(lambda a, b: soft_scores(a, b, 2.0))(ours, theirs)
-    expected = soft_scores(ours, theirs, 2.0)
+    ours, theirs = (
+        {"scores": tf.constant(generator.normal(0, 3, (2, 4, 5, 3)).astype(np.float32)),
+         "boxes": tf.constant(generator.uniform(0, 6, (2, 4, 5, 4)).astype(np.float32))}
+        for _ in range(2)
+    )  # fmt: skip
+    found = function(lambda a, b: soft_loss(a, b, 2.0))(ours, theirs)
+    expected = soft_loss(ours, theirs, 2.0)
     assert found.shape == () and float(found) == pytest.approx(float(expected), rel=1e-5)
 
 

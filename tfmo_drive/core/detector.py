@@ -114,6 +114,39 @@ def loss(targets: dict, outputs: dict):
     return focal(targets["heat"], outputs[SCORES], targets["open"]) / objects + _BOX_WEIGHT * boxes
 
 
+def soft_loss(outputs: dict, teacher: dict, temperature: float):
+    """The same two sums against what a teacher says, by object that it sees: T^2 x `soft_scores` + 5 x `soft_boxes`.
+
+    On the scale of `loss`, so that alpha means what it says.
+    """
+    # The maximum before the sigmoid: TensorFlow's arithmetic optimizer would swap them the other way round, wrongly.
+    best = tf.reduce_max(teacher[SCORES], axis=-1)
+    sure = tf.sigmoid(best)
+    peaks = tf.nn.max_pool2d(best[..., None], 3, 1, "SAME")[..., 0] == best
+    seen = tf.maximum(tf.reduce_sum(tf.where(peaks, sure, 0.0)), 1.0)
+    scores = soft_scores(outputs[SCORES] / temperature, teacher[SCORES] / temperature, sure) / seen
+    return temperature**2 * scores + _BOX_WEIGHT * soft_boxes(outputs[BOXES], teacher[BOXES], sure)
+
+
+def soft_scores(student, teacher, sure):
+    """Divergence of sigmoids, of logits [b, rows, columns, classes]: classes do not exclude one another. The sum over
+    cells weighted by how sure the teacher is of any object there, [b, rows, columns] in [0, 1], since nearly all are
+    background (Chen et al. 2017, "Learning efficient object detection models with knowledge distillation").
+    """
+    wanted = tf.sigmoid(teacher)
+    apart = tf.nn.sigmoid_cross_entropy_with_logits(wanted, student)
+    least = tf.nn.sigmoid_cross_entropy_with_logits(wanted, teacher)  # the teacher's entropy teaches nothing
+    return tf.reduce_sum(sure * tf.reduce_sum(apart - least, axis=-1))
+
+
+def soft_boxes(student, teacher, sure):
+    """1 - GIoU between two outputs of boxes, the mean over cells weighted by the square of `sure`: what a teacher says
+    where it sees no object is noise."""
+    weights = tf.square(sure)
+    apart = 1 - generalised_iou(decoded(teacher), decoded(student))
+    return tf.reduce_sum(weights * apart) / tf.maximum(tf.reduce_sum(weights), 1e-6)
+
+
 def focal(heat, logits, open_):
     """Penalty-reduced focal loss, the sum over all cells: CenterNet, eq. 1, alpha = 2, beta = 4. open_ [b, rows,
     columns]: 0 where a score is neither right nor wrong."""

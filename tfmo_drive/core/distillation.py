@@ -95,20 +95,6 @@ def soft_loss(student: tf.Tensor, teacher: tf.Tensor, temperature: float) -> tf.
     )
 
 
-def soft_scores(student: tf.Tensor, teacher: tf.Tensor, temperature: float) -> tf.Tensor:
-    """The same of a detector's class scores, logits [b, ..., classes] of classes that do not exclude one another: T^2 x
-    cross-entropy of softened sigmoids, the mean over cells weighted by what the teacher sees there, since nearly all
-    cells are background (Chen et al. 2017, "Learning efficient object detection models with knowledge
-    distillation")."""
-    wanted = tf.sigmoid(teacher / temperature)
-    apart = tf.nn.sigmoid_cross_entropy_with_logits(wanted, student / temperature)
-    least = tf.nn.sigmoid_cross_entropy_with_logits(wanted, teacher / temperature)  # its entropy teaches nothing
-    # The maximum before the sigmoid: TensorFlow's arithmetic optimizer would swap them the other way round, wrongly.
-    weights = tf.sigmoid(tf.reduce_max(teacher, axis=-1))
-    apart = tf.reduce_sum(apart - least, axis=-1)
-    return temperature**2 * tf.reduce_sum(weights * apart) / tf.maximum(tf.reduce_sum(weights), 1.0)
-
-
 def hint_loss(student: tf.Tensor, teacher: tf.Tensor, where: tf.Tensor | None = None) -> tf.Tensor:
     """Mean squared difference of maps [b, h, w, c], over the teacher's mean square: 1 for a map of zeros.
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tfmo_drive.contracts import Arrays, BadInput, Examples, Judgement
-from tfmo_drive.core import coco_listing, detections, detector, distillation, flicker, pictures
+from tfmo_drive.core import coco_listing, detections, detector, flicker, pictures
 from tfmo_drive.core.augmentation import Augmentation
 from tfmo_drive.core.boxes import Detections, Truth
 from tfmo_drive.core.class_names import read_class_names
@@ -109,7 +109,7 @@ class Detection(FrameTask):
         return detector.loss
 
     def soft_loss(self, outputs, teacher, temperature: float):
-        return distillation.soft_scores(outputs[SCORES], teacher[SCORES], temperature)
+        return detector.soft_loss(outputs, teacher, temperature)
 
     def where(self, targets):
         return targets["objects"]
