@@ -56,7 +56,7 @@ npu: $(READY)  ## What an Ethos-U would make of int8 files: make npu RUNS="runs/
 	$(BIN)/python -m tfmo_drive.npu $(or $(RUNS),$(wildcard runs/*)) $(if $(NPUS),--accelerators='$(NPUS)')
 
 test: $(READY)  ## All tests (under 15 minutes on 2 cores)
-	TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 bench: $(READY)  ## Speed ratios into runs/bench/bench.json (about 20 minutes)
 	$(BIN)/python -m tests.bench
