@@ -12,6 +12,11 @@ from pathlib import Path
 import pytest
 
 
+def pytest_collection_modifyitems(items):
+    """The file of whole runs first: of two processes, one would wait for it at the end."""
+    items.sort(key=lambda item: item.path.name != "test_flow.py")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory):
     """Decoded images of this session lie in a folder of their own."""
