@@ -27,10 +27,10 @@ from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
 from tfmo_drive.tasks.detection import Detection
 
 TRAINING = Train(epochs=60, batch_size=8, learning_rate=0.02, warmup_epochs=1.0)
-TAUGHT = {"batch_size": 8, "optimizer": "adam", "distill": SoftLabels(alpha=0.9, temperature=1.0, views=8)}
-SECOND = {
-    "epochs": 120, "averaged_epochs": 60, "learning_rate": 0.002, "warmup_epochs": 1.0, "final_learning_rate": 0.2
-}  # fmt: skip
+BATCHES = {"batch_size": 8, "optimizer": "adam"}
+TAUGHT = {"distill": SoftLabels(alpha=0.9, temperature=1.0, views=8), **BATCHES}
+LONG = {"averaged_epochs": 60, "learning_rate": 0.002, "final_learning_rate": 0.2}
+SECOND = {"epochs": 120, "warmup_epochs": 1.0, **LONG}
 PYRAMID = tuple(f"detection_lateral{stride}_conv" for stride in (4, 8, 16, 32))
 ROUNDS = {"rounds": 3, "epochs_between": 4, "epochs": 20, "learning_rate": 0.001, "warmup_epochs": 2.0}
 
@@ -46,13 +46,10 @@ EXPERIMENT = Experiment(
             Distill(
                 student=ResNet(width=0.25),
                 epochs=2 * ROUNDS["epochs_between"] + ROUNDS["epochs"] + SECOND["epochs"],
-                averaged_epochs=SECOND["averaged_epochs"],
-                learning_rate=SECOND["learning_rate"],
                 warmup_epochs=2.0,
-                final_learning_rate=SECOND["final_learning_rate"],
-                batch_size=TAUGHT["batch_size"],
-                optimizer=TAUGHT["optimizer"],
                 distill=SoftLabels(alpha=0.0, views=8),
+                **BATCHES,
+                **LONG,
             ),
         ),
     },

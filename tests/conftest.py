@@ -13,7 +13,7 @@ import pytest
 
 
 def pytest_collection_modifyitems(items):
-    """The file of whole runs first: of two processes, one would wait for it at the end."""
+    """The file of whole runs first: of two processes, one would wait for it at the end (with the Makefile's flags)."""
     items.sort(key=lambda item: item.path.name != "test_flow.py")
 
 

@@ -134,7 +134,7 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def soft_loss(self, outputs: Any, teacher: Any, temperature: float) -> Any:
-        """TensorFlow graph code: what distillation lowers, from both logits as outputs; on `loss`'s scale."""
+        """TensorFlow graph code: what distillation lowers, of student's and teacher's logits; on `loss`'s scale."""
 
     def gives_probabilities(self, model: keras.Model) -> bool:
         """Whether the model's only output is class probabilities: its logits are then their logarithms."""

@@ -1,4 +1,4 @@
-"""A detector learns from another: class scores by hand, hints where the objects are, logits of two outputs cached."""
+"""A detector learns from another: scores and boxes by hand, hints where the objects are, two outputs cached."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def cells(*rows):
     return tf.constant(np.float32(rows)[None, None])
 
 
-def says(scores, sides=8.0):
-    """A detector's two outputs [1, 1, n, ...]: logits, a row for each cell, and boxes so far to each side in pixels."""
+def says(*scores):
+    """A detector's two outputs [1, 1, n, ...]: logits, a row for each cell, and boxes 8 pixels to each side."""
     scores = cells(*scores)
-    return {"scores": scores, "boxes": tf.fill([*scores.shape[:-1], 4], np.float32(np.log(sides)))}
+    return {"scores": scores, "boxes": tf.fill([*scores.shape[:-1], 4], np.float32(np.log(8)))}
 
 
 @pytest.mark.parametrize("temperature", [1.0, 2.0])
@@ -40,32 +40,32 @@ def test_soft_scores_by_hand(temperature):
     apart = (p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q))).sum(axis=1)
     weights = sigmoid([2.0, 1.0, -3.0, 3.0])
     expected = temperature**2 * (weights * apart).sum() / (weights[0] + weights[3])
-    assert float(soft_loss(says(ours), says(theirs), temperature)) == pytest.approx(expected, rel=1e-4)
+    assert float(soft_loss(says(*ours), says(*theirs), temperature)) == pytest.approx(expected, rel=1e-4)
 
 
 def test_soft_boxes_by_hand():
     """Half as far to each side is a quarter of the area, all of it inside: IoU 1/4, and so GIoU. Where the teacher sees
     nothing, boxes say nothing."""
-    theirs = says([[0.0], [-20.0]])
+    theirs = says([0.0], [-20.0])
     ours = theirs | {"boxes": tf.math.log(cells([4.0] * 4, [1.0] * 4))}
     assert float(soft_loss(ours, theirs, 1.0)) == pytest.approx(5 * (1 - 1 / 4), rel=1e-4)
     assert float(soft_loss(ours, theirs, 2.0)) == pytest.approx(5 * (1 - 1 / 4), rel=1e-4)  # no logits
 
 
 def test_who_says_the_same_has_nothing_to_learn():
-    one = says([[3, -2], [-8, -9]])
+    one = says([3, -2], [-8, -9])
     with tf.GradientTape() as tape:
         tape.watch(one["scores"])
-        loss = soft_loss(one, says([[3, -2], [-8, -9]]), 2.0)
+        loss = soft_loss(one, says([3, -2], [-8, -9]), 2.0)
     assert float(loss) == pytest.approx(0, abs=1e-5)
     assert np.abs(tape.gradient(loss, one["scores"])).max() < 1e-6
 
 
 def test_background_hardly_counts_and_empty_images_are_finite():
-    there, nowhere = says([[2.0]]), says([[-9.0]])
-    wrong = [float(soft_loss(says(one["scores"][0, 0] + 1), one, 1.0)) for one in (there, nowhere)]
+    there, nowhere = says([2.0]), says([-9.0])
+    wrong = [float(soft_loss(says(*one["scores"][0, 0] + 1), one, 1.0)) for one in (there, nowhere)]
     assert 0 <= wrong[1] < wrong[0] / 1000
-    assert np.isfinite(float(soft_loss(says([[0.0]]), says([[-200.0]]), 1.0)))
+    assert np.isfinite(float(soft_loss(says([0.0]), says([-200.0]), 1.0)))
 
 
 def test_teacher_and_truth_speak_equally_loud():
