@@ -137,6 +137,23 @@ def test_the_last_of_two_assignments_wins():
     assert override(EXPERIMENT, ["task.image_size=1", "task.image_size=2"]).task.image_size == 2
 
 
+@dataclasses.dataclass(frozen=True)
+class Shared:
+    image_size: int = 32
+    parts: tuple[Task, ...] = (Task(),)
+
+    def __post_init__(self):
+        size = self.image_size
+        object.__setattr__(self, "parts", tuple(dataclasses.replace(part, image_size=size) for part in self.parts))
+
+
+def test_a_setting_that_is_set_further_up_is_refused():
+    with pytest.raises(BadInput, match="^parts.0.image_size=64 is not heard: it is 32 here, .* Set image_size.$"):
+        override(Shared(), ["parts.0.image_size=64"])
+    assert override(Shared(), ["parts.0.image_size=32", "parts.0.flip=true"]).parts[0].flip
+    assert override(EXPERIMENT, ["task.crop=3,4", "task.crop.0=5"]).task.crop == (5, 4)
+
+
 def test_no_assignment_is_the_same_experiment():
     assert override(EXPERIMENT, []) == EXPERIMENT
 

@@ -38,7 +38,9 @@ def override(value: T, assignments: Sequence[str]) -> T:
         if not equals or not all(part.strip() for part in path.split(".")):
             raise BadInput(f'A setting is given as path=value, as in recipe.0.sparsity=0.7; got "{assignment}".')
         changes.append(([part.strip() for part in path.split(".")], text.strip(), assignment))
-    return _changed(value, None, changes, "")
+    made = _changed(value, None, changes, "")
+    _refuse_unheard(made, changes)
+    return made
 
 
 def settings(value: Any) -> Any:
@@ -96,7 +98,7 @@ def _changed(value: Any, annotation: Any, changes: list[_Change], where: str) ->
     for path, text, assignment in changes:
         if not path:
             try:
-                value = parse(text, annotation or (Any if value is None else type(value)))
+                value = _parsed(text, annotation, value)
             except WrongType as error:
                 raise BadInput(f"{where} {error} (in {assignment})") from error
     below = [change for change in changes if change[0]]
@@ -117,6 +119,26 @@ def _changed(value: Any, annotation: Any, changes: list[_Change], where: str) ->
         for name, changes in grouped.items()
     }
     return _rebuilt(value, made)
+
+
+def _parsed(text: str, annotation: Any, value: Any) -> Any:
+    return parse(text, annotation or (Any if value is None else type(value)))
+
+
+def _refuse_unheard(value: Any, changes: list[_Change]):
+    """What shares its settings with its parts (MultiTask) would else lose in silence what was asked of a part."""
+    paths = [path for path, _, _ in changes]
+    for path, text, assignment in {tuple(change[0]): change for change in changes}.values():
+        if any(len(other) > len(path) and other[: len(path)] == path for other in paths):
+            continue
+        found, annotation, above = value, None, ""
+        for depth, name in enumerate(path):
+            children, declared = _children(found, annotation, "", (path, text, assignment))
+            if not above and path[-1] in children:
+                above = ".".join([*path[:depth], path[-1]])
+            found, annotation = children[name], declared(name)
+        if _parsed(text, annotation, found) != found:
+            raise BadInput(f"{assignment} is not heard: it is {found} here, whatever is asked. Set {above}.")
 
 
 def _rebuilt(value: Any, made: dict[str, Any]) -> Any:
