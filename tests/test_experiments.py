@@ -30,7 +30,8 @@ WANTED = {
     "criteria_rows", "sensor_rows", "sensor_speed", "smoke", "demo",
     "detection", "detection_post_training", "detection_quantized", "detection_channels_quantized",
     "detection_distilled", "segmentation", "segmentation_quantized", "segmentation_channels_quantized", "lane",
-    "lane_quantized", "lane_distilled", "multi_task", "multi_task_quantized", "segmentation_detection",
+    "lane_quantized", "lane_distilled", "multi_task", "multi_task_quantized", "multi_task_distilled",
+    "segmentation_detection",
 }  # fmt: skip
 
 

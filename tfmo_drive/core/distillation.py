@@ -7,6 +7,7 @@ A single output is a number, which a softmax says nothing of: there the student 
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 from tfmo_drive.contracts import BadInput, Task
 from tfmo_drive.core import layers
@@ -49,8 +50,10 @@ class SoftLabels:
 
     `alpha` in [0, 1]; 0 is no teacher at all (the control, which then sees the same views). `views`: the teacher's
     logits are computed once for this many augmentations of each image, and the epochs cycle through them. `teacher`:
-    the path of a Keras 2 model with the baseline's inputs and outputs; "" is the baseline itself. `features`: learn
-    from its feature maps too. `temperature` is not read where the task predicts a number.
+    the path of a Keras 2 model with the baseline's inputs and outputs, or paths, separated by commas, of models that
+    give some of its outputs each, as single-task networks do (Clark et al. 2019, "BAM! Born-again multi-task
+    networks"); the baseline says the rest, with "" all. `features`: learn from a whole teacher's feature maps too.
+    `temperature` is not read where the task predicts a number.
     """
 
     temperature: float = 4.0
@@ -66,6 +69,11 @@ class SoftLabels:
             raise BadInput(f"SoftLabels.alpha must be in [0, 1], got {self.alpha}.")
         if self.views < 1:
             raise BadInput(f"SoftLabels.views must be at least 1, got {self.views}.")
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Of the teachers."""
+        return tuple(Path(path.strip()) for path in self.teacher.split(",") if path.strip())
 
 
 def ends_in_softmax(model: keras.Model) -> bool:

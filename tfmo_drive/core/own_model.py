@@ -86,12 +86,18 @@ class Ends:
     """(height, width, 3) of images, (columns,) of rows."""
     outputs: Mapping[str, tuple[int, ...]]
     """Shapes by name; where there is only one, it may be called anything."""
+    some: bool = False
+    """Some of the outputs are enough, if the model names them so."""
 
     @classmethod
-    def of(cls, model: keras.Model) -> Ends:
+    def of(cls, model: keras.Model, some: bool = False) -> Ends:
         """What `model` takes and gives."""
         shapes = {name: tuple(one.shape[1:]) for name, one in zip(names(model), model.outputs, strict=True)}
-        return cls(tuple(model.input_shape[1:]), shapes)
+        return cls(tuple(model.input_shape[1:]), shapes, some)
+
+    def has(self, model: keras.Model) -> bool:
+        """Whether the outputs of `model` are some of these, where that is enough."""
+        return self.some and Ends.of(model).outputs.items() <= self.outputs.items()
 
 
 def read_model(path: Path, ends: Ends, setting: str = "task.baseline") -> keras.Model:
@@ -136,7 +142,7 @@ def _refuse_subclassed(model: keras.Model, subject: str, inside: str = "is"):
 
 def _check_count(model: keras.Model, subject: str, ends: Ends):
     count = len(ends.outputs)
-    if len(model.inputs) != 1 or len(model.outputs) != count:
+    if len(model.inputs) != 1 or (len(model.outputs) != count and not ends.has(model)):
         wanted = "one output" if count == 1 else f"{count} outputs: {quoted(list(ends.outputs))}"
         raise BadInput(
             f"{subject} has {len(model.inputs)} inputs and {len(model.outputs)} outputs; the task "
@@ -146,6 +152,8 @@ def _check_count(model: keras.Model, subject: str, ends: Ends):
 
 def _check_outputs(model: keras.Model, subject: str, ends: Ends):
     found = Ends.of(model).outputs
+    if ends.has(model):
+        return
     if len(found) > 1 and found != ends.outputs:
         raise BadInput(f"{subject} gives {dict(found)}, the task {dict(ends.outputs)}. Name and shape its outputs so.")
     (shape, *others), (wanted, *_) = found.values(), ends.outputs.values()

@@ -74,18 +74,45 @@ def _code_digest() -> str:
 
 def model(labels: SoftLabels, context: Context) -> keras.Model:
     """The teacher that `labels` name; BadInput where it does not fit the baseline."""
-    baseline = context.baseline
-    if not labels.teacher:
-        return baseline
-    path = Path(labels.teacher)
+    if not labels.files:
+        return context.baseline
+    teachers = [_read(path, context) for path in labels.files]
+    teacher = teachers[0]
+    if set(names(teacher)) < set(names(context.baseline)) or len(teachers) > 1:
+        if labels.features:
+            raise BadInput("distill.features: learn from the maps of one teacher that gives all of the outputs.")
+        teacher = _joined(teachers, context.baseline)
+    val_score = score(teacher, context.task, "val")
+    logging.info("teacher %s: val score %.4f on the baseline's inputs", labels.teacher, val_score)
+    return teacher
+
+
+def _read(path: Path, context: Context) -> keras.Model:
     if not own_model.is_whole_model(path, "distill.teacher"):
         raise BadInput(f"distill.teacher: {path} holds weights alone. Save the whole model: model.save('teacher.h5').")
+    teacher = own_model.read_model(path, own_model.Ends.of(context.baseline, some=True), "distill.teacher")
     if own_model.is_stage(path):
-        labels = context.task.metadata(baseline).get("labels")
-        own_model.refuse_other_stage(path, context.task.preprocessing.name, labels, "distill.teacher")
-    teacher = own_model.read_model(path, own_model.Ends.of(baseline), "distill.teacher")
-    logging.info("teacher %s: val score %.4f on the baseline's inputs", path, score(teacher, context.task, "val"))
+        known = context.task.metadata(context.baseline)
+        parts = known.get("parts", {}).values()
+        known = next((part for part in parts if set(part["outputs"]) == set(names(teacher))), known)
+        preprocessing = context.task.preprocessing.name
+        own_model.refuse_other_stage(path, preprocessing, known.get("labels"), "distill.teacher")
     return teacher
+
+
+def _joined(teachers: list[keras.Model], baseline: keras.Model) -> keras.Model:
+    """One model with the outputs of `baseline`, each said by the teacher that gives it, the rest by `baseline`."""
+    inputs = keras.Input(baseline.input_shape[1:])
+    said = {}
+    for number, one in enumerate([*teachers, baseline]):
+        inside = keras.Model(one.inputs, one.outputs, name=f"teacher_{number}")  # Keras wants a name for each
+        outputs = dict(zip(names(one), tf.nest.flatten(inside(inputs)), strict=True))
+        twice = set(outputs) & set(said) if one is not baseline else ()
+        if twice:
+            raise BadInput(f"distill.teacher: two of the teachers give {', '.join(sorted(twice))}. Leave one out.")
+        said = outputs | said
+    ends = [keras.layers.Activation("linear", name=name)(said[name]) for name in names(baseline)]
+    return keras.Model(inputs, ends)
 
 
 def _write_logits(teacher: keras.Model, view: int, context: Context, path: Path, row: np.dtype):

@@ -68,7 +68,7 @@ class TrainedStep(Step):
 
     @property
     def files(self) -> tuple[Path, ...]:
-        return (Path(self.distill.teacher),) if self.distill and self.distill.teacher else ()
+        return self.distill.files if self.distill else ()
 
     def __call__(self, model: keras.Model, context: Context) -> keras.Model:
         """`prepared`, trained, `finished`; zero epochs train nothing. BadInput after QuantizeAware."""
