@@ -84,3 +84,10 @@ def test_a_single_task_stage_of_other_classes_is_refused(place, singles, tmp_pat
     (tmp_path / "stage.json").write_text(json.dumps(facts | {"labels": facts["labels"][::-1]}))
     with pytest.raises(BadInput, match="^distill.teacher: .* was trained on other classes, or in another order"):
         taught(SoftLabels(teacher=str(tmp_path / "model.h5")), place)
+
+
+def test_a_single_task_network_of_another_size_says_so(place, streets, tmp_path):
+    small = Detection(channels=8, **streets | {"image_size": (32, 64)}).build()
+    small.save(tmp_path / "small.h5", include_optimizer=False)
+    with pytest.raises(BadInput, match="^distill.teacher: .* takes images of 32x64x3, the task gives 64x96x3"):
+        taught(SoftLabels(teacher=str(tmp_path / "small.h5")), place)

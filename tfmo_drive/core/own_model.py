@@ -95,9 +95,12 @@ class Ends:
         shapes = {name: tuple(one.shape[1:]) for name, one in zip(names(model), model.outputs, strict=True)}
         return cls(tuple(model.input_shape[1:]), shapes, some)
 
-    def has(self, model: keras.Model) -> bool:
-        """Whether the outputs of `model` are some of these, where that is enough."""
-        return self.some and Ends.of(model).outputs.items() <= self.outputs.items()
+    def asked_of(self, model: keras.Model) -> Ends:
+        """These; where some of the outputs are enough and the model names no others, those that it names."""
+        given = names(model)
+        if not self.some or not set(given) <= set(self.outputs):
+            return self
+        return dataclasses.replace(self, outputs={name: self.outputs[name] for name in given})
 
 
 def read_model(path: Path, ends: Ends, setting: str = "task.baseline") -> keras.Model:
@@ -117,7 +120,7 @@ def read_model(path: Path, ends: Ends, setting: str = "task.baseline") -> keras.
     revived = [type(layer).__name__ for layer in graph.flat_layers(model) if "saved_model" in type(layer).__module__]
     if revived:
         raise BadInput(f"{setting}: {path} has the layer {revived[0]}. {_CUSTOM_LAYER}")
-    subject = f"{setting}: {path}"
+    subject, ends = f"{setting}: {path}", ends.asked_of(model)
     _check_count(model, subject, ends)
     (_check_row if len(ends.input) == 1 else _check_image)(model, subject, ends.input)
     _check_outputs(model, subject, ends)
@@ -142,7 +145,7 @@ def _refuse_subclassed(model: keras.Model, subject: str, inside: str = "is"):
 
 def _check_count(model: keras.Model, subject: str, ends: Ends):
     count = len(ends.outputs)
-    if len(model.inputs) != 1 or (len(model.outputs) != count and not ends.has(model)):
+    if len(model.inputs) != 1 or len(model.outputs) != count:
         wanted = "one output" if count == 1 else f"{count} outputs: {quoted(list(ends.outputs))}"
         raise BadInput(
             f"{subject} has {len(model.inputs)} inputs and {len(model.outputs)} outputs; the task "
@@ -152,8 +155,6 @@ def _check_count(model: keras.Model, subject: str, ends: Ends):
 
 def _check_outputs(model: keras.Model, subject: str, ends: Ends):
     found = Ends.of(model).outputs
-    if ends.has(model):
-        return
     if len(found) > 1 and found != ends.outputs:
         raise BadInput(f"{subject} gives {dict(found)}, the task {dict(ends.outputs)}. Name and shape its outputs so.")
     (shape, *others), (wanted, *_) = found.values(), ends.outputs.values()
