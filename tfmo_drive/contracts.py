@@ -24,7 +24,13 @@ Scores = Callable[[np.ndarray], np.ndarray]
 
 
 class BadInput(ValueError):
-    """The user's input cannot be used. One line: subject, rule, value got, what to type instead. Exit code 1."""
+    """The user's input cannot be used. One line: subject, rule, value got, what to type instead. Exit code 1.
+
+    It is one line whatever it quotes: letters that do not print (of a file's name, of a cell) stand as escapes.
+    """
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__("".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(message)))
 
 
 class BrokenPromise(Exception):
