@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from tfmo_drive.contracts import BadInput
+from tfmo_drive.core.given_file import reading
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
 _BLOCK_BYTES = 8 << 20
@@ -50,7 +51,7 @@ class RowFile(abc.ABC):
 
 
 def opened(path: Path) -> RowFile:
-    """The reader for the file's suffix (one of SUFFIXES). BadInput where it cannot be read."""
+    """The reader for the file's suffix (one of SUFFIXES). BadInput where it cannot be read, or columns share a name."""
     return ParquetRows(path) if path.suffix.lower() == ".parquet" else CsvRows(path)
 
 
@@ -59,11 +60,11 @@ class CsvRows(RowFile):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with self._read() as file:
-            first = next(self._chunks(file, 1), [""])[0]
-        self._delimiter = max(",;\t", key=first.count)
-        self.header = tuple(cell.strip() for cell in next(csv.reader([first], delimiter=self._delimiter), ()))
-        if len(set(self.header)) < len(self.header) or "" in self.header or all(map(_is_number, self.header)):
+        with self._reading(), open(path, encoding="utf-8-sig") as file:
+            first = file.readline()
+            self._delimiter = max(",;\t", key=first.count)
+            self.header = tuple(cell.strip() for cell in next(csv.reader([first], delimiter=self._delimiter), ()))
+        if not _names_columns(self.header) or _open_quote(first) or all(map(_is_number, self.header)):
             raise BadInput(f"{path}: the first line must name every column, each once, got {first.strip()[:60]!r}.")
 
     def blocks(self, wanted: Sequence[str], words: Mapping[str, Codes]) -> Iterator[np.ndarray]:
@@ -73,10 +74,11 @@ class CsvRows(RowFile):
             "usecols": list(places.values()),
             "converters": {places[name]: codes.code for name, codes in words.items()},
         }  # fmt: skip
-        with self._read() as file:
+        with self._reading(), open(self.path, encoding="utf-8-sig") as file:
             file.readline()
             line = 2
-            for lines in self._chunks(file, _BLOCK_BYTES):
+            while lines := file.readlines(_BLOCK_BYTES):
+                self._refuse_open_quotes(lines, line)
                 # A line too long is no error to loadtxt where some columns are left out: a decimal comma would pass.
                 if any(text.count(self._delimiter) != len(self.header) - 1 for text in lines):
                     self._explain(lines, line, places, words)
@@ -91,19 +93,14 @@ class CsvRows(RowFile):
                     yield block
                 line += len(lines)
 
-    def _read(self):
-        try:
-            return open(self.path, encoding="utf-8-sig")
-        except OSError as error:
-            raise BadInput(f"{self.path} cannot be read: {error.strerror}. Expected a CSV file.") from error
+    def _reading(self):
+        return reading(self.path, "a CSV file in UTF-8")
 
-    def _chunks(self, file, size: int) -> Iterator[list[str]]:
-        """Whole lines of about `size` characters together."""
-        try:
-            while lines := file.readlines(size):
-                yield lines
-        except (OSError, UnicodeDecodeError) as error:
-            raise BadInput(f"{self.path} cannot be read: {error}. Expected a CSV file in UTF-8.") from error
+    def _refuse_open_quotes(self, lines: list[str], first: int) -> None:
+        """A quote without its other half would swallow every row up to the next one."""
+        for line, text in enumerate(lines, first):
+            if _open_quote(text):
+                raise BadInput(f"{self.path}, line {line}: a quote is opened and not closed. Close or remove it.")
 
     def _explain(self, lines: list[str], first: int, places: Mapping[str, int], words: Mapping[str, Codes]) -> None:
         """BadInput for the first line or cell that cannot be read, where there is one; slow, so asked only then."""
@@ -131,22 +128,33 @@ class ParquetRows(RowFile):
         except ImportError:
             raise BadInput(f"Reading {path} needs pyarrow. pip install pyarrow, or give a CSV file.") from None
         self.path, self._arrow = path, pyarrow
-        try:
+        with self._reading():
             # By itself pyarrow 26 reads a row group whole before its first batch: 849 MB resident for a million rows of
             # 100 columns, against 430 MB so, by pages.
-            self._file = pyarrow.parquet.ParquetFile(path, pre_buffer=False, buffer_size=1 << 16)
-        except (OSError, pyarrow.ArrowException) as error:
-            raise BadInput(f"{path} cannot be read as Parquet: {' '.join(str(error).split())[:200]}") from error
-        self.header = tuple(self._file.schema_arrow.names)
+            self._file = pyarrow.parquet.ParquetFile(
+                path, pre_buffer=False, buffer_size=1 << 16, page_checksum_verification=True
+            )
+            self.header = tuple(self._file.schema_arrow.names)
+        if not _names_columns(self.header):
+            raise BadInput(f"{path} must name every column, each once, got {str(self.header)[:60]}.")
 
     def blocks(self, wanted: Sequence[str], words: Mapping[str, Codes]) -> Iterator[np.ndarray]:
+        with self._reading():
+            yield from self._blocks(wanted, words)
+
+    def _reading(self):
+        return reading(self.path, "a whole Parquet file")
+
+    def _blocks(self, wanted: Sequence[str], words: Mapping[str, Codes]) -> Iterator[np.ndarray]:
         first = 1
         for batch in self._file.iter_batches(batch_size=_BATCH_ROWS, columns=list(wanted)):
             columns = dict(zip(batch.schema.names, batch.columns, strict=True))
             block = np.empty((batch.num_rows, len(wanted)))
             for place, name in enumerate(wanted):
                 block[:, place] = (
-                    self._coded(columns[name], words[name]) if name in words else self._numbers(columns[name], name)
+                    self._coded(columns[name], name, words[name])
+                    if name in words
+                    else self._numbers(columns[name], name)
                 )
             bad = np.argwhere(~(np.abs(block) <= _LARGEST))
             if len(bad):
@@ -169,11 +177,24 @@ class ParquetRows(RowFile):
                 f"--set=task.columns.ignore={name}."
             ) from error
 
-    def _coded(self, column, codes: Codes) -> np.ndarray:
+    def _coded(self, column, name: str, codes: Codes) -> np.ndarray:
         """float64 [m]; NaN where there is no word."""
+        kind, types = column.type, self._arrow.types
+        kind = kind.value_type if types.is_dictionary(kind) else kind
+        if not any(is_kind(kind) for is_kind in (types.is_string, types.is_large_string, types.is_integer,
+                                                 types.is_boolean, types.is_floating, types.is_null)):  # fmt: skip
+            raise BadInput(f'{self.path}, column "{name}": its values are {kind}, not words. Write them as text.')
         coded = column.cast(self._arrow.string()).dictionary_encode()
         table = np.array([*(codes.code(word) for word in coded.dictionary.to_pylist()), np.nan])
         return table[coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)]
+
+
+def _names_columns(header: Sequence[str]) -> bool:
+    return bool(header) and len(set(header)) == len(header) and "" not in header
+
+
+def _open_quote(line: str) -> bool:
+    return line.count('"') % 2 == 1
 
 
 def _is_number(cell: str) -> bool:
