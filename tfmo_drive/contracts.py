@@ -111,6 +111,7 @@ class Task(abc.ABC):
     name: str
     preprocessing: Preprocessing
     randoms: int = 16  # numbers that an example's `augment` is given; 0 for a task that changes nothing
+    allow_code: bool = False  # whether code inside a given model's file, such as a Lambda layer's, may run
 
     @abc.abstractmethod
     def examples(self, split: str) -> Examples:

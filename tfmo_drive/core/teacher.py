@@ -90,7 +90,8 @@ def model(labels: SoftLabels, context: Context) -> keras.Model:
 def _read(path: Path, context: Context) -> keras.Model:
     if not own_model.is_whole_model(path, "distill.teacher"):
         raise BadInput(f"distill.teacher: {path} holds weights alone. Save the whole model: model.save('teacher.h5').")
-    teacher = own_model.read_model(path, own_model.Ends.of(context.baseline, some=True), "distill.teacher")
+    ends, allowed = own_model.Ends.of(context.baseline, some=True), context.task.allow_code
+    teacher = own_model.read_model(path, ends, "distill.teacher", allow_code=allowed)
     if own_model.is_stage(path):
         known = context.task.metadata(context.baseline)
         parts = known.get("parts", {}).values()
