@@ -186,7 +186,8 @@ def test_a_keras_file_is_refused_for_what_it_is_and_never_unpacked(planted, tmp_
     around(code, "plain").save(tmp_path / "model.keras")
     ran.unlink()
     (tmp_path / "zip.keras").write_bytes(b"PK\x05\x06" + bytes(18))
-    for name, words in (("model.keras", r"is a .keras file of Keras 2\.\d+.*load_model"), ("zip.keras", "no Keras file")):
+    of_keras2 = r"is a .keras file of Keras 2\.\d+.*load_model"
+    for name, words in (("model.keras", of_keras2), ("zip.keras", "no Keras file")):
         with pytest.raises(BadInput, match=words):
             own_model.is_whole_model(tmp_path / name)
     assert not ran.exists()

@@ -49,8 +49,8 @@ def refuse_code(path: Path, setting: str) -> None:
     if found:
         trusted = "; or, if you trust whoever made the file, add --allow_code (allow_code=True of the task)"
         raise BadInput(
-            f"{setting}: {path} holds or names code that may run while it is read: {found}. A custom layer is not known "
-            f"here: replace it by built-in Keras layers{'' if _MODULE in found else trusted}."
+            f"{setting}: {path} holds or names code that may run while it is read: {found}. A custom layer is not "
+            f"known here: replace it by built-in Keras layers{'' if _MODULE in found else trusted}."
         )
 
 
