@@ -37,16 +37,16 @@ class Case:
     folder: Path
     random: np.random.Generator
     refused: bool = False
+    message: str = ""
 
     def read(self, path: Path | str, reader: Callable[[], Any]) -> Any:
         """What `reader` gives; None where it refuses, which must be one printable line that names `path`."""
         try:
             return reader()
         except BadInput as error:
-            message = str(error)
-            self.refused = True
-        assert message.isprintable(), f"more than one line: {message!r}"
-        assert str(path) in message, f"{path} is not named: {message!r}"
+            self.refused, self.message = True, str(error)
+        assert self.message.isprintable(), f"more than one line: {self.message!r}"
+        assert str(path) in self.message, f"{path} is not named: {self.message!r}"
         return None
 
 
