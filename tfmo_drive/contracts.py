@@ -23,6 +23,11 @@ Arrays = np.ndarray | Mapping[str, np.ndarray]
 Scores = Callable[[np.ndarray], np.ndarray]
 
 
+def one_line(text: str) -> str:
+    """`text` with the letters that do not print (line breaks, control characters, lone surrogates) as escapes."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 class BadInput(ValueError):
     """The user's input cannot be used. One line: subject, rule, value got, what to type instead. Exit code 1.
 
@@ -30,7 +35,7 @@ class BadInput(ValueError):
     """
 
     def __init__(self, message: object = "") -> None:
-        super().__init__("".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(message)))
+        super().__init__(one_line(str(message)))
 
 
 class BrokenPromise(Exception):

@@ -43,13 +43,29 @@ def reading(path: str | os.PathLike, expected: str, advice: str = "") -> Iterato
 def text_of(path: str | os.PathLike, expected: str, advice: str = "") -> str:
     """The text of a UTF-8 file, with or without a byte order mark; BadInput as from `reading`."""
     with reading(path, expected, advice):
-        return Path(path).read_text(encoding="utf-8-sig")
+        data = Path(path).read_bytes()
+        try:
+            text = data.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            line = data.count(b"\n", 0, error.start) + 1
+            raise ValueError(f"line {line} holds the byte 0x{data[error.start]:02x}, which is not UTF-8") from error
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def json_of(path: str | os.PathLike, expected: str, advice: str = "") -> Any:
-    """The value in a JSON file; BadInput as from `reading`."""
+    """The value in a JSON file; BadInput as from `reading`, and where an object has a key twice (json keeps one)."""
+    text = text_of(path, expected, advice)
     with reading(path, expected, advice):
-        return json.loads(Path(path).read_text(encoding="utf-8-sig"))
+        return json.loads(text, object_pairs_hook=_once)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in found if keys.count(key) > 1)
+        raise ValueError(f'one of its objects has the key "{twice[:40]}" twice')
+    return found
 
 
 def reason(error: BaseException) -> str:

@@ -89,7 +89,7 @@ class SensorRows(Task):
         """In the order of the model's outputs; () where it predicts a number."""
         if self.predicts == NUMBER:
             return ()
-        names = read_class_names(self.classes) if self.classes else ordered(self._pack.classes)
+        names = read_class_names(self.classes) if self.classes else ordered(self._source.name, self._pack.classes)
         if len(names) < 2:
             raise BadInput(f"{self._source.name}: the target is always {quoted(names)}. Give rows of two classes.")
         return names
