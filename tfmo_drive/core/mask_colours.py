@@ -56,7 +56,7 @@ def refuse_other_palettes(root: Path, masks: Sequence[Path]) -> None:
             before, first = meant.setdefault(number, (colour, file))
             if before != colour:
                 raise BadInput(
-                    f"{file}: id {number} is the colour {colour}, and {before} in {first}, so ids of these palettes are "
+                    f"{file}: id {number} is the colour {colour}, and {before} in {first}, so these ids are "
                     f"no classes. Say which colour is which class in {root / COLOURS} (name,r,g,b), or save the masks "
                     "as grey PNGs of class ids."
                 )
