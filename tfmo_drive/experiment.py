@@ -191,8 +191,8 @@ class Run:
             atomic.write_json(self.workdir / "experiment.json", self._settings())
         stage = run_folder.StageFolder(folder, key)
         if stage.finished and not given:
-            with stage.read() as weights:
-                model.load_weights(str(weights))
+            with stage.read():
+                model.load_weights(str(stage.weights))
         elif not stage.finished:
             started = time.perf_counter()
             if not given:
@@ -212,8 +212,8 @@ class Run:
         models, model, done = {}, context.baseline, 0
         while done < len(recipe) and folders[done].finished:
             logging.info("%s: stage %s is finished already, reused", name, folders[done].path.name)
-            with folders[done].read() as weights:
-                models[folders[done].path.name] = model = recipe[done].reload(model, weights, context)
+            with folders[done].read():
+                models[folders[done].path.name] = model = recipe[done].reload(model, folders[done].weights, context)
             done += 1
             for kept in recipe[:done]:
                 kept.check(model)

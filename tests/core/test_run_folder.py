@@ -156,10 +156,10 @@ def test_a_folder_that_only_is_called_as_a_stage_is_not_removed(tmp_path):
 
 
 DAMAGED = {
-    "[1, 2]": "expected an object", '{"key": "k", "fin': "delimiter|Unterminated|damaged", "": "Expecting value",
+    "[1, 2]": "an object expected", '{"key": "k", "fin': "Unterminated", "": "Expecting value",
     "[" * 100_000: "recursion", '{"key": 5}': "key must be a text", '{"finished": "yes"}': "finished must be true",
     '{"val_score": "0.9"}': "val_score must be a number", '{"val_score": true}': "val_score must be a number",
-    f'{{"seconds": {"9" * 400}}}': "seconds must be a number", f'{{"seconds": {"9" * 5000}}}': "damaged",
+    f'{{"seconds": {"9" * 400}}}': "seconds must be a number", f'{{"seconds": {"9" * 5000}}}': "limit",
     '{"keras_score": 1e400}': "keras_score must be a number", '{"labels": {"a": 1}}': "labels must be a list",
     '{"labels": ["a", 3]}': "labels must be a list", '{"left_alone": {"conv": []}}': "left_alone must be an object",
     '{"preprocessing": ["unit"]}': "preprocessing must be a text", '{"settings": 3}': "settings must be an object",
@@ -197,12 +197,12 @@ def test_a_changed_model_is_told_and_a_lost_one_is_made_again(stage):
 def test_a_fifo_in_the_place_of_a_file_does_not_hang(stage):
     (stage / "stage.json").unlink()
     os.mkfifo(stage / "stage.json")
-    with pytest.raises(BadInput, match="no regular file"):
+    with pytest.raises(BadInput, match="is a pipe"):
         read_facts(stage)
 
 
 @pytest.mark.parametrize("text", ["[]", '{"epoch": 3}', '{"epoch": [1, 2], "loss": [1.0]}', '{"epoch": ["x"]}', "{"])
 def test_damaged_curves_are_one_line(text, stage):
     (stage / "curves.json").write_text(text)
-    with pytest.raises(BadInput, match=r"curves\.json is damaged"):
+    with pytest.raises(BadInput, match=r"curves\.json is (damaged|not what a run)"):
         StageFolder(stage, "k").curves()

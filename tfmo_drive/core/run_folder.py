@@ -23,7 +23,7 @@ from typing import Any
 from absl import logging
 
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.core import atomic
+from tfmo_drive.core import atomic, given_file
 
 _PLACES = ("stages", "artifacts", "figures", "pack", "ledger", "sensitivity", "tensorboard")
 """Folders that runs make in a run folder."""
@@ -134,16 +134,11 @@ def _read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file of ours; {} where there is none. Raises BadInput where it is something else."""
     if not os.path.lexists(path):
         return {}
-    try:
-        if not path.is_file():
-            raise ValueError("no regular file")
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(found, dict):
-            raise ValueError(f"expected an object, got {type(found).__name__}")
-        return found
-    except (OSError, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise BadInput(f"{path} is damaged: {reason}. Put back what was there, or remove {path.parent}.") from error
+    advice = f"Put back what was there, or remove {path.parent}."
+    found = given_file.json_of(path, "what a run writes there", advice)
+    if not isinstance(found, dict):
+        raise BadInput(f"{path} is not what a run writes there: an object expected, got {reprlib.repr(found)}. {advice}")
+    return found
 
 
 @contextlib.contextmanager
@@ -236,19 +231,10 @@ class StageFolder:
     def finished(self) -> bool:
         return bool(self.facts.get("finished")) and self.weights.exists()
 
-    @contextlib.contextmanager
-    def read(self) -> Iterator[Path]:
-        """The finished stage's weights, to be read in the block; BadInput where they cannot be."""
-        try:
-            yield self.weights
-        except BadInput:
-            raise
-        except Exception as error:  # Keras and HDF5 raise many kinds for what they cannot read
-            reason = " ".join(str(error).split())[:200]
-            raise BadInput(
-                f"{self.weights} cannot be read: {reason}. Put back what was there, or remove {self.path}: the stage "
-                "is then made again."
-            ) from error
+    def read(self) -> contextlib.AbstractContextManager:
+        """Around what reads the finished stage's weights; BadInput where they cannot be read."""
+        advice = f"Put back what was there, or remove {self.path}: the stage is then made again."
+        return given_file.reading(self.weights, "the model of a stage", advice)
 
     def finish(self, model, facts: dict[str, Any]) -> None:
         """Save the model, then say so; what only served an interrupted run is removed."""
