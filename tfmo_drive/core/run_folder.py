@@ -137,7 +137,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     advice = f"Put back what was there, or remove {path.parent}."
     found = given_file.json_of(path, "what a run writes there", advice)
     if not isinstance(found, dict):
-        raise BadInput(f"{path} is not what a run writes there: an object expected, got {reprlib.repr(found)}. {advice}")
+        raise BadInput(f"{path} is not what a run writes: an object expected, got {reprlib.repr(found)}. {advice}")
     return found
 
 
