@@ -7,13 +7,14 @@ CSV is parsed by `np.loadtxt`'s C reader, some megabytes at a time; Parquet by p
 from __future__ import annotations
 
 import abc
-import csv
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from tfmo_drive.contracts import BadInput
+from tfmo_drive.core.class_names import is_missing
+from tfmo_drive.core.csv_table import cells, separator_of
 from tfmo_drive.core.given_file import reading
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
@@ -31,9 +32,8 @@ class Codes(dict[str, int]):
         return self[word]
 
     def code(self, cell: str) -> float:
-        """NaN for an empty cell, which no word is."""
-        word = cell.strip()
-        return self[word] if word else np.nan
+        """NaN for a cell without a value (empty, nan, ...), which no word is."""
+        return np.nan if is_missing(cell) else self[cell.strip()]
 
 
 class RowFile(abc.ABC):
@@ -62,9 +62,9 @@ class CsvRows(RowFile):
         self.path = path
         with self._reading(), open(path, encoding="utf-8-sig") as file:
             first = file.readline()
-            self._delimiter = max(",;\t", key=first.count)
-            self.header = tuple(cell.strip() for cell in next(csv.reader([first], delimiter=self._delimiter), ()))
-        if not _names_columns(self.header) or _open_quote(first) or all(map(_is_number, self.header)):
+            self._delimiter = separator_of(first)
+            self.header = tuple(cells(path, 1, first, self._delimiter))
+        if not _names_columns(self.header) or all(map(_is_number, self.header)):
             raise BadInput(f"{path}: the first line must name every column, each once, got {first.strip()[:60]!r}.")
 
     def blocks(self, wanted: Sequence[str], words: Mapping[str, Codes]) -> Iterator[np.ndarray]:
@@ -78,7 +78,7 @@ class CsvRows(RowFile):
             file.readline()
             line = 2
             while lines := file.readlines(_BLOCK_BYTES):
-                self._refuse_open_quotes(lines, line)
+                self._refuse_stray_quotes(lines, line)
                 # A line too long is no error to loadtxt where some columns are left out: a decimal comma would pass.
                 if any(text.count(self._delimiter) != len(self.header) - 1 for text in lines):
                     self._explain(lines, line, places, words)
@@ -96,26 +96,26 @@ class CsvRows(RowFile):
     def _reading(self):
         return reading(self.path, "a CSV file in UTF-8")
 
-    def _refuse_open_quotes(self, lines: list[str], first: int) -> None:
+    def _refuse_stray_quotes(self, lines: list[str], first: int) -> None:
         """A quote without its other half would swallow every row up to the next one."""
         for line, text in enumerate(lines, first):
-            if _open_quote(text):
-                raise BadInput(f"{self.path}, line {line}: a quote is opened and not closed. Close or remove it.")
+            if '"' in text:
+                cells(self.path, line, text, self._delimiter)
 
     def _explain(self, lines: list[str], first: int, places: Mapping[str, int], words: Mapping[str, Codes]) -> None:
         """BadInput for the first line or cell that cannot be read, where there is one; slow, so asked only then."""
-        reader = csv.reader(lines, delimiter=self._delimiter)
-        for cells in reader:
-            where = f"{self.path}, line {first - 1 + reader.line_num}"
-            if cells and len(cells) != len(self.header):
+        for line, text in enumerate(lines, first):
+            found = cells(self.path, line, text, self._delimiter) if text.strip() else []
+            where = f"{self.path}, line {line}"
+            if found and len(found) != len(self.header):
                 expected = f"{len(self.header)} cells expected, as in the header"
-                raise BadInput(f"{where}: {expected}, got {len(cells)}. Decimal commas and gaps shift cells.")
-            for name, place in places.items() if cells else ():
-                cell = cells[place].strip()
-                if name in words and not cell:
-                    raise BadInput(f'{where}, column "{name}": the cell is empty. Fill it, or drop its row.')
-                if name not in words and not _is_number(cell):
-                    raise BadInput(f'{where}, column "{name}": {cell!r} is no finite number. {_ADVICE}={name}.')
+                raise BadInput(f"{where}: {expected}, got {len(found)}. Decimal commas and gaps shift cells.")
+            for name, place in places.items() if found else ():
+                if name in words and is_missing(found[place]):
+                    said = f'"{found[place]}"' if found[place] else "empty"
+                    raise BadInput(f'{where}, column "{name}": the cell is {said}. Fill it, or drop its row.')
+                if name not in words and not _is_number(found[place]):
+                    raise BadInput(f'{where}, column "{name}": {found[place]!r} is no finite number. {_ADVICE}={name}.')
 
 
 class ParquetRows(RowFile):
@@ -191,10 +191,6 @@ class ParquetRows(RowFile):
 
 def _names_columns(header: Sequence[str]) -> bool:
     return bool(header) and len(set(header)) == len(header) and "" not in header
-
-
-def _open_quote(line: str) -> bool:
-    return line.count('"') % 2 == 1
 
 
 def _is_number(cell: str) -> bool:
