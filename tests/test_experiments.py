@@ -124,7 +124,8 @@ def test_expectations_are_measured_against_the_rows_they_name():
     plain = {"name": "baseline/b", "stage": "baseline", "target": "b", "size_bytes": 100, "gzip_bytes": 80}
     row = {
         "name": "x/b", "stage": "x", "target": "b", "score": 0.895, "score_delta": -0.005, "keras_score": 0.9,
-        "size_bytes": 100, "gzip_bytes": 40, "speedup": 4.0, "parameters": 5, "macs": 501,
+        "size_bytes": 100, "gzip_bytes": 40, "latency_ms": 2.0, "parameters": 5, "macs": 501,
+        "reference_latency_ms": 8.0, "speedup_spread": 0.1, "latency_spread": 0.1,
     }  # fmt: skip
     control = {"name": "y/b", "stage": "y", "target": "b", "score": 0.89}
     expect = Expect(
@@ -145,8 +146,8 @@ def test_expectations_in_the_boards_terms():
     classes = {"car": {"delta": 0.02}, "pedestrian": {"delta": -0.04}}
     row = {
         "name": "x/int8", "stage": "x", "target": "int8", "per_class": classes, "worst_corruption_delta": -0.06,
-        "log_average_miss_rate": 0.3, "size_bytes": 1000, "latency_p95_ms": 12.0, "mean_absolute_error": 0.022,
-        "part_detection": 0.5, "part_segmentation": 0.6,
+        "log_average_miss_rate": 0.3, "size_bytes": 1000, "latency_p95_ms": 12.0, "latency_p95_spread": 0.2,
+        "mean_absolute_error": 0.022, "part_detection": 0.5, "part_segmentation": 0.6,
     }  # fmt: skip
     npu = {"sram_bytes": 500, "npu_operators": 3, "cpu_operators": 1, "inference_ms": 9.0}
     others = [{"name": "x/micro", "stage": "x", "target": "micro", "arena_bytes": 800, "latency_p95_ms": 1.0},

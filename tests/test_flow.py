@@ -11,12 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tfmo_drive.core import speed
+
 ROOT = Path(__file__).parents[1]
 SETTINGS = (
     "task.scenes.train=1024", "training.epochs=3", "recipe.0.epochs=3", "recipe.1.epochs=3", "recipe.0.end_epoch=2",
     "controls={}",
 )  # fmt: skip
-VOLATILE = ("seconds", "latency_ms", "latency_p95_ms", "speedup", "speedup_spread", "environment")
+VOLATILE = speed.KEYS | {"seconds", "environment"}
 
 
 def _start(workdir: Path, *flags: str) -> subprocess.Popen:

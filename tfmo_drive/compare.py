@@ -11,17 +11,19 @@ Points, smaller and faster always refer to the float baseline of the row's own r
 from __future__ import annotations
 
 import dataclasses
+import sys
 from pathlib import Path
 
-from absl import flags
+from absl import app, flags
 
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.core import command_line
-from tfmo_drive.report import numbers
+from tfmo_drive.core import speed
+from tfmo_drive.report import numbers, timing
 from tfmo_drive.report.document import Document, Figure, Section
 from tfmo_drive.report.figures import against
 from tfmo_drive.report.markdown import table
 from tfmo_drive.report.rows import Row, frontier, ratio, reference
+from tfmo_drive.report.sections import TIME
 from tfmo_drive.report.tables import rows_table
 from tfmo_drive.report.write import read, write_document
 
@@ -40,13 +42,17 @@ class Comparison:
 
 
 def main(argv: list[str]) -> int:
-    """Compare the run folders in argv[1:]; BadInput when there is nothing to compare."""
-    reports, skipped = _read_runs([Path(name) for name in argv[1:]], Path(FLAGS.out))
-    compared = compare(reports)
-    print(terminal(compared))
-    for note in [*compared.notes, *skipped]:
-        print(f"Note: {note}")
-    write(compared, Path(FLAGS.out))
+    """Compare the run folders in argv[1:]; 0, or 1 with one line on stderr when there is nothing to compare."""
+    try:
+        reports, skipped = _read_runs([Path(name) for name in argv[1:]], Path(FLAGS.out))
+        compared = compare(reports)
+        print(terminal(compared))
+        for note in [*compared.notes, *skipped]:
+            print(f"Note: {note}")
+        write(compared, Path(FLAGS.out))
+    except (BadInput, OSError) as error:
+        print(f"compare: {error}", file=sys.stderr)
+        return 1
     print(f"\n{Path(FLAGS.out) / 'compare.html'}")
     return 0
 
@@ -81,8 +87,8 @@ def terminal(compared: Comparison) -> str:
             "size": numbers.size(row.get("size_bytes")),
             "smaller": numbers.times(ratio(row, first, "size_bytes")),
             "gzip": numbers.size(row.get("gzip_bytes")),
-            "latency": numbers.milliseconds(row.get("latency_ms")),
-            "faster": numbers.times(row.get("speedup")),
+            "ms (float)": timing.short(row),
+            "faster": timing.times(speed.of(row)),
         }
         for row, first in zip(compared.rows, compared.firsts, strict=True)
     ]
@@ -91,7 +97,7 @@ def terminal(compared: Comparison) -> str:
 
 def write(compared: Comparison, out: Path) -> None:
     """Write compare.md, compare.html and figures/*.png into `out`."""
-    costs = {"score_size": "size_bytes", "score_latency": "latency_ms"}
+    costs = {"score_size": "size_bytes", "score_latency": "latency_share"}
     drawn = {name: against(compared.rows, cost, group="run") for name, cost in costs.items()}
     drawn = {name: data for name, data in drawn.items() if data}
     write_document(document(compared), drawn, out, "compare")
@@ -108,9 +114,12 @@ def document(compared: Comparison) -> Document:
     figures = (
         Figure("score_size", "Score against file size of every row; bars: 95 % intervals; dotted: rows that no other "
                "row beats in both. Rows equal in several runs are drawn once."),
-        Figure("score_latency", "Score against the median latency of one inference (batch 1)."),
+        Figure("score_latency", f"Score against {TIME}."),
     )  # fmt: skip
-    caption = "Points, smaller and faster refer to the float baseline of the row's own run."
+    caption = (
+        "Points, smaller and faster refer to the float baseline of the row's own run; beside a latency stands the "
+        "baseline's in the same turns."
+    )
     return Document(
         title=f"{len(compared.reports)} run{'s' * (len(compared.reports) > 1)} compared",
         verdict=verdict,
@@ -155,4 +164,4 @@ def _read_runs(folders: list[Path], out: Path) -> tuple[dict[str, dict], list[st
 
 
 if __name__ == "__main__":
-    command_line.start(main)
+    app.run(main)

@@ -23,19 +23,8 @@ Arrays = np.ndarray | Mapping[str, np.ndarray]
 Scores = Callable[[np.ndarray], np.ndarray]
 
 
-def one_line(text: str) -> str:
-    """`text` with the letters that do not print (line breaks, control characters, lone surrogates) as escapes."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-
-
 class BadInput(ValueError):
-    """The user's input cannot be used. One line: subject, rule, value got, what to type instead. Exit code 1.
-
-    It is one line whatever it quotes: letters that do not print (of a file's name, of a cell) stand as escapes.
-    """
-
-    def __init__(self, message: object = "") -> None:
-        super().__init__(one_line(str(message)))
+    """The user's input cannot be used. One line: subject, rule, value got, what to type instead. Exit code 1."""
 
 
 class BrokenPromise(Exception):
@@ -116,7 +105,6 @@ class Task(abc.ABC):
     name: str
     preprocessing: Preprocessing
     randoms: int = 16  # numbers that an example's `augment` is given; 0 for a task that changes nothing
-    allow_code: bool = False  # whether code inside a given model's file, such as a Lambda layer's, may run
 
     @abc.abstractmethod
     def examples(self, split: str) -> Examples:
@@ -207,8 +195,9 @@ class Artifact(abc.ABC):
         """Raw inputs (uint8 RGB pixels [b, h, w, 3]; or float32 rows [b, n]) to float32 outputs, dequantised."""
 
     @abc.abstractmethod
-    def runner(self, example: np.ndarray) -> Callable[[], None] | None:
-        """One inference of one raw input and nothing else, which latency times; None where nothing here can run it."""
+    def runner(self, example: np.ndarray, threads: int | None = None) -> Callable[[], None] | None:
+        """One inference of one raw input and nothing else, which latency times, on `threads` (None: its own); None
+        where nothing here can run it so."""
 
     @abc.abstractmethod
     def weights(self) -> dict[str, np.ndarray]:

@@ -13,7 +13,7 @@ from absl import logging
 
 from tfmo_drive.compress.train import Train
 from tfmo_drive.contracts import Artifact, BadInput, Context, Measure, Step, Target, Task, compress
-from tfmo_drive.core import atomic, environment, order, run_folder, scoring
+from tfmo_drive.core import atomic, environment, order, run_folder, scoring, speed
 from tfmo_drive.core.gallery import Gallery
 from tfmo_drive.core.keras2 import keras, tf
 from tfmo_drive.core.overrides import settings
@@ -30,6 +30,8 @@ from tfmo_drive.targets.litert import LiteRTFloat32
 
 MEASURES: tuple[Measure, ...] = (Accuracy(), Size(), Cost(), Memory(), Latency())
 """What every row is asked."""
+PATIENCE_S = 60.0
+"""How long an expected latency is measured again where the machine is busy."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -102,13 +104,9 @@ class Run:
         """The rows the experiment is about: the recipe's, or the baseline's where there is none."""
         return self.name if self.experiment.recipe else "baseline"
 
-    def _held(self) -> contextlib.AbstractContextManager:
-        """The folder, for this process alone; BadInput where a run must not write there."""
-        return run_folder.held(self.workdir, dict(run_folder.inputs(settings(self.experiment))))
-
     def report(self) -> dict[str, Any]:
         """Everything: stages, artifacts, rows, report files. Raises BadInput and BrokenPromise."""
-        with self._held():
+        with run_folder.held(self.workdir):
             context, models, stages = self._stages()
             rows, skipped, artifacts = [], [], {}
             for row, artifact in self._rows(context, models, skipped):
@@ -116,6 +114,7 @@ class Run:
                 artifacts[row["name"]] = artifact
                 logging.info("%s: %s", row["name"], summary(row))
             report = self._assembled(context, rows, skipped, stages)
+            report["expect"] = self._expected(context, rows, artifacts)
             report["paired"] = list(self._paired(context, artifacts))
             write(report, self.workdir, Gallery(context.task, artifacts))
             return report
@@ -123,7 +122,7 @@ class Run:
     @contextlib.contextmanager
     def chain(self) -> Iterator[Chain]:
         """The folder held, with the recipe's stages (reused where finished) and artifacts; nothing is measured."""
-        with self._held():
+        with run_folder.held(self.workdir):
             context, models, _ = self._stages(controls=False)
             made, refused = models["baseline"] | models[self._shipped], []
             model = list(made.values())[-1]
@@ -135,7 +134,7 @@ class Run:
     @contextlib.contextmanager
     def opened(self) -> Iterator[Context]:
         """The folder held, with the baseline in it: trained, reused or given."""
-        with self._held():
+        with run_folder.held(self.workdir):
             yield self._begun(record=False)[0]
 
     def _begun(self, record: bool = True) -> tuple[Context, dict]:
@@ -191,8 +190,7 @@ class Run:
             atomic.write_json(self.workdir / "experiment.json", self._settings())
         stage = run_folder.StageFolder(folder, key)
         if stage.finished and not given:
-            with stage.read():
-                model.load_weights(str(stage.weights))
+            model.load_weights(str(stage.weights))
         elif not stage.finished:
             started = time.perf_counter()
             if not given:
@@ -212,8 +210,7 @@ class Run:
         models, model, done = {}, context.baseline, 0
         while done < len(recipe) and folders[done].finished:
             logging.info("%s: stage %s is finished already, reused", name, folders[done].path.name)
-            with folders[done].read():
-                models[folders[done].path.name] = model = recipe[done].reload(model, folders[done].weights, context)
+            models[folders[done].path.name] = model = recipe[done].reload(model, folders[done].weights, context)
             done += 1
             for kept in recipe[:done]:
                 kept.check(model)
@@ -292,12 +289,25 @@ class Run:
 
     def _assembled(self, context: Context, rows: list[dict], skipped: list[dict], stages: list[dict]) -> dict[str, Any]:
         known = self._settings()
-        wanted = f"{self._shipped}/{self.experiment.expect.target or self.experiment.targets[-1].name}"
-        judged = next((row for row in rows if row["name"] == wanted), None)
         return {
             "schema": 1, "experiment": self.name, "seed": self.seed, "environment": known["environment"],
             "task": settings(context.task), "settings": known["settings"],
             "data_fingerprint": known["data_fingerprint"], "baseline": {"val_score": stages[0]["val_score"]},
             "rows": rows, "skipped": skipped, "stages": stages,
-            "expect": self.experiment.expect.verdicts(judged, rows),
         }  # fmt: skip
+
+    def _expected(self, context: Context, rows: list[dict], artifacts: dict[str, Artifact]) -> list[dict]:
+        """The verdicts. An expected latency that a busy machine leaves open is measured again, for PATIENCE_S seconds
+        at most; the row keeps what repeated best."""
+        expect, deadline = self.experiment.expect, time.monotonic() + PATIENCE_S
+        wanted = f"{self._shipped}/{expect.target or self.experiment.targets[-1].name}"
+        judged = next((row for row in rows if row["name"] == wanted), None)
+        measure = next((m for m in self.experiment.measures if isinstance(m, Latency)), None)
+        verdicts = expect.verdicts(judged, rows)
+        while measure and any(one["passed"] is None for one in verdicts) and time.monotonic() < deadline:
+            logging.info("%s: its time repeats only within %.0f %%, measured again", wanted, 100 * speed.spread(judged))
+            again = measure(artifacts[wanted], artifacts[rows[0]["name"]], context)
+            if speed.spread(again) < speed.spread(judged):
+                judged |= again
+            verdicts = expect.verdicts(judged, rows)
+        return verdicts

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from absl import flags, logging
+from absl import app, flags, logging
 
 from tfmo_drive import experiment_flags
 from tfmo_drive.contracts import BadInput, Preprocessing, Task
-from tfmo_drive.core import atomic, command_line
+from tfmo_drive.core import atomic
+from tfmo_drive.core.command_line import guarded
 
 if TYPE_CHECKING:
     import tf_keras as keras
@@ -108,4 +109,4 @@ def _sample(stored, raw: np.ndarray, preprocessing: Preprocessing):
 
 
 if __name__ == "__main__":
-    command_line.start(main)
+    app.run(guarded(main))

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from absl import flags, logging
+from absl import app, flags, logging
 from tqdm import tqdm
 
 from tfmo_drive import experiment_flags
 from tfmo_drive.contracts import BadInput, Context
-from tfmo_drive.core import atomic, command_line, environment, run_folder, sensitivity
+from tfmo_drive.core import atomic, environment, run_folder, sensitivity
+from tfmo_drive.core.command_line import guarded
 from tfmo_drive.core.spelling import suggestion
 
 FLAGS = flags.FLAGS
@@ -116,4 +117,4 @@ def _scored(model: Any, kernels: Mapping[str, np.ndarray], scorer: Callable, ind
 
 
 if __name__ == "__main__":
-    command_line.start(main)
+    app.run(guarded(main))

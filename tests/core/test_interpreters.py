@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 
@@ -54,6 +57,18 @@ def test_timing_and_predicting_do_not_disturb_one_another(path, images):
     run()
     for name in before:
         np.testing.assert_array_equal(before[name], after[name])
+
+
+def test_it_is_timed_on_as_many_threads_as_one_asks_for_and_nothing_more_stays_open(path, images):
+    artifact = LiteRTArtifact(path, threads=2)
+    before = artifact.predict(images[:1])
+    held = [artifact._interpreter, *artifact._workers]
+    opened = [artifact.runner(images[0], threads).__self__ for threads in (None, 1, 2, 3)]
+    assert opened[:3] == [held[0], held[1], held[0]] and opened[3] not in held
+    left, _ = weakref.ref(opened.pop()), gc.collect()
+    assert left() is None and [artifact._interpreter, *artifact._workers] == held
+    for name, values in artifact.predict(images[:1]).items():
+        np.testing.assert_array_equal(values, before[name])
 
 
 def test_a_fault_in_a_worker_is_not_lost(tmp_path, images):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tfmo_drive.contracts import Artifact, BadInput, Context, Examples, Judgement, Preprocessing, Task
+from tfmo_drive.core import speed
 from tfmo_drive.measures.accuracy import Accuracy
 from tfmo_drive.measures.cost import Cost
 from tfmo_drive.measures.latency import Latency
@@ -84,8 +85,8 @@ class Table(Artifact):
         self.asked += len(index)
         return np.eye(2, dtype=np.float32)[self.classes[index]] * self.sure[index][:, None]
 
-    def runner(self, example):
-        return lambda: None
+    def runner(self, example, threads=None):
+        return (lambda: None) if (threads or self.threads) <= self.threads else None
 
     def weights(self):
         kernel = np.array([[0, 1], [0, 3]], np.int8)
@@ -223,12 +224,36 @@ def test_latency_of_the_reference_is_its_own_ratio(context):
     reference = Table(RIGHT)
     row = Latency(seconds=0.02)(reference, reference, context)
     assert row["speedup"] == 1 and row["speedup_spread"] == 0 and row["threads"] == 3
+    assert row["latency_ms"] == row["reference_latency_ms"] and row["speedup_best"] == 1
 
 
-def test_latency_is_timed_against_the_reference(context):
+def test_latency_is_timed_against_the_reference_in_the_same_turns_on_one_thread_and_on_two(context):
     row = Latency(seconds=0.02)(Table(RIGHT), Table(RIGHT), context)
     assert 0 < row["latency_ms"] <= row["latency_p95_ms"]
-    assert set(row) == {"latency_ms", "latency_p95_ms", "threads", "speedup", "speedup_spread"}
+    assert set(row) == speed.KEYS | {"threads"}
+    for end in ("", "_1", "_2"):
+        assert row[f"speedup{end}"] == row[f"reference_latency_ms{end}"] / row[f"latency_ms{end}"]
+    ends = ("", "_1", "_2")
+    theirs, own = (min(row[f"{key}{end}"] for end in ends) for key in ("reference_latency_ms", "latency_ms"))
+    assert row["speedup_best"] == theirs / own
+
+
+def test_a_runtime_of_one_thread_is_compared_with_the_reference_on_one_and_with_its_best(context):
+    class Single(Table):
+        threads = 1
+
+    row = Latency(seconds=0.02)(Single(RIGHT), Table(RIGHT), context)
+    assert speed.KEYS - set(row) == {"latency_ms_2", "speedup_2", "speedup_2_spread"}
+    assert row["threads"] == 1 and row["reference_latency_ms"] == row["reference_latency_ms_1"]
+    assert row["speedup_best"] == min(row["reference_latency_ms_1"], row["reference_latency_ms_2"]) / row["latency_ms"]
+
+
+def test_what_cannot_run_here_has_no_latency(context):
+    class Elsewhere(Table):
+        def runner(self, example, threads=None):
+            return None
+
+    assert Latency(seconds=0.02)(Elsewhere(RIGHT), Table(RIGHT), context) == {}
 
 
 def test_bad_settings_are_refused():

@@ -52,7 +52,7 @@ class Says(Artifact):
         self.seen.append(batch.copy())
         return self.answer(batch.reshape(len(batch), -1).mean(axis=1) / 255)
 
-    def runner(self, example):
+    def runner(self, example, threads=None):
         raise NotImplementedError
 
     def weights(self):

@@ -8,9 +8,10 @@ from tfmo_drive.report import gains
 
 FLOAT = {
     "name": "baseline/float", "stage": "baseline", "target": "float", "size_bytes": 4000, "gzip_bytes": 3600,
-    "parameters": 1000, "nonzero_parameters": 1000, "macs": 100, "speedup": 1.0, "speedup_spread": 0.0,
+    "parameters": 1000, "nonzero_parameters": 1000, "macs": 100, "latency_ms": 8.0, "reference_latency_ms": 8.0,
+    "speedup_spread": 0.0,
 }  # fmt: skip
-PLAIN = FLOAT | {"name": "baseline/int8", "target": "int8", "size_bytes": 1000, "gzip_bytes": 900, "speedup": 2.0}
+PLAIN = FLOAT | {"name": "baseline/int8", "target": "int8", "size_bytes": 1000, "gzip_bytes": 900, "latency_ms": 4.0}
 TYPES = {"runtime": "litert xnnpack", "stage": "x", "name": "x/int8"}
 
 
@@ -22,19 +23,24 @@ TYPES = {"runtime": "litert xnnpack", "stage": "x", "name": "x/int8"}
          "zeros do not speed this graph up on litert xnnpack: it multiplies by them"),
         ({"gzip_bytes": 300}, "neither: 1.0x in size, 1.0x in time (±0 %)",
          "repeated values are stored in full, only gzip makes them 3.0x smaller; as many multiply-accumulates"),
-        ({"size_bytes": 500, "parameters": 500, "macs": 40, "speedup": 5.0}, "both: 2.0x in size, 2.5x in time (±0 %)",
-         "2.0x fewer weights; 2.5x fewer multiply-accumulates"),
-        ({"size_bytes": 500, "parameters": 500, "macs": 40, "speedup": 2.2, "speedup_spread": 0.2},
+        ({"size_bytes": 500, "parameters": 500, "macs": 40, "latency_ms": 1.6},
+         "both: 2.0x in size, 2.5x in time (±0 %)", "2.0x fewer weights; 2.5x fewer multiply-accumulates"),
+        ({"size_bytes": 500, "parameters": 500, "macs": 40, "latency_ms": 8 / 2.2, "speedup_spread": 0.2},
          "size only: 2.0x in size, 1.1x in time (±20 %)",
          "2.0x fewer weights; 2.5x fewer multiply-accumulates, but their time does not show it on litert xnnpack"),
-        ({"speedup": 0.2}, "neither: 1.0x in size, 0.10x in time (±0 %)",
+        ({"size_bytes": 500, "parameters": 500, "macs": 4, "latency_ms": 8 / 560, "speedup_spread": 1.8},
+         "smaller, latency not decided: 2.0x in size, about 280x in time (±180 %)",
+         "2.0x fewer weights; its time repeated only within 180 % because the machine was busy"),
+        ({"size_bytes": 500, "parameters": 500, "macs": 4, "latency_ms": 0.4, "speedup_spread": 0.5},
+         "both: 2.0x in size, about 10x in time (±50 %)", "2.0x fewer weights; 25x fewer multiply-accumulates"),
+        ({"latency_ms": 40.0}, "neither: 1.0x in size, 0.10x in time (±0 %)",
          "as many weights of the same type; slower kernels of litert xnnpack for its types"),
-        ({"size_bytes": 2000, "parameters": 2000, "macs": 200, "speedup": 1.0},
+        ({"size_bytes": 2000, "parameters": 2000, "macs": 200, "latency_ms": 8.0},
          "neither: 0.50x in size, 0.50x in time (±0 %)",
          "2.0x as many weights; slower kernels of litert xnnpack for its types"),
-        ({"runtime": "onnxruntime", "speedup": 3.0}, "latency only: 1.0x in size, 1.5x in time (±0 %)",
+        ({"runtime": "onnxruntime", "latency_ms": 8 / 3}, "latency only: 1.0x in size, 1.5x in time (±0 %)",
          "as many weights of the same type; another runtime, onnxruntime"),
-        ({"speedup": None, "size_bytes": 500}, "2.0x in size, not timed: size only", "4.0 bits a weight"),
+        ({"reference_latency_ms": None, "size_bytes": 500}, "2.0x in size, not timed: size only", "4.0 bits a weight"),
     ],
 )  # fmt: skip
 def test_line_of_a_row(changes, words, why):

@@ -87,9 +87,14 @@ class LiteRTArtifact(Artifact):
     def predict(self, batch: np.ndarray) -> Arrays:
         return by_name(*zip(*self.outputs(batch).items(), strict=True))
 
-    def runner(self, example: np.ndarray) -> Callable[[], None]:
-        self._interpreter.set_tensor(self._input["index"], self._quantised(example[None]))
-        return self._interpreter.invoke
+    def runner(self, example: np.ndarray, threads: int | None = None) -> Callable[[], None]:
+        """On other than one thread or its own number, the interpreter lives as long as what is returned."""
+        if threads in (None, self.threads):
+            interpreter = self._interpreter
+        else:
+            interpreter = self._workers[0] if threads == 1 else self._opened(threads)
+        interpreter.set_tensor(self._input["index"], self._quantised(example[None]))
+        return interpreter.invoke
 
     def weights(self) -> dict[str, np.ndarray]:
         return tflite_file.weights(self.path)
@@ -116,10 +121,13 @@ class OnnxArtifact(Artifact):
 
     @functools.cached_property
     def _session(self):
+        return self._opened(self.threads)
+
+    def _opened(self, threads: int):
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = self.threads, 1
+        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         options.log_severity_level = 3
         try:
             return onnxruntime.InferenceSession(str(self.path), options, providers=["CPUExecutionProvider"])
@@ -145,9 +153,11 @@ class OnnxArtifact(Artifact):
     def predict(self, batch: np.ndarray) -> Arrays:
         return by_name(*zip(*self.outputs(batch).items(), strict=True))
 
-    def runner(self, example: np.ndarray) -> Callable[[], None]:
-        feed = {self._session.get_inputs()[0].name: self._quantised(example[None])}
-        return lambda: self._session.run(None, feed)
+    def runner(self, example: np.ndarray, threads: int | None = None) -> Callable[[], None]:
+        """A session of another number of threads lives as long as what is returned."""
+        session = self._session if threads in (None, self.threads) else self._opened(threads)
+        feed = {session.get_inputs()[0].name: self._quantised(example[None])}
+        return lambda: session.run(None, feed)
 
     def weights(self) -> dict[str, np.ndarray]:
         return onnx_file.weights(self.path)

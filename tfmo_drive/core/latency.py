@@ -1,69 +1,64 @@
-"""Latency of one inference, and of two against each other so that a drifting clock or a busy neighbour cancels."""
+"""Latency of single inferences, taken in turns so that a drifting clock or a busy neighbour meets all of them alike."""
 
 from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 _TURNS = 4
-"""How often the two alternate within one repeat."""
+"""How often the runs alternate within one repeat."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Latency:
-    """Of single inferences, in milliseconds."""
+    """Single inferences of one run, in milliseconds."""
 
     median_ms: float
     p95_ms: float
     count: int
+    repeats_ms: tuple[float, ...]
+    """The median of each repeat alone."""
+    repeats_p95_ms: tuple[float, ...]
+
+    @property
+    def spread(self) -> float:
+        """(largest - smallest) of the repeats' medians / the median of all."""
+        return (max(self.repeats_ms) - min(self.repeats_ms)) / self.median_ms
+
+    @property
+    def p95_spread(self) -> float:
+        """(largest - smallest) of the repeats' 95th percentiles / that of all; a busy neighbour shows here first."""
+        return (max(self.repeats_p95_ms) - min(self.repeats_p95_ms)) / self.p95_ms
 
 
-@dataclasses.dataclass(frozen=True)
-class LatencyPair:
-    a: Latency
-    b: Latency
-    ratio: float
-    """Median over the repeats of (median of a / median of b): how many times faster b is."""
-    spread: float
-    """(largest - smallest) / median of the repeats' ratios."""
+def in_turns(
+    runs: Sequence[Callable[[], None]], seconds: float = 2.0, minimum: int = 200, repeats: int = 5
+) -> tuple[Latency, ...]:
+    """Time the runs in alternating blocks, about `seconds` in all and never more than about twice that.
 
-
-def timed(run: Callable[[], None], seconds: float = 1.0, minimum: int = 200) -> Latency:
-    """Time `run` after a warm-up for about `seconds`, never more than twice that."""
-    return _latency(_times(run, _count(_warm_up(run, seconds / 10), seconds / 2, minimum)))
-
-
-def interleaved(
-    run_a: Callable[[], None],
-    run_b: Callable[[], None],
-    seconds: float = 2.0,
-    minimum: int = 200,
-    repeats: int = 5,
-) -> LatencyPair:
-    """Time two runs in alternating blocks, about `seconds` in all and never more than about twice that.
-
-    Each gets half of the time; `minimum` inferences where twice its half allows that.
+    Each gets an equal share of the time; `minimum` inferences where twice its share allows that.
     """
-    runs = (run_a, run_b)
-    counts = [_count(_warm_up(run, seconds / 20), seconds / 2, minimum) for run in runs]
+    share = seconds / len(runs)
+    counts = [_count(_warm_up(run, share / 10), share, minimum) for run in runs]
     turns = min(_TURNS, max(1, min(counts) // repeats))
     blocks = [max(1, count // (repeats * turns)) for count in counts]
-    samples: tuple[list, list] = ([], [])
+    samples: list[list[np.ndarray]] = [[] for _ in runs]
     for _ in range(repeats):
-        repeat = [np.concatenate(x) for x in zip(*(_turn(runs, blocks) for _ in range(turns)), strict=True)]
-        for kept, times in zip(samples, repeat, strict=True):
-            kept.append(times)
-    ratios = [np.median(a) / np.median(b) for a, b in zip(*samples, strict=True)]
-    ratio = float(np.median(ratios))
-    latencies = (_latency(np.concatenate(times)) for times in samples)
-    return LatencyPair(*latencies, ratio, float((max(ratios) - min(ratios)) / ratio))
+        repeat = [[_times(run, count) for run, count in zip(runs, blocks, strict=True)] for _ in range(turns)]
+        for kept, times in zip(samples, zip(*repeat, strict=True), strict=True):
+            kept.append(np.concatenate(times))
+    return tuple(_latency(kept) for kept in samples)
 
 
-def _turn(runs: tuple[Callable, Callable], blocks: list[int]) -> list[np.ndarray]:
-    return [_times(run, count) for run, count in zip(runs, blocks, strict=True)]
+def ratio(slow: Latency, fast: Latency) -> tuple[float, float]:
+    """How many times `fast` is faster, by their medians, and (largest - smallest) of the repeats' ratios / that; both
+    were taken in the same turns."""
+    times = slow.median_ms / fast.median_ms
+    repeats = [times, *(a / b for a, b in zip(slow.repeats_ms, fast.repeats_ms, strict=True))]
+    return times, (max(repeats) - min(repeats)) / times
 
 
 def _count(once_s: float, share_s: float, minimum: int) -> int:
@@ -85,8 +80,10 @@ def _times(run: Callable[[], None], count: int) -> np.ndarray:
         start = clock()
         run()
         marks.append(clock() - start)
-    return np.array(marks, np.float64) / 1e6
+    return np.maximum(np.array(marks, np.float64), 1.0) / 1e6  # a clock's tick may be longer than a run
 
 
-def _latency(times: np.ndarray) -> Latency:
-    return Latency(float(np.median(times)), float(np.percentile(times, 95)), len(times))
+def _latency(repeats: list[np.ndarray]) -> Latency:
+    times = np.concatenate(repeats)
+    medians, p95s = (tuple(float(np.percentile(one, percent)) for one in repeats) for percent in (50, 95))
+    return Latency(float(np.median(times)), float(np.percentile(times, 95)), len(times), medians, p95s)

@@ -86,7 +86,9 @@ class MicroArtifact(Artifact):
     def predict(self, batch: np.ndarray) -> Arrays:
         return by_name(*zip(*self.outputs(batch).items(), strict=True))
 
-    def runner(self, example: np.ndarray) -> Callable[[], None]:
+    def runner(self, example: np.ndarray, threads: int | None = None) -> Callable[[], None] | None:
+        if threads not in (None, self.threads):
+            return None
         self._interpreter.set_input(self._quantised(example[None]), 0)
         return self._interpreter.invoke
 

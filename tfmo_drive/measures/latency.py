@@ -1,4 +1,4 @@
-"""Latency of one image on the runtime that ships, timed in turns with the reference."""
+"""Latency of one image on the runtime that ships, timed in turns with the reference, on one thread and on two."""
 
 from __future__ import annotations
 
@@ -6,33 +6,53 @@ import dataclasses
 from typing import Any
 
 from tfmo_drive.contracts import Artifact, BadInput, Context, Measure
-from tfmo_drive.core.latency import interleaved, timed
+from tfmo_drive.core.latency import Latency as Timed
+from tfmo_drive.core.latency import in_turns, ratio
 
 
 @dataclasses.dataclass(frozen=True)
 class Latency(Measure):
-    seconds: float = 2.0
+    """`seconds`: about, for all the turns of one row."""
+
+    seconds: float = 3.0
 
     def __post_init__(self) -> None:
         if not self.seconds > 0:
             raise BadInput(f"Latency.seconds must be above 0, got {self.seconds}.")
 
     def __call__(self, artifact: Artifact, reference: Artifact, context: Context) -> dict[str, Any]:
-        """latency_ms (median), latency_p95_ms, threads, speedup (reference / this), speedup_spread; nothing of what
-        cannot be run here."""
+        """All of core.speed.KEYS that can be measured here, every one from the same turns.
+
+        latency_ms (median), latency_p95_ms, reference_latency_ms and speedup (their ratio) on the artifact's own
+        `threads`; ending in _1 and _2 on one thread and on two; speedup_best: each on what suits it best. Spreads are
+        (largest - smallest) / median over five repeats. Nothing of what cannot be run here.
+        """
         example = context.calibration(1)[0]
-        run = artifact.runner(example)
-        if run is None:
+        counts = sorted({1, 2, artifact.threads})
+        own = {count: artifact.runner(example, count) for count in counts}
+        if own[artifact.threads] is None:
             return {}
-        if artifact is reference:
-            own, ratio, spread = timed(run, self.seconds), 1.0, 0.0
-        else:
-            pair = interleaved(reference.runner(example), run, self.seconds)
-            own, ratio, spread = pair.b, pair.ratio, pair.spread
-        return {
-            "latency_ms": own.median_ms,
-            "latency_p95_ms": own.p95_ms,
-            "threads": artifact.threads,
-            "speedup": ratio,
-            "speedup_spread": spread,
-        }
+        theirs = own if artifact is reference else {count: reference.runner(example, count) for count in counts}
+        runs = [run for run in dict.fromkeys((*own.values(), *theirs.values())) if run]
+        times = dict(zip(runs, in_turns(runs, self.seconds), strict=True))
+        own, theirs = ({count: times[run] for count, run in side.items() if run} for side in (own, theirs))
+        found = own[artifact.threads]
+        row = {
+            "threads": artifact.threads, "latency_spread": found.spread, "latency_p95_ms": found.p95_ms,
+            "latency_p95_spread": found.p95_spread, **_compared("", found, theirs.get(artifact.threads)),
+        }  # fmt: skip
+        for count in (1, 2):
+            row |= _compared(f"_{count}", own.get(count), theirs.get(count))
+        fastest = [min(side.values(), key=lambda one: one.median_ms) for side in (theirs, own) if side]
+        if len(fastest) == 2:
+            row["speedup_best"], row["speedup_best_spread"] = ratio(*fastest)
+        return row
+
+
+def _compared(end: str, own: Timed | None, theirs: Timed | None) -> dict[str, float]:
+    """Both medians where there are both, and their ratio."""
+    row = {f"latency_ms{end}": own.median_ms} if own else {}
+    row |= {f"reference_latency_ms{end}": theirs.median_ms} if theirs else {}
+    if own and theirs:
+        row[f"speedup{end}"], row[f"speedup{end}_spread"] = ratio(theirs, own)
+    return row

@@ -128,7 +128,8 @@ def _reported(run: Path) -> dict[str, list[dict[str, Any]]]:
     said = json.loads(path.read_text()) if path.is_file() else {}
     rows = [row for row in said.get("rows", ()) if row.get("score") is not None and row.get("size_bytes")]
     expect = [
-        {**one, "limit": verdict.limit(one), "measured": verdict.amount(one, "value")} for one in said.get("expect", ())
+        {**one, "limit": verdict.limit(one), "measured": verdict.amount(one, "value"), "outcome": verdict.outcome(one)}
+        for one in said.get("expect", ())
     ]
     return {"rows": rows, "expect": expect}
 

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
+from tfmo_drive.core import speed
 from tfmo_drive.report import labels, numbers, robustness
 from tfmo_drive.report.canvas import BLUE, COLOURS, DRAWN_DPI, GREY, MARKERS, VERMILLION, plain, png, single
 from tfmo_drive.report.rows import Row, featured, frontier, reference, worst_classes
@@ -20,9 +21,13 @@ NAMED_ROWS = 20
 # A row so far below the best one would press all others together: it is named under the picture.
 FAR_BELOW = 0.25
 COSTS = {
-    "size_bytes": ("file size (log scale)", numbers.size),
-    "latency_ms": ("median latency of one inference (log scale)", numbers.milliseconds),
-}
+    "size_bytes": ("file size (log scale)", numbers.size, lambda row: row.get("size_bytes")),
+    "latency_share": (
+        "time of one inference, as a share of the float baseline's in the same turns (log scale)",
+        lambda share: numbers.percent(share, 0 if share > 0.095 else 1), lambda row: _share(row),
+    ),
+}  # fmt: skip
+"""Titles, how values are spelt, and where they come from."""
 
 
 def figures(report: dict) -> dict[str, bytes]:
@@ -30,7 +35,7 @@ def figures(report: dict) -> dict[str, bytes]:
     row, rows = featured(report)[0], report["rows"]
     drawn = {
         "score_size": against(rows, "size_bytes", reference(report)),
-        "score_latency": against(rows, "latency_ms", reference(report)),
+        "score_latency": against(rows, "latency_share", reference(report)),
         "class_deltas": class_deltas(row),
         "robustness": robustness.figure(report),
         "curves": curves(report.get("stages") or [], (report.get("baseline") or {}).get("val_score")),
@@ -40,7 +45,9 @@ def figures(report: dict) -> dict[str, bytes]:
 
 
 def against(rows: list[Row], cost: str, first: Row | None = None, group: str = "stage") -> bytes | None:
-    """Score with its 95 % interval against `cost` (size_bytes or latency_ms, log), coloured by the rows' `group`."""
+    """Score with its 95 % interval against `cost` (of COSTS, log scale), coloured by the rows' `group`."""
+    title, spelt, value = COSTS[cost]
+    rows = [{**row, cost: value(row)} for row in rows]
     known = [row for row in rows if row.get(cost) and row.get("score") is not None]
     far = [row for row in known if row["score"] < max(row["score"] for row in known) - FAR_BELOW]
     known = [row for row in known if row not in far] if len(known) - len(far) > 1 else known
@@ -57,7 +64,6 @@ def against(rows: list[Row], cost: str, first: Row | None = None, group: str = "
     axes.set_xscale("log")
     # Room for the names, which stand inside the frame.
     axes.margins(x=0.16, y=0.12)
-    title, spelt = COSTS[cost]
     _log_ticks(axes, [row[cost] for row in known], spelt)
     below = ", ".join(f"{row['name']} {numbers.percent(row['score'])}" for row in far if row not in known)
     axes.set(xlabel=title + (f"\nfar below: {below}" if below else ""), ylabel="score, %")
@@ -68,6 +74,12 @@ def against(rows: list[Row], cost: str, first: Row | None = None, group: str = "
     points = [(_named(row) if row in named else "", row) for row in known]
     labels.place(axes, [labels.Label(name, row[cost], *_percents(row)) for name, row in points])
     return png(figure)
+
+
+def _share(row: Row) -> float | None:
+    """None where the machine was too busy to place it."""
+    timed = speed.of(row)
+    return 1 / timed.ratio if timed and timed.sure else None
 
 
 def class_deltas(row: Row) -> bytes | None:

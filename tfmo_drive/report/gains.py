@@ -6,12 +6,12 @@ the plain conversion of the baseline to the same target, and every verdict says 
 
 from __future__ import annotations
 
-from tfmo_drive.report import numbers
+from tfmo_drive.core import speed
+from tfmo_drive.core.speed import ALIKE
+from tfmo_drive.report import numbers, timing
 from tfmo_drive.report.document import Cell, Section, Table
 from tfmo_drive.report.rows import Row, plain_row, ratio
 
-# Below 2 % nobody would call it faster or smaller; timings on a shared machine repeat no better.
-ALIKE = 0.02
 _FEWER = 1.05
 """Times fewer weights or multiply-accumulates, from which on they are a reason."""
 
@@ -26,8 +26,8 @@ def section(report: dict) -> Section | None:
     columns = ("Row", "Against float", "Against the plain conversion", "Why")
     caption = (
         "Smaller: the file's bytes as they lie in flash, not gzipped. Faster: the ratio of times taken in turns, by "
-        "more than it varied between five repeats; against the plain conversion, the ratio of two such ratios. Plain: "
-        "the float baseline converted to the same target, untrained."
+        "more than it varied between five repeats, and not decided where that was more than 20 %; against the plain "
+        "conversion, the ratio of two such ratios. Plain: the float baseline converted to the same target, untrained."
     )
     return Section("Really smaller, really faster?", caption, table=Table(columns, lines, text_columns=4))
 
@@ -38,31 +38,18 @@ def _line(row: Row, first: Row, plain: Row | None) -> tuple[Cell, ...]:
 
 
 def verdict(row: Row, other: Row) -> str:
-    """ "both", "size only", "latency only" or "neither", with the ratios; a time that was not taken is said."""
-    size, speed = ratio(row, other, "size_bytes"), faster(row, other)
+    """ "both", "size only", "latency only" or "neither", with the ratios; a time that was not taken is said, and one
+    that a busy machine left open."""
+    size, timed = ratio(row, other, "size_bytes"), speed.against(row, other)
     small = bool(size) and size > 1 + ALIKE
     said = f"{numbers.times(size)} in size, "
-    if speed is None:
+    if timed is None:
         return said + "not timed" + (": size only" if small else "")
-    said += f"{numbers.times(speed)} in time (±{numbers.percent(spread(row, other), 0)})"
-    quick = sure(row, other) > 1 + ALIKE
+    said += f"{timing.times(timed)} in time (±{numbers.percent(timed.spread, 0)})"
+    if timed.open:
+        return f"{'smaller, ' if small else ''}latency not decided: {said}"
     words = {(True, True): "both", (True, False): "size only", (False, True): "latency only", (False, False): "neither"}
-    return f"{words[small, quick]}: {said}"
-
-
-def faster(row: Row, other: Row) -> float | None:
-    """Times faster; both were timed in turns with the float row. None where one was not timed."""
-    return row["speedup"] / other["speedup"] if row.get("speedup") and other.get("speedup") else None
-
-
-def spread(row: Row, other: Row) -> float:
-    """Of that ratio, relative: from the smallest to the largest of the repeats', both rows' together."""
-    return (row.get("speedup_spread") or 0.0) + (other.get("speedup_spread") or 0.0)
-
-
-def sure(row: Row, other: Row) -> float:
-    """Times faster even in the worst repeat."""
-    return (faster(row, other) or 0.0) * max(0.0, 1 - spread(row, other))
+    return f"{words[small, timed.faster]}: {said}"
 
 
 def reason(row: Row, other: Row) -> str:
@@ -90,17 +77,20 @@ def _bytes(row: Row, other: Row) -> str:
 
 
 def _time(row: Row, other: Row) -> list[str]:
-    if faster(row, other) is None:
+    timed = speed.against(row, other)
+    if timed is None:
         return []
+    if timed.open:
+        return [f"its time repeated {timing.within(timed)} because the machine was busy"]
     fewer, runtime = ratio(row, other, "macs") or 1.0, row.get("runtime", "this runtime")
-    if sure(row, other) > 1 + ALIKE:
+    if timed.faster:
         if fewer > _FEWER:
             return [f"{numbers.times(fewer)} fewer multiply-accumulates"]
         if row.get("runtime") != other.get("runtime"):
             return [f"another runtime, {runtime}"]
         same = row.get("target") == other.get("target")
         return ["a lighter graph" if same else "a type that the runtime is faster in"]
-    if faster(row, other) * (1 + spread(row, other)) < 1 - ALIKE:
+    if timed.slower:
         return [f"slower kernels of {runtime} for its types"]
     if fewer > _FEWER:
         return [f"{numbers.times(fewer)} fewer multiply-accumulates, but their time does not show it on {runtime}"]

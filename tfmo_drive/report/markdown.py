@@ -6,7 +6,8 @@ import re
 import textwrap
 from collections.abc import Collection, Sequence
 
-from tfmo_drive.report import numbers
+from tfmo_drive.core import speed
+from tfmo_drive.report import numbers, timing
 from tfmo_drive.report.document import Document, Section, Table
 from tfmo_drive.report.rows import Row, featured, ratio, reference
 from tfmo_drive.report.sections import document
@@ -73,8 +74,8 @@ def _short(row: Row, first: Row, marked: bool) -> dict[str, str]:
         "size": numbers.size(row.get("size_bytes")),
         "smaller": numbers.times(ratio(row, first, "size_bytes")),
         "gzip": numbers.size(row.get("gzip_bytes")),
-        "latency": numbers.milliseconds(row.get("latency_ms")),
-        "faster": numbers.times(row.get("speedup")),
+        "ms (float)": timing.short(row),
+        "faster": timing.times(speed.of(row)),
     }
 
 

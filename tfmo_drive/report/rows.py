@@ -85,5 +85,5 @@ def summary(row: Row) -> str:
     """A row in a line of the log."""
     parts = [f"score {row['score']:.4f}" if row.get("score") is not None else ""]
     parts += [f"{row['size_bytes']:,} bytes" if row.get("size_bytes") else ""]
-    parts += [f"{row['latency_ms']:.2f} ms" if row.get("latency_ms") else ""]
+    parts += [f"{row['latency_ms']:.3g} ms" if row.get("latency_ms") else ""]
     return ", ".join(part for part in parts if part)

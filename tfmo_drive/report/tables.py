@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from tfmo_drive.report import numbers
+from tfmo_drive.core import speed
+from tfmo_drive.report import numbers, timing
 from tfmo_drive.report.document import Cell, Table
 from tfmo_drive.report.rows import UNHARMED, Row, ratio
-from tfmo_drive.report.verdict import threads
 
 
 def rows_table(rows: list[Row], firsts: list[Row], marked: str = "", run: bool = False) -> Table:
@@ -28,8 +28,8 @@ def _row(row: Row, first: Row, marked: bool) -> tuple[Cell, ...]:
     zeros = None
     if row.get("parameters") and row.get("nonzero_parameters") is not None:
         zeros = 1 - row["nonzero_parameters"] / row["parameters"]
+    timed, threads = speed.of(row), timing.threads(row.get("threads"))
     smaller, packed = (ratio(row, first, key) for key in ("size_bytes", "gzip_bytes"))
-    p95 = row.get("latency_p95_ms")
     return (
         Cell(row["name"], "", None, "marked" if marked else ""),
         interval(row, "score", numbers.percent, lambda value: f"{100 * value:.1f}"),
@@ -42,9 +42,9 @@ def _row(row: Row, first: Row, marked: bool) -> tuple[Cell, ...]:
         cell(row.get("nonzero_parameters"), numbers.count, "" if zeros is None else f"({100 * zeros:.0f} % zero)"),
         cell(row.get("macs"), numbers.count),
         _memory(row),
-        cell(row.get("latency_ms"), numbers.milliseconds, f"(p95 {numbers.significant(p95)})" if p95 else ""),
-        cell(row.get("speedup"), numbers.times),
-        Cell(str(row.get("runtime") or numbers.DASH), f"({threads(row)})" if row.get("threads") else ""),
+        Cell(timing.milliseconds(row), timing.beside(row), row.get("latency_ms")),
+        Cell(timing.times(timed), "", timed and timed.ratio),
+        Cell(str(row.get("runtime") or numbers.DASH), f"({threads})" if threads else ""),
         cell(row.get("seconds"), numbers.duration),
     )
 

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from tfmo_drive.core import speed
 from tfmo_drive.report import numbers
 from tfmo_drive.report.document import Cell, Section, Table
 from tfmo_drive.report.rows import Row
 from tfmo_drive.report.tables import cell
 
-ELSEWHERE = frozenset({
+ELSEWHERE = speed.KEYS | {
     "score", "score_low", "score_high", "score_delta", "score_delta_low", "score_delta_high", "score_macro",
     "agreement", "examples", "size_bytes", "gzip_bytes", "size_ratio", "gzip_ratio", "parameters",
-    "nonzero_parameters", "macs", "latency_ms", "latency_p95_ms", "speedup", "speedup_spread", "threads", "seconds",
-    "keras_score", "corruption_score", "corruption_delta", "fragility", "worst_corruption_delta", "activation_bytes",
-    "arena_bytes",
-})  # fmt: skip
+    "nonzero_parameters", "macs", "threads", "seconds", "keras_score", "corruption_score", "corruption_delta",
+    "fragility", "worst_corruption_delta", "activation_bytes", "arena_bytes",
+}  # fmt: skip
 """Numbers of a row that other parts of a report show."""
 
 NAMES: dict[str, tuple[str, Callable]] = {

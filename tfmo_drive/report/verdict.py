@@ -1,15 +1,18 @@
 """The verdict: what the featured row gained and what it cost, in plain words and without saying more than was measured.
 
-"Faster" is said only of a latency ratio measured side by side with the reference (`speedup`); a loss whose
-interval includes zero is called one that this test set cannot show.
+"Faster" is said only of times taken in turns with the reference (report.timing); a loss whose interval includes zero
+is called one that this test set cannot show.
 """
 
 from __future__ import annotations
 
-from tfmo_drive.report import numbers
+from tfmo_drive.core import speed
+from tfmo_drive.core.speed import ALIKE
+from tfmo_drive.report import numbers, timing
 from tfmo_drive.report.document import Tile
-from tfmo_drive.report.gains import ALIKE
 from tfmo_drive.report.rows import Row, featured, plain_row, ratio, reference, worst_classes
+
+MET, MISSED = "PASS", "FAIL"
 
 
 def verdict(report: dict) -> tuple[str, ...]:
@@ -25,7 +28,7 @@ def verdict(report: dict) -> tuple[str, ...]:
         _meaning(row),
         f"{why}.",
         _bytes(row, first),
-        _speed(row, first),
+        timing.sentence(row),
         _worst(row),
         _bar(report, row),
     ]
@@ -42,9 +45,8 @@ def tiles(report: dict) -> tuple[Tile, ...]:
     smaller = ratio(row, first, "size_bytes")
     if smaller:
         found.append(Tile(*_compared(smaller, "smaller", "larger"), _against("size_bytes", numbers.size, row, first)))
-    if row.get("speedup"):
-        against = _against("latency_ms", numbers.milliseconds, row, first)
-        found.append(Tile(*_compared(row["speedup"], "faster", "slower"), against))
+    if timed := speed.of(row):
+        found.append(Tile(*timing.compared(timed), timing.pair(timed)))
     worst = worst_classes(row)[:1]
     if worst and worst[0][1]["delta"] < 0:
         name, one = worst[0]
@@ -53,9 +55,14 @@ def tiles(report: dict) -> tuple[Tile, ...]:
 
 
 def judgement(report: dict) -> str:
-    """ "good" when every expectation is met, "bad" when one is not, "" without any."""
-    expect = report.get("expect") or ()
-    return "" if not expect else "good" if all(one.get("passed") for one in expect) else "bad"
+    """ "good" when every expectation is met, "bad" when one is missed, "" where none is, or one could not be judged."""
+    said = {outcome(one) for one in report.get("expect") or ()}
+    return "bad" if MISSED in said else "good" if said == {MET} else ""
+
+
+def outcome(one: dict) -> str:
+    """MET, MISSED, or what kept an expectation from being judged."""
+    return (one.get("why") or timing.BUSY) if one.get("passed", False) is None else MET if one.get("passed") else MISSED
 
 
 def limit(one: dict) -> str:
@@ -70,15 +77,11 @@ def amount(one: dict, key: str) -> str:
         return numbers.DASH
     if one.get("unit") == "points" or one["name"] in ("score_drop", "keras_gap", "over_control"):
         return f"{numbers.points(value, 2).lstrip('+')} points"
+    if key == "value" and one.get("passed", False) is None:
+        return f"about {numbers.significant(value, 2)}" + (" ms" if one.get("unit") == "ms" else "")
     spelt = {"share": numbers.percent, "bytes": lambda count: f"{numbers.whole(count)} bytes",
              "ms": numbers.milliseconds}  # fmt: skip
     return spelt.get(one.get("unit"), numbers.significant)(value)
-
-
-def threads(row: Row) -> str:
-    """ "2 threads", or nothing where the row does not say."""
-    count = row.get("threads")
-    return f"{count} thread{'' if count == 1 else 's'}" if count else ""
 
 
 def _scored(row: Row) -> str:
@@ -126,20 +129,6 @@ def _bytes(row: Row, first: Row) -> str:
     return f"{text}; gzipped {numbers.size(row['gzip_bytes'])}, {' '.join(_compared(packed, 'smaller', 'larger'))}."
 
 
-def _speed(row: Row, first: Row) -> str:
-    where = ", ".join(str(part) for part in (row.get("runtime"), threads(row)) if part)
-    where = f" ({where})" if where else ""
-    against = _against("latency_ms", numbers.milliseconds, row, first)
-    if row.get("speedup"):
-        spread = row.get("speedup_spread")
-        spread = "" if spread is None else f", the ratio repeating within {100 * spread:.0f} %"
-        faster = " ".join(_compared(row["speedup"], "faster", "slower"))
-        return f"One inference is {faster}: {against}{where}, timed in turns{spread}."
-    if row.get("latency_ms"):
-        return f"One inference takes {against}{where}, not timed side by side, so no ratio is given."
-    return "Its latency was not measured."
-
-
 def _worst(row: Row) -> str:
     classes = worst_classes(row)
     if not classes:
@@ -164,13 +153,13 @@ def _bar(report: dict, row: Row) -> str:
 
 def _expected(report: dict) -> list[str]:
     expect = report.get("expect") or ()
-    missed = [one for one in expect if not one.get("passed")]
-    if not expect:
-        return []
-    if not missed:
+    missed = [one for one in expect if outcome(one) == MISSED]
+    unjudged = [one for one in expect if outcome(one) not in (MET, MISSED)]
+    if expect and not missed and not unjudged:
         return [f"All {len(expect)} expectations are met." if len(expect) > 1 else "Its expectation is met."]
     said = "; ".join(f"{one['name']} is {amount(one, 'value')}, expected {limit(one)}" for one in missed)
-    return [f"FAILED {len(missed)} of {len(expect)} expectations: {said}."]
+    found = [f"FAILED {len(missed)} of {len(expect)} expectations: {said}."] if missed else []
+    return found + [f"Neither met nor missed: {one['name']}, {outcome(one)}." for one in unjudged]
 
 
 def _compared(times: float, better: str, worse: str) -> tuple[str, str]:

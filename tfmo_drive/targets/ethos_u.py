@@ -44,7 +44,7 @@ class EthosUArtifact(Artifact):
     def predict(self, batch):
         return self.source.predict(batch)
 
-    def runner(self, example):
+    def runner(self, example, threads=None):
         """None: what runs here says nothing of the NPU's speed; `notes` have Vela's estimate."""
         return None
 
