@@ -17,7 +17,7 @@ CHOICE = $(if $(DATA),--data='$(DATA)') $(if $(WEIGHTS),--weights='$(WEIGHTS)') 
 	$(if $(WORKDIR),--workdir='$(WORKDIR)') --seed=$(SEED) $(foreach setting,$(SET),--set='$(setting)')
 FLAGS = $(CHOICE) $(if $(filter-out all,$(CONTROLS)),--controls='$(CONTROLS)')
 
-.PHONY: help demo setup test lint bench compare npu clean
+.PHONY: help demo setup test lint fuzz bench compare npu clean
 
 help:  ## Print this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 22
@@ -57,6 +57,10 @@ npu: $(READY)  ## What an Ethos-U would make of int8 files: make npu RUNS="runs/
 
 test: $(READY)  ## All tests (under 15 minutes on 2 cores)
 	TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+fuzz: $(READY)  ## Damaged files and texts for every reader, for hours: make fuzz [CASES=10000] [READERS="rows parquet"]
+	FUZZ_CASES=$(or $(CASES),10000) FUZZ_SEED=$(SEED) FUZZ_CASE=$(CASE) TF_NUM_INTRAOP_THREADS=1 \
+		$(BIN)/python -m pytest -q $(or $(READERS:%=tests/fuzz/test_fuzz_%.py),tests/fuzz)
 
 bench: $(READY)  ## Speed ratios into runs/bench/bench.json (about 20 minutes)
 	$(BIN)/python -m tests.bench

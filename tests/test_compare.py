@@ -11,6 +11,7 @@ from absl.testing import flagsaver
 
 from tfmo_drive import compare
 from tfmo_drive.core import atomic
+from tfmo_drive.core.command_line import guarded
 
 
 def _row(name: str, score: float, size: int, **more) -> dict:
@@ -38,7 +39,7 @@ def runs(tmp_path) -> Path:
 def _main(*folders: Path, out: Path) -> int:
     compare.FLAGS.mark_as_parsed()
     with flagsaver.flagsaver(out=str(out)):
-        return compare.main(["compare", *map(str, folders)])
+        return guarded(compare.main)(["compare", *map(str, folders)])
 
 
 def test_rows_of_all_runs_stand_in_one_table_and_equal_baselines_once(runs, capsys):
@@ -98,7 +99,7 @@ def test_no_runs_is_one_line_and_exit_code_one(folders, runs, capsys):
     out = runs / "out"
     assert _main(*[runs / name for name in folders], out=out) == 1
     error = capsys.readouterr().err
-    assert error.startswith("compare: No runs to compare") and error.count("\n") == 1 and "runs/*" in error
+    assert error.startswith("error: No runs to compare") and error.count("\n") == 1 and "runs/*" in error
     assert not out.exists()
 
 

@@ -8,6 +8,7 @@ from absl.testing import flagsaver
 from tfmo_drive import npu
 from tfmo_drive.compress.prune import Prune
 from tfmo_drive.core import atomic
+from tfmo_drive.core.command_line import guarded
 from tfmo_drive.report.npu import document
 from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
 
@@ -54,8 +55,8 @@ def test_zeros_shrink_what_the_npu_reads(runs):
 
 def test_nothing_to_compile_is_said(tmp_path, capsys):
     npu.FLAGS.mark_as_parsed()
-    assert npu.main(["npu", str(tmp_path)]) == 1
+    assert guarded(npu.main)(["npu", str(tmp_path)]) == 1
     assert "No finished run with an int8 .tflite" in capsys.readouterr().err
     with flagsaver.flagsaver(accelerators=["ethos-u55-129"]):
-        assert npu.main(["npu", str(tmp_path)]) == 1
+        assert guarded(npu.main)(["npu", str(tmp_path)]) == 1
     assert 'Did you mean "ethos-u55-128"' in capsys.readouterr().err

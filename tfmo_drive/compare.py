@@ -11,13 +11,12 @@ Points, smaller and faster always refer to the float baseline of the row's own r
 from __future__ import annotations
 
 import dataclasses
-import sys
 from pathlib import Path
 
-from absl import app, flags
+from absl import flags
 
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.core import speed
+from tfmo_drive.core import command_line, speed
 from tfmo_drive.report import numbers, timing
 from tfmo_drive.report.document import Document, Figure, Section
 from tfmo_drive.report.figures import against
@@ -42,17 +41,13 @@ class Comparison:
 
 
 def main(argv: list[str]) -> int:
-    """Compare the run folders in argv[1:]; 0, or 1 with one line on stderr when there is nothing to compare."""
-    try:
-        reports, skipped = _read_runs([Path(name) for name in argv[1:]], Path(FLAGS.out))
-        compared = compare(reports)
-        print(terminal(compared))
-        for note in [*compared.notes, *skipped]:
-            print(f"Note: {note}")
-        write(compared, Path(FLAGS.out))
-    except (BadInput, OSError) as error:
-        print(f"compare: {error}", file=sys.stderr)
-        return 1
+    """Compare the run folders in argv[1:]; BadInput when there is nothing to compare."""
+    reports, skipped = _read_runs([Path(name) for name in argv[1:]], Path(FLAGS.out))
+    compared = compare(reports)
+    print(terminal(compared))
+    for note in [*compared.notes, *skipped]:
+        print(f"Note: {note}")
+    write(compared, Path(FLAGS.out))
     print(f"\n{Path(FLAGS.out) / 'compare.html'}")
     return 0
 
@@ -164,4 +159,4 @@ def _read_runs(folders: list[Path], out: Path) -> tuple[dict[str, dict], list[st
 
 
 if __name__ == "__main__":
-    app.run(main)
+    command_line.start(main)

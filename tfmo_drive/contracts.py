@@ -23,8 +23,19 @@ Arrays = np.ndarray | Mapping[str, np.ndarray]
 Scores = Callable[[np.ndarray], np.ndarray]
 
 
+def one_line(text: str) -> str:
+    """`text` with the letters that do not print (line breaks, control characters, lone surrogates) as escapes."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 class BadInput(ValueError):
-    """The user's input cannot be used. One line: subject, rule, value got, what to type instead. Exit code 1."""
+    """The user's input cannot be used. One line: subject, rule, value got, what to type instead. Exit code 1.
+
+    It is one line whatever it quotes: letters that do not print (of a file's name, of a cell) stand as escapes.
+    """
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(one_line(str(message)))
 
 
 class BrokenPromise(Exception):
@@ -105,6 +116,7 @@ class Task(abc.ABC):
     name: str
     preprocessing: Preprocessing
     randoms: int = 16  # numbers that an example's `augment` is given; 0 for a task that changes nothing
+    allow_code: bool = False  # whether code inside a given model's file, such as a Lambda layer's, may run
 
     @abc.abstractmethod
     def examples(self, split: str) -> Examples:

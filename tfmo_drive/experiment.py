@@ -104,9 +104,13 @@ class Run:
         """The rows the experiment is about: the recipe's, or the baseline's where there is none."""
         return self.name if self.experiment.recipe else "baseline"
 
+    def _held(self) -> contextlib.AbstractContextManager:
+        """The folder, for this process alone; BadInput where a run must not write there."""
+        return run_folder.held(self.workdir, dict(run_folder.inputs(settings(self.experiment))))
+
     def report(self) -> dict[str, Any]:
         """Everything: stages, artifacts, rows, report files. Raises BadInput and BrokenPromise."""
-        with run_folder.held(self.workdir):
+        with self._held():
             context, models, stages = self._stages()
             rows, skipped, artifacts = [], [], {}
             for row, artifact in self._rows(context, models, skipped):
@@ -122,7 +126,7 @@ class Run:
     @contextlib.contextmanager
     def chain(self) -> Iterator[Chain]:
         """The folder held, with the recipe's stages (reused where finished) and artifacts; nothing is measured."""
-        with run_folder.held(self.workdir):
+        with self._held():
             context, models, _ = self._stages(controls=False)
             made, refused = models["baseline"] | models[self._shipped], []
             model = list(made.values())[-1]
@@ -134,7 +138,7 @@ class Run:
     @contextlib.contextmanager
     def opened(self) -> Iterator[Context]:
         """The folder held, with the baseline in it: trained, reused or given."""
-        with run_folder.held(self.workdir):
+        with self._held():
             yield self._begun(record=False)[0]
 
     def _begun(self, record: bool = True) -> tuple[Context, dict]:
@@ -190,7 +194,8 @@ class Run:
             atomic.write_json(self.workdir / "experiment.json", self._settings())
         stage = run_folder.StageFolder(folder, key)
         if stage.finished and not given:
-            model.load_weights(str(stage.weights))
+            with stage.read():
+                model.load_weights(str(stage.weights))
         elif not stage.finished:
             started = time.perf_counter()
             if not given:
@@ -210,7 +215,8 @@ class Run:
         models, model, done = {}, context.baseline, 0
         while done < len(recipe) and folders[done].finished:
             logging.info("%s: stage %s is finished already, reused", name, folders[done].path.name)
-            models[folders[done].path.name] = model = recipe[done].reload(model, folders[done].weights, context)
+            with folders[done].read():
+                models[folders[done].path.name] = model = recipe[done].reload(model, folders[done].weights, context)
             done += 1
             for kept in recipe[:done]:
                 kept.check(model)

@@ -16,8 +16,13 @@ flags.DEFINE_string("experiment", None, "Name of a file in experiments/ (pruned_
 flags.DEFINE_multi_string("set", [], "Change a setting: recipe.0.sparsity=0.7, task.image_size=96, training.epochs=3.")
 flags.DEFINE_string("data", None, "A folder of classes, a CSV file, or the folder of one. Default: built-in scenes.")
 flags.DEFINE_string("weights", None, "A trained float baseline (Keras 2 .h5 or SavedModel), not trained again.")
+flags.DEFINE_bool("allow_code", False, "Let code inside the files of given models run (a Lambda layer of --weights).")
 flags.DEFINE_string("workdir", None, "Where everything goes. Default: runs/<experiment>.")
-flags.DEFINE_integer("seed", 0, "Seed of order, augmentation, calibration and initial weights.", lower_bound=0)
+SEEDS = 2**32
+"""Keras takes seeds below it."""
+flags.DEFINE_integer(
+    "seed", 0, "Seed of order, augmentation, calibration and initial weights.", lower_bound=0, upper_bound=SEEDS - 1
+)
 flags.DEFINE_bool("deterministic", False, "Bit-equal results from equal seeds (1.2-1.35 times slower).")
 
 EXPERIMENTS = "experiments"
@@ -49,7 +54,8 @@ def experiment(name: str):
 
 
 def assignments() -> list[str]:
-    """--data and --weights are short for settings of the task; --set comes last and wins."""
+    """--data, --weights and --allow_code are short for settings of the task; --set comes last and wins."""
     short = [f"task.data={FLAGS.data}"] if FLAGS.data else []
     short += [f"task.baseline={FLAGS.weights}"] if FLAGS.weights else []
+    short += ["task.allow_code=true"] if FLAGS.allow_code else []
     return short + FLAGS.set

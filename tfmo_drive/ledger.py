@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from absl import app, flags, logging
+from absl import flags, logging
 
 from tfmo_drive import experiment_flags
 from tfmo_drive.contracts import Arrays, Artifact, BadInput, Context
-from tfmo_drive.core import atomic, environment, outputs
-from tfmo_drive.core.command_line import guarded
+from tfmo_drive.core import atomic, command_line, environment, outputs
 from tfmo_drive.core.spelling import suggestion
 
 FLAGS = flags.FLAGS
@@ -182,4 +181,4 @@ def _parting(before: Stage, stage: Stage, raw: np.ndarray, sqnr_db: float) -> di
 
 
 if __name__ == "__main__":
-    app.run(guarded(main))
+    command_line.start(main)

@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from absl import app, flags, logging
+from absl import flags, logging
 
 from tfmo_drive import experiment_flags
 from tfmo_drive.contracts import BadInput, Preprocessing, Task
-from tfmo_drive.core import atomic
-from tfmo_drive.core.command_line import guarded
+from tfmo_drive.core import atomic, command_line
 
 if TYPE_CHECKING:
     import tf_keras as keras
@@ -109,4 +108,4 @@ def _sample(stored, raw: np.ndarray, preprocessing: Preprocessing):
 
 
 if __name__ == "__main__":
-    app.run(guarded(main))
+    command_line.start(main)

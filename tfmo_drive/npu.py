@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 from tqdm import tqdm
 
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.core import atomic, environment, tflite_file, vela
+from tfmo_drive.core import atomic, command_line, environment, tflite_file, vela
 from tfmo_drive.core.spelling import suggestion
 from tfmo_drive.report.npu import write
 from tfmo_drive.report.write import read
@@ -31,20 +31,16 @@ flags.DEFINE_string("npu_out", "runs/npu", "Folder for npu.json, npu.md and npu.
 
 
 def main(argv: list[str]) -> int:
-    """Compile what the run folders in argv[1:] hold; 0, or 1 with one line on stderr where there is nothing."""
-    try:
-        for name in FLAGS.accelerators:
-            if name not in ACCELERATORS:
-                raise BadInput(f'--accelerators: no "{name}". {suggestion(name, ACCELERATORS)}')
-        rows = list(integer_rows(Path(name) for name in argv[1:]))
-        if not rows:
-            raise BadInput("No finished run with an int8 .tflite here. Type: make npu RUNS=runs/quantized.")
-        found = {"rows": compiled(rows, FLAGS.accelerators), "command": environment.describe()["command"]}
-        atomic.write_json(Path(FLAGS.npu_out) / "npu.json", found)
-        print(write(found, Path(FLAGS.npu_out)))
-    except (BadInput, OSError) as error:
-        print(f"npu: {error}", file=sys.stderr)
-        return 1
+    """Compile what the run folders in argv[1:] hold; BadInput where there is nothing."""
+    for name in FLAGS.accelerators:
+        if name not in ACCELERATORS:
+            raise BadInput(f'--accelerators: no "{name}". {suggestion(name, ACCELERATORS)}')
+    rows = list(integer_rows(Path(name) for name in argv[1:]))
+    if not rows:
+        raise BadInput("No finished run with an int8 .tflite here. Type: make npu RUNS=runs/quantized.")
+    found = {"rows": compiled(rows, FLAGS.accelerators), "command": environment.describe()["command"]}
+    atomic.write_json(Path(FLAGS.npu_out) / "npu.json", found)
+    print(write(found, Path(FLAGS.npu_out)))
     return 0
 
 
@@ -97,4 +93,4 @@ def compiled(rows: list[dict[str, Any]], accelerators: list[str]) -> list[dict[s
 
 
 if __name__ == "__main__":
-    app.run(main)
+    command_line.start(main)

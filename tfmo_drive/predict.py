@@ -11,12 +11,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 
 from tfmo_drive.contracts import Arrays, BadInput
-from tfmo_drive.core import artifact_metadata, interpreters
+from tfmo_drive.core import artifact_metadata, command_line, interpreters
 from tfmo_drive.core.boxes import restored
-from tfmo_drive.core.command_line import guarded
 from tfmo_drive.core.detections import Decoding
 from tfmo_drive.core.images import Resize, decode, size_of
 from tfmo_drive.core.outputs import at, by_name
@@ -103,4 +102,4 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    app.run(guarded(main))
+    command_line.start(main)

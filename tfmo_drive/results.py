@@ -16,11 +16,10 @@ import json
 import re
 from pathlib import Path
 
-from absl import app, flags
+from absl import flags
 
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.core import atomic
-from tfmo_drive.core.command_line import guarded
+from tfmo_drive.core import atomic, command_line
 from tfmo_drive.report import numbers
 from tfmo_drive.report.figures import against
 from tfmo_drive.report.rows import featured, ratio, reference
@@ -214,4 +213,4 @@ def _conditions(reports: dict[Path, dict]) -> str:
 
 
 if __name__ == "__main__":
-    app.run(guarded(main))
+    command_line.start(main)

@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import dataclasses
 
-from absl import app, flags, logging
+from absl import flags, logging
 
 from tfmo_drive import experiment_flags
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.core.command_line import guarded
+from tfmo_drive.core import command_line
 from tfmo_drive.core.spelling import suggestion
 
 FLAGS = flags.FLAGS
@@ -88,4 +88,4 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    app.run(guarded(main))
+    command_line.start(main)

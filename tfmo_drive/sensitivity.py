@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from absl import app, flags, logging
+from absl import flags, logging
 from tqdm import tqdm
 
 from tfmo_drive import experiment_flags
 from tfmo_drive.contracts import BadInput, Context
-from tfmo_drive.core import atomic, environment, run_folder, sensitivity
-from tfmo_drive.core.command_line import guarded
+from tfmo_drive.core import atomic, command_line, environment, run_folder, sensitivity
 from tfmo_drive.core.spelling import suggestion
 
 FLAGS = flags.FLAGS
@@ -117,4 +116,4 @@ def _scored(model: Any, kernels: Mapping[str, np.ndarray], scorer: Callable, ind
 
 
 if __name__ == "__main__":
-    app.run(guarded(main))
+    command_line.start(main)

@@ -158,7 +158,7 @@ def test_bad_images_are_named_and_left_out_with_their_boxes(image, fault):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "is not JSON"),
+        ("{", "is not a COCO JSON file"),
         ("[1, 2]", "expected COCO's images, annotations and categories"),
         ('{"images": [], "annotations": {}, "categories": []}', "expected COCO's images"),
         ('{"images": [{}], "annotations": [], "categories": []}', "no annotations"),
@@ -167,7 +167,7 @@ def test_bad_images_are_named_and_left_out_with_their_boxes(image, fault):
         ('{"images": [{}], "annotations": [{}], "categories": [{"id": 1, "name": "a"}, {"id": 1, "name": "b"}]}',
          'categories must differ in their id, got "1" more than once'),
         ('{"images": [{}], "annotations": [{}], "categories": [{"id": 1, "name": "a"}, {"id": 2, "name": "a"}]}',
-         'categories must differ in their name, got "a" more than once'),
+         'class names must differ, got "a" more than once'),
     ],
 )  # fmt: skip
 def test_what_is_not_coco_is_refused(tmp_path, text, message):

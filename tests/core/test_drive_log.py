@@ -77,8 +77,8 @@ def test_logs_of_a_folder_share_no_group(tmp_path):
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (lambda found: found.pop("IMU.gyro"), "no log of a drive.*IMU.gyro"),
-        (lambda found: found["CAN.speed"][1].__setitem__(3, np.nan), "stream CAN.speed must hold finite numbers"),
+        (lambda found: found.pop("IMU.gyro"), "not a log of a drive.*IMU.gyro"),
+        (lambda found: found["CAN.speed"][1].__setitem__(3, np.nan), "stream CAN.speed holds what is no finite number"),
         (lambda found: found.update({"IMU.gyro": (np.arange(9.0), np.zeros((9, 2)))}), "IMU.gyro must hold .*3"),
     ],
 )

@@ -105,6 +105,25 @@ def test_what_is_no_mask_is_refused_with_the_reason(save):
         assert caught.value.reason == reason and caught.value.file.endswith("mask.png")
 
 
+COLOURED = MaskIds(3, (2,), ((128, 64, 128), (220, 20, 60), (0, 0, 0)))
+
+
+def test_colours_are_classes_where_a_file_says_which(save):
+    ids = np.random.default_rng(0).integers(0, 3, (6, 7))
+    pixels = np.array(COLOURED.colours, np.uint8)[ids]
+    palette = Image.fromarray(pixels).quantize(3, dither=Image.Dither.NONE)
+    wanted = np.where(ids == 2, IGNORE, ids)
+    assert palette.mode == "P"
+    for mask in (pixels, np.dstack([pixels, pixels[..., :1]]), np.asarray(palette.convert("RGB"))):
+        assert (read_mask(*save(ids, mask=mask), COLOURED, (6, 7), Resize()) == wanted).all()
+    mask, image = save(ids)
+    palette.save(mask)
+    assert (read_mask(mask, image, COLOURED, (6, 7), Resize()) == wanted).all()
+    pixels[1, 2] = pixels[3, 3] = (1, 2, 3)
+    with pytest.raises(UnreadableImage, match=r"colour \(1, 2, 3\) is of no class, in 2 pixels"):
+        read_mask(*save(ids, mask=pixels), COLOURED, (6, 7), Resize())
+
+
 def test_a_damaged_mask_is_named(save):
     mask, image = save(np.random.default_rng(0).integers(0, 3, (80, 80)))
     mask.write_bytes(mask.read_bytes()[:300])

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from PIL import Image
 
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.core.mask_files import IGNORE, MaskIds
@@ -116,7 +117,7 @@ def test_folders_that_hold_no_pairs_are_refused(root):
         list_masks(root, NAMES)
     (root / "train").mkdir()
     (root / "trainannot").mkdir()
-    with pytest.raises(BadInput, match="No .jpg or .* under .*train. Expected"):
+    with pytest.raises(BadInput, match="No images under .*train. Expected"):
         list_masks(root, NAMES)
     pairs(root / "train", root / "trainannot", 60)
     pairs(root / "valid", root / "validannot", 4)
@@ -137,6 +138,50 @@ def test_masks_need_names(root):
         list_masks(root)
     with pytest.raises(BadInput, match="got 1"):
         list_masks(root, ("road", "void"))
+
+
+def coloured(root, palettes=(), ids=((0, 1), (2, 1))):
+    """Masks of 2 x 2 ids with a palette each; their images are empty."""
+    pairs(root / "images", root / "masks", max(30, len(palettes)))
+    for number, palette in enumerate(palettes):
+        mask = Image.fromarray(np.array(ids, np.uint8)).convert("P")
+        mask.putdata(np.ravel(ids).tolist())
+        mask.putpalette(np.ravel(palette).tolist())
+        mask.save(root / "masks" / f"drive_{number:04}.png")
+    return root
+
+
+PALETTE = [(128, 64, 128), (220, 20, 60), (0, 0, 142)]
+
+
+def test_an_id_that_is_another_colour_in_another_file_is_no_class(root):
+    coloured(root, [PALETTE, PALETTE, PALETTE[::-1]])
+    with pytest.raises(BadInput, match=r"drive_0002.png: id 0 is the colour \(0, 0, 142\), and \(128, 64, 128\) in"
+                                       r" .*drive_0000.png.* in .*class_dict.csv \(name,r,g,b\)"):  # fmt: skip
+        list_masks(root, NAMES)
+
+
+def test_palettes_may_differ_in_length_and_in_what_no_pixel_uses(root):
+    coloured(root, [PALETTE, [*PALETTE, (9, 9, 9)], [*PALETTE, (7, 7, 7), (1, 1, 1)]])
+    assert sum(len(part) for part in list_masks(root, NAMES).splits.values()) == 30
+
+
+def test_a_file_of_colours_names_the_classes(root):
+    coloured(root, [PALETTE, PALETTE[::-1]])
+    table = root / "class_dict.csv"
+    table.write_text("name,r,g,b\nsky,128,64,128\nVoid,220,20,60\ncar,0,0,142\n")
+    listing = list_masks(root)
+    assert listing.class_names == ("sky", "car") and listing["train"].ids == MaskIds(3, (1,), tuple(PALETTE))
+    assert list_masks(root, ("car", "sky", "Void"))["train"].ids.colours[0] == (0, 0, 142)
+    with pytest.raises(BadInput, match='must give each class its colour, and no others; they differ in "Void", "bus"'):
+        list_masks(root, ("car", "sky", "bus"))
+    for line, said in (("car,0,0,256", "line 4: red, green and blue must be 0..255"), ("sky,1,2,3", '"sky" more than'),
+                       ("car,128,64,128", "line 4: the colour .* is that of a class before"), (",1,2,3", "empty"),
+                       ("car,1.5,2,3", "line 4: red"), ("car,-1,2,3", "line 4: red"),
+                       ("a,1,2", "line 4: 4 columns")):  # fmt: skip
+        table.write_text(f"name,r,g,b\nsky,128,64,128\nVoid,220,20,60\n{line}\n")
+        with pytest.raises(BadInput, match=said):
+            list_masks(root)
 
 
 @pytest.mark.real

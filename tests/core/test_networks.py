@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -186,8 +188,10 @@ def test_two_layers_of_one_name_in_nested_models_are_told(tmp_path):
 def test_a_file_that_is_no_model_says_what_to_give(tmp_path):
     (tmp_path / "text.h5").write_text("conv1_conv 3x3\n")
     assert "not a Keras 2 .h5 file" in (text := refusal(tmp_path / "text.h5")) and "model.save('model.h5')" in text
-    (tmp_path / "model.keras").write_bytes(b"PK\x03\x04")
-    assert "Keras 3 file" in (text := refusal(tmp_path / "model.keras")) and "TF_USE_LEGACY_KERAS=1" in text
+    with zipfile.ZipFile(tmp_path / "model.keras", "w") as archive:
+        archive.writestr("metadata.json", json.dumps({"keras_version": "3.4.1"}))
+    text = refusal(tmp_path / "model.keras")
+    assert "Keras 3.4.1 file" in text and "Rebuild the model with tf_keras" in text
     assert "Give a Keras 2 .h5 file or a SavedModel folder" in refusal(tmp_path / "absent.h5")
     assert "not a Keras 2 SavedModel" in refusal(tmp_path)
 

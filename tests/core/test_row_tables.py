@@ -152,7 +152,7 @@ def test_what_is_not_there_or_no_text_is_told(write, tmp_path):
     assert "No rows at" in refusal(tmp_path / "nowhere.csv")
     assert "No rows at" in refusal(write("a,b\n", "rows.txt"))
     (tmp_path / "binary.csv").write_bytes(b"a,target\n\xff\xfe,1\n")
-    assert "cannot be read" in refusal(tmp_path / "binary.csv", Columns())
+    assert "is not a CSV file in UTF-8" in refusal(tmp_path / "binary.csv", Columns())
 
 
 def test_parquet_without_pyarrow_says_what_to_install(tmp_path, monkeypatch):
@@ -208,4 +208,4 @@ def test_a_bad_cell_of_parquet_is_named(parquet, columns, words):
 
 def test_what_is_no_parquet_is_told(parquet, tmp_path):
     (tmp_path / "rows.parquet").write_bytes(b"a,b\n1,2\n")
-    assert "cannot be read as Parquet" in refusal(tmp_path / "rows.parquet")
+    assert "is not a whole Parquet file" in refusal(tmp_path / "rows.parquet")

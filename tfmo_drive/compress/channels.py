@@ -14,7 +14,7 @@ import numpy as np
 from absl import logging
 
 from tfmo_drive.contracts import BadInput, Context
-from tfmo_drive.core import atomic, batch_norm, graph, latency, macs, sensitivity, speed
+from tfmo_drive.core import atomic, batch_norm, graph, latency, macs, own_model, sensitivity, speed
 from tfmo_drive.core.channels import ChannelGraph, ChannelGroup
 from tfmo_drive.core.importance import L2, Importance
 from tfmo_drive.core.keras2 import keras
@@ -139,7 +139,7 @@ class Channels(TrainedStep):
 
     def reload(self, model: keras.Model, weights: Path, context: Context) -> keras.Model:
         """The file knows the widths; which channels were removed need not be found again."""
-        return keras.models.load_model(str(weights), compile=False)
+        return own_model.load(weights, "The finished stage", context.task.allow_code)
 
     def _found(
         self, channels: ChannelGraph, groups: list[ChannelGroup], scores: list[np.ndarray], context: Context

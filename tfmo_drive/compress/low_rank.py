@@ -14,7 +14,7 @@ import numpy as np
 from absl import logging
 
 from tfmo_drive.contracts import BadInput, Context
-from tfmo_drive.core import batch_norm, factors, graph, macs, sensitivity
+from tfmo_drive.core import batch_norm, factors, graph, macs, own_model, sensitivity
 from tfmo_drive.core.factors import Factors
 from tfmo_drive.core.keras2 import keras
 from tfmo_drive.core.layers import refuse_unknown
@@ -92,7 +92,7 @@ class LowRank(TrainedStep):
 
     def reload(self, model: keras.Model, weights: Path, context: Context) -> keras.Model:
         """The file knows the ranks; they need not be found again."""
-        return keras.models.load_model(str(weights), compile=False)
+        return own_model.load(weights, "The finished stage", context.task.allow_code)
 
     def _calibration(self, context: Context) -> np.ndarray:
         return context.task.preprocessing(context.calibration(self.calibration_images))

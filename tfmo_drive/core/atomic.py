@@ -1,25 +1,38 @@
-"""Files that appear whole or not at all: write to a temporary name beside the target, fsync, rename (POSIX rename)."""
+"""Files and folders that appear whole or not at all: write to a temporary name beside them, fsync, rename (POSIX).
+
+A temporary name holds this program's name and 64 random bits: nobody else's file is called so, processes of equal
+number (in containers) never choose the same one, and nobody can plant a link there beforehand.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
+import re
+import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
+
+from tfmo_drive.contracts import BadInput
+
+_OURS = re.compile(r"\.(?P<name>.*)\.tfmo_drive-[0-9a-f]{16}\.(?P<kind>tmp|old)(\..*)?", re.DOTALL)
 
 
 @contextlib.contextmanager
 def file(path: Path, durable: bool = True) -> Iterator[Path]:
-    """A temporary path (same folder, same suffix) that becomes `path` when the block ends without an error.
+    """A temporary, empty file (same folder, same suffix) that becomes `path` when the block ends without an error.
 
     durable=False spares the fsync: safe from a killed process, not from a power cut, and much faster for large files.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    temporary = _beside(path, path.stem[:100], "tmp", path.suffix)
+    os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666))
     try:
         yield temporary
         if durable:
@@ -33,21 +46,77 @@ def file(path: Path, durable: bool = True) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def folder(path: Path) -> Iterator[Path]:
-    """A temporary folder that becomes `path` (replacing an older one) when the block ends without an error."""
+    """A temporary folder that becomes `path` (in an older one's place) when the block ends without an error.
+
+    The older one is set aside, not removed, until the new one is in its place: whoever is killed between leaves it
+    to `recover`. The caller has made sure that nothing in it is anybody else's.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
+    temporary = _beside(path, path.name, "tmp")
     temporary.mkdir()
     try:
         yield temporary
         for written in temporary.rglob("*"):
             _sync(written)
-        shutil.rmtree(path, ignore_errors=True)
-        os.replace(temporary, path)
+        aside = _beside(path, path.name, "old")
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(path, aside)
+        try:
+            os.rename(temporary, path)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(aside, path)
+            raise
         _sync(path.parent)
+        _removed(aside)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        _removed(temporary)
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder and all in it so that a killed process leaves it whole, or under a name that `recover` knows."""
+    gone = _beside(path, path.name, "tmp")
+    os.rename(path, gone)
+    _removed(gone)
+
+
+def recover(place: Path, name: str | None = None) -> None:
+    """Put an older folder back that a process killed in `folder` had set aside, and remove what others left unfinished.
+
+    Looks at what lies in `place` itself. With `name`, only at what was to become that, whatever random part it has:
+    `name` must then be one that nobody else uses, such as a key of the cache. The caller holds the place's lock.
+    """
+    pattern = re.compile(rf"\.(?P<name>{re.escape(name)})\..+\.(?P<kind>tmp|old)") if name else _OURS
+    for entry in sorted(os.listdir(place)):
+        found = pattern.fullmatch(entry)
+        if not found:
+            continue
+        if found["kind"] == "old" and not os.path.lexists(place / found["name"]):
+            os.rename(place / entry, place / found["name"])
+        else:
+            _removed(place / entry)
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file or folder of this name is one that this module made and a killed process left."""
+    return _OURS.fullmatch(name) is not None
+
+
+def opened(path: Path) -> TextIO:
+    """The regular file `path`, made where there is none, to be read and added to. Raises BadInput where it is a link,
+    a FIFO or a device: what lies behind those is somebody else's."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, flags, 0o666)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise BadInput(f"{path} is a link, and nothing is written through it. Remove it.") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise BadInput(f"{path} is no regular file. Remove it.")
+    return os.fdopen(descriptor, "a+", encoding="utf-8", errors="backslashreplace")
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -64,6 +133,17 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """As `write_text`, indented, with a newline at the end."""
     write_text(path, json.dumps(value, indent=1) + "\n")
+
+
+def _beside(path: Path, name: str, kind: str, suffix: str = "") -> Path:
+    return path.with_name(f".{name}.tfmo_drive-{secrets.token_hex(8)}.{kind}{suffix}")
+
+
+def _removed(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:

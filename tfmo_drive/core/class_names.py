@@ -2,37 +2,115 @@
 
 from __future__ import annotations
 
-import json
 import re
+import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tfmo_drive.contracts import BadInput
+from tfmo_drive.core import given_file
 from tfmo_drive.core.spelling import suggestion
 
 FILES = ("classes.json", "classes.txt")
-_NUMBER = re.compile("-?[0-9]+")
+LONGEST = 200
+"""Letters of a class name at most."""
+_MISSING = ("", "nan", "n/a", "#n/a", "<na>", "null")
+"""What tables hold where nothing is known."""
+_NUMBER = re.compile("-?[0-9]{1,18}")
+_NEVER = {
+    "Cc": "a control character",
+    "Cs": "half a character (the name is not UTF-8)",
+    "Zl": "a line separator",
+    "Zp": "a paragraph separator",
+}
+"""Unicode categories (Unicode Standard, table 4-4) of what breaks lines, terminals and compilers."""
+_TURNS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+"""Marks that turn the direction of writing: source code with them reads as what it is not (CVE-2021-42574)."""
+
+
+def clean(name: str) -> str:
+    """A name as it is compared and kept: without spaces around it, in Unicode's composed form (NFC).
+
+    macOS writes an accented letter as two characters, and others as one: both are one class.
+    """
+    return unicodedata.normalize("NFC", name.strip())
+
+
+def is_missing(cell: str) -> bool:
+    """Whether a cell of a table holds what spreadsheets and pandas write where there is no value."""
+    return cell.strip().lower() in _MISSING
+
+
+def refuse_unfit(source: object, names: Sequence[str], said: bool) -> None:
+    """Raise BadInput where a class may not be called so: names reach C code, Markdown, labels.txt and the model file.
+
+    A name is 1..LONGEST characters in NFC, without control characters, line separators, halves of surrogate pairs and
+    marks that turn the direction of writing, without spaces around it, and no two are equal. Whatever else it holds
+    (quotes, `<`, `*/`, `??/`, pipes) is escaped by whoever writes it. Names that differ in case, leading zeros or
+    what is invisible alone, or mean that nothing is known (nan), must be `said` in a file: in data they are slips.
+    """
+    for place, name in enumerate(names):
+        fault = _fault(name)
+        if fault:
+            raise BadInput(f'{source}: class {place} may not be called "{name[:60]}": {fault}. Give it another name.')
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise BadInput(f"{source}: class names must differ, got {quoted(twice)} more than once.")
+    if said:
+        return
+    alike: dict[str, str] = {}
+    for name in names:
+        other = alike.setdefault(_folded(name), name)
+        if other != name:
+            raise BadInput(
+                f'{source}: "{other}" and "{name}" differ in case, zeros or invisible characters alone. Make them one '
+                "class, or name both in a file of classes (classes.txt, one per line)."
+            )
+        if is_missing(name):
+            raise BadInput(
+                f'{source}: a class is called "{name}", as tables say that nothing is known. Fill or drop those, or, '
+                "if it is one, name the classes in classes.txt, one per line."
+            )
+
+
+def _fault(name: str) -> str:
+    if not name or name != name.strip():
+        return "spaces around it, or nothing" if name.strip() else "it is empty"
+    if len(name) > LONGEST:
+        return f"it has {len(name):,} characters, of {LONGEST} at most"
+    for character in name:
+        kind = unicodedata.category(character)
+        if kind in _NEVER or character in _TURNS:
+            what = _NEVER.get(kind, "a mark that turns the direction of writing")
+            return f"it holds {what}, {ascii(character)[1:-1]}"
+    return "" if name == clean(name) else "it is not in Unicode's composed form (NFC)"
+
+
+def _folded(name: str) -> str:
+    if _NUMBER.fullmatch(name):
+        return str(int(name))
+    visible = "".join(c for c in unicodedata.normalize("NFKC", name) if unicodedata.category(c) != "Cf")
+    return " ".join(visible.casefold().split())
 
 
 def read_class_names(path: str | Path) -> tuple[str, ...]:
     """Names in the order of their ids, from a .txt (one per line) or a .json (a list, {name: id} or {id: name}).
 
-    Raises BadInput where the file is missing, malformed or empty, or where a name or an id comes twice or is left out.
+    Raises BadInput where the file is missing, malformed or empty, where a name or an id comes twice or is left out, and
+    for a name that no class may have (refuse_unfit).
     """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"The class names {path} cannot be read: {error}. Expected a .txt or a .json file.") from error
-    names = _from_json(path, text) if path.suffix.lower() == ".json" else text.rstrip().splitlines()
-    names = tuple(name.strip() for name in names)
-    if not names:
+    if path.suffix.lower() == ".json":
+        names = _from_json(path)
+    else:
+        names = given_file.text_of(path, "a file of class names, one per line").rstrip().split("\n")
+    names = tuple(map(clean, names))
+    if not any(names):
         raise BadInput(f"No class names in {path}. Expected one name per line, in the order of the ids.")
     if "" in names:
         raise BadInput(f"{path}: line {names.index('') + 1} is empty, so every later class would get a wrong id.")
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        raise BadInput(f"{path}: class names must differ, got {quoted(repeated)} more than once.")
+    refuse_unfit(path, names, said=True)
     return names
 
 
@@ -42,18 +120,22 @@ def beside(folder: Path) -> tuple[str, ...] | None:
     return read_class_names(found[0]) if found else None
 
 
-def ordered(names: Iterable[str]) -> tuple[str, ...]:
-    """Sorted: as numbers where all names are numbers (2 before 10), else as text."""
-    names = set(names)
-    return tuple(sorted(names, key=int if all(name.isdecimal() for name in names) else None))
+def ordered(source: object, names: Iterable[str]) -> tuple[str, ...]:
+    """The classes of data that names them: sorted, as numbers where all are (2 before 10), else as text.
+
+    Raises BadInput for a name that no class may have (refuse_unfit).
+    """
+    found = sorted({clean(name) for name in names})
+    refuse_unfit(source, found, said=False)
+    return tuple(sorted(found, key=int) if all(map(_NUMBER.fullmatch, found)) else found)
 
 
 def label_ids(labels: Iterable[str], names: Sequence[str]) -> dict[str, int]:
     """{label: id} of the labels that can be: names, or ids where all are numbers and not themselves names ("30")."""
-    labels, ids = set(labels), {name: index for index, name in enumerate(names)}
-    if not labels <= set(ids) and all(_NUMBER.fullmatch(label) for label in labels):
-        return {label: int(label) for label in labels if 0 <= int(label) < len(names)}
-    return ids
+    labels, ids = {label: clean(label) for label in labels}, {clean(name): index for index, name in enumerate(names)}
+    if not ids.keys() >= set(labels.values()) and all(_NUMBER.fullmatch(label) for label in labels.values()):
+        return {label: int(plain) for label, plain in labels.items() if 0 <= int(plain) < len(names)}
+    return {label: ids[plain] for label, plain in labels.items() if plain in ids}
 
 
 def no_class(label: str, names: Sequence[str]) -> str:
@@ -69,13 +151,11 @@ def quoted(names: Sequence[str], most: int = 5) -> str:
     return shown + (f" and {len(names) - most:,} more" if len(names) > most else "")
 
 
-def _from_json(path: Path, text: str) -> list[str]:
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise BadInput(f"{path} is not JSON: {error}. Expected a list of class names or {{name: id}}.") from error
+def _from_json(path: Path) -> list[str]:
+    value = given_file.json_of(path, "a JSON list of class names or {name: id}")
     if isinstance(value, dict) and all(isinstance(item, str) for item in value.values()):
-        value = {name: int(key) if key.isdecimal() else key for key, name in value.items()}
+        refuse_unfit(path, [clean(name) for name in value.values()], said=True)  # before equal ones become one key
+        value = {name: int(key) if _NUMBER.fullmatch(key) else key for key, name in value.items()}
     if isinstance(value, dict):
         ids = list(value.values())
         if any(type(number) is not int for number in ids) or sorted(ids) != list(range(len(ids))):

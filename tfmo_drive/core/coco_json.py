@@ -8,7 +8,6 @@ out, and bbox where polygons are its "segmentation": [[x, y, x, y, ...], ...].
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,8 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tfmo_drive.contracts import BadInput
+from tfmo_drive.core import given_file
 from tfmo_drive.core.boxes import Truth
-from tfmo_drive.core.class_names import quoted
+from tfmo_drive.core.class_names import clean, quoted, refuse_unfit
 
 _ROUNDING = 1.0
 """Pixels by which a box may leave its image without a word: tools round, or count the last pixel's far edge."""
@@ -54,12 +54,7 @@ class Usable:
 
 def read_document(path: Path) -> Document:
     """Raises BadInput where the file is no COCO JSON, holds no annotation, or names a category twice."""
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise BadInput(f"{path} cannot be read: {error.strerror}. Expected a COCO JSON file.") from error
-    except ValueError as error:
-        raise BadInput(f"{path} is not JSON: {error}. Expected a COCO JSON file.") from error
+    facts = given_file.json_of(path, "a COCO JSON file")
     parts = [facts.get(key) if isinstance(facts, dict) else None for key in ("images", "annotations", "categories")]
     if not all(isinstance(part, list) and all(isinstance(item, dict) for item in part) for part in parts):
         raise BadInput(f"{path}: expected COCO's images, annotations and categories, each a list of objects.")
@@ -69,11 +64,12 @@ def read_document(path: Path) -> Document:
     pairs = [(category.get("id"), category.get("name")) for category in categories]
     if not pairs or any(type(key) is not int or not isinstance(name, str) or not name for key, name in pairs):
         raise BadInput(f"{path}: every category must have a whole number id and a name, got {str(pairs)[:60]}.")
-    for what, values in zip(("id", "name"), zip(*pairs, strict=True), strict=True):
-        twice = [str(value) for value, count in Counter(values).items() if count > 1]
-        if twice:
-            raise BadInput(f"{path}: categories must differ in their {what}, got {quoted(twice)} more than once.")
-    return Document(path, images, annotations, dict(sorted(pairs)))
+    twice = [str(key) for key, count in Counter(key for key, _ in pairs).items() if count > 1]
+    if twice:
+        raise BadInput(f"{path}: categories must differ in their id, got {quoted(twice)} more than once.")
+    named = {key: clean(name) for key, name in sorted(pairs)}
+    refuse_unfit(path, list(named.values()), said=True)
+    return Document(path, images, annotations, named)
 
 
 def usable(document: Document, indices: Mapping[int, int], locate: Callable[[str], Path | None]) -> Usable:

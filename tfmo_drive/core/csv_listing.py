@@ -5,19 +5,19 @@ Columns are found by name, whatever their case, separator or order (GTSRB's own 
 
 from __future__ import annotations
 
-import csv
-import io
 import itertools
 import os
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from absl import logging
 
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.core import class_names as names_files
+from tfmo_drive.core import faults
+from tfmo_drive.core.csv_table import Table, read_table
 from tfmo_drive.core.spelling import nearest, suggestion
 from tfmo_drive.core.splitting import FRACTIONS, SPLIT_WORDS, Listing, Rows, assemble
 
@@ -27,6 +27,7 @@ COLUMNS = {
     "split": ("split", "set", "subset"),
     "group": ("group", "track", "group_id", "track_id", "sequence"),
 }
+_ID = re.compile("-?[0-9]{1,18}")
 
 
 def list_csv(
@@ -35,6 +36,7 @@ def list_csv(
     columns: Mapping[str, str] | None = None,
     fractions: Sequence[float] = FRACTIONS,
     seed: int = 0,
+    skip_bad: bool = False,
 ) -> Listing:
     """List the images of a CSV; `columns` says what cannot be guessed, as {"label": "Sign"} (see COLUMNS).
 
@@ -42,36 +44,21 @@ def list_csv(
     the sorted labels. Images are looked for beside the CSV, in images/, and in a folder called as the CSV. Without a
     split column, whole groups are drawn. A group is one group whatever its class (a drive passes many signs), unless
     groups are numbers and the given splits cut them: then they restart per class, as GTSRB's tracks do.
-    Raises BadInput on a missing column or file, a label out of range, or a group in two splits.
+    Raises BadInput, with the line, on a missing column, an empty cell, a label that is no class, or a group in two
+    splits; and for images that are missing: counted, ten named, unless `skip_bad` leaves them out.
     """
     path = Path(path)
-    header, table = read_table(path)
-    found = find_columns(path, header, columns or {}, COLUMNS, ("file", "label"))
-    cells = {kind: [row[index].strip() for row in table] for kind, index in found.items()}
-    names = tuple(class_names or names_files.beside(path.parent) or _names_in(path, cells["label"]))
-    labels = _labels(path, cells["label"], names)
-    files = _files(path, cells["file"])
-    splits = read_splits(path, cells["split"]) if "split" in cells else np.full(len(files), "", "<U5")
-    groups = _groups(path, cells["group"], labels, splits) if "group" in cells else np.arange(len(files))
+    table = read_table(path)
+    found = find_columns(path, table.header, columns or {}, COLUMNS, ("file", "label"))
+    known = tuple(class_names or names_files.beside(path.parent) or ())
+    names_files.refuse_unfit(path, known, said=True)
+    table, files = _located(table, found["file"], skip_bad)
+    words = table.filled(found["label"], known)
+    names = known or _names_in(table, words)
+    labels = _labels(table, words, names)
+    splits = read_splits(table, found["split"]) if "split" in found else np.full(len(files), "", "<U5")
+    groups = _groups(table, found["group"], labels, splits) if "group" in found else np.arange(len(files))
     return assemble(Rows(path, names, files, labels, groups, splits), fractions, seed)
-
-
-def read_table(path: Path) -> tuple[list[str], list[list[str]]]:
-    """The header and the rows of a CSV file, as long as the header; empty lines are left out. Raises BadInput."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise BadInput(f"{path} cannot be read: {reason}. Expected a CSV file in UTF-8.") from error
-    first = text.partition("\n")[0]
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count))
-    header, *table = [row for row in lines if any(cell.strip() for cell in row)] or [[]]
-    if not table:
-        raise BadInput(f"No rows in {path}. Expected a header line and one line per image.")
-    for number, row in enumerate(table, start=2):
-        if len(row) != len(header):
-            raise BadInput(f"{path}, row {number}: {len(header)} columns expected, as in the header, got {len(row)}.")
-    return [cell.strip() for cell in header], table
 
 
 def find_columns(
@@ -90,12 +77,15 @@ def find_columns(
             raise BadInput(f'columns: there is no kind "{kind}". {suggestion(kind, kinds)}')
         if name not in header:
             raise BadInput(f'{path} has no column "{name}". {suggestion(name, header)}')
-    plain = {_plain(name): index for index, name in reversed(list(enumerate(header)))}
+    plain = [_plain(name) for name in header]
     found = {kind: header.index(name) for kind, name in asked.items()}
     for kind, choices in kinds.items():
-        matches = [plain[_plain(choice)] for choice in choices if _plain(choice) in plain]
+        matches = [plain.index(_plain(choice)) for choice in choices if _plain(choice) in plain]
         if kind not in found and matches:
             found[kind] = matches[0]
+            _refuse_twins(path, header, [i for i, name in enumerate(plain) if name == plain[matches[0]]], kind)
+    for kind, name in asked.items():
+        _refuse_twins(path, header, [i for i, other in enumerate(header) if other == name], kind)
     for kind in needed:
         if kind not in found:
             near = next((f'Did you mean "{name}"? ' for name in header if nearest(name, kinds[kind], 0.6)), "")
@@ -106,39 +96,69 @@ def find_columns(
     return found
 
 
+def _refuse_twins(path: Path, header: list[str], places: list[int], kind: str) -> None:
+    if len(places) > 1:
+        names = names_files.quoted([header[place] for place in places])
+        raise BadInput(f"{path}: {names} could each be the column of the {kind}. Rename all but one.")
+
+
 def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
-def _names_in(path: Path, labels: list[str]) -> tuple[str, ...]:
-    if not all(re.fullmatch(r"-?[0-9]+", label) for label in labels):
-        return names_files.ordered(labels)
-    ids = sorted({int(label) for label in labels})
-    if ids != list(range(len(ids))):
+def _names_in(table: Table, labels: list[str]) -> tuple[str, ...]:
+    numbers = {label for label in labels if _ID.fullmatch(label)}
+    ids = sorted({int(label) for label in numbers})
+    gapless = ids == list(range(len(ids)))
+    words = [row for row, label in enumerate(labels) if label not in numbers]
+    if words and ids and gapless:
+        shown = [f'line {table.lines[row]} ("{labels[row]}")' for row in words]
         raise BadInput(
-            f"{path}: labels must be 0..{len(ids) - 1} without gaps ({len(ids)} classes), got {ids[0]}..{ids[-1]}. "
-            f"Put the names of all classes into classes.txt beside it."
+            f"{table.path}: {faults.counted(shown, len(labels), 'labels are no ids, as the others are')} Mend them, "
+            "or, if all are names, put those of all classes into classes.txt beside it."
+        )
+    if words:
+        return names_files.ordered(table.path, labels)
+    if not gapless:
+        raise BadInput(
+            f"{table.path}: labels must be 0..{len(ids) - 1} without gaps ({len(ids)} classes), got "
+            f"{ids[0]}..{ids[-1]}. Put the names of all classes into classes.txt beside it."
         )
     return tuple(str(number) for number in ids)
 
 
-def _labels(path: Path, labels: list[str], names: Sequence[str]) -> np.ndarray:
+def _labels(table: Table, labels: list[str], names: Sequence[str]) -> np.ndarray:
     ids = names_files.label_ids(labels, names)
-    bad = next((label for label in labels if label not in ids), None)
+    bad = next((row for row, label in enumerate(labels) if label not in ids), None)
     if bad is not None:
-        raise BadInput(f"{path}, row {labels.index(bad) + 2}: {names_files.no_class(bad, names)}")
+        raise BadInput(f"{table.line(bad)}: {names_files.no_class(labels[bad], names)}")
     return np.array([ids[label] for label in labels], np.int64)
 
 
-def _files(path: Path, names: list[str]) -> list[Path]:
-    files = find_files([path.parent, path.parent / "images", path.parent / path.stem], names)
-    missing = [name for name, file in zip(names, files, strict=True) if file is None]
-    if missing:
-        raise BadInput(
-            f"{len(missing):,} of {len(names):,} images named in {path} are missing: {names_files.quoted(missing, 3)}. "
-            f"Looked in {path.parent}, its images/ and its {path.stem}/."
-        )
-    return files
+def _located(table: Table, index: int, skip_bad: bool) -> tuple[Table, list[Path]]:
+    """The rows whose image is there, and their images."""
+    path, names = table.path, table.filled(index)
+    files = find_recorded([path.parent, path.parent / "images", path.parent / path.stem], names)
+    missing = [names[row] for row, file in enumerate(files) if file is None]
+    what = f"images are missing in {path.parent}, its images/ and its {path.stem}/"
+    faults.refuse(path, missing, len(names), what, skip_bad)
+    kept = [row for row, file in enumerate(files) if file]
+    return table.at(kept), [files[row] for row in kept]
+
+
+def find_recorded(folders: Sequence[Path], names: Sequence[str]) -> list[Path | None]:
+    """As `find_files`, for names that may be another machine's: what is not found as it stands is looked for with
+    slashes in the place of backslashes, then by ever shorter ends of it (signs/stop/1.png, stop/1.png, 1.png)."""
+    found = find_files(folders, names)
+    tails = {row: PurePosixPath(names[row].replace("\\", "/")).parts for row, file in enumerate(found) if not file}
+    tails = {row: parts for row, parts in tails.items() if parts}
+    while tails:
+        files = find_files(folders, [os.path.join(*parts) for parts in tails.values()])
+        for row, file in zip(list(tails), files, strict=True):
+            found[row], tails[row] = file, tails[row][1:]
+            if file or not tails[row]:
+                del tails[row]
+    return found
 
 
 def find_files(folders: Sequence[Path], names: Sequence[str]) -> list[Path | None]:
@@ -167,19 +187,23 @@ def _entries(folder: Path) -> set[str]:
         return set()
 
 
-def read_splits(path: Path, words: list[str]) -> np.ndarray:
-    """Words for splits to train, val or test: <U5 [n]; BadInput with the row otherwise."""
-    bad = next((word for word in words if word.lower() not in SPLIT_WORDS), None)
+def read_splits(table: Table, index: int) -> np.ndarray:
+    """The column of words for splits as train, val or test: <U5 [n]; BadInput with the line otherwise."""
+    words = table.filled(index)
+    bad = next((row for row, word in enumerate(words) if word.lower() not in SPLIT_WORDS), None)
     if bad is not None:
-        raise BadInput(f'{path}, row {words.index(bad) + 2}: there is no split "{bad}". {suggestion(bad, SPLIT_WORDS)}')
+        raise BadInput(
+            f'{table.line(bad)}: there is no split "{words[bad]}". {suggestion(words[bad][:60], SPLIT_WORDS)}'
+        )
     return np.array([SPLIT_WORDS[word.lower()] for word in words], "<U5")
 
 
-def _groups(path: Path, groups: list[str], labels: np.ndarray, splits: np.ndarray) -> np.ndarray:
+def _groups(table: Table, index: int, labels: np.ndarray, splits: np.ndarray) -> np.ndarray:
     """int64 [n], numbered in the order of first appearance; an empty cell is a group of its own.
 
     Numbers that several classes share are drives, unless the given splits cut them: then they restart per class.
     """
+    path, groups = table.path, table.column(index)
     numbers = all(group.isdecimal() for group in groups if group)
     pairs = list(zip(groups, labels.tolist(), strict=True))
     cut = {(group, split) for group, split in zip(groups, splits.tolist(), strict=True) if group}
@@ -200,7 +224,7 @@ def _groups(path: Path, groups: list[str], labels: np.ndarray, splits: np.ndarra
     for row, (number, split) in enumerate(zip(found.tolist(), splits.tolist(), strict=True)):
         if first_split.setdefault(number, split) != split:
             raise BadInput(
-                f'{path}, row {row + 2}: group "{groups[row]}" is in {first_split[number]} and in {split}. '
+                f'{table.line(row)}: group "{groups[row]}" is in {first_split[number]} and in {split}. '
                 f"Frames of one track must stay in one split."
             )
     return found

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from tfmo_drive.contracts import BadInput
+from tfmo_drive.core import given_file
 from tfmo_drive.core.row_splits import UNKNOWN
 from tfmo_drive.core.rows import Chunk, RowSource
 from tfmo_drive.core.run_folder import file_digest
@@ -36,6 +37,9 @@ STREAMS = {
 RADAR = "CAN.radar"
 LEAD = ("lead_m", "lead_relative_mps", "lead_seen")
 TARGETS = {"speed": "speed_mps", "steering": "steering_deg"}
+_LARGEST = float(np.finfo(np.float32).max)
+_DAY = 86_400.0
+"""Seconds."""
 _LANE, _RANGE, _FRESH = 1.8, 150.0, 0.2
 """Half a lane in m; the distance that is said where no car is seen; seconds for which a radar point stands."""
 
@@ -83,11 +87,15 @@ def windows(readings: np.ndarray, target: int) -> tuple[np.ndarray, np.ndarray, 
 
 def on_one_clock(streams: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
     """Streams of times [n] and values [n, k] to float64 [ticks, channels], from the last start to the first end."""
-    start = max(times[0] for times, _ in streams.values())
-    end = min(times[-1] for times, _ in streams.values())
+    start, end = _span(streams)
     clock = np.arange(start + TICK, end, TICK)
     parts = [_means(*streams[name], clock) for name in STREAMS]
     return np.concatenate([*parts, _lead(*streams[RADAR], clock)], axis=1)
+
+
+def _span(streams: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> tuple[float, float]:
+    """The last start and the first end."""
+    return max(times[0] for times, _ in streams.values()), min(times[-1] for times, _ in streams.values())
 
 
 def _means(times: np.ndarray, values: np.ndarray, clock: np.ndarray) -> np.ndarray:
@@ -113,19 +121,39 @@ def _lead(times: np.ndarray, points: np.ndarray, clock: np.ndarray) -> np.ndarra
 
 def _streams(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Times [n], rising, and values [n, k] of every stream, in float64."""
+    with given_file.reading(path, "a log of a drive", "Expected the streams of comma2k19."), np.load(path) as log:
+        stored = {name: (log[f"{name}.t"], log[f"{name}.value"]) for name in (*STREAMS, RADAR)}
     found = {}
-    try:
-        with np.load(path) as log:
-            for name in (*STREAMS, RADAR):
-                times, values = log[f"{name}.t"].astype(np.float64), log[f"{name}.value"].astype(np.float64)
-                found[name] = times, values.reshape(len(times), -1)
-    except (OSError, ValueError, KeyError) as error:
-        raise BadInput(f"{path} is no log of a drive: {error}. Expected the streams of comma2k19.") from error
-    for name, (times, values) in found.items():
+    for name, (times, values) in stored.items():
         width = len(STREAMS.get(name, range(7)))
+        if (
+            not _numbers(times) or not _numbers(values) or len(times) < 2 or times.ndim > 1
+            or values.shape not in ((len(times), width), (len(times),) * (width == 1))
+        ):  # fmt: skip
+            raise BadInput(
+                f"{path}: the stream {name} must hold numbers: at least two times [n] and values [n, {width}], got "
+                f"{times.dtype} {times.shape} and {values.dtype} {values.shape}."
+            )
+        times, values = times.astype(np.float64), values.astype(np.float64).reshape(-1, width)
         used = values[:, :3] if name == RADAR else values
-        if len(times) < 2 or values.shape[1] != width or not np.isfinite(times).all() or not np.isfinite(used).all():
-            raise BadInput(f"{path}: the stream {name} must hold finite numbers [n, {width}], got {values.shape}.")
+        if not np.isfinite(times).all() or not (np.abs(used) <= _LARGEST).all():
+            raise BadInput(f"{path}: the stream {name} holds what is no finite number within float32. Drop its rows.")
         order = np.argsort(times, kind="stable")
         found[name] = times[order], values[order]
+    _check_span(path, found)
     return found
+
+
+def _numbers(array: np.ndarray) -> bool:
+    return array.ndim > 0 and array.dtype.kind in "fiu"
+
+
+def _check_span(path: Path, streams: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
+    """BadInput where no row can be made, or times are not in seconds."""
+    first, last = _span(streams)
+    least = (max(AGES) + AHEAD + 2) * TICK
+    if not least <= last - first <= _DAY:
+        raise BadInput(
+            f"{path}: its streams have {last - first:.6g} s in common; a row takes {least:g} s, and a log is of a day "
+            "at most. Times are in seconds, by one clock."
+        )

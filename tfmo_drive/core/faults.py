@@ -7,7 +7,7 @@ from pathlib import Path
 
 from absl import logging
 
-from tfmo_drive.contracts import BadInput
+from tfmo_drive.contracts import BadInput, one_line
 
 NAMED = 10
 
@@ -15,7 +15,7 @@ NAMED = 10
 def counted(faults: Sequence[str], total: int, what: str) -> str:
     """`2 of 811 images are missing: a.jpg, b.jpg.` for faults ["a.jpg", "b.jpg"] and what "images are missing"."""
     more = f" and {len(faults) - NAMED:,} more" if len(faults) > NAMED else ""
-    return f"{len(faults):,} of {total:,} {what}: {', '.join(faults[:NAMED])}{more}."
+    return one_line(f"{len(faults):,} of {total:,} {what}: {', '.join(faults[:NAMED])}{more}.")
 
 
 def refuse(
@@ -26,6 +26,8 @@ def refuse(
     if not faults:
         return
     text = f"{source}: {counted(faults, total, what)}"
-    if not skip_bad or len(faults) >= total:
+    if len(faults) >= total:
+        raise BadInput(f"{text} Mend them: nothing else is left.")
+    if not skip_bad:
         raise BadInput(f"{text} Mend or remove them, or skip them with --set=task.skip_bad=True.")
     logging.warning("%s They are %s.", text, treated)

@@ -29,7 +29,8 @@ class ImageTask(Task):
 
     `weights`: where training starts: none | imagenet | a "notop" .h5. `baseline`: a trained model, which is then not
     trained again: weights for `network`, or a whole Keras 2 model of your own, for which `preprocessing_name` (none,
-    unit, tf, caffe, torch) and `classes` (a file with its class order) must be said.
+    unit, tf, caffe, torch) and `classes` (a file with its class order) must be said. `allow_code`: code inside the
+    files of models (a Lambda layer) may run; by default they are refused.
     """
 
     data: str = SCENES
@@ -42,6 +43,7 @@ class ImageTask(Task):
     augmentation: Augmentation = Augmentation()
     skip_bad: bool = False
     split_seed: int = 0
+    allow_code: bool = dataclasses.field(default=False, compare=False)
 
     ends: ClassVar[tuple[str, ...]]
     """What the outputs are called, in their order."""
@@ -121,7 +123,7 @@ class ImageTask(Task):
             own_model.refuse_other_stage(path, self.preprocessing.name, list(self.class_names))
         else:
             self._require_declarations()
-        return own_model.read_model(path, own_model.Ends.of(own))
+        return own_model.read_model(path, own_model.Ends.of(own), allow_code=self.allow_code)
 
     def _require_declarations(self, setting: str = "task"):
         """A whole model of the user's: nothing about its inputs and outputs is guessed."""

@@ -10,19 +10,31 @@ import contextlib
 import dataclasses
 import io
 import os
-import struct
+import stat
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image
 
 from tfmo_drive.contracts import BadInput, Preprocessing
 from tfmo_drive.core.spelling import suggestion
 
 RULES = ("bilinear_antialias", "bilinear", "bicubic", "nearest")
 FITS = ("stretch", "center_crop", "letterbox")
+FORMATS = ("JPEG", "PNG", "PPM", "BMP", "DIB", "WEBP", "TIFF", "GIF", "JPEG2000", "AVIF")
+"""What is decoded, whatever a file is called. Pillow knows more: EPS it runs as a program."""
+SUFFIXES = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".ppm", ".pgm", ".pbm", ".pnm", ".bmp", ".dib", ".webp",
+    ".tif", ".tiff", ".gif", ".jp2", ".j2k", ".avif",
+)  # fmt: skip
+"""How files of these formats are called, in lower case: what a folder is searched for."""
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # fmt: skip
+"""EXIF's orientation (CIPA DC-008, tag 274) to what shows the image upright; 1 is upright."""
 
 # keras.applications.imagenet_utils.preprocess_input: modes caffe (BGR, no scaling), tf (-1..1) and torch (RGB).
 _CAFFE_MEAN = (103.939, 116.779, 123.68)
@@ -135,34 +147,60 @@ class Resize:
 def decode(source: str | os.PathLike | bytes, size: tuple[int, int], resize: Resize | None = None) -> np.ndarray:
     """Decode one image file (a path, or its bytes) to uint8 [height, width, 3], RGB.
 
-    The EXIF orientation is applied; grey, palette and CMYK become RGB, alpha is dropped, 16-bit grey keeps its high
-    byte.
-    Raises UnreadableImage (a BadInput) that names the file and the reason.
+    The content says the format, not the suffix. The EXIF orientation is applied; one outside 1..8 is taken for 1, as
+    browsers, Pillow and OpenCV do: it says nothing. Grey, palette and CMYK become RGB, alpha is dropped, 16-bit grey
+    keeps its high byte; of an animation or several pages the first counts. Floats and 32-bit integers have no known
+    range, so they are refused. Raises UnreadableImage (a BadInput) that names the file and the reason.
     """
-    with reading("The image" if isinstance(source, bytes) else source):
-        data = source if isinstance(source, bytes) else Path(source).read_bytes()
-        with Image.open(io.BytesIO(data)) as opened:
-            image = _rgb(ImageOps.exif_transpose(opened))
-        return np.array((resize or Resize())(image, size))
+    name = "The image" if isinstance(source, bytes) else source
+    with opened(source, name) as image:
+        rgb = _rgb(_upright(image), str(name))
+    return np.array((resize or Resize())(rgb, size))
 
 
 def size_of(file: str | os.PathLike) -> tuple[int, int]:
     """(height, width) of the image that `decode` would resize, from the file's header alone; UnreadableImage else."""
-    with reading(file), Image.open(file) as opened:
-        turned = opened.getexif().get(ExifTags.Base.Orientation, 1) >= 5  # by 90 or 270 degrees (CIPA DC-008)
-        return (opened.width, opened.height) if turned else (opened.height, opened.width)
+    with opened(file, file) as image:
+        turned = _orientation(image) >= 5  # by 90 or 270 degrees
+        return (image.width, image.height) if turned else (image.height, image.width)
 
 
 @contextlib.contextmanager
-def reading(name: str | os.PathLike) -> Iterator[None]:
-    """Whatever Pillow raises on a damaged file inside becomes an UnreadableImage called `name`."""
+def opened(source: str | os.PathLike | bytes, name: str | os.PathLike) -> Iterator[Image.Image]:
+    """An image of one of FORMATS, its pixels not decoded yet; whatever Pillow raises inside becomes an UnreadableImage
+    called `name`, and before anything is opened so does what is no file: a pipe would hold its reader for ever."""
     try:
-        yield
-    except (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError) as error:
+        if not isinstance(source, bytes) and not stat.S_ISREG(os.stat(source).st_mode):
+            raise UnreadableImage(str(name), "not a regular file")
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as image:
+            yield image
+    except UnreadableImage:
+        raise
+    except Exception as error:  # decoders raise what they like of bytes that nobody has written
         raise UnreadableImage(str(name), _reason(error)) from error
 
 
-def _rgb(image: Image.Image) -> Image.Image:
+def _upright(image: Image.Image) -> Image.Image:
+    image.load()
+    turn = _TURNS.get(_orientation(image))
+    return image if turn is None else image.transpose(turn)
+
+
+def _orientation(image: Image.Image) -> int:
+    """1..8; 1 where there is none, or EXIF data that nobody can read, and of a TIFF, which Pillow turns itself."""
+    if image.format == "TIFF":
+        return 1
+    try:
+        found = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:
+        return 1
+    return found if type(found) is int and 1 <= found <= 8 else 1
+
+
+def _rgb(image: Image.Image, name: str) -> Image.Image:
+    if image.mode == "F" or (image.mode == "I" and image.format == "TIFF"):
+        what = "floats" if image.mode == "F" else "32-bit integers"
+        raise UnreadableImage(name, f"its pixels are {what}, of no known range; save it with 8 or 16 bits")
     if image.mode.startswith("I"):  # Pillow would clip 16-bit grey at 255 instead of scaling it
         image = Image.fromarray((np.asarray(image, np.int64).clip(0, 65535) >> 8).astype(np.uint8))
     return image.convert("RGB")
@@ -174,4 +212,5 @@ def _reason(error: Exception) -> str:
         return "not an image, or of an unknown format"
     if "truncated" in text or "Truncated" in text or isinstance(error, EOFError):
         return "truncated"
-    return (getattr(error, "strerror", None) or text or type(error).__name__).splitlines()[0].rstrip(".").lower()
+    said = getattr(error, "strerror", None) or text or type(error).__name__
+    return said.splitlines()[0].rstrip(".").lower()[:100]

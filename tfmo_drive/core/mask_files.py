@@ -12,12 +12,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tfmo_drive.core.images import Resize, UnreadableImage, reading, size_of
+from tfmo_drive.core.images import Resize, UnreadableImage, opened, size_of
 from tfmo_drive.core.splitting import Split
 
 IGNORE = 255
-EXPECTED = "A mask is a grey or palette PNG of class ids, of 8 bits or fewer, as large as its image."
-MASKS_VERSION = 2
+EXPECTED = (
+    "A mask is a grey or palette PNG of class ids, of 8 bits or fewer, as large as its image; or one of colours, which "
+    "class_dict.csv (name,r,g,b) names."
+)
+MASKS_VERSION = 3
 """Of how `read_mask` reads files, so that an old pack is never taken for its masks."""
 _GREY_STEPS = {2: 85, 4: 17}
 """Bits per pixel of a grey PNG to the step by which Pillow spreads its values over 0..255 (255 / 3, 255 / 15)."""
@@ -25,10 +28,14 @@ _GREY_STEPS = {2: 85, 4: 17}
 
 @dataclasses.dataclass(frozen=True)
 class MaskIds:
-    """Ids 0..count-1 and 255 may be in files; those `ignored`, and 255, are no classes. The others move up in order."""
+    """Ids 0..count-1 and 255 may be in files; those `ignored`, and 255, are no classes. The others move up in order.
+
+    colours: of the ids in their order, (red, green, blue), where files hold colours in the place of ids.
+    """
 
     count: int
     ignored: tuple[int, ...] = ()
+    colours: tuple[tuple[int, int, int], ...] = ()
 
     @property
     def table(self) -> np.ndarray:
@@ -54,7 +61,7 @@ def read_mask(file: Path, image: Path, ids: MaskIds, size: tuple[int, int], resi
     Pixels are taken, not blended (nearest to the centre): between road (3) and tree (5) there is no pavement (4).
     Raises UnreadableImage (a BadInput) for a damaged file, colours, another size than the image's and unknown ids.
     """
-    found = _read_ids(file)
+    found = _read_colours(file, ids) if ids.colours else _read_ids(file)
     expected = size_of(image)
     if found.shape != expected:
         sizes = [f"{width} x {height}" for height, width in (found.shape, expected)]
@@ -68,12 +75,32 @@ def read_mask(file: Path, image: Path, ids: MaskIds, size: tuple[int, int], resi
 
 def _read_ids(file: Path) -> np.ndarray:
     """uint8 [height, width], as they are in the file."""
-    with reading(file), Image.open(file) as opened:
-        mode, kind, found = opened.mode, opened.format, np.asarray(opened)
-    if mode not in ("1", "L", "P"):
-        raise UnreadableImage(str(file), f"{mode} instead of class ids")
-    if mode == "L" and kind == "PNG":
-        with reading(file), open(file, "rb") as stream:
-            bits = stream.read(25)[24]  # signature 8, length 4, "IHDR", width 4, height 4 (W3C PNG, section 11.2.1)
-        found = found // _GREY_STEPS.get(bits, 1)
+    with opened(file, file) as image:
+        mode, kind, found = image.mode, image.format, np.asarray(image)
+        if mode not in ("1", "L", "P"):
+            raise UnreadableImage(str(file), f"{mode} instead of class ids")
+        if mode == "L" and kind == "PNG":
+            bits = Path(file).read_bytes()[24]  # signature 8, length 4, "IHDR", width 4, height 4 (W3C PNG, 11.2.1)
+            found = found // _GREY_STEPS.get(bits, 1)
     return found.astype(np.uint8)
+
+
+def _read_colours(file: Path, ids: MaskIds) -> np.ndarray:
+    """uint8 [height, width]: the id of each pixel's colour."""
+    with opened(file, file) as image:
+        if image.mode not in ("1", "L", "P", "RGB", "RGBA"):
+            raise UnreadableImage(str(file), f"{image.mode} instead of colours")
+        pixels = np.asarray(image.convert("RGB"), np.int32)
+    codes, found = _coded(np.array(ids.colours, np.int32)), _coded(pixels)
+    order = np.argsort(codes)
+    places = order[np.searchsorted(codes, found, sorter=order).clip(max=len(codes) - 1)]
+    other = codes[places] != found
+    if other.any():
+        colour = tuple(pixels[other][0].tolist())
+        raise UnreadableImage(str(file), f"colour {colour} is of no class, in {other.sum():,} pixels")
+    return places.astype(np.uint8)
+
+
+def _coded(colours: np.ndarray) -> np.ndarray:
+    """int32 [..., 3] to [...]: one number for each colour."""
+    return colours[..., 0] << 16 | colours[..., 1] << 8 | colours[..., 2]

@@ -8,8 +8,7 @@ and val but no test, val becomes test: it is what others report on. Only names a
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +16,17 @@ from absl import logging
 
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.core import faults
-from tfmo_drive.core.class_names import beside, quoted
+from tfmo_drive.core.class_names import beside, quoted, refuse_unfit
+from tfmo_drive.core.found_files import folders_in, walk
+from tfmo_drive.core.images import SUFFIXES
+from tfmo_drive.core.mask_colours import COLOURS, Colour, class_colours, refuse_other_palettes
 from tfmo_drive.core.mask_files import IGNORE, MaskIds, MaskSplit
+from tfmo_drive.core.other_layouts import unread
 from tfmo_drive.core.recordings import blocks
 from tfmo_drive.core.splitting import SPLIT_WORDS, SPLITS, Listing, drawn_blocks
 
 IMAGES = ("images", "image", "imgs", "img")
 MASKS = ("masks", "mask", "labels", "annotations", "annot")
-SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp")
 UNKNOWN_CLASSES = ("unlabelled", "unlabeled", "void", "ignore", "ignored")
 """Names that are no classes: what nobody labelled (CamVid's class 11, Void)."""
 _LAYOUT = (
@@ -41,17 +43,18 @@ def list_masks(
 ) -> Listing:
     """List pairs of an image and a mask PNG of one stem; every split is a MaskSplit.
 
-    Class i of the files is called `class_names[i]`, by default from classes.json or classes.txt in `root`. The id
+    Class i of the files is called `class_names[i]`, by default from classes.json or classes.txt in `root`. With
+    class_dict.csv (name,r,g,b) there, masks are colours. The id
     `ignore` (0..255), 255, and classes called unlabelled or void are no classes; those behind them move up. Missing
     splits are drawn out of train with `seed`, whole blocks of neighbouring frames; blocks are the groups.
     Raises BadInput where a folder or the names are missing, and for images and masks that are no pairs: counted, ten
     named, unless `skip_bad` leaves them out.
     """
     root = Path(root)
-    names, ids = _classes(root, class_names, ignore)
     images, masks, splits, groups, odd = [], [], [], [], []
+    colours = class_colours(root / COLOURS) if (root / COLOURS).exists() else None
     for split, (image_folder, mask_folder) in _places(root).items():
-        found, annotated = _by_stem(image_folder, SUFFIXES), _by_stem(mask_folder, (".png",))
+        found, annotated = _by_stem(image_folder, SUFFIXES, odd), _by_stem(mask_folder, (".png",), odd)
         pairs = [stem for stem in found if stem in annotated]
         odd += [f"{found[stem]} has no mask" for stem in found if stem not in annotated]
         odd += [f"{annotated[stem]} has no image" for stem in annotated if stem not in found]
@@ -61,6 +64,9 @@ def list_masks(
         # Sizes are not known yet; as one size, photographs are in blocks too, which is only too careful.
         groups += (blocks([f"{stem}.png" for stem in pairs], [0] * len(pairs)) + len(groups)).tolist()
     faults.refuse(root, odd, len(images) + len(odd), "images and masks are no pairs", skip_bad)
+    if colours is None:
+        refuse_other_palettes(root, masks)
+    names, ids = _classes(root, class_names, ignore, colours)
     places = drawn_blocks(np.array(splits, "<U5"), np.array(groups, np.int64), root, seed)
     listed = {}
     for split in SPLITS:
@@ -70,17 +76,23 @@ def list_masks(
     return Listing(names, listed)
 
 
-def _classes(root: Path, given: Sequence[str] | None, ignore: int | None) -> tuple[tuple[str, ...], MaskIds]:
-    named = tuple(given or (beside(root) if root.is_dir() else None) or ())
+def _classes(
+    root: Path, given: Sequence[str] | None, ignore: int | None, colours: Mapping[str, Colour] | None
+) -> tuple[tuple[str, ...], MaskIds]:
+    named = tuple(given or (beside(root) if root.is_dir() else None) or colours or ())
+    refuse_unfit(root, named, said=True)
+    if colours is not None and set(named) != set(colours):
+        odd = quoted(sorted(set(named) ^ set(colours)))
+        raise BadInput(f"{root / COLOURS} must give each class its colour, and no others; they differ in {odd}.")
     unknown = {number for number, name in enumerate(named) if name.lower() in UNKNOWN_CLASSES}
     ignored = sorted(unknown | ({ignore} if ignore is not None else set()))
     names = tuple(name for number, name in enumerate(named) if number not in ignored)
     if len(names) < 2 or len(named) > IGNORE:
         raise BadInput(
-            f"{root}: masks need the names of 2..{IGNORE} classes, got {len(names)}. "
-            f"Put them into classes.txt there, one per line, in the order of the ids."
+            f"{root}: masks need the names of 2..{IGNORE} classes, got {len(names)}. Put them into classes.txt there, "
+            f"one per line, in the order of the ids; where colours are classes, into {COLOURS} (name,r,g,b)."
         )
-    return names, MaskIds(len(named), tuple(ignored))
+    return names, MaskIds(len(named), tuple(ignored), tuple(colours[name] for name in named) if colours else ())
 
 
 def _places(root: Path) -> dict[str, tuple[Path, Path]]:
@@ -103,7 +115,8 @@ def _places(root: Path) -> dict[str, tuple[Path, Path]]:
         found = {"": (images, masks)}
     if not {"", "train"} & set(found):
         raise BadInput(
-            f"{root} holds no images and masks to train on, only {quoted(list(folders)) or 'files'}. {_LAYOUT}"
+            f"{root} holds no images and masks to train on, only {quoted(list(folders)) or 'files'}. "
+            f"{unread(root) or _LAYOUT}"
         )
     return found
 
@@ -126,21 +139,26 @@ def _subfolders(path: Path) -> dict[str, Path]:
     """{name in lower case: folder}, sorted."""
     if not path.is_dir():
         raise BadInput(f"There is no folder {path}. {_LAYOUT}")
-    return {child.name.lower(): child for child in sorted(path.iterdir()) if child.is_dir() and child.name[0] != "."}
-
-
-def _by_stem(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
-    """{path below the folder, without suffix: file}, sorted; BadInput where there is none, or two of one stem."""
     found: dict[str, Path] = {}
-    for parent, _, names in sorted(os.walk(folder, followlinks=True)):
-        for name in sorted(names):
-            file = Path(parent, name)
-            if file.suffix.lower() in suffixes and name[0] != ".":
-                stem = str(file.relative_to(folder).with_suffix(""))
-                if found.setdefault(stem, file) != file:
-                    raise BadInput(
-                        f"{found[stem]} and {file.name} have one stem, so their mask is not known. Keep one."
-                    )
+    for child in folders_in(path):
+        if found.setdefault(child.name.lower(), child) != child:
+            raise BadInput(f"{found[child.name.lower()]} and {child.name} differ in case alone. Keep one of them.")
+    return found
+
+
+def _by_stem(folder: Path, suffixes: tuple[str, ...], odd: list[str]) -> dict[str, Path]:
+    """{path below the folder, without suffix: file}, sorted; BadInput where there is none, or two of one stem.
+
+    What is no regular file is added to `odd`; what is of another suffix is counted in a warning.
+    """
+    below, found = walk(folder, suffixes), {}
+    below.say_left_out(folder)
+    odd += below.odd
+    for file in below.files:
+        stem = str(file.relative_to(folder).with_suffix(""))
+        if found.setdefault(stem, file) != file:
+            raise BadInput(f"{found[stem]} and {file.name} have one stem, so their mask is not known. Keep one.")
     if not found:
-        raise BadInput(f"No {' or '.join(suffixes)} under {folder}. {_LAYOUT}")
+        kind = "images" if suffixes == SUFFIXES else f"masks ({', '.join(suffixes)})"
+        raise BadInput(f"No {kind} under {folder}. {unread(folder.parent) or _LAYOUT}")
     return found

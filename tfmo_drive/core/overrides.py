@@ -17,7 +17,7 @@ import numpy as np
 
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.core.spelling import suggestion
-from tfmo_drive.core.typed_text import WrongType, default, parse
+from tfmo_drive.core.typed_text import WrongType, default, parse, shortened
 
 T = TypeVar("T")
 
@@ -35,9 +35,10 @@ def override(value: T, assignments: Sequence[str]) -> T:
     changes: list[_Change] = []
     for assignment in assignments:
         path, equals, text = assignment.partition("=")
+        said = shortened(assignment, 100)
         if not equals or not all(part.strip() for part in path.split(".")):
-            raise BadInput(f'A setting is given as path=value, as in recipe.0.sparsity=0.7; got "{assignment}".')
-        changes.append(([part.strip() for part in path.split(".")], text.strip(), assignment))
+            raise BadInput(f'A setting is given as path=value, as in recipe.0.sparsity=0.7; got "{said}".')
+        changes.append(([part.strip() for part in path.split(".")], text.strip(), said))
     made = _changed(value, None, changes, "")
     _refuse_unheard(made, changes)
     return made
@@ -146,10 +147,16 @@ def _rebuilt(value: Any, made: dict[str, Any]) -> Any:
         return {key: made.get(str(key), item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return type(value)(made.get(str(index), item) for index, item in enumerate(value))
+    for field in dataclasses.fields(value):
+        if made.get(field.name) == "" and field.default != "":
+            raise BadInput(f"{type(value).__name__}.{field.name} must not be empty. Give a value, or leave it out.")
     try:
         return dataclasses.replace(value, **made)
-    except ValueError as error:
-        raise error if isinstance(error, BadInput) else BadInput(str(error)) from error
+    except BadInput:
+        raise
+    except (ValueError, TypeError, ArithmeticError, LookupError) as error:  # a check that cannot take the value at all
+        names = ", ".join(f"{type(value).__name__}.{name}" for name in made)
+        raise BadInput(str(error) if isinstance(error, ValueError) else f"{names}: {error}.") from error
 
 
 def _children(value: Any, annotation: Any, where: str, change: _Change) -> tuple[dict[str, Any], Callable[[str], Any]]:

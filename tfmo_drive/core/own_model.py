@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,10 +15,13 @@ from tfmo_drive.core import graph
 from tfmo_drive.core.class_names import quoted
 from tfmo_drive.core.images import PREPROCESSINGS
 from tfmo_drive.core.keras2 import keras
+from tfmo_drive.core.model_code import refuse_code
 from tfmo_drive.core.outputs import names
 from tfmo_drive.core.run_folder import read_facts
 
 _HOW_TO_SAVE = "Give a file that tf_keras wrote with model.save('model.h5') or model.save_weights('weights.h5')."
+
+_SAVE_AGAIN = "Save it again with tf_keras: tf_keras.models.load_model('model.keras').save('model.h5')."
 
 _CUSTOM_LAYER = "A custom layer is not known here: replace it by built-in Keras layers, or save the model without it."
 
@@ -26,10 +31,7 @@ def is_whole_model(path: Path, setting: str = "task.baseline") -> bool:
     if not path.exists():
         raise BadInput(f"{setting}: there is no {path}. Give a Keras 2 .h5 file or a SavedModel folder.")
     if path.suffix == ".keras":
-        raise BadInput(
-            f"{setting}: {path} is a Keras 3 file, and tfmot works on Keras 2. Save it again with tf_keras: "
-            "model.save('model.h5') under TF_USE_LEGACY_KERAS=1 (rebuild the model there and load its weights)."
-        )
+        raise BadInput(f"{setting}: {path} {_of_keras_file(path)}")
     if path.is_dir():
         if not (path / "saved_model.pb").is_file() or not (path / "keras_metadata.pb").is_file():
             raise BadInput(
@@ -49,6 +51,21 @@ def is_whole_model(path: Path, setting: str = "task.baseline") -> bool:
         reason = " ".join(str(error).split())[:200]
         raise BadInput(f"{setting}: {path} is not a Keras 2 .h5 file ({reason}). {_HOW_TO_SAVE}") from error
     raise BadInput(f"{setting}: {path} is HDF5, but holds neither a Keras model nor Keras weights. {_HOW_TO_SAVE}")
+
+
+def _of_keras_file(path: Path) -> str:
+    """Why a file in Keras's zip format is not taken, by the version that it says; nothing in it is unpacked."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            version = str(json.loads(archive.read("metadata.json"))["keras_version"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, zipfile.BadZipFile, NotImplementedError):
+        return f"is no Keras file, whatever its name says. {_HOW_TO_SAVE}"
+    if version.startswith("2."):
+        return f"is a .keras file of Keras {version}, a format that is not read here. {_SAVE_AGAIN}"
+    return (
+        f"is a Keras {version} file, and tfmot works on Keras 2. Rebuild the model with tf_keras, load its weights "
+        "there, and save it: model.save('model.h5')."
+    )
 
 
 def is_stage(path: Path) -> bool:
@@ -103,16 +120,27 @@ class Ends:
         return dataclasses.replace(self, outputs={name: self.outputs[name] for name in given})
 
 
-def read_model(path: Path, ends: Ends, setting: str = "task.baseline") -> keras.Model:
-    """A user's functional model, flat (models inside it are opened), that takes and gives what `ends` say.
+def load(path: Path, setting: str, allow_code: bool) -> keras.Model:
+    """The whole model in an HDF5 file or a SavedModel folder.
 
-    Raises BadInput that says what does not fit.
+    Raises BadInput where it holds code that would run (model_code), unless `allow_code`, and where Keras cannot build
+    it.
     """
+    if not allow_code:
+        refuse_code(path, setting)
     try:
-        model = keras.models.load_model(str(path), compile=False)
+        return keras.models.load_model(str(path), compile=False)
     except Exception as error:  # Keras raises many kinds for what it cannot deserialize
         reason = " ".join(str(error).split())[:200]
         raise BadInput(f"{setting}: {path} cannot be rebuilt: {reason} {_CUSTOM_LAYER}") from error
+
+
+def read_model(path: Path, ends: Ends, setting: str = "task.baseline", *, allow_code: bool = False) -> keras.Model:
+    """A user's functional model, flat (models inside it are opened), that takes and gives what `ends` say.
+
+    Raises BadInput that says what does not fit, or which code it holds, unless `allow_code`.
+    """
+    model = load(path, setting, allow_code)
     _refuse_subclassed(model, f"{setting}: {path}")
     if isinstance(model, keras.Sequential):
         model = keras.Model(model.inputs, model.outputs, name=model.name)

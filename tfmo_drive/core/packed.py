@@ -1,7 +1,7 @@
 """Images decoded once into one flat file, then read by index: training memory does not grow with the data.
 
 A pack is a folder named after its key: images.u8 (raw uint8, example after example: pixels, and its mask behind them
-where there are masks), labels.npy, groups.npy, perhaps attributes.npz, and pack.json. It appears whole or not at all.
+where there are masks), labels.npy, groups.npy, perhaps attributes.npz, and pack.json. It is an entry of core.cache.
 Reads use pread, not mmap, because pages of a mapping count as resident memory; a mask comes with its pixels in one.
 """
 
@@ -30,6 +30,7 @@ from tfmo_drive.core.images import Resize, UnreadableImage, decode
 from tfmo_drive.core.mask_files import EXPECTED, MASKS_VERSION, MaskSplit, read_mask
 from tfmo_drive.core.splitting import Split
 
+_FILES = ("images.u8", "labels.npy", "groups.npy", "attributes.npz", "pack.json")
 _CHUNK_BYTES = 16 << 20
 """Decoded pixels held at once; large enough that threads seldom wait for one another."""
 
@@ -155,7 +156,7 @@ def pack_generated(
 def _packed(folder: Path | None, source: _Source) -> PackedExamples:
     path = (folder or cache_root() / "packed") / source.key[:20]
     try:
-        return PackedExamples(made_once(path, "pack.json", functools.partial(_write, source)))
+        return PackedExamples(made_once(path, functools.partial(_write, source), _FILES))
     except OSError as error:
         raise BadInput(
             f"Images cannot be packed into {path.parent}: {error.strerror or error}. "

@@ -7,13 +7,15 @@ CSV is parsed by `np.loadtxt`'s C reader, some megabytes at a time; Parquet by p
 from __future__ import annotations
 
 import abc
-import csv
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from tfmo_drive.contracts import BadInput
+from tfmo_drive.core.class_names import is_missing
+from tfmo_drive.core.csv_table import cells, separator_of
+from tfmo_drive.core.given_file import reading
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
 _BLOCK_BYTES = 8 << 20
@@ -30,9 +32,8 @@ class Codes(dict[str, int]):
         return self[word]
 
     def code(self, cell: str) -> float:
-        """NaN for an empty cell, which no word is."""
-        word = cell.strip()
-        return self[word] if word else np.nan
+        """NaN for a cell without a value (empty, nan, ...), which no word is."""
+        return np.nan if is_missing(cell) else self[cell.strip()]
 
 
 class RowFile(abc.ABC):
@@ -50,7 +51,7 @@ class RowFile(abc.ABC):
 
 
 def opened(path: Path) -> RowFile:
-    """The reader for the file's suffix (one of SUFFIXES). BadInput where it cannot be read."""
+    """The reader for the file's suffix (one of SUFFIXES). BadInput where it cannot be read, or columns share a name."""
     return ParquetRows(path) if path.suffix.lower() == ".parquet" else CsvRows(path)
 
 
@@ -59,11 +60,11 @@ class CsvRows(RowFile):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with self._read() as file:
-            first = next(self._chunks(file, 1), [""])[0]
-        self._delimiter = max(",;\t", key=first.count)
-        self.header = tuple(cell.strip() for cell in next(csv.reader([first], delimiter=self._delimiter), ()))
-        if len(set(self.header)) < len(self.header) or "" in self.header or all(map(_is_number, self.header)):
+        with self._reading(), open(path, encoding="utf-8-sig") as file:
+            first = file.readline()
+            self._delimiter = separator_of(first)
+            self.header = tuple(cells(path, 1, first, self._delimiter))
+        if not _names_columns(self.header) or all(map(_is_number, self.header)):
             raise BadInput(f"{path}: the first line must name every column, each once, got {first.strip()[:60]!r}.")
 
     def blocks(self, wanted: Sequence[str], words: Mapping[str, Codes]) -> Iterator[np.ndarray]:
@@ -73,10 +74,11 @@ class CsvRows(RowFile):
             "usecols": list(places.values()),
             "converters": {places[name]: codes.code for name, codes in words.items()},
         }  # fmt: skip
-        with self._read() as file:
+        with self._reading(), open(self.path, encoding="utf-8-sig") as file:
             file.readline()
             line = 2
-            for lines in self._chunks(file, _BLOCK_BYTES):
+            while lines := file.readlines(_BLOCK_BYTES):
+                self._refuse_stray_quotes(lines, line)
                 # A line too long is no error to loadtxt where some columns are left out: a decimal comma would pass.
                 if any(text.count(self._delimiter) != len(self.header) - 1 for text in lines):
                     self._explain(lines, line, places, words)
@@ -91,34 +93,29 @@ class CsvRows(RowFile):
                     yield block
                 line += len(lines)
 
-    def _read(self):
-        try:
-            return open(self.path, encoding="utf-8-sig")
-        except OSError as error:
-            raise BadInput(f"{self.path} cannot be read: {error.strerror}. Expected a CSV file.") from error
+    def _reading(self):
+        return reading(self.path, "a CSV file in UTF-8")
 
-    def _chunks(self, file, size: int) -> Iterator[list[str]]:
-        """Whole lines of about `size` characters together."""
-        try:
-            while lines := file.readlines(size):
-                yield lines
-        except (OSError, UnicodeDecodeError) as error:
-            raise BadInput(f"{self.path} cannot be read: {error}. Expected a CSV file in UTF-8.") from error
+    def _refuse_stray_quotes(self, lines: list[str], first: int) -> None:
+        """A quote without its other half would swallow every row up to the next one."""
+        for line, text in enumerate(lines, first):
+            if '"' in text:
+                cells(self.path, line, text, self._delimiter)
 
     def _explain(self, lines: list[str], first: int, places: Mapping[str, int], words: Mapping[str, Codes]) -> None:
         """BadInput for the first line or cell that cannot be read, where there is one; slow, so asked only then."""
-        reader = csv.reader(lines, delimiter=self._delimiter)
-        for cells in reader:
-            where = f"{self.path}, line {first - 1 + reader.line_num}"
-            if cells and len(cells) != len(self.header):
+        for line, text in enumerate(lines, first):
+            found = cells(self.path, line, text, self._delimiter) if text.strip() else []
+            where = f"{self.path}, line {line}"
+            if found and len(found) != len(self.header):
                 expected = f"{len(self.header)} cells expected, as in the header"
-                raise BadInput(f"{where}: {expected}, got {len(cells)}. Decimal commas and gaps shift cells.")
-            for name, place in places.items() if cells else ():
-                cell = cells[place].strip()
-                if name in words and not cell:
-                    raise BadInput(f'{where}, column "{name}": the cell is empty. Fill it, or drop its row.')
-                if name not in words and not _is_number(cell):
-                    raise BadInput(f'{where}, column "{name}": {cell!r} is no finite number. {_ADVICE}={name}.')
+                raise BadInput(f"{where}: {expected}, got {len(found)}. Decimal commas and gaps shift cells.")
+            for name, place in places.items() if found else ():
+                if name in words and is_missing(found[place]):
+                    said = f'"{found[place]}"' if found[place] else "empty"
+                    raise BadInput(f'{where}, column "{name}": the cell is {said}. Fill it, or drop its row.')
+                if name not in words and not _is_number(found[place]):
+                    raise BadInput(f'{where}, column "{name}": {found[place]!r} is no finite number. {_ADVICE}={name}.')
 
 
 class ParquetRows(RowFile):
@@ -131,22 +128,33 @@ class ParquetRows(RowFile):
         except ImportError:
             raise BadInput(f"Reading {path} needs pyarrow. pip install pyarrow, or give a CSV file.") from None
         self.path, self._arrow = path, pyarrow
-        try:
+        with self._reading():
             # By itself pyarrow 26 reads a row group whole before its first batch: 849 MB resident for a million rows of
             # 100 columns, against 430 MB so, by pages.
-            self._file = pyarrow.parquet.ParquetFile(path, pre_buffer=False, buffer_size=1 << 16)
-        except (OSError, pyarrow.ArrowException) as error:
-            raise BadInput(f"{path} cannot be read as Parquet: {' '.join(str(error).split())[:200]}") from error
-        self.header = tuple(self._file.schema_arrow.names)
+            self._file = pyarrow.parquet.ParquetFile(
+                path, pre_buffer=False, buffer_size=1 << 16, page_checksum_verification=True
+            )
+            self.header = tuple(self._file.schema_arrow.names)
+        if not _names_columns(self.header):
+            raise BadInput(f"{path} must name every column, each once, got {str(self.header)[:60]}.")
 
     def blocks(self, wanted: Sequence[str], words: Mapping[str, Codes]) -> Iterator[np.ndarray]:
+        with self._reading():
+            yield from self._blocks(wanted, words)
+
+    def _reading(self):
+        return reading(self.path, "a whole Parquet file")
+
+    def _blocks(self, wanted: Sequence[str], words: Mapping[str, Codes]) -> Iterator[np.ndarray]:
         first = 1
         for batch in self._file.iter_batches(batch_size=_BATCH_ROWS, columns=list(wanted)):
             columns = dict(zip(batch.schema.names, batch.columns, strict=True))
             block = np.empty((batch.num_rows, len(wanted)))
             for place, name in enumerate(wanted):
                 block[:, place] = (
-                    self._coded(columns[name], words[name]) if name in words else self._numbers(columns[name], name)
+                    self._coded(columns[name], name, words[name])
+                    if name in words
+                    else self._numbers(columns[name], name)
                 )
             bad = np.argwhere(~(np.abs(block) <= _LARGEST))
             if len(bad):
@@ -169,11 +177,20 @@ class ParquetRows(RowFile):
                 f"--set=task.columns.ignore={name}."
             ) from error
 
-    def _coded(self, column, codes: Codes) -> np.ndarray:
+    def _coded(self, column, name: str, codes: Codes) -> np.ndarray:
         """float64 [m]; NaN where there is no word."""
+        kind, types = column.type, self._arrow.types
+        kind = kind.value_type if types.is_dictionary(kind) else kind
+        if not any(is_kind(kind) for is_kind in (types.is_string, types.is_large_string, types.is_integer,
+                                                 types.is_boolean, types.is_floating, types.is_null)):  # fmt: skip
+            raise BadInput(f'{self.path}, column "{name}": its values are {kind}, not words. Write them as text.')
         coded = column.cast(self._arrow.string()).dictionary_encode()
         table = np.array([*(codes.code(word) for word in coded.dictionary.to_pylist()), np.nan])
         return table[coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)]
+
+
+def _names_columns(header: Sequence[str]) -> bool:
+    return bool(header) and len(set(header)) == len(header) and "" not in header
 
 
 def _is_number(cell: str) -> bool:

@@ -37,6 +37,13 @@ class Columns:
     split: str = ""
     group: str = ""
 
+    def __post_init__(self):
+        for field in ("inputs", "ignore"):
+            names = getattr(self, field)
+            twice = next((name for name in names if names.count(name) > 1), None)
+            if twice is not None:
+                raise BadInput(f'Columns.{field} must name every column once, got "{twice}" more than once.')
+
 
 class Table(RowSource):
     """Rows of one file, or of all files of a folder in the order of their names, each then a group of its own.

@@ -1,7 +1,7 @@
 """Rows of numbers packed once into one flat file, then read by index: training memory does not grow with the data.
 
 A pack is a folder named after its key: rows.f32 (float32 records of a row's columns and, last, its target), runs.npy
-(which rows belong together), pack.json. It appears whole or not at all. Reads use pread, as in core.packed.
+(which rows belong together), pack.json. It is an entry of core.cache. Reads use pread, as in core.packed.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from tfmo_drive.contracts import BadInput, Examples
 from tfmo_drive.core import atomic
 from tfmo_drive.core.cache import cache_root, digest, made_once
 
+_FILES = ("rows.f32", "runs.npy", "pack.json")
 _STRETCH = 1 << 14
 """Rows held at once while a whole split is walked: 13 MB of float64 for 100 columns."""
 
@@ -164,7 +165,7 @@ def pack(source: RowSource, folder: Path | None = None) -> RowPack:
     """
     path = (folder or cache_root() / "rows") / digest(source.key)[:20]
     try:
-        return RowPack(made_once(path, "pack.json", functools.partial(_write, source)))
+        return RowPack(made_once(path, functools.partial(_write, source), _FILES))
     except OSError as error:
         raise BadInput(
             f"Rows cannot be packed into {path.parent}: {error.strerror or error}. "

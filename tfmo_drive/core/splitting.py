@@ -15,6 +15,8 @@ from absl import logging
 
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.core.class_names import quoted
+from tfmo_drive.core.faults import counted
+from tfmo_drive.core.found_files import identity
 from tfmo_drive.core.spelling import suggestion
 
 SPLITS = ("train", "val", "test")
@@ -68,17 +70,17 @@ class Rows:
 def assemble(rows: Rows, fractions: Sequence[float] = FRACTIONS, seed: int = 0) -> Listing:
     """Draw the splits that `rows` does not give (missing val or test: out of train), check them all, and list them.
 
-    `fractions` are the shares of train, val and test. Raises BadInput where fractions do not sum to 1, a file is in two
-    splits, a split stays empty or a class has no training image.
+    `fractions` are the shares of train, val and test. Raises BadInput where fractions do not sum to 1, a file has two
+    labels or is in two splits, a split stays empty or a class has no training image.
     """
     if len(fractions) != 3 or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-6:
         raise BadInput(f"fractions of train, val and test must be positive and sum to 1, got {tuple(fractions)}.")
+    rows = _each_once(rows)
     splits = rows.splits.astype("<U5")
     missing = [split for split in SPLITS[1:] if split not in splits]
     free = np.isin(splits, ("", "train"))
     splits[free] = drawn(rows.labels[free], rows.groups[free], {s: fractions[SPLITS.index(s)] for s in missing}, seed)
     listed = {split: _split(rows, np.flatnonzero(splits == split)) for split in SPLITS}
-    refuse_repeated_files(rows.source, listed)
     for split, part in listed.items():
         if not len(part):
             raise BadInput(
@@ -90,6 +92,35 @@ def assemble(rows: Rows, fractions: Sequence[float] = FRACTIONS, seed: int = 0) 
     if absent:
         raise BadInput(f"{rows.source}: no training image of class {quoted(absent)}. Add some, or remove the class.")
     return Listing(rows.class_names, listed)
+
+
+def _each_once(rows: Rows) -> Rows:
+    """`rows` without those of a file that came before, by the same name or another (a link); counted in a warning.
+
+    Raises BadInput where such a file has two labels, or is in two splits.
+    """
+    firsts: dict[object, int] = {}
+    kept, again, torn = [], [], []
+    for row, file in enumerate(rows.files):
+        first = firsts.setdefault(identity(file), row)
+        if first == row:
+            kept.append(row)
+            continue
+        shown = f"{file}" if file == rows.files[first] else f"{file} is {rows.files[first]}"
+        if rows.labels[row] != rows.labels[first]:
+            names = [rows.class_names[rows.labels[place]] for place in (first, row)]
+            torn.append(f'{shown} ("{names[0]}" and "{names[1]}")')
+        elif rows.splits[row] != rows.splits[first]:
+            raise _in_two_splits(rows.source, {rows.splits[place]: rows.files[place] for place in (first, row)})
+        else:
+            again.append(shown)
+    if torn:
+        raise BadInput(f"{rows.source}: {counted(torn, len(rows.files), 'images have two labels')} Keep one of each.")
+    if again:
+        what = "images are listed more than once, and taken once"
+        logging.warning("%s: %s", rows.source, counted(again, len(rows.files), what))
+    files, left = [rows.files[row] for row in kept], np.array(kept, np.int64)
+    return Rows(rows.source, rows.class_names, files, rows.labels[left], rows.groups[left], rows.splits[left])
 
 
 def _split(rows: Rows, members: np.ndarray) -> Split:
@@ -147,9 +178,16 @@ def refuse_few(generated: object, least: int) -> None:
 
 
 def refuse_repeated_files(source: Path, listed: Mapping[str, Split]) -> None:
-    """Raise BadInput where one file is in two splits."""
-    seen: dict[Path, str] = {}
+    """Raise BadInput where one file is in two splits, by the same name or another (a link)."""
+    seen: dict[object, tuple[str, Path]] = {}
     for split, part in listed.items():
         for file in part.files:
-            if seen.setdefault(file, split) != split:
-                raise BadInput(f"{source}: {file.name} is in {seen[file]} and in {split}. Keep it in one of them.")
+            other, first = seen.setdefault(identity(file), (split, file))
+            if other != split:
+                raise _in_two_splits(source, {other: first, split: file})
+
+
+def _in_two_splits(source: Path, files: Mapping[str, Path]) -> BadInput:
+    first, second = sorted(files, key=SPLITS.index)
+    shown = files[second].name + ("" if files[first] == files[second] else f" ({files[first]})")
+    return BadInput(f"{source}: {shown} is in {first} and in {second}. Keep it in one of them.")

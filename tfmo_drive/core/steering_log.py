@@ -11,13 +11,14 @@ import datetime
 import math
 import re
 from collections.abc import Mapping
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 
 import numpy as np
 
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.core import faults
-from tfmo_drive.core.csv_listing import find_columns, find_files, read_splits, read_table
+from tfmo_drive.core.csv_listing import find_columns, find_recorded, read_splits
+from tfmo_drive.core.csv_table import read_table
 from tfmo_drive.core.splitting import SPLITS, Listing, Split, drawn_blocks
 
 COLUMNS = {
@@ -55,13 +56,12 @@ def list_log(
     path = _log(Path(path))
     if not 0 < limit < math.inf:
         raise BadInput(f"limit must be a positive number, full lock in the log's unit, got {limit}.")
-    header, rows = read_table(path)
-    if len(header) == len(CLASSIC) and _number(header[CLASSIC.index("steering")]) is not None:
-        header, rows = list(CLASSIC), [header, *rows]
-    found = find_columns(path, header, columns or {}, COLUMNS, ("file", "steering"))
-    cells = {kind: [row[index].strip() for row in rows] for kind, index in found.items()}
-    files, steering = _files(path, cells["file"]), [_number(text) for text in cells["steering"]]
-    splits = read_splits(path, cells["split"]) if "split" in cells else np.full(len(rows), "", "<U5")
+    table = read_table(path, unnamed=CLASSIC)
+    found = find_columns(path, table.header, columns or {}, COLUMNS, ("file", "steering"))
+    cells = {kind: table.column(index) for kind, index in found.items()}
+    folders = [path.parent, *(path.parent / name for name in ("IMG", "images", path.stem))]
+    files, steering = find_recorded(folders, cells["file"]), [_number(text) for text in cells["steering"]]
+    splits = read_splits(table, found["split"]) if "split" in found else np.full(len(files), "", "<U5")
     kept, odd, seen = [], [], set()
     for row, (file, value) in enumerate(zip(files, steering, strict=True)):
         if file is None:
@@ -74,7 +74,7 @@ def list_log(
             seen.add(file)
             kept.append(row)
     what = f"frames have no image of their own or no steering in {-limit:g}..{limit:g}"
-    faults.refuse(path, odd, len(rows), what, skip_bad)
+    faults.refuse(path, odd, len(files), what, skip_bad)
     files, splits = [files[row] for row in kept], splits[kept]
     labels = np.array([[steering[row] / limit] for row in kept], np.float32)
     groups = time_blocks(_times(files), splits)
@@ -117,17 +117,9 @@ def _times(files: list[Path]) -> np.ndarray:
     return np.array([(time - times[0]).total_seconds() for time in times])
 
 
-def _files(path: Path, names: list[str]) -> list[Path | None]:
-    """Names as they are, else their last part: recorded elsewhere, perhaps under Windows."""
-    place = path.parent
-    said = zip(names, find_files([place], names), strict=True)
-    near = [name if file else PureWindowsPath(name).name for name, file in said]
-    return find_files([place, place / "IMG", place / "images", place / path.stem], near)
-
-
 def _number(text: str) -> float | None:
     try:
-        value = float(text)
+        value = float(text) if "_" not in text else math.nan  # Python's own 1_000
     except ValueError:
         return None
     return value if math.isfinite(value) else None

@@ -6,6 +6,7 @@ consistent teacher", Beyer et al. 2022, needs the same view on both sides: here 
 
 from __future__ import annotations
 
+import functools
 import os
 from pathlib import Path
 
@@ -14,15 +15,17 @@ from absl import logging
 from tqdm import tqdm
 
 from tfmo_drive.contracts import Arrays, BadInput, Context
-from tfmo_drive.core import atomic, augmentation, batches, distillation, own_model
+from tfmo_drive.core import augmentation, batches, distillation, own_model
 from tfmo_drive.core.batches import Attached, view_batches
-from tfmo_drive.core.cache import cache_root
+from tfmo_drive.core.cache import cache_root, made_once
 from tfmo_drive.core.distillation import SoftLabels, logits_of
 from tfmo_drive.core.keras2 import keras, tf
 from tfmo_drive.core.layers import weights_digest
 from tfmo_drive.core.outputs import by_name, names
 from tfmo_drive.core.run_folder import file_digest, key
 from tfmo_drive.core.scoring import score
+
+_ROWS = "logits.rows"
 
 
 def attached(labels: SoftLabels, context: Context) -> Attached:
@@ -33,19 +36,18 @@ def attached(labels: SoftLabels, context: Context) -> Attached:
 
 
 def cached_logits(teacher: keras.Model, views: int, context: Context) -> Attached:
-    """The teacher's logits for every train example, each view one file in the cache: as the model's outputs, float32
+    """The teacher's logits for every train example, each view one entry of the cache: as the model's outputs, float32
     [n, ...]; those of maps are kept as float16."""
     task = context.task
     rows = [(name, tuple(output.shape[1:])) for name, output in zip(names(teacher), teacher.outputs, strict=True)]
     row = np.dtype([(name, _stored(shape), shape) for name, shape in rows])
     facts = [weights_digest(teacher), teacher.to_json(), task.fingerprint(), task.identity(), _code_digest()]
-    folder = cache_root() / "teacher"
-    paths = [folder / f"{key(*facts, context.seed, view)}.rows" for view in range(views)]
+    folder, files = cache_root() / "teacher", []
     try:
-        for view, path in enumerate(paths):
-            if not path.exists():
-                _write_logits(teacher, view, context, path, row)
-        files = [open(path, "rb", buffering=0) for path in paths]
+        for view in range(views):
+            write = functools.partial(_write_logits, teacher, view, context, row)
+            made = made_once(folder / key(*facts, context.seed, view), write, (_ROWS,))
+            files.append(open(made / _ROWS, "rb", buffering=0))
     except OSError as error:
         raise BadInput(
             f"The teacher's logits cannot be kept in {folder}: {error.strerror or error}. "
@@ -90,7 +92,8 @@ def model(labels: SoftLabels, context: Context) -> keras.Model:
 def _read(path: Path, context: Context) -> keras.Model:
     if not own_model.is_whole_model(path, "distill.teacher"):
         raise BadInput(f"distill.teacher: {path} holds weights alone. Save the whole model: model.save('teacher.h5').")
-    teacher = own_model.read_model(path, own_model.Ends.of(context.baseline, some=True), "distill.teacher")
+    ends, allowed = own_model.Ends.of(context.baseline, some=True), context.task.allow_code
+    teacher = own_model.read_model(path, ends, "distill.teacher", allow_code=allowed)
     if own_model.is_stage(path):
         known = context.task.metadata(context.baseline)
         parts = known.get("parts", {}).values()
@@ -115,7 +118,7 @@ def _joined(teachers: list[keras.Model], baseline: keras.Model) -> keras.Model:
     return keras.Model(inputs, ends)
 
 
-def _write_logits(teacher: keras.Model, view: int, context: Context, path: Path, row: np.dtype):
+def _write_logits(teacher: keras.Model, view: int, context: Context, row: np.dtype, folder: Path) -> None:
     probabilities = context.task.gives_probabilities(teacher)
 
     @tf.function(reduce_retracing=True)
@@ -123,7 +126,7 @@ def _write_logits(teacher: keras.Model, view: int, context: Context, path: Path,
         return tf.nest.flatten(logits_of(teacher(batch, training=False), probabilities))
 
     total = -(-len(context.task.examples("train")) // 64)
-    with atomic.file(path) as temporary, open(temporary, "wb") as out:
+    with open(folder / _ROWS, "wb") as out:
         for batch in tqdm(view_batches(context, view), f"teacher, view {view + 1}", total, leave=False):
             rows = np.empty(len(batch), row)
             for name, values in zip(row.names, call(tf.constant(batch)), strict=True):

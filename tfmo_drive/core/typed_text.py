@@ -5,13 +5,17 @@ from __future__ import annotations
 import ast
 import dataclasses
 import enum
+import math
 import types
 import typing
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
 _WORDS = {"true": True, "false": False, "none": None, "null": None}
+LARGEST = 2**40
+"""Of whole numbers: far beyond any count, and within what every array and file can hold."""
 _NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", types.NoneType: "none"}
 
 
@@ -23,9 +27,19 @@ def parse(text: str, annotation: Any) -> Any:
     """`text` as a value of type `annotation` (a class, X | None, Literal, tuple[int, ...], a mapping, Any).
 
     Whole numbers become floats where a float is declared, never the other way round; `a,b` becomes a tuple where one is
-    declared. Raises WrongType otherwise.
+    declared. Raises WrongType otherwise, and for what no run can use: numbers that are not finite, whole ones beyond
+    LARGEST, texts that are not Unicode.
     """
-    return _fit(annotation, _literal(text), text)
+    if any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise WrongType(f"must be a text in UTF-8, got {shortened(text)}.")
+    made = _fit(annotation, _literal(text), text)
+    _refuse_extreme(made, text)
+    return made
+
+
+def shortened(text: str, most: int = 60) -> str:
+    """The text, or its beginning and " ..."."""
+    return text if len(text) <= most else f"{text[:most]} ..."
 
 
 def expected(annotation: Any) -> str:
@@ -58,9 +72,24 @@ def _literal(text: str) -> Any:
     if text.lower() in _WORDS:
         return _WORDS[text.lower()]
     try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        with warnings.catch_warnings(action="ignore"):  # of Python's about texts that are almost numbers
+            return ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
         return text
+
+
+def _refuse_extreme(value: Any, text: str) -> None:
+    if isinstance(value, Mapping):
+        value = [*value, *value.values()]
+    if isinstance(value, (list, tuple)):
+        for one in value:
+            _refuse_extreme(one, text)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise WrongType(f"must be finite, got {shortened(text)}.")
+    elif isinstance(value, int) and abs(value) > LARGEST:
+        raise WrongType(f"must be within {LARGEST:,} of zero, got {shortened(text)}.")
+    elif isinstance(value, (complex, bytes, set)) or value is Ellipsis:
+        raise WrongType(f"must be numbers, texts, true, false, none, or lists of them, got {shortened(text)}.")
 
 
 def _fit(kind: Any, value: Any, text: str) -> Any:
@@ -77,6 +106,8 @@ def _fit(kind: Any, value: Any, text: str) -> Any:
         item = arguments[1] if arguments else Any
         return {key: _fit(item, each, str(each)) for key, each in value.items()}
     if kind is float and type(value) is int:
+        if value.bit_length() > 1000:
+            raise WrongType(f"must be finite, got {shortened(text)}.")
         return float(value)
     if kind is str:
         return value if isinstance(value, str) else text
@@ -90,7 +121,7 @@ def _fit(kind: Any, value: Any, text: str) -> Any:
             return default(named[text])
     if type(value) is kind:
         return value
-    raise WrongType(f"must be {expected(kind)}, got {text}.")
+    raise WrongType(f"must be {expected(kind)}, got {shortened(text)}.")
 
 
 def _family(kind: type) -> list[type]:
@@ -104,13 +135,13 @@ def _first_fit(kinds: Sequence[Any], value: Any, text: str) -> Any:
             return _fit(kind, value, text)
         except WrongType:
             continue
-    raise WrongType(f"must be {' or '.join(map(expected, kinds))}, got {text}.")
+    raise WrongType(f"must be {' or '.join(map(expected, kinds))}, got {shortened(text)}.")
 
 
 def _one_of(choices: Mapping[str, Any], value: Any, text: str) -> Any:
     name = value if isinstance(value, str) else text
     if name not in choices:
-        raise WrongType(f"must be one of {', '.join(choices)}, got {text}.")
+        raise WrongType(f"must be one of {', '.join(choices)}, got {shortened(text)}.")
     return choices[name]
 
 

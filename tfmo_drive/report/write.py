@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -36,27 +37,32 @@ def write(report: dict, folder: Path, gallery: Gallery | None = None) -> None:
     atomic.write_json(folder / "report.json", report)
     clip = gallery.clip(featured(report)[0]["name"]) if gallery else ()
     drawn = figures(report) | sheets(report, gallery, clip)
-    write_figures(folder / "figures", drawn, {"clip": film(clip)} if clip else {})
+    write_figures(folder / "report.md", drawn, {"clip": film(clip)} if clip else {})
     atomic.write_text(folder / "report.md", markdown(report, drawn))
     atomic.write_text(folder / "report.html", html(report, drawn))
 
 
 def write_document(shown: Document, drawn: Mapping[str, bytes], folder: Path, name: str) -> str:
     """<name>.md and <name>.html into `folder`, with the pictures `drawn` where there are any; gives the Markdown."""
-    if drawn or (folder / "figures").exists():  # old pictures would belong to no page
-        write_figures(folder / "figures", drawn)
+    write_figures(folder / f"{name}.md", drawn)
     text = render(shown, drawn)
     atomic.write_text(folder / f"{name}.md", text)
     atomic.write_text(folder / f"{name}.html", page(shown, drawn))
     return text
 
 
-def write_figures(folder: Path, drawn: Mapping[str, bytes], films: Mapping[str, bytes] = MappingProxyType({})) -> None:
-    """Replace `folder` by one that holds exactly `drawn`, as <name>.png, and `films`, as <name>.gif."""
-    with atomic.folder(folder) as temporary:
-        for suffix, pictures in (("png", drawn), ("gif", films)):
-            for name, data in pictures.items():
-                (temporary / f"{name}.{suffix}").write_bytes(data)
+def write_figures(page: Path, drawn: Mapping[str, bytes], films: Mapping[str, bytes] = MappingProxyType({})) -> None:
+    """Write `drawn` into figures/ beside `page` (the Markdown to come), as <name>.png, and `films`, as <name>.gif.
+
+    What only the page's older version shows is removed: it would belong to no page. Other people's files stay."""
+    files = {f"{name}.png": data for name, data in drawn.items()} | {
+        f"{name}.gif": data for name, data in films.items()
+    }
+    for name, data in files.items():
+        atomic.write_bytes(page.parent / "figures" / name, data)
+    older = page.read_text(encoding="utf-8", errors="replace") if page.is_file() else ""
+    for name in set(re.findall(r"\]\(figures/([\w-]+\.(?:png|gif))\)", older)) - set(files):
+        (page.parent / "figures" / name).unlink(missing_ok=True)
 
 
 def read(folder: Path) -> dict:

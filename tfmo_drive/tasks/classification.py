@@ -76,7 +76,7 @@ class Classification(ImageTask):
     def _listing(self):
         known = read_class_names(self.classes) if self.classes else None
         columns = {key: value for key, value in dataclasses.asdict(self.columns).items() if value}
-        return list_source(self.data, known, columns or None, seed=self.split_seed)
+        return list_source(self.data, known, columns or None, seed=self.split_seed, skip_bad=self.skip_bad)
 
     @property
     def class_names(self) -> tuple[str, ...]:

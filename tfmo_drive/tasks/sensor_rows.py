@@ -38,7 +38,8 @@ class SensorRows(Task):
     `predicts`: "class" or "number". `columns` says which column is what; of a drive's log, `columns.target` is speed or
     steering. `classes`: a file with the class order. `baseline`: a trained model, which is then not trained again:
     weights for `network`, or a whole Keras 2 model, whose `standardise` must be said where it is your own: "train"
-    (it takes columns standardised by the train split) or "none" (it takes them raw).
+    (it takes columns standardised by the train split) or "none" (it takes them raw). `allow_code`: code inside the
+    files of models (a Lambda layer) may run; by default they are refused.
     """
 
     data: str = "series"
@@ -51,6 +52,7 @@ class SensorRows(Task):
     stretches: Stretches = Stretches()
     series: Series = Series()
     split_seed: int = 0
+    allow_code: bool = dataclasses.field(default=False, compare=False)
 
     name = "sensor_rows"
     randoms = 0
@@ -87,7 +89,7 @@ class SensorRows(Task):
         """In the order of the model's outputs; () where it predicts a number."""
         if self.predicts == NUMBER:
             return ()
-        names = read_class_names(self.classes) if self.classes else ordered(self._pack.classes)
+        names = read_class_names(self.classes) if self.classes else ordered(self._source.name, self._pack.classes)
         if len(names) < 2:
             raise BadInput(f"{self._source.name}: the target is always {quoted(names)}. Give rows of two classes.")
         return names
@@ -163,7 +165,8 @@ class SensorRows(Task):
                     "task.baseline is a model of your own: say what its input was, with --set=task.standardise=train "
                     "(columns standardised by this train split) or none (raw columns)."
                 )
-            return own_model.read_model(path, own_model.Ends((count,), {networks.LOGITS: (outputs,)}))
+            ends = own_model.Ends((count,), {networks.LOGITS: (outputs,)})
+            return own_model.read_model(path, ends, allow_code=self.allow_code)
         model = networks.build(self.network, count, outputs)
         networks.load_weights(model, path, "task.baseline")
         return model

@@ -1,0 +1,75 @@
+"""Reading what somebody gives: whatever a parser raises on a damaged file becomes one line that names the file.
+
+Every reader of users' files reads inside `reading`; tests/fuzz walks them all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tfmo_drive.contracts import BadInput
+
+_LONGEST = 200
+"""Letters of what a parser says that are passed on."""
+
+
+@contextlib.contextmanager
+def reading(path: str | os.PathLike, expected: str, advice: str = "") -> Iterator[None]:
+    """Around what reads the file (or folder) at `path`, which is to be `expected` ("a log of a drive").
+
+    Raises BadInput in place of whatever is raised inside, and before anything is opened where `path` is neither a file
+    nor a folder: a pipe would keep its reader waiting for ever. BadInput from inside passes as it is.
+    """
+    advice = f" {advice}" if advice else ""
+    try:
+        mode = os.stat(path).st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            raise BadInput(f"{path} is a pipe or a device, not a file. Expected {expected}.{advice}")
+        yield
+    except BadInput:
+        raise
+    except Exception as error:  # parsers raise what they like of bytes that nobody has written
+        if isinstance(error, OSError) and error.strerror:
+            raise BadInput(f"{path} cannot be read: {error.strerror}. Expected {expected}.{advice}") from error
+        raise BadInput(f"{path} is not {expected}: {reason(error)}.{advice}") from error
+
+
+def text_of(path: str | os.PathLike, expected: str, advice: str = "") -> str:
+    """The text of a UTF-8 file, with or without a byte order mark; BadInput as from `reading`."""
+    with reading(path, expected, advice):
+        data = Path(path).read_bytes()
+        try:
+            text = data.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            line = data.count(b"\n", 0, error.start) + 1
+            raise ValueError(f"line {line} holds the byte 0x{data[error.start]:02x}, which is not UTF-8") from error
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def json_of(path: str | os.PathLike, expected: str, advice: str = "") -> Any:
+    """The value in a JSON file; BadInput as from `reading`, and where an object has a key twice (json keeps one)."""
+    text = text_of(path, expected, advice)
+    with reading(path, expected, advice):
+        return json.loads(text, object_pairs_hook=_once)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in found if keys.count(key) > 1)
+        raise ValueError(f'one of its objects has the key "{twice[:40]}" twice')
+    return found
+
+
+def reason(error: BaseException) -> str:
+    """What an error says, shortened to one line without a full stop, and of which kind it is where that tells more."""
+    said = " ".join(str(error).split())[:_LONGEST].rstrip(". ")
+    plain = said and not isinstance(error, LookupError | AttributeError | TypeError | AssertionError)
+    return said if plain else f"{type(error).__name__} {said}".strip()
