@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -73,7 +74,7 @@ def unboxed(key, image, category=7, **more):
         (box(1, 0, bbox=(5, 5, 9)), "bbox [5, 5, 9] is not x, y, width, height"),
         (box(1, 0, bbox=(5, 5, 9, float("nan"))), "bbox [5, 5, 9, nan] is not x, y, width, height"),
         (box(1, 0, bbox=(5, 5, 9, True)), "bbox [5, 5, 9, True] is not x, y, width, height"),
-        (box(1, 0, bbox=(10**400, 5, 9, 9)), f"bbox [1{'0' * 38} is not x, y, width, height"),
+        (box(1, 0, bbox=(10**400, 5, 9, 9)), f"bbox [1{'0' * 55}... is not x, y, width, height"),
         (unboxed(1, 0, segmentation={"counts": "x", "size": [60, 80]}), "no bbox, and no polygons"),
         (unboxed(1, 0, segmentation=[[1, 2, 3, 4]]), "no bbox, and no polygons"),
         (box(1, 0, bbox=()), "no bbox, and no polygons"),
@@ -94,9 +95,66 @@ def test_without_a_bbox_polygons_say_it():
 
 def test_annotations_need_no_id_and_are_then_named_by_their_place():
     good, bad = ({k: v for k, v in box(0, 0, bbox=side).items() if k != "id"} for side in ((1, 2, 3, 4), (1, 2, 0, 4)))
-    found = checked(IMAGES, [good, good, bad])
+    found = checked(IMAGES, [good, good | {"bbox": [2, 2, 3, 4]}, bad])
     assert found.faults == ["annotation at place 2 (box of 0 x 4, no area)"] and len(found.truths[0]) == 2
 
+
+def test_an_object_given_twice_counts_once_and_is_counted():
+    again = [box(100, 0), box(7, 0), box(8, 0, 2), box(9, 0, bbox=(10, 20, 30, 41)), box(10, 0, iscrowd=1)]
+    found = checked(IMAGES, [*GOOD, *again, box(11, 0, area=3)])
+    assert found.repeated == 3 and found.faults == []
+    assert found.truths[0].classes.tolist() == [1, 0, 1, 1] and found.truths[0].crowd.tolist() == [0, 0, 0, 1]
+
+
+@pytest.mark.parametrize(("key", "value", "fault"), [
+    ("iscrowd", "0", 'iscrowd "0" is not 0 or 1'), ("iscrowd", "1", 'iscrowd "1" is not'),
+    ("iscrowd", 2, "iscrowd 2"),
+    ("iscrowd", None, "iscrowd nothing"), ("iscrowd", [], "iscrowd []"), ("iscrowd", 0.5, "iscrowd 0.5"),
+    ("area", "900", 'area "900" is no number'), ("area", True, "area True"), ("area", [], "area []"),
+    ("image_id", "0", 'no image "0"'), ("image_id", 0.0, "no image 0.0"), ("image_id", False, "no image False"),
+    ("image_id", None, "no image nothing"), ("image_id", [0], "no image [0]"), ("image_id", {}, "no image {}"),
+    ("category_id", "7", 'no category "7"'), ("category_id", 7.0, "no category 7.0"),
+    ("category_id", None, "no category"),
+    ("category_id", True, "no category True"), ("bbox", ["10", 20, 30, 40], "bbox ['10', 20"),
+    ("bbox", "x", 'bbox "x"'),
+    ("bbox", 0, "bbox 0"), ("bbox", False, "bbox False"), ("bbox", {}, "bbox {}"), ("bbox", [[1, 2, 3, 4]], "bbox [["),
+])  # fmt: skip
+def test_a_value_of_another_type_is_named_and_never_taken_for_what_python_makes_of_it(key, value, fault):
+    found = checked(IMAGES, [*GOOD, box(1, 0, bbox=(1, 2, 3, 4)) | {key: value}])
+    assert len(found.faults) == 1 and found.faults[0].startswith(f"annotation 1 ({fault}")
+    kept = dict(zip(found.names, found.truths, strict=True))
+    assert "x0.png" not in kept or kept["x0.png"].boxes.tolist() == [[10, 20, 40, 60]]
+
+
+@pytest.mark.parametrize("flag", [0, 1, 0.0, 1.0, True, False])
+def test_crowds_are_said_by_numbers_or_by_true_and_false(flag):
+    found = checked(IMAGES, [box(1, 0, iscrowd=flag)])
+    assert found.faults == [] and found.truths[0].crowd.tolist() == [bool(flag)]
+
+
+@pytest.mark.parametrize("key", [True, 1.0, None, [1], {}])
+def test_ids_of_images_are_whole_numbers_or_texts(key):
+    found = checked([*IMAGES, frame(key, "x3.png")], GOOD)
+    assert len(found.faults) == 1 and "id" in found.faults[0] and found.names == ["x0.png", "x1.png", "x2.png"]
+
+
+def test_a_group_of_classes_that_no_object_has_is_no_class(tmp_path):
+    categories = [{"id": 0, "name": "sign", "supercategory": "none"},
+                  {"id": 1, "name": "stop", "supercategory": "sign"},
+                  {"id": 2, "name": "sign", "supercategory": "sign"}]  # fmt: skip
+    facts = {"images": [frame(1, "a.png")], "annotations": [box(1, 1, 2)], "categories": categories}
+    (tmp_path / "a.json").write_text(json.dumps(facts))
+    assert read_document(tmp_path / "a.json").categories == {1: "stop", 2: "sign"}
+
+
+@pytest.mark.parametrize(("text", "said"), [
+    ("[" * 100_000, "nested|recursion"), ('{"images": [], "images": []}', 'has the key "images" twice'),
+    ('{"images": ' + "1" * 5000 + "}", "digits"), ("\udcff", "not UTF-8"),
+])  # fmt: skip
+def test_json_that_python_would_choke_on_or_pass_over_is_one_line(tmp_path, text, said):
+    (tmp_path / "a.json").write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(BadInput, match=f"a.json is not a COCO JSON file: .*({said})"):
+        read_document(tmp_path / "a.json")
 
 def test_what_is_wrong_with_other_categories_is_no_fault():
     odd = [box(1, 0, 2, (5, 5, 0, 40)), unboxed(2, 1, 2), box(3, 77, 2)]
@@ -118,10 +176,8 @@ def test_a_box_that_is_a_pixel_too_wide_is_clipped_without_a_word():
 
 
 def test_areas_that_say_nothing_are_those_of_the_box():
-    found = checked(IMAGES, [box(1, 0), box(2, 0, area=0), box(3, 0, area=float("nan")), box(4, 0, area=7)])
-    assert found.truths[0].areas.tolist() == [1200, 1200, 1200, 7]
-    huge = checked(IMAGES, [box(1, 0, area=10**400), box(2, 0, area=True), box(3, 0, area=float("inf"))])
-    assert huge.truths[0].areas.tolist() == [1200, 1200, 1200]
+    for area, found in ((0, 1200), (None, 1200), (float("nan"), 1200), (7, 7), (10**400, 1200), (float("inf"), 1200)):
+        assert checked(IMAGES, [box(1, 0, area=area)]).truths[0].areas.tolist() == [found]
 
 
 def test_of_a_clipped_box_the_area_is_clipped_alike():
@@ -144,8 +200,8 @@ def test_whole_sides_may_be_written_as_fractions_and_names_with_backslashes():
         (frame(9, "x1.png"), "image 9 (id 9 or file x1.png twice)"),
         (frame(9, "x3.png", (0, 80)), "image 9 (x3.png has height 0 and width 80)"),
         (frame(9, "x3.png", (60.5, 80)), "image 9 (x3.png has height 60.5 and width 80)"),
-        (frame(9, "x3.png", (60, 10**400)), f"image 9 (x3.png has height 60 and width 1{'0' * 400})"),
-        ({"id": 9, "file_name": "x3.png"}, "image 9 (x3.png has height None and width None)"),
+        (frame(9, "x3.png", (60, 10**400)), f"image 9 (x3.png has height 60 and width 1{'0' * 56}...)"),
+        ({"id": 9, "file_name": "x3.png"}, "image 9 (x3.png has height nothing and width nothing)"),
         ({"id": 9, "height": 5, "width": 5}, "image 9 (no id or no file_name)"),
     ],
 )

@@ -1,11 +1,14 @@
 import io
+import os
+import struct
+import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.core.images import FITS, PREPROCESSINGS, RULES, Resize, UnreadableImage, decode, preprocessing
+from tfmo_drive.core.images import FITS, PREPROCESSINGS, RULES, Resize, UnreadableImage, decode, preprocessing, size_of
 
 
 def noise(height, width, seed=0):
@@ -88,6 +91,78 @@ def test_exif_orientation_is_applied():
     exif[0x0112] = 6  # shown turned 90 degrees clockwise: left becomes top
     got = decode(encoded(pixels, "JPEG", quality=100, exif=exif), (16, 8))
     assert got[:7].min() > 200 and got[9:].max() < 50
+
+
+TURNED = {
+    2: np.s_[:, ::-1], 3: np.s_[::-1, ::-1], 4: np.s_[::-1], 5: None, 6: np.s_[:, ::-1], 7: np.s_[::-1, ::-1],
+    8: np.s_[::-1],
+}  # fmt: skip
+"""What shows an image upright by its EXIF orientation (CIPA DC-008): from 5 on, transposed first."""
+
+
+@pytest.mark.parametrize("orientation", [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 65535])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+def test_every_orientation_turns_pixels_and_size_alike_and_what_is_none_turns_nothing(tmp_path, kind, orientation):
+    pixels = np.zeros((64, 128, 3), np.uint8)
+    pixels[:32, :64], pixels[32:, 64:] = (250, 0, 0), (0, 0, 250)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(pixels).save(tmp_path / "image", kind, exif=exif)
+    turn = TURNED.get(orientation, np.s_[:])
+    expected = (pixels.transpose(1, 0, 2) if orientation in (5, 6, 7, 8) else pixels)[turn if turn else np.s_[:]]
+    assert size_of(tmp_path / "image") == expected.shape[:2]
+    found = decode(tmp_path / "image", expected.shape[:2])
+    assert np.abs(found.astype(int) - expected).mean() < 6
+
+
+@pytest.mark.parametrize("kind", ["BMP", "DIB", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP", "AVIF"])
+def test_the_content_says_the_format_whatever_the_file_is_called(tmp_path, kind):
+    pixels = np.full((32, 32, 3), (200, 90, 30), np.uint8)
+    (tmp_path / "image.png").write_bytes(encoded(pixels, kind))
+    assert np.abs(decode(tmp_path / "image.png", (32, 32)).astype(int) - pixels).max() < 16
+    assert size_of(tmp_path / "image.png") == (32, 32)
+
+
+@pytest.mark.parametrize("kind", ["DDS", "EPS", "TGA", "PCX", "ICO", "PDF", "SGI"])
+def test_other_formats_are_named_as_no_images_whatever_the_file_is_called(tmp_path, kind):
+    (tmp_path / "image.jpg").write_bytes(encoded(noise(32, 32), kind))
+    for read in (size_of, lambda file: decode(file, (32, 32))):
+        with pytest.raises(UnreadableImage, match="image.jpg cannot be read: not an image, or of an unknown format"):
+            read(tmp_path / "image.jpg")
+
+
+def test_what_is_no_file_is_named_and_never_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "folder.png").mkdir()
+    for name, said in (("pipe.png", "not a regular file"), ("folder.png", "not a regular file"), ("a\0b", "null byte")):
+        for read in (size_of, lambda file: decode(file, (8, 8))):
+            with pytest.raises(UnreadableImage, match=said) as told:
+                read(tmp_path / name)
+            assert str(told.value).isprintable()
+
+
+def test_pixels_of_no_known_range_are_refused_and_never_clipped():
+    deep = Image.fromarray(np.full((4, 4), 0x40FF, np.uint16))
+    assert (decode(encoded(deep, "TIFF"), (4, 4)) == 0x40).all()
+    assert (decode(encoded(deep, "PPM"), (4, 4)) == 0x40).all()
+    for image, said in ((Image.new("F", (4, 4), 0.5), "floats"), (Image.new("I", (4, 4), 70_000), "32-bit integers")):
+        with pytest.raises(UnreadableImage, match=f"its pixels are {said}, of no known range"):
+            decode(encoded(image, "TIFF"), (4, 4))
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF"])
+def test_of_an_animation_the_first_frame_counts(kind):
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ((250, 0, 0), (0, 250, 0))]
+    found = decode(encoded(frames[0], kind, save_all=True, append_images=frames[1:]), (8, 8))
+    assert found[..., 0].min() > 200 and found[..., 1].max() < 60
+
+
+def test_an_image_that_would_fill_the_memory_is_refused_by_its_header():
+    header = struct.pack(">IIBBBBB", 40_000, 40_000, 8, 2, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(bytes(100))), (b"IEND", b"")]
+    parts = [struct.pack(">I", len(d)) + kind + d + struct.pack(">I", zlib.crc32(kind + d)) for kind, d in chunks]
+    with pytest.raises(UnreadableImage, match="1600000000 pixels"):
+        decode(b"\x89PNG\r\n\x1a\n" + b"".join(parts), (8, 8))
 
 
 def test_unreadable_files_are_named_with_a_reason(tmp_path):

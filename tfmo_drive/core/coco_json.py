@@ -19,6 +19,7 @@ from tfmo_drive.contracts import BadInput
 from tfmo_drive.core import given_file
 from tfmo_drive.core.boxes import Truth
 from tfmo_drive.core.class_names import clean, quoted, refuse_unfit
+from tfmo_drive.core.found_files import identity
 
 _ROUNDING = 1.0
 """Pixels by which a box may leave its image without a word: tools round, or count the last pixel's far edge."""
@@ -50,10 +51,16 @@ class Usable:
     an object whose box nobody knows: detectors would learn that there is none."""
     ignored: int
     """Annotations of categories that were not asked for."""
+    repeated: int
+    """Annotations that say what one before them says: one object, which counts once."""
 
 
 def read_document(path: Path) -> Document:
-    """Raises BadInput where the file is no COCO JSON, holds no annotation, or names a category twice."""
+    """The document; a category that no annotation has and that is the group (supercategory) of others is left out.
+
+    Raises BadInput where the file is no COCO JSON, holds no annotation, or names a category twice or as no class may be
+    called.
+    """
     facts = given_file.json_of(path, "a COCO JSON file")
     parts = [facts.get(key) if isinstance(facts, dict) else None for key in ("images", "annotations", "categories")]
     if not all(isinstance(part, list) and all(isinstance(item, dict) for item in part) for part in parts):
@@ -61,7 +68,14 @@ def read_document(path: Path) -> Document:
     images, annotations, categories = parts
     if not annotations or not images:
         raise BadInput(f"{path}: no {'annotations' if images else 'images'}. Name another file, or add some.")
-    pairs = [(category.get("id"), category.get("name")) for category in categories]
+    # Roboflow lists the group of all classes as one more, which no object has.
+    used = {annotation.get("category_id") for annotation in annotations if _is_id(annotation.get("category_id"))}
+    above = {category["supercategory"] for category in categories if isinstance(category.get("supercategory"), str)}
+    pairs = [
+        (category.get("id"), category.get("name"))
+        for category in categories
+        if not _is_id(category.get("name")) or category["name"] not in above or category.get("id") in used
+    ]
     if not pairs or any(type(key) is not int or not isinstance(name, str) or not name for key, name in pairs):
         raise BadInput(f"{path}: every category must have a whole number id and a name, got {str(pairs)[:60]}.")
     twice = [str(key) for key, count in Counter(key for key, _ in pairs).items() if count > 1]
@@ -81,9 +95,9 @@ def usable(document: Document, indices: Mapping[int, int], locate: Callable[[str
     _refuse_shares(document.path, [box for box in boxes if box and min(box[2:]) > 0])
     faults: list[str] = []
     images = _images(document, locate, faults)
-    known = {image.get("id") for image in document.images if isinstance(image.get("id"), int | str)}
+    known = {image.get("id") for image in document.images if _is_id(image.get("id"))}
     rows: dict[int | str, list[_Row]] = {key: [] for key in images}
-    ignored = 0
+    ignored, said, repeated = 0, set(), 0
     for place, (annotation, box) in enumerate(zip(document.annotations, boxes, strict=True)):
         image, label = annotation.get("image_id"), annotation.get("category_id")
         if type(label) is int and label in document.categories and label not in indices:
@@ -92,14 +106,20 @@ def usable(document: Document, indices: Mapping[int, int], locate: Callable[[str
         fault = _broken(annotation, box, known, document.categories)
         if not fault and image in images:  # of an image that cannot be used, that was said
             row, fault = _inside(annotation, box, images[image][2])
+            one = image, label, *box, bool(annotation.get("iscrowd"))
+            if one in said:
+                repeated += 1
+                continue
+            said.add(one)
             if row:
                 rows[image].append(row._replace(label=indices[label]))
         if fault:
-            faults.append(f"annotation {annotation.get('id', f'at place {place}')} ({fault})")
-            if box is None and isinstance(image, int | str):
+            named = _shown(annotation["id"]) if "id" in annotation else f"at place {place}"
+            faults.append(f"annotation {named} ({fault})")
+            if (box is None or _mistyped(annotation)) and _is_id(image):
                 images.pop(image, None)
     names, files, sizes = map(list, zip(*images.values(), strict=True)) if images else ([], [], [])
-    return Usable(names, files, sizes, [_truth(rows[key]) for key in images], faults, ignored)
+    return Usable(names, files, sizes, [_truth(rows[key]) for key in images], faults, ignored, repeated)
 
 
 def name_of(image: Mapping[str, Any]) -> str:
@@ -124,20 +144,49 @@ def _images(
         key, name = image.get("id"), name_of(image)
         size = image.get("height"), image.get("width")
         file = locate(name) if name else None
-        if not isinstance(key, int | str) or not name:
-            fault = "no id or no file_name"
-        elif key in found or name in names:
-            fault = f"id {key} or file {name} twice"
+        if not _is_id(key) or not name:
+            fault = "no id or no file_name" if key is None or not name else "its id is no whole number and no text"
+        elif key in found or name in names or (file and identity(file) in names):
+            fault = f"id {_shown(key)} or file {name[:200]} twice"
         elif not all(_is_number(side) and side == int(side) and side >= 1 for side in size):
-            fault = f"{name} has height {size[0]} and width {size[1]}"
+            fault = f"{name[:200]} has height {_shown(size[0])} and width {_shown(size[1])}"
         else:
-            fault = "" if file else f"{name} is missing"
+            fault = "" if file else f"{name[:200]} is missing"
         if fault:
-            faults.append(f"image {key} ({fault})")
+            faults.append(f"image {_shown(key)} ({fault})")
         else:
-            names.add(name)
+            names |= {name, identity(file)}
             found[key] = name, file, (int(size[0]), int(size[1]))
     return found
+
+
+def _is_id(value: Any) -> bool:
+    """JSON's true is 1 to Python, and 1.0 is; neither is an id."""
+    return type(value) in (int, str)
+
+
+def _mistyped(annotation: dict[str, Any]) -> str:
+    """Why what an annotation says beside its box cannot be meant, or nothing: Python takes "0" for true."""
+    crowd, area = annotation.get("iscrowd", 0), annotation.get("area")
+    if type(crowd) not in (int, float, bool) or crowd not in (0, 1):
+        return f"iscrowd {_shown(crowd)} is not 0 or 1"
+    if area is not None and type(area) not in (int, float):
+        return f"area {_shown(area)} is no number"
+    return ""
+
+
+def _shown(value: Any) -> str:
+    """A value as JSON has it, so that "1" and 1 differ, shortened."""
+    text = "nothing" if value is None else f'"{value}"' if isinstance(value, str) else _digits(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _digits(value: Any) -> str:
+    """str, but for whole numbers of so many digits that Python refuses to write them."""
+    try:
+        return str(value)
+    except ValueError:
+        return "a number of thousands of digits"
 
 
 def _is_number(value: Any) -> bool:
@@ -147,7 +196,7 @@ def _is_number(value: Any) -> bool:
 def _box(annotation: dict[str, Any]) -> list[float] | None:
     """x, y, width, height: its bbox, or where it has none, the bounds of its polygons; None where it has neither."""
     box = annotation.get("bbox")
-    if box:
+    if box not in (None, []):
         return box if isinstance(box, list) and len(box) == 4 and all(map(_is_number, box)) else None
     polygons = annotation.get("segmentation")
     if not isinstance(polygons, list) or not polygons or not all(map(_is_polygon, polygons)):
@@ -173,13 +222,15 @@ def _broken(
 ) -> str:
     """What makes an annotation unusable whatever its image is, or nothing."""
     image, label = annotation.get("image_id"), annotation.get("category_id")
-    if not isinstance(image, int | str) or image not in known:
-        return f"no image {image}"
+    if not _is_id(image) or image not in known:
+        return f"no image {_shown(image)}"
     if type(label) is not int or label not in categories:
-        return f"no category {label}"
+        return f"no category {_shown(label)}"
+    if fault := _mistyped(annotation):
+        return fault
     if box is None:
         said = annotation.get("bbox")
-        return f"bbox {str(said)[:40]} is not x, y, width, height" if said else "no bbox, and no polygons"
+        return "no bbox, and no polygons" if said in (None, []) else f"bbox {_shown(said)} is not x, y, width, height"
     return "" if box[2] > 0 and box[3] > 0 else f"box of {box[2]:g} x {box[3]:g}, no area"
 
 

@@ -219,6 +219,8 @@ def _checked(document: Document, indices: Mapping[int, int], data: Path, skip_ba
     total = len(document.images) + len(document.annotations)
     treated = "left out, objects without a box with their images; boxes partly outside are clipped"
     faults.refuse(document.path, found.faults, total, "images or boxes cannot be used", skip_bad, treated)
+    if found.repeated:
+        logging.warning("%s: %d boxes are given more than once, and taken once.", document.path, found.repeated)
     if found.ignored:
         logging.info("%s: %d boxes of other categories are ignored.", document.path, found.ignored)
     groups, sizes = blocks(found.names, found.sizes), np.array(found.sizes, np.int64)
