@@ -156,6 +156,7 @@ def test_json_that_python_would_choke_on_or_pass_over_is_one_line(tmp_path, text
     with pytest.raises(BadInput, match=f"a.json is not a COCO JSON file: .*({said})"):
         read_document(tmp_path / "a.json")
 
+
 def test_what_is_wrong_with_other_categories_is_no_fault():
     odd = [box(1, 0, 2, (5, 5, 0, 40)), unboxed(2, 1, 2), box(3, 77, 2)]
     found = checked(IMAGES, [*GOOD, *odd], {7: 0})
