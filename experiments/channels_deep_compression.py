@@ -5,7 +5,7 @@ What `deep_compression` saves is for gzip alone; here the model is faster too. T
 make train-channels_deep_compression DATA=path/to/images WEIGHTS=trained.h5
 
 Measured 2026-11-25 on 2 cores, seed 0: channels_deep_compression/litert_int8 scores 94.5 %, +1.90 (0.00 to +3.89)
-points against float, 82x smaller, 22x faster (1,055 test examples).
+points against float, 82x smaller (1,055 test examples).
 """
 
 from tfmo_drive.compress.channels import Channels

@@ -7,7 +7,7 @@ make train-criteria_rows SET="recipe.0.sparsity=0.5 controls.chance.0.sparsity=0
 make train-criteria_rows DATA=path/to/comma2k19 SET=task.predicts=number WORKDIR=runs/criteria_speed
 
 Measured 2026-11-25 on 2 cores, seed 0: gradient/litert_int8 scores 83.0 %, -0.62 (-1.50 to +0.22) points against
-float, 2.3x smaller, 1.2x faster (12,000 test examples).
+float, 2.3x smaller (12,000 test examples).
 """
 
 from tfmo_drive.compress.prune import Prune

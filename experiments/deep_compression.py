@@ -17,7 +17,7 @@ So the zeros do most of it and the values the rest. Beside it: the float model w
 alone, and the same zeros in int8 without shared weights, which says what the sharing saves and costs.
 
 Measured 2026-11-25 on 2 cores, seed 0: deep_compression/litert_int8 scores 93.5 %, +0.85 (-1.04 to +2.75) points
-against float, 3.9x smaller, 1.8x faster (1,055 test examples).
+against float, 3.9x smaller (1,055 test examples).
 """
 
 from tfmo_drive.compress.cluster import Cluster

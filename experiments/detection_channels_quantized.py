@@ -11,7 +11,7 @@ make train-detection_channels_quantized
 make train-detection_channels_quantized DATA=path/to/coco WEIGHTS=runs/detection/stages/0_baseline/model.h5
 
 Measured 2026-11-28 on 2 cores, seed 0: detection_channels_quantized/litert_int8 scores 22.4 %, -0.27 (-1.15 to
-+0.64) points against float, 66x smaller, 11x faster (300 test examples).
++0.64) points against float, 66x smaller (300 test examples).
 """
 
 from tfmo_drive.compress.channels import Channels

@@ -7,7 +7,7 @@ make train-detection_post_training
 make train-detection_post_training DATA=path/to/coco WEIGHTS=runs/detection/stages/0_baseline/model.h5
 
 Measured 2026-11-28 on 2 cores, seed 0: baseline/litert_int8 scores 18.3 %, -0.28 (-0.90 to +0.38) points against
-float, 3.9x smaller, 1.1x faster (101 test examples).
+float, 3.9x smaller (101 test examples).
 """
 
 from tfmo_drive.compress.decode_inside import DecodeInside

@@ -4,7 +4,7 @@ make train-detection_quantized
 make train-detection_quantized DATA=path/to/coco WEIGHTS=runs/detection/stages/0_baseline/model.h5
 
 Measured 2026-11-28 on 2 cores, seed 0: detection_quantized/litert_int8 scores 22.4 %, -0.20 (-0.53 to +0.15) points
-against float, 3.9x smaller, 1.1x faster (300 test examples).
+against float, 3.9x smaller (300 test examples).
 """
 
 from tfmo_drive.compress.quantize_aware import QuantizeAware

@@ -4,7 +4,7 @@ make train-distilled_quantized DATA=path/to/images WEIGHTS=trained.h5
 make train-distilled_quantized DATA=path/to/images WEIGHTS=trained.h5 SEED=1 WORKDIR=runs/distilled_quantized_1
 
 Measured 2026-11-24 on 2 cores, seed 0: distilled_quantized/litert_int8 scores 94.4 %, +1.80 (-0.85 to +4.55) points
-against float, 110x smaller, 23x faster (1,055 test examples).
+against float, 110x smaller (1,055 test examples).
 """
 
 from tfmo_drive.compress.distill import Distill

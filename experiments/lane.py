@@ -6,7 +6,7 @@ make train-lane DATA=path/to/driving_log SET=task.weights=resnet50_notop.h5
 Its trained baseline, `runs/lane/stages/0_baseline/model.h5`, is what the other experiments take as WEIGHTS=.
 
 Measured 2026-11-28 on 2 cores, seed 0: baseline/litert_int8 scores 73.5 %, +0.08 (-1.02 to +1.19) points against
-float, 3.9x smaller, 1.1x faster (300 test examples).
+float, 3.9x smaller (300 test examples).
 """
 
 from tfmo_drive.compress.train import Train

@@ -8,7 +8,7 @@ make train-lane_distilled
 make train-lane_distilled DATA=path/to/driving_log WEIGHTS=runs/lane/stages/0_baseline/model.h5
 
 Measured 2026-11-28 on 2 cores, seed 0: lane_distilled/litert_int8 scores 70.5 %, -3.96 (-5.53 to -2.66) points
-against float, 160x smaller, 21x faster (101 test examples).
+against float, 160x smaller (101 test examples).
 """
 
 from tfmo_drive.compress.distill import Distill

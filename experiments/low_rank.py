@@ -7,7 +7,7 @@ Both steps learn from the baseline's soft labels as well. Beside it the float mo
 alone, and a narrower ResNet50 of as many multiply-accumulates, trained from nothing for the same epochs.
 
 Measured 2026-11-25 on 2 cores, seed 0: low_rank/litert_int8 scores 94.6 %, +1.99 (+0.85 to +3.32) points against
-float, 7.1x smaller, 2.7x faster (1,055 test examples).
+float, 7.1x smaller (1,055 test examples).
 """
 
 from tfmo_drive.compress.distill import Distill

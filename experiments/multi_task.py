@@ -8,7 +8,7 @@ has masks and boxes alone, as CamVid, take segmentation_detection. Its trained b
 takes as WEIGHTS=.
 
 Measured 2026-11-28 on 2 cores, seed 0: baseline/litert_int8 scores 53.2 %, -0.11 (-0.37 to +0.16) points against
-float, 3.9x smaller, 1.0x faster (300 test examples).
+float, 3.9x smaller (300 test examples).
 """
 
 from tfmo_drive.compress.train import Train

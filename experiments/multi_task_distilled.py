@@ -9,7 +9,7 @@ make train-multi_task_distilled WEIGHTS=runs/multi_task/stages/0_baseline/model.
     SET=recipe.0.distill.teacher=runs/detection/stages/0_baseline/model.h5
 
 Measured 2026-11-28 on 2 cores, seed 0: multi_task_distilled/litert_int8 scores 53.4 %, +0.15 (-0.20 to +0.50)
-points against float, 3.9x smaller, 1.1x faster (300 test examples).
+points against float, 3.9x smaller (300 test examples).
 """
 
 from tfmo_drive.compress.train import Train

@@ -8,7 +8,7 @@ a whole tensor rounds most channels away. `hard` is that model as it is, the rec
 model, `plain_rescued` the rescue done to it. litert_int8 is plain; litert_mixed keeps the worst layers in float.
 
 Measured 2026-11-25 on 2 cores, seed 0: post_training_hard/litert_mixed scores 92.5 %, -0.09 (-0.47 to +0.28) points
-against float, 3.9x smaller, 1.8x faster (1,055 test examples).
+against float, 3.9x smaller (1,055 test examples).
 """
 
 from tfmo_drive.compress.correct_bias import CorrectBias

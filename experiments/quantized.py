@@ -3,7 +3,7 @@
 make train-quantized DATA=path/to/images WEIGHTS=trained.h5
 
 Measured 2026-11-24 on 2 cores, seed 0: quantized/litert_int8 scores 92.7 %, +0.09 (-0.47 to +0.66) points against
-float, 3.9x smaller, 1.8x faster (1,055 test examples).
+float, 3.9x smaller (1,055 test examples).
 """
 
 from tfmo_drive.compress.quantize_aware import QuantizeAware

@@ -7,7 +7,7 @@ make train-segmentation SET=task.shown=lanes WORKDIR=runs/lane_lines
 Its trained baseline, `runs/segmentation/stages/0_baseline/model.h5`, is what the other experiments take as WEIGHTS=.
 
 Measured 2026-11-28 on 2 cores, seed 0: baseline/litert_int8 scores 58.2 %, -0.48 (-0.60 to -0.36) points against
-float, 3.9x smaller, 1.4x faster (300 test examples).
+float, 3.9x smaller (300 test examples).
 """
 
 from tfmo_drive.compress.train import Train

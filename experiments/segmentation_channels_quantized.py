@@ -9,7 +9,7 @@ make train-segmentation_channels_quantized
 make train-segmentation_channels_quantized DATA=path/to/camvid WEIGHTS=runs/segmentation/stages/0_baseline/model.h5
 
 Measured 2026-11-28 on 2 cores, seed 0: segmentation_channels_quantized/litert_int8 scores 52.2 %, -1.60 (-2.58 to
--0.59) points against float, 78x smaller, 11x faster (101 test examples).
+-0.59) points against float, 78x smaller (101 test examples).
 """
 
 from tfmo_drive.compress.channels import Channels

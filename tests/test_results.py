@@ -17,7 +17,10 @@ def _row(name: str, score: float, size: int, reference: bool = False) -> dict:
         "name": name, "stage": name.split("/")[0], "target": name.split("/")[1], "reference": reference,
         "score": score, "score_low": score - 0.02, "score_high": score + 0.02,
         "score_delta": score - 0.9, "score_delta_low": -0.01, "score_delta_high": 0.01,
-        "examples": 1055, "size_bytes": size, "gzip_bytes": size // 2, "latency_ms": 1.0, "speedup": 4.0,
+        "examples": 1055, "size_bytes": size, "gzip_bytes": size // 2, "threads": 2,
+        "latency_ms": 1.0, "reference_latency_ms": 4.0, "speedup_spread": 0.04,
+        "latency_ms_1": 0.8, "reference_latency_ms_1": 6.0, "speedup_1_spread": 0.3,
+        "latency_ms_2": 1.0, "reference_latency_ms_2": 4.0, "speedup_2_spread": 0.04, "speedup_best_spread": 0.05,
     }  # fmt: skip
 
 
@@ -50,6 +53,8 @@ def test_table_holds_the_reports_numbers_and_nothing_else_changes(run_folder):
     assert "old table" not in text
     assert "| `tried/litert_int8` | 89.5 % (87.5 % to 91.5 %) | -0.50 (-1.00 to +1.00) | 1.00 kB |" in text
     assert "| `tried/litert_int8` | `control` | 0 | +0.40 (-0.10 to +0.90) |" in text
+    times = "about 7.5x: about 0.80 ms against about 6.0 ms (±30 %) | 4.0x: 1.00 ms against 4.00 ms (±4 %)"
+    assert f"| {times} | 5.0x: 0.800 ms against 4.00 ms (±5 %) |" in text
     assert "python -m tfmo_drive.run --x" in text and "2 cores" in text
 
 
@@ -63,6 +68,28 @@ def test_a_section_is_written_without_the_other_and_with_pictures_of_its_own(run
     assert "(experiments/roads_score_size.png)" in second
     monkeypatch.setattr(results.FLAGS["section"], "value", "rivers")
     assert guarded(results.main)(["results", str(run_folder)]) == 1
+
+
+def test_what_is_told_anew_leaves_the_block_of_rows_whose_runs_are_gone(run_folder):
+    def table(data: str, *names: str) -> str:
+        lines = "".join(f"| `{name}` | 1 % |\n" for name in names)
+        return f"`{data}`, 1,055 test examples:\n\n| row | score |\n|---|---|\n{lines}\n"
+
+    readme, tables = run_folder.parent / "README.md", table("other", "tried/litert_int8", "gone/litert_int8")
+    tables += "| row | control, same target |\n|---|---|\n| `tried/litert_int8` | `control` | 0 | +0.1 |\n"
+    tables += "| `tried/litert_int8` | `control` | 1 | +0.2 |\n\n    python -m tfmo_drive.run --experiment=x --seed=0\n"
+    tables = table("built in", "tried/litert_int8") + tables
+    readme.write_text(f"{README}\n<!-- earlier results: no times -->\n{tables}<!-- end of earlier results -->\n")
+    report = json.loads((run_folder / "report.json").read_text())
+    report["environment"]["command"] = "python -m tfmo_drive.run --experiment=x"
+    (run_folder / "report.json").write_text(json.dumps(report))
+    results.main(["results", str(run_folder)])
+    earlier = readme.read_text().split("<!-- earlier results")[1]
+    assert "built in" not in earlier and "`other`, 1,055 test examples:" in earlier and earlier.count("| `tried") == 2
+    assert "| `control` | 0 |" not in earlier and "| `control` | 1 |" in earlier and "--experiment=x" not in earlier
+    readme.write_text(readme.read_text().replace("| `gone/litert_int8` | 1 % |\n", "").replace("`other`", "`built in`"))
+    results.main(["results", str(run_folder)])
+    assert "<!-- earlier results: no times -->\n<!-- end of earlier results -->" in readme.read_text()
 
 
 def test_rows_of_other_data_have_a_table_of_their_own_and_a_shared_baseline_is_there_once(run_folder):
@@ -106,6 +133,8 @@ def test_notebook_gets_one_measured_line_however_often_it_is_written(run_folder)
     assert notebook.read_text() == once
     docstring, rest = once.split('"""')[1], '"""'.join(once.split('"""')[2:])
     assert docstring.count("Measured 2026-11-22 on 2 cores, seed 0: tried/litert_int8 scores 89.5 %") == 1
+    said = "smaller, 4.0x faster on 2 threads (5.0x faster, each on what suits it best) (1,055 test examples)."
+    assert said in " ".join(docstring.split())
     assert rest == '\n\nX = """not this"""\n'
 
 
@@ -121,11 +150,13 @@ def test_of_a_network_for_several_tasks_each_tasks_score_is_said(run_folder):
 def test_speeds_are_the_benchs():
     bench = {
         "qat_step": {"ratio": 1.2, "bar": 1.35, "spread": 0.1, "ours_s": 1.2, "reference_s": 1.0},
+        "busy": {"ratio": 1.2, "bar": 1.35, "spread": 0.9, "ours_s": 1.2, "reference_s": 1.0},
         "memory": {"ratio": 1.0, "bar": 1.2, "spread": 0, "ours_s": None, "ours_bytes": 3e6, "reference_bytes": 3e6},
         "environment": {"cores": 2, "processor": "p"},
     }
     text = results.speeds(bench)
     assert "| `qat_step` | 1.20 | 1.35 | 10% | 1.2 s | 1 s |" in text
+    assert "| `busy` | about 1.20 | 1.35 | 90% |" in text
     assert "| `memory` | 1.00 | 1.20 | 0% | 3.00 MB | 3.00 MB |" in text and "environment" not in text
 
 

@@ -7,6 +7,9 @@
 A section has a block of its own, from `<!-- results of perception: ... -->` to `<!-- end of results of perception -->`,
 so that its runs can be told anew without the others. Nothing between the markers in README.md, and no "Measured" line
 of an experiment, is ever typed by hand.
+
+Rows whose runs are gone stand in another block, without their times (`<!-- earlier results of perception: ... -->`);
+what is told anew is taken out of it.
 """
 
 from __future__ import annotations
@@ -14,13 +17,14 @@ from __future__ import annotations
 import functools
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from absl import flags
 
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.core import atomic, command_line
-from tfmo_drive.report import numbers
+from tfmo_drive.core import atomic, command_line, speed
+from tfmo_drive.report import numbers, timing
 from tfmo_drive.report.figures import against
 from tfmo_drive.report.rows import featured, ratio, reference
 from tfmo_drive.report.write import read
@@ -47,7 +51,9 @@ def main(argv: list[str]) -> int:
     shown = "".join(f"![{name.replace('_', ' against ')}]({PICTURES / f'{prefix}{name}.png'})\n\n" for name in drawn)
     written = shown + block(reports) + (speeds(json.loads(Path(FLAGS.bench).read_text())) if FLAGS.bench else "")
     written += "".join(subordinate(Path(page).read_text()) for page in FLAGS.pages)
-    atomic.write_text(readme, place.sub(lambda found: found[1] + written + found[2], readme.read_text()))
+    text = place.sub(lambda found: found[1] + written + found[3], readme.read_text())
+    text = block_of(FLAGS.section, "earlier ").sub(lambda found: found[1] + without(found[2], written) + found[3], text)
+    atomic.write_text(readme, text)
     for report in reports.values():
         notebook = Path("experiments") / f"{report['experiment']}.py"
         if report["seed"] == 0 and notebook.exists():
@@ -55,10 +61,36 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def block_of(section: str) -> re.Pattern:
-    """Where a section's results stand in the README: its markers are groups 1 and 2."""
-    label = f"results of {re.escape(section)}" if section else "results"
-    return re.compile(rf"(<!-- {label}: .*?-->\n).*?(<!-- end of {label} -->)", re.DOTALL)
+def block_of(section: str, which: str = "") -> re.Pattern:
+    """Where a section's results (or "earlier " ones) stand in the README: its markers are groups 1 and 3."""
+    label = f"{which}results of {re.escape(section)}" if section else f"{which}results"
+    return re.compile(rf"(<!-- {label}: .*?-->\n)(.*?)(<!-- end of {label} -->)", re.DOTALL)
+
+
+def without(earlier: str, fresh: str) -> str:
+    """The earlier block without the rows, the pairs and the commands that `fresh` tells anew; nothing of it where no
+    row is left."""
+    told = {what for _, what in _telling_lines(fresh)}
+    kept = [(line, what) for line, what in _telling_lines(earlier) if what is None or what not in told]
+    if not any(what and what[0] == "row" for _, what in kept):
+        return ""
+    text = "\n".join(line for line, _ in kept)
+    return re.sub(r"`[^\n]*test examples:\n\n\|[^\n]*\n\|[-|]*\n\n", "", text)
+
+
+def _telling_lines(block: str) -> Iterator[tuple[str, tuple | None]]:
+    """Every line, and what it tells: ("row", data, name), ("pair", row, control, seed), ("run", experiment, data, seed)
+    or None."""
+    data = ""
+    for line in block.split("\n"):
+        data = line if line.endswith("test examples:") else "" if line.startswith("| row | control") else data
+        cells, what = [cell.strip() for cell in line.strip("|").split("|")], None
+        if line.startswith("| `"):
+            what = ("row", data, cells[0]) if data else ("pair", *cells[:3])
+        elif line.startswith("    python -m tfmo_drive.run"):
+            given = dict(re.findall(r"--(experiment|data|seed)=(\S+)", line))
+            what = ("run", given.get("experiment"), Path(given.get("data", "")).name, given.get("seed", "0"))
+        yield line, what
 
 
 def block(reports: dict[Path, dict]) -> str:
@@ -77,7 +109,7 @@ def pictures(reports: dict[Path, dict]) -> dict[str, bytes]:
             if not row.get("subset"):
                 found.setdefault(name, {**row, "run": report["experiment"]})
     rows = [*found.values()]
-    costs = {"score_size": "size_bytes", "score_latency": "latency_ms"}
+    costs = {"score_size": "size_bytes", "score_latency": "latency_share"}
     drawn = {name: against(rows, cost, reference(_by_data(reports)[0][0]), "run") for name, cost in costs.items()}
     return {name: data for name, data in drawn.items() if data}
 
@@ -90,7 +122,9 @@ def speeds(bench: dict) -> str:
             units = [numbers.size(one[f"{side}_bytes"]) if one.get(f"{side}_bytes") else f"{one[f'{side}_s']:.3g} s"
                      for side in ("ours", "reference")]  # fmt: skip
             spread = "one round" if len(one.get("ratios", ())) == 1 else f"{one['spread']:.0%}"
-            lines.append(f"| `{name}` | {one['ratio']:.2f} | {one['bar']:.2f} | {spread} | {units[0]} | {units[1]} |")
+            about = "" if speed.sure(one["spread"]) else "about "
+            cells = (f"`{name}`", f"{about}{one['ratio']:.2f}", f"{one['bar']:.2f}", spread, *units)
+            lines.append(f"| {' | '.join(cells)} |")
     facts = bench["environment"]
     return "\n".join([*lines, "", f"{facts['cores']} cores, {facts['processor']}. Made by `make bench`.", ""])
 
@@ -107,8 +141,7 @@ def noted(source: str, report: dict) -> str:
         f"Measured {report['environment']['date']} on {report['environment']['cores']} cores, seed 0: "
         f"{row['name']} scores {numbers.percent(row['score'])}, {_points(row)} points against float, "
         f"{numbers.times(ratio(row, reference(report), 'size_bytes'))} smaller"
-        + (f", {numbers.times(row['speedup'])} faster" if row.get("speedup") else "")
-        + f" ({row['examples']:,} test examples)."
+        f"{_faster(row)} ({row['examples']:,} test examples)."
     )
     wrapped = re.sub(r"(.{1,116})(?: |$)", r"\1\n", text).rstrip()
     bare = MEASURED.sub("", source, count=1)
@@ -141,8 +174,9 @@ def _table(group: list[dict]) -> list[str]:
     lines = [
         f"`{data}`, {kind}{first['examples']:,} test examples:",
         "",
-        "| row | score (95 %) | points against float (95 %) | bytes | gzip | gzip ratio | MACs | latency | faster |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| row | score (95 %) | points against float (95 %) | bytes | gzip | gzip ratio | MACs "
+        "| 1 thread: faster | 2 threads: faster | best against best |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     seen: dict[str, tuple] = {}
     for report in group:
@@ -178,8 +212,7 @@ def _line(name: str, row: dict, report: dict) -> str:
         numbers.size(row["gzip_bytes"]),
         f"{row['gzip_bytes'] / reference(report)['gzip_bytes']:.3f}",
         numbers.count(row.get("macs")),
-        numbers.milliseconds(row["latency_ms"]),
-        numbers.times(row.get("speedup")),
+        *(timing.whole(found) for found in (speed.of(row, 1), speed.of(row, 2), speed.best(row))),
     )
     return "| " + " | ".join(cells) + " |"
 
@@ -206,10 +239,24 @@ def _range(low, high, written) -> str:
     return "" if low is None or high is None else f" ({written(low)} to {written(high)})"
 
 
+def _faster(row: dict) -> str:
+    """Against float on the row's own number of threads, and each on what suits it best where that is another."""
+    found, best = speed.of(row), speed.best(row)
+    if found is None:
+        return ""
+    said = f", {timing.phrase(found)} on {timing.threads(row.get('threads'))}"
+    return said + (
+        f" ({timing.phrase(best)}, each on what suits it best)" if best and best.threads != found.threads else ""
+    )
+
+
 def _conditions(reports: dict[Path, dict]) -> str:
     machines = {(r["environment"]["cores"], r["environment"].get("processor")) for r in reports.values()}
     said = "; ".join(f"{cores} cores, {processor}" for cores, processor in sorted(machines))
-    return f"Intervals by group; batch 1; {said}. Made by:"
+    return (
+        "Intervals by group; batch 1; times against those of float in the same turns, ± how far their ratio repeated "
+        f"(best against best: each on the number of threads that suits it best); {said}. Made by:"
+    )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Speed as ratios within one run: `make bench`, or `python -m tests.bench qat_step prune_step` for some of them.
 
 Writes runs/bench/bench.json: {"qat_step": {"ratio", "ours_s", "reference_s", "spread", "bar", ...}, ...}. Ours and the
-reference take turns, so that the machine's drift cancels; the ratio is the median over rounds, the spread
-(max - min) / median.
+reference take turns, so that the machine's drift cancels; the ratio is that of the median round, whose
+seconds stand beside it, and the spread (max - min) / that ratio.
 """
 
 from __future__ import annotations
