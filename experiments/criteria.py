@@ -9,6 +9,7 @@ make train-criteria CONTROLS=gradient,chance SET=recipe.0.sparsity=0.9
 from tfmo_drive.compress.prune import Prune
 from tfmo_drive.compress.regularize import Regularize
 from tfmo_drive.core.criteria import SNIP, Chance, Gradient
+from tfmo_drive.expect import Expect
 from tfmo_drive.experiment import Experiment
 from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
 from tfmo_drive.tasks.classification import Classification
@@ -25,4 +26,5 @@ EXPERIMENT = Experiment(
         "chance": (Prune(sparsity=SPARSITY, epochs=2, criterion=Chance()),),
     },
     targets=(LiteRTFloat32(), LiteRTInt8()),
+    expect=Expect(score_drop=0.03, gzip_ratio=0.15),
 )

@@ -14,6 +14,7 @@ from tfmo_drive.compress.prune import Prune
 from tfmo_drive.compress.regularize import Regularize
 from tfmo_drive.compress.train import Train
 from tfmo_drive.core.criteria import SNIP, Chance, Gradient
+from tfmo_drive.expect import Expect
 from tfmo_drive.experiment import Experiment
 from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
 from tfmo_drive.tasks.sensor_rows import SensorRows
@@ -36,4 +37,5 @@ EXPERIMENT = Experiment(
         "longer_training": (Train(epochs=6, learning_rate=0.02, batch_size=256),),
     },
     targets=(LiteRTFloat32(), LiteRTInt8(calibration_images=1024)),
+    expect=Expect(score_drop=0.03, gzip_ratio=0.25),
 )

@@ -7,6 +7,7 @@ Its trained baseline, `runs/detection/stages/0_baseline/model.h5`, is what the o
 """
 
 from tfmo_drive.compress.train import Train
+from tfmo_drive.expect import Expect
 from tfmo_drive.experiment import MEASURES, Experiment
 from tfmo_drive.measures.robustness import Robustness
 from tfmo_drive.measures.temporal import Temporal
@@ -20,4 +21,5 @@ EXPERIMENT = Experiment(
     training=TRAINING,
     targets=(LiteRTFloat32(), LiteRTInt8()),
     measures=(*MEASURES, Robustness(), Temporal()),
+    expect=Expect(score_drop=0.01, size_ratio=0.3),
 )

@@ -6,6 +6,7 @@ make train-distilled SET="recipe.0.distill.temperature=2 recipe.0.distill.alpha=
 
 from tfmo_drive.compress.distill import Distill
 from tfmo_drive.core.distillation import SoftLabels
+from tfmo_drive.expect import Expect
 from tfmo_drive.experiment import Experiment
 from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
 from tfmo_drive.tasks.classification import Classification
@@ -15,4 +16,5 @@ EXPERIMENT = Experiment(
     recipe=(Distill(epochs=6, distill=SoftLabels(views=2)),),
     controls={"untaught": (Distill(epochs=6, distill=SoftLabels(views=2, alpha=0.0)),)},
     targets=(LiteRTFloat32(), LiteRTInt8()),
+    expect=Expect(parameter_ratio=0.05, over_control=0.0, size_ratio=0.01),
 )

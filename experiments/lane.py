@@ -10,6 +10,7 @@ float, 3.9x smaller (300 test examples).
 """
 
 from tfmo_drive.compress.train import Train
+from tfmo_drive.expect import Expect
 from tfmo_drive.experiment import MEASURES, Experiment
 from tfmo_drive.measures.robustness import Robustness
 from tfmo_drive.measures.temporal import Temporal
@@ -23,4 +24,5 @@ EXPERIMENT = Experiment(
     training=TRAINING,
     targets=(LiteRTFloat32(), LiteRTInt8()),
     measures=(*MEASURES, Robustness(), Temporal()),
+    expect=Expect(score_drop=0.02, size_ratio=0.3),
 )

@@ -5,6 +5,7 @@ make train-segmentation_detection DATA=path/to/camvid SET="task.image_size=96,12
 """
 
 from tfmo_drive.compress.train import Train
+from tfmo_drive.expect import Expect
 from tfmo_drive.experiment import MEASURES, Experiment
 from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
 from tfmo_drive.tasks.detection import Detection
@@ -16,4 +17,5 @@ EXPERIMENT = Experiment(
     training=Train(epochs=30, batch_size=16, learning_rate=0.02, warmup_epochs=1.0),
     targets=(LiteRTFloat32(), LiteRTInt8()),
     measures=MEASURES,
+    expect=Expect(worst_part_drop=0.02, size_ratio=0.3),
 )

@@ -8,6 +8,7 @@ from tfmo_drive.compress.quantize_aware import QuantizeAware
 from tfmo_drive.compress.train import Train
 from tfmo_drive.core.distillation import SoftLabels
 from tfmo_drive.core.networks import ResNet
+from tfmo_drive.expect import Expect
 from tfmo_drive.experiment import Experiment
 from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
 from tfmo_drive.targets.onnx import OnnxInt8
@@ -17,13 +18,14 @@ EXPERIMENT = Experiment(
     task=Classification(
         image_size=32,
         network=ResNet(blocks=(1, 1), width=0.25),
-        scenes=Scenes(train=256, val=64, test=64),
+        scenes=Scenes(train=1024, val=128, test=512),
     ),
-    training=Train(epochs=2, learning_rate=0.05, batch_size=32),
+    training=Train(epochs=8, learning_rate=0.05, batch_size=32),
     recipe=(
         Prune(sparsity=0.5, epochs=2, batch_size=32, distill=SoftLabels(views=2)),
         QuantizeAware(epochs=1, batch_size=32, preserve="sparsity", calibration_images=64),
     ),
     controls={"longer_training": (Train(epochs=3, batch_size=32),)},
     targets=(LiteRTFloat32(), LiteRTInt8(), OnnxInt8()),
+    expect=Expect(score_drop=0.05, size_ratio=0.5),
 )

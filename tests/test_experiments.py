@@ -57,6 +57,13 @@ def test_experiment_is_a_notebook(path):
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_no_experiment_lets_a_worthless_baseline_pass_and_each_says_what_it_expects(path):
+    expect = experiment_flags.experiment(str(path)).expect
+    assert expect.baseline_beats_trivial and "baseline_beats_trivial" not in path.read_text()
+    assert expect != Expect(target=expect.target), "no bound"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_stage_and_row_names_cannot_collide(path):
     experiment = experiment_flags.experiment(str(path))
     assert path.stem not in experiment.controls
@@ -98,11 +105,21 @@ def test_order_that_breaks_a_promise_is_refused_before_training(recipe, advice):
         ({"targets": (LiteRTInt8(), LiteRTInt8(threads=1))}, "must differ in name"),
         ({"expect": Expect(target="litert_in8")}, 'Did you mean "litert_'),
         ({"controls": {"baseline": ()}}, "cannot name a row"),
+        ({"expect": None}, r"^Experiment.expect must be of kind Expect, got None. Write Expect\(score_drop=0.01\)"),
+        ({"training": None}, "^Experiment.training must be of kind Train, got None"),
+        ({"task": "classification"}, "^Experiment.task must be of kind Task, got 'classification'"),
+        ({"recipe": Prune()}, "^Experiment.recipe must be a tuple of Steps, got Prune"),
+        ({"recipe": (LiteRTInt8(),)}, "^Experiment.recipe must be a tuple of Steps"),
+        ({"controls": None}, "^Experiment.controls must be recipes by name, got None"),
+        ({"controls": {"longer": Train()}}, r"^Experiment.controls\['longer'\] must be a tuple of Steps"),
+        ({"targets": LiteRTInt8()}, "^Experiment.targets must be a tuple of Targets"),
+        ({"measures": None}, "^Experiment.measures must be a tuple of Measures, got None"),
     ],
 )
 def test_experiment_that_cannot_work_is_refused(changes, words):
-    with pytest.raises(BadInput, match=words):
-        Experiment(task=Classification(), **changes)
+    with pytest.raises(BadInput, match=words) as refused:
+        Experiment(**{"task": Classification(), **changes})
+    assert "\n" not in str(refused.value)
 
 
 def test_expectation_without_its_row_is_a_miss():
@@ -180,7 +197,14 @@ def test_expectations_in_the_boards_terms():
 
 
 @pytest.mark.parametrize(
-    ("bound", "words"), [({"score_drop": 2}, "a fraction"), ({"arena_bytes": -1}, "bytes such as")]
+    ("bound", "words"),
+    [
+        ({"score_drop": 2}, "a fraction"),
+        ({"arena_bytes": -1}, "bytes such as"),
+        ({"score_drop": "0.01"}, "got '0.01'"),
+        ({"score_drop": float("nan")}, "a fraction"),
+        ({"baseline_beats_trivial": None}, "True or False, got None"),
+    ],
 )
 def test_bounds_out_of_their_unit_are_refused(bound, words):
     with pytest.raises(BadInput, match=words):
@@ -188,7 +212,7 @@ def test_bounds_out_of_their_unit_are_refused(bound, words):
 
 
 def test_every_bound_has_a_figure():
-    assert set(FIGURES) | {"target"} == {field.name for field in dataclasses.fields(Expect)}
+    assert set(FIGURES) | {"target", "baseline_beats_trivial"} == {field.name for field in dataclasses.fields(Expect)}
 
 
 def test_controls_can_be_left_out():

@@ -86,6 +86,16 @@ class Preprocessing:
 
 
 @dataclasses.dataclass(frozen=True)
+class Trivial:
+    """What a task can be answered without a look at the inputs: the same for every example, chosen from train alone."""
+
+    says: str
+    """In words, after "answering": 'always "stop"'."""
+    outputs: Arrays
+    """[n, ...], in a form that the task's `judge` takes."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Judgement:
     """What a task says of some outputs."""
 
@@ -99,6 +109,10 @@ class Judgement:
     scores: Scores | None = None
     """Of any choice of the examples, where that is not the weighted mean of their `values` (mAP, mean IoU)."""
     captions: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)  # {"truth": [n], "says": [n]}
+    parts: Mapping[str, Judgement] = dataclasses.field(default_factory=dict)
+    """Of several tasks judged together, that of each by its name."""
+    constant: bool = False
+    """Whether every example is answered alike, which needs no model, whatever it scores."""
 
     def __post_init__(self):
         if self.scores is None:
@@ -166,6 +180,11 @@ class Task(abc.ABC):
     def merit(self, outputs: Arrays, targets: Arrays) -> float:
         """Of an epoch in training, which keeps the best one: `score`, unless that rewards what nobody wants."""
         return self.score(outputs, targets)
+
+    def trivial(self, count: int) -> Trivial | None:
+        """The answer to beat, `count` times: a model that is no better than it has learnt nothing. None: the task knows
+        no such answer, and nothing is said of its models' worth."""
+        return None
 
     clip_size: tuple[int, int] | None = None
     """(height, width) of the moving built-in scenes that the task can be shown; None: of none."""

@@ -4,11 +4,13 @@ measured exit code 3."""
 from __future__ import annotations
 
 import dataclasses
+import numbers
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.core import speed
+from tfmo_drive.report.rows import beats_trivial, over_trivial
 
 Row = Mapping[str, Any]
 Rows = Sequence[Row]
@@ -74,6 +76,10 @@ class Expect:
 
     Least values: baseline_score, of the float row itself; over_control, the row's score minus that of the best control
     on the same target; npu_share, of the operators, how many the NPU takes.
+
+    baseline_beats_trivial: the float baseline, and the row as well, must be better than the task's trivial answer by
+    the whole 95 % interval of the difference; test examples of one single group have none, and what is not decided is
+    no pass. Only a test of mechanics, on models that have learnt nothing on purpose, switches it off.
     """
 
     score_drop: float | None = None
@@ -96,15 +102,18 @@ class Expect:
     npu_share: float | None = None
     baseline_score: float | None = None
     over_control: float | None = None
+    baseline_beats_trivial: bool = True
     target: str = ""
 
     def __post_init__(self):
         for name, bound in self._bounds():
             unit = FIGURES[name].unit
             low, high = LIMITS[unit]
-            if not low <= bound <= high:
+            if not isinstance(bound, numbers.Real) or isinstance(bound, bool) or not low <= bound <= high:
                 what = {"bytes": "bytes such as 320000", "ms": "milliseconds such as 12.5"}
-                raise BadInput(f"Expect.{name} must be {what.get(unit, 'a fraction such as 0.01')}, got {bound}.")
+                raise BadInput(f"Expect.{name} must be {what.get(unit, 'a fraction such as 0.01')}, got {bound!r}.")
+        if not isinstance(self.baseline_beats_trivial, bool):
+            raise BadInput(f"Expect.baseline_beats_trivial must be True or False, got {self.baseline_beats_trivial!r}.")
 
     def _bounds(self) -> list[tuple[str, float]]:
         named = [(name, getattr(self, name)) for name in FIGURES]
@@ -112,8 +121,26 @@ class Expect:
 
     def verdicts(self, row: Row | None, rows: Rows) -> list[dict]:
         """One {"name", "row", "bound", "value", "unit", "passed", "least"} per bound; not measured is a miss, and what
-        cannot be measured on a busy machine is neither: "passed" is None."""
-        return [_verdict(name, bound, row, rows) for name, bound in self._bounds()]
+        cannot be measured on a busy machine is neither: "passed" is None.
+
+        First whether the baseline and the row are better than the trivial answer, where rows were compared with it.
+        """
+        asked = self.baseline_beats_trivial and bool(over_trivial(rows[0]))
+        worth = [_worth("baseline_beats_trivial", rows[0], row)] if asked else []
+        worth += [_worth("beats_trivial", row, row)] if asked and row is not rows[0] else []
+        return worth + [_verdict(name, bound, row, rows) for name, bound in self._bounds()]
+
+
+def _worth(name: str, said: Row | None, judged: Row | None) -> dict:
+    """Of a row, whose value is the lowest lower end of its intervals, 0 where it is a trivial answer itself; without an
+    interval it is not decided."""
+    found = over_trivial(said).values() if said else []
+    lows = [0.0 if one.get("always_the_same") else one["over_trivial_low"] for one in found]
+    value = min(lows) if lows and None not in lows else None
+    return {
+        "name": name, "judged": judged["name"] if judged else None, "row": said["name"] if said else "no such row",
+        "bound": 0.0, "value": value, "unit": "points", "passed": bool(said and beats_trivial(said)), "least": True,
+    }  # fmt: skip
 
 
 def exit_code(verdicts: Sequence[Mapping[str, Any]]) -> int:

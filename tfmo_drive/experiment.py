@@ -34,6 +34,17 @@ PATIENCE_S = 60.0
 """How long an expected latency is measured again where the machine is busy."""
 
 
+_ONE = {
+    "task": (Task, "Classification()"), "training": (Train, "Train(epochs=8)"),
+    "expect": (Expect, "Expect(score_drop=0.01), or leave it out"),
+}  # fmt: skip
+_SEVERAL = {
+    "recipe": (Step, "(Prune(sparsity=0.5),), or () for none"), "targets": (Target, "(LiteRTInt8(),)"),
+    "measures": (Measure, "(*MEASURES,)"),
+}  # fmt: skip
+"""What the settings of an experiment are made of, and what to type."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Experiment:
     """What to do (`recipe`), what to compare it with (`controls`: name -> recipe from the same baseline), where it
@@ -49,6 +60,7 @@ class Experiment:
     expect: Expect = Expect()
 
     def __post_init__(self):
+        self._refuse_other_kinds()
         names = [target.name for target in self.all_targets]
         if len(set(names)) < len(names):
             raise BadInput(f"Experiment.targets must differ in name, got {', '.join(names)}. Keep one of each.")
@@ -66,6 +78,21 @@ class Experiment:
             if name == "baseline" or not name.isidentifier():
                 raise BadInput(f"Experiment.controls: {name!r} cannot name a row. Use a word such as longer_training.")
             order.refuse(recipe)
+
+    def _refuse_other_kinds(self):
+        """None for an Expect, or one step where a recipe should be, would else end in a traceback far from here."""
+        for name, (kind, example) in _ONE.items():
+            if not isinstance(value := getattr(self, name), kind):
+                raise BadInput(f"Experiment.{name} must be of kind {kind.__name__}, got {value!r}. Write {example}.")
+        several = [(name, getattr(self, name), *kind) for name, kind in _SEVERAL.items()]
+        if not isinstance(self.controls, Mapping):
+            raise BadInput(f"Experiment.controls must be recipes by name, got {self.controls!r}. Write {{}} for none.")
+        several += [(f"controls[{name!r}]", one, *_SEVERAL["recipe"]) for name, one in self.controls.items()]
+        for name, value, kind, example in several:
+            if not isinstance(value, tuple) or not all(isinstance(one, kind) for one in value):
+                raise BadInput(
+                    f"Experiment.{name} must be a tuple of {kind.__name__}s, got {value!r}. Write {example}."
+                )
 
     @property
     def all_targets(self) -> tuple[Target, ...]:
@@ -107,6 +134,11 @@ class Run:
     def _held(self) -> contextlib.AbstractContextManager:
         """The folder, for this process alone; BadInput where a run must not write there."""
         return run_folder.held(self.workdir, dict(run_folder.inputs(settings(self.experiment))))
+
+    @property
+    def _wanted(self) -> str:
+        """The row that the expectations judge."""
+        return f"{self._shipped}/{self.experiment.expect.target or self.experiment.targets[-1].name}"
 
     def report(self) -> dict[str, Any]:
         """Everything: stages, artifacts, rows, report files. Raises BadInput and BrokenPromise."""
@@ -295,18 +327,18 @@ class Run:
 
     def _assembled(self, context: Context, rows: list[dict], skipped: list[dict], stages: list[dict]) -> dict[str, Any]:
         known = self._settings()
+        headline = self._wanted if self.experiment.recipe or self.experiment.expect.target else rows[0]["name"]
         return {
             "schema": 1, "experiment": self.name, "seed": self.seed, "environment": known["environment"],
             "task": settings(context.task), "settings": known["settings"],
             "data_fingerprint": known["data_fingerprint"], "baseline": {"val_score": stages[0]["val_score"]},
-            "rows": rows, "skipped": skipped, "stages": stages,
+            "headline": headline, "rows": rows, "skipped": skipped, "stages": stages,
         }  # fmt: skip
 
     def _expected(self, context: Context, rows: list[dict], artifacts: dict[str, Artifact]) -> list[dict]:
         """The verdicts. An expected latency that a busy machine leaves open is measured again, for PATIENCE_S seconds
         at most; the row keeps what repeated best."""
-        expect, deadline = self.experiment.expect, time.monotonic() + PATIENCE_S
-        wanted = f"{self._shipped}/{expect.target or self.experiment.targets[-1].name}"
+        expect, deadline, wanted = self.experiment.expect, time.monotonic() + PATIENCE_S, self._wanted
         judged = next((row for row in rows if row["name"] == wanted), None)
         measure = next((m for m in self.experiment.measures if isinstance(m, Latency)), None)
         verdicts = expect.verdicts(judged, rows)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tfmo_drive.contracts import Judgement
+from tfmo_drive.contracts import Judgement, Trivial
 
 
 def of_classes(outputs: np.ndarray, targets: np.ndarray, names: Sequence[str]) -> Judgement:
@@ -24,7 +24,7 @@ def of_classes(outputs: np.ndarray, targets: np.ndarray, names: Sequence[str]) -
     }
     macro = float(np.mean([entry["score"] for entry in per_class.values()]))
     captions = {"truth": [names[label] for label in targets], "says": [names[label] for label in decisions]}
-    return Judgement(values, decisions, per_class, {"score_macro": macro}, captions=captions)
+    return Judgement(values, decisions, per_class, {"score_macro": macro}, captions=captions, constant=alike(decisions))
 
 
 def of_numbers(answers: np.ndarray, targets: np.ndarray, spread: float) -> Judgement:
@@ -41,4 +41,16 @@ def of_numbers(answers: np.ndarray, targets: np.ndarray, spread: float) -> Judge
         more["r2"] = 1 - float((errors**2).mean()) / variance
     captions = {"truth": [f"{target:.3g}" for target in targets], "says": [f"{answer:.3g}" for answer in answers]}
     values, decisions = np.maximum(0.0, 1 - errors / spread), np.round(answers / step) * step
-    return Judgement(values, decisions, {}, more, captions=captions)
+    return Judgement(values, decisions, {}, more, captions=captions, constant=alike(decisions))
+
+
+def alike(decisions: np.ndarray) -> bool:
+    """Whether several examples' decisions [n, ...] are one and the same throughout."""
+    return len(decisions) > 1 and bool((decisions == decisions.flat[0]).all())
+
+
+def always_class(labels: np.ndarray, names: Sequence[str], count: int) -> Trivial:
+    """The most frequent of train's `labels` (int [m]; of equally frequent ones the first), said of `count` examples."""
+    label = int(np.bincount(labels, minlength=len(names)).argmax())
+    outputs = np.broadcast_to(np.eye(len(names), dtype=np.float32)[label], (count, len(names)))
+    return Trivial(f'always "{names[label]}"', outputs)

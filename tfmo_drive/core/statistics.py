@@ -27,37 +27,63 @@ class Delta:
     high: float | None
 
 
-def interval(
-    scores: Scores, groups: np.ndarray, seed: int = 0, resamples: int = 2000, level: float = 0.95
-) -> tuple[float | None, float | None]:
-    """(low, high) of the score of all examples, those with equal `groups` (int [n]) being drawn together.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Resampled:
+    """A score of all examples, and of as many draws of their groups; those of one seed and the same groups are of the
+    same draws, so that their difference is a paired one."""
 
-    The interval always holds the score itself. With one single group nothing can be said of other groups: (None, None).
-    Examples that are all equal give an interval of no width, which says that errors are rare, not that there are none.
-    Draws that leave nothing to judge are left out. Raises ValueError where there are no examples or no finite score.
+    whole: float
+    draws: np.ndarray
+    """float64 [resamples]; [0] where the data is one single group, which says nothing of other groups."""
+
+    def __sub__(self, other: Resampled) -> Resampled:
+        return Resampled(self.whole - other.whole, self.draws - other.draws)
+
+    def interval(self, level: float = 0.95) -> tuple[float | None, float | None]:
+        """(low, high), which always holds the score itself; (None, None) with one single group.
+
+        Examples that are all equal give an interval of no width, which says that errors are rare, not that there are
+        none. Draws that leave nothing to judge are left out. Raises ValueError where the score is not finite.
+        """
+        if not np.isfinite(self.whole):
+            raise ValueError(f"interval needs a finite score, got {self.whole}.")
+        if not len(self.draws):
+            return None, None
+        low, high = np.nanquantile(self.draws, [(1 - level) / 2, (1 + level) / 2])
+        return min(float(low), self.whole), max(float(high), self.whole)
+
+    @property
+    def delta(self) -> Delta:
+        """Of a difference, with its interval."""
+        return Delta(self.whole, *self.interval())
+
+
+def resampled(scores: Scores, groups: np.ndarray, seed: int = 0, resamples: int = 2000) -> Resampled:
+    """The score of all examples and of `resamples` draws, examples of equal `groups` (int [n]) being drawn together.
+
+    Raises ValueError where there are no examples.
     """
     groups = np.asarray(groups)
     if groups.ndim != 1 or not len(groups):
         raise ValueError(f"interval needs groups [n] of at least one example, got {groups.shape}.")
     whole = float(scores(np.ones((1, len(groups))))[0])
-    if not np.isfinite(whole):
-        raise ValueError(f"interval needs a finite score, got {whole}.")
     unique, members = np.unique(groups, return_inverse=True)
-    if len(unique) < 2:
-        return None, None
-    found = np.concatenate([scores(drawn[:, members]) for drawn in _drawn(len(unique), len(groups), seed, resamples)])
-    low, high = np.nanquantile(found, [(1 - level) / 2, (1 + level) / 2])
-    return min(float(low), whole), max(float(high), whole)
+    if len(unique) < 2 or not np.isfinite(whole):
+        return Resampled(whole, np.zeros(0))
+    drawn = _drawn(len(unique), len(groups), seed, resamples)
+    return Resampled(whole, np.concatenate([scores(one[:, members]) for one in drawn]))
+
+
+def interval(
+    scores: Scores, groups: np.ndarray, seed: int = 0, resamples: int = 2000, level: float = 0.95
+) -> tuple[float | None, float | None]:
+    """`Resampled.interval`, where nothing else is asked of the draws."""
+    return resampled(scores, groups, seed, resamples).interval(level)
 
 
 def paired(ours: Scores, theirs: Scores, groups: np.ndarray, seed: int = 0, resamples: int = 2000) -> Delta:
-    """The difference of two scores of the same examples with its interval, as in `interval`."""
-
-    def difference(weights: np.ndarray) -> np.ndarray:
-        return ours(weights) - theirs(weights)
-
-    whole = float(difference(np.ones((1, len(groups))))[0])
-    return Delta(whole, *interval(difference, groups, seed, resamples))
+    """The difference of two scores of the same examples with its interval."""
+    return (resampled(ours, groups, seed, resamples) - resampled(theirs, groups, seed, resamples)).delta
 
 
 def _drawn(count: int, examples: int, seed: int, resamples: int) -> Iterator[np.ndarray]:

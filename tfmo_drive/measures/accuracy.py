@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-from tfmo_drive.contracts import Arrays, Artifact, BadInput, Context, Examples, Judgement, Measure
+from tfmo_drive.contracts import (
+    Arrays,
+    Artifact,
+    BadInput,
+    Context,
+    Examples,
+    Judgement,
+    Measure,
+    Scores,
+    Task,
+)
 from tfmo_drive.core import outputs
-from tfmo_drive.core.statistics import interval, paired
+from tfmo_drive.core.statistics import Resampled, resampled
 
 _SHOWN = 24
 """Regressions kept for the contact sheet."""
@@ -34,7 +44,8 @@ class Accuracy(Measure):
                 raise BadInput(f"Accuracy.limits.{name} must be at least 1, got {count}.")
 
     def __call__(self, artifact: Artifact, reference: Artifact, context: Context) -> dict[str, Any]:
-        """score, score_delta, each with _low and _high; agreement, examples, per_class, regressions, the task's more.
+        """score, score_delta, each with _low and _high; agreement, examples, per_class, regressions, the task's more;
+        and what the task's trivial answer scores: `_over_trivial`.
 
         Deltas are paired: the reference is judged on the same examples, and its outputs are computed once.
         """
@@ -45,16 +56,16 @@ class Accuracy(Measure):
         ours = theirs if artifact is reference else _run(artifact, examples, indices)
         judged, before = context.task.judge(ours, targets), context.task.judge(theirs, targets)
         groups = examples.groups[indices]
-        low, high = interval(judged.scores, groups, context.seed)
-        change = paired(judged.scores, before.scores, groups, context.seed)
+
+        def drawn(scores: Scores) -> Resampled:
+            return resampled(scores, groups, context.seed)
+
+        score, reference_score = drawn(judged.scores), drawn(before.scores)
         row = {
             **judged.more,
-            "score": judged.score,
-            "score_low": low,
-            "score_high": high,
-            "score_delta": change.delta,
-            "score_delta_low": change.low,
-            "score_delta_high": change.high,
+            **_bounded("score", score),
+            **_bounded("score_delta", score - reference_score),
+            **_over_trivial(context.task, judged, targets, score, drawn),
             "agreement": outputs.agreement(judged.decisions, before.decisions),
             "examples": len(indices),
             "per_class": _per_class(judged, before),
@@ -84,6 +95,34 @@ def _run(artifact: Artifact, examples: Examples, indices: np.ndarray, key: tuple
 
 def _targets(examples: Examples, indices: np.ndarray) -> Arrays:
     return outputs.joined([examples.read(part)[1] for part in outputs.in_batches(indices)])
+
+
+def _bounded(key: str, score: Resampled) -> dict[str, float | None]:
+    low, high = score.interval()
+    return {key: score.whole, f"{key}_low": low, f"{key}_high": high}
+
+
+def _over_trivial(
+    task: Task, judged: Judgement, targets: Arrays, score: Resampled, drawn: Callable[[Scores], Resampled]
+) -> dict[str, Any]:
+    """trivial_answer in words, trivial_score, over_trivial with _low and _high, and always_the_same where the row's own
+    answer is as trivial; of several tasks in one model, the same numbers of each in `parts`, beside its score."""
+    trivial = task.trivial(len(judged.values))
+    if trivial is None:
+        return {}
+    least = task.judge(trivial.outputs, targets)
+
+    def compared(ours: Judgement, drawn_ours: Resampled, theirs: Judgement) -> dict[str, float | bool | None]:
+        answered = drawn(theirs.scores)
+        found = {"trivial_score": answered.whole, **_bounded("over_trivial", drawn_ours - answered)}
+        return found | {"always_the_same": True} if ours.constant else found
+
+    parts = {}
+    for name, part in judged.parts.items():
+        own = drawn(part.scores)
+        parts[name] = {"score": own.whole, **compared(part, own, least.parts[name])}
+    found = {"trivial_answer": trivial.says, **compared(judged, score, least)}
+    return {**found, "parts": parts} if parts else found
 
 
 def _subset(count: int, whole: int) -> str:

@@ -7,9 +7,9 @@ import textwrap
 from collections.abc import Collection, Sequence
 
 from tfmo_drive.core import speed
-from tfmo_drive.report import numbers, timing
+from tfmo_drive.report import numbers, timing, worth
 from tfmo_drive.report.document import Document, Section, Table
-from tfmo_drive.report.rows import Row, featured, ratio, reference
+from tfmo_drive.report.rows import Row, featured, ratio
 from tfmo_drive.report.sections import document
 from tfmo_drive.report.verdict import verdict
 
@@ -32,13 +32,15 @@ def render(page: Document, figures: Collection[str] = ()) -> str:
 
 
 def terminal(report: dict) -> str:
-    """The verdict and the rows in at most 108 columns."""
-    rows, marked = report["rows"], featured(report)[0]
+    """What makes the comparison worthless, the rows and the verdict, in at most 108 columns."""
+    rows, marked, doubts = report["rows"], featured(report)[0], worth.doubts(report)
+    least = [worth.trivial_row(rows[0])] if rows[0].get("trivial_score") is not None else []
     lines = [
-        table([_short(row, reference(report), row is marked) for row in rows], list(_short(rows[0], rows[0], False))),
+        "\n".join(textwrap.fill(doubt, TERMINAL_WIDTH) for doubt in doubts),
+        table([_short(row, rows[0], row is marked) for row in [*rows, *least]], list(_short(rows[0], rows[0], False))),
         "\n".join(f"{row['name']}: scored on {row['subset']}." for row in rows if row.get("subset")),
         "\n".join(_against(one) for one in report.get("paired") or ()),
-        textwrap.fill(" ".join(verdict(report)), TERMINAL_WIDTH),
+        textwrap.fill(" ".join(verdict(report)[len(doubts) :]), TERMINAL_WIDTH),
     ]
     return "\n\n".join(line for line in lines if line) + "\n"
 

@@ -6,7 +6,7 @@ from typing import Any
 
 Row = dict[str, Any]
 
-# Rows within one point of the baseline count as unharmed: the bar that the project sets for a compressed artifact.
+# A change of more than one point is marked: the bar that the project sets for a compressed artifact.
 UNHARMED = 0.01
 
 
@@ -18,24 +18,40 @@ def reference(report: dict) -> Row:
 def featured(report: dict) -> tuple[Row, str]:
     """The row that the report is about, and the rule that chose it (a sentence).
 
-    The row that the expectations judge; without any, the smallest shipped file within one point of the baseline;
-    without any, the shipped row that scores best; with the baseline alone, the baseline.
+    It is the recipe's row on the experiment's last target, or on that of its expectations; without a recipe the float
+    row. A report that does not say (`headline`) is about what its expectations judge, else about the last row that
+    is called after the experiment.
     """
     rows, named = report["rows"], {row["name"]: row for row in report["rows"]}
+    wanted = report.get("headline")
     judged = [one.get("judged") or one.get("row") for one in report.get("expect") or ()]
-    judged = [named[name] for name in judged if name in named]
-    if judged:
-        return judged[0], "It is the row that the expectations judge"
-    # A Keras row is a fake-quant model, not a file that a board can run.
-    shipped = [row for row in rows[1:] if row.get("runtime") != "keras" and row.get("score") is not None]
-    unharmed = [row for row in shipped if (row.get("score_delta") or 0.0) >= -UNHARMED and row.get("size_bytes")]
-    if unharmed:
-        chosen = min(unharmed, key=lambda row: (row["size_bytes"], row.get("gzip_bytes") or 0, -row["score"]))
-        return chosen, "It is the smallest file within 1 point of the float baseline"
-    if shipped:
-        best = max(shipped, key=lambda row: row["score"])
-        return best, "No file is within 1 point of the float baseline; this one scores best"
-    return rows[0], "Only the float baseline was measured"
+    known = [named[name] for name in ([wanted] if wanted else judged) if name in named]
+    own = [row for row in rows if row.get("stage") == report.get("experiment")]
+    row = (known or own[-1:] or rows)[0]
+    if wanted and not known:
+        return row, f"There is no row {wanted}, which this report should be about: its target did not take the model"
+    if row is rows[0]:
+        return row, "It is the float baseline"
+    kind = "the baseline's" if row.get("stage") == "baseline" else "the recipe's"
+    return row, f"It is {kind} row on {row.get('target')}"
+
+
+def over_trivial(row: Row) -> dict[str, Row]:
+    """Everything in which a row was compared with the trivial answer: "" is its score, and of several tasks in one
+    model each by its name. {"": {"score", "trivial_score", "over_trivial", with _low and _high}}; {} where it was not.
+    """
+    return {} if row.get("over_trivial") is None else {"": row, **(row.get("parts") or {})}
+
+
+def beats_trivial(row: Row) -> bool | None:
+    """Whether a row is better than the trivial answer by its intervals, in each of its tasks, and does not itself say
+    the same of every example; None: not decided, for the test examples are one group and there is no interval (or
+    nothing was compared)."""
+    found = over_trivial(row).values()
+    if any(one.get("always_the_same") for one in found):
+        return False
+    lows = [one.get("over_trivial_low") for one in found]
+    return None if not lows or None in lows else min(lows) > 0
 
 
 def ratio(row: Row, first: Row, key: str) -> float | None:

@@ -58,7 +58,9 @@ def _rows(rows: list[Row], marked: Row) -> Section:
         "Every row was scored on the artifact itself; in parentheses its 95 % interval. Points are differences to the "
         "first row on the same examples; macro is the mean over classes. Beside sizes: how many times smaller than the "
         "first row's file. Latency: in parentheses the first row's in the same turns; faster: how many times that is. "
-        "Non-zeros are what the file really holds; RAM is what the runtime takes, or what activations need at least."
+        "Non-zeros are what the file really holds; RAM is what the runtime takes, or what activations need at least. "
+        "The last line is the trivial answer, the same for every example without a look at it: what is no better has "
+        "learnt nothing."
     )
     return Section("Rows", caption, table=rows_table(rows, [rows[0]] * len(rows), marked["name"]))
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from tfmo_drive.core import speed
-from tfmo_drive.report import numbers, timing
+from tfmo_drive.report import numbers, timing, worth
 from tfmo_drive.report.document import Cell, Table
 from tfmo_drive.report.rows import UNHARMED, Row, ratio
 
 
 def rows_table(rows: list[Row], firsts: list[Row], marked: str = "", run: bool = False) -> Table:
-    """Every measured number of `rows`, ratios being to `firsts` (one for each row).
+    """Every measured number of `rows`, ratios being to `firsts` (one for each row), and last the trivial answer.
 
     The row named `marked` is emphasised; with `run` the rows' "run" stands in front (compare).
     """
     columns = ("Row", "Score", "Points", "Macro", "Agree", "Size", "gzip", "Params", "Non-zeros", "MACs", "RAM",
                "Latency", "Faster", "Runtime", "Made in")  # fmt: skip
+    if least := next((row for row in rows if row.get("reference") and row.get("trivial_score") is not None), None):
+        rows, firsts = [*rows, {**worth.trivial_row(least), "run": numbers.DASH}], [*firsts, least]
     cells = (_row(row, first, row["name"] == marked) for row, first in zip(rows, firsts, strict=True))
     if not run:
         return Table(columns, tuple(cells))

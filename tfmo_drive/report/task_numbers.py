@@ -17,7 +17,8 @@ ELSEWHERE = speed.KEYS | {
     "score", "score_low", "score_high", "score_delta", "score_delta_low", "score_delta_high", "score_macro",
     "agreement", "examples", "size_bytes", "gzip_bytes", "size_ratio", "gzip_ratio", "parameters",
     "nonzero_parameters", "macs", "threads", "seconds", "keras_score", "corruption_score", "corruption_delta",
-    "fragility", "worst_corruption_delta", "activation_bytes", "arena_bytes",
+    "fragility", "worst_corruption_delta", "activation_bytes", "arena_bytes", "trivial_score", "over_trivial",
+    "over_trivial_low", "over_trivial_high",
 }  # fmt: skip
 """Numbers of a row that other parts of a report show."""
 

@@ -8,24 +8,29 @@ from __future__ import annotations
 
 from tfmo_drive.core import speed
 from tfmo_drive.core.speed import ALIKE
-from tfmo_drive.report import numbers, timing
+from tfmo_drive.report import numbers, timing, worth
 from tfmo_drive.report.document import Tile
 from tfmo_drive.report.rows import Row, featured, plain_row, ratio, reference, worst_classes
 
 MET, MISSED = "PASS", "FAIL"
+BEATS_TRIVIAL = ("baseline_beats_trivial", "beats_trivial")
+"""Expectations whose value is the lower end of an interval."""
 
 
 def verdict(report: dict) -> tuple[str, ...]:
-    """Sentences on the featured row, the headline first."""
+    """Sentences on the featured row, the headline first; before it, whether there is anything to compare at all."""
     row, why = featured(report)
-    first = reference(report)
+    first, doubts = reference(report), worth.doubts(report)
     if row is first:
-        return (f"The float baseline {first['name']} scores {_scored(first)}.", f"{why}.", *_expected(report))
+        said = f"The float baseline {first['name']} scores {_scored(first)}."
+        return (*doubts, said, *_expected(report), _least(first), f"{why}.")
     sentences = [
+        *doubts,
         f"{row['name']} scores {numbers.percent(row.get('score'))} against {numbers.percent(_base(row, first))} of the "
         f"float baseline: {_delta(row)}.",
         *_expected(report),
         _meaning(row),
+        _least(row),
         f"{why}.",
         _bytes(row, first),
         timing.sentence(row),
@@ -36,12 +41,12 @@ def verdict(report: dict) -> tuple[str, ...]:
 
 
 def tiles(report: dict) -> tuple[Tile, ...]:
-    """The verdict's numbers, one tile each: score, size, speed, worst class."""
+    """The verdict's numbers, one tile each: what is worthless, score, size, speed, worst class."""
     row, first = featured(report)[0], reference(report)
     if row is first:
-        return (Tile(numbers.percent(first.get("score")), "score", first["name"]),)
+        return (*worth.tiles(report), Tile(numbers.percent(first.get("score")), "score", first["name"]))
     score = f"{numbers.percent(row.get('score'))} against {numbers.percent(_base(row, first))}"
-    found = [Tile(f"{numbers.points(row.get('score_delta'))} points", "score", score)]
+    found = [*worth.tiles(report), Tile(f"{numbers.points(row.get('score_delta'))} points", "score", score)]
     smaller = ratio(row, first, "size_bytes")
     if smaller:
         found.append(Tile(*_compared(smaller, "smaller", "larger"), _against("size_bytes", numbers.size, row, first)))
@@ -55,7 +60,10 @@ def tiles(report: dict) -> tuple[Tile, ...]:
 
 
 def judgement(report: dict) -> str:
-    """ "good" when every expectation is met, "bad" when one is missed, "" where none is, or one could not be judged."""
+    """ "good" when every expectation is met, "bad" when one is missed or nothing of worth is compared, "" where
+    there is none, or one could not be judged."""
+    if worth.doubted(report):
+        return "bad"
     said = {outcome(one) for one in report.get("expect") or ()}
     return "bad" if MISSED in said else "good" if said == {MET} else ""
 
@@ -67,6 +75,8 @@ def outcome(one: dict) -> str:
 
 def limit(one: dict) -> str:
     """What an expectation allows, in words: "at most 1.00 points", "at least 2.00"."""
+    if one["name"] in BEATS_TRIVIAL:
+        return "above 0 points, the whole interval"
     return f"at {'least' if one.get('least') else 'most'} {amount(one, 'bound')}"
 
 
@@ -74,7 +84,7 @@ def amount(one: dict, key: str) -> str:
     """The `bound` or `value` of an expectation in its unit."""
     value = one.get(key)
     if value is None:
-        return numbers.DASH
+        return "not decided: one group" if one["name"] in BEATS_TRIVIAL else numbers.DASH
     if one.get("unit") == "points" or one["name"] in ("score_drop", "keras_gap", "over_control"):
         return f"{numbers.points(value, 2).lstrip('+')} points"
     if key == "value" and one.get("passed", False) is None:
@@ -117,6 +127,14 @@ def _meaning(row: Row) -> str:
     return f"The interval excludes zero: the {'gain' if delta > 0 else 'loss'} is more than chance on these {images}."
 
 
+def _least(row: Row) -> str:
+    """What would be scored without a look at the inputs."""
+    if row.get("trivial_score") is None:
+        return ""
+    said = worth.answered(row)
+    return f"{said[0].upper()}{said[1:]} would score {numbers.percent(row['trivial_score'])}."
+
+
 def _bytes(row: Row, first: Row) -> str:
     smaller = ratio(row, first, "size_bytes")
     if not smaller:
@@ -157,9 +175,14 @@ def _expected(report: dict) -> list[str]:
     unjudged = [one for one in expect if outcome(one) not in (MET, MISSED)]
     if expect and not missed and not unjudged:
         return [f"All {len(expect)} expectations are met." if len(expect) > 1 else "Its expectation is met."]
-    said = "; ".join(f"{one['name']} is {amount(one, 'value')}, expected {limit(one)}" for one in missed)
+    said = "; ".join(_missed(one, featured(report)[0]) for one in missed)
     found = [f"FAILED {len(missed)} of {len(expect)} expectations: {said}."] if missed else []
     return found + [f"Neither met nor missed: {one['name']}, {outcome(one)}." for one in unjudged]
+
+
+def _missed(one: dict, about: Row) -> str:
+    whose = "" if one.get("row") == about["name"] else f" of {one.get('row')}"
+    return f"{one['name']}{whose} is {amount(one, 'value')}, expected {limit(one)}"
 
 
 def _compared(times: float, better: str, worse: str) -> tuple[str, str]:

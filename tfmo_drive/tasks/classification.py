@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tfmo_drive.contracts import BadInput, Judgement
+from tfmo_drive.contracts import BadInput, Judgement, Trivial
 from tfmo_drive.core import distillation, judging, networks, scenes
 from tfmo_drive.core.class_names import read_class_names
 from tfmo_drive.core.image_task import SCENES, ImageTask, scenes_version
@@ -113,6 +113,9 @@ class Classification(ImageTask):
     def judge(self, outputs: np.ndarray, targets: np.ndarray) -> Judgement:
         """outputs float [n, classes], targets int [n]."""
         return judging.of_classes(outputs, targets, self.class_names)
+
+    def trivial(self, count: int) -> Trivial:
+        return judging.always_class(self.examples("train").labels, self.class_names, count)
 
     def metadata(self, model: keras.Model) -> dict[str, Any]:
         return {

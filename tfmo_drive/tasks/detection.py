@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tfmo_drive.contracts import Arrays, BadInput, Examples, Judgement
+from tfmo_drive.contracts import Arrays, BadInput, Examples, Judgement, Trivial
 from tfmo_drive.core import coco_listing, detections, detector, flicker, pictures
 from tfmo_drive.core.augmentation import Augmentation
 from tfmo_drive.core.boxes import Detections, Truth
@@ -133,6 +133,12 @@ class Detection(FrameTask):
     def score(self, outputs: Arrays, targets: Mapping[str, np.ndarray]) -> float:
         coco = CocoScore(self.decoding(outputs, self.size), detections.truths(targets), self.class_names, sizes=False)
         return float(coco.scores(np.ones((1, len(targets["classes"]))))[0])
+
+    def trivial(self, count: int) -> Trivial:
+        """Nothing is detected: no cell says anything."""
+        grid = (count, self.size[0] // STRIDE, self.size[1] // STRIDE)
+        silent = np.broadcast_to(np.float32(-100), (*grid, len(self.class_names)))
+        return Trivial("nothing", {SCORES: silent, BOXES: np.broadcast_to(np.float32(0), (*grid, 4))})
 
     def _missed(self, found: Sequence[Detections], truths: Sequence[Truth]) -> dict[str, float]:
         """Of pedestrians; nothing where the data knows none."""

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from tfmo_drive.contracts import Arrays, BadInput, Examples, Judgement
+from tfmo_drive.contracts import Arrays, BadInput, Examples, Judgement, Trivial
 from tfmo_drive.core import outputs as ends
 from tfmo_drive.core.augmentation import Augmentation
 from tfmo_drive.core.frame_task import FrameTask
@@ -130,7 +130,14 @@ class MultiTask(FrameTask):
 
         values = np.mean([judged.values for judged in found.values()], axis=0)
         decisions = {name: judged.decisions for name, judged in found.items()}
-        return Judgement(values, decisions, classes, more, scores, captions)
+        return Judgement(values, decisions, classes, more, scores, captions, found)
+
+    def trivial(self, count: int) -> Trivial:
+        """Each part's."""
+        found = [(part, part.trivial(count)) for part in self.parts]
+        said = {name: one for part, trivial in found
+                for name, one in zip(part.ends, _by_end(part, trivial.outputs), strict=True)}  # fmt: skip
+        return Trivial("; ".join(f"{part.name}: {trivial.says}" for part, trivial in found), said)
 
     def score(self, outputs: Arrays, targets: Arrays) -> float:
         return float(np.mean([part.score(one, targets[part.name]) for part, one in self._each(outputs)]))
@@ -153,6 +160,11 @@ class MultiTask(FrameTask):
     def metadata(self, model: keras.Model) -> dict[str, Any]:
         parts = {part.name: part.metadata(model) | {"outputs": list(part.ends)} for part in self.parts}
         return {"task": self.name, "labels": list(self.class_names), "input": self.input_metadata(), "parts": parts}
+
+
+def _by_end(part: FrameTask, outputs: Arrays) -> list[np.ndarray]:
+    """A part's outputs in the order of its ends."""
+    return [outputs[name] for name in part.ends] if isinstance(outputs, Mapping) else [outputs]
 
 
 class _Together(Examples):

@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from tfmo_drive.contracts import BadInput, Examples, Judgement
+from tfmo_drive.contracts import BadInput, Examples, Judgement, Trivial
 from tfmo_drive.core import decoders, distillation, flicker, pictures
 from tfmo_drive.core.augmentation import Augmentation
 from tfmo_drive.core.class_balance import class_weights
 from tfmo_drive.core.class_names import quoted, read_class_names
 from tfmo_drive.core.frame_task import FrameTask
 from tfmo_drive.core.image_task import SCENES
+from tfmo_drive.core.judging import alike
 from tfmo_drive.core.keras2 import keras, tf
 from tfmo_drive.core.mask_files import IGNORE
 from tfmo_drive.core.mask_listing import list_masks
@@ -143,7 +144,14 @@ class Segmentation(FrameTask):
             known = next((name for name in classes if name.lower() in words), None)
             more |= {number: classes[known]["score"]} if known else {}
         captions = {"truth": [""] * len(values), "says": [f"mean IoU {value:.2f}" for value in values]}
-        return Judgement(values, decided(outputs, targets.shape[1:]), classes, more, counts.scores, captions)
+        decisions = decided(outputs, targets.shape[1:])
+        return Judgement(values, decisions, classes, more, counts.scores, captions, constant=alike(decisions))
+
+    def trivial(self, count: int) -> Trivial:
+        """The class of most training pixels, everywhere."""
+        label = int(self._train_pixels.argmax())
+        masks = np.broadcast_to(np.uint8(label), (count, *self.size))
+        return Trivial(f'"{self.class_names[label]}" everywhere', masks)
 
     def over_time(self, outputs: np.ndarray, scenes: Sequence[Scene], clips: np.ndarray) -> dict[str, float]:
         masks = np.stack([labelled(scene, self.shown).mask for scene in scenes])

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from tfmo_drive.contracts import BadInput, Judgement, Preprocessing, Task
+from tfmo_drive.contracts import BadInput, Judgement, Preprocessing, Task, Trivial
 from tfmo_drive.core import cache, distillation, drive_log, judging, networks, own_model, rows
 from tfmo_drive.core.class_names import label_ids, no_class, ordered, quoted, read_class_names
 from tfmo_drive.core.keras2 import keras
@@ -191,6 +191,19 @@ class SensorRows(Task):
             return judging.of_classes(outputs, targets, self.class_names)
         mean, spread = self._summary.mean[-1], self._summary.deviation[-1]
         return judging.of_numbers(outputs[:, 0] * spread + mean, targets[:, 0], spread)
+
+    @functools.cached_property
+    def _train_targets(self) -> np.ndarray:
+        """[m]: class ids, or numbers."""
+        return self.examples("train").targets().reshape(-1)
+
+    def trivial(self, count: int) -> Trivial:
+        """The most frequent class; of numbers the median, from which absolute errors are least."""
+        if self.predicts == CLASS:
+            return judging.always_class(self._train_targets, self.class_names, count)
+        median = float(np.median(self._train_targets))
+        mean, spread = self._summary.mean[-1], self._summary.deviation[-1]
+        return Trivial(f"always {median:.4g}", np.full((count, 1), (median - mean) / spread))
 
     def metadata(self, model: keras.Model) -> dict[str, Any]:
         feed = "one float32 per column, raw, in this order; standardising is inside the file"

@@ -1,0 +1,78 @@
+"""Is there anything to compare? What a report says first of a model that is no better than the trivial answer.
+
+The trivial answer is the task's own (`Task.trivial`), scored on the same test examples by the same judge. A row is
+better where the whole paired 95 % interval of the difference is above 0; of several tasks in one model each must be.
+One that says the same of every example is trivial itself, however often that is right of these.
+Test examples that are one single group give no interval: that is not decided, which is no pass.
+"""
+
+from __future__ import annotations
+
+from tfmo_drive.report import numbers
+from tfmo_drive.report.document import Tile
+from tfmo_drive.report.rows import Row, beats_trivial, featured, over_trivial, reference
+
+
+def doubted(report: dict) -> list[Row]:
+    """The float baseline and the row that the report is about, where they are not better than the trivial answer."""
+    asked = {row["name"]: row for row in (reference(report), featured(report)[0])}
+    return [row for row in asked.values() if over_trivial(row) and not beats_trivial(row)]
+
+
+def doubts(report: dict) -> list[str]:
+    """A sentence on each of them."""
+    return [_doubt(row, row is reference(report)) for row in doubted(report)]
+
+
+def tiles(report: dict) -> list[Tile]:
+    """One on each of them."""
+    return [
+        Tile(_state(row).lower(), "float baseline" if row is reference(report) else row["name"],
+             f"{numbers.percent(row['score'])}, {answered(row)} {numbers.percent(row['trivial_score'])}", "bad")
+        for row in doubted(report)
+    ]  # fmt: skip
+
+
+def answered(row: Row) -> str:
+    """The trivial answer in words: 'answering always "stop"'."""
+    return f"answering {row.get('trivial_answer') or 'without a look'}"
+
+
+def trivial_row(row: Row) -> Row:
+    """The trivial answer as a row of a table, from a row that was compared with it on all test examples."""
+    delta = None if row.get("score") is None else row["trivial_score"] - row["score"]
+    return {"name": answered(row), "stage": "trivial", "score": row["trivial_score"], "score_delta": delta,
+            "examples": row.get("examples")}  # fmt: skip
+
+
+def _state(row: Row) -> str:
+    return "NOT DECIDED" if beats_trivial(row) is None else "WORTHLESS"
+
+
+def _doubt(row: Row, baseline: bool) -> str:
+    """What is not better, and what to do about it."""
+    what = "BASELINE" if baseline else "RESULT"
+    if beats_trivial(row) is None:
+        said = _compared("", row, row)
+        return (
+            f"NOT DECIDED whether this {what} is worth anything: {row['name']} {said}, and the test examples are one "
+            "single group, which gives no interval. Test on two groups or more (recordings, tracks)."
+        )
+    lost = [_compared(name, one, row) for name, one in over_trivial(row).items()
+            if one.get("always_the_same") or (one.get("over_trivial_low") or 0) <= 0]  # fmt: skip
+    said = f"{row['name']} {'; '.join(lost)}: not better than the trivial answer by its interval."
+    if not baseline:
+        return f"WORTHLESS {what}: {said}"
+    return f"WORTHLESS {what}: {said} What is compared with it says nothing. Train it longer, or give other weights."
+
+
+def _compared(part: str, one: Row, row: Row) -> str:
+    low, high = one.get("over_trivial_low"), one.get("over_trivial_high")
+    bounds = "" if None in (low, high) else f" (95 % interval {numbers.points(low)} to {numbers.points(high)})"
+    who = f"its {part.replace('_', ' ')} " if part else ""
+    who += "says the same of every example and scores" if one.get("always_the_same") else "scores"
+    other = "the trivial answer" if part else answered(row)
+    return (
+        f"{who} {numbers.percent(one.get('score'))}, {other} {numbers.percent(one['trivial_score'])}: "
+        f"{numbers.points(one['over_trivial'])} points{bounds}"
+    )
