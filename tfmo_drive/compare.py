@@ -17,11 +17,13 @@ from absl import flags
 
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.core import command_line, speed
+from tfmo_drive.core.given_file import reading
 from tfmo_drive.report import numbers, timing
 from tfmo_drive.report.document import Document, Figure, Section
 from tfmo_drive.report.figures import against
 from tfmo_drive.report.markdown import table
 from tfmo_drive.report.rows import Row, frontier, ratio, reference
+from tfmo_drive.report.schema import AGAIN
 from tfmo_drive.report.sections import TIME
 from tfmo_drive.report.tables import rows_table
 from tfmo_drive.report.write import read, write_document
@@ -148,12 +150,17 @@ def _read_runs(folders: list[Path], out: Path) -> tuple[dict[str, dict], list[st
     for folder in folders:
         if folder.resolve() == out.resolve():
             continue
+        name = folder.name if names.count(folder.name) == 1 else str(folder)
         try:
-            reports[folder.name if names.count(folder.name) == 1 else str(folder)] = read(folder)
+            reports[name] = read(folder)
+            with reading(folder / "report.json", "a report that can be shown", AGAIN):
+                alone = compare({name: reports[name]})
+                terminal(alone), document(alone)
         except BadInput as error:
+            reports.pop(name, None)
             skipped.append(f"skipped {folder}: {error}")
     if not reports:
-        given = f"none of the {len(folders)} folders given has a report.json" if folders else "no folder was given"
+        given = f"of {len(folders)} folders given, {skipped[0]}" if skipped else "no folder was given"
         raise BadInput(f"No runs to compare: {given}. Type the folders of finished runs, such as runs/*.")
     return reports, skipped
 

@@ -15,7 +15,6 @@ what is told anew is taken out of it.
 from __future__ import annotations
 
 import functools
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,9 +23,11 @@ from absl import flags
 
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.core import atomic, command_line, speed
+from tfmo_drive.core.given_file import json_of, reading, text_of
 from tfmo_drive.report import numbers, timing
 from tfmo_drive.report.figures import against
 from tfmo_drive.report.rows import featured, ratio, reference
+from tfmo_drive.report.schema import AGAIN
 from tfmo_drive.report.write import read
 
 FLAGS = flags.FLAGS
@@ -42,23 +43,32 @@ def main(argv: list[str]) -> int:
     if len(argv) < 2:
         raise BadInput("Say which runs: python -m tfmo_drive.results runs/quantized runs/pruned_quantized.")
     reports = {Path(name): read(Path(name)) for name in argv[1:]}
+    for folder, report in reports.items():  # each alone first, so that one that cannot be shown is named
+        with reading(folder / "report.json", "a report that can be shown", AGAIN):
+            block({folder: report}), noted('"""\n"""', report)
     readme, place = Path("README.md"), block_of(FLAGS.section)
-    if not place.search(readme.read_text()):
+    text = text_of(readme, "the README that shows the results")
+    if not place.search(text):
         raise BadInput(f"README.md has no results of --section={FLAGS.section!r}. Write its two markers there.")
     prefix, drawn = f"{FLAGS.section}_" if FLAGS.section else "", pictures(reports)
     for name, data in drawn.items():
         atomic.write_bytes(PICTURES / f"{prefix}{name}.png", data)
     shown = "".join(f"![{name.replace('_', ' against ')}]({PICTURES / f'{prefix}{name}.png'})\n\n" for name in drawn)
-    written = shown + block(reports) + (speeds(json.loads(Path(FLAGS.bench).read_text())) if FLAGS.bench else "")
-    written += "".join(subordinate(Path(page).read_text()) for page in FLAGS.pages)
-    text = place.sub(lambda found: found[1] + written + found[3], readme.read_text())
+    written = shown + block(reports) + (_benched(Path(FLAGS.bench)) if FLAGS.bench else "")
+    written += "".join(subordinate(text_of(page, "a Markdown page")) for page in FLAGS.pages)
+    text = place.sub(lambda found: found[1] + written + found[3], text)
     text = block_of(FLAGS.section, "earlier ").sub(lambda found: found[1] + without(found[2], written) + found[3], text)
     atomic.write_text(readme, text)
     for report in reports.values():
         notebook = Path("experiments") / f"{report['experiment']}.py"
         if report["seed"] == 0 and notebook.exists():
-            atomic.write_text(notebook, noted(notebook.read_text(), report))
+            atomic.write_text(notebook, noted(text_of(notebook, "an experiment"), report))
     return 0
+
+
+def _benched(path: Path) -> str:
+    with reading(path, "a bench.json", "Make it with `make bench`."):
+        return speeds(json_of(path, "a bench.json", "Make it with `make bench`."))
 
 
 def block_of(section: str, which: str = "") -> re.Pattern:

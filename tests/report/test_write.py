@@ -79,7 +79,7 @@ def test_numpy_numbers_become_plain_and_nan_becomes_null(bare_report, tmp_path):
     ("text", "said"),
     [
         (None, "No report.json in"),
-        ("{", "cannot be read"),
+        ("{", "is not a run.s report"),
         ('{"schema": 2, "rows": []}', "must be of schema 1, got 2"),
         ("[]", "must be of schema 1, got None"),
         ('{"schema": 1, "rows": []}', "must hold rows"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -15,14 +14,14 @@ import numpy as np
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.core import atomic
 from tfmo_drive.core.gallery import Gallery
+from tfmo_drive.core.given_file import json_of
 from tfmo_drive.report.document import Document
 from tfmo_drive.report.figures import figures
 from tfmo_drive.report.html import html, page
 from tfmo_drive.report.markdown import markdown, render
 from tfmo_drive.report.rows import featured
+from tfmo_drive.report.schema import AGAIN, checked
 from tfmo_drive.report.sheets import film, sheets
-
-SCHEMA = 1
 
 
 def write(report: dict, folder: Path, gallery: Gallery | None = None) -> None:
@@ -33,7 +32,7 @@ def write(report: dict, folder: Path, gallery: Gallery | None = None) -> None:
     Raises BadInput when `report` is not one of schema 1 with rows.
     """
     folder = Path(folder)
-    report = _checked(plain(report), folder / "report.json")
+    report = checked(plain(report), folder / "report.json")
     atomic.write_json(folder / "report.json", report)
     clip = gallery.clip(featured(report)[0]["name"]) if gallery else ()
     drawn = figures(report) | sheets(report, gallery, clip)
@@ -68,13 +67,9 @@ def write_figures(page: Path, drawn: Mapping[str, bytes], films: Mapping[str, by
 def read(folder: Path) -> dict:
     """The report.json of a run folder; BadInput when it is absent, not JSON, of another schema or without rows."""
     path = Path(folder) / "report.json"
-    try:
-        report = json.loads(path.read_text())
-    except (FileNotFoundError, NotADirectoryError):
-        raise BadInput(f"No report.json in {folder}. Expected a finished run's folder, such as runs/pruned.") from None
-    except (OSError, ValueError) as error:
-        raise BadInput(f"{path} cannot be read: {error}. Run the experiment again to write it anew.") from None
-    return _checked(report, path)
+    if not path.exists():
+        raise BadInput(f"No report.json in {folder}. Expected a finished run's folder, such as runs/pruned.")
+    return checked(json_of(path, "a run's report", AGAIN), path)
 
 
 def plain(value: Any) -> Any:
@@ -88,13 +83,3 @@ def plain(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _checked(report: Any, path: Path) -> dict:
-    schema = report.get("schema") if isinstance(report, dict) else None
-    if schema != SCHEMA:
-        raise BadInput(f"{path} must be of schema {SCHEMA}, got {schema}. Run the experiment again with this version.")
-    rows = report.get("rows")
-    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) and row.get("name") for row in rows):
-        raise BadInput(f"{path} must hold rows with names, the float baseline first. Run the experiment again.")
-    return report

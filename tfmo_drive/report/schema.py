@@ -1,0 +1,63 @@
+"""What a report.json must hold to be shown: names that are texts, numbers that are numbers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tfmo_drive.contracts import BadInput
+
+SCHEMA = 1
+AGAIN = "Run the experiment again to write it anew."
+_MOST = 1e18
+_TEXTS = ("name", "stage", "target")
+_SIZES = re.compile(r"(\w+_)?(bytes|ms)(_\d)?|examples|threads|macs|\w*parameters|seconds|speedup(_best)?|size_ratio")
+_NUMBERS = re.compile(r"score\w*|agreement|speedup_spread|part_\w+|sqnr_db")
+
+
+def checked(report: Any, path: Path) -> dict:
+    """`report` as it is; BadInput that names the first place where it is none of this schema."""
+    schema = report.get("schema") if isinstance(report, dict) else None
+    if schema != SCHEMA or isinstance(schema, bool):
+        raise BadInput(f"{path} must be of schema {SCHEMA}, got {str(schema)[:40]}. {AGAIN}")
+    rows = report.get("rows")
+    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) and row.get("name") for row in rows):
+        raise BadInput(f"{path} must hold rows with names, the float baseline first. {AGAIN}")
+    _refuse(path, report, "experiment", "the name of a file", lambda value: _name(value) and "/" not in value)
+    _refuse(path, report, "seed", "a whole number", lambda value: type(value) is int and value >= 0)
+    _refuse(path, report, "environment", "an object", lambda value: isinstance(value, dict))
+    for place, row in enumerate(rows):
+        _check_row(path, row, f"rows[{place}].")
+    names = [row["name"] for row in rows]
+    if len(set(names)) < len(names):
+        raise BadInput(f"{path}: its rows must differ in name. {AGAIN}")
+    return report
+
+
+def _check_row(path: Path, row: Mapping[str, Any], where: str) -> None:
+    for key in _TEXTS:
+        _refuse(path, row, key, "a name", _name, where)
+    _refuse(path, row, "reference", "true or false", lambda value: isinstance(value, bool), where)
+    for key, value in row.items():
+        if value is not None and _SIZES.fullmatch(key):
+            _refuse(path, row, key, "a number of at least 0", lambda one: _number(one) and one >= 0, where)
+        elif value is not None and _NUMBERS.fullmatch(key):
+            _refuse(path, row, key, "a number", _number, where)
+
+
+def _name(value: Any) -> bool:
+    """Whether a path of this name stays in its folder."""
+    return isinstance(value, str) and value.isprintable() and not {"", ".", ".."} & set(value.split("/"))
+
+
+def _number(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) <= _MOST
+
+
+def _refuse(
+    path: Path, found: Mapping[str, Any], key: str, expected: str, holds: Callable[[Any], Any], where: str = ""
+) -> None:
+    if not holds(found.get(key)):
+        raise BadInput(f"{path}: {where}{key} must be {expected}, got {str(found.get(key))[:40]}. {AGAIN}")
