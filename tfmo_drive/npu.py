@@ -20,8 +20,10 @@ from tqdm import tqdm
 
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.core import atomic, command_line, environment, tflite_file, vela
+from tfmo_drive.core.given_file import reading
 from tfmo_drive.core.spelling import suggestion
 from tfmo_drive.report.npu import write
+from tfmo_drive.report.schema import AGAIN
 from tfmo_drive.report.write import read
 from tfmo_drive.targets.ethos_u import ACCELERATORS, system_of
 
@@ -51,18 +53,18 @@ def integer_rows(folders: Iterable[Path]) -> Iterator[dict[str, Any]]:
     for folder in folders:
         try:
             report = read(folder)
+            with reading(folder / "report.json", "a report that can be shown", AGAIN):
+                wanted = [row for row in report["rows"] if row["stage"] in ("baseline", report["experiment"])]
+            for row in wanted:
+                path = folder / "artifacts" / row["name"] / "model.tflite"
+                alike = tuple(row.get(key) for key in ("target", "score", "parameters"))
+                known = {(folder, row["stage"])} | ({alike} if row["stage"] == "baseline" else set())
+                if path.is_file() and not known & seen and _answers_int8(path):
+                    seen |= known
+                    kept = ("name", "stage", "score", "score_delta", "size_bytes", "macs")
+                    yield {"run": folder.name, "path": path, **{key: row.get(key) for key in kept}}
         except BadInput as error:
             print(f"Note: {error}", file=sys.stderr)
-            continue
-        for row in report["rows"]:
-            path = folder / "artifacts" / row["name"] / "model.tflite"
-            alike = tuple(row.get(key) for key in ("target", "score", "parameters"))
-            known = {(folder, row["stage"])} | ({alike} if row["stage"] == "baseline" else set())
-            wanted = row["stage"] in ("baseline", report["experiment"])
-            if wanted and path.is_file() and not known & seen and _answers_int8(path):
-                seen |= known
-                kept = {key: row.get(key) for key in ("name", "stage", "score", "score_delta", "size_bytes", "macs")}
-                yield {"run": folder.name, "path": path, **kept}
 
 
 def _answers_int8(path: Path) -> bool:

@@ -18,7 +18,8 @@ _NUMBERS = re.compile(r"score\w*|agreement|speedup_spread|part_\w+|sqnr_db")
 
 
 def checked(report: Any, path: Path) -> dict:
-    """`report` as it is; BadInput that names the first place where it is none of this schema."""
+    """`report` as it is; BadInput that names the first place where it is none of this schema. Rows must be there, and
+    what else is there must be of its type."""
     schema = report.get("schema") if isinstance(report, dict) else None
     if schema != SCHEMA or isinstance(schema, bool):
         raise BadInput(f"{path} must be of schema {SCHEMA}, got {str(schema)[:40]}. {AGAIN}")
@@ -59,5 +60,5 @@ def _number(value: Any) -> bool:
 def _refuse(
     path: Path, found: Mapping[str, Any], key: str, expected: str, holds: Callable[[Any], Any], where: str = ""
 ) -> None:
-    if not holds(found.get(key)):
+    if key in found and not holds(found[key]):
         raise BadInput(f"{path}: {where}{key} must be {expected}, got {str(found.get(key))[:40]}. {AGAIN}")
