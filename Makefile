@@ -3,25 +3,32 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.installed
-DATA ?=
-WEIGHTS ?=
-WORKDIR ?=
-SET ?=
+# Variables of the targets below, as they are typed: a value may hold spaces, quotes and dollars.
+VARIABLES = DATA WEIGHTS WORKDIR SET SEED CONTROLS METHODS EXAMPLES BOARD CALIBRATION RUNS NPUS CASES CASE READERS
 SEED ?= 0
 CONTROLS ?= all
-METHODS ?=
-EXAMPLES ?=
-BOARD ?=
-CALIBRATION ?=
-CHOICE = $(if $(DATA),--data='$(DATA)') $(if $(WEIGHTS),--weights='$(WEIGHTS)') \
-	$(if $(WORKDIR),--workdir='$(WORKDIR)') --seed=$(SEED) $(foreach setting,$(SET),--set='$(setting)')
-FLAGS = $(CHOICE) $(if $(filter-out all,$(CONTROLS)),--controls='$(CONTROLS)')
+
+GIVEN = $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
+UNKNOWN := $(firstword $(filter-out $(VARIABLES) PYTHON VENV MAKE% -*-%,$(GIVEN)))
+ifneq ($(UNKNOWN),)
+$(error There is no variable $(UNKNOWN). $(shell $(PYTHON) -c 'import difflib, sys; name, *all = sys.argv[1:]; \
+	near = difflib.get_close_matches(name.upper(), all, 1, 0.5); print(*[f"Did you mean {one}?" for one in near])' \
+	'$(UNKNOWN)' $(VARIABLES)) There is: $(VARIABLES))
+endif
+
+quote = '$(subst ','\'',$(1))'
+# $(call flag,NAME,name): --name=value where it has a value, or was given without one, which the program refuses.
+flag = $(if $(or $(value $(1)),$(filter command,$(firstword $(origin $(1))))),--$(2)=$(call quote,$(value $(1))))
+CHOICE = $(call flag,DATA,data) $(call flag,WEIGHTS,weights) $(call flag,WORKDIR,workdir) $(call flag,SEED,seed) \
+	$(foreach setting,$(value SET),--set=$(call quote,$(setting)))
+FLAGS = $(CHOICE) $(if $(filter-out all,$(value CONTROLS)),$(call flag,CONTROLS,controls))
+FOLDERS = $(foreach one,$(or $(value RUNS),runs/*),$(foreach folder,$(or $(wildcard $(one)),$(one)),$(call quote,$(folder))))
 
 .PHONY: help demo setup test lint fuzz bench compare npu clean
 
 help:  ## Print this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 22
-	@echo "Experiments: $(patsubst experiments/%.py,%,$(wildcard experiments/*.py))"
+	@echo "Experiments: $(filter-out __init__,$(patsubst experiments/%.py,%,$(wildcard experiments/*.py)))"
 
 setup: $(READY)  ## Make .venv with the tested versions
 
@@ -34,26 +41,26 @@ demo: $(READY)  ## The main job on built-in driving scenes: train, prune, quanti
 	$(BIN)/python -m tfmo_drive.run --experiment=demo $(FLAGS)
 
 train-%: $(READY)  ## Run an experiment: make train-pruned DATA=images WEIGHTS=baseline.h5 SET="recipe.0.sparsity=0.7"
-	$(BIN)/python -m tfmo_drive.run --experiment=$* $(FLAGS)
+	$(BIN)/python -m tfmo_drive.run --experiment=$(call quote,$*) $(FLAGS)
 
 export-%: $(READY)  ## The experiment's artifacts alone, or a board's pack: make export-quantized BOARD=raspberry_pi_4
-	$(BIN)/python -m tfmo_drive.run --experiment=$* --export $(if $(BOARD),--board='$(BOARD)') $(FLAGS)
+	$(BIN)/python -m tfmo_drive.run --experiment=$(call quote,$*) --export $(call flag,BOARD,board) $(FLAGS)
 
 sensitivity-%: $(READY)  ## How far each layer can go: make sensitivity-pruned DATA=images WEIGHTS=baseline.h5 METHODS=rank
-	$(BIN)/python -m tfmo_drive.sensitivity --experiment=$* $(if $(METHODS),--methods='$(METHODS)') \
-		$(if $(EXAMPLES),--examples='$(EXAMPLES)') $(CHOICE)
+	$(BIN)/python -m tfmo_drive.sensitivity --experiment=$(call quote,$*) $(call flag,METHODS,methods) \
+		$(call flag,EXAMPLES,examples) $(CHOICE)
 
 ledger-%: $(READY)  ## Where the score goes, from Keras to every runtime: make ledger-quantized DATA=images WEIGHTS=baseline.h5
-	$(BIN)/python -m tfmo_drive.ledger --experiment=$* $(CHOICE)
+	$(BIN)/python -m tfmo_drive.ledger --experiment=$(call quote,$*) $(CHOICE)
 
 lint-%: $(READY)  ## What would go wrong in int8, before training: make lint-post_training DATA=images WEIGHTS=baseline.h5
-	$(BIN)/python -m tfmo_drive.lint --experiment=$* $(if $(CALIBRATION),--calibration='$(CALIBRATION)') $(CHOICE)
+	$(BIN)/python -m tfmo_drive.lint --experiment=$(call quote,$*) $(call flag,CALIBRATION,calibration) $(CHOICE)
 
 compare: $(READY)  ## One table and plot of all runs: make compare [RUNS="runs/a runs/b"]
-	$(BIN)/python -m tfmo_drive.compare $(or $(RUNS),$(wildcard runs/*))
+	$(BIN)/python -m tfmo_drive.compare $(FOLDERS)
 
 npu: $(READY)  ## What an Ethos-U would make of int8 files: make npu RUNS="runs/quantized runs/channels_quantized" [NPUS=ethos-u85-512]
-	$(BIN)/python -m tfmo_drive.npu $(or $(RUNS),$(wildcard runs/*)) $(if $(NPUS),--accelerators='$(NPUS)')
+	$(BIN)/python -m tfmo_drive.npu $(FOLDERS) $(call flag,NPUS,accelerators)
 
 test: $(READY)  ## All tests (under 15 minutes on 2 cores)
 	TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder

@@ -1,0 +1,75 @@
+"""What is typed after make reaches the program as it is, and a variable that nothing reads is named."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SPOILT = ("it's", "a b", 'say "no"', "$HOME", "$(x)", "`id`", "a;b", "a\\b", "é", "*", "--data", "#1", "a&&b", "'")
+
+pytestmark = pytest.mark.skipif(not shutil.which("make"), reason="needs make")
+
+
+@pytest.fixture
+def make(tmp_path):
+    """make(...) -> the lists of arguments that the targets' commands got; python is a stub that prints them."""
+    stub = tmp_path / "venv" / "bin" / "python"
+    stub.parent.mkdir(parents=True)
+    stub.write_text(f"#!{sys.executable}\nimport json, sys\nprint(json.dumps(sys.argv[1:]))\n")
+    stub.chmod(0o755)
+    (stub.parents[1] / ".installed").touch()
+
+    def call(*words: str) -> list[list[str]]:
+        plain = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+        done = subprocess.run(["make", "--silent", f"VENV={stub.parents[1]}", *words], cwd=ROOT, text=True,
+                              capture_output=True, env=plain)  # fmt: skip
+        if done.returncode:
+            raise RuntimeError(done.stderr)
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    return call
+
+
+def test_every_value_reaches_the_program_as_it_is_typed(make):
+    for value in SPOILT:
+        given = {"DATA": value, "WEIGHTS": value, "WORKDIR": value, "CONTROLS": value, "BOARD": value}
+        (said,) = make("export-pruned", *(f"{name}={text}" for name, text in given.items()))
+        for name in given:
+            assert f"--{name.lower()}={value}" in said, said
+    (said,) = make("lint-pruned", "CALIBRATION=it's a $b")
+    assert "--calibration=it's a $b" in said
+    (said,) = make("sensitivity-pruned", "METHODS=a'b", "EXAMPLES=$1")
+    assert "--methods=a'b" in said and "--examples=$1" in said
+
+
+def test_settings_are_separated_by_spaces(make):
+    (said,) = make("train-pruned", "SET=recipe.0.sparsity=0.7 task.data='a'$b", "SEED=3")
+    assert said == ["-m", "tfmo_drive.run", "--experiment=pruned", "--seed=3", "--set=recipe.0.sparsity=0.7",
+                    "--set=task.data='a'$b"]  # fmt: skip
+
+
+def test_what_is_not_given_is_not_passed_on_and_what_is_given_empty_is(make):
+    assert make("train-pruned") == [["-m", "tfmo_drive.run", "--experiment=pruned", "--seed=0"]]
+    assert "--data=" in make("train-pruned", "DATA=")[0]
+
+
+def test_runs_are_patterns_or_folders(make, tmp_path):
+    for name in ("it's", "b"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+    runs = [str(tmp_path / "runs" / name) for name in ("b", "it's")]
+    for given in (f"RUNS={tmp_path}/runs/*", f"RUNS={' '.join(runs)}"):
+        assert make("compare", given) == [["-m", "tfmo_drive.compare", *runs]]
+    assert make("npu", f"RUNS={runs[0]}", "NPUS=x'y") == [["-m", "tfmo_drive.npu", runs[0], "--accelerators=x'y"]]
+
+
+@pytest.mark.parametrize(("typed", "meant"), [("data", "DATA"), ("WEIGTHS", "WEIGHTS"), ("sets", "SET"), ("Q", None)])
+def test_a_variable_that_nothing_reads_is_named(make, typed, meant):
+    with pytest.raises(RuntimeError, match=f"There is no variable {typed}. ") as told:
+        make("train-pruned", f"{typed}=x")
+    assert "There is: DATA" in str(told.value) and str(told.value).count("\n") == 1
+    assert (f"Did you mean {meant}?" in str(told.value)) if meant else ("Did you" not in str(told.value))
