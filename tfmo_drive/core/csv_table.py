@@ -18,6 +18,8 @@ from tfmo_drive.core.class_names import is_missing
 SEPARATORS = ",;\t"
 LONGEST = 131_072
 """Characters of a cell at most, as in Python's csv module."""
+_STRAY = "hold a quote that does not stand around a whole cell"
+_QUOTES = 'Remove it, or put the cell in quotes and double those inside: "12"" sign".'
 _QUOTED = re.compile('"[^"]*"')
 _CELLS = {
     separator: re.compile(rf' *+(?:"((?:[^"]|"")*+)" *+|([^"{separator}]*+))({separator}|\Z)')
@@ -72,6 +74,9 @@ def read_table(path: Path, unnamed: Sequence[str] = ()) -> Table:
     lines = given_file.text_of(path, "a CSV file in UTF-8").split("\n")
     numbers = [number for number, line in enumerate(lines, start=1) if line.strip(f"{SEPARATORS} ")]
     separator = separator_of(lines[numbers[0] - 1]) if numbers else ","
+    stray = [f"line {number}" for number in numbers if _stray(lines[number - 1], separator)]
+    if stray:
+        raise BadInput(f"{path}: {faults.counted(stray, len(numbers), f'lines {_STRAY}')} {_QUOTES}")
     rows = []
     for number in numbers:
         row = cells(path, number, lines[number - 1], separator)
@@ -99,21 +104,25 @@ def cells(path: Path, number: int, line: str, separator: str) -> list[str]:
     """
     if "\0" in line:
         raise BadInput(f"{path}, line {number} holds a NUL character. Write the file anew, as CSV in UTF-8.")
-    found = _quoted(path, number, line.strip(" \r\n"), separator) if '"' in line else line.split(separator)
+    found = _quoted(line, separator) if '"' in line else line.split(separator)
+    if found is None:
+        raise BadInput(f"{path}: line {number} {_STRAY.replace('hold', 'holds', 1)}. {_QUOTES}")
     if len(line) > LONGEST and (longest := max(map(len, found))) > LONGEST:
         raise BadInput(f"{path}, line {number}: a cell has {longest:,} characters, of {LONGEST:,} at most.")
     return [cell.strip() for cell in found]
 
 
-def _quoted(path: Path, number: int, line: str, separator: str) -> list[str]:
-    found, place, more = [], 0, True
+def _stray(line: str, separator: str) -> bool:
+    return '"' in line and _quoted(line, separator) is None
+
+
+def _quoted(line: str, separator: str) -> list[str] | None:
+    """The cells of a line with quotes; None where one does not stand around a whole cell."""
+    line, found, place, more = line.strip(" \r\n"), [], 0, True
     while more:
         cell = _CELLS[separator].match(line, place)
         if not cell:
-            raise BadInput(
-                f"{path}, line {number} holds a quote that does not stand around a whole cell: {line[:60]}. Remove it, "
-                'or put the cell in quotes and double those inside: "12"" sign".'
-            )
+            return None
         inside, bare, more = cell.groups()
         found.append(bare if inside is None else inside.replace('""', '"'))
         place = cell.end()

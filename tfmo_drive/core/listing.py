@@ -12,6 +12,7 @@ from tfmo_drive.core import faults
 from tfmo_drive.core.class_names import beside, label_ids, no_class, ordered, quoted, read_class_names, refuse_unfit
 from tfmo_drive.core.csv_listing import list_csv
 from tfmo_drive.core.found_files import Found, folders_in, walk
+from tfmo_drive.core.gtsrb_archive import is_archive, list_archive
 from tfmo_drive.core.images import SUFFIXES
 from tfmo_drive.core.other_layouts import HOLDERS, no_classes
 from tfmo_drive.core.splitting import FRACTIONS, SPLIT_WORDS, Listing, Rows, Split, assemble
@@ -29,11 +30,14 @@ def list_source(
     seed: int = 0,
     skip_bad: bool = False,
 ) -> Listing:
-    """List a CSV file, a folder with index.csv or exactly one CSV file, or a folder of classes (whichever it is)."""
+    """List a CSV file, a folder with index.csv or exactly one CSV file, a folder of classes, or GTSRB as its authors
+    give it (whichever it is)."""
     path = Path(path)
     if path.is_file() and path.suffix.lower() == ".csv":
         return list_csv(path, class_names, columns, fractions, seed, skip_bad)
     folders = _subfolders(path)
+    if is_archive(path):
+        return list_archive(path, class_names, fractions, seed, skip_bad)
     tables = sorted(file for file in path.glob("*.csv") if file.is_file() and not file.name.startswith("."))
     if path / "index.csv" in tables or (len(tables) == 1 and not no_classes(path)):
         table = path / "index.csv" if len(tables) > 1 else tables[0]

@@ -18,7 +18,7 @@ _UNREAD = {
 _OTHER_TASKS = {
     "boxes in COCO JSON": (("*.coco.json", "*/*.coco.json", "annotations/instances_*.json"), "detection"),
     "images and their masks": (("masks", "*/masks", "trainannot", "train_labels"), "segmentation"),
-    "a driving log": (("driving_log.csv",), "lane_keeping"),
+    "a driving log": (("driving_log.csv",), "lane"),
 }
 """What a folder of classes is no place for, and the experiment that reads it."""
 HOLDERS = ("images", "image", "imgs", "img", "jpegimages", "image_2", "labels", "label_2", "annotations", "masks")
