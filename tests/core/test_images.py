@@ -115,6 +115,18 @@ def test_every_orientation_turns_pixels_and_size_alike_and_what_is_none_turns_no
     assert np.abs(found.astype(int) - expected).mean() < 6
 
 
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "CMYK"])
+def test_a_tiff_on_its_side_is_read_alike_from_a_file_and_from_bytes(tmp_path, mode):
+    image = Image.fromarray(noise(20, 30)).convert(mode)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image.save(tmp_path / "image.tif", exif=exif)
+    expected = np.asarray(image.transpose(Image.Transpose.ROTATE_270).convert("RGB"))
+    for source in (tmp_path / "image.tif", (tmp_path / "image.tif").read_bytes()):
+        assert np.array_equal(decode(source, (30, 20)), expected)
+    assert size_of(tmp_path / "image.tif") == (30, 20)
+
+
 @pytest.mark.parametrize("kind", ["BMP", "DIB", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP", "AVIF"])
 def test_the_content_says_the_format_whatever_the_file_is_called(tmp_path, kind):
     pixels = np.full((32, 32, 3), (200, 90, 30), np.uint8)

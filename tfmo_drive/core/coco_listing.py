@@ -21,15 +21,17 @@ from tfmo_drive.core.boxes import Truth
 from tfmo_drive.core.class_names import quoted
 from tfmo_drive.core.coco_json import Document, read_document
 from tfmo_drive.core.csv_listing import find_files
+from tfmo_drive.core.found_files import folders_in
 from tfmo_drive.core.images import UnreadableImage, size_of
 from tfmo_drive.core.mask_listing import MASKS
+from tfmo_drive.core.other_layouts import unread
 from tfmo_drive.core.recordings import blocks
 from tfmo_drive.core.spelling import suggestion
 from tfmo_drive.core.splitting import SPLIT_WORDS, SPLITS, Listing, Split, drawn_blocks, refuse_repeated_files
 
 _FOLDERS = ("annotations", "labels")
 """Beside the folders of images: COCO's own and FiftyOne's."""
-_OTHERS = ("captions", "person_keypoints", "panoptic", "stuff", "image_info", "classes")
+_OTHERS = ("captions", "person_keypoints", "panoptic", "stuff", "image_info", "classes", "manifest", ".")
 """How JSON files begin that lie beside COCO's instances and hold something else."""
 
 
@@ -129,9 +131,11 @@ def _annotation_files(data: Path, named: Mapping[str, str]) -> dict[str, Path]:
     for split in named:
         if split not in SPLITS:
             raise BadInput(f'annotations: there is no split "{split}". {suggestion(split, SPLITS)}')
-    children = [child for child in data.iterdir() if child.is_dir()]
+    children = folders_in(data)
     places = [data, *(child for child in children if child.name.lower() in _FOLDERS or _split_of(child.name))]
     files = sorted(file for place in places for file in place.glob("*.json") if not file.stem.startswith(_OTHERS))
+    if not files and not named and (layout := unread(data)):
+        raise BadInput(f"{data} holds no COCO JSON files. {layout}")
     found: dict[str, list[Path]] = {}
     for file in files:
         split = _split_of(file.stem) or _split_of(file.parent.name if file.parent != data else "")
@@ -169,7 +173,7 @@ def _image_folders(path: Path, data: Path) -> tuple[list[Path], list[Path]]:
     bases = [path.parent, *([path.parent.parent] if path.parent.name.lower() in _FOLDERS else [])]
     bases += [data] if data.is_dir() and data not in bases else []
     bases += [base / "images" for base in bases if (base / "images").is_dir()]
-    below = [child for base in bases for child in sorted(base.iterdir()) if child.is_dir()]
+    below = [child for base in bases for child in folders_in(base)]
     below = [child for child in below if not set(_words(child.name)) & set(MASKS)]
     own = [child for child in below if split and _split_of(child.name) == split]
     others = [child for child in below if not split or not _split_of(child.name)]

@@ -44,8 +44,8 @@ def list_archive(
 ) -> Listing:
     """List the benchmark: its training tracks, of which some are drawn to be val, and its test images.
 
-    Without Final_Test, test is drawn from the tracks as well. Classes are called by their ids, unless `class_names`, classes.json or
-    classes.txt in `root` says more. Raises BadInput as `list_csv` does.
+    Without Final_Test, test is drawn from the tracks as well. Classes are called by their ids, unless `class_names`, or
+    classes.json or classes.txt in `root` says more. Raises BadInput as `list_csv` does.
     """
     training = root / _TRAINING if (root / _TRAINING).is_dir() else root
     tables = [(path, "train") for path in _tables(training)]

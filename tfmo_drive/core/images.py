@@ -159,8 +159,11 @@ def decode(source: str | os.PathLike | bytes, size: tuple[int, int], resize: Res
 
 
 def size_of(file: str | os.PathLike) -> tuple[int, int]:
-    """(height, width) of the image that `decode` would resize, from the file's header alone; UnreadableImage else."""
+    """(height, width) of the image that `decode` would resize, from the file's header alone (of a TIFF, from all of
+    it); UnreadableImage else."""
     with opened(file, file) as image:
+        if image.format == "TIFF":  # which way Pillow turns it shows only then
+            image.load()
         turned = _orientation(image) >= 5  # by 90 or 270 degrees
         return (image.width, image.height) if turned else (image.height, image.width)
 
@@ -172,8 +175,10 @@ def opened(source: str | os.PathLike | bytes, name: str | os.PathLike) -> Iterat
     try:
         if not isinstance(source, bytes) and not stat.S_ISREG(os.stat(source).st_mode):
             raise UnreadableImage(str(name), "not a regular file")
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as image:
-            yield image
+        # By its path, Pillow (13.0) maps a plain TIFF into memory, and reads one that lies on its side as noise.
+        with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
+            with Image.open(file, formats=FORMATS) as image:
+                yield image
     except UnreadableImage:
         raise
     except Exception as error:  # decoders raise what they like of bytes that nobody has written

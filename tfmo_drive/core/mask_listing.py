@@ -160,5 +160,6 @@ def _by_stem(folder: Path, suffixes: tuple[str, ...], odd: list[str]) -> dict[st
             raise BadInput(f"{found[stem]} and {file.name} have one stem, so their mask is not known. Keep one.")
     if not found:
         kind = "images" if suffixes == SUFFIXES else f"masks ({', '.join(suffixes)})"
-        raise BadInput(f"No {kind} under {folder}. {unread(folder.parent) or _LAYOUT}")
+        layout = unread(folder.parent) or unread(folder.parent.parent)
+        raise BadInput(f"No {kind} under {folder}. {layout or _LAYOUT}")
     return found

@@ -19,6 +19,7 @@ from tfmo_drive.contracts import BadInput
 from tfmo_drive.core import faults
 from tfmo_drive.core.csv_listing import find_columns, find_recorded, read_splits
 from tfmo_drive.core.csv_table import read_table
+from tfmo_drive.core.other_layouts import unread
 from tfmo_drive.core.splitting import SPLITS, Listing, Split, drawn_blocks
 
 COLUMNS = {
@@ -87,7 +88,8 @@ def _log(path: Path) -> Path:
     if not path.is_dir():
         return path
     if not (path / "driving_log.csv").is_file():
-        raise BadInput(f"{path} holds no driving_log.csv. Name the log itself, with --data={path / 'NAME.csv'}.")
+        advice = unread(path) or f"Name the log itself, with --data={path / 'NAME.csv'}."
+        raise BadInput(f"{path} holds no driving_log.csv. {advice}")
     return path / "driving_log.csv"
 
 
