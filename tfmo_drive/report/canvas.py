@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 
+import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -17,6 +18,8 @@ DRAWN_DPI = 2 * SHOWN_DPI
 BLUE, VERMILLION, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
 COLOURS = (BLUE, VERMILLION, GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = "osD^vPX<>h"
+# A class may be called $x$: names are text, and never formulas, which matplotlib would refuse where they are none.
+matplotlib.rcParams["text.parse_math"] = False
 
 
 def single(width: float, height: float) -> tuple[Figure, Axes]:

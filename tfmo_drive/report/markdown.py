@@ -90,7 +90,8 @@ def _section(section: Section, figures: Collection[str]) -> list[str]:
     if section.table:
         blocks.append(_table(section.table))
     if section.text:
-        blocks.append(f"```\n{section.text}\n```")
+        fence = "`" * max(3, 1 + max(map(len, re.findall("`+", section.text)), default=0))
+        blocks.append(f"{fence}\n{section.text}\n{fence}")
     # A section that had only pictures, none of which was drawn, would be an empty heading.
     return [block for block in blocks if block] if len(blocks) > 2 else []
 
@@ -105,7 +106,7 @@ def _table(shown: Table) -> str:
 
 def _escaped(text: str) -> str:
     """Class names and reasons come from users' data: they must not end a table cell or become markup."""
-    return re.sub(r"([\\`*<>|\[\]])", r"\\\1", re.sub(r"\s+", " ", text).strip())
+    return re.sub(r"([\\`*<>|\[\]&~$]|(?<!\w)_|_(?!\w))", r"\\\1", re.sub(r"\s+", " ", text).strip())
 
 
 def _shortened(text: str, width: int) -> str:
