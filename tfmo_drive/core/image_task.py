@@ -16,6 +16,7 @@ from tfmo_drive.core.class_names import FILES
 from tfmo_drive.core.keras2 import keras
 from tfmo_drive.core.networks import Network
 from tfmo_drive.core.overrides import settings
+from tfmo_drive.core.repeated import say_repeated
 from tfmo_drive.core.run_folder import file_digest
 from tfmo_drive.core.splitting import SPLITS
 
@@ -85,7 +86,10 @@ class ImageTask(Task):
 
     @functools.cached_property
     def _splits(self) -> dict[str, Examples]:
-        return {split: self.packed(split) for split in SPLITS}
+        splits = {split: self.packed(split) for split in SPLITS}
+        if self.data != SCENES:
+            say_repeated(self.data, splits, self.class_names)
+        return splits
 
     def examples(self, split: str) -> Examples:
         return self._splits[split]

@@ -1,7 +1,7 @@
 """Images decoded once into one flat file, then read by index: training memory does not grow with the data.
 
-A pack is a folder named after its key: images.u8 (raw uint8, example after example: pixels, and its mask behind them
-where there are masks), labels.npy, groups.npy, perhaps attributes.npz, and pack.json. It is an entry of core.cache.
+A pack is a folder named after its key, an entry of core.cache: images.u8 (raw uint8, example after example: pixels, and
+its mask behind them where there are masks), labels.npy, groups.npy, digests.npy, perhaps attributes.npz, and pack.json.
 Reads use pread, not mmap, because pages of a mapping count as resident memory; a mask comes with its pixels in one.
 """
 
@@ -30,7 +30,7 @@ from tfmo_drive.core.images import Resize, UnreadableImage, decode
 from tfmo_drive.core.mask_files import EXPECTED, MASKS_VERSION, MaskSplit, read_mask
 from tfmo_drive.core.splitting import Split
 
-_FILES = ("images.u8", "labels.npy", "groups.npy", "attributes.npz", "pack.json")
+_FILES = ("images.u8", "labels.npy", "groups.npy", "digests.npy", "attributes.npz", "pack.json")
 _CHUNK_BYTES = 16 << 20
 """Decoded pixels held at once; large enough that threads seldom wait for one another."""
 
@@ -64,6 +64,10 @@ class PackedExamples(Examples):
             if (folder / "attributes.npz").exists():
                 with np.load(folder / "attributes.npz") as attributes:
                     self.attributes = dict(attributes)
+            self.digests: np.ndarray | None = None
+            """uint64 [n], equal for equal pixels; packs of earlier versions have none."""
+            if (folder / "digests.npy").exists():
+                self.digests = np.load(folder / "digests.npy")
             self._file = open(folder / "images.u8", "rb", buffering=0)
         except (OSError, ValueError) as error:
             raise BadInput(f"{folder} is not a pack of images: {error}. Remove it; it will be made again.") from error
@@ -165,7 +169,7 @@ def _packed(folder: Path | None, source: _Source) -> PackedExamples:
 
 
 def _write(source: _Source, folder: Path) -> None:
-    labels, groups, attributes, skipped = [], [], [], []
+    labels, groups, attributes, skipped, digests = [], [], [], [], []
     shape, masked = source.shape, False
     content = hashlib.sha256()
     with open(folder / "images.u8", "wb") as images:
@@ -180,6 +184,7 @@ def _write(source: _Source, folder: Path) -> None:
                 data = np.ascontiguousarray(plane).data
                 images.write(data)
                 content.update(data)
+            digests.append(hashlib.blake2b(np.ascontiguousarray(row.pixels).data, digest_size=8).digest())
             groups.append(len(labels) if row.group is None else row.group)
             labels.append(row.label)
             attributes.append(row.attributes)
@@ -189,6 +194,7 @@ def _write(source: _Source, folder: Path) -> None:
         content.update(f"{name} {array.dtype} {array.shape} {shape}".encode() + array.tobytes())
     for name, array in arrays.items():
         np.save(folder / f"{name}.npy", array)
+    np.save(folder / "digests.npy", np.frombuffer(b"".join(digests), "<u8"))
     if named:
         np.savez(folder / "attributes.npz", **named)
     facts = {"shape": list(shape or ()), "count": len(labels), "fingerprint": content.hexdigest(), "masked": masked}
