@@ -19,7 +19,7 @@ from absl import flags
 from tqdm import tqdm
 
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.core import atomic, command_line, environment, tflite_file, vela
+from tfmo_drive.core import artifact_metadata, atomic, command_line, environment, tflite_file, vela
 from tfmo_drive.core.given_file import reading
 from tfmo_drive.core.spelling import suggestion
 from tfmo_drive.report.npu import write
@@ -68,7 +68,10 @@ def integer_rows(folders: Iterable[Path]) -> Iterator[dict[str, Any]]:
 
 
 def _answers_int8(path: Path) -> bool:
-    return {end["dtype"] for end in tflite_file.ends(path)["outputs"]} == {"int8"}
+    artifact_metadata.refuse_damaged(path)
+    with reading(path, "a TensorFlow Lite model"):
+        tflite_file.weights(path)
+        return {end["dtype"] for end in tflite_file.ends(path)["outputs"]} == {"int8"}
 
 
 def compiled(rows: list[dict[str, Any]], accelerators: list[str]) -> list[dict[str, Any]]:

@@ -17,18 +17,26 @@ from tfmo_drive.contracts import Arrays, BadInput
 from tfmo_drive.core import artifact_metadata, command_line, interpreters
 from tfmo_drive.core.boxes import restored
 from tfmo_drive.core.detections import Decoding
-from tfmo_drive.core.images import Resize, decode, size_of
+from tfmo_drive.core.given_file import reading
+from tfmo_drive.core.images import Resize, UnreadableImage, decode, size_of
 from tfmo_drive.core.outputs import at, by_name
 
 _TOP = flags.DEFINE_integer("top", 5, "How many classes to print for each image.", lower_bound=1)
 
 Size = tuple[int, int]
+KINDS = ("logits", "probabilities")
+"""What the output of a classifier can be."""
 
 
 def classify(outputs: np.ndarray, metadata: dict[str, Any], top: int) -> list[tuple[str, float]]:
     """The `top` labels with their probabilities, best first. outputs: float32 [classes], logits or probabilities."""
-    values = outputs.astype(np.float64)
-    if metadata["output"]["kind"] == "logits":
+    values, kind = outputs.astype(np.float64), metadata["output"]["kind"]
+    if kind not in KINDS or values.shape != (len(metadata["labels"]),):
+        raise BadInput(
+            f"its metadata tells of {kind} of {len(metadata['labels'])} classes, and its outputs are {values.shape}; "
+            f"expected one of {', '.join(KINDS)} for each class."
+        )
+    if kind == "logits":
         values = np.exp(values - values.max())
         values /= values.sum()
     return [(metadata["labels"][i], float(values[i])) for i in np.argsort(-values, kind="stable")[:top]]
@@ -83,15 +91,22 @@ def _size(metadata: dict[str, Any]) -> Size:
 
 def _answer(model: str, files: list[str]) -> None:
     metadata = artifact_metadata.read(model)
-    say = _ANSWERS.get(metadata.get("task"))
-    if say is None:
-        raise BadInput(f"{model} does {metadata.get('task')}, which takes no images. Give a model of images.")
-    artifact, resize = interpreters.load(model), Resize.from_dict(metadata["input"]["resize"])
-    for file in files:
-        outputs = artifact.predict(decode(file, _size(metadata), resize)[None])
-        print(file)
-        for line in say(at(outputs, 0), metadata, size_of(file)):
-            print(f"  {line}")
+    task = str(metadata.get("task")) if isinstance(metadata, dict) else None
+    if task not in _ANSWERS:
+        raise BadInput(f"{model} does {task}, which takes no images. Give a model of images.")
+    with reading(model, "a model whose metadata and outputs go together"):
+        try:
+            if not all(isinstance(label, str) and label.isprintable() for label in metadata.get("labels", ())):
+                raise BadInput("the labels in its metadata must be texts of one line each.")
+            artifact, resize = interpreters.load(model), Resize.from_dict(metadata["input"]["resize"])
+            for file in files:
+                outputs = artifact.predict(decode(file, _size(metadata), resize)[None])
+                lines = list(_ANSWERS[task](at(outputs, 0), metadata, size_of(file)))
+                print("\n  ".join((file, *lines)))
+        except UnreadableImage:
+            raise
+        except BadInput as error:
+            raise error if model in str(error) else BadInput(f"{model}: {error}") from error
 
 
 def main(argv: list[str]) -> int:

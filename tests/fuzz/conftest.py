@@ -86,7 +86,7 @@ def fuzz(request, tmp_path, capsys) -> Callable[..., None]:
         seed, only = int(os.environ.get("FUZZ_SEED", "0")), os.environ.get("FUZZ_CASE")
         numbers = [int(only)] if only else range(int(os.environ.get("FUZZ_CASES") or cases))
         readers = request.path.stem.removeprefix("test_fuzz_")
-        folder, failed, refused = tmp_path / "case", [], 0
+        folder, failed, refused, accepted = tmp_path / "case", [], 0, 0
         for number in numbers:
             (tmp_path / "number").write_text(f"{number}\n")  # where a reader takes the process down with it
             folder.mkdir()
@@ -103,14 +103,13 @@ def fuzz(request, tmp_path, capsys) -> Callable[..., None]:
                     raise
             else:
                 shutil.rmtree(folder)
-            refused += case.refused
+                refused, accepted = refused + case.refused, accepted + (not case.refused)
         with capsys.disabled():
             if "FUZZ_CASES" in os.environ:
-                accepted = len(numbers) - refused - len(failed)
                 print(f"\n{readers}: {accepted} accepted, {refused} refused, {len(failed)} failed", end="")
         if failed:  # one example of each kind
             shown = "\n".join(sorted(dict(reversed(failed)).values()))
             pytest.fail(f"{len(failed)} of {len(numbers)} failed, such as:\n{shown}", pytrace=False)
-        assert only or 0 < refused < len(numbers), f"{refused} of {len(numbers)} refused: nothing was tried"
+        assert only or refused and accepted, f"{refused} of {len(numbers)} refused: nothing was tried"
 
     return run

@@ -2,12 +2,15 @@
 
 `.tflite`: TensorFlow Lite Metadata (https://ai.google.dev/edge/litert/conversion/tensorflow/metadata), and where that
 keeps associated files, a zip archive after the flatbuffer (model.json, labels.txt): `unzip -p model.tflite model.json`.
-`.onnx`: one entry in metadata_props.
+`.onnx`: one entry in metadata_props. Both end with the SHA-256 of all that is before it (the archive's comment, or the
+last entry of metadata_props): a damaged file is told, not run, for interpreters answer one with wrong numbers, or take
+the process down with it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import importlib.metadata
 import io
 import json
@@ -19,9 +22,12 @@ import tfmo_drive
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.core import atomic, tflite_entry, tflite_file, tflite_metadata
 from tfmo_drive.core.environment import PACKAGES
+from tfmo_drive.core.given_file import reading
 
 _KEY = "tfmo_drive"
 _JSON = "model.json"
+_SUM = "sha256"
+_DIGITS = 64
 
 
 def describe(task: dict[str, Any], target: str, tensors: dict[str, Any], quantize_aware: bool) -> dict[str, Any]:
@@ -52,17 +58,37 @@ def write(path: Path, metadata: dict[str, Any]) -> None:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The metadata of a file; BadInput where there is no such file or it carries none."""
+    """The metadata of a file; BadInput where there is no such file, it carries none, or it is not as it was written."""
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise BadInput(f"{path} does not exist. Give the path of a .tflite or .onnx file.")
-    text = _read_onnx(path) if path.suffix == ".onnx" else _read_tflite(path)
-    if text is None:
-        raise BadInput(
-            f"{path.name} carries no tfmo_drive metadata; only files written by tfmo_drive can be read alone. "
-            "Make one with `make train-post_training`."
-        )
-    return json.loads(text)
+    with reading(path, f"a {'ONNX' if path.suffix == '.onnx' else 'TensorFlow Lite'} model"):
+        data = path.read_bytes()
+        text = _read_onnx(data) if path.suffix == ".onnx" else _read_tflite(data)
+        if text is None:
+            raise BadInput(
+                f"{path} carries no tfmo_drive metadata; only files written by tfmo_drive can be read alone. "
+                "Make one with `make train-post_training`."
+            )
+        _refuse_damaged(path, data)
+        return json.loads(text)
+
+
+def refuse_damaged(path: Path) -> None:
+    """BadInput where a `.tflite` is not as it was written here; one that does not say its SHA-256 passes."""
+    with reading(path, "a TensorFlow Lite model"):
+        data = Path(path).read_bytes()
+        if data[:-_DIGITS].endswith(f"{_SUM} ".encode()):
+            _refuse_damaged(path, data)
+
+
+def _refuse_damaged(path: Path, data: bytes) -> None:
+    if not data.endswith(_summed(data[:-_DIGITS])):
+        raise BadInput(f"{path} is damaged: its SHA-256 is not the one that it was written with. Get it again.")
+
+
+def _summed(data: bytes) -> bytes:
+    return hashlib.sha256(data).hexdigest().encode()
 
 
 def _attach_tflite(model: bytes, metadata: dict[str, Any]) -> bytes:
@@ -80,13 +106,15 @@ def _attach_tflite(model: bytes, metadata: dict[str, Any]) -> bytes:
             entry = zipfile.ZipInfo(name)  # its date is 1980-01-01: equal input, equal bytes
             entry.compress_type, entry.create_system = zipfile.ZIP_STORED, 3  # MediaPipe refuses what is deflated
             archive.writestr(entry, text)
-    return stream.getvalue()
+        archive.comment = f"{_SUM} {'0' * _DIGITS}".encode()
+    data = stream.getvalue()[:-_DIGITS]
+    return data + _summed(data)
 
 
-def _read_tflite(path: Path) -> str | None:
-    if not zipfile.is_zipfile(path):
+def _read_tflite(data: bytes) -> str | None:
+    if not zipfile.is_zipfile(io.BytesIO(data)):
         return None
-    with zipfile.ZipFile(path) as archive:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
         return archive.read(_JSON).decode() if _JSON in archive.namelist() else None
 
 
@@ -94,19 +122,20 @@ def _attach_onnx(model: bytes, metadata: dict[str, Any]) -> bytes:
     import onnx
 
     proto = onnx.load_from_string(model)
-    kept = [entry for entry in proto.metadata_props if entry.key != _KEY]
+    kept = [entry for entry in proto.metadata_props if entry.key not in (_KEY, f"{_KEY}.{_SUM}")]
     del proto.metadata_props[:]
     proto.metadata_props.extend(kept)
     proto.metadata_props.add(key=_KEY, value=json.dumps(metadata, sort_keys=True))
-    return proto.SerializeToString(deterministic=True)
+    data = proto.SerializeToString(deterministic=True)
+    # Messages that stand one behind the other are one message, so the last bytes are the last entry's.
+    last = onnx.ModelProto()
+    last.metadata_props.add(key=f"{_KEY}.{_SUM}", value="0" * _DIGITS)
+    data += last.SerializeToString()[:-_DIGITS]
+    return data + _summed(data)
 
 
-def _read_onnx(path: Path) -> str | None:
+def _read_onnx(data: bytes) -> str | None:
     import onnx
-    from google.protobuf.message import DecodeError
 
-    try:
-        proto = onnx.load(path, load_external_data=False)
-    except DecodeError:
-        raise BadInput(f"{path} is not an ONNX model. Give a .onnx file.") from None
+    proto = onnx.load_from_string(data)
     return next((entry.value for entry in proto.metadata_props if entry.key == _KEY), None)

@@ -6,15 +6,17 @@ Every reader of users' files reads inside `reading`; tests/fuzz walks them all.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tfmo_drive.contracts import BadInput
 
+T = TypeVar("T")
 _LONGEST = 200
 """Letters of what a parser says that are passed on."""
 
@@ -38,6 +40,22 @@ def reading(path: str | os.PathLike, expected: str, advice: str = "") -> Iterato
         if isinstance(error, OSError) and error.strerror:
             raise BadInput(f"{path} cannot be read: {error.strerror}. Expected {expected}.{advice}") from error
         raise BadInput(f"{path} is not {expected}: {reason(error)}.{advice}") from error
+
+
+def reads(expected: str, advice: str = "") -> Callable[[Callable[..., T]], Callable[..., T]]:
+    """For a function whose first argument is a file's path, or its bytes: it reads the file as inside `reading`."""
+
+    def decorated(function: Callable[..., T]) -> Callable[..., T]:
+        @functools.wraps(function)
+        def read(source: Path | bytes, *rest: Any) -> T:
+            if isinstance(source, bytes):
+                return function(source, *rest)
+            with reading(source, expected, advice):
+                return function(source, *rest)
+
+        return read
+
+    return decorated
 
 
 def text_of(path: str | os.PathLike, expected: str, advice: str = "") -> str:

@@ -14,6 +14,7 @@ import numpy as np
 
 from tfmo_drive.contracts import Arrays, Artifact, BadInput
 from tfmo_drive.core import onnx_file, tflite_file
+from tfmo_drive.core.given_file import reading
 from tfmo_drive.core.outputs import by_name
 
 KERNELS = ("xnnpack", "reference")
@@ -49,13 +50,11 @@ class LiteRTArtifact(Artifact):
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
         resolver = OpResolverType.BUILTIN_REF if self.kernels == "reference" else OpResolverType.AUTO
-        try:
+        with reading(self.path, "a TensorFlow Lite model"):
             interpreter = Interpreter(
                 model_path=str(self.path), num_threads=threads, experimental_op_resolver_type=resolver
             )
-        except ValueError as error:
-            raise BadInput(f"{self.path} is not a TensorFlow Lite model: {_line(error)}") from None
-        interpreter.allocate_tensors()
+            interpreter.allocate_tensors()
         return interpreter
 
     @property
@@ -129,10 +128,8 @@ class OnnxArtifact(Artifact):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         options.log_severity_level = 3
-        try:
+        with reading(self.path, "a model that onnxruntime can run"):
             return onnxruntime.InferenceSession(str(self.path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime's own classes are many and have no public base
-            raise BadInput(f"{self.path} cannot be run by onnxruntime: {_line(error)}") from None
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -222,7 +219,3 @@ def check_input(batch: np.ndarray, shape: tuple[int, ...], path: Path) -> None:
 
 def _onnx_dtype(kind: str) -> type:
     return {"tensor(float)": np.float32, "tensor(int8)": np.int8, "tensor(uint8)": np.uint8}[kind]
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

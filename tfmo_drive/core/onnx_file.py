@@ -13,12 +13,15 @@ from typing import Any
 import numpy as np
 
 from tfmo_drive.contracts import BadInput
+from tfmo_drive.core.given_file import reads
 
+_FILE = reads("an ONNX model", "Give a .onnx file.")
 _LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 _LAYOUT = ("Transpose", "Reshape", "Identity", "Squeeze", "Unsqueeze")
 """Operators that rearrange numbers and leave them as they are."""
 
 
+@_FILE
 def weights(path: Path | bytes) -> dict[str, np.ndarray]:
     """`layer/kernel` and `layer/bias` as stored (float32, int8, int32), each constant once."""
     from onnx import numpy_helper
@@ -49,6 +52,7 @@ def weights(path: Path | bytes) -> dict[str, np.ndarray]:
     return found
 
 
+@_FILE
 def macs(path: Path | bytes) -> int:
     """Multiply-accumulates of one inference at the file's batch."""
     import onnx
@@ -72,6 +76,7 @@ def macs(path: Path | bytes) -> int:
     return total
 
 
+@_FILE
 def quantization(path: Path | bytes) -> dict[str, tuple[float, int]]:
     """Scale and zero point of integer inputs and outputs by name, from the Q/DQ node beside each (layout aside)."""
     from onnx import numpy_helper
@@ -89,6 +94,7 @@ def quantization(path: Path | bytes) -> dict[str, tuple[float, int]]:
     return found
 
 
+@_FILE
 def ends(source: Path | bytes) -> dict[str, list[dict[str, Any]]]:
     """Inputs and outputs in JSON types: name, shape, dtype, and scale and zero_point where they are integers."""
     import onnx

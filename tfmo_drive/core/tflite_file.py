@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 
 from tfmo_drive.contracts import BadInput
+from tfmo_drive.core.given_file import reads
 from tfmo_drive.core.tflite_rows import STANDARDISE
 
+_FILE = reads("a TensorFlow Lite model", "Give a .tflite file.")
 _LAYERS = {
     "CONV_2D": (0, 1, 2),
     "DEPTHWISE_CONV_2D": (0, 1, 2),
@@ -56,17 +58,20 @@ class Graph:
     operators: tuple[Operator, ...]
 
 
+@_FILE
 def read(source: Path | bytes) -> Graph:
     """The first subgraph of a file or of its bytes. Raises BadInput for what is not a TensorFlow Lite model."""
     from ai_edge_litert import schema_py_generated as schema
 
-    data = source if isinstance(source, bytes) else Path(source).read_bytes()
+    data, name = (source, "This") if isinstance(source, bytes) else (Path(source).read_bytes(), source)
     if data[4:8] != b"TFL3":
-        raise BadInput(f"{'This' if data is source else source} is not a TensorFlow Lite model. Give a .tflite file.")
+        raise BadInput(f"{name} is not a TensorFlow Lite model. Give a .tflite file.")
     model = schema.Model.GetRootAs(data, 0)
     names = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
     types = {value: name for name, value in vars(schema.TensorType).items() if isinstance(value, int)}
     graph = model.Subgraphs(0)
+    if max(graph.TensorsLength(), graph.OperatorsLength(), model.OperatorCodesLength()) > len(data):
+        raise BadInput(f"{name} is a damaged TensorFlow Lite model: it says to hold more than it could. Get it again.")
     tensors = [_tensor(model, graph.Tensors(i), types) for i in range(graph.TensorsLength())]
     codes = [model.OperatorCodes(i) for i in range(model.OperatorCodesLength())]
     # Files made before 2020 keep the code in the byte-wide field.
@@ -80,11 +85,13 @@ def read(source: Path | bytes) -> Graph:
     return Graph(*ends, tuple(operators))
 
 
+@_FILE
 def operators(path: Path | bytes) -> Counter[str]:
     """How often each operator occurs."""
     return Counter(operator.name for operator in read(path).operators)
 
 
+@_FILE
 def weights(path: Path | bytes) -> dict[str, np.ndarray]:
     """`layer/kernel` and `layer/bias` of convolutions and dense layers as stored; shared constants appear once."""
     graph = read(path)
@@ -105,17 +112,20 @@ def weights(path: Path | bytes) -> dict[str, np.ndarray]:
     return found
 
 
+@_FILE
 def macs(path: Path | bytes) -> int:
     """Multiply-accumulates of one inference at the file's batch: every kernel tap on every output, padding included."""
     return sum(_macs(operator) for operator in read(path).operators)
 
 
+@_FILE
 def ends(source: Path | bytes) -> dict[str, list[dict[str, Any]]]:
     """Inputs and outputs in JSON types: name, shape, dtype, and scale and zero_point where they are integers."""
     graph = read(source)
     return {kind: [_end(tensor) for tensor in getattr(graph, kind)] for kind in ("inputs", "outputs")}
 
 
+@_FILE
 def float_operators(path: Path | bytes) -> Counter[str]:
     """Operators that compute in floating point, but for the standardising of raw rows: none in a full-integer file."""
     floating = {"FLOAT32", "FLOAT16"}
@@ -185,6 +195,7 @@ def _integers(array: np.ndarray | int) -> list[int]:
     return [int(value) for value in array] if isinstance(array, np.ndarray) else []
 
 
+@_FILE
 def vanishing_sums(source: Path | bytes) -> list[str]:
     """Integer additions whose result is so small beside an addend that TensorFlow Lite aborts the process instead of
     loading the file: add.cc's multiplier 2 x addend's scale / (2^20 x result's) must stay below 1."""
