@@ -19,7 +19,7 @@ from absl import flags, logging
 
 from tfmo_drive import experiment_flags
 from tfmo_drive.contracts import BadInput, Preprocessing, Task
-from tfmo_drive.core import atomic, command_line
+from tfmo_drive.core import atomic, command_line, faults
 
 if TYPE_CHECKING:
     import tf_keras as keras
@@ -89,15 +89,18 @@ def images(folder: Path, task: Task) -> np.ndarray:
 
     Raises BadInput where there is none, one cannot be read, or the task takes no images.
     """
-    from tfmo_drive.core.images import decode
-    from tfmo_drive.core.listing import SUFFIXES
+    from tfmo_drive.core.found_files import walk
+    from tfmo_drive.core.images import SUFFIXES, decode
 
     if not task.preprocessing.limits:
         raise BadInput(f"--calibration is a folder of images, but {task.name} takes rows. Leave it out.")
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-    if not files:
+    found = walk(folder, SUFFIXES)
+    found.say_left_out(folder)
+    if found.odd:
+        raise BadInput(f"--calibration: {faults.counted(found.odd, len(found.odd) + len(found.files), 'are no files')}")
+    if not found.files:
         raise BadInput(f"--calibration: no images under {folder}. Give a folder of {', '.join(SUFFIXES)} files.")
-    return np.stack([decode(file, task.size, task.resize) for file in files])
+    return np.stack([decode(file, task.size, task.resize) for file in found.files])
 
 
 def _sample(stored, raw: np.ndarray, preprocessing: Preprocessing):

@@ -17,7 +17,7 @@ from tfmo_drive.core.images import SUFFIXES
 from tfmo_drive.core.other_layouts import HOLDERS, no_classes
 from tfmo_drive.core.splitting import FRACTIONS, SPLIT_WORDS, Listing, Rows, Split, assemble
 
-__all__ = ["SUFFIXES", "Listing", "Split", "list_csv", "list_folder", "list_source", "read_class_names"]
+__all__ = ["Listing", "Split", "list_csv", "list_folder", "list_source", "read_class_names"]
 
 _LAYOUT = "Expected one folder per class; see data/README.md."
 
