@@ -70,7 +70,7 @@ def judgement(report: dict) -> str:
 
 def outcome(one: dict) -> str:
     """MET, MISSED, or what kept an expectation from being judged."""
-    return (one.get("why") or timing.BUSY) if one.get("passed", False) is None else MET if one.get("passed") else MISSED
+    return timing.BUSY if one.get("passed", False) is None else MET if one.get("passed") else MISSED
 
 
 def limit(one: dict) -> str:
@@ -177,7 +177,7 @@ def _expected(report: dict) -> list[str]:
         return [f"All {len(expect)} expectations are met." if len(expect) > 1 else "Its expectation is met."]
     said = "; ".join(_missed(one, featured(report)[0]) for one in missed)
     found = [f"FAILED {len(missed)} of {len(expect)} expectations: {said}."] if missed else []
-    return found + [f"Neither met nor missed: {one['name']}, {outcome(one)}." for one in unjudged]
+    return found + [f"{one['name']} is neither met nor missed, {outcome(one)}." for one in unjudged]
 
 
 def _missed(one: dict, about: Row) -> str:
