@@ -13,8 +13,10 @@ SCHEMA = 1
 AGAIN = "Run the experiment again to write it anew."
 _MOST = 1e18
 _TEXTS = ("name", "stage", "target")
-_SIZES = re.compile(r"(\w+_)?(bytes|ms)(_\d)?|examples|threads|macs|\w*parameters|seconds|speedup(_best)?|size_ratio")
-_NUMBERS = re.compile(r"score\w*|agreement|speedup_spread|part_\w+|sqnr_db")
+_SIZES = re.compile(
+    r"(\w+_)?(bytes|ms)(_\d)?|examples|threads|macs|\w*parameters|seconds|speedup\w*|latency\w*|size_ratio"
+)
+_NUMBERS = re.compile(r"score\w*|agreement|part_\w+|sqnr_db")
 
 
 def checked(report: Any, path: Path) -> dict:
