@@ -89,12 +89,12 @@ def images(folder: Path, task: Task) -> np.ndarray:
 
     Raises BadInput where there is none, one cannot be read, or the task takes no images.
     """
-    from tfmo_drive.core.found_files import walk
+    from tfmo_drive.core.found_files import Found, walk
     from tfmo_drive.core.images import SUFFIXES, decode
 
     if not task.preprocessing.limits:
         raise BadInput(f"--calibration is a folder of images, but {task.name} takes rows. Leave it out.")
-    found = walk(folder, SUFFIXES)
+    found = walk(folder, SUFFIXES) if folder.is_dir() else Found()
     found.say_left_out(folder)
     if found.odd:
         raise BadInput(f"--calibration: {faults.counted(found.odd, len(found.odd) + len(found.files), 'are no files')}")
