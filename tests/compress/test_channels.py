@@ -51,6 +51,7 @@ def test_importance_by_hand(kind, expected, chain):
 
 def test_taylor_is_the_squared_sum_of_gradient_times_weight(tiny_task, context):
     """By hand: the gradient of softmax cross-entropy through one dense layer."""
+    keras.utils.set_random_seed(0)
     inputs = keras.Input((32, 32, 3))
     hidden = layers.Dense(5, use_bias=False, name="a")(layers.GlobalAveragePooling2D()(inputs))
     model = keras.Model(inputs, layers.Dense(9, use_bias=False, name="logits")(hidden))

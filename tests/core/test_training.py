@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from types import SimpleNamespace
 
@@ -114,6 +115,89 @@ def test_progress_that_a_power_cut_left_in_part_is_not_gone_on_from(kept, contex
     content = progress.read_bytes()
     progress.write_bytes(content[: int(kept * len(content)) if kept < 1 else kept])
     for ours, wanted in zip(step(model, place).get_weights(), expected, strict=True):
+        np.testing.assert_array_equal(ours, wanted)
+
+
+OTHERS = {
+    Prune(sparsity=0.5, **SHORT): (Prune(sparsity=0.9, **SHORT), Train(**SHORT), Channels(multiple=4, **SHORT)),
+    Channels(removed=0.3, multiple=4, rounds=2, **SHORT): (Channels(removed=0.6, multiple=4, rounds=2, **SHORT),),
+    Cluster(clusters=8, **SHORT): (Cluster(clusters=4, **SHORT),),
+}
+
+
+@pytest.mark.parametrize("step", OTHERS, ids=lambda step: step.name)
+def test_another_steps_progress_is_refused_by_name_and_the_same_steps_is_its_result(step, small_cnn, context):
+    place = context(seed=3)
+    first = step(small_cnn, place).get_weights()
+    before = {path: path.stat().st_mtime_ns for path in place.workdir.rglob("*.npz")}
+    assert before
+    for other in OTHERS[step]:
+        with pytest.raises(BadInput, match=rf"holds the progress of {type(step).__name__}\(.*, not of ") as refused:
+            other(small_cnn, place)
+        assert str(refused.value).isprintable() and "Choose another workdir" in str(refused.value)
+    for found, wanted in zip(step(small_cnn, place).get_weights(), first, strict=True):
+        np.testing.assert_array_equal(found, wanted)
+    assert {path: path.stat().st_mtime_ns for path in place.workdir.rglob("*.npz")} == before, "nothing was trained"
+
+
+def test_the_progress_of_other_weights_data_or_seed_is_refused(small_cnn, tiny_task, context, tmp_path):
+    step, place = Train(epochs=1, batch_size=64), context()
+    step(small_cnn, place)
+    moved = training.copy(small_cnn)
+    moved.set_weights([weight + 0.01 for weight in moved.get_weights()])
+    mirrored = dataclasses.replace(tiny_task, augmentation=dataclasses.replace(tiny_task.augmentation, shift=0.11))
+    fewer = dataclasses.replace(tiny_task, scenes=dataclasses.replace(tiny_task.scenes, train=128))
+    changes = {
+        "first weights": (moved, place),
+        "seed": (small_cnn, dataclasses.replace(place, seed=7)),
+        "data": (small_cnn, dataclasses.replace(place, task=fewer)),
+        "data,": (small_cnn, dataclasses.replace(place, task=mirrored)),
+    }
+    for words, (model, other) in changes.items():
+        with pytest.raises(BadInput, match=f"begun with other {words.rstrip(',')},"):
+            step(model, other)
+    (place.workdir / "begun.json").unlink()
+    with pytest.raises(BadInput, match=r"progress\.npz is progress, and no begun\.json says of what"):
+        step(small_cnn, place)
+    (place.workdir / "begun.json").write_text("[1")
+    with pytest.raises(BadInput, match=r"begun\.json is not what a run writes"):
+        step(small_cnn, place)
+
+
+def test_a_changed_teacher_is_another_beginning(small_cnn, context, tmp_path):
+    step, place = Train(epochs=1, batch_size=64, distill=SoftLabels(views=1)), context()
+    step(small_cnn, place)
+    other = dataclasses.replace(place, baseline=small_cnn)
+    with pytest.raises(BadInput, match="begun with other baseline"):
+        step(small_cnn, other)
+
+
+def _saved_again(path, change):
+    with np.load(path) as file:
+        arrays = dict(file)
+    change(arrays)
+    np.savez(path, **arrays)
+
+
+WRONG_PROGRESS = (
+    lambda path: _saved_again(path, lambda arrays: arrays.pop("weight_00000")),
+    lambda path: _saved_again(path, lambda arrays: arrays.update(weight_00000=np.zeros(3))),
+    lambda path: _saved_again(path, lambda arrays: arrays.update(slot_00000=np.zeros(3))),
+    lambda path: _saved_again(path, lambda arrays: arrays.update(best_00099=np.zeros(3, np.float32))),
+    lambda path: _saved_again(path, lambda arrays: arrays.update(curves=np.array("[1, 2]"))),
+    lambda path: _saved_again(path, lambda arrays: arrays.update(curves=np.array('{"epoch": [1]}'))),
+    lambda path: _saved_again(path, lambda arrays: arrays.update(score=np.array("high"))),
+    lambda path: _saved_again(path, lambda arrays: arrays.pop("curves")),
+    lambda path: path.write_bytes(b"PK" + path.read_bytes()[2:-9]),
+)
+
+
+@pytest.mark.parametrize("damage", WRONG_PROGRESS)
+def test_progress_that_this_step_cannot_have_written_is_begun_again(damage, linear, context, monkeypatch):
+    step, place = Train(epochs=1, batch_size=128, learning_rate=0.001), context()
+    expected = step(linear, place).get_weights()
+    damage(place.workdir / "progress.npz")
+    for ours, wanted in zip(step(linear, place).get_weights(), expected, strict=True):
         np.testing.assert_array_equal(ours, wanted)
 
 

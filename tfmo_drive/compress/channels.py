@@ -82,8 +82,8 @@ class Channels(TrainedStep):
         """The setting that says how much is left at the end."""
         return next((name for name in BUDGETS if getattr(self, name) is not None), "removed")
 
-    def __call__(self, model: keras.Model, context: Context) -> keras.Model:
-        """All rounds; each keeps its progress in `context.workdir`, so that a killed one goes on."""
+    def trained(self, model: keras.Model, context: Context) -> keras.Model:
+        """All rounds; each keeps its progress below `context.workdir`, so that a killed one goes on."""
         whole, step = model, self
         for to_go in range(self.rounds, 0, -1):
             last = to_go == 1
@@ -92,7 +92,7 @@ class Channels(TrainedStep):
             if self.rounds > 1:
                 between = {} if last else {"epochs": self.epochs_between, "averaged_epochs": 0}
                 step = dataclasses.replace(self._round(whole, model, place, 1 / to_go), **between)
-            model = TrainedStep.__call__(step, model, place)
+            model = TrainedStep.trained(step, model, place)
         return model
 
     def _round(self, whole: keras.Model, model: keras.Model, context: Context, way: float) -> Channels:

@@ -94,7 +94,7 @@ def _refuse(workdir: Path) -> None:
 
 def _holds_run(folder: Path) -> bool:
     try:
-        return {"experiment", "settings"} <= _read_json(folder / "experiment.json").keys()
+        return {"experiment", "settings"} <= read_json(folder / "experiment.json").keys()
     except BadInput:
         return False
 
@@ -130,7 +130,7 @@ def _entries(folder: Path) -> list[str]:
     return os.listdir(folder) if folder.is_dir() else []
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file of ours; {} where there is none. Raises BadInput where it is something else."""
     if not os.path.lexists(path):
         return {}
@@ -160,7 +160,7 @@ def _logged(path: Path) -> Iterator[None]:
 def read_facts(stage: Path) -> dict[str, Any]:
     """A stage folder's stage.json; {} where there is none. Raises BadInput where it is damaged."""
     path = stage / "stage.json"
-    facts = _read_json(path)
+    facts = read_json(path)
     for name, (kinds, wanted) in _FACTS.items():
         value = facts.get(name)
         right = value is None or (_is_number(value) if float in kinds else isinstance(value, kinds))
@@ -268,7 +268,7 @@ class StageFolder:
         """Training curves by epoch, those of a step's rounds (folders in its own) first; empty where nothing was
         trained."""
         paths = [*sorted(self.path.glob("*/curves.json")), self.path / "curves.json"]
-        parts = [(path, _read_json(path)) for path in paths if path.exists()]
+        parts = [(path, read_json(path)) for path in paths if path.exists()]
         for path, part in parts:
             lists = [part.get("epoch"), *part.values()]
             whole = all(isinstance(one, list) and len(one) == len(lists[0]) for one in lists)

@@ -12,16 +12,16 @@ import dataclasses
 import json
 import math
 import time
-import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from absl import logging
 
 from tfmo_drive.contracts import BadInput, Context, Step
-from tfmo_drive.core import atomic, batches, filter_gradient, teacher
+from tfmo_drive.core import atomic, batches, begun, filter_gradient, given_file, teacher
 from tfmo_drive.core.distillation import Distiller, SoftLabels
 from tfmo_drive.core.fake_quant import is_quantize_aware
 from tfmo_drive.core.keras2 import keras, tf
@@ -71,9 +71,15 @@ class TrainedStep(Step):
         return self.distill.files if self.distill else ()
 
     def __call__(self, model: keras.Model, context: Context) -> keras.Model:
-        """`prepared`, trained, `finished`; zero epochs train nothing. BadInput after QuantizeAware."""
+        """`prepared`, trained, `finished`; zero epochs train nothing. BadInput after QuantizeAware, and where
+        `context.workdir` holds another step's progress."""
         if is_quantize_aware(model):
             raise BadInput(f"{type(self).__name__} cannot follow QuantizeAware: make QuantizeAware the last step.")
+        begun.claim(self, model, context)
+        return self.trained(model, context)
+
+    def trained(self, model: keras.Model, context: Context) -> keras.Model:
+        """The step's result, in a workdir that is its own."""
         trained, hooks = self.prepared(model, context)
         train(trained, self, context, hooks)
         return self.finished(trained)
@@ -247,29 +253,46 @@ class _Loop:
         atomic.write_json(self.folder / "curves.json", self.curves)
 
     def restore(self) -> int:
-        """Continue from the last saved epoch; the number of epochs already done."""
+        """Continue from the last saved epoch; the number of epochs already done. What a power cut left in part, or
+        somebody changed, is no progress."""
         path = self.folder / "progress.npz"
         if not path.exists():
             return 0
         try:
-            with np.load(path) as saved:
-                arrays = {key: saved[key] for key in sorted(saved.files)}
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            logging.warning("%s cannot be read (%s): training begins again", path, error)
+            with given_file.reading(path, "the progress of this step"):
+                saved = self.saved(path)
+        except BadInput as error:
+            logging.warning("%s Training begins again.", error)
             return 0
-        groups = {
-            name: [value for key, value in arrays.items() if key.startswith(f"{name}_")]
-            for name in ("weight", "slot", "best")
-        }
-        self.curves, self.best_score = json.loads(str(arrays["curves"])), float(arrays["score"])
-        self.best = groups["best"] or None
-        self.optimizer.set_weights(groups["slot"])
-        for variable, value in zip(self.variables, groups["weight"], strict=True):
+        self.curves, self.best_score, self.best = saved["curves"], saved["score"], saved["best"] or None
+        self.optimizer.set_weights(saved["slot"])
+        for variable, value in zip(self.variables, saved["weight"], strict=True):
             variable.assign(value)
         atomic.write_json(self.folder / "curves.json", self.curves)  # killed between the two files, it lacks an epoch
         done = len(self.curves["epoch"])
         logging.info("continuing after epoch %d of %d (%s)", done, self.fit.epochs, self.folder)
         return done
+
+    def saved(self, path: Path) -> dict[str, Any]:
+        """What `save` wrote; ValueError and others where it is nothing that this loop could have written."""
+        with np.load(path) as file:
+            arrays = {name: file[name] for name in sorted(file.files)}
+        found = {
+            group: [value for name, value in arrays.items() if name.startswith(f"{group}_")]
+            for group in ("weight", "slot", "best")
+        }
+        wanted = {"weight": self.variables, "slot": self.optimizer.get_weights(), "best": self.variables}
+        for group, values in found.items():
+            kinds = [[(tuple(one.shape), one.dtype.name) for one in side] for side in (values, wanted[group])]
+            if kinds[0] != kinds[1] and (values or group != "best"):  # before the ramp's end there is no best
+                raise ValueError(f"its {group}s are of another network")
+        curves = json.loads(str(arrays["curves"]))
+        epochs = list(range(1, len(curves["epoch"]) + 1))
+        if curves.keys() != self.curves.keys() or curves["epoch"] != epochs or len(epochs) > self.fit.epochs:
+            raise ValueError("its curves are not by epoch")
+        if any(len(values) != len(epochs) for values in curves.values()):
+            raise ValueError("its curves differ in length")
+        return found | {"curves": curves, "score": float(arrays["score"])}
 
     def finish(self):
         if self.best is not None:
