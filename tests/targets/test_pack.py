@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -113,24 +114,150 @@ def zero_point_changed(graph, model):
     graph.tensors[graph.inputs[0]].quantization.zeroPoint = [-127]
 
 
-FAULTS = {
-    "changed: its SHA-256": truncated,
-    "is missing": lambda folder: (folder / "labels.txt").unlink(),
-    "was not packed": lambda folder: (folder / "model_new.tflite").write_bytes(b"x"),
-    "^BadZipFile: ": broken,
-    "outputs? logits: name is scores": model_changed(output_renamed),
-    "the signature's outputs are": model_changed(signature_renamed),
-    "output logits: scale is 0.5": model_changed(scale_changed),
-    "input image: zero_point is -127": model_changed(zero_point_changed),
-    "reference: logits is up to [0-9]+ steps": model_changed(weights_changed),
-    "steps from the golden outputs": facts_changed(lambda facts: facts["input"].update(colour_order="BGR")),
-    "the model takes": facts_changed(lambda facts: facts["input"].update(layout="NCHW")),
-    "labels.txt and model.json do not": other_labels,
-    "labels inside model.tflite are not": both_labels,
-    "reference: logits is up to 1 steps": other_golden,
-    "input image: shape is": facts_changed(lambda facts: facts["tensors"]["inputs"][0].update(shape=[1, 64, 64, 3])),
-    "inputs, model.json says 0": facts_changed(lambda facts: facts["tensors"].update(inputs=[])),
+def sums_changed(change):
+    def plant(folder):
+        (folder / SUMS).write_text(change((folder / SUMS).read_text()))
+
+    return plant
+
+
+def linked_to_itself(folder):
+    (folder / "README.md").rename(folder.parent / "elsewhere.md")
+    (folder / "README.md").symlink_to(folder.parent / "elsewhere.md")
+
+
+def piped(folder):
+    (folder / "model.tflite").unlink()
+    os.mkfifo(folder / "model.tflite")
+
+
+def golden_changed(change):
+    def plant(folder):
+        kept = dict(np.load(folder / "golden.npz"))
+        change(kept)
+        np.savez(folder / "golden.npz", **kept)
+        resum(folder)
+
+    return plant
+
+
+def facts_and_digests_changed(name, change):
+    """A forger who knows about the digests in model.json too."""
+
+    def plant(folder):
+        path = folder / name
+        text = path.read_text()
+        assert change(text) != text
+        path.write_text(change(text))
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        facts_changed(lambda facts: facts["files"].update({name: digest}))(folder)
+
+    return plant
+
+
+def as_probabilities(kept):
+    kept["logits"] = np.full_like(kept["logits"], -128)
+    kept["logits"][:, 1] = 127
+
+
+NO_FILES = {
+    "extra is a folder, and was not packed": lambda folder: (folder / "extra").mkdir(),
+    "__pycache__ is a folder": lambda folder: (folder / "__pycache__").mkdir(),
+    "README.md is a link": linked_to_itself,
+    "gone is a link": lambda folder: (folder / "gone").symlink_to("nowhere"),
+    "model.tflite is a pipe": piped,
+    "new is a pipe": lambda folder: os.mkfifo(folder / "new"),
+    SUMS + " is a folder": lambda folder: [(folder / SUMS).unlink(), (folder / SUMS).mkdir()],
 }
+LISTED = {
+    "names README.md twice": sums_changed(
+        lambda text: text + next(line for line in text.splitlines(keepends=True) if "README" in line)
+    ),
+    r"names Model.json twice \(as model.json\)": sums_changed(lambda text: text + "0" * 64 + "  Model.json\n"),
+    "line 1 is not a digest": sums_changed(lambda text: text[1:]),
+    "line [0-9]+ is not a digest": sums_changed(lambda text: text + "0" * 64 + "  ../secret\n"),
+    "line 2 is not a digest": sums_changed(lambda text: text.replace("\n", "\nx\n", 1)),
+    "line 1 is not": sums_changed(lambda text: ""),
+    r"new\\nline was not packed": lambda folder: (folder / "new\nline").touch(),
+    "Numpy.py was not packed": lambda folder: (folder / "Numpy.py").touch(),
+    ".hidden was not packed": lambda folder: (folder / ".hidden").touch(),
+}
+FORGED = {
+    "README.md is not the file that model.json tells of": lambda folder: [
+        (folder / "README.md").write_text("Fits!"),
+        resum(folder),
+    ],
+    "example.py is among model.json's files, and not here": lambda folder: [
+        (folder / "example.py").unlink(),
+        resum(folder),
+    ],
+    "more.md is not among model.json's files": lambda folder: [(folder / "more.md").touch(), resum(folder)],
+    "whose sha256 model.json has": facts_changed(lambda facts: facts.update(sha256="0" * 64)),
+    "input image: scale is [0-9.e-]+, model.json says None": facts_changed(
+        lambda facts: facts["tensors"]["inputs"][0].pop("scale")
+    ),
+    "output logits: dtype is int8, model.json says uint8": facts_changed(
+        lambda facts: facts["tensors"]["outputs"][0].update(dtype="uint8")
+    ),
+    "output logits: shape is": facts_changed(lambda facts: facts["tensors"]["outputs"][0].pop("shape")),
+    "logits is of probabilities in model.json, and golden.npz has no": facts_changed(
+        lambda facts: facts["output"].update(kind="probabilities")
+    ),
+    "allows 0 and 1000000 steps": facts_changed(lambda facts: facts["golden"]["bound_lsb"].update(xnnpack=10**6)),
+    "allows 3 and": facts_changed(lambda facts: facts["golden"]["bound_lsb"].update(reference=3)),
+    "decided: False; the golden outputs": facts_changed(lambda facts: facts["golden"].update(decided=False)),
+    "examples, model.json says 3": facts_changed(lambda facts: facts["golden"].update(examples=3)),
+    r"holds \[0\] examples": golden_changed(
+        lambda kept: kept.update({name: value[:0] for name, value in kept.items()})
+    ),
+    r"holds \['inputs', 'logits', 'more'": golden_changed(lambda kept: kept.update(more=kept["inputs"])),
+    "golden logits is int16": golden_changed(lambda kept: kept.update(logits=kept["logits"].astype(np.int16))),
+    "model_facts.h does not say": facts_and_digests_changed(
+        "model_facts.h", lambda text: text.replace("kHeight = 32", "kHeight = 31")
+    ),
+    "model_facts.h does not say what model.json says: constexpr const char": facts_and_digests_changed(
+        "model_facts.h", lambda text: text.replace('"a", "b"', '"b", "a"')
+    ),
+}
+LINKED = {
+    "model.cc does not hold the bytes of model.tflite": facts_and_digests_changed(
+        "model.cc", lambda text: text.replace("0x00", "0x01", 1)
+    ),
+    "model.cc gives another size": facts_and_digests_changed(
+        "model.cc", lambda text: text.replace("model_data_size = ", "model_data_size = 1")
+    ),
+    "model.cc does not": facts_and_digests_changed(
+        "model.cc", lambda text: text + 'static int ran = system("true");  // {}\n'
+    ),
+    "kArenaBytes": facts_and_digests_changed(
+        "model_facts.h", lambda text: text.replace("kArenaBytes = ", "kArenaBytes = 1")
+    ),
+}
+FAULTS = (
+    NO_FILES
+    | LISTED
+    | FORGED
+    | {
+        "changed: its SHA-256": truncated,
+        "is missing": lambda folder: (folder / "labels.txt").unlink(),
+        "was not packed": lambda folder: (folder / "model_new.tflite").write_bytes(b"x"),
+        "^BadZipFile: ": broken,
+        "outputs? logits: name is scores": model_changed(output_renamed),
+        "the signature's outputs are": model_changed(signature_renamed),
+        "output logits: scale is 0.5": model_changed(scale_changed),
+        "input image: zero_point is -127": model_changed(zero_point_changed),
+        "reference: logits is up to [0-9]+ steps": model_changed(weights_changed),
+        "steps from the golden outputs": facts_changed(lambda facts: facts["input"].update(colour_order="BGR")),
+        "the model takes": facts_changed(lambda facts: facts["input"].update(layout="NCHW")),
+        "labels.txt and model.json do not": other_labels,
+        "labels inside model.tflite are not": both_labels,
+        "reference: logits is up to 1 steps": other_golden,
+        "input image: shape is": facts_changed(
+            lambda facts: facts["tensors"]["inputs"][0].update(shape=[1, 64, 64, 3])
+        ),
+        "inputs, model.json says 0": facts_changed(lambda facts: facts["tensors"].update(inputs=[])),
+    }
+)
 
 
 @pytest.mark.parametrize("which", ["pack", "small", "npu"])
@@ -145,6 +272,59 @@ def test_a_planted_fault_is_found(words, copy):
     code, said = verify(copy)
     assert code == 1
     assert re.search(words, said, re.MULTILINE), said
+
+
+@pytest.mark.parametrize("words", LINKED)
+def test_a_fault_in_what_firmware_links_is_found(words, small, tmp_path):
+    folder = shutil.copytree(small.folder, tmp_path / "pack")
+    LINKED[words](folder)
+    code, said = verify(folder)
+    assert code == 1 and re.search(words, said), said
+
+
+def test_golden_answers_of_another_kind_than_model_json_says_are_found(copy):
+    """Logits of 0 and 1 are none."""
+    golden_changed(as_probabilities)(copy)
+    facts_changed(lambda facts: facts["tensors"]["outputs"][0].update(scale=1 / 255, zero_point=-128))(copy)
+    assert "logits is of logits in model.json, and golden.npz has probabilities" in verify(copy)[1]
+
+
+PLANTED = ("numpy", "hashlib", "ai_edge_litert", "json", "zipfile", "os", "re", "stat", "math", "pathlib", "encodings",
+           "sitecustomize", "usercustomize", "tempfile", "random", "struct")  # fmt: skip
+
+
+@pytest.mark.parametrize("program", ["verify.py", "example.py"])
+@pytest.mark.parametrize("how", ["in the folder", "by its path", "with the folder on PYTHONPATH"])
+def test_modules_planted_beside_a_packs_programs_do_not_run(program, how, copy, tmp_path):
+    # What Python itself imports before any program begins, it takes from where a user's own variable says.
+    for name in PLANTED[:4] if "PYTHONPATH" in how else PLANTED:
+        (copy / f"{name}.py").write_text(
+            f"open({str(tmp_path / 'ran')!r}, 'a').write('{name} ')\nraise SystemExit(0)\n"
+        )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    if "PYTHONPATH" in how:
+        environment["PYTHONPATH"] = os.pathsep.join([str(copy), str(copy / "..") + "/pack"])
+    path, folder = (program, copy) if how == "in the folder" else (str(copy / program), tmp_path)
+    ran = subprocess.run([sys.executable, path], capture_output=True, text=True, cwd=folder, env=environment)
+    assert not (tmp_path / "ran").exists(), (tmp_path / "ran").read_text()
+    assert ran.returncode == 1
+    if program == "verify.py":
+        assert "numpy.py was not packed" in ran.stdout and "Everything" not in ran.stdout
+    else:
+        assert "Type: python example.py" in ran.stderr
+
+
+def test_what_somebody_put_into_a_pack_is_not_replaced(model, packing, tmp_path):
+    made = packing(model, tmp_path, "raspberry_pi_4")
+    (made.folder / "notes.txt").write_text("mine")
+    shutil.rmtree(tmp_path / "artifacts")
+    with pytest.raises(BadInput, match=r"holds notes\.txt, which was not packed"):
+        packing(model, tmp_path, "raspberry_pi_4")
+    (made.folder / "notes.txt").unlink()
+    made.archive.write_bytes(b"an archive of mine")
+    shutil.rmtree(tmp_path / "artifacts")
+    with pytest.raises(BadInput, match=r"raspberry_pi_4\.zip is no pack"):
+        packing(model, tmp_path, "raspberry_pi_4")
 
 
 def test_the_archive_holds_the_same(pack):

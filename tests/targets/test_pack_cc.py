@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from tfmo_drive.pack import facts_header
 
@@ -130,6 +132,43 @@ def test_the_micro_example_has_no_error_of_syntax(which, request, compiler, tmp_
     subprocess.run(
         [*STRICT, "-fsyntax-only", "-I", include, folder / "example_micro.cc", folder / "model.cc"], check=True
     )
+
+
+NASTY = (
+    "??/", "??'", "a??/\nsystem(1);", "*/", "//", "\\", "end\\", 'a"b', "\\012", "1", "7", "f", "\u2028", "Fu\u00df",
+    "%s%n", "\U0001f6a7", 'x", "y', "};", "\x7f", "a\tb", "stop?", 'R"(', "#define x", "\u202e",
+)  # fmt: skip
+NAMES = st.lists(
+    st.one_of(
+        st.lists(st.sampled_from(NASTY), min_size=1, max_size=4).map("".join),
+        st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=12),
+    ),
+    min_size=2, max_size=60, unique=True,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("standard", ["c++11", "c++14", "c++17"])
+@given(names=NAMES)
+@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
+@example(names=["??/", "a??/\n", "x"])
+def test_class_names_reach_c_as_they_are(names, standard, compiler, tmp_path):
+    """Read back byte for byte, also where two question marks and a slash would be a backslash."""
+    ends = {
+        "inputs": [{"name": names[0], "shape": [1, 4, 6, 3], "dtype": "int8", "scale": 1.0, "zero_point": -128}],
+        "outputs": [{"name": names[1], "shape": [1, len(names)], "dtype": "int8", "scale": 0.1, "zero_point": 3}],
+    }
+    facts = {"tensors": ends, "input": {"height": 4, "width": 6, "colour_order": names[0]}, "labels": names}
+    (tmp_path / "model_facts.h").write_text(facts_header.source(facts, (10, names[1])), encoding="ascii")
+    (tmp_path / "print.cc").write_text(
+        '#include <cstdio>\n#include <cstring>\n#include "model_facts.h"\nusing namespace model_facts;\n'
+        "static void say(const char* text) { fwrite(text, 1, strlen(text) + 1, stdout); }\n"
+        "int main() {\n  say(kInput.name);\n  for (const Tensor& t : kOutputs) {\n    say(t.name);\n"
+        "    for (int i = 0; i < t.label_count; ++i) say(t.labels[i]);\n  }\n}\n"
+    )
+    strict = ("g++", f"-std={standard}", "-trigraphs", "-Wall", "-Wextra", "-Werror", "-O0")
+    subprocess.run([*strict, tmp_path / "print.cc", "-o", tmp_path / "print"], check=True)
+    said = subprocess.run([tmp_path / "print"], capture_output=True, check=True).stdout
+    assert said.split(b"\0")[:-1] == [name.encode() for name in [names[0], names[1], *names]]
 
 
 def test_each_kind_of_board_gets_its_example(pack, small):

@@ -25,7 +25,7 @@ KEPT = ("progress.npz", "removed.json")
 
 
 def claim(step: Step, model: keras.Model, context: Context) -> None:
-    """Say in `context.workdir` that `step` begins there from `model`; BadInput where another one's progress lies there."""
+    """Say in `context.workdir` that `step` begins there from `model`; BadInput where another's progress lies there."""
     folder = context.workdir
     facts = _facts(step, model, context)
     found = read_json(folder / FILE)

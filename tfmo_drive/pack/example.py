@@ -4,9 +4,19 @@
 
 Needs numpy, Pillow and ai-edge-litert.
 """
+# ruff: noqa: E402
+
+import sys
+
+if __name__ == "__main__":  # Python looks beside a script first, where a numpy.py would run
+    if not sys.flags.isolated and not getattr(sys.flags, "safe_path", False):
+        del sys.path[:1]
+    import os
+
+    _here = os.path.dirname(os.path.realpath(__file__))
+    sys.path[:] = [entry for entry in sys.path if os.path.realpath(entry or os.curdir) != _here]
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +24,7 @@ from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
 
 HERE = Path(__file__).resolve().parent
-FACTS = json.loads((HERE / "model.json").read_text())
+FACTS = json.loads((HERE / "model.json").read_text(encoding="utf-8"))
 RULES = {"bilinear_antialias": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC,
          "nearest": Image.Resampling.NEAREST}  # fmt: skip
 

@@ -3,12 +3,27 @@
     python verify.py
 
 Needs numpy and ai-edge-litert (or, on a microcontroller's developer machine, tflite-micro beside them), nothing else.
-Prints one line for everything that is wrong; exit code 1 if anything is.
+Prints one line for everything that is wrong; exit code 1 if anything is. It finds accidents and careless hands; whoever
+can write here can write another verify.py too: to be sure of a sender, compare the digest of SHA256SUMS with theirs.
 """
+# ruff: noqa: E402
+
+import sys
+
+if __name__ == "__main__":  # Python looks beside a script first, where a numpy.py would run and say what it likes
+    if not sys.flags.isolated and not getattr(sys.flags, "safe_path", False):
+        del sys.path[:1]
+    import os
+
+    _here = os.path.dirname(os.path.realpath(__file__))
+    sys.path[:] = [entry for entry in sys.path if os.path.realpath(entry or os.curdir) != _here]
 
 import hashlib
 import json
-import sys
+import math
+import os
+import re
+import stat
 import zipfile
 from pathlib import Path
 
@@ -16,17 +31,58 @@ import numpy as np
 
 HERE = Path(__file__).resolve().parent
 SUMS = "SHA256SUMS"
+DECIDED = ("logits", "probabilities")
+"""Kinds of output whose arg max is the decision."""
+MOST_STEPS = 127
+"""A bound of half of int8's steps, or more, would let anything pass."""
+
+
+def others():
+    """What is no file at all: links, folders, pipes, devices. Nothing here is read before there are none."""
+    for entry in sorted(os.scandir(HERE), key=lambda entry: entry.name):
+        mode = entry.stat(follow_symlinks=False).st_mode
+        if not stat.S_ISREG(mode):
+            kind = "a link" if stat.S_ISLNK(mode) else "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
+            yield f"{entry.name} is {kind}, and was not packed"
 
 
 def sums():
     """Every file is as it was packed, none is missing, none is new. (`sha256sum -c SHA256SUMS` says the first two.)"""
-    listed = dict(reversed(line.split("  ", 1)) for line in (HERE / SUMS).read_text().splitlines())
-    there = {path.name for path in HERE.iterdir() if path.is_file() and path.name != SUMS}
+    listed, folded = {}, {}
+    for number, line in enumerate((HERE / SUMS).read_text(encoding="utf-8").split("\n"), start=1):
+        found = re.fullmatch(r"([0-9a-f]{64})  ([^/\\]+)", line)
+        if not found:
+            if line or number == 1:
+                yield f"{SUMS}, line {number} is not a digest, two spaces and the name of a file here"
+            continue
+        digest, name = found.groups()
+        if name.casefold() in folded:
+            yield f"{SUMS} names {name} twice (as {folded[name.casefold()]})"
+        listed[name] = digest
+        folded[name.casefold()] = name
+    there = {name for name in os.listdir(HERE) if name != SUMS}
     yield from (f"{name} is missing" for name in sorted(set(listed) - there))
     yield from (f"{name} was not packed" for name in sorted(there - set(listed)))
     for name in sorted(there & set(listed)):
-        if hashlib.sha256((HERE / name).read_bytes()).hexdigest() != listed[name]:
+        if digest_of(name) != listed[name]:
             yield f"{name} was changed: its SHA-256 is another"
+
+
+def files(facts):
+    """The digests in model.json, which a forger of SHA256SUMS may forget."""
+    told = facts["files"]
+    there = set(os.listdir(HERE)) - {SUMS, "model.json"}
+    yield from (f"{name} is not among model.json's files" for name in sorted(there - set(told)))
+    yield from (f"{name} is among model.json's files, and not here" for name in sorted(set(told) - there))
+    yield from (f"{name} is not the file that model.json tells of" for name in sorted(there & set(told))
+                if digest_of(name) != told[name])  # fmt: skip
+    if digest_of("model.tflite") != facts["sha256"]:
+        yield "model.tflite is not the file whose sha256 model.json has"
+
+
+def digest_of(name):
+    """SHA-256 of a file of the pack."""
+    return hashlib.sha256((HERE / name).read_bytes()).hexdigest()
 
 
 def opened(kernels):
@@ -47,9 +103,10 @@ def ends(facts, interpreter):
             yield f"model.tflite has {len(details)} {kind}, model.json says {len(wanted)}"
             continue
         for told, found in zip(wanted, details, strict=True):
-            for what, has in described(found).items():
-                if what in told and told[what] != has:
-                    yield f"{kind[:-1]} {told['name']}: {what} is {has}, model.json says {told[what]}"
+            has = described(found)
+            for what in ("name", "shape", "dtype", "scale", "zero_point"):
+                if told.get(what) != has.get(what):
+                    yield f"{kind[:-1]} {told.get('name')}: {what} is {has.get(what)}, model.json says {told.get(what)}"
     ((_, signature),) = interpreter.get_signature_list().items()
     for kind in ("inputs", "outputs"):
         names = sorted(told["name"] for told in facts["tensors"][kind])
@@ -64,22 +121,27 @@ def described(detail):
     return found | ({"scale": float(scale), "zero_point": int(zero_point)} if scale else {})
 
 
+def parts(facts):
+    """(name of its first output, what is known of it) of each task that the model does."""
+    first = facts["tensors"]["outputs"][0]["name"]
+    return [(part.get("outputs", [first])[0], part) for part in (facts.get("parts") or {"": facts}).values()]
+
+
 def labels(facts):
     """The same classes in model.json, in labels.txt and inside the model, and one output for each."""
     told = facts.get("labels")
     if told is None:
         return
-    if (HERE / "labels.txt").read_text().splitlines() != told:
+    text = "".join(f"{label}\n" for label in told)
+    if (HERE / "labels.txt").read_bytes().decode() != text:
         yield "labels.txt and model.json do not name the same classes"
     with zipfile.ZipFile(HERE / "model.tflite") as archive:
-        if archive.read("labels.txt").decode().splitlines() != told:
+        if archive.read("labels.txt").decode() != text:
             yield "the labels inside model.tflite are not those of model.json"
     sizes = {end["name"]: end["shape"][-1] for end in facts["tensors"]["outputs"]}
-    for part in (facts.get("parts") or {"": facts}).values():
-        if part["output"].get("kind") in ("logits", "probabilities", "segmentation logits"):
-            name = part.get("outputs", list(sizes))[0]
-            if sizes[name] != len(part["labels"]):
-                yield f"model.json names {len(part['labels'])} classes, {name} has {sizes[name]}"
+    for name, part in parts(facts):
+        if part["output"].get("kind") in (*DECIDED, "segmentation logits") and sizes[name] != len(part["labels"]):
+            yield f"model.json names {len(part['labels'])} classes, {name} has {sizes[name]}"
 
 
 def fed(facts, raw):
@@ -115,29 +177,166 @@ def golden(facts, interpreter, kernels):
             continue
         ours, theirs = np.stack(answers), kept[name]
         apart = np.abs(ours.astype(np.float64) - theirs).max()
-        if apart > bound:
+        if not apart <= bound:
             yield f"{kernels}: {name} is up to {apart:g} steps from the golden outputs, {bound:g} are allowed"
         if facts["golden"]["decided"] and not np.array_equal(ours.argmax(-1), theirs.argmax(-1)):
             yield f"{kernels}: {name} decides otherwise than the golden outputs"
 
 
+def clear(answers, bound):
+    """bool [n]: whether no answer within `bound` steps of these, integers [n, classes], decides otherwise."""
+    best = np.sort(answers.astype(np.int64), axis=-1)
+    return best[:, -1] - best[:, -2] > 2 * bound if best.shape[-1] > 1 else np.zeros(len(best), bool)
+
+
+def meaning(facts):
+    """The golden set is as large, as close and as clear as model.json says, and its answers are of the kind it says."""
+    kept, said, exits = dict(np.load(HERE / "golden.npz")), facts["golden"], facts["tensors"]["outputs"]
+    wanted = {"inputs": None} | {end["name"]: end["dtype"] for end in exits}
+    if kept.keys() != wanted.keys():
+        yield f"golden.npz holds {sorted(kept)}, model.json's outputs are {sorted(wanted)[:-1]}"
+        return
+    counts = {len(values) for values in kept.values()}
+    if counts != {said["examples"]} or counts == {0}:
+        yield f"golden.npz holds {sorted(counts)} examples, model.json says {said['examples']}"
+        return
+    yield from (f"golden {name} is {kept[name].dtype}, the output {dtype}" for name, dtype in wanted.items()
+                if dtype and kept[name].dtype.name != dtype)  # fmt: skip
+    exact, bound = (said["bound_lsb"].get(kernels) for kernels in ("reference", "xnnpack"))
+    if type(exact) is not int or exact or type(bound) is not int or not 0 < bound <= MOST_STEPS:
+        yield f"model.json allows {exact} and {bound} steps, and not 0 (reference) and 1 to {MOST_STEPS} (XNNPACK)"
+        return
+    alone = len(exits) == 1 and facts.get("output", {}).get("kind") in DECIDED
+    decided = alone and bool(clear(kept[exits[0]["name"]], bound).all())
+    if said["decided"] is not decided:
+        yield f"model.json says decided: {said['decided']}; the golden outputs and their bound say {decided}"
+    for name, part in parts(facts):
+        end = next(end for end in exits if end["name"] == name)
+        yield from other_kind(str(part.get("output", {}).get("kind")), end, kept[name])
+
+
+def other_kind(kind, end, stored):
+    """Whether an output's golden answers are what model.json calls them, where one can tell."""
+    if end["shape"][-1] < 2 or not any(word in kind for word in DECIDED):
+        return
+    scale, zero_point = end.get("scale", 1.0), end.get("zero_point", 0)
+    real = (stored.astype(np.float64) - zero_point) * scale
+    rounding = 1e-3 + (scale * end["shape"][-1] if "scale" in end else 0)
+    shares = bool((real >= 0).all() and (np.abs(real.sum(-1) - 1) <= rounding).all())
+    if shares != ("probabilities" in kind):
+        yield f"{end['name']} is of {kind} in model.json, and golden.npz has {'' if shares else 'no '}probabilities"
+
+
+def header(facts):
+    """model_facts.h says what model.json says."""
+    if not (HERE / "model_facts.h").exists():
+        return
+    text = (HERE / "model_facts.h").read_text(encoding="utf-8")
+    arena = facts.get("arena")
+    wanted = list(declarations(facts, (arena["bytes"], arena["counted"]) if arena else None))
+    found = [line for line in text.split("\n") if "constexpr" in line or line.startswith("    ")]
+    if found != wanted:
+        apart = next((pair for pair in zip(found, wanted, strict=False) if pair[0] != pair[1]), ("more or less", ""))
+        yield f"model_facts.h does not say what model.json says: {apart[0].strip()[:80]}"
+
+
+def declarations(facts, arena=None):
+    """The lines of model_facts.h that have values; `arena`: bytes of RAM and how they were counted."""
+    image, exits, lists, outputs = facts["input"], facts["tensors"]["outputs"], [], []
+    yield (f"constexpr int kHeight = {int(image['height'])}, kWidth = {int(image['width'])};"
+           f"  // of the image that goes in, {c_comment(image['colour_order'])}")  # fmt: skip
+    for number, end in enumerate(exits):
+        names = classes(end, facts)
+        if names:
+            lists.append(f"constexpr const char* kLabels{number}[] = {{{', '.join(map(c_text, names))}}};")
+        outputs.append(f"    {tensor(end, f'kLabels{number}' if names else 'nullptr', len(names))},")
+    yield from lists
+    yield f"constexpr Tensor kInput = {tensor(facts['tensors']['inputs'][0])};"
+    yield "constexpr Tensor kOutputs[] = {  // in the file's order"
+    yield from outputs
+    if arena:
+        yield f"constexpr unsigned kArenaBytes = {int(arena[0])};  // RAM for the interpreter: {c_comment(arena[1])}"
+
+
+def classes(end, facts):
+    """Names of an output's last axis where that is of classes; a detector's boxes have four sides, whatever that is."""
+    own = next((part for part in facts.get("parts", {}).values() if end["name"] in part["outputs"]), facts)
+    names = own.get("labels", [])
+    return names if end["name"] != "boxes" and end["shape"][-1] == len(names) else []
+
+
+def tensor(end, names="nullptr", count=0):
+    """A Tensor of model_facts.h."""
+    size, scale, zero_point = math.prod(end["shape"][1:]), float(end.get("scale", 0)), int(end.get("zero_point", 0))
+    return f"{{{c_text(end['name'])}, {c_text(end['dtype'])}, {size}, {scale!r}f, {zero_point}, {names}, {count}}}"
+
+
+def c_text(text):
+    """A C string of the text's UTF-8 bytes. Octal escapes end after three digits, whatever follows; a question mark is
+    escaped too, since two of them begin a trigraph before C++17, and "??/" is a backslash."""
+    plain = (chr(byte) if 32 <= byte < 127 and chr(byte) not in '"\\?' else f"\\{byte:03o}" for byte in text.encode())
+    return f'"{"".join(plain)}"'
+
+
+def c_comment(text):
+    """The text within a line of comment, which a backslash at its end would continue."""
+    return re.sub(r"[^ -~]|[\\?]", "_", str(text))
+
+
+def linked(facts):
+    """model.cc holds the bytes of the file that is linked, and no others."""
+    if not (HERE / "model.cc").exists():
+        return
+    text, content = (HERE / "model.cc").read_text(encoding="utf-8"), (HERE / facts["linked"]).read_bytes()
+    found = re.fullmatch(r"([^{}]*)\{([0-9a-fx,\s]*)\}([^{}]*)", text)
+    if not found or bytes.fromhex(re.sub(r"0x|[,\s]", "", found[2])) != content:
+        yield f"model.cc does not hold the bytes of {facts['linked']}"
+    elif f"model_data_size = {len(content)};" not in found[3]:
+        yield f"model.cc gives another size than {len(content)}"
+
+
 def faults():
     """One line for each."""
-    yield from sums()
+    kept = list(others())
+    yield from kept
+    if kept:
+        return
+    yield from tried(sums)
     try:
-        facts = json.loads((HERE / "model.json").read_text())
-        yield from labels(facts)
-        for kernels in ("reference", "xnnpack"):
-            interpreter = opened(kernels)
-            if kernels == "reference":
-                yield from ends(facts, interpreter)
-            yield from golden(facts, interpreter, kernels)
-    except Exception as error:  # whatever a broken file does to its reader, it is a fault of the pack
-        yield f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        facts = json.loads((HERE / "model.json").read_text(encoding="utf-8"))
+    except Exception as error:
+        yield told(error)
+        return
+    for check in (files, labels, header, linked, meaning):
+        yield from tried(check, facts)
+    for kernels in ("reference", "xnnpack"):
+        yield from tried(run, facts, kernels)
+
+
+def run(facts, kernels):
+    """Everything that the model itself must say."""
+    interpreter = opened(kernels)
+    if kernels == "reference":
+        yield from ends(facts, interpreter)
+    yield from golden(facts, interpreter, kernels)
+
+
+def tried(check, *arguments):
+    """A check's faults; whatever a broken file does to its reader is one too."""
+    try:
+        yield from check(*arguments)
+    except Exception as error:
+        yield told(error)
+
+
+def told(error):
+    """An error in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
 def main():
-    found = list(faults())
+    sys.stdout.reconfigure(errors="backslashreplace")
+    found = [line if line.isprintable() else ascii(line)[1:-1] for line in faults()]
     print("\n".join(found) or "Everything is as it was packed, and says what it said.")
     return 1 if found else 0
 

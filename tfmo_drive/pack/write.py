@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 import shutil
 import zipfile
 from pathlib import Path
@@ -15,7 +16,7 @@ import numpy as np
 
 from tfmo_drive.boards.board import Board, Need
 from tfmo_drive.contracts import Artifact, BadInput, Context
-from tfmo_drive.core import artifact_metadata, atomic, tflite_file
+from tfmo_drive.core import artifact_metadata, atomic, markdown_text, tflite_file
 from tfmo_drive.measures.memory import Memory
 from tfmo_drive.measures.size import Size
 from tfmo_drive.pack import c_array, facts_header
@@ -42,6 +43,7 @@ def write(artifact: Artifact, board: Board, name: str, context: Context) -> Pack
     run = context.workdir.parent
     model = getattr(artifact, "source", artifact).path  # of a compiled file, the one that runs here
     _refuse_another(run / "pack" / name, model)
+    _refuse_another_archive(run / "pack" / f"{name}.zip", name, model)
     measured = dict(artifact.notes)
     for measure in (Size(), Memory()):
         measured |= measure(artifact, artifact, context)
@@ -54,29 +56,58 @@ def write(artifact: Artifact, board: Board, name: str, context: Context) -> Pack
         for path in dict.fromkeys((model, artifact.path)):
             shutil.copyfile(path, folder / path.name)
         shutil.copyfile(_OWN / "verify.py", folder / "verify.py")
-        if "height" in facts.get("input", {}):
-            _examples(facts, board, needs, folder)
-        (folder / "model.json").write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n")
-        if labels := facts.get("labels"):
-            (folder / "labels.txt").write_text("".join(f"{label}\n" for label in labels))
         if board.microcontroller:
+            (ram,) = (need for need in needs if need.what == "RAM")
+            facts |= {"arena": {"bytes": ram.needs_bytes, "counted": ram.counted}, "linked": artifact.path.name}
             _linked(artifact.path, folder)
-        (folder / "README.md").write_text(_card(facts, board, artifact, needs, _reported(run)))
-        _sum(folder)
+        if "height" in facts.get("input", {}):
+            _examples(facts, board, folder)
+        if labels := facts.get("labels"):
+            _written(folder / "labels.txt", "".join(f"{label}\n" for label in labels))
+        _written(folder / "README.md", _card(facts, board, artifact, needs, _reported(run)))
+        facts["files"] = _sums(folder)
+        _written(folder / "model.json", json.dumps(facts, indent=1, sort_keys=True) + "\n")
+        _written(folder / SUMS, "".join(f"{digest}  {name}\n" for name, digest in _sums(folder).items()))
     return Pack(run / "pack" / name, _zipped(run / "pack" / name), needs)
 
 
 def _refuse_another(folder: Path, model: Path) -> None:
-    """What firmware may have been built from is not replaced behind somebody's back."""
-    if not folder.exists():
+    """What firmware may have been built from is not replaced behind somebody's back, nor what somebody put there."""
+    if not os.path.lexists(folder):
         return
     try:
-        held = json.loads((folder / "model.json").read_text())["sha256"]
-    except (OSError, ValueError, KeyError):
+        held = json.loads((folder / "model.json").read_text(encoding="utf-8"))["sha256"]
+        listed = {line[66:] for line in (folder / SUMS).read_text(encoding="utf-8").split("\n")} | {SUMS}
+        others = sorted(path.name for path in folder.iterdir() if path.name not in listed or not path.is_file())
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         held = None
-    if held != hashlib.sha256(model.read_bytes()).hexdigest():
-        what = f"the pack of another model (SHA-256 {held[:12]}...)" if held else "something that is no pack"
+    if held != _digest(model):
+        what = f"the pack of another model (SHA-256 {str(held)[:12]}...)" if held else "something that is no pack"
         raise BadInput(f"{folder} holds {what}. Move it away or remove it, then export again.")
+    if others:
+        raise BadInput(f"{folder} holds {others[0]}, which was not packed. Move it away, then export again.")
+
+
+def _refuse_another_archive(archive: Path, name: str, model: Path) -> None:
+    if not os.path.lexists(archive):
+        return
+    try:
+        with zipfile.ZipFile(archive) as packed:
+            held = json.loads(packed.read(f"{name}/model.json"))["sha256"]
+    except Exception:  # whatever is wrong with it, it is not this program's to replace
+        held = None
+    if held != _digest(model):
+        what = "the pack of another model" if held else "no pack"
+        raise BadInput(f"{archive} is {what}. Move it away or remove it, then export again.")
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _written(path: Path, text: str) -> None:
+    """Of the same bytes on every system."""
+    path.write_bytes(text.encode())
 
 
 def _facts(model: Path, context: Context) -> dict[str, Any]:
@@ -84,7 +115,7 @@ def _facts(model: Path, context: Context) -> dict[str, Any]:
     if "colour_order" in facts["input"]:
         facts["input"]["layout"] = "NHWC"
     return facts | {
-        "sha256": hashlib.sha256(model.read_bytes()).hexdigest(),
+        "sha256": _digest(model),
         "training_data_fingerprint": context.task.fingerprint(),
     }
 
@@ -103,23 +134,21 @@ def _licences(context: Context) -> dict[str, str]:
     return found or {"data": "the built-in scenes, drawn by tfmo_drive"}
 
 
-def _examples(facts: dict[str, Any], board: Board, needs: tuple[Need, ...], folder: Path) -> None:
+def _examples(facts: dict[str, Any], board: Board, folder: Path) -> None:
     """For a board whose model takes images, in Python and in C++."""
-    arena = None
-    if board.microcontroller:
-        (ram,) = (need for need in needs if need.what == "RAM")
-        arena = ram.needs_bytes, ram.counted
+    arena = facts.get("arena")
     for name in ("example.py", "example_micro.cc" if board.microcontroller else "example.cc"):
         shutil.copyfile(_OWN / name, folder / name)
-    (folder / "model_facts.h").write_text(facts_header.source(facts, arena))
+    counted = (arena["bytes"], arena["counted"]) if arena else None
+    _written(folder / "model_facts.h", facts_header.source(facts, counted))
 
 
 def _linked(model: Path, folder: Path) -> None:
     """The same file as C++ source, with the operators to register."""
     content = model.read_bytes()
-    (folder / "model.cc").write_text(c_array.source(content))
-    (folder / "model.h").write_text(c_array.HEADER)
-    (folder / "model_operators.h").write_text(c_array.operators(tflite_file.operators(content)))
+    _written(folder / "model.cc", c_array.source(content))
+    _written(folder / "model.h", c_array.HEADER)
+    _written(folder / "model_operators.h", c_array.operators(tflite_file.operators(content)))
 
 
 def _reported(run: Path) -> dict[str, list[dict[str, Any]]]:
@@ -138,6 +167,7 @@ def _card(facts: dict, board: Board, artifact: Artifact, needs: tuple[Need, ...]
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_OWN), trim_blocks=True, lstrip_blocks=True, undefined=jinja2.ChainableUndefined
     )
+    environment.filters |= {"text": markdown_text.escaped, "code": markdown_text.code}
     return environment.get_template("card.md.j2").render(
         facts=facts, labels=facts.get("labels"), board=board, needs=needs, **reported, model=artifact.path.name,
         size=artifact.path.stat().st_size, held=Memory()(artifact, artifact, None).get("activation_peak"),
@@ -145,10 +175,9 @@ def _card(facts: dict, board: Board, artifact: Artifact, needs: tuple[Need, ...]
     )  # fmt: skip
 
 
-def _sum(folder: Path) -> None:
-    """As sha256sum writes them."""
-    sums = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
-    (folder / SUMS).write_text("".join(f"{digest}  {name}\n" for name, digest in sums.items()))
+def _sums(folder: Path) -> dict[str, str]:
+    """SHA-256 of each file by name."""
+    return {path.name: _digest(path) for path in sorted(folder.iterdir())}
 
 
 def _zipped(folder: Path) -> Path:
