@@ -16,10 +16,10 @@ import numpy as np
 
 from tfmo_drive.boards.board import Board, Need
 from tfmo_drive.contracts import Artifact, BadInput, Context
-from tfmo_drive.core import artifact_metadata, atomic, markdown_text, tflite_file
+from tfmo_drive.core import artifact_metadata, atomic, tflite_file
 from tfmo_drive.measures.memory import Memory
 from tfmo_drive.measures.size import Size
-from tfmo_drive.pack import c_array, facts_header
+from tfmo_drive.pack import c_array, facts_header, markdown_text
 from tfmo_drive.pack.golden import golden
 from tfmo_drive.pack.verify import SUMS
 from tfmo_drive.report import verdict
