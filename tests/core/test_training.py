@@ -361,3 +361,9 @@ def test_scoring_batches_are_the_whole_split_in_order_and_raw(tiny_task):
     pixels, labels = tiny_task.examples("test").read(np.arange(64))
     np.testing.assert_array_equal(np.concatenate([inputs for inputs, _ in pairs]), pixels)
     np.testing.assert_array_equal(np.concatenate([targets for _, targets in pairs]), labels)
+
+
+def test_steps_that_keep_nothing_share_a_workdir(small_cnn, context):
+    place = context()
+    for step in (Train(epochs=0), Prune(sparsity=0.5, epochs=0), Channels(multiple=4, epochs=0), Cluster(epochs=0)):
+        step(small_cnn, place)

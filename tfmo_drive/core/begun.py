@@ -30,7 +30,8 @@ def claim(step: Step, model: keras.Model, context: Context) -> None:
     facts = _facts(step, model, context)
     found = read_json(folder / FILE)
     kept = [path for place in (folder, *folder.glob("round_*")) for name in KEPT if (path := place / name).exists()]
-    if found and {name: found.get(name) for name in facts} != facts:
+    same = {name: found.get(name) for name in facts} == facts
+    if kept and found and not same:
         other = [_CALLED[name] for name in _CALLED if found.get(name) != facts[name]]
         raise BadInput(
             f"{folder} holds the progress of {found.get('step')}, begun with other {' and '.join(other) or 'facts'}, "
@@ -40,7 +41,7 @@ def claim(step: Step, model: keras.Model, context: Context) -> None:
         raise BadInput(
             f"{kept[0]} is progress, and no {FILE} says of what. Choose another workdir, or remove {folder}."
         )
-    if not found:
+    if not same:
         atomic.write_json(folder / FILE, facts)
 
 
