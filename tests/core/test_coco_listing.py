@@ -69,6 +69,15 @@ def test_classes_are_the_categories_by_rising_id_and_empty_images_stay(tmp_path)
     assert split.labels.tolist() == list(range(len(split))) and split.groups.dtype == np.int64
 
 
+def test_images_that_no_file_lists_are_counted(three, logged):
+    list_coco(three)
+    assert not any("not used" in line for line in logged)
+    for name in ("x.jpg", "y.WEBP", "notes.txt"):
+        (three / "train2017" / name).write_bytes(b"")
+    assert len(list_coco(three)["train"]) == 4
+    assert any("2 of 15 images beside those of the JSON files are not used: x.jpg, y.WEBP." in line for line in logged)
+
+
 def test_the_layout_of_coco_is_found(three):
     for other in ("captions_train2017", "person_keypoints_val2017", "image_info_test2017"):
         (three / "annotations" / f"{other}.json").write_text("{}")

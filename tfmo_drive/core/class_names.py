@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.core import given_file
-from tfmo_drive.core.spelling import suggestion
+from tfmo_drive.core.spelling import shortened, suggestion
 
 FILES = ("classes.json", "classes.txt")
 LONGEST = 200
@@ -140,6 +140,7 @@ def label_ids(labels: Iterable[str], names: Sequence[str]) -> dict[str, int]:
 
 def no_class(label: str, names: Sequence[str]) -> str:
     """Why `label` is none of the classes, as the end of an error message."""
+    label = shortened(label)
     if _NUMBER.fullmatch(label):
         return f"labels must be in 0..{len(names) - 1} ({len(names)} classes), got {label}."
     return f'"{label}" is not a class. {suggestion(label, names)}'
@@ -147,7 +148,7 @@ def no_class(label: str, names: Sequence[str]) -> str:
 
 def quoted(names: Sequence[str], most: int = 5) -> str:
     """`"car", "truck", "bus" and 4 more`."""
-    shown = ", ".join(f'"{name}"' for name in names[:most])
+    shown = ", ".join(f'"{shortened(name)}"' for name in names[:most])
     return shown + (f" and {len(names) - most:,} more" if len(names) > most else "")
 
 

@@ -21,8 +21,8 @@ from tfmo_drive.core.boxes import Truth
 from tfmo_drive.core.class_names import quoted
 from tfmo_drive.core.coco_json import Document, read_document
 from tfmo_drive.core.csv_listing import find_files
-from tfmo_drive.core.found_files import folders_in
-from tfmo_drive.core.images import UnreadableImage, size_of
+from tfmo_drive.core.found_files import entries, folders_in
+from tfmo_drive.core.images import SUFFIXES, UnreadableImage, size_of
 from tfmo_drive.core.mask_listing import MASKS
 from tfmo_drive.core.other_layouts import unread
 from tfmo_drive.core.recordings import blocks
@@ -76,6 +76,7 @@ def list_coco(
         parts[split] = _checked(document, indices, data, skip_bad)
         parts[split] = dataclasses.replace(parts[split], groups=parts[split].groups + first_group)
         first_group = int(parts[split].groups.max()) + 1
+    _say_unlisted(data, parts)
     splits = _divided(parts, data, seed)
     refuse_repeated_files(data, splits)
     present = {split: _present(part) for split, part in splits.items()}
@@ -95,6 +96,16 @@ def list_coco(
 def _present(split: BoxSplit) -> set[int]:
     """The classes of its objects; crowds are none."""
     return {label for truth in split.truths for label in truth.classes[~truth.crowd].tolist()}
+
+
+def _say_unlisted(data: Path, parts: Mapping[str, BoxSplit]) -> None:
+    """Warn, with a count, of images that lie among those of the JSON files and are in none of them."""
+    listed = {file for part in parts.values() for file in part.files}
+    there = [file for folder in sorted({file.parent for file in listed}) for file in map(Path, entries(folder))]
+    others = [file for file in there if file.suffix.lower() in SUFFIXES and file not in listed]
+    if others:
+        what = "images beside those of the JSON files are not used"
+        logging.warning("%s: %s", data, faults.counted([file.name for file in others], len(there), what))
 
 
 def of_their_size(split: BoxSplit, skip_bad: bool = False) -> BoxSplit:

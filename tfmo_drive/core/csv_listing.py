@@ -193,7 +193,7 @@ def read_splits(table: Table, index: int) -> np.ndarray:
     bad = next((row for row, word in enumerate(words) if word.lower() not in SPLIT_WORDS), None)
     if bad is not None:
         raise BadInput(
-            f'{table.line(bad)}: there is no split "{words[bad]}". {suggestion(words[bad][:60], SPLIT_WORDS)}'
+            f'{table.line(bad)}: there is no split "{words[bad][:60]}". {suggestion(words[bad][:60], SPLIT_WORDS)}'
         )
     return np.array([SPLIT_WORDS[word.lower()] for word in words], "<U5")
 
@@ -224,7 +224,7 @@ def _groups(table: Table, index: int, labels: np.ndarray, splits: np.ndarray) ->
     for row, (number, split) in enumerate(zip(found.tolist(), splits.tolist(), strict=True)):
         if first_split.setdefault(number, split) != split:
             raise BadInput(
-                f'{table.line(row)}: group "{groups[row]}" is in {first_split[number]} and in {split}. '
+                f'{table.line(row)}: group "{groups[row][:60]}" is in {first_split[number]} and in {split}. '
                 f"Frames of one track must stay in one split."
             )
     return found

@@ -8,14 +8,16 @@ from pathlib import Path
 from absl import logging
 
 from tfmo_drive.contracts import BadInput, one_line
+from tfmo_drive.core.spelling import shortened
 
-NAMED = 10
+NAMED, LONGEST = 10, 400
 
 
 def counted(faults: Sequence[str], total: int, what: str) -> str:
     """`2 of 811 images are missing: a.jpg, b.jpg.` for faults ["a.jpg", "b.jpg"] and what "images are missing"."""
     more = f" and {len(faults) - NAMED:,} more" if len(faults) > NAMED else ""
-    return one_line(f"{len(faults):,} of {total:,} {what}: {', '.join(faults[:NAMED])}{more}.")
+    shown = ", ".join(shortened(fault, LONGEST) for fault in faults[:NAMED])
+    return one_line(f"{len(faults):,} of {total:,} {what}: {shown}{more}.")
 
 
 def refuse(

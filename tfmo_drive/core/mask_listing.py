@@ -23,7 +23,7 @@ from tfmo_drive.core.mask_colours import COLOURS, Colour, class_colours, refuse_
 from tfmo_drive.core.mask_files import IGNORE, MaskIds, MaskSplit
 from tfmo_drive.core.other_layouts import unread
 from tfmo_drive.core.recordings import blocks
-from tfmo_drive.core.splitting import SPLIT_WORDS, SPLITS, Listing, drawn_blocks
+from tfmo_drive.core.splitting import SPLIT_WORDS, SPLITS, Listing, drawn_blocks, refuse_repeated_files
 
 IMAGES = ("images", "image", "imgs", "img")
 MASKS = ("masks", "mask", "labels", "annotations", "annot")
@@ -73,6 +73,7 @@ def list_masks(
         members = np.flatnonzero(places == split)
         files, known = (tuple(paths[i] for i in members) for paths in (images, masks))
         listed[split] = MaskSplit(files, np.zeros(len(members), np.int64), np.array(groups)[members], known, ids)
+    refuse_repeated_files(root, listed)
     return Listing(names, listed)
 
 

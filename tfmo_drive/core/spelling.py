@@ -20,3 +20,9 @@ def suggestion(name: str, choices: Iterable[str]) -> str:
     question = f'Did you mean "{near}"? ' if near else ""
     more = f" and {len(choices) - 20:,} more" if len(choices) > 20 else ""
     return f"{question}There is: {', '.join(choices[:20]) or 'nothing'}{more}."
+
+
+def shortened(text: str, most: int = 200) -> str:
+    """`text`, with its middle left out where it has more than `most` letters: a cell may have a hundred thousand."""
+    half = most // 2
+    return text if len(text) <= most else f"{text[:half]}...{text[-half:]}"

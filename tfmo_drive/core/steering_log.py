@@ -19,6 +19,7 @@ from tfmo_drive.contracts import BadInput
 from tfmo_drive.core import faults
 from tfmo_drive.core.csv_listing import find_columns, find_recorded, read_splits
 from tfmo_drive.core.csv_table import read_table
+from tfmo_drive.core.found_files import identity
 from tfmo_drive.core.other_layouts import unread
 from tfmo_drive.core.splitting import SPLITS, Listing, Split, drawn_blocks
 
@@ -69,10 +70,10 @@ def list_log(
             odd.append(f"no image {cells['file'][row]}")
         elif value is None or not abs(value) <= limit:
             odd.append(f'{file.name} with steering "{cells["steering"][row]}"')
-        elif file in seen:  # one of the two might be trained on, the other tested
+        elif identity(file) in seen:  # one of the two might be trained on, the other tested
             odd.append(f"{file.name} once more")
         else:
-            seen.add(file)
+            seen.add(identity(file))
             kept.append(row)
     what = f"frames have no image of their own or no steering in {-limit:g}..{limit:g}"
     faults.refuse(path, odd, len(files), what, skip_bad)
