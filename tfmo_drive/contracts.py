@@ -80,6 +80,12 @@ class Preprocessing:
         """Of raw inputs."""
         return "uint8" if self.limits else "float32"
 
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """The lowest and the highest value that a preprocessed input can have; None where the raw one has no limits."""
+        ends = [x * scale + offset for x in self.limits or () for scale, offset in zip(self.scale, self.offset, strict=True)]
+        return (min(ends), max(ends)) if ends else None
+
     def __call__(self, raw: np.ndarray) -> np.ndarray:
         """Raw inputs [..., channels] to float32 [..., channels]."""
         return np.asarray(raw, np.float32)[..., list(self.order)] * np.float32(self.scale) + np.float32(self.offset)
@@ -265,8 +271,19 @@ class Step:
         """A compressed copy; `model` and its weights stay as they were."""
         raise NotImplementedError(f"{type(self).__name__} does not say what it does to a model.")
 
+    def refuse(self, model: keras.Model) -> None:
+        """Raise BadInput where the step cannot work on a model of this structure; asked before anything is trained."""
+
+    def to_keep(self, guarantees: Sequence[str]) -> str:
+        """What to type so that this step keeps what earlier ones guarantee; "" where it cannot."""
+        try:
+            kept = dataclasses.replace(self, preserve="+".join(dict.fromkeys(guarantees)))
+        except (TypeError, BadInput):
+            return ""
+        return f'Use {type(self).__name__}(preserve="{kept.preserve}").'
+
     def check(self, model: keras.Model) -> None:
-        """Raise BrokenPromise when a later step undid this one."""
+        """Raise BrokenPromise, which says what was promised and what is, when a later step undid this one."""
 
     def check_artifact(self, artifact: Artifact) -> None:
         """The same promise in the file that ships."""
@@ -320,13 +337,39 @@ class Context:
         return examples.read(indices)[0]
 
 
+def refuse(recipe: Sequence[Step], model: keras.Model) -> None:
+    """BadInput where a step cannot work on `model`'s structure; steps behind one that makes another network are asked
+    when that is there."""
+    for step in recipe:
+        step.refuse(model)
+        if step.anew:
+            return
+
+
 def compress(model: keras.Model, recipe: tuple[Step, ...], context: Context, done: int = 0) -> Iterator:
     """Apply the steps after the first `done`, re-checking every earlier promise; yields (count, step, model)."""
     for count, step in enumerate(recipe, start=1):
         if count <= done:
             continue
+        if count == done + 1 or recipe[count - 2].anew:
+            refuse(recipe[count - 1 :], model)
         folder = context.workdir / f"{count}_{step.name}"
         model = step(model, dataclasses.replace(context, workdir=folder))
-        for kept in recipe[:count]:
-            kept.check(model)
+        step.check(model)
+        for kept in recipe[: count - 1]:
+            _check_again(kept, step, model, [earlier.guarantees for earlier in recipe[: count - 1]])
         yield count, step, model
+
+
+def _check_again(kept: Step, step: Step, model: keras.Model, guaranteed: list[str]) -> None:
+    """`kept.check`, which names the step that broke the promise and what to do about it."""
+    try:
+        kept.check(model)
+    except BrokenPromise as broken:
+        name = type(step).__name__
+        if kept.guarantees and kept.guarantees in step.keeps:
+            advice = f"It was to keep that: a fault of {name}, which is worth a report with the recipe."
+        else:
+            wanted = [one for one in guaranteed if one]
+            advice = step.to_keep(wanted) or f"Put {name} before {type(kept).__name__}."
+        raise BrokenPromise(f"{broken} {name}, which ran after it, undid it. {advice}") from broken

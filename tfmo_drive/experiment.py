@@ -12,7 +12,7 @@ from typing import Any
 from absl import logging
 
 from tfmo_drive.compress.train import Train
-from tfmo_drive.contracts import Artifact, BadInput, Context, Measure, Step, Target, Task, compress
+from tfmo_drive.contracts import Artifact, BadInput, Context, Measure, Step, Target, Task, compress, refuse
 from tfmo_drive.core import atomic, environment, order, run_folder, scoring, speed
 from tfmo_drive.core.gallery import Gallery
 from tfmo_drive.core.keras2 import keras, tf
@@ -210,6 +210,8 @@ class Run:
     def _baseline(self, context: Context, record: bool) -> tuple[keras.Model, dict]:
         task, trainer = context.task, self.experiment.training
         model = task.build()
+        for recipe in (self.experiment.recipe, *self.experiment.controls.values()):
+            refuse(recipe, model)
         given = bool(getattr(task, "baseline", ""))
         if given:
             logging.info("baseline %s: val score %.4f", task.baseline, scoring.Scorer(model, task).merit("val"))

@@ -15,8 +15,8 @@ from tensorflow_model_optimization.python.core.quantization.keras.default_8bit.d
 
 from tfmo_drive.compress.prune import Prune
 from tfmo_drive.compress.quantize_aware import QuantizeAware
-from tfmo_drive.contracts import BadInput, BrokenPromise
-from tfmo_drive.core import fake_quant, layers, scoring, training
+from tfmo_drive.contracts import BadInput, BrokenPromise, compress
+from tfmo_drive.core import fake_quant, layers, quantize_scheme, scoring, training
 from tfmo_drive.core.keras2 import keras, tf
 
 SPARSE = Prune(sparsity=0.6, epochs=0)
@@ -74,7 +74,7 @@ def shared_range(weights: np.ndarray):
     conv = keras.layers.Conv2D(2, 1, name="conv")
     conv.build((None, 1, 1, 2))
     conv.kernel.assign(weights)
-    scheme = fake_quant.Scheme(Default8BitQuantizeScheme(), lambda kernel: kernel.max() > 1)
+    scheme = quantize_scheme.Scheme(lambda kernel: kernel.max() > 1)
     quantizer = scheme.get_quantize_registry().get_quantize_config(conv).weight_quantizer
     return conv, quantizer, quantizer.build(conv.kernel.shape, "kernel", keras.layers.Layer())
 
@@ -98,7 +98,7 @@ def test_other_kernels_keep_a_range_for_each_channel():
     conv = keras.layers.Conv2D(2, 1)
     conv.build((None, 1, 1, 2))
     conv.kernel.assign(np.full((1, 1, 2, 2), 0.5))
-    scheme = fake_quant.Scheme(Default8BitQuantizeScheme(), lambda kernel: kernel.max() > 1)
+    scheme = quantize_scheme.Scheme(lambda kernel: kernel.max() > 1)
     assert scheme.get_quantize_registry().get_quantize_config(conv) == plain
 
 
@@ -130,9 +130,8 @@ def test_ranges_start_at_the_data_and_not_at_tfmots_six(calibrated, tiny_baselin
     for name, (low, high) in found.items():
         assert (low <= 0).all() and (high >= 0).all() and (low < high).all(), name
         assert not (low == -6).any() and not (high == 6).any(), name
-    inputs = tiny_task.preprocessing(context().calibration(256)).reshape(4, -1)
     of_inputs = next(name for name in found if name.startswith("quantize_layer"))
-    assert found[of_inputs] == pytest.approx((inputs.min(1).mean(), inputs.max(1).mean()), rel=1e-6)
+    assert found[of_inputs] == pytest.approx((-123.68, 255 - 103.939), rel=1e-6), "any pixel's, preprocessed"
     for kernel in layers.kernels(tiny_baseline):
         largest = np.abs(kernel.variable.numpy()).max(axis=None if kernel.name == "logits" else (0, 1, 2))
         np.testing.assert_allclose(found[f"quant_{kernel.name}/kernel"], (-largest, largest), rtol=1e-6)
@@ -171,9 +170,14 @@ def test_preserving_keeps_every_zero_while_the_other_weights_move(retrained, spa
     SPARSE.check(retrained["sparsity"])
 
 
-def test_without_preserving_the_broken_promise_says_what_to_type(retrained):
-    with pytest.raises(BrokenPromise, match=re.escape('use QuantizeAware(preserve="sparsity")')):
+def test_the_step_that_broke_a_promise_is_named_with_what_to_type(sparse, retrained, context, monkeypatch):
+    with pytest.raises(BrokenPromise, match=r"^Prune promised 60% zeros; conv1 has \d+\.\d+%\.$"):
         SPARSE.check(retrained[""])
+    for kept, advice in {"": 'Use QuantizeAware(preserve="sparsity").', "sparsity": "a fault of QuantizeAware"}.items():
+        breaks = QuantizeAware(preserve=kept)
+        monkeypatch.setattr(QuantizeAware, "__call__", lambda step, model, place: retrained[""])
+        with pytest.raises(BrokenPromise, match=rf"QuantizeAware, which ran after it, undid it\. .*{re.escape(advice)}"):
+            list(compress(sparse, (SPARSE, breaks), context()))
 
 
 def test_zeros_stay_when_a_reloaded_preserving_model_is_trained_on(retrained, sparse, context, tmp_path):

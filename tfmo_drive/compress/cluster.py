@@ -102,8 +102,7 @@ class Cluster(TrainedStep):
         for name, value in found.items():
             if (count := distinct(value)) > allowed[name]:
                 raise BrokenPromise(
-                    f"Cluster promised {self.promise}; {name} has {count} in {where}, {allowed[name]} are allowed. "
-                    'A later step moved them apart: use QuantizeAware(preserve="clusters"); others go before Cluster.'
+                    f"Cluster promised {self.promise}; {name} has {count} in {where}, {allowed[name]} are allowed."
                 )
 
     def _clustered(self, model: keras.Model) -> list[layers.Kernel]:

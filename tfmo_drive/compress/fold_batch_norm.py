@@ -37,7 +37,7 @@ class FoldBatchNorm(Step):
         left = batch_norm.foldable(model)
         if left:
             name, norm = next(iter(left.items()))
-            raise BrokenPromise(f"FoldBatchNorm: {norm.name} beside {name} could be folded again. Put it last.")
+            raise BrokenPromise(f"FoldBatchNorm promised {self.promise}; {norm.name} beside {name} could be folded.")
 
     def reload(self, model: keras.Model, weights: Path, context: Context) -> keras.Model:
         folded = self(model, context)

@@ -1,10 +1,11 @@
 """8-bit quantization-aware training on tfmot: Jacob et al. 2018; BatchNorm frozen late as in Krishnamoorthi 2018.
 
-What `preserve` names is found at the start and stays: "sparsity" zeros (tfmot's collaborative PQAT), "clusters" the
-values that the weights of a kernel share (its CQAT), "sparsity+clusters" both (its PCQAT). tfmot's own schemes for
-clusters are not used: they round each output channel on its own scale, which makes other values of the same ones, lose
-clusters on ResNet50 and turn 1x1 kernels into zeros (issues 1056 and 979 of tensorflow/model-optimization). Here the
-weights that share a value move together, as in Deep Compression (Han et al. 2016), and a kernel has one range.
+What `preserve` names is found at the start and stays: "sparsity" zeros (as tfmot's collaborative PQAT), "clusters" the
+values that the weights of a kernel share (its CQAT), "sparsity+clusters" both (its PCQAT). tfmot's own schemes are not
+used: that for zeros loses those before a ReLU, those for clusters round each output channel on its own scale, which
+makes other values of the same ones, lose clusters on ResNet50 and turn 1x1 kernels into zeros (issues 1056 and 979 of
+tensorflow/model-optimization). Here the weights that share a value move together, as in Deep Compression (Han et al.
+2016), and a kernel has one range.
 """
 
 from __future__ import annotations
@@ -14,15 +15,11 @@ from collections.abc import Iterator
 
 import numpy as np
 import tensorflow_model_optimization as tfmot
-from tensorflow_model_optimization.python.core.quantization.keras.collab_opts.prune_preserve import (
-    default_8bit_prune_preserve_quantize_scheme as prune_preserve,
-)
-from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import default_8bit_quantize_scheme
 
 from tfmo_drive.contracts import Artifact, BadInput, BrokenPromise, Context
-from tfmo_drive.core import clusters, fake_quant, layers
+from tfmo_drive.core import batch_norm, clusters, fake_quant, graph, int8_coverage, layers, quantize_scheme
 from tfmo_drive.core.keras2 import keras
-from tfmo_drive.core.training import Hooks, TrainedStep, copy
+from tfmo_drive.core.training import Hooks, TrainedStep
 
 PRESERVABLE = ("", "sparsity", "clusters", "sparsity+clusters")
 
@@ -33,7 +30,8 @@ class QuantizeAware(TrainedStep):
 
     `preserve`: "", "sparsity", "clusters" or "sparsity+clusters"; kernels with shared weights have one range for all
     channels. BatchNorm (statistics, scale and shift) is frozen after `freeze_bn_after` of the epochs, rounded down: a
-    single epoch is trained with BatchNorm frozen throughout.
+    single epoch is trained with BatchNorm frozen throughout. One that no convolution right before it takes in (behind
+    a dense layer, before a convolution) is folded first, as by `FoldBatchNorm`.
     """
 
     epochs: int = 2
@@ -63,30 +61,51 @@ class QuantizeAware(TrainedStep):
     def promise(self) -> str:
         return "int8"
 
+    def refuse(self, model: keras.Model) -> None:
+        self._quantisable(model)
+
     def structure(self, model: keras.Model, context: Context) -> keras.Model:
         """Built from the model before, whose zeros and shared weights are what is preserved."""
         quantize = tfmot.quantization.keras
         try:
-            return quantize.quantize_apply(quantize.quantize_annotate_model(copy(model)), self._scheme())
-        except (ValueError, RuntimeError) as error:
+            return quantize.quantize_apply(quantize.quantize_annotate_model(self._quantisable(model)), self._scheme())
+        except RuntimeError as error:
             reason = " ".join(str(error).split())[:300]
             raise BadInput(f"QuantizeAware cannot quantise {model.name}: {reason} Replace that layer.") from error
 
-    def _scheme(self) -> default_8bit_quantize_scheme.Default8BitQuantizeScheme:
-        scheme = default_8bit_quantize_scheme.Default8BitQuantizeScheme()
-        if "sparsity" in self.keeps:
-            scheme = prune_preserve.Default8BitPrunePreserveQuantizeScheme()
-        if "clusters" in self.keeps:
-            return fake_quant.Scheme(scheme, lambda kernel: clusters.found_values(kernel) is not None)
-        return fake_quant.Scheme(scheme)
+    def _quantisable(self, model: keras.Model) -> keras.Model:
+        """A copy in which every BatchNorm (or its like) stands where fake quantisation can train it; the others are
+        folded into the layer beside them. Raises BadInput for layers that cannot be quantised."""
+        readers = graph.only_reader(model)
+        made = batch_norm.folded(model, stays=lambda norm: quantize_scheme.trains_with(norm, readers))
+        if "clusters" in self.keeps and len(made.layers) < len(model.layers):
+            raise BadInput(
+                'QuantizeAware(preserve="clusters") cannot fold BatchNorm into shared weights. Put FoldBatchNorm '
+                "before Cluster."
+            )
+        if unknown := quantize_scheme.unsupported(made):
+            more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
+            raise BadInput(
+                f"QuantizeAware cannot quantise {model.name}: there is no fake-quantised form of "
+                f"{', '.join(unknown[:3])}{more}. Replace those layers, or leave QuantizeAware out: int8 without "
+                "training (make train-post_training) takes more kinds."
+            )
+        return made
+
+    def _scheme(self) -> quantize_scheme.Scheme:
+        def shared(kernel: np.ndarray) -> bool:
+            return "clusters" in self.keeps and clusters.found_values(kernel) is not None
+
+        return quantize_scheme.Scheme(shared, zeros="sparsity" in self.keeps)
 
     def prepared(self, model: keras.Model, context: Context) -> tuple[keras.Model, Hooks]:
         quantized = self.structure(model, context)
+        self.check(quantized)
         rule = context.task.preprocessing
         inputs = rule(context.calibration(self.calibration_images))
         # Rows are recorded in time: the mean of what stretches of them reach would clip what all of them reach.
         size = 64 if rule.limits else len(inputs)
-        fake_quant.calibrate(quantized, [inputs[i : i + size] for i in range(0, len(inputs), size)])
+        fake_quant.calibrate(quantized, [inputs[i : i + size] for i in range(0, len(inputs), size)], rule.bounds)
         frozen_from = int(self.epochs * self.freeze_bn_after)
 
         def freeze_late(epoch: int, trained: keras.Model) -> bool:
@@ -111,7 +130,9 @@ class QuantizeAware(TrainedStep):
 
     def check(self, model: keras.Model) -> None:
         if not fake_quant.is_quantize_aware(model):
-            raise BrokenPromise("QuantizeAware promised int8, but a later step dropped its fake-quant layers.")
+            raise BrokenPromise("QuantizeAware promised int8; no layer is fake-quantised any more.")
+        if left := int8_coverage.missing(model):
+            raise BrokenPromise(f"QuantizeAware promised int8; {len(left)} would stay in float: {', '.join(left[:3])}.")
 
     def check_artifact(self, artifact: Artifact) -> None:
         floats = [name for name, value in artifact.weights().items() if value.ndim >= 2 and value.dtype != np.int8]

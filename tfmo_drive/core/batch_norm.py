@@ -6,6 +6,7 @@ So are its like, which also are one multiplication and one addition per channel 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -37,14 +38,24 @@ def reestimate(model: keras.Model, inputs: np.ndarray, batch: int = 64) -> None:
         norm.momentum = momentum
 
 
-def folded(model: keras.Model) -> keras.Model:
-    """A flat copy with equal outputs in inference, without the layers that `foldable` finds, and without dropout."""
+def folded(model: keras.Model, stays: Callable[[Layer], bool] | None = None) -> keras.Model:
+    """A flat copy with equal outputs in inference, without the layers that `foldable` finds, and without dropout.
+
+    With `stays`, affine layers of which it says so are left where they are, and so is all dropout: the copy can be
+    trained on.
+    """
     made = graph.rebuilt(
-        model, lambda layer: [] if type(layer) in ONLY_IN_TRAINING and layer.name not in model.output_names else None
-    )
-    while pairs := foldable(made):  # what stood behind or before a folded layer may be next
+        model,
+        lambda layer: [] if not stays and type(layer) in ONLY_IN_TRAINING and layer.name not in model.output_names
+        else None,
+    )  # fmt: skip
+    while pairs := _leaving(foldable(made), stays):  # what stood behind or before a folded layer may be next
         made = _without(made, pairs)
     return made
+
+
+def _leaving(pairs: dict[str, Layer], stays: Callable[[Layer], bool] | None) -> dict[str, Layer]:
+    return {name: norm for name, norm in pairs.items() if not (stays and stays(norm))}
 
 
 def foldable(model: keras.Model) -> dict[str, Layer]:

@@ -9,31 +9,22 @@ a training graph is traced, and left out where a graph is exported.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from unittest import mock
 
 import numpy as np
 from tensorflow_model_optimization.python.core.quantization.keras import quant_ops
-from tensorflow_model_optimization.python.core.quantization.keras.default_8bit.default_8bit_quantize_configs import (
-    NoOpQuantizeConfig,
-)
-from tensorflow_model_optimization.python.core.quantization.keras.default_8bit.default_8bit_quantize_registry import (
-    Default8BitConvQuantizeConfig,
-)
-from tensorflow_model_optimization.python.core.quantization.keras.default_8bit.default_8bit_quantize_scheme import (
-    Default8BitQuantizeScheme,
-)
-from tensorflow_model_optimization.python.core.quantization.keras.default_8bit.default_8bit_quantizers import (
-    Default8BitConvWeightsQuantizer,
-)
 from tensorflow_model_optimization.python.core.quantization.keras.quantize_layer import QuantizeLayer
 from tensorflow_model_optimization.python.core.quantization.keras.quantize_wrapper import QuantizeWrapper
 
 from tfmo_drive.contracts import BadInput
+from tfmo_drive.core import graph
 from tfmo_drive.core.keras2 import keras, tf
 
 _DEAD, _WIDE = 1e-4, 1.0
 """A map whose values stay within the first is always 0, to 8 bits of its neighbours; it is given the second."""
+_LEAST_REACH = 1e-3
+"""Of the largest weight in a kernel, what the largest of each output channel counts as at least."""
 
 
 def is_quantize_aware(model: keras.Model) -> bool:
@@ -54,11 +45,18 @@ def fast() -> Iterator[None]:
         yield
 
 
-def calibrate(model: keras.Model, batches: list[np.ndarray]) -> None:
+def calibrate(model: keras.Model, batches: list[np.ndarray], bounds: tuple[float, float] | None = None) -> None:
     """Set every activation range of a quantize-aware model to what it sees on these preprocessed batches.
 
     tfmot starts at -6..6 and moves with decay 0.999, which costs 35 points in the first steps (DESIGN, section 5).
     Ranges are the mean over batches of each batch's minimum and maximum, as a moving average would settle.
+
+    Args:
+        model: A quantize-aware model.
+        batches: Preprocessed inputs, float32 [b, ...] each.
+        bounds: The lowest and the highest value that a preprocessed input can have. The inputs' range is then these,
+            whatever the batches show: no brighter pixel is clipped, and the range is the one that the file's own
+            uint8 input has.
     """
     seen: dict = {}
 
@@ -78,12 +76,18 @@ def calibrate(model: keras.Model, batches: list[np.ndarray]) -> None:
     for min_var, max_var, lows, highs in seen.values():
         min_var.assign(np.mean(lows))
         max_var.assign(np.mean(highs))
+    for layer in model.layers if bounds else ():
+        if isinstance(layer, QuantizeLayer):
+            for end, bound in zip(("min_var", "max_var"), bounds, strict=True):
+                layer.quantizer_vars[end].assign(bound)
     widen(model)
 
 
 def widen(model: keras.Model) -> None:
     """Give maps that are always 0 (a ReLU that died) a range all the same: the converter leaves those without one in
     float, and TensorFlow Lite's addition aborts the whole process where a sum's scale is a 2^19th of an addend's."""
+    _widen_kernels(model)
+    _tell_biases_apart(model)
     ends = {variable.name: variable for variable in model.variables if variable.shape.rank == 0}
     for name, low in ends.items():
         high = ends.get(name.replace("_min:", "_max:"))
@@ -91,57 +95,47 @@ def widen(model: keras.Model) -> None:
             high.assign(low + _WIDE)
 
 
-class Scheme(Default8BitQuantizeScheme):
-    """A scheme of tfmot's with two changes.
+def _widen_kernels(model: keras.Model) -> None:
+    """Give output channels whose weights are (nearly) 0 beside the others' steps that are large enough for their bias.
 
-    Convolutions whose kernel is `chosen` get one range for all their output channels, so that equal weights become
-    equal integers; it is stored per channel, where the converter can fold BatchNorm into it. Up-sampling keeps the
-    range of what it reads, as the integer operators must; tfmot gives it one of its own, which the file cannot follow.
+    An int8 file stores a bias in 32 bits, in steps of the input's times the channel's: of a channel that died it is
+    clipped to nothing, of one whose BatchNorm multiplies by 0 the whole layer stays in float. What `_LEAST_REACH` adds
+    is less than a step of the output, whose channels have one range.
     """
-
-    def __init__(self, scheme: Default8BitQuantizeScheme, chosen: Callable[[np.ndarray], bool] = lambda kernel: False):
-        super().__init__()
-        self.scheme, self.chosen = scheme, chosen
-
-    def get_quantize_registry(self):
-        registry = self.scheme.get_quantize_registry()
-        known = registry.get_quantize_config
-
-        def get_quantize_config(layer):
-            if type(layer) is keras.layers.UpSampling2D:
-                return NoOpQuantizeConfig()
-            if type(layer) is not keras.layers.Conv2D or not self.chosen(layer.kernel.numpy()):
-                return known(layer)
-            config = Default8BitConvQuantizeConfig(["kernel"], ["activation"], False)
-            config.weight_quantizer = _KernelRange(float(tf.reduce_max(tf.abs(layer.kernel))))
-            return config
-
-        registry.get_quantize_config = get_quantize_config
-        return registry
+    readers = graph.only_reader(model)
+    for layer in model.layers:
+        norm = getattr(readers.get(layer.name), "layer", None)
+        norm = norm if isinstance(norm, keras.layers.BatchNormalization) else None
+        for _, _, ends in getattr(layer, "_weight_vars", ()):
+            if ends["max_var"].shape.rank == 1:
+                _widen_channels(ends, norm)
 
 
-class _KernelRange(Default8BitConvWeightsQuantizer):
-    """Trains in plain ops, as `fast`; exports the standard op."""
+def _widen_channels(ends: dict, norm: keras.layers.BatchNormalization | None) -> None:
+    largest = ends["max_var"].numpy()
+    largest = np.maximum(largest, _LEAST_REACH * largest.max())
+    if norm is not None:
+        deviation = np.sqrt(norm.moving_variance.numpy() + norm.epsilon)
+        gamma = norm.gamma.numpy() if norm.scale else np.ones_like(deviation)
+        reach = largest * np.abs(gamma) / deviation
+        short = reach < _LEAST_REACH * max(reach.max(), np.finfo(np.float32).tiny)
+        if norm.scale and short.any():
+            least = np.where(largest > 0, _LEAST_REACH * (reach.max() or 0.1) * deviation / np.maximum(largest, 1e-30), 1)
+            norm.gamma.assign(np.where(short, np.copysign(least, gamma), gamma))
+    ends["max_var"].assign(largest)
+    ends["min_var"].assign(-largest)
 
-    def __init__(self, largest: float):
-        super().__init__()
-        self.largest = largest
 
-    def build(self, tensor_shape, name, layer):
-        def ends(suffix: str, value: float):
-            initial = keras.initializers.Constant(value)
-            return layer.add_weight(name + suffix, shape=(tensor_shape[-1],), initializer=initial, trainable=False)
-
-        return {"min_var": ends("_min", -self.largest), "max_var": ends("_max", self.largest)}
-
-    def __call__(self, inputs, training, weights, **kwargs):
-        low, high = weights["min_var"], weights["max_var"]
-        if not training:
-            return tf.quantization.fake_quant_with_min_max_vars_per_channel(inputs, low, high, narrow_range=True)
-        largest = tf.reduce_max(tf.abs(inputs))
-        low.assign(tf.fill(low.shape, -largest))
-        high.assign(tf.fill(high.shape, largest))
-        return _round_symmetric(inputs, largest)
+def _tell_biases_apart(model: keras.Model) -> None:
+    """Move one of a layer's biases by a millionth where all are equal: TensorFlow 2.21 converts a constant of equal
+    values with the scale of the first channel alone."""
+    for layer in model.layers:
+        inner = getattr(layer, "layer", layer)
+        for bias in (getattr(inner, "bias", None), getattr(inner, "beta", None)):
+            values = bias.numpy() if bias is not None else np.zeros(1)
+            if values.size > 1 and values[0] and (values == values[0]).all():
+                values[0] *= 1 + 1e-6
+                bias.assign(values)
 
 
 @tf.custom_gradient
@@ -158,10 +152,11 @@ def _last_value(inputs, min_var, max_var, **kwargs):
     largest = tf.reduce_max(tf.abs(inputs), axis=axes)
     min_var.assign(-largest)
     max_var.assign(largest)
-    return _round_symmetric(inputs, largest, kwargs.get("num_bits", 8))
+    return round_symmetric(inputs, largest, kwargs.get("num_bits", 8))
 
 
-def _round_symmetric(inputs, largest, bits: int = 8):
+def round_symmetric(inputs, largest, bits: int = 8):
+    """`inputs` rounded to the integers of a range +-`largest` (broadcast over the last axis) without its lowest one."""
     levels = 2 ** (bits - 1) - 1
     return _round_to(inputs, tf.maximum(tf.stop_gradient(largest) / levels, np.finfo(np.float32).tiny))
 

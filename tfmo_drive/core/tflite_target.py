@@ -36,10 +36,12 @@ class TFLiteTarget(Target):
         frozen = freeze(model, context.task.preprocessing)
         content, notes = self._made(frozen, context)
         if self.integer and (floating := tflite_file.float_operators(content)):
-            raise BadInput(
-                f"{self.name} must be integer throughout, but {dict(floating)} compute in float. "
-                "Quantize those layers too, or use LiteRTDynamic."
-            )
+            kinds = ", ".join(f"{count} {kind}" for kind, count in floating.items())
+            if frozen.quantize_aware:
+                advice = "QuantizeAware left them without a range: leave it out, for int8 without training."
+            else:
+                advice = "Replace the layers they come from, or use LiteRTDynamic, which computes in float."
+            raise BadInput(f"{self.name} must be integer throughout, but {kinds} compute in float. {advice}")
         if self.integer and (vanishing := tflite_file.vanishing_sums(content)):
             raise BadInput(
                 f"{self.name}: {vanishing[0]} is always 0, whatever the image, and TensorFlow Lite cannot load such a "
