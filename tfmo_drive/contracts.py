@@ -83,7 +83,8 @@ class Preprocessing:
     @property
     def bounds(self) -> tuple[float, float] | None:
         """The lowest and the highest value that a preprocessed input can have; None where the raw one has no limits."""
-        ends = [x * scale + offset for x in self.limits or () for scale, offset in zip(self.scale, self.offset, strict=True)]
+        changes = list(zip(self.scale, self.offset, strict=True))
+        ends = [limit * scale + offset for limit in self.limits or () for scale, offset in changes]
         return (min(ends), max(ends)) if ends else None
 
     def __call__(self, raw: np.ndarray) -> np.ndarray:

@@ -148,6 +148,9 @@ def test_every_network_is_quantised_as_its_file_stores_it(name, steps, converted
     holds(*converted(build(NETWORKS[name], 32, 9), steps))
 
 
+KINDS = ("conv", "conv_bn", "relu", "relu6", "activation", "leaky", "add", "concat", "pool")
+
+
 @st.composite
 def graphs(draw):
     """Networks of a few layers that read one another at random."""
@@ -155,7 +158,7 @@ def graphs(draw):
     maps = [L.Conv2D(4, 3, padding="same")(image)]
     for _ in range(draw(st.integers(2, 7))):
         x = maps[draw(st.integers(max(0, len(maps) - 3), len(maps) - 1))]
-        kind = draw(st.sampled_from(["conv", "conv_bn", "relu", "relu6", "activation", "add", "concat", "pool", "leaky"]))
+        kind = draw(st.sampled_from(KINDS))
         other = maps[draw(st.integers(0, len(maps) - 1))]
         maps.append({
             "conv": lambda x=x: L.Conv2D(4, 3, padding="same")(x),
@@ -193,8 +196,11 @@ def test_an_input_that_never_reaches_255_has_the_files_own_range(converted, tiny
 def test_zeros_before_a_relu_stay_while_quantisation_trains(converted, tiny_task):
     keras.utils.set_random_seed(1)
     sparse = Prune(sparsity=0.7, epochs=0)
-    up = {"kind": L.Conv2DTranspose}
-    model = classifier(lambda x: L.Concatenate()([L.ReLU()(conv(conv(L.ReLU()(conv(x))), **up)), conv(conv(conv(x)), **up)]))
+
+    def up(x):
+        return conv(conv(x), L.Conv2DTranspose)
+
+    model = classifier(lambda x: L.Concatenate()([L.ReLU()(up(L.ReLU()(conv(x)))), up(conv(x))]))
     step = QuantizeAware(epochs=1, batch_size=64, learning_rate=0.02, preserve="sparsity", calibration_images=32)
     made, artifact, place = converted(model, (sparse, step))
     assert min(layers.sparsity(made).values()) > 0.69

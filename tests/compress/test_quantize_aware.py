@@ -176,7 +176,7 @@ def test_the_step_that_broke_a_promise_is_named_with_what_to_type(sparse, retrai
     for kept, advice in {"": 'Use QuantizeAware(preserve="sparsity").', "sparsity": "a fault of QuantizeAware"}.items():
         breaks = QuantizeAware(preserve=kept)
         monkeypatch.setattr(QuantizeAware, "__call__", lambda step, model, place: retrained[""])
-        with pytest.raises(BrokenPromise, match=rf"QuantizeAware, which ran after it, undid it\. .*{re.escape(advice)}"):
+        with pytest.raises(BrokenPromise, match=rf"QuantizeAware, which ran after it, .*{re.escape(advice)}"):
             list(compress(sparse, (SPARSE, breaks), context()))
 
 

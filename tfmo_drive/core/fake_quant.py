@@ -120,8 +120,8 @@ def _widen_channels(ends: dict, norm: keras.layers.BatchNormalization | None) ->
         reach = largest * np.abs(gamma) / deviation
         short = reach < _LEAST_REACH * max(reach.max(), np.finfo(np.float32).tiny)
         if norm.scale and short.any():
-            least = np.where(largest > 0, _LEAST_REACH * (reach.max() or 0.1) * deviation / np.maximum(largest, 1e-30), 1)
-            norm.gamma.assign(np.where(short, np.copysign(least, gamma), gamma))
+            least = _LEAST_REACH * (reach.max() or 0.1) * deviation / np.maximum(largest, 1e-30)
+            norm.gamma.assign(np.where(short, np.copysign(np.where(largest > 0, least, 1), gamma), gamma))
     ends["max_var"].assign(largest)
     ends["min_var"].assign(-largest)
 

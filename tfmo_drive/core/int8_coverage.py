@@ -76,7 +76,8 @@ class _Activations:
         )
         if own or isinstance(inner, layers.Softmax) or activation_name(inner) in _FIXED_RANGE:
             return True
-        keeps = isinstance(inner, _SAME_RANGE) or type(inner) is layers.Activation and activation_name(inner) == "linear"
+        nothing = type(inner) is layers.Activation and activation_name(inner) == "linear"
+        keeps = nothing or isinstance(inner, _SAME_RANGE)
         return keeps and all(tensor in self.ranged for tensor in node.flat_input_ids)
 
     def _is_stored_with_range(self, node: Any) -> bool:
@@ -92,7 +93,8 @@ class _Activations:
 
 
 def _is_one_operator(layer: Layer, reader: Layer) -> bool:
-    """Whether an integer operator computes both: a convolution and its BatchNorm, either of them or a sum and a ReLU."""
+    """Whether an integer operator computes both: a convolution and its BatchNorm, or either of them, or a sum, and a
+    ReLU."""
     if isinstance(reader, layers.BatchNormalization):
         return isinstance(layer, layers.Conv2D | layers.DepthwiseConv2D) and activation_name(layer) == "linear"
     linear = isinstance(layer, _OPERATORS) and activation_name(layer) == "linear"
