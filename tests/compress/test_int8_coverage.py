@@ -72,7 +72,6 @@ BODIES = {
 }
 
 
-
 def alive(model, task):
     """Biases that differ, and BatchNorms that have seen images: an untrained network is mostly 0."""
     generator = np.random.default_rng(0)

@@ -60,8 +60,10 @@ def trains_with(norm: Layer, readers: dict[str, Layer]) -> bool:
     if type(norm) is not layers.BatchNormalization or len(norm.inbound_nodes) != 1:
         return False
     maker = norm.input._keras_history.layer
-    return type(maker) in (*_WITH_BATCH_NORM, layers.SeparableConv2D) and activation_name(maker) == "linear" and (
-        maker.name in readers and readers[maker.name].name == norm.name
+    return (
+        type(maker) in (*_WITH_BATCH_NORM, layers.SeparableConv2D)
+        and activation_name(maker) == "linear"
+        and (maker.name in readers and readers[maker.name].name == norm.name)
     )  # by name: the readers may be those of a copy
 
 
@@ -226,5 +228,3 @@ class _KernelRange(Default8BitConvWeightsQuantizer):
         low.assign(tf.fill(low.shape, -largest))
         high.assign(tf.fill(high.shape, largest))
         return round_symmetric(inputs, largest)
-
-
