@@ -22,24 +22,25 @@ _LONGEST = 200
 
 
 @contextlib.contextmanager
-def reading(path: str | os.PathLike, expected: str, advice: str = "") -> Iterator[None]:
-    """Around what reads the file (or folder) at `path`, which is to be `expected` ("a log of a drive").
+def reading(path: str | os.PathLike, expected: str, advice: str = "", setting: str = "") -> Iterator[None]:
+    """Around what reads the file (or folder) at `path`, which is to be `expected` ("a log of a drive"); `setting` says
+    who named it.
 
     Raises BadInput in place of whatever is raised inside, and before anything is opened where `path` is neither a file
     nor a folder: a pipe would keep its reader waiting for ever. BadInput from inside passes as it is.
     """
-    advice = f" {advice}" if advice else ""
+    advice, name = f" {advice}" if advice else "", f"{setting}: {path}" if setting else path
     try:
         mode = os.stat(path).st_mode
         if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-            raise BadInput(f"{path} is a pipe or a device, not a file. Expected {expected}.{advice}")
+            raise BadInput(f"{name} is a pipe or a device, not a file. Expected {expected}.{advice}")
         yield
     except BadInput:
         raise
     except Exception as error:  # parsers raise what they like of bytes that nobody has written
         if isinstance(error, OSError) and error.strerror:
-            raise BadInput(f"{path} cannot be read: {error.strerror}. Expected {expected}.{advice}") from error
-        raise BadInput(f"{path} is not {expected}: {reason(error)}.{advice}") from error
+            raise BadInput(f"{name} cannot be read: {error.strerror}. Expected {expected}.{advice}") from error
+        raise BadInput(f"{name} is not {expected}: {reason(error)}.{advice}") from error
 
 
 def reads(expected: str, advice: str = "") -> Callable[[Callable[..., T]], Callable[..., T]]:
@@ -47,11 +48,11 @@ def reads(expected: str, advice: str = "") -> Callable[[Callable[..., T]], Calla
 
     def decorated(function: Callable[..., T]) -> Callable[..., T]:
         @functools.wraps(function)
-        def read(source: Path | bytes, *rest: Any) -> T:
+        def read(source: Path | bytes, *rest: Any, **more: Any) -> T:
             if isinstance(source, bytes):
-                return function(source, *rest)
+                return function(source, *rest, **more)
             with reading(source, expected, advice):
-                return function(source, *rest)
+                return function(source, *rest, **more)
 
         return read
 

@@ -211,7 +211,7 @@ def load_weights(model: keras.Model, path: Path, setting: str) -> None:
         raise BadInput(f"{setting}: no file {path}. Give the path of a Keras 2 .h5 file.")
     try:
         model.load_weights(str(path))
-    except (ValueError, OSError, KeyError, AttributeError) as error:
+    except Exception as error:  # h5py and Keras raise many kinds for what they do not find, or cannot read
         reason = " ".join(str(error).split())[:300]
         raise BadInput(
             f"{setting}: {path} does not fit {model.name} ({model.count_params():,} parameters, input "

@@ -13,6 +13,7 @@ import h5py
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.core import graph
 from tfmo_drive.core.class_names import quoted
+from tfmo_drive.core.given_file import reading, reads
 from tfmo_drive.core.images import PREPROCESSINGS
 from tfmo_drive.core.keras2 import keras
 from tfmo_drive.core.model_code import refuse_code
@@ -39,7 +40,7 @@ def is_whole_model(path: Path, setting: str = "task.baseline") -> bool:
                 "model.save(folder, save_format='tf') of tf_keras writes)."
             )
         return True
-    try:
+    with reading(path, "a Keras 2 .h5 file", _HOW_TO_SAVE, setting):
         with h5py.File(path) as file:
             if str(file.attrs.get("keras_version", "2")).startswith("3"):
                 raise BadInput(f"{setting}: {path} was written by Keras 3. {_HOW_TO_SAVE}")
@@ -47,9 +48,6 @@ def is_whole_model(path: Path, setting: str = "task.baseline") -> bool:
                 return True
             if "layer_names" in file.attrs:
                 return False
-    except OSError as error:
-        reason = " ".join(str(error).split())[:200]
-        raise BadInput(f"{setting}: {path} is not a Keras 2 .h5 file ({reason}). {_HOW_TO_SAVE}") from error
     raise BadInput(f"{setting}: {path} is HDF5, but holds neither a Keras model nor Keras weights. {_HOW_TO_SAVE}")
 
 
@@ -135,6 +133,7 @@ def load(path: Path, setting: str, allow_code: bool) -> keras.Model:
         raise BadInput(f"{setting}: {path} cannot be rebuilt: {reason} {_CUSTOM_LAYER}") from error
 
 
+@reads("a model that can be taken", "Save it again with tf_keras.")
 def read_model(path: Path, ends: Ends, setting: str = "task.baseline", *, allow_code: bool = False) -> keras.Model:
     """A user's functional model, flat (models inside it are opened), that takes and gives what `ends` say.
 

@@ -7,7 +7,7 @@ layer goes as far as one common drop lets it, and that drop is found from how mu
 from __future__ import annotations
 
 import dataclasses
-import json
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,11 @@ from typing import Any
 import numpy as np
 
 from tfmo_drive.contracts import BadInput
+from tfmo_drive.core import given_file
 
 SCHEMA = 1
 COMMAND = "make sensitivity-<experiment>"
+_AGAIN = f"Make it again with {COMMAND}."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +73,10 @@ class Curves:
         return strengths, rising + strengths / self.examples
 
 
+def _number(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) < 1e9
+
+
 def names_file(allocation: str) -> bool:
     """Whether a step's `allocation` is a study's file rather than a rule."""
     return allocation.endswith(".json")
@@ -100,13 +106,25 @@ def curves(allocation: str, method: str) -> Curves:
 
 def read(path: Path) -> dict[str, Any]:
     """A study's file; BadInput when it is absent or none."""
-    try:
-        found = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise BadInput(f"No {path}. Make it with {COMMAND}.") from None
-    except (OSError, ValueError) as error:
-        raise BadInput(f"{path} cannot be read: {error}. Make it again with {COMMAND}.") from None
+    if not path.exists():
+        raise BadInput(f"No {path}. Make it with {COMMAND}.")
+    found = given_file.json_of(path, "a study of sensitivity", _AGAIN)
     wanted = {"schema", "method", "strengths", "parts", "score", "examples"}
     if not isinstance(found, dict) or wanted - found.keys() or found["schema"] != SCHEMA:
-        raise BadInput(f"{path} is no study of schema {SCHEMA}. Make it again with {COMMAND}.")
+        raise BadInput(f"{path} is no study of schema {SCHEMA}. {_AGAIN}")
+    with given_file.reading(path, "a study of sensitivity", _AGAIN):
+        strengths, parts = found["strengths"], found["parts"].values()
+        drops = [one["drops"] for one in parts]
+        sound = (
+            isinstance(found["method"], str)
+            and all(map(_number, [found["score"], *strengths, *(value for row in drops for value in row)]))
+            and all(low < high for low, high in itertools.pairwise([0, *strengths, 1]))
+            and all(len(row) == len(strengths) for row in drops)
+            and all(
+                type(count) is int and 0 < count < 10**15
+                for count in [found["examples"], *(one["size"] for one in parts)]
+            )
+        )
+        if not sound:
+            raise ValueError("its strengths, drops, sizes or score are no numbers that a study can have")
     return found
