@@ -19,7 +19,7 @@ def written(folder, text):
 @pytest.mark.parametrize("text", [
     "file,label\na.png,x\nb.png,y\n", "\ufefffile,label\r\na.png,x\r\nb.png,y", "file;label\ra.png;x\rb.png;y\r",
     "\n\nfile\tlabel\n\na.png\tx\n \t \nb.png\ty\n", ' file , "label"\n"a.png" , x\nb.png,"y" \n',
-    "file,label\n,\na.png,x\nb.png,y\n",
+    "file,label\n,\na.png,x\nb.png,y\n", "sep=;\r\nfile;label\r\na.png;x\r\nb.png;y\r\n",
 ])  # fmt: skip
 def test_a_table_is_read_whatever_its_separators_breaks_and_quotes(tmp_path, text):
     table = read_table(written(tmp_path, text))

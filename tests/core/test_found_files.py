@@ -118,6 +118,28 @@ def test_empty_and_missing_labels_are_named_with_their_lines(tmp_path):
             list_csv(tmp_path / "list.csv")
 
 
+def test_ids_with_a_fraction_of_zero_are_ids(tmp_path):
+    classes(tmp_path, car=12)
+    (tmp_path / "list.csv").write_text("\n".join(["file,label", *(f"car/{n}.png,{n % 4}.0" for n in range(12))]))
+    assert list_csv(tmp_path / "list.csv").class_names == ("0", "1", "2", "3")
+
+
+def test_a_train_may_be_a_vehicle(tmp_path):
+    listing = list_folder(classes(tmp_path, train=6, bus=6, car=6))
+    assert listing.class_names == ("bus", "car", "train") and len(listed(listing)) == 18
+
+
+def test_what_lies_beside_the_folders_that_are_read_is_said(tmp_path, caplog):
+    for split in ("Train", "val"):
+        classes(tmp_path / split, car=6, bus=6)
+    classes(tmp_path / "Meta", car=2)
+    classes(tmp_path, Test=3)
+    (tmp_path / "Train" / "loose.JPG").write_bytes(b"")
+    assert len(listed(list_folder(tmp_path))) == 24
+    assert "not read: 1 images that are in no folder of a class, such as" in caplog.text
+    assert 'not read: "Meta", "Test", no split with folders of classes' in caplog.text
+
+
 def test_two_columns_of_one_name_are_refused(tmp_path):
     classes(tmp_path, car=9)
     rows = [f"car/{n}.png,{n % 2},1" for n in range(9)]

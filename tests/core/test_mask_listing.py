@@ -109,6 +109,14 @@ def test_images_without_masks_are_a_split_left_out(root, caplog):
     assert "there are no masks for test; it is left out" in caplog.text
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_folders_that_are_no_split_are_said(root, layout, caplog):
+    for split in ("train", "val", "test", "extra"):
+        pairs(*(root / part.format(split) for part in LAYOUTS[layout]), 5)
+    assert sum(len(part) for part in list_masks(root, NAMES).splits.values()) == 15
+    assert 'not read: "extra' in caplog.text and caplog.text.count("not read") == 1
+
+
 def test_folders_that_hold_no_pairs_are_refused(root):
     with pytest.raises(BadInput, match="There is no folder .*streets. Expected train/ "):
         list_masks(root, NAMES)

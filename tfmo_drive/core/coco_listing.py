@@ -153,6 +153,8 @@ def _annotation_files(data: Path, named: Mapping[str, str]) -> dict[str, Path]:
         found.setdefault(split, []).append(file)
     if set(found) == {""}:
         found = {"train": files}
+    elif spare := [file.name for file in found.get("", []) if file not in [data / name for name in named.values()]]:
+        logging.warning("%s: not read: %s, no word of a split in the name.", data, quoted(spare))
     found = {split: [data / named[split]] if split in named else found.get(split, []) for split in SPLITS}
     for split, choices in found.items():
         instances = [file for file in choices if file.stem.startswith("instances")]

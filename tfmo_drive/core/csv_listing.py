@@ -28,6 +28,7 @@ COLUMNS = {
     "group": ("group", "track", "group_id", "track_id", "sequence"),
 }
 _ID = re.compile("-?[0-9]{1,18}")
+_FLOAT_ID = re.compile(r"-?[0-9]{1,18}\.0+")
 
 
 def list_csv(
@@ -53,7 +54,7 @@ def list_csv(
     known = tuple(class_names or names_files.beside(path.parent) or ())
     names_files.refuse_unfit(path, known, said=True)
     table, files = _located(table, found["file"], skip_bad)
-    words = table.filled(found["label"], known)
+    words = _whole(table.filled(found["label"], known))
     names = known or _names_in(table, words)
     labels = _labels(table, words, names)
     splits = read_splits(table, found["split"]) if "split" in found else np.full(len(files), "", "<U5")
@@ -104,6 +105,11 @@ def _refuse_twins(path: Path, header: list[str], places: list[int], kind: str) -
 
 def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def _whole(labels: list[str]) -> list[str]:
+    """Ids that pandas wrote as numbers with a fraction (0.0, 1.0, ...), as ids."""
+    return [label.partition(".")[0] for label in labels] if all(map(_FLOAT_ID.fullmatch, labels)) else labels
 
 
 def _names_in(table: Table, labels: list[str]) -> tuple[str, ...]:

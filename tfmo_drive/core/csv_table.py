@@ -74,6 +74,8 @@ def read_table(path: Path, unnamed: Sequence[str] = ()) -> Table:
     lines = given_file.text_of(path, "a CSV file in UTF-8").split("\n")
     numbers = [number for number, line in enumerate(lines, start=1) if line.strip(f"{SEPARATORS} ")]
     separator = separator_of(lines[numbers[0] - 1]) if numbers else ","
+    if numbers and (said := re.fullmatch(rf"sep=([{SEPARATORS}])", lines[numbers[0] - 1].strip(" "))):
+        separator, numbers = said[1], numbers[1:]  # Excel's own first line
     stray = [f"line {number}" for number in numbers if _stray(lines[number - 1], separator)]
     if stray:
         raise BadInput(f"{path}: {faults.counted(stray, len(numbers), f'lines {_STRAY}')} {_QUOTES}")

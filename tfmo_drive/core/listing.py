@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from absl import logging
 
-from tfmo_drive.contracts import BadInput
+from tfmo_drive.contracts import BadInput, one_line
 from tfmo_drive.core import faults
 from tfmo_drive.core.class_names import beside, label_ids, no_class, ordered, quoted, read_class_names, refuse_unfit
 from tfmo_drive.core.csv_listing import list_csv
-from tfmo_drive.core.found_files import Found, folders_in, walk
+from tfmo_drive.core.found_files import Found, entries, folders_in, walk
 from tfmo_drive.core.gtsrb_archive import is_archive, list_archive
 from tfmo_drive.core.images import SUFFIXES
 from tfmo_drive.core.other_layouts import HOLDERS, no_classes
@@ -65,7 +67,7 @@ def list_folder(
     """
     root = Path(root)
     children = _subfolders(root)
-    places = {child: SPLIT_WORDS[child.name.lower()] for child in children if child.name.lower() in SPLIT_WORDS}
+    places = _split_folders(children)
     if reason := no_classes(root):
         raise BadInput(f"{root} holds no folders of classes. {reason}")
     if "train" not in places.values():
@@ -75,6 +77,7 @@ def list_folder(
     if len(set(places.values())) < len(places):
         raise BadInput(f"{root} holds one split twice: {quoted([child.name for child in places])}. Keep one of them.")
     listed = {child: walk(child, SUFFIXES, root) for place in places for child in _subfolders(place)}
+    _say_left_out(root, [] if root in places else [child for child in children if child not in places], listed)
     _refuse_unusable(root, places, listed, skip_bad)
     named = tuple(class_names or beside(root) or ())
     refuse_unfit(root, named, said=True)
@@ -91,12 +94,36 @@ def list_folder(
     return assemble(Rows(root, names, files, labels, groups, np.array(splits, "<U5")), fractions, seed)
 
 
+def _split_folders(children: Sequence[Path]) -> dict[Path, str]:
+    """{folder: split}. Of folders beside others, only one that holds folders itself: a train may be a vehicle."""
+    named = [child for child in children if child.name.lower() in SPLIT_WORDS]
+    if len(named) < len(children):
+        named = [child for child in named if folders_in(child)]
+    return {child: SPLIT_WORDS[child.name.lower()] for child in named}
+
+
+def _say_left_out(root: Path, folders: Sequence[Path], listed: Mapping[Path, Found]) -> None:
+    """Warn of files of other suffixes, of images beside the folders of classes, and of folders that are no split."""
+    sum(listed.values(), Found()).say_left_out(root)
+    places = {child.parent for child in listed}
+    loose = [entry.path for place in sorted(places) for entry in entries(place) if _is_image(entry)]
+    if loose:
+        text = f"{root}: not read: {len(loose):,} images that are in no folder of a class, such as {loose[0]}."
+        logging.warning("%s", one_line(text))
+    if folders:
+        names = quoted([folder.name for folder in folders])
+        logging.warning("%s", one_line(f"{root}: not read: {names}, no split with folders of classes."))
+
+
+def _is_image(entry: os.DirEntry[str]) -> bool:
+    return entry.name.lower().endswith(SUFFIXES) and entry.is_file()
+
+
 def _refuse_unusable(root: Path, places: Iterable[Path], listed: Mapping[Path, Found], skip_bad: bool) -> None:
     for place in places:
         if not any(listed[child].files for child in _subfolders(place)):
             raise BadInput(f"No images under {place}. {_LAYOUT}")
     everything = sum(listed.values(), Found())
-    everything.say_left_out(root)
     count = len(everything.files) + len(everything.odd)
     faults.refuse(root, everything.odd, count, "images are no files that can be read", skip_bad)
 

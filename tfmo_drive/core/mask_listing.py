@@ -114,6 +114,10 @@ def _places(root: Path) -> dict[str, tuple[Path, Path]]:
             raise BadInput(f"{root} holds one split twice: {quoted(list(parts))}. Keep one of them.")
     if not found and images and masks and not set(parts) & set(SPLIT_WORDS):
         found = {"": (images, masks)}
+    used = {folder for pair in found.values() for folder in pair}
+    spare = [word for word in parts if word not in SPLIT_WORDS and folders.get(word) not in used]
+    if spare and "" not in found:
+        logging.warning("%s: not read: %s, no split.", root, quoted(spare))
     if not {"", "train"} & set(found):
         raise BadInput(
             f"{root} holds no images and masks to train on, only {quoted(list(folders)) or 'files'}. "
