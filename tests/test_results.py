@@ -70,7 +70,7 @@ def test_a_section_is_written_without_the_other_and_with_pictures_of_its_own(run
     assert guarded(results.main)(["results", str(run_folder)]) == 1
 
 
-def test_what_is_told_anew_leaves_the_block_of_rows_whose_runs_are_gone(run_folder):
+def test_what_is_told_anew_leaves_the_block_of_rows_whose_runs_are_gone(run_folder, monkeypatch):
     def table(data: str, *names: str) -> str:
         lines = "".join(f"| `{name}` | 1 % |\n" for name in names)
         return f"`{data}`, 1,055 test examples:\n\n| row | score |\n|---|---|\n{lines}\n"
@@ -78,6 +78,9 @@ def test_what_is_told_anew_leaves_the_block_of_rows_whose_runs_are_gone(run_fold
     readme, tables = run_folder.parent / "README.md", table("other", "tried/litert_int8", "gone/litert_int8")
     tables += "| row | control, same target |\n|---|---|\n| `tried/litert_int8` | `control` | 0 | +0.1 |\n"
     tables += "| `tried/litert_int8` | `control` | 1 | +0.2 |\n\n    python -m tfmo_drive.run --experiment=x --seed=0\n"
+    tables += "\n### Ledger of x\n\nold\n\n#### Stages\n\nold\n\n### On the NPU\n\nkept\n"
+    (run_folder / "ledger.md").write_text("# Ledger of x\n\nnew\n")
+    monkeypatch.setattr(results.FLAGS["pages"], "value", [str(run_folder / "ledger.md")])
     tables = table("built in", "tried/litert_int8") + tables
     readme.write_text(f"{README}\n<!-- earlier results: no times -->\n{tables}<!-- end of earlier results -->\n")
     report = json.loads((run_folder / "report.json").read_text())
@@ -87,6 +90,7 @@ def test_what_is_told_anew_leaves_the_block_of_rows_whose_runs_are_gone(run_fold
     earlier = readme.read_text().split("<!-- earlier results")[1]
     assert "built in" not in earlier and "`other`, 1,055 test examples:" in earlier and earlier.count("| `tried") == 2
     assert "| `control` | 0 |" not in earlier and "| `control` | 1 |" in earlier and "--experiment=x" not in earlier
+    assert "old" not in earlier and "### On the NPU\n\nkept\n" in earlier
     readme.write_text(readme.read_text().replace("| `gone/litert_int8` | 1 % |\n", "").replace("`other`", "`built in`"))
     results.main(["results", str(run_folder)])
     assert "<!-- earlier results: no times -->\n<!-- end of earlier results -->" in readme.read_text()
@@ -133,7 +137,7 @@ def test_notebook_gets_one_measured_line_however_often_it_is_written(run_folder)
     assert notebook.read_text() == once
     docstring, rest = once.split('"""')[1], '"""'.join(once.split('"""')[2:])
     assert docstring.count("Measured 2026-11-22 on 2 cores, seed 0: tried/litert_int8 scores 89.5 %") == 1
-    said = "smaller, 4.0x faster on 2 threads (5.0x faster, each on what suits it best) (1,055 test examples)."
+    said = "smaller, 4.0x faster on 2 threads, 5.0x faster each on what suits it best (1,055 test examples)."
     assert said in " ".join(docstring.split())
     assert rest == '\n\nX = """not this"""\n'
 

@@ -78,13 +78,15 @@ def block_of(section: str, which: str = "") -> re.Pattern:
 
 
 def without(earlier: str, fresh: str) -> str:
-    """The earlier block without the rows, the pairs and the commands that `fresh` tells anew; nothing of it where no
-    row is left."""
+    """The earlier block without the rows, the pairs, the commands and the pages that `fresh` tells anew; nothing of it
+    where no row is left."""
     told = {what for _, what in _telling_lines(fresh)}
     kept = [(line, what) for line, what in _telling_lines(earlier) if what is None or what not in told]
     if not any(what and what[0] == "row" for _, what in kept):
         return ""
     text = "\n".join(line for line, _ in kept)
+    for title in re.findall("^### .*", fresh, re.MULTILINE):
+        text = re.sub(rf"^{re.escape(title)}\n.*?(?=^### |\Z)", "", text, flags=re.MULTILINE | re.DOTALL)
     return re.sub(r"`[^\n]*test examples:\n\n\|[^\n]*\n\|[-|]*\n\n", "", text)
 
 
@@ -222,7 +224,7 @@ def _line(name: str, row: dict, report: dict) -> str:
         numbers.size(row["gzip_bytes"]),
         f"{row['gzip_bytes'] / reference(report)['gzip_bytes']:.3f}",
         numbers.count(row.get("macs")),
-        *(timing.whole(found) for found in (speed.of(row, 1), speed.of(row, 2), speed.best(row))),
+        *(timing.whole(found, row["reference"]) for found in (speed.of(row, 1), speed.of(row, 2), speed.best(row))),
     )
     return "| " + " | ".join(cells) + " |"
 
@@ -254,10 +256,9 @@ def _faster(row: dict) -> str:
     found, best = speed.of(row), speed.best(row)
     if found is None:
         return ""
-    said = f", {timing.phrase(found)} on {timing.threads(row.get('threads'))}"
-    return said + (
-        f" ({timing.phrase(best)}, each on what suits it best)" if best and best.threads != found.threads else ""
-    )
+    said = f", {timing.phrase(found)} on {timing.threads(row['threads'])}"
+    other = best is not None and best.threads != found.threads
+    return said + (f", {timing.phrase(best)} each on what suits it best" if other else "")
 
 
 def _conditions(reports: dict[Path, dict]) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tfmo_drive.report import timing
+
 Row = dict[str, Any]
 
 # A change of more than one point is marked: the bar that the project sets for a compressed artifact.
@@ -101,5 +103,5 @@ def summary(row: Row) -> str:
     """A row in a line of the log."""
     parts = [f"score {row['score']:.4f}" if row.get("score") is not None else ""]
     parts += [f"{row['size_bytes']:,} bytes" if row.get("size_bytes") else ""]
-    parts += [f"{row['latency_ms']:.3g} ms" if row.get("latency_ms") else ""]
+    parts += [timing.milliseconds(row) if row.get("latency_ms") else ""]
     return ", ".join(part for part in parts if part)

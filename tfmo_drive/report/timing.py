@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from tfmo_drive.core import speed
-from tfmo_drive.core.speed import Speed
+from tfmo_drive.core.speed import Row, Speed
 from tfmo_drive.report import numbers
 from tfmo_drive.report.document import Cell, Section, Table
-from tfmo_drive.report.rows import Row
 
 BUSY = "not measurable now: the machine is busy"
 
@@ -27,9 +26,14 @@ def pair(found: Speed) -> str:
     return f"{own} against {theirs}"
 
 
-def whole(found: Speed | None) -> str:
-    """The ratio, the two times that divide to it, and how far it repeated: 4.7x: 1.06 ms against 5.02 ms (±4 %)."""
-    return f"{times(found)}: {pair(found)} (±{numbers.percent(found.spread, 0)})" if found else numbers.DASH
+def whole(found: Speed | None, reference: bool = False) -> str:
+    """The ratio, the two times that divide to it, and how far it repeated: 4.7x: 1.06 ms against 5.02 ms (±4 %); of the
+    float baseline itself its time."""
+    if found is None:
+        return numbers.DASH
+    if reference:
+        return _milliseconds(found.milliseconds[0], found.steady)
+    return f"{times(found)}: {pair(found)} (±{numbers.percent(found.spread, 0)})"
 
 
 def beside(row: Row) -> str:
@@ -96,7 +100,8 @@ def section(rows: list[Row]) -> Section | None:
         "right. Best: each on the number of threads that suits it best."
     )
     lines = tuple(
-        (Cell(row["name"]), _p95(row), *map(_cell, (speed.of(row, 1), speed.of(row, 2), speed.best(row))))
+        (Cell(row["name"]), _p95(row),
+         *(_cell(found, bool(row.get("reference"))) for found in (speed.of(row, 1), speed.of(row, 2), speed.best(row))))
         for row in timed
     )  # fmt: skip
     columns = ("Row", "p95", "1 thread", "2 threads", "Best against best")
@@ -108,8 +113,8 @@ def _p95(row: Row) -> Cell:
     return Cell(_milliseconds(value, speed.steady_p95(row)), "", value)
 
 
-def _cell(found: Speed | None) -> Cell:
-    text, parenthesis, note = whole(found).partition(" (")
+def _cell(found: Speed | None, reference: bool) -> Cell:
+    text, parenthesis, note = whole(found, reference).partition(" (")
     return Cell(text, f"{parenthesis.strip()}{note}", found and found.ratio)
 
 
