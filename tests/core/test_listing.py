@@ -153,6 +153,12 @@ def test_groups_never_cross_drawn_splits(root):
     assert sum(len(np.unique(listing[s].groups)) for s in SPLITS) == 9
 
 
+@pytest.mark.parametrize("word", ["", "nan", "NULL"])
+def test_rows_of_no_group_are_groups_of_their_own(root, word):
+    listing = list_csv(table(root, ["file,class,track", *(f"{n}.png,{'ab'[n % 2]},{word}" for n in range(40))]))
+    assert sum(len(np.unique(listing[split].groups)) for split in SPLITS) == 40
+
+
 def test_group_numbers_that_restart_per_class_are_other_groups(root):
     lines = ["a.png,car,0,train", "b.png,bus,0,test", "c.png,bus,1,train", "d.png,car,1,val"]
     listing = list_csv(table(root, ["file,class,track,split", *lines]))

@@ -17,6 +17,7 @@ from absl import logging
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.core import class_names as names_files
 from tfmo_drive.core import faults
+from tfmo_drive.core.class_names import is_missing
 from tfmo_drive.core.csv_table import Table, read_table
 from tfmo_drive.core.spelling import nearest, suggestion
 from tfmo_drive.core.splitting import FRACTIONS, SPLIT_WORDS, Listing, Rows, assemble
@@ -205,11 +206,11 @@ def read_splits(table: Table, index: int) -> np.ndarray:
 
 
 def _groups(table: Table, index: int, labels: np.ndarray, splits: np.ndarray) -> np.ndarray:
-    """int64 [n], numbered in the order of first appearance; an empty cell is a group of its own.
+    """int64 [n], numbered in the order of first appearance; an empty cell (or nan, ...) is a group of its own.
 
     Numbers that several classes share are drives, unless the given splits cut them: then they restart per class.
     """
-    path, groups = table.path, table.column(index)
+    path, groups = table.path, ["" if is_missing(cell) else cell for cell in table.column(index)]
     numbers = all(group.isdecimal() for group in groups if group)
     pairs = list(zip(groups, labels.tolist(), strict=True))
     cut = {(group, split) for group, split in zip(groups, splits.tolist(), strict=True) if group}
