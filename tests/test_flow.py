@@ -16,7 +16,7 @@ from tfmo_drive.core import speed
 ROOT = Path(__file__).parents[1]
 SETTINGS = (
     "task.scenes.train=1024", "training.epochs=3", "recipe.0.epochs=3", "recipe.1.epochs=3", "recipe.0.end_epoch=2",
-    "controls={}",
+    "controls={}", "measures.4.seconds=0.4",
 )  # fmt: skip
 VOLATILE = speed.KEYS | {"seconds", "environment"}
 

@@ -48,7 +48,8 @@ _SEVERAL = {
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Experiment:
     """What to do (`recipe`), what to compare it with (`controls`: name -> recipe from the same baseline), where it
-    will run (`targets`), what to ask (`measures`) and what must hold (`expect`: a miss is exit code 1)."""
+    will run (`targets`), what to ask (`measures`) and what must hold (`expect`: a miss is exit code 1, a latency
+    that cannot be measured on a busy machine 3)."""
 
     task: Task
     recipe: tuple[Step, ...] = ()

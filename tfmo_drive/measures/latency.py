@@ -14,7 +14,7 @@ from tfmo_drive.core.latency import in_turns, ratio
 class Latency(Measure):
     """`seconds`: about, for all the turns of one row."""
 
-    seconds: float = 3.0
+    seconds: float = 2.0
 
     def __post_init__(self) -> None:
         if not self.seconds > 0:

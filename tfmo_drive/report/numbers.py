@@ -58,8 +58,8 @@ def points(difference: float | None, decimals: int = 1) -> str:
 
 
 def times(ratio: float | None) -> str:
-    """A ratio with two significant digits: 3.9x, 12x, 0.83x."""
-    return DASH if _absent(ratio) else f"{significant(ratio, 2)}x"
+    """A ratio with two significant digits, and three where two would call it 1: 3.9x, 12x, 0.83x, 1.04x."""
+    return DASH if _absent(ratio) else f"{significant(ratio, 3 if 1.02 < ratio < 1.095 else 2)}x"
 
 
 def milliseconds(latency_ms: float | None) -> str:

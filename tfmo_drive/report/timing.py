@@ -12,7 +12,9 @@ BUSY = "not measurable now: the machine is busy"
 
 def times(found: Speed | None) -> str:
     """The ratio: 4.7x, or about 4.7x."""
-    return f"{_about(found.sure)}{numbers.times(found.ratio)}" if found else numbers.DASH
+    if found is None:
+        return numbers.DASH
+    return numbers.times(found.ratio) if found.sure else f"about {numbers.significant(found.ratio, 2)}x"
 
 
 def milliseconds(row: Row) -> str:
@@ -127,7 +129,3 @@ def phrase(found: Speed) -> str:
 def _milliseconds(value: float | None, sure: bool) -> str:
     exact = numbers.milliseconds(value)
     return exact if sure or exact == numbers.DASH else f"about {numbers.significant(value, 2)} ms"
-
-
-def _about(sure: bool) -> str:
-    return "" if sure else "about "
