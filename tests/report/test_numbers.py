@@ -24,6 +24,8 @@ from tfmo_drive.report import numbers
         (numbers.points, -0.0004, "0.0"),
         (numbers.times, 3.897, "3.9x"),
         (numbers.times, 0.123, "0.12x"),
+        (numbers.times, 1.043, "1.04x"),
+        (numbers.times, 1.012, "1.0x"),
         (numbers.milliseconds, 1.0512, "1.05 ms"),
         (numbers.milliseconds, 0.0, "0.00 ms"),
         (numbers.degrees, -0.126, "-0.13\N{DEGREE SIGN}"),
