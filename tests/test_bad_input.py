@@ -218,6 +218,7 @@ def test_bad_disk_is_one_line(command, bad_disk):
     assert code == 1
     assert "error: " in errors.splitlines()[-1]
     assert "space" in errors or "Read-only" in errors
+    assert str(bad_disk) in errors.splitlines()[-1]  # which disk that is
     assert not list(bad_disk.rglob("*.tmp*"))
     for path in bad_disk.rglob("*.json"):
         json.loads(path.read_text())

@@ -1,6 +1,6 @@
 """Files and folders appear whole or not at all, whoever else writes there; nothing but our own leftovers is removed."""
 
-from __future__ import annotations
+from __future__ import errno
 
 import os
 import signal
@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 
+import annotations
 import pytest
 
 from tfmo_drive.contracts import BadInput
@@ -148,3 +149,14 @@ def test_removing_a_folder_leaves_links_alone(tmp_path):
     (tmp_path / "stage" / "link").symlink_to(tmp_path / "elsewhere")
     atomic.remove_folder(tmp_path / "stage")
     assert os.listdir(tmp_path) == ["elsewhere"] and (tmp_path / "elsewhere" / "kept").exists()
+
+
+@pytest.mark.parametrize("make", ["file", "folder"])
+@pytest.mark.parametrize("error", [
+    OSError(errno.ENOSPC, "No space left on device"), RuntimeError("Can't write (errno = 28, 'No space left on device')"),
+])  # fmt: skip
+def test_a_full_disk_is_told_with_the_path_that_did_not_fit(tmp_path, make, error):
+    with pytest.raises(OSError) as told, getattr(atomic, make)(tmp_path / "model.h5"):
+        raise error
+    assert (told.value.errno, told.value.filename) == (errno.ENOSPC, str(tmp_path / "model.h5"))
+    assert not list(tmp_path.iterdir())

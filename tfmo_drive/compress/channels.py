@@ -5,7 +5,6 @@ runtime: Li et al. 2017 for filters, DepGraph (Fang et al. 2023) for what must g
 from __future__ import annotations
 
 import dataclasses
-import json
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ from absl import logging
 from tfmo_drive.contracts import BadInput, Context
 from tfmo_drive.core import atomic, batch_norm, graph, latency, macs, own_model, sensitivity, speed
 from tfmo_drive.core.channels import ChannelGraph, ChannelGroup
+from tfmo_drive.core.given_file import json_of
 from tfmo_drive.core.importance import L2, Importance
 from tfmo_drive.core.keras2 import keras
 from tfmo_drive.core.layers import refuse_unknown
@@ -147,7 +147,7 @@ class Channels(TrainedStep):
         """The least fraction that meets the budget, by bisection; BadInput says the smallest budget that can be met."""
         written = context.workdir / "removed.json"
         if self._budget == "latency" and written.exists():
-            return json.loads(written.read_text())
+            return json_of(written, "the width that was found", "Remove it; it will be found again.")
         few, many, rest = 0.0, 1.0, self._rest(channels, context)
         least = rest(self._least(groups, scores, many))
         if least > getattr(self, self._budget):

@@ -20,6 +20,11 @@ from typing import Any, TextIO
 
 from tfmo_drive.contracts import BadInput
 
+DISK_SIGNS = {
+    "No space left": errno.ENOSPC, "errno = 28": errno.ENOSPC, "Read-only file system": errno.EROFS,
+    "errno = 30": errno.EROFS, "Disk quota exceeded": errno.EDQUOT, "Input/output error": errno.EIO,
+}  # fmt: skip
+"""What h5py, numpy and TensorFlow write of a disk's errors."""
 _OURS = re.compile(r"\.(?P<name>.*)\.tfmo_drive-[0-9a-f]{16}\.(?P<kind>tmp|old)(\..*)?", re.DOTALL)
 
 
@@ -34,12 +39,13 @@ def file(path: Path, durable: bool = True) -> Iterator[Path]:
     temporary = _beside(path, path.stem[:100], "tmp", path.suffix)
     os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666))
     try:
-        yield temporary
-        if durable:
-            _sync(temporary)
-        os.replace(temporary, path)
-        if durable:
-            _sync(path.parent)
+        with _disk_errors_of(path):
+            yield temporary
+            if durable:
+                _sync(temporary)
+            os.replace(temporary, path)
+            if durable:
+                _sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -56,9 +62,10 @@ def folder(path: Path) -> Iterator[Path]:
     temporary = _beside(path, path.name, "tmp")
     temporary.mkdir()
     try:
-        yield temporary
-        for written in temporary.rglob("*"):
-            _sync(written)
+        with _disk_errors_of(path):
+            yield temporary
+            for written in temporary.rglob("*"):
+                _sync(written)
         aside = _beside(path, path.name, "old")
         with contextlib.suppress(FileNotFoundError):
             os.rename(path, aside)
@@ -72,6 +79,20 @@ def folder(path: Path) -> Iterator[Path]:
         _removed(aside)
     finally:
         _removed(temporary)
+
+
+@contextlib.contextmanager
+def _disk_errors_of(path: Path) -> Iterator[None]:
+    """OSError with `path` for a full or failing disk: write() does not say of which file, and what h5py and TensorFlow
+    raise is no OSError."""
+    try:
+        yield
+    except Exception as error:
+        said = getattr(error, "errno", None) if isinstance(error, OSError) else None
+        number = said or next((number for sign, number in DISK_SIGNS.items() if sign in str(error)), None)
+        if number not in DISK_SIGNS.values():
+            raise
+        raise OSError(number, os.strerror(number), str(path)) from error
 
 
 def remove_folder(path: Path) -> None:

@@ -13,11 +13,10 @@ from collections.abc import Callable
 from absl import app, flags
 
 from tfmo_drive.contracts import BadInput, BrokenPromise
+from tfmo_drive.core.atomic import DISK_SIGNS
 
 DISK = "Free some space, or choose another folder with --workdir."
-DISK_ERRORS = (errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT)
-DISK_SIGNS = ("No space left", "errno = 28", "Read-only file system", "errno = 30")
-"""In the text of what h5py, numpy and TensorFlow raise in OSError's place."""
+DISK_ERRORS = (*DISK_SIGNS.values(), errno.EACCES)
 STOPPED = "stopped; the same command continues from the last finished epoch."
 PATIENCE = 5.0
 """Seconds that an interrupted run has to stop by itself."""

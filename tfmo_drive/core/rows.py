@@ -22,6 +22,7 @@ from tqdm import tqdm
 from tfmo_drive.contracts import BadInput, Examples
 from tfmo_drive.core import atomic
 from tfmo_drive.core.cache import cache_root, digest, made_once
+from tfmo_drive.core.given_file import reading
 
 _FILES = ("rows.f32", "runs.npy", "pack.json")
 _STRETCH = 1 << 14
@@ -89,18 +90,17 @@ class RowPack:
     """A finished pack; thread-safe. Raises BadInput where the folder holds no whole pack."""
 
     def __init__(self, folder: Path) -> None:
-        try:
+        with reading(folder, "a pack of rows", "Remove it; it will be made again."):
             facts = json.loads((folder / "pack.json").read_text())
             self.runs = Runs(*np.load(folder / "runs.npy"))
             self._file = open(folder / "rows.f32", "rb", buffering=0)
-        except (OSError, ValueError) as error:
-            raise BadInput(f"{folder} is not a pack of rows: {error}. Remove it; it will be made again.") from error
-        self.columns: tuple[str, ...] = tuple(facts["columns"])
-        self.classes: tuple[str, ...] = tuple(facts["classes"])
-        self.fingerprint: str = facts["fingerprint"]
-        """sha256 over rows, groups, splits and names: the content, wherever the files lie."""
+            self.columns: tuple[str, ...] = tuple(facts["columns"])
+            self.classes: tuple[str, ...] = tuple(facts["classes"])
+            self.fingerprint: str = facts["fingerprint"]
+            """sha256 over rows, groups, splits and names: the content, wherever the files lie."""
+            count = int(facts["rows"])
         self._stride = 4 * (len(self.columns) + 1)
-        expected = facts["rows"] * self._stride
+        expected = count * self._stride
         if os.fstat(self._file.fileno()).st_size != expected:
             raise BadInput(f"{folder}/rows.f32 is not {expected:,} bytes. Remove {folder}; it will be made again.")
 

@@ -17,12 +17,14 @@ import numpy as np
 from tfmo_drive.boards.board import Board, Need
 from tfmo_drive.contracts import Artifact, BadInput, Context
 from tfmo_drive.core import artifact_metadata, atomic, tflite_file
+from tfmo_drive.core.given_file import json_of
 from tfmo_drive.measures.memory import Memory
 from tfmo_drive.measures.size import Size
 from tfmo_drive.pack import c_array, facts_header, markdown_text
 from tfmo_drive.pack.golden import golden
 from tfmo_drive.pack.verify import SUMS
 from tfmo_drive.report import verdict
+from tfmo_drive.report.schema import AGAIN, checked
 
 _OWN = Path(__file__).parent
 _LICENCES = ("licen", "readme", "copying")
@@ -154,7 +156,7 @@ def _linked(model: Path, folder: Path) -> None:
 def _reported(run: Path) -> dict[str, list[dict[str, Any]]]:
     """ "rows" and "expect" of the run's report.json, where there is one."""
     path = run / "report.json"
-    said = json.loads(path.read_text()) if path.is_file() else {}
+    said = checked(json_of(path, "a run's report", AGAIN), path) if path.is_file() else {}
     rows = [row for row in said.get("rows", ()) if row.get("score") is not None and row.get("size_bytes")]
     expect = [
         {**one, "limit": verdict.limit(one), "measured": verdict.amount(one, "value"), "outcome": verdict.outcome(one)}

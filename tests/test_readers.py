@@ -1,0 +1,73 @@
+"""Whatever reads a file does so inside `given_file.reading`: a new reader cannot forget damaged files and pipes."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = sorted((ROOT / "tfmo_drive").rglob("*.py"))
+OPENERS = {"open", "read_text", "read_bytes", "File", "load_model", "load_weights", "ParquetFile", "InferenceSession",
+           "Interpreter", "ZipFile", "loadtxt", "load"}  # fmt: skip
+"""Last parts of what opens a file, or a model of one."""
+GUARDS = {"reading", "reads", "_reading", "_FILE", "text_of", "json_of"}
+OWN = {
+    "compress/": "stages of this run, by their digests", "experiment.py: _baseline": "as above",
+    "core/training.py: reload": "as above", "core/training.py: saved": "progress, refused by name",
+    "core/cache.py": "the cache, by its seals", "core/packed.py": "as above", "core/teacher.py": "as above",
+    "core/run_folder.py: file_digest": "files alone, whatever is in them",
+    "core/image_task.py: scenes_version": "this program", "core/environment.py": "the system",
+    "core/vela.py": "what Vela has just written", "core/micro.py": "an artifact just made",
+    "core/layer_values.py": "as above", "core/unpacked.py": "as above", "ledger.py: _onnx": "as above",
+    "measures/size.py": "as above", "core/artifact_metadata.py: write": "as above",
+    "core/artifact_metadata.py: _attach_tflite": "bytes in memory",
+    "core/artifact_metadata.py: _read_tflite": "as above, inside the guard of `read`",
+    "core/onnx_file.py: _load": "inside the guards of its callers", "core/corruptions.py: _jpeg": "bytes in memory",
+    "core/images.py": "images.reading, which names the image", "core/mask_files.py: _read_ids": "as above",
+    "core/model_code.py": "everything is caught by refuse_code", "core/own_model.py: load": "everything is caught",
+    "core/own_model.py: _of_keras_file": "everything is caught", "core/networks.py: load_weights": "as above",
+    "core/networks.py: started": "networks.load_weights", "core/image_task.py: build": "as above",
+    "tasks/sensor_rows.py: build": "as above", "pack/": "run on their own in a pack, or what was just packed",
+    "report/write.py: write_figures": "a page of our own, any bytes",
+}  # fmt: skip
+"""What reads without it, and why it may: a folder, a file, or a function of one."""
+
+
+def _name(call: ast.expr) -> str:
+    function = call.func if isinstance(call, ast.Call) else call
+    return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+
+
+def _opens(node: ast.AST) -> bool:
+    """Whether a call opens a file to read it."""
+    if not isinstance(node, ast.Call) or _name(node) not in OPENERS:
+        return False
+    if isinstance(node.func, ast.Attribute) and _name(node.func.value) in ("os", "interpreters", "json", "own_model"):
+        return False
+    modes = [
+        one.value for one in [*node.args, *(word.value for word in node.keywords)] if isinstance(one, ast.Constant)
+    ]
+    return not any(isinstance(mode, str) and mode.strip("b+") in ("w", "a", "x") for mode in modes)
+
+
+def _unguarded(node: ast.AST, inside: str) -> Iterator[tuple[str, int]]:
+    """Function and line of every call that opens a file outside a guard."""
+    if isinstance(node, ast.FunctionDef):
+        if any(_name(one) in GUARDS for one in node.decorator_list):
+            return
+        inside = node.name
+    if isinstance(node, ast.With) and any(_name(item.context_expr) in GUARDS for item in node.items):
+        return
+    if _opens(node):
+        yield inside, node.lineno
+    for child in ast.iter_child_nodes(node):
+        yield from _unguarded(child, inside)
+
+
+def test_every_file_is_read_inside_a_guard():
+    found = [(f"{path.relative_to(ROOT / 'tfmo_drive')}: {function}", line) for path in PACKAGE
+             for function, line in _unguarded(ast.parse(path.read_text()), "")]  # fmt: skip
+    used = {own for place, _ in found for own in OWN if place.startswith(own)}
+    assert not [f"{place} (line {line})" for place, line in found if not any(map(place.startswith, OWN))]
+    assert used == OWN.keys(), "what is no longer there"
