@@ -183,6 +183,14 @@ def test_unknown_setting_suggests_the_nearest(command, tmp_path):
         ("task.augmentation.shift=2", "Augmentation.shift"),
         ("task.network.topology=v2", "ResNet.topology"),
         ("targets.1.threads=0", "threads"),
+        ("targets.1.threads=1e400", "targets.1.threads"),
+        ("targets.1.threads=99999", "threads must be in 1..1024"),
+        ("training.epochs=" + "9" * 30, "training.epochs must be within"),
+        ("training.learning_rate=-1e400", "training.learning_rate must be finite"),
+        ("training.learning_rate=" + "9" * 400, "training.learning_rate must be finite"),
+        ("task.network.blocks=" + "[" * 300, "task.network.blocks must be"),
+        ("task.data=", "Classification.data must not be empty"),
+        ("expect=None", "expect must be Expect"),
         ("task.split_seed=-1", "Classification.split_seed"),
         ("task.network.bn_momentum=1", "ResNet.bn_momentum"),
         ("task.network.head.units=0", "Head.units"),
@@ -197,6 +205,11 @@ def test_two_runs_in_one_folder_the_second_says_who_holds_it(command, tmp_path):
 
     with run_folder.held(tmp_path / "run"):
         _refused(command(), tmp_path / "run", f"in use by process {os.getpid()}")
+
+
+@pytest.mark.parametrize("flag", ["data", "weights", "experiment"])
+def test_a_flag_that_is_given_empty_is_refused(command, tmp_path, flag):
+    _refused(command(**{flag: ""}), tmp_path / "run", f"--{flag} is empty. Give a value, or leave it out.")
 
 
 @pytest.fixture(params=["full", "read-only"])

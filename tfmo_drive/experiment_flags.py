@@ -18,10 +18,8 @@ flags.DEFINE_string("data", None, "A folder of classes, a CSV file, or the folde
 flags.DEFINE_string("weights", None, "A trained float baseline (Keras 2 .h5 or SavedModel), not trained again.")
 flags.DEFINE_bool("allow_code", False, "Let code inside the files of given models run (a Lambda layer of --weights).")
 flags.DEFINE_string("workdir", None, "Where everything goes. Default: runs/<experiment>.")
-SEEDS = 2**32
-"""Keras takes seeds below it."""
 flags.DEFINE_integer(
-    "seed", 0, "Seed of order, augmentation, calibration and initial weights.", lower_bound=0, upper_bound=SEEDS - 1
+    "seed", 0, "Seed of order, augmentation, calibration and initial weights.", lower_bound=0, upper_bound=2**32 - 1
 )
 flags.DEFINE_bool("deterministic", False, "Bit-equal results from equal seeds (1.2-1.35 times slower).")
 

@@ -54,7 +54,10 @@ def test_damaged_tables_are_read_right_or_refused(fuzz):
             return
         table, chunks = read
         rows = _expected(data.decode())
-        assert sum(len(chunk.inputs) for chunk in chunks) == len(rows) > 0
+        if not chunks:  # no pack is made of a table without rows
+            assert not rows
+            return
+        assert sum(len(chunk.inputs) for chunk in chunks) == len(rows)
         found = np.concatenate([np.column_stack([chunk.inputs, chunk.targets]) for chunk in chunks])
         for row, numbers in zip(rows, found, strict=True):
             target = row[table._roles["target"]]

@@ -18,6 +18,8 @@ from tfmo_drive.core.given_file import reading
 from tfmo_drive.core.outputs import by_name
 
 KERNELS = ("xnnpack", "reference")
+MOST_THREADS = 1024
+"""That a runtime is asked to use; each takes memory before the first inference."""
 
 
 class LiteRTArtifact(Artifact):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tfmo_drive.contracts import Artifact, BadInput, Context
-from tfmo_drive.core.interpreters import KERNELS, LiteRTArtifact
+from tfmo_drive.core.interpreters import KERNELS, MOST_THREADS, LiteRTArtifact
 from tfmo_drive.core.tflite_target import Int8Target, TFLiteTarget, calibrated
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ class _LiteRT(TFLiteTarget):
 
     def __post_init__(self) -> None:
         kind = type(self).__name__
-        if self.threads < 1:
-            raise BadInput(f"{kind}.threads must be at least 1, got {self.threads}.")
+        if not 1 <= self.threads <= MOST_THREADS:
+            raise BadInput(f"{kind}.threads must be in 1..{MOST_THREADS}, got {self.threads}.")
         if self.kernels not in KERNELS:
             raise BadInput(f'{kind}.kernels must be one of {", ".join(KERNELS)}, got "{self.kernels}".')
 

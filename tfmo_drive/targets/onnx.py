@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from tfmo_drive.contracts import Artifact, BadInput, Context, Target
 from tfmo_drive.core import artifact_metadata, onnx_file
-from tfmo_drive.core.interpreters import OnnxArtifact
+from tfmo_drive.core.interpreters import MOST_THREADS, OnnxArtifact
 
 if TYPE_CHECKING:
     import tf_keras as keras
@@ -25,8 +25,8 @@ class _Onnx(Target):
     threads: int = 2
 
     def __post_init__(self) -> None:
-        if self.threads < 1:
-            raise BadInput(f"{type(self).__name__}.threads must be at least 1, got {self.threads}.")
+        if not 1 <= self.threads <= MOST_THREADS:
+            raise BadInput(f"{type(self).__name__}.threads must be in 1..{MOST_THREADS}, got {self.threads}.")
         if getattr(self, "calibration_images", 1) < 1:
             raise BadInput(
                 f"{type(self).__name__}.calibration_images must be at least 1, got {self.calibration_images}."
