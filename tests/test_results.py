@@ -3,8 +3,10 @@
 import json
 import re
 
+import numpy as np
 import pytest
 
+from tests.bench.interleaving import ratio
 from tfmo_drive import results
 from tfmo_drive.core.command_line import guarded
 
@@ -162,6 +164,11 @@ def test_speeds_are_the_benchs():
     assert "| `qat_step` | 1.20 | 1.35 | 10% | 1.2 s | 1 s |" in text
     assert "| `busy` | about 1.20 | 1.35 | 90% |" in text
     assert "| `memory` | 1.00 | 1.20 | 0% | 3.00 MB | 3.00 MB |" in text and "environment" not in text
+
+
+def test_a_benchs_seconds_divide_to_its_ratio():
+    found = ratio({"ours": np.array([1.0, 3.0, 2.0]), "reference": np.array([1.0, 2.0, 4.0])}, bar=1.0, per=2)
+    assert (found["ratio"], found["ours_s"], found["reference_s"], found["spread"]) == (1.0, 0.5, 0.5, 1.0)
 
 
 def test_no_run_is_one_line(capsys):
