@@ -63,6 +63,6 @@ def test_a_folder_of_everything_is_no_class_unless_a_file_says_so(tmp_path, name
 
 
 def test_classes_beside_other_files_are_classes(tmp_path):
-    written(tmp_path, [f"{folder}/{n}.png" for folder in ("mask", "no_mask") for n in range(4)])
-    written(tmp_path, ["readme.txt", "labels.txt", "data.yaml", "mask/0.txt"])
-    assert list_source(tmp_path).class_names == ("mask", "no_mask")
+    written(tmp_path, [f"{folder}/{n}.png" for folder in ("masks", "no_masks") for n in range(4)])
+    written(tmp_path, ["readme.txt", "labels.txt", "data.yaml", "masks/0.txt"])
+    assert list_source(tmp_path).class_names == ("masks", "no_masks")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tfmo_drive.contracts import BadInput
 from tfmo_drive.core.networks import ResNet
 from tfmo_drive.core.splitting import SPLITS
 from tfmo_drive.tasks.classification import Classification
@@ -38,6 +39,15 @@ def test_test_images_of_train_are_counted(task, caplog):
 def test_one_picture_under_two_classes_is_counted(task, caplog):
     task({"train/stop/8.ppm": "train/yield/0.png"}).examples("train")
     assert '2 of 19 images are, pixel by pixel, under two classes or more, such as "stop" and "yield"' in caplog.text
+
+
+def test_one_class_is_nothing_to_tell_apart(tmp_path):
+    for number in range(12):
+        path = tmp_path / "signs" / ("stop", "yield")[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8)).save(path)
+    with pytest.raises(BadInput, match='all images are of one class, "signs".* name it with --data='):
+        Classification(data=str(tmp_path), image_size=16).class_names  # noqa: B018
 
 
 def test_of_different_images_nothing_is_said(task, caplog):

@@ -14,14 +14,17 @@ _UNREAD = {
     "YOLO": (("labels/*.txt", "*/labels/*.txt", "labels/*/*.txt"), _BOXES),
     "a donkeycar tub": (("*.catalog",), "Write its catalogs as a driving log (CSV)."),
 }
-"""Names of layouts to the paths that show them, as globs, and what to do until they are read."""
+"""Names of layouts to the paths that show them (globs, each by itself), and what to do until they are read."""
 _OTHER_TASKS = {
-    "boxes in COCO JSON": (("*.coco.json", "*/*.coco.json", "annotations/instances_*.json"), "detection"),
-    "images and their masks": (("masks", "*/masks", "trainannot", "train_labels"), "segmentation"),
+    "boxes in COCO JSON": (("*.coco.json", "*/_annotations.coco.json", "annotations/instances_*.json"), "detection"),
+    "images and their masks": (
+        ("images & masks", "*/images & */masks", "train & trainannot", "train & train_labels"),
+        "segmentation",
+    ),
     "a driving log": (("driving_log.csv",), "lane"),
 }
 """What a folder of classes is no place for, and the experiment that reads it."""
-HOLDERS = ("images", "image", "imgs", "img", "jpegimages", "image_2", "labels", "label_2", "annotations", "masks")
+HOLDERS = ("images", "image", "imgs", "img", "jpegimages", "image_2", "labels", "label_2", "annotations")
 """Folders that hold all images or what is said of them, in lower case; none is a class."""
 
 
@@ -44,13 +47,13 @@ def no_classes(root: Path) -> str:
 
 
 def _shown(root: Path, signs: tuple[str, ...]) -> bool:
-    """Whether a path of these is there; hidden ones and what systems leave behind are none."""
-    return any(_matches(root, sign.split("/")) for sign in signs)
+    """Whether one of the signs is there: a path, or several with & between them; hidden ones do not count."""
+    return any(all(_matches(root, path.split("/")) for path in sign.split(" & ")) for sign in signs)
 
 
 def _matches(folder: Path, parts: list[str]) -> bool:
-    for entry in entries(folder):
-        if Path(entry.name).match(parts[0]) and (len(parts) == 1 or entry.is_dir()):
-            if len(parts) == 1 or _matches(Path(entry.path), parts[1:]):
-                return True
-    return False
+    """Only what a wildcard asks for is listed: folders of classes are long."""
+    first, *rest = parts
+    below = [Path(entry.path) for entry in entries(folder)] if "*" in first else [folder / first]
+    found = [path for path in below if path.match(first) and (path.is_dir() if rest else path.exists())]
+    return any(_matches(path, rest) for path in found) if rest else bool(found)

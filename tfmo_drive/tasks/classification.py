@@ -13,7 +13,7 @@ import numpy as np
 
 from tfmo_drive.contracts import BadInput, Judgement, Trivial
 from tfmo_drive.core import distillation, judging, networks, scenes
-from tfmo_drive.core.class_names import read_class_names
+from tfmo_drive.core.class_names import quoted, read_class_names
 from tfmo_drive.core.image_task import SCENES, ImageTask, scenes_version
 from tfmo_drive.core.keras2 import keras
 from tfmo_drive.core.listing import list_source
@@ -76,7 +76,13 @@ class Classification(ImageTask):
     def _listing(self):
         known = read_class_names(self.classes) if self.classes else None
         columns = {key: value for key, value in dataclasses.asdict(self.columns).items() if value}
-        return list_source(self.data, known, columns or None, seed=self.split_seed, skip_bad=self.skip_bad)
+        listing = list_source(self.data, known, columns or None, seed=self.split_seed, skip_bad=self.skip_bad)
+        if len(listing.class_names) < 2:
+            raise BadInput(
+                f"{self.data}: all images are of one class, {quoted(listing.class_names)}. Give images of two or more; "
+                "where that is the folder that holds the classes, name it with --data=."
+            )
+        return listing
 
     @property
     def class_names(self) -> tuple[str, ...]:
