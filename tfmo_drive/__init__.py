@@ -4,9 +4,24 @@ tfmot 0.8 works on Keras 2 only, so this package selects it (the `tf_keras` dist
 """
 
 import os
+import signal
 import sys
 
 __version__ = "0.1.0"
+STOPPED = "stopped; the same command continues from the last finished epoch."
+"""What a command line says at its end on Ctrl-C (core.command_line)."""
+
+
+def _stop_at_once(*_) -> None:
+    os.write(2, f"{STOPPED}\n".encode())
+    os._exit(130)
+
+
+_module = next((two for one, two in zip(sys.orig_argv, sys.orig_argv[1:], strict=False) if one == "-m"), "")
+if sys.argv[0] == "-m" and _module.startswith("tfmo_drive."):
+    # While modules are imported, until the command line takes over; what ignores interrupts (nohup) goes on doing so.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _stop_at_once)
 
 if "tensorflow" in sys.modules and os.environ.get("TF_USE_LEGACY_KERAS") != "1":
     raise ImportError(

@@ -60,6 +60,16 @@ def test_a_second_interrupt_ends_it_at_once():
     assert started.communicate(timeout=20)[1].splitlines()[-1] == STOPPED and started.returncode == 130
 
 
+def test_an_interrupt_while_modules_are_imported_is_one_line():
+    started = subprocess.Popen([sys.executable, "-X", "importtime", "-m", "tfmo_drive.compare"], cwd=ROOT, text=True,
+                               stderr=subprocess.PIPE)  # fmt: skip
+    while started.stderr.readline().split("|")[-1].strip() != "tfmo_drive":
+        assert started.poll() is None
+    started.send_signal(signal.SIGINT)
+    said = started.communicate(timeout=20)[1]
+    assert said.splitlines()[-1] == STOPPED and started.returncode == 130 and "Traceback" not in said
+
+
 @pytest.mark.parametrize(("given", "words"), [
     ("--seed=4294967296", "is not an integer in the range [0, 4294967295]"), ("--seed=x", "flag --seed=x"),
     ("--sed=1", "Unknown command line flag 'sed'. Did you mean: seed"), ("--data=", "--data is empty"),

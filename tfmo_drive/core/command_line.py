@@ -12,12 +12,12 @@ from collections.abc import Callable
 
 from absl import app, flags
 
+from tfmo_drive import STOPPED
 from tfmo_drive.contracts import BadInput, BrokenPromise
 from tfmo_drive.core.atomic import DISK_SIGNS
 
 DISK = "Free some space, or choose another folder with --workdir."
 DISK_ERRORS = (*DISK_SIGNS.values(), errno.EACCES)
-STOPPED = "stopped; the same command continues from the last finished epoch."
 PATIENCE = 5.0
 """Seconds that an interrupted run has to stop by itself."""
 
@@ -26,7 +26,9 @@ Main = Callable[[list[str]], int]
 
 def start(main: Main) -> None:
     """The process as a command line: reads the flags, runs `main` on what is left, and exits with what it returns."""
-    _stop_soon_after_interrupts()
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as under nohup
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        _stop_soon_after_interrupts()
     app.run(guarded(main), flags_parser=_parsed)
 
 
