@@ -11,6 +11,8 @@ import pytest
 
 from tfmo_drive.contracts import Task
 from tfmo_drive.core import outputs
+from tfmo_drive.tasks.classification import Classification
+from tfmo_drive.tasks.sensor_rows import SensorRows
 
 
 def known(task: Task, count: int = 16) -> tuple:
@@ -89,3 +91,27 @@ def test_metadata_and_identity_are_json_and_identity_has_no_path(task, model):
     if "augmentation" in names:
         flat = dataclasses.replace(task.augmentation, brightness=1.0)
         assert dataclasses.replace(task, augmentation=flat).identity() != identity
+
+
+def test_the_trivial_answer_is_one_for_all_examples_and_far_from_the_truth(case, task):
+    targets, trivial = known(task)[1], task.trivial(16)
+    assert trivial.says and all(len(one) == 16 for one in outputs.flat(trivial.outputs))
+    for one in outputs.flat(trivial.outputs):
+        assert (np.asarray(one) == np.asarray(one)[:1]).all()
+    least = task.judge(trivial.outputs, targets)
+    parts = least.parts or {"": least}
+    for name, judged in parts.items():
+        assert judged.score < task.judge(case.perfect(task, targets), targets).score
+        assert (judged.decisions == judged.decisions[:1]).all(), name
+    if "score_straight" in least.more:
+        assert least.score == least.more["score_straight"]
+
+
+def test_the_trivial_class_is_the_most_frequent_of_train(task):
+    if not isinstance(task, Classification | SensorRows):
+        return
+    labels = np.concatenate([task.examples("train").read(np.arange(len(task.examples("train"))))[1]])
+    often = task.class_names[np.bincount(labels).argmax()]
+    assert task.trivial(3).says == f'always "{often}"' and task.trivial(3).outputs.argmax(-1).tolist() == [
+        task.class_names.index(often)
+    ] * 3

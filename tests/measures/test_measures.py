@@ -8,7 +8,7 @@ import gzip
 import numpy as np
 import pytest
 
-from tfmo_drive.contracts import Artifact, BadInput, Context, Examples, Judgement, Preprocessing, Task
+from tfmo_drive.contracts import Artifact, BadInput, Context, Examples, Judgement, Preprocessing, Task, Trivial
 from tfmo_drive.core import speed
 from tfmo_drive.measures.accuracy import Accuracy
 from tfmo_drive.measures.cost import Cost
@@ -60,6 +60,9 @@ class Signs(Task):
         macro = {"score_macro": float(np.mean([c["score"] for c in classes.values()]))}
         captions = {"truth": [LABELS[i] for i in targets], "says": [LABELS[i] for i in says]}
         return Judgement(values, says, classes, macro, captions=captions)
+
+    def trivial(self, count):
+        return Trivial("always stop", np.tile([[1.0, 0.0]], (count, 1)))
 
     def metadata(self, model):
         return {"labels": LABELS}
@@ -116,6 +119,15 @@ def test_accuracy_counts_what_a_hand_counts(context):
     assert row["per_class"]["stop"] == {"score": 0.75, "examples": 4, "delta": -0.25}
     assert row["per_class"]["yield"]["delta"] == 0.0
     assert row["score_macro"] == 0.75
+
+
+def test_the_trivial_answer_is_scored_on_the_same_examples(context):
+    row = Accuracy()(Table([0, 1, 0, 0, 1, 1, 0, 1]), Table(RIGHT), context)
+    assert (row["trivial_answer"], row["trivial_score"], row["over_trivial"]) == ("always stop", 0.5, 0.25)
+    # Groups of two: one of each class, so always stop is right of half in every draw; ours of 2, 1, 1 and 2.
+    assert row["over_trivial_low"] == 0.0 and row["over_trivial_high"] == 0.5
+    same = Accuracy()(Table(np.zeros(8, int)), Table(RIGHT), context)
+    assert same["over_trivial"] == same["over_trivial_low"] == 0
 
 
 def test_regressions_name_what_both_said_worst_first(context):
