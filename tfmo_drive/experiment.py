@@ -13,7 +13,7 @@ from absl import logging
 
 from tfmo_drive.compress.train import Train
 from tfmo_drive.contracts import Artifact, BadInput, Context, Measure, Step, Target, Task, compress, refuse
-from tfmo_drive.core import atomic, environment, order, run_folder, scoring, speed
+from tfmo_drive.core import atomic, environment, finite, order, run_folder, scoring, speed
 from tfmo_drive.core.gallery import Gallery
 from tfmo_drive.core.keras2 import keras, tf
 from tfmo_drive.core.overrides import settings
@@ -233,6 +233,7 @@ class Run:
         if stage.finished and not given:
             with stage.read():
                 model.load_weights(str(stage.weights))
+            finite.refuse_weights(model, f"stage {stage.path}")
         elif not stage.finished:
             started = time.perf_counter()
             if not given:
@@ -254,6 +255,7 @@ class Run:
             logging.info("%s: stage %s is finished already, reused", name, folders[done].path.name)
             with folders[done].read():
                 models[folders[done].path.name] = model = recipe[done].reload(model, folders[done].weights, context)
+            finite.refuse_weights(model, f"stage {folders[done].path}")
             done += 1
             for kept in recipe[:done]:
                 kept.check(model)
@@ -268,6 +270,7 @@ class Run:
 
     def _finish(self, stage: run_folder.StageFolder, model, step: Step | None, context: Context, started: float):
         seconds = time.perf_counter() - started
+        finite.refuse_weights(model, f"stage {stage.path.name}")
         scorer = scoring.Scorer(model, context.task)
         keras_score, val_score = scorer("test"), scorer.merit("val")
         logging.info("stage %s: Keras score %.4f on test, %.0f s", stage.path.name, keras_score, seconds)

@@ -19,7 +19,7 @@ from tfmo_drive.core.boxes import restored
 from tfmo_drive.core.detections import Decoding
 from tfmo_drive.core.given_file import reading
 from tfmo_drive.core.images import Resize, UnreadableImage, decode, size_of
-from tfmo_drive.core.outputs import at, by_name
+from tfmo_drive.core.outputs import answered, at, by_name
 
 _TOP = flags.DEFINE_integer("top", 5, "How many classes to print for each image.", lower_bound=1)
 
@@ -100,7 +100,7 @@ def _answer(model: str, files: list[str]) -> None:
                 raise BadInput("the labels in its metadata must be texts of one line each.")
             artifact, resize = interpreters.load(model), Resize.from_dict(metadata["input"]["resize"])
             for file in files:
-                outputs = artifact.predict(decode(file, _size(metadata), resize)[None])
+                outputs = answered(artifact, decode(file, _size(metadata), resize)[None])
                 lines = list(_ANSWERS[task](at(outputs, 0), metadata, size_of(file)))
                 print("\n  ".join((file, *lines)))
         except UnreadableImage:

@@ -112,6 +112,7 @@ def test_the_trivial_class_is_the_most_frequent_of_train(task):
         return
     labels = np.concatenate([task.examples("train").read(np.arange(len(task.examples("train"))))[1]])
     often = task.class_names[np.bincount(labels).argmax()]
-    assert task.trivial(3).says == f'always "{often}"' and task.trivial(3).outputs.argmax(-1).tolist() == [
-        task.class_names.index(often)
-    ] * 3
+    assert (
+        task.trivial(3).says == f'always "{often}"'
+        and task.trivial(3).outputs.argmax(-1).tolist() == [task.class_names.index(often)] * 3
+    )

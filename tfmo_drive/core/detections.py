@@ -53,6 +53,8 @@ class Decoding:
             grid = (len(outputs), size[0] // STRIDE, size[1] // STRIDE)
             boxes, scores = outputs[..., :4].reshape(*grid, 4), outputs[..., 4:].reshape(*grid, -1)
         height, width = size
+        known = np.isfinite(scores) & ~np.isnan(boxes).any(axis=-1, keepdims=True)
+        scores = np.where(known, scores, 0)  # what is no number is no detection
         boxes = np.clip(boxes, 0, np.float32([width, height, width, height]))
         peaks = scipy.ndimage.maximum_filter(scores, size=(1, 3, 3, 1), mode="constant")
         found = np.where((scores == peaks) & (scores >= self.least_score), scores, 0)

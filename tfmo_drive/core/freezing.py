@@ -16,6 +16,7 @@ import numpy as np
 
 from tfmo_drive.contracts import BadInput, Preprocessing
 from tfmo_drive.core.fake_quant import is_quantize_aware
+from tfmo_drive.core.finite import refuse_weights
 from tfmo_drive.core.keras2 import keras, tf
 from tfmo_drive.core.layers import weights_digest
 from tfmo_drive.core.outputs import names
@@ -55,6 +56,7 @@ def freeze(model: keras.Model, preprocessing: Preprocessing, batch: int | None =
     """
     kept, key, checksum = _cache.setdefault(model, {}), (preprocessing, batch), weights_digest(model)
     if key not in kept or kept[key][0] != checksum:
+        refuse_weights(model, model.name)
         kept[key] = checksum, _freeze(model, preprocessing, batch)
     return kept[key][1]
 

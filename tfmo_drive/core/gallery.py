@@ -62,7 +62,9 @@ class Gallery:
         """By "float" and "compressed", the latter where `row` is another one, the images as their answers draw them."""
         first = next(iter(self.artifacts))
         chosen = {"float": first} | ({"compressed": row} if row != first else {})
-        return {title: self._drawn(pixels, self.artifacts[name].predict(pixels)) for title, name in chosen.items()}
+        return {
+            title: self._drawn(pixels, outputs.answered(self.artifacts[name], pixels)) for title, name in chosen.items()
+        }
 
     def _drawn(self, pixels: np.ndarray, said: outputs.Arrays) -> list[np.ndarray]:
         return [self.task.drawn(image, outputs.at(said, i)) for i, image in enumerate(pixels)]

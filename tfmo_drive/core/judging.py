@@ -12,18 +12,23 @@ from collections.abc import Sequence
 import numpy as np
 
 from tfmo_drive.contracts import Judgement, Trivial
+from tfmo_drive.core.finite import largest
 
 
 def of_classes(outputs: np.ndarray, targets: np.ndarray, names: Sequence[str]) -> Judgement:
-    """outputs float [n, classes], targets int [n]; beside the accuracy the macro average (over classes)."""
-    decisions = outputs.argmax(-1)
+    """outputs float [n, classes], targets int [n]; beside the accuracy the macro average (over classes). What is not a
+    number is no class's score: where none is, the decision is -1, which is never right."""
+    decisions = largest(outputs)
     values = (decisions == targets).astype(np.float64)
     per_class = {
         names[label]: {"score": float(values[targets == label].mean()), "examples": int(count)}
         for label, count in zip(*np.unique(targets, return_counts=True), strict=True)
     }
     macro = float(np.mean([entry["score"] for entry in per_class.values()]))
-    captions = {"truth": [names[label] for label in targets], "says": [names[label] for label in decisions]}
+    captions = {
+        "truth": [names[label] for label in targets],
+        "says": [names[label] if label >= 0 else "nothing" for label in decisions],
+    }
     return Judgement(values, decisions, per_class, {"score_macro": macro}, captions=captions, constant=alike(decisions))
 
 
@@ -34,6 +39,7 @@ def of_numbers(answers: np.ndarray, targets: np.ndarray, spread: float) -> Judge
     """
     answers, targets = np.asarray(answers, np.float64), np.asarray(targets, np.float64)
     errors = np.abs(answers - targets)
+    errors[np.isnan(errors)] = np.inf  # no answer is as wrong as can be
     step = spread / 10
     more = {"mean_absolute_error": float(errors.mean())}
     variance = float(targets.var())

@@ -11,6 +11,7 @@ import dataclasses
 from pathlib import Path
 
 from tfmo_drive.contracts import BadInput
+from tfmo_drive.core import finite
 from tfmo_drive.core.keras2 import keras
 
 layers = keras.layers
@@ -206,7 +207,10 @@ def started(network: Network | DenseLayers, size: Size, weights: str = "none") -
 
 
 def load_weights(model: keras.Model, path: Path, setting: str) -> None:
-    """Read a Keras 2 .h5 weight file into `model`, layer by layer in order; BadInput says what does not fit."""
+    """Read a Keras 2 .h5 weight file into `model`, layer by layer in order.
+
+    BadInput says what does not fit, or which layer's weights are not finite.
+    """
     if not path.is_file():
         raise BadInput(f"{setting}: no file {path}. Give the path of a Keras 2 .h5 file.")
     try:
@@ -217,6 +221,7 @@ def load_weights(model: keras.Model, path: Path, setting: str) -> None:
             f"{setting}: {path} does not fit {model.name} ({model.count_params():,} parameters, input "
             f"{model.input_shape[1:]}): {reason} Check the topology, image_size and class count."
         ) from error
+    finite.refuse_weights(model, f"{setting}: {path}")
 
 
 def _imagenet(network: Network) -> Path:

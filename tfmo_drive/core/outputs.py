@@ -14,6 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from tfmo_drive.contracts import Arrays, Artifact, Examples
+from tfmo_drive.core.finite import refuse_answers, wrong
 
 if TYPE_CHECKING:
     import tf_keras as keras
@@ -81,9 +82,21 @@ def agreement(ours: Arrays, theirs: Arrays) -> float:
 
 
 def predicted(artifact: Artifact, examples: Examples, indices: np.ndarray) -> Arrays:
-    """What the artifact says of the examples at `indices`, read batch by batch."""
+    """What the artifact says of the examples at `indices`, read batch by batch; BadInput where it is not finite."""
     parts = tqdm(in_batches(indices), artifact.name, unit=f"x{_BATCH} examples", disable=None, leave=False)
-    return joined([artifact.predict(examples.read(part)[0]) for part in parts])
+    return _finite(artifact, joined([artifact.predict(examples.read(part)[0]) for part in parts]))
+
+
+def answered(artifact: Artifact, batch: np.ndarray) -> Arrays:
+    """What the artifact says of raw inputs [b, ...]; BadInput where it is not finite."""
+    return _finite(artifact, artifact.predict(batch))
+
+
+def _finite(artifact: Artifact, found: Arrays) -> Arrays:
+    if len(wrong(found)):
+        advice = "Something overflows there: take a target of a wider type, or train with a lower learning_rate."
+        refuse_answers(found, str(artifact.path or artifact.name), advice)
+    return found
 
 
 def in_batches(indices: np.ndarray) -> list[np.ndarray]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import h5py
 
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.core import graph
+from tfmo_drive.core import finite, graph
 from tfmo_drive.core.class_names import quoted
 from tfmo_drive.core.given_file import reading, reads
 from tfmo_drive.core.images import PREPROCESSINGS
@@ -137,7 +137,8 @@ def load(path: Path, setting: str, allow_code: bool) -> keras.Model:
 def read_model(path: Path, ends: Ends, setting: str = "task.baseline", *, allow_code: bool = False) -> keras.Model:
     """A user's functional model, flat (models inside it are opened), that takes and gives what `ends` say.
 
-    Raises BadInput that says what does not fit, or which code it holds, unless `allow_code`.
+    Raises BadInput that says what does not fit, which layer's weights are not finite, or which code it holds, unless
+    `allow_code`.
     """
     model = load(path, setting, allow_code)
     _refuse_subclassed(model, f"{setting}: {path}")
@@ -155,6 +156,7 @@ def read_model(path: Path, ends: Ends, setting: str = "task.baseline", *, allow_
         model = graph.flat(model)
     except BadInput as error:
         raise BadInput(f"{subject}: {error} Give every layer a name of its own.") from error
+    finite.refuse_weights(model, subject)
     model.trainable = True  # a backbone frozen for transfer learning must follow what a step does to it
     return model
 

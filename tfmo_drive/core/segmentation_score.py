@@ -68,7 +68,7 @@ def overlaps(outputs: np.ndarray, masks: np.ndarray, classes: int) -> Overlaps:
         answers = decided(outputs[index : index + 1], mask.shape)[0]
         known = mask != IGNORE
         truth, answers = mask[known], answers[known]
-        for place, found in enumerate((truth[truth == answers], truth, answers)):
+        for place, found in enumerate((truth[truth == answers], truth, answers[answers < classes])):
             counts[place, index] = np.bincount(found, minlength=classes)
     return Overlaps(*counts)
 
@@ -90,14 +90,14 @@ def decided(outputs: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _largest(planes: np.ndarray, width: int) -> np.ndarray:
-    """The first arg max over planes [classes, h, w] made `width` wide: uint8 [h, width]. Plane by plane, because an arg
-    max over the last axis of a few classes takes twice as long."""
+    """The first arg max over planes [classes, h, w] made `width` wide: uint8 [h, width]; IGNORE where none is a number.
+    Plane by plane, because an arg max over the last axis of a few classes takes twice as long."""
     best = _stretched(planes[0], 1, width)
-    found = np.zeros(best.shape, np.uint8)
+    found = np.where(np.isnan(best), np.uint8(IGNORE), np.uint8(0))
     for label, plane in enumerate(planes[1:], start=1):
         wide = _stretched(plane, 1, width)
-        found[wide > best] = label
-        best = np.maximum(best, wide)
+        found[(wide > best) | ((found == IGNORE) & ~np.isnan(wide))] = label
+        best = np.fmax(best, wide)
     return found
 
 

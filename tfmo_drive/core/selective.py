@@ -14,6 +14,7 @@ from absl import logging
 
 from tfmo_drive.core import conversion
 from tfmo_drive.core.calibration import Ranges
+from tfmo_drive.core.finite import largest
 from tfmo_drive.core.freezing import Frozen
 from tfmo_drive.core.layer_errors import LayerError, layer_errors
 from tfmo_drive.core.unpacked import Exposed, kind, name, read_values, unpack
@@ -77,7 +78,7 @@ def _decisions(content: bytes, images: np.ndarray) -> np.ndarray:
     """int64 [n, decisions]: the arg max of every output."""
     model = unpack(content)
     run = Exposed(model, [int(number) for number in model.subgraphs[0].outputs])
-    return np.stack([np.concatenate([one.argmax(-1).ravel() for one in run(image[None])]) for image in images])
+    return np.stack([np.concatenate([largest(one).ravel() for one in run(image[None])]) for image in images])
 
 
 def _feeding(model: Any, outputs: list[str]) -> set[str]:

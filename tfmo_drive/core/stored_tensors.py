@@ -15,6 +15,7 @@ import numpy as np
 
 from tfmo_drive.core import graph
 from tfmo_drive.core.channels import MAKERS, TYING
+from tfmo_drive.core.finite import largest
 from tfmo_drive.core.keras2 import keras, tf
 
 layers = keras.layers
@@ -140,7 +141,7 @@ class StoredTensors:
         shape = self.model.output_shape
         if not isinstance(shape, tuple) or len(shape) != 2 or shape[1] < 2:
             return None
-        return self.model.predict(inputs, BATCH, verbose=0).argmax(-1)
+        return largest(self.model.predict(inputs, BATCH, verbose=0))
 
 
 def span(range_: np.ndarray) -> float:

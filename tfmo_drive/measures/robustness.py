@@ -13,6 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from tfmo_drive.contracts import Artifact, BadInput, Context, Measure
+from tfmo_drive.core import outputs
 from tfmo_drive.core.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from tfmo_drive.core.spelling import suggestion
 
@@ -71,7 +72,7 @@ class Robustness(Measure):
         pixels, targets = examples.read(indices)
 
         def score(images: np.ndarray) -> float:
-            return context.task.score(artifact.predict(images), targets)
+            return context.task.score(outputs.answered(artifact, images), targets)
 
         names = tqdm(self.corruptions, f"{artifact.name}, corrupted", disable=None, leave=False)
         scores = {

@@ -36,7 +36,7 @@ class Temporal(Measure):
         scenes = drawn(CLIP_SEED + context.seed, self.clips, self.frames, size)
         parts = np.split(np.stack([scene.image for scene in scenes]), self.clips)
         progress = tqdm(parts, f"{artifact.name}, clips", disable=None, leave=False)
-        said = outputs.joined([artifact.predict(images) for images in progress])
+        said = outputs.joined([outputs.answered(artifact, images) for images in progress])
         found = context.task.over_time(said, scenes, np.repeat(np.arange(self.clips), self.frames))
         return {"temporal": {"clips": self.clips, "frames": self.frames, **found}}
 

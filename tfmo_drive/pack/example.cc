@@ -102,6 +102,11 @@ int main(int argc, char** argv) {
       TfLiteInterpreterInvoke(interpreter.get()) != kTfLiteOk)
     return Failed("The model does not run.");
   int number = 0;
-  for (const Tensor& facts : model_facts::kOutputs)
-    Print(Real(TfLiteInterpreterGetOutputTensor(interpreter.get(), number++), facts), facts);
+  for (const Tensor& facts : model_facts::kOutputs) {
+    const auto values = Real(TfLiteInterpreterGetOutputTensor(interpreter.get(), number++), facts);
+    // What is no number cannot be sorted, and is no answer.
+    if (!std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); }))
+      return Failed("The model answers with numbers that are not finite.");
+    Print(values, facts);
+  }
 }

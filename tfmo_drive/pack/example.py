@@ -69,6 +69,8 @@ def answers(pixels):
     for detail, end in zip(interpreter.get_output_details(), FACTS["tensors"]["outputs"], strict=True):
         values = interpreter.get_tensor(detail["index"])[0].astype(np.float32)
         found[end["name"]] = (values - end["zero_point"]) * end["scale"] if "scale" in end else values
+        if not np.isfinite(values).all():
+            raise SystemExit(f"{end['name']} holds numbers that are not finite, which is no answer.")
     return found
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from tfmo_drive.contracts import BadInput, Context
+from tfmo_drive.core.finite import refuse_answers
 from tfmo_drive.core.interpreters import LiteRTArtifact
 from tfmo_drive.pack.verify import DECIDED, MOST_STEPS, clear
 
@@ -35,6 +36,7 @@ def golden(model: Path, context: Context, kind: str) -> Golden:
     generator = np.random.default_rng([context.seed, 0x601D])
     inputs = examples.read(np.sort(generator.permutation(len(examples))[:CANDIDATES]))[0]
     exact, fast = (LiteRTArtifact(model, kernels=kernels).held(inputs) for kernels in ("reference", "xnnpack"))
+    refuse_answers(exact, str(model), "Look for the layer with `make ledger-<experiment>`.")
     seen = max(int(np.abs(exact[name].astype(np.float64) - fast[name]).max()) for name in exact)
     bound = 2 * seen + 1
     if bound > MOST_STEPS:

@@ -1,0 +1,56 @@
+"""NaN and infinities: refused in weights and in answers, and never the largest of some scores.
+
+numpy's arg max answers with the place of a NaN, so that a model of NaN weights would always say the same class, float
+and int8 alike, and nothing would seem to be lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tfmo_drive.contracts import Arrays, BadInput
+
+if TYPE_CHECKING:
+    import tf_keras as keras
+
+
+def largest(scores: np.ndarray, axis: int = -1) -> np.ndarray:
+    """The place of the largest number along `axis`, int64, the first of equal ones; -1 where there is no number."""
+    scores = np.asarray(scores)
+    known = ~np.isnan(scores)
+    if known.all():
+        return scores.argmax(axis)
+    return np.where(known.any(axis), np.where(known, scores, -np.inf).argmax(axis), -1)
+
+
+def refuse_weights(model: keras.Model, subject: str) -> None:
+    """BadInput where a weight of the model is NaN or infinite, naming the first layer."""
+    bad = {variable.name: int(np.size(values) - np.isfinite(values).sum()) for variable in model.weights
+           if np.issubdtype((values := variable.numpy()).dtype, np.floating)}  # fmt: skip
+    bad = {name: count for name, count in bad.items() if count}
+    if bad:
+        first = next(iter(bad)).split(":")[0]
+        raise BadInput(
+            f"{subject} has {sum(bad.values()):,} weights that are not finite, the first in {first}. "
+            "Train it again, with a lower learning_rate, or give another file."
+        )
+
+
+def wrong(answers: Arrays) -> np.ndarray:
+    """Which examples, int64 [k], have answers (one array [n, ...], or several by name) that are NaN or infinite."""
+    found = [wrong(one) for one in answers.values()] if isinstance(answers, Mapping) else []
+    if found:
+        return np.unique(np.concatenate(found))
+    return np.flatnonzero(~np.isfinite(answers).reshape(len(answers), -1).all(axis=1))
+
+
+def refuse_answers(answers: Arrays, subject: str, advice: str) -> None:
+    """BadInput where some examples' answers are not finite, naming the first of them."""
+    bad = wrong(answers)
+    if len(bad):
+        raise BadInput(
+            f"{subject}: answers to {len(bad):,} examples are not finite, first to number {bad[0]}. {advice}"
+        )
