@@ -169,9 +169,19 @@ class Task(abc.ABC):
     def soft_loss(self, outputs: Any, teacher: Any, temperature: float) -> Any:
         """TensorFlow graph code: what distillation lowers, of student's and teacher's logits; on `loss`'s scale."""
 
-    def gives_probabilities(self, model: keras.Model) -> bool:
-        """Whether the model's only output is class probabilities: its logits are then their logarithms."""
-        return False
+    def logits(self, model: keras.Model) -> Callable[[Any], Any]:
+        """What turns the model's outputs into what `soft_loss` takes, in TensorFlow: of class probabilities, their
+        logarithms; where a model gives logits or numbers, those themselves."""
+        return lambda outputs: outputs
+
+    def converted(self, model: keras.Model, subject: str) -> keras.Model:
+        """A given `model` of the user's own with outputs in the task's units; `subject` says in errors what it is.
+        Raises BadInput where their meaning is not known."""
+        return model
+
+    def check_answers(self, model: keras.Model, outputs: Arrays, targets: Arrays, subject: str) -> None:
+        """Raise BadInput where what a given `model` answers on real data cannot mean what the task takes it for."""
+        return None
 
     def where(self, targets: Any) -> Any:
         """TensorFlow graph code: where objects are, from encoded targets: float32 [b, h, w, 1] in [0, 1]; or None."""

@@ -13,7 +13,7 @@ from absl import logging
 
 from tfmo_drive.compress.train import Train
 from tfmo_drive.contracts import Artifact, BadInput, Context, Measure, Step, Target, Task, compress, refuse
-from tfmo_drive.core import atomic, environment, finite, order, run_folder, scoring, speed
+from tfmo_drive.core import atomic, environment, finite, order, own_model, run_folder, scoring, speed
 from tfmo_drive.core.gallery import Gallery
 from tfmo_drive.core.keras2 import keras, tf
 from tfmo_drive.core.overrides import settings
@@ -276,10 +276,9 @@ class Run:
         logging.info("stage %s: Keras score %.4f on test, %.0f s", stage.path.name, keras_score, seconds)
         seconds = max(seconds, sum(stage.curves().get("seconds", [])))  # of a resumed stage, the epochs before too
         facts = {"keras_score": keras_score, "val_score": val_score, "seconds": round(seconds, 1)}
-        facts |= {
-            "preprocessing": context.task.preprocessing.name,
-            "labels": context.task.metadata(model).get("labels"),
-        }
+        known = context.task.metadata(model)
+        facts |= {"preprocessing": context.task.preprocessing.name, "labels": known.get("labels")}
+        facts |= {"units": own_model.units(known)}
         found = step.left_alone(model) if step else {}
         left_alone = {layer: why for layer, why in found.items() if layer not in model.output_names}  # they stay anyway
         for layer, reason in left_alone.items():

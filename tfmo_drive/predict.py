@@ -24,12 +24,12 @@ from tfmo_drive.core.outputs import answered, at, by_name
 _TOP = flags.DEFINE_integer("top", 5, "How many classes to print for each image.", lower_bound=1)
 
 Size = tuple[int, int]
-KINDS = ("logits", "probabilities")
+KINDS = ("logits", "probabilities", "sigmoids")
 """What the output of a classifier can be."""
 
 
 def classify(outputs: np.ndarray, metadata: dict[str, Any], top: int) -> list[tuple[str, float]]:
-    """The `top` labels with their probabilities, best first. outputs: float32 [classes], logits or probabilities."""
+    """The `top` labels with their probabilities, best first. outputs: float32 [classes], of one of KINDS."""
     values, kind = outputs.astype(np.float64), metadata["output"]["kind"]
     if kind not in KINDS or values.shape != (len(metadata["labels"]),):
         raise BadInput(

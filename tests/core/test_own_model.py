@@ -90,3 +90,10 @@ def test_a_mask_that_does_not_fit_says_what_in_one_line(model, words, read):
 def test_a_square_tasks_size_is_one_number(read):
     with pytest.raises(BadInput, match="Add --set=task.image_size=64.$"):
         read(mask((64, 64)), Ends.of(mask((32, 32))))
+
+
+def test_a_model_of_half_precision_says_how_to_make_it_whole(read):
+    inputs = keras.Input((32, 48, 3))
+    half = layers.Conv2D(3, 1, name="half", dtype="mixed_float16")(inputs)
+    with pytest.raises(BadInput, match=r"computes in float16 \(half\). Build it again under the policy float32"):
+        read(keras.Model(inputs, layers.Activation("softmax", dtype="float32")(half)), Ends.of(mask()))

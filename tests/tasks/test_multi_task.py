@@ -78,10 +78,11 @@ def test_the_loss_is_the_weighted_sum_of_the_parts(task, answers, weights):
     weighted = dataclasses.replace(task, loss_weights=weights)
     goal = weighted.encode(tf.nest.map_structure(tf.constant, targets))
     said = outputs.each(tf.constant, said)
-    parts = [part.loss(None)(goal[part.name], outputs.by_name(part.ends, [said[end] for end in part.ends]))
+    model = task.build()
+    parts = [part.loss(model)(goal[part.name], outputs.by_name(part.ends, [said[end] for end in part.ends]))
              for part in task.parts]  # fmt: skip
     expected = sum(weight * float(loss) for weight, loss in zip(weights or (1, 1, 1), parts, strict=True))
-    assert float(weighted.loss(None)(goal, said)) == pytest.approx(expected, rel=1e-5)
+    assert float(weighted.loss(model)(goal, said)) == pytest.approx(expected, rel=1e-5)
     changed = outputs.each(lambda tensor: tensor + 0.1, said)
     soft = [part.soft_loss(*(outputs.by_name(part.ends, [one[end] for end in part.ends]) for one in (changed, said)), 2)
             for part in task.parts]  # fmt: skip

@@ -27,7 +27,7 @@ def test_the_loss_is_the_mean_cross_entropy_of_what_is_known(task):
     masks = np.uint8([[[0, 1], [IGNORE, 1]]])
     logits = np.tile(np.float32([0, np.log(3)]), (1, 2, 2, 1))
     expected = (np.log(4) + 2 * np.log(4 / 3)) / 3
-    loss = dataclasses.replace(task, balance=False).loss(None)
+    loss = dataclasses.replace(task, balance=False).loss(task.build())
     assert float(loss(tf.constant(masks), tf.constant(logits))) == pytest.approx(expected, rel=1e-5)
     logits[0, 1, 0] = 77, -77
     assert float(loss(tf.constant(masks), tf.constant(logits))) == pytest.approx(expected, rel=1e-5)
@@ -43,7 +43,7 @@ def test_rare_classes_count_more_in_the_mean(task):
     logits = np.zeros((1, 1, 2, len(task.class_names)), np.float32)
     logits[..., common] = 1.0
     apart = -tf.nn.log_softmax(logits[0, 0, 0]).numpy()
-    found = float(task.loss(None)(tf.constant(np.uint8([[[common, rare]]])), tf.constant(logits)))
+    found = float(task.loss(task.build())(tf.constant(np.uint8([[[common, rare]]])), tf.constant(logits)))
     assert ratio > 1
     assert found == pytest.approx((apart[common] + ratio * apart[rare]) / (1 + ratio), rel=1e-4)
 
@@ -51,7 +51,7 @@ def test_rare_classes_count_more_in_the_mean(task):
 def test_an_image_that_nobody_labelled_teaches_nothing(task):
     logits = tf.Variable(tf.ones((1, 2, 2, 3)))
     with tf.GradientTape() as tape:
-        loss = task.loss(None)(tf.fill((1, 2, 2), tf.constant(IGNORE, tf.uint8)), logits)
+        loss = task.loss(task.build())(tf.fill((1, 2, 2), tf.constant(IGNORE, tf.uint8)), logits)
     assert float(loss) == 0 and not np.abs(tape.gradient(loss, logits)).any()
 
 
@@ -128,7 +128,7 @@ def test_masks_that_show_one_class_are_refused_before_anything_is_trained(street
 def test_a_class_that_no_training_mask_shows_is_named_once(street, caplog):
     task = street(train=(0, 1, 255))
     assert len(task.examples("train")) == 4
-    weights = task.loss(None).args[0].numpy()
+    weights = task.loss(task.build()).args[0].numpy()
     assert weights[2] == 0 and (weights[:2] > 0).all()
     assert caplog.text.count('no training pixel of class "tree", so it cannot be learned') == 1
 

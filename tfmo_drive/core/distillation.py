@@ -76,20 +76,6 @@ class SoftLabels:
         return tuple(Path(path.strip()) for path in self.teacher.split(",") if path.strip())
 
 
-def ends_in_softmax(model: keras.Model) -> bool:
-    """Whether the model's outputs are probabilities: its last layer is, or has, a softmax."""
-    last = model.layers[-1]
-    last = getattr(last, "layer", last)
-    activation = getattr(last, "activation", None)
-    activation = getattr(activation, "activation", activation)  # tfmot wraps it while it quantises
-    return isinstance(last, keras.layers.Softmax) or getattr(activation, "__name__", "") == "softmax"
-
-
-def logits_of(outputs, probabilities: bool):
-    """Logits from a model's outputs: the logarithms serve where its only one, [b, classes], is probabilities."""
-    return tf.math.log(tf.maximum(outputs, 1e-7)) if probabilities else outputs
-
-
 def soft_loss(student: tf.Tensor, teacher: tf.Tensor, temperature: float) -> tf.Tensor:
     """T^2 x mean cross-entropy of softened logits [b, ..., classes]; T^2 keeps its gradient on the hard loss's scale.
 
@@ -168,7 +154,7 @@ class Distiller(Learner):
 
     def __init__(self, student: keras.Model, task: Task, labels: SoftLabels, teacher: keras.Model | None = None):
         super().__init__(student, task)
-        self.task, self.labels, self.probabilities = task, labels, task.gives_probabilities(student)
+        self.task, self.labels, self.logits = task, labels, task.logits(student)
         self.adapters: list[keras.layers.Layer] = []
         self._watch(student, teacher)
 
@@ -212,8 +198,7 @@ class Distiller(Learner):
         loss = self.hard_loss(hard, outputs)
         if not alpha:
             return loss
-        logits = logits_of(outputs, self.probabilities)
-        soft = self.task.soft_loss(logits, targets["soft"], self.labels.temperature)
+        soft = self.task.soft_loss(self.logits(outputs), targets["soft"], self.labels.temperature)
         return (1 - alpha) * loss + alpha * soft + self.feature_loss(maps, inputs, hard)
 
     @property

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from tfmo_drive.contracts import BadInput, Examples, Preprocessing, Task
-from tfmo_drive.core import images, networks, own_model, scenes
+from tfmo_drive.core import given_model, images, networks, own_model, scenes
 from tfmo_drive.core.augmentation import Augmentation
 from tfmo_drive.core.class_names import FILES
 from tfmo_drive.core.keras2 import keras
@@ -45,11 +45,15 @@ class ImageTask(Task):
     skip_bad: bool = False
     split_seed: int = 0
     allow_code: bool = dataclasses.field(default=False, compare=False)
+    place: str = dataclasses.field(default="task", compare=False)
+    """Where its settings are: of a part of several tasks, "task.parts.0"."""
 
     ends: ClassVar[tuple[str, ...]]
     """What the outputs are called, in their order."""
     own_settings: ClassVar[tuple[str, ...]] = ()
     """Settings of the concrete task that a trained model depends on."""
+    given_settings: ClassVar[tuple[str, ...]] = ()
+    """Those that say something of a given model alone: no model depends on them where they are not set."""
     reads_class_files: ClassVar[bool] = True
     """Whether classes.json or classes.txt beside the data says the order of the outputs."""
 
@@ -100,6 +104,7 @@ class ImageTask(Task):
 
     def identity(self) -> dict[str, Any]:
         kept = ("image_size", "network", "preprocessing_name", "resize", "augmentation", *self.own_settings)
+        kept += tuple(name for name in self.given_settings if getattr(self, name) not in ("", None))
         start = Path(self.weights)
         return {
             **{name: settings(getattr(self, name)) for name in kept},
@@ -122,14 +127,16 @@ class ImageTask(Task):
         path, own = Path(self.baseline), self.assembled(self.network, "none")
         if not own_model.is_whole_model(path):
             networks.load_weights(own, path, "task.baseline")
-            return own
-        if own_model.is_stage(path):
-            own_model.refuse_other_stage(path, self.preprocessing.name, list(self.class_names))
+            return given_model.adopted(own, self, f"task.baseline: {path}")
+        stage = own_model.is_stage(path)
+        if stage:
+            own_model.refuse_other_stage(path, self.preprocessing.name, self.metadata(own))
         else:
             self._require_declarations()
-        return own_model.read_model(path, own_model.Ends.of(own), allow_code=self.allow_code)
+        model = own_model.read_model(path, own_model.Ends.of(own), allow_code=self.allow_code)
+        return model if stage else given_model.adopted(model, self, f"task.baseline: {path}")
 
-    def _require_declarations(self, setting: str = "task"):
+    def _require_declarations(self):
         """A whole model of the user's: nothing about its inputs and outputs is guessed."""
         if not self.preprocessing_name:
             raise BadInput(
@@ -142,7 +149,7 @@ class ImageTask(Task):
         if self.class_names and not said and self.data != SCENES:
             raise BadInput(
                 "task.baseline is a model of your own: say the order of its outputs, with "
-                f"--set={setting}.classes=classes.txt (one name per line); the data's order may be another."
+                f"--set={self.place}.classes=classes.txt (one name per line); the data's order may be another."
             )
 
     def augment(self, inputs, targets, randoms):

@@ -7,11 +7,12 @@ import json
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import h5py
 
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.core import finite, graph
+from tfmo_drive.core import finite, graph, two_classes
 from tfmo_drive.core.class_names import quoted
 from tfmo_drive.core.given_file import reading, reads
 from tfmo_drive.core.images import PREPROCESSINGS
@@ -71,11 +72,22 @@ def is_stage(path: Path) -> bool:
     return path.name == "model.h5" and (path.parent / "stage.json").is_file()
 
 
+def units(metadata: Mapping[str, Any]) -> dict[str, float]:
+    """What the numbers mean that a model gives, by a task's metadata: a stage's file must mean the same."""
+    parts = metadata.get("parts") or {"": metadata}
+    said = {f"{part}.{key}".lstrip("."): one["output"].get(key) for part, one in parts.items() for key in _UNITS}
+    return {name: value for name, value in said.items() if value is not None}
+
+
+_UNITS = ("scale", "offset", "degrees")
+
+
 def refuse_other_stage(
-    path: Path, preprocessing: str, labels: list[str] | None, setting: str = "task.baseline"
+    path: Path, preprocessing: str, metadata: Mapping[str, Any], setting: str = "task.baseline"
 ) -> None:
-    """BadInput where an earlier run's stage was trained on other inputs or outputs than the task has."""
-    facts = read_facts(path.parent)
+    """BadInput where an earlier run's stage was trained on other inputs or outputs than the task has, by its
+    preprocessing and its metadata."""
+    facts, labels, known = read_facts(path.parent), metadata.get("labels"), units(metadata)
     if facts.get("preprocessing", preprocessing) != preprocessing:
         advice = (
             f"Add --set=task.preprocessing_name={facts['preprocessing']}."
@@ -91,6 +103,15 @@ def refuse_other_stage(
             f"{setting}: {path} was trained on other classes, or in another order ({quoted(facts['labels'])}). "
             "Name them in its order with --set=task.classes=classes.txt."
         )
+    if facts.get("units", known) != known:
+        raise BadInput(
+            f"{setting}: {path} was trained to give numbers of another unit ({_said(facts['units'])}) than the task's "
+            f"({_said(known)}). Give the data and the settings that it was trained with."
+        )
+
+
+def _said(values: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:g}" for name, value in values.items()) or "none"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,6 +170,12 @@ def read_model(path: Path, ends: Ends, setting: str = "task.baseline", *, allow_
     if revived:
         raise BadInput(f"{setting}: {path} has the layer {revived[0]}. {_CUSTOM_LAYER}")
     subject, ends = f"{setting}: {path}", ends.asked_of(model)
+    half = next((layer for layer in graph.flat_layers(model) if layer.compute_dtype in ("float16", "bfloat16")), None)
+    if half:
+        raise BadInput(
+            f"{subject} computes in {half.compute_dtype} ({half.name}). Build it again under the policy float32 "
+            "(keras.mixed_precision.set_global_policy('float32')), give it the same weights (set_weights), and save it."
+        )
     _check_count(model, subject, ends)
     (_check_row if len(ends.input) == 1 else _check_image)(model, subject, ends.input)
     _check_outputs(model, subject, ends)
@@ -157,6 +184,8 @@ def read_model(path: Path, ends: Ends, setting: str = "task.baseline", *, allow_
     except BadInput as error:
         raise BadInput(f"{subject}: {error} Give every layer a name of its own.") from error
     finite.refuse_weights(model, subject)
+    if _one_for_two(Ends.of(model), ends):
+        model = two_classes.of_one_sigmoid(model, subject)
     model.trainable = True  # a backbone frozen for transfer learning must follow what a step does to it
     return model
 
@@ -186,6 +215,8 @@ def _check_outputs(model: keras.Model, subject: str, ends: Ends):
     found = Ends.of(model).outputs
     if len(found) > 1 and found != ends.outputs:
         raise BadInput(f"{subject} gives {dict(found)}, the task {dict(ends.outputs)}. Name and shape its outputs so.")
+    if _one_for_two(Ends.of(model), ends):
+        return
     (shape, *others), (wanted, *_) = found.values(), ends.outputs.values()
     if not others and shape != wanted:
         said = (f"{wanted[-1]} classes" if wanted[-1] > 1 else "one number to predict") if len(wanted) == 1 else wanted
@@ -193,6 +224,11 @@ def _check_outputs(model: keras.Model, subject: str, ends: Ends):
             f"{subject} gives outputs of shape {shape}, the data has {said}. "
             "Give the data the model was trained on, or its class names with --set=task.classes=classes.txt."
         )
+
+
+def _one_for_two(given: Ends, wanted: Ends) -> bool:
+    """Whether a model gives one number where the data has two classes."""
+    return [list(ends.outputs.values()) for ends in (given, wanted)] == [[(1,)], [(2,)]]
 
 
 def _check_row(model: keras.Model, subject: str, shape: tuple[int, ...]):

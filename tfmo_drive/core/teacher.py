@@ -15,13 +15,13 @@ from absl import logging
 from tqdm import tqdm
 
 from tfmo_drive.contracts import Arrays, BadInput, Context
-from tfmo_drive.core import augmentation, batches, distillation, own_model
+from tfmo_drive.core import augmentation, batches, given_model, output_kind, own_model
 from tfmo_drive.core.batches import Attached, view_batches
 from tfmo_drive.core.cache import cache_root, made_once
-from tfmo_drive.core.distillation import SoftLabels, logits_of
+from tfmo_drive.core.distillation import SoftLabels
 from tfmo_drive.core.keras2 import keras, tf
 from tfmo_drive.core.layers import weights_digest
-from tfmo_drive.core.outputs import by_name, names
+from tfmo_drive.core.outputs import by_name, named, names
 from tfmo_drive.core.run_folder import file_digest, key
 from tfmo_drive.core.scoring import score
 
@@ -70,7 +70,7 @@ def _stored(shape: tuple[int, ...]) -> type:
 
 def _code_digest() -> str:
     """Of what makes the views, so that logits are never read back for pixels that are drawn otherwise now."""
-    files = [Path(module.__file__) for module in (augmentation, batches, distillation)]
+    files = [Path(module.__file__) for module in (augmentation, batches, output_kind)]
     return key(*(file_digest(file) for file in files))
 
 
@@ -94,12 +94,12 @@ def _read(path: Path, context: Context) -> keras.Model:
         raise BadInput(f"distill.teacher: {path} holds weights alone. Save the whole model: model.save('teacher.h5').")
     ends, allowed = own_model.Ends.of(context.baseline, some=True), context.task.allow_code
     teacher = own_model.read_model(path, ends, "distill.teacher", allow_code=allowed)
-    if own_model.is_stage(path):
-        known = context.task.metadata(context.baseline)
-        parts = known.get("parts", {}).values()
-        known = next((part for part in parts if set(part["outputs"]) == set(names(teacher))), known)
-        preprocessing = context.task.preprocessing.name
-        own_model.refuse_other_stage(path, preprocessing, known.get("labels"), "distill.teacher")
+    if not own_model.is_stage(path):
+        return given_model.adopted(teacher, context.task, f"distill.teacher: {path}")
+    known = context.task.metadata(context.baseline)
+    parts = known.get("parts", {}).values()
+    known = next((part for part in parts if set(part["outputs"]) == set(names(teacher))), known)
+    own_model.refuse_other_stage(path, context.task.preprocessing.name, known, "distill.teacher")
     return teacher
 
 
@@ -119,11 +119,12 @@ def _joined(teachers: list[keras.Model], baseline: keras.Model) -> keras.Model:
 
 
 def _write_logits(teacher: keras.Model, view: int, context: Context, row: np.dtype, folder: Path) -> None:
-    probabilities = context.task.gives_probabilities(teacher)
+    logits = context.task.logits(teacher)
 
     @tf.function(reduce_retracing=True)
     def call(batch):
-        return tf.nest.flatten(logits_of(teacher(batch, training=False), probabilities))
+        said = logits(named(teacher, teacher(batch, training=False)))
+        return [said[name] for name in row.names] if len(row.names) > 1 else [said]
 
     total = -(-len(context.task.examples("train")) // 64)
     with open(folder / _ROWS, "wb") as out:

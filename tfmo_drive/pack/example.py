@@ -78,9 +78,9 @@ def said(outputs, facts):
     """Lines for a person."""
     output, names = facts["output"], facts.get("labels")
     only = next(iter(outputs.values()))
-    if output["kind"] in ("logits", "probabilities"):
+    if output["kind"] in ("logits", "probabilities", "sigmoids"):
         return [f"{names[i]}  ({only[i]:.2f})" for i in np.argsort(-only)[:3]]
-    if output["kind"] == "segmentation logits":
+    if output["kind"].startswith("segmentation"):
         counts = np.bincount(only.argmax(-1).ravel(), minlength=len(names))
         return [f"{names[i]}: {counts[i] / counts.sum():.0%} of the pixels" for i in np.argsort(-counts)[:5]]
     if output["kind"] == "detections":

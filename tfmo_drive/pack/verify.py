@@ -31,8 +31,9 @@ import numpy as np
 
 HERE = Path(__file__).resolve().parent
 SUMS = "SHA256SUMS"
-DECIDED = ("logits", "probabilities")
+DECIDED = ("logits", "probabilities", "sigmoids")
 """Kinds of output whose arg max is the decision."""
+MAPS = tuple(f"segmentation {kind}" for kind in DECIDED)
 MOST_STEPS = 127
 """A bound of half of int8's steps, or more, would let anything pass."""
 
@@ -140,7 +141,7 @@ def labels(facts):
             yield "the labels inside model.tflite are not those of model.json"
     sizes = {end["name"]: end["shape"][-1] for end in facts["tensors"]["outputs"]}
     for name, part in parts(facts):
-        if part["output"].get("kind") in (*DECIDED, "segmentation logits") and sizes[name] != len(part["labels"]):
+        if part["output"].get("kind") in (*DECIDED, *MAPS) and sizes[name] != len(part["labels"]):
             yield f"model.json names {len(part['labels'])} classes, {name} has {sizes[name]}"
 
 
@@ -222,6 +223,10 @@ def other_kind(kind, end, stored):
     scale, zero_point = end.get("scale", 1.0), end.get("zero_point", 0)
     real = (stored.astype(np.float64) - zero_point) * scale
     rounding = 1e-3 + (scale * end["shape"][-1] if "scale" in end else 0)
+    if "sigmoids" in kind:
+        if not ((real >= -rounding) & (real <= 1 + rounding)).all():
+            yield f"{end['name']} is of {kind} in model.json, and golden.npz has numbers outside of 0..1"
+        return
     shares = bool((real >= 0).all() and (np.abs(real.sum(-1) - 1) <= rounding).all())
     if shares != ("probabilities" in kind):
         yield f"{end['name']} is of {kind} in model.json, and golden.npz has {'' if shares else 'no '}probabilities"

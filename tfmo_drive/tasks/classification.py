@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tfmo_drive.contracts import BadInput, Judgement, Trivial
-from tfmo_drive.core import distillation, judging, networks, scenes
+from tfmo_drive.core import distillation, judging, networks, output_kind, scenes
 from tfmo_drive.core.class_names import quoted, read_class_names
 from tfmo_drive.core.image_task import SCENES, ImageTask, scenes_version
 from tfmo_drive.core.keras2 import keras
@@ -51,7 +51,7 @@ class Columns:
 class Classification(ImageTask):
     """Real `data`: a folder of classes, or a CSV with file, label, split and perhaps group columns.
 
-    `outputs`: logits or probabilities, of a model of your own that does not end in a softmax layer.
+    `outputs`: logits, probabilities or sigmoids, of a model of your own whose graph does not tell which.
     """
 
     image_size: int = 48
@@ -65,8 +65,7 @@ class Classification(ImageTask):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.outputs not in ("", "logits", "probabilities"):
-            raise BadInput(f'Classification.outputs must be "", logits or probabilities, got {self.outputs!r}.')
+        output_kind.refuse_unknown("Classification.outputs", self.outputs)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -105,13 +104,18 @@ class Classification(ImageTask):
     def heads(self, network: Network, backbone: keras.Model) -> list:
         return [network.head(backbone.output, len(self.class_names))]
 
-    def gives_probabilities(self, model: keras.Model) -> bool:
-        """As said in `outputs` of a model of the user's own, else whether the model ends in a softmax."""
-        ours = names(model)[0] == networks.LOGITS
-        return distillation.ends_in_softmax(model) if ours or not self.outputs else self.outputs == "probabilities"
+    def _kind(self, model: keras.Model) -> str:
+        return output_kind.of(model, names(model)[0], self.outputs, f"{self.place}.outputs")
 
-    def loss(self, model: keras.Model) -> keras.losses.Loss:
-        return keras.losses.SparseCategoricalCrossentropy(from_logits=not self.gives_probabilities(model))
+    def logits(self, model: keras.Model):
+        return functools.partial(output_kind.logits, kind=self._kind(model))
+
+    def check_answers(self, model: keras.Model, outputs: np.ndarray, targets: np.ndarray, subject: str) -> None:
+        asked = output_kind.Asked(model, names(model)[0], self.outputs, f"{self.place}.outputs", subject)
+        output_kind.refuse_other_kind(asked, outputs)
+
+    def loss(self, model: keras.Model):
+        return output_kind.cross_entropy(self._kind(model))
 
     def soft_loss(self, outputs, teacher, temperature: float):
         return distillation.soft_loss(outputs, teacher, temperature)
@@ -128,7 +132,7 @@ class Classification(ImageTask):
             "task": self.name,
             "labels": list(self.class_names),
             "input": self.input_metadata(),
-            "output": {"kind": "probabilities" if self.gives_probabilities(model) else "logits"},
+            "output": output_kind.metadata(self._kind(model)),
         }
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tfmo_drive.contracts import Arrays, BadInput, Examples, Judgement, Trivial
-from tfmo_drive.core import coco_listing, detections, detector, flicker, pictures
+from tfmo_drive.core import coco_listing, detections, detector, flicker, number_scale, output_kind, pictures
 from tfmo_drive.core.augmentation import Augmentation
 from tfmo_drive.core.boxes import Detections, Truth
 from tfmo_drive.core.class_names import read_class_names
@@ -107,6 +107,26 @@ class Detection(FrameTask):
 
     def loss(self, model: keras.Model):
         return detector.loss
+
+    def check_answers(self, model: keras.Model, outputs: Arrays, targets: Arrays, subject: str) -> None:
+        """Scores are logits here, whose sigmoid every decoder of these files takes, and boxes exponents."""
+        if output_kind.found(model, SCORES) in (output_kind.PROBABILITIES, output_kind.SIGMOIDS):
+            raise BadInput(
+                f"{subject}: its {SCORES} are probabilities already, and a decoder takes their sigmoid. Save it with "
+                f"logits: model.get_layer('{SCORES}').activation = keras.activations.linear; model.save('logits.h5')."
+            )
+        inside = np.all((outputs[SCORES] >= 0) & (outputs[SCORES] <= 1))
+        if inside and np.ptp(outputs[SCORES]):
+            raise BadInput(
+                f"{subject}: its {SCORES} on val are all in 0..1, as probabilities are; logits are expected, whose "
+                "sigmoid is the score. Save it without its last activation."
+            )
+        seen = outputs[BOXES][outputs[SCORES].max(-1) >= np.quantile(outputs[SCORES].max(-1), 0.99)]
+        if np.median(seen) > np.log(4 * max(self.size)):
+            raise BadInput(
+                f"{subject}: its {BOXES} on val are {number_scale.ranged(seen)} where it is surest; exponents "
+                f"of pixels are expected, at most {np.log(max(self.size)):.1f} for an image of {max(self.size)}."
+            )
 
     def soft_loss(self, outputs, teacher, temperature: float):
         return detector.soft_loss(outputs, teacher, temperature)

@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 
 from tfmo_drive.contracts import Arrays, BadInput, Examples, Judgement, Trivial
-from tfmo_drive.core import distillation, pictures
+from tfmo_drive.core import distillation, number_scale, pictures
 from tfmo_drive.core.augmentation import Augmentation
 from tfmo_drive.core.frame_task import FrameTask
 from tfmo_drive.core.image_task import SCENES
 from tfmo_drive.core.keras2 import keras, tf
 from tfmo_drive.core.networks import Network
+from tfmo_drive.core.outputs import names
 from tfmo_drive.core.packed import pack
 from tfmo_drive.core.scene_frames import Chosen
 from tfmo_drive.core.scenes import Scene
@@ -44,6 +45,8 @@ class LaneKeeping(FrameTask):
     """Real `data`: a driving log (CSV) or its folder. `limit`: full lock in the log's unit; `degrees`: of the wheels
     there.
 
+    `full_lock`: what a model of your own answers at full lock to the right: 1 (a share of it), the limit (the log's own
+    unit), 25 (degrees), or below 0 where left is positive; it must be said where `limit` is not 1.
     `curve_degrees`: what is steered further is a curve. `balance`: show curves more often than they were driven.
     `augmentation.flip` mirrors the steering with the image.
     """
@@ -51,6 +54,7 @@ class LaneKeeping(FrameTask):
     image_size: tuple[int, int] = (64, 128)
     limit: float = 1.0
     degrees: float = 25.0
+    full_lock: float | None = None
     curve_degrees: float = 1.0
     balance: bool = True
     augmentation: Augmentation = Augmentation(flip=True, shift=0.0, zoom=0.0, shear_degrees=0.0)
@@ -59,10 +63,13 @@ class LaneKeeping(FrameTask):
     name = "lane_keeping"
     ends = (STEERING,)
     own_settings = ("balance",)
+    given_settings = ("full_lock",)
 
     def __post_init__(self):
         super().__post_init__()
         SteeringScale(spread=1.0, degrees=self.degrees, curve_degrees=self.curve_degrees)
+        if self.full_lock is not None and not 1e-6 < abs(self.full_lock) < 1e6:
+            raise BadInput(f"LaneKeeping.full_lock must be a number that is not 0, got {self.full_lock}.")
         if not self.limit > 0:
             raise BadInput(f"LaneKeeping.limit must be above 0, got {self.limit}.")
         if self.augmentation.shift or self.augmentation.shear_degrees or self.augmentation.rotation_degrees:
@@ -106,6 +113,44 @@ class LaneKeeping(FrameTask):
     def moved(self, targets, randoms):
         mirrored = self.augmentation.mirrored(randoms)[:, None]
         return {**targets, STEERING: tf.where(mirrored, -targets[STEERING], targets[STEERING])}
+
+    def _require_declarations(self):
+        super()._require_declarations()
+        if self.full_lock is None and self.limit != 1:
+            raise BadInput(
+                "task.baseline is a model of your own: say what it answers at full lock to the right, with "
+                f"--set={self.place}.full_lock={self.limit:g} (it answers in the log's unit) or "
+                f"--set={self.place}.full_lock=1 (a share of full lock)."
+            )
+
+    def converted(self, model: keras.Model, subject: str) -> keras.Model:
+        if self.full_lock in (None, 1):
+            return model
+        output = names(model)[0] if len(model.outputs) == 1 else STEERING
+        return number_scale.rescaled(model, output, 1 / self.full_lock, 0.0, subject)
+
+    def check_answers(self, model: keras.Model, outputs: np.ndarray, targets: Mapping[str, np.ndarray], subject: str):
+        truth, unit = targets[STEERING], self.full_lock or 1.0
+        found = number_scale.fit(outputs, truth)
+        if not found.odd:
+            return
+        if found.follows:
+            advice = f"Say what it answers there: --set={self.place}.full_lock={self._likely(found.ratio * unit):.4g}."
+        else:
+            advice = f"Check {self.place}.full_lock, task.preprocessing_name, and whether such frames trained it."
+        aside = ", and to the other side" if found.correlation < 0 else ""
+        raise BadInput(
+            f"{subject} answers {number_scale.ranged(outputs * unit)} on val, where the truth is "
+            f"{number_scale.ranged(truth * self.limit)} of at most {self.limit:g}: taken for {unit:g} at full lock to "
+            f"the right, that is {abs(found.ratio):.3g} times as wide{aside} (correlation {found.correlation:.2f}). "
+            + advice
+        )
+
+    def _likely(self, full_lock: float) -> float:
+        """The nearest of the usual units, where one is near to what the data says."""
+        known = (self.limit, self.degrees, np.deg2rad(self.degrees), 1.0)
+        near = min((sign * one for one in known for sign in (1, -1)), key=lambda one: abs(one - full_lock))
+        return near if abs(near - full_lock) < abs(near) / 4 else full_lock
 
     def loss(self, model: keras.Model):
         """Huber's (1964), in root mean squares of the training truth. Absolute errors alone, which is what is scored,

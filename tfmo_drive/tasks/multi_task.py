@@ -55,7 +55,9 @@ class MultiTask(FrameTask):
         if weights and (len(weights) != len(names) or not all(weight > 0 for weight in weights)):
             raise BadInput(f"MultiTask.loss_weights must be {len(names)} numbers above 0, got {self.loss_weights}.")
         shared = {name: getattr(self, name) for name in _SHARED}
-        object.__setattr__(self, "parts", tuple(dataclasses.replace(part, **shared) for part in self.parts))
+        places = [f"{self.place}.parts.{number}" for number in range(len(names))]
+        parts = [dataclasses.replace(one, place=place, **shared) for one, place in zip(self.parts, places, strict=True)]
+        object.__setattr__(self, "parts", tuple(parts))
 
     @functools.cached_property
     def class_names(self) -> tuple[str, ...]:
@@ -68,9 +70,9 @@ class MultiTask(FrameTask):
     def identity(self) -> dict[str, Any]:
         return super().identity() | {"parts": {part.name: part.identity() for part in self.parts}}
 
-    def _require_declarations(self, setting: str = "task"):
-        for number, part in enumerate(self.parts):
-            part._require_declarations(f"{setting}.parts.{number}")
+    def _require_declarations(self):
+        for part in self.parts:
+            part._require_declarations()
 
     def packed(self, split: str) -> Examples:
         """Pixels uint8 [b, h, w, 3] and the parts' targets by part."""
@@ -83,6 +85,30 @@ class MultiTask(FrameTask):
         """Every part with its own outputs, as it knows them."""
         for part in self.parts:
             yield part, ends.by_name(part.ends, [outputs[name] for name in part.ends])
+
+    def _given(self, model: keras.Model) -> list[FrameTask]:
+        """The parts that a model has all outputs of: a teacher may know some alone."""
+        return [part for part in self.parts if set(part.ends) <= set(ends.names(model))]
+
+    def logits(self, model: keras.Model):
+        turns = {part.name: part.logits(model) for part in self.parts}
+
+        def of_all(outputs):
+            said = {part: turns[part.name](one) for part, one in self._each(outputs)}
+            return {name: one if len(part.ends) == 1 else one[name] for part, one in said.items() for name in part.ends}
+
+        return of_all
+
+    def converted(self, model: keras.Model, subject: str) -> keras.Model:
+        for part in self._given(model):
+            model = part.converted(model, subject)
+        return model
+
+    def check_answers(self, model: keras.Model, outputs: Arrays, targets: Arrays, subject: str) -> None:
+        outputs = outputs if isinstance(outputs, Mapping) else {ends.names(model)[0]: outputs}
+        for part in self._given(model):
+            own = ends.by_name(part.ends, [outputs[name] for name in part.ends])
+            part.check_answers(model, own, targets[part.name], subject)
 
     def _weighted(self, losses: list) -> Any:
         return tf.add_n(

@@ -16,7 +16,7 @@ import numpy as np
 from absl import logging
 
 from tfmo_drive.contracts import BadInput, Examples, Judgement, Trivial
-from tfmo_drive.core import decoders, distillation, flicker, pictures
+from tfmo_drive.core import decoders, distillation, flicker, output_kind, pictures
 from tfmo_drive.core.augmentation import Augmentation
 from tfmo_drive.core.class_balance import class_weights
 from tfmo_drive.core.class_names import quoted, read_class_names
@@ -27,6 +27,7 @@ from tfmo_drive.core.keras2 import keras, tf
 from tfmo_drive.core.mask_files import IGNORE
 from tfmo_drive.core.mask_listing import list_masks
 from tfmo_drive.core.networks import Network
+from tfmo_drive.core.outputs import names
 from tfmo_drive.core.packed import pack
 from tfmo_drive.core.scene_frames import MASKS, Chosen, labelled
 from tfmo_drive.core.scenes import Scene
@@ -44,10 +45,12 @@ class Segmentation(FrameTask):
     names of the ids, where there is no classes.json; `ignore`: an id of the files that is no class, beside 255.
     `shown`: of the built-in scenes, "semantic" or "lanes".
 
+    `outputs`: logits, probabilities or sigmoids, of a model of your own whose graph does not tell which.
     `channels`: width of the pyramid. `balance`: rare classes count more in training (core.class_balance).
     """
 
     channels: int = 64
+    outputs: str = ""
     shown: str = "semantic"
     balance: bool = True
     ignore: int | None = None
@@ -56,9 +59,11 @@ class Segmentation(FrameTask):
     name = "segmentation"
     ends = (MASK,)
     own_settings = ("channels", "shown", "balance")
+    given_settings = ("outputs",)
 
     def __post_init__(self):
         super().__post_init__()
+        output_kind.refuse_unknown("Segmentation.outputs", self.outputs)
         if self.channels < 4:
             raise BadInput(f"Segmentation.channels must be at least 4, got {self.channels}.")
         if self.shown not in MASKS:
@@ -129,16 +134,30 @@ class Segmentation(FrameTask):
     def _class_weights(self) -> np.ndarray:
         return class_weights(self._train_pixels) if self.balance else np.ones(len(self.class_names), np.float32)
 
+    def _output(self, model: keras.Model) -> str:
+        """The name of its only output, or of its own among those of several tasks."""
+        return names(model)[0] if len(model.outputs) == 1 else MASK
+
+    def _kind(self, model: keras.Model) -> str:
+        return output_kind.of(model, self._output(model), self.outputs, f"{self.place}.outputs")
+
+    def logits(self, model: keras.Model):
+        return functools.partial(output_kind.logits, kind=self._kind(model))
+
+    def check_answers(self, model: keras.Model, outputs: np.ndarray, targets: np.ndarray, subject: str) -> None:
+        asked = output_kind.Asked(model, self._output(model), self.outputs, f"{self.place}.outputs", subject)
+        output_kind.refuse_other_kind(asked, outputs)
+
     def loss(self, model: keras.Model):
-        return functools.partial(_cross_entropy, tf.constant(self._class_weights))
+        return functools.partial(_cross_entropy, tf.constant(self._class_weights), kind=self._kind(model))
 
     def soft_loss(self, outputs, teacher, temperature: float):
         return distillation.soft_loss(outputs, teacher, temperature)
 
     def judge(self, outputs: np.ndarray, targets: np.ndarray) -> Judgement:
-        """outputs: logits float [n, h, w, classes]; targets: masks uint8 [n, h, w]."""
-        counts, names = overlaps(outputs, targets, len(self.class_names)), self.class_names
-        classes, values = counts.per_class(names), counts.values
+        """outputs: logits or probabilities float [n, h, w, classes]; targets: masks uint8 [n, h, w]."""
+        counts = overlaps(outputs, targets, len(self.class_names))
+        classes, values = counts.per_class(self.class_names), counts.values
         more = {"pixel_accuracy": counts.pixel_accuracy}
         for number, words in _NAMED.items():
             known = next((name for name in classes if name.lower() in words), None)
@@ -162,7 +181,8 @@ class Segmentation(FrameTask):
         return pictures.masked(image, mask, pictures.palette(len(self.class_names)))
 
     def metadata(self, model: keras.Model) -> dict[str, Any]:
-        output = {"kind": "segmentation logits", "decode": "class = arg max over the last axis", "ignored": IGNORE}
+        kind = output_kind.metadata(self._kind(model))["kind"]
+        output = {"kind": f"segmentation {kind}", "decode": "class = arg max over the last axis", "ignored": IGNORE}
         return {"task": self.name, "labels": list(self.class_names), "input": self.input_metadata(), "output": output}
 
 
@@ -173,10 +193,10 @@ def _pixels(examples: Examples, classes: int) -> Iterator[np.ndarray]:
         yield np.bincount(masks.ravel(), minlength=IGNORE + 1)[:classes]
 
 
-def _cross_entropy(class_weights, masks, logits):
+def _cross_entropy(class_weights, masks, outputs, kind: str = output_kind.LOGITS):
     """The mean over pixels that are not ignored, each weighted as its class is."""
     known = masks != IGNORE
     labels = tf.where(known, tf.cast(masks, tf.int32), 0)
-    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+    losses = output_kind.losses(labels, outputs, kind)
     weights = tf.where(known, tf.gather(class_weights, labels), 0.0)
     return tf.reduce_sum(weights * losses) / tf.maximum(tf.reduce_sum(weights), 1.0)

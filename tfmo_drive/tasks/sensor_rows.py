@@ -17,10 +17,22 @@ import numpy as np
 from absl import logging
 
 from tfmo_drive.contracts import BadInput, Judgement, Preprocessing, Task, Trivial
-from tfmo_drive.core import cache, distillation, drive_log, judging, networks, own_model, rows
+from tfmo_drive.core import (
+    cache,
+    distillation,
+    drive_log,
+    given_model,
+    judging,
+    networks,
+    number_scale,
+    output_kind,
+    own_model,
+    rows,
+)
 from tfmo_drive.core.class_names import label_ids, no_class, ordered, quoted, read_class_names
 from tfmo_drive.core.keras2 import keras
 from tfmo_drive.core.networks import DenseLayers
+from tfmo_drive.core.outputs import names
 from tfmo_drive.core.overrides import settings
 from tfmo_drive.core.row_splits import Stretches, divided
 from tfmo_drive.core.row_tables import Columns, Table
@@ -29,6 +41,8 @@ from tfmo_drive.core.sensor_series import Series, SeriesRows
 from tfmo_drive.core.splitting import SPLITS
 
 CLASS, NUMBER = "class", "number"
+RAW, STANDARDISED = "raw", "standardised"
+"""What a given model's numbers are: the target's own, or as this task trains, (number - mean) / deviation."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,7 +52,9 @@ class SensorRows(Task):
     `predicts`: "class" or "number". `columns` says which column is what; of a drive's log, `columns.target` is speed or
     steering. `classes`: a file with the class order. `baseline`: a trained model, which is then not trained again:
     weights for `network`, or a whole Keras 2 model, whose `standardise` must be said where it is your own: "train"
-    (it takes columns standardised by the train split) or "none" (it takes them raw). `allow_code`: code inside the
+    (it takes columns standardised by the train split) or "none" (it takes them raw), and whose `outputs` too: of a
+    number, "raw" (the target's own unit) or "standardised" (by the train split), of classes only where its graph does
+    not tell, "logits", "probabilities" or "sigmoids". `allow_code`: code inside the
     files of models (a Lambda layer) may run; by default they are refused.
     """
 
@@ -48,6 +64,7 @@ class SensorRows(Task):
     baseline: str = ""
     classes: str = ""
     standardise: str = ""
+    outputs: str = ""
     columns: Columns = Columns()
     stretches: Stretches = Stretches()
     series: Series = Series()
@@ -62,6 +79,10 @@ class SensorRows(Task):
             raise BadInput(f"SensorRows.predicts must be class or number, got {self.predicts!r}.")
         if self.standardise not in ("", "train", "none"):
             raise BadInput(f'SensorRows.standardise must be "", train or none, got {self.standardise!r}.')
+        if self.predicts == CLASS:
+            output_kind.refuse_unknown("SensorRows.outputs", self.outputs)
+        elif self.outputs not in ("", RAW, STANDARDISED):
+            raise BadInput(f'SensorRows.outputs of a number must be "", {RAW} or {STANDARDISED}, got {self.outputs!r}.')
         if self.split_seed < 0:
             raise BadInput(f"SensorRows.split_seed must be at least 0, got {self.split_seed}.")
 
@@ -89,10 +110,10 @@ class SensorRows(Task):
         """In the order of the model's outputs; () where it predicts a number."""
         if self.predicts == NUMBER:
             return ()
-        names = read_class_names(self.classes) if self.classes else ordered(self._source.name, self._pack.classes)
-        if len(names) < 2:
-            raise BadInput(f"{self._source.name}: the target is always {quoted(names)}. Give rows of two classes.")
-        return names
+        found = read_class_names(self.classes) if self.classes else ordered(self._source.name, self._pack.classes)
+        if len(found) < 2:
+            raise BadInput(f"{self._source.name}: the target is always {quoted(found)}. Give rows of two classes.")
+        return found
 
     @functools.cached_property
     def _ids(self) -> np.ndarray | None:
@@ -136,8 +157,8 @@ class SensorRows(Task):
         mean, deviation = self._summary.mean[:-1], self._summary.deviation[:-1]
         constant = np.flatnonzero(deviation == 0)
         if len(constant):
-            names = quoted([self._source.columns[i] for i in constant])
-            logging.warning("%s: constant in train, so not used: %s.", self._source.name, names)
+            unused = quoted([self._source.columns[i] for i in constant])
+            logging.warning("%s: constant in train, so not used: %s.", self._source.name, unused)
         scale = np.divide(1.0, deviation, out=np.zeros(count), where=deviation > 0).astype(np.float32)
         offset = (-mean * scale).astype(np.float32)
         name = f"standardised {cache.digest([scale.tolist(), offset.tolist()])[:12]}"
@@ -145,6 +166,7 @@ class SensorRows(Task):
 
     def identity(self) -> dict[str, Any]:
         kept = {name: settings(getattr(self, name)) for name in ("predicts", "network", "standardise")}
+        kept |= {"outputs": self.outputs} if self.outputs else {}
         return {**kept, "columns": list(self._source.columns), "classes": list(self.class_names)}
 
     def fingerprint(self) -> str:
@@ -156,30 +178,75 @@ class SensorRows(Task):
         count, outputs = len(self._source.columns), len(self.class_names) or 1
         if network is not None or not self.baseline:
             return networks.build(network or self.network, count, outputs)
-        path = Path(self.baseline)
-        if own_model.is_whole_model(path):
-            if own_model.is_stage(path):
-                own_model.refuse_other_stage(path, self.preprocessing.name, list(self.class_names) or None)
-            elif not self.standardise:
-                raise BadInput(
-                    "task.baseline is a model of your own: say what its input was, with --set=task.standardise=train "
-                    "(columns standardised by this train split) or none (raw columns)."
-                )
-            ends = own_model.Ends((count,), {networks.LOGITS: (outputs,)})
-            return own_model.read_model(path, ends, allow_code=self.allow_code)
-        model = networks.build(self.network, count, outputs)
-        networks.load_weights(model, path, "task.baseline")
-        return model
+        path, own = Path(self.baseline), networks.build(self.network, count, outputs)
+        subject = f"task.baseline: {path}"
+        if not own_model.is_whole_model(path):
+            networks.load_weights(own, path, "task.baseline")
+            return given_model.adopted(own, self, subject)
+        stage = own_model.is_stage(path)
+        if stage:
+            own_model.refuse_other_stage(path, self.preprocessing.name, self.metadata(own))
+        else:
+            self._require_declarations()
+        ends = own_model.Ends((count,), {networks.LOGITS: (outputs,)})
+        model = own_model.read_model(path, ends, allow_code=self.allow_code)
+        return model if stage else given_model.adopted(model, self, subject)
+
+    def _require_declarations(self) -> None:
+        """A whole model of the user's: nothing about its inputs and outputs is guessed."""
+        if not self.standardise:
+            raise BadInput(
+                "task.baseline is a model of your own: say what its input was, with --set=task.standardise=train "
+                "(columns standardised by this train split) or none (raw columns)."
+            )
+        if self.predicts == NUMBER and not self.outputs:
+            raise BadInput(
+                f"task.baseline is a model of your own: say what it answers: --set=task.outputs={RAW} (the target's "
+                f"own unit) or {STANDARDISED} (the target less its mean, in standard deviations of this train split)."
+            )
 
     def augment(self, inputs, targets, randoms):
         return inputs, targets
 
-    def gives_probabilities(self, model: keras.Model) -> bool:
-        return self.predicts == CLASS and distillation.ends_in_softmax(model)
+    def _kind(self, model: keras.Model) -> str:
+        return output_kind.of(model, names(model)[0], self.outputs, "task.outputs")
 
-    def loss(self, model: keras.Model) -> keras.losses.Loss:
+    def logits(self, model: keras.Model):
+        if self.predicts == NUMBER:
+            return super().logits(model)
+        return functools.partial(output_kind.logits, kind=self._kind(model))
+
+    def converted(self, model: keras.Model, subject: str) -> keras.Model:
+        if self.outputs != RAW:
+            return model
+        mean, deviation = float(self._summary.mean[-1]), float(self._summary.deviation[-1])
+        return number_scale.rescaled(model, names(model)[0], 1 / deviation, -mean / deviation, subject)
+
+    def check_answers(self, model: keras.Model, outputs: np.ndarray, targets: np.ndarray, subject: str) -> None:
         if self.predicts == CLASS:
-            return keras.losses.SparseCategoricalCrossentropy(from_logits=not self.gives_probabilities(model))
+            asked = output_kind.Asked(model, names(model)[0], self.outputs, "task.outputs", subject)
+            return output_kind.refuse_other_kind(asked, outputs)
+        mean, deviation = self._summary.mean[-1], self._summary.deviation[-1]
+        readings = {STANDARDISED: outputs * deviation + mean, RAW: outputs}
+        if self.outputs == RAW:  # converted already
+            readings = {RAW: outputs * deviation + mean, STANDARDISED: (outputs * deviation + mean) * deviation + mean}
+        (taken, answers), (other, otherwise) = readings.items()
+        found = number_scale.fit(answers, targets)
+        if not found.odd:
+            return None
+        better = not number_scale.fit(otherwise, targets).odd
+        advice = f"Add --set=task.outputs={other}." if better else (
+            "Check task.outputs, task.standardise, and the order of the columns (task.columns.inputs=a,b,c)."
+        )  # fmt: skip
+        raise BadInput(
+            f"{subject} answers {number_scale.ranged(answers)} on val, taken for {taken}, where the target is "
+            f"{number_scale.ranged(targets)}: {abs(found.ratio):.3g} times its deviation (correlation "
+            f"{found.correlation:.2f}). {advice}"
+        )
+
+    def loss(self, model: keras.Model):
+        if self.predicts == CLASS:
+            return output_kind.cross_entropy(self._kind(model))
         return _StandardisedHuber(self._summary.mean[-1], self._summary.deviation[-1])
 
     def soft_loss(self, outputs, teacher, temperature: float):
@@ -209,8 +276,8 @@ class SensorRows(Task):
         feed = "one float32 per column, raw, in this order; standardising is inside the file"
         described = {"task": self.name, "input": {"columns": list(self._source.columns), "feed": feed}}
         if self.predicts == CLASS:
-            kind = "probabilities" if self.gives_probabilities(model) else "logits"
-            return {**described, "labels": list(self.class_names), "output": {"kind": kind}}
+            kind = output_kind.metadata(self._kind(model))
+            return {**described, "labels": list(self.class_names), "output": kind}
         scale, offset = float(self._summary.deviation[-1]), float(self._summary.mean[-1])
         rule = "number = output * scale + offset (of an integer output: once it is dequantised)"
         return {**described, "output": {"kind": NUMBER, "decode": rule, "scale": scale, "offset": offset}}
