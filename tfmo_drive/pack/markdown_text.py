@@ -10,8 +10,8 @@ import re
 
 _PLAIN_CODE = re.compile(r"[\w./:+-]+", re.ASCII)
 _MARKUP = re.compile(
-    r"[&<>|~\\`*\[\]]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])"  # an underscore inside a word is none
-    r"|:(?=//)|(?<=www)\.|@|^(?:#+|[+-])(?= )|^\d+(?=[.)] )"
+    r"[&<>|~\\`*#\[\]]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])"  # an underscore inside a word is none
+    r"|:(?=//)|(?<=www)\.|@|^[+-](?= |$)|^\d+(?=[.)](?: |$))"
 )
 
 
