@@ -212,6 +212,21 @@ def test_a_flag_that_is_given_empty_is_refused(command, tmp_path, flag):
     _refused(command(**{flag: ""}), tmp_path / "run", f"--{flag} is empty. Give a value, or leave it out.")
 
 
+@pytest.mark.parametrize("where", [".", "..", "/", "home", "signs", "signs/runs/smoke", "mine"])
+def test_a_folder_that_is_somebodys_is_no_run_folder(where, command, folder, tmp_path, monkeypatch):
+    (tmp_path / "home").mkdir()
+    (tmp_path / "mine" / ".draft.tmp").mkdir(parents=True)
+    for path in (tmp_path / "mine" / "thesis.txt", tmp_path / "mine" / ".draft.tmp" / "a"):
+        path.write_text("mine")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    before = sorted(tmp_path.rglob("*"))
+    workdir = Path(where) if where in (".", "..", "/") else tmp_path / where
+    code, errors = command(workdir=workdir, data=str(folder))
+    (line,) = [line for line in errors.splitlines() if line.startswith("error: ")]
+    assert code == 1 and str(workdir) in line and "--workdir" in line
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 @pytest.fixture(params=["full", "read-only"])
 def bad_disk(request, tmp_path):
     """A disk of 300 kB, or one that cannot be written; made with mount, so for root only."""

@@ -222,7 +222,7 @@ class Run:
         facts += [run_folder.file_digest(Path(task.baseline))] if given else [settings(trainer)]
         key, folder = run_folder.key(*facts), context.workdir / "0_baseline"
         found = run_folder.read_facts(folder)
-        if found.get("finished") and found["key"] != key:
+        if found.get("finished") and found.get("key", key) != key:
             raise BadInput(
                 f"{self.workdir} holds a run of other data, weights, seed, task.*, training.* or --deterministic "
                 "(experiment.json says which). Repeat them, or choose another folder with WORKDIR=."

@@ -34,7 +34,7 @@ def chosen() -> tuple:
 
     name = Path(FLAGS.experiment).stem
     found = override(experiment(FLAGS.experiment), assignments())
-    return name, found, Path(FLAGS.workdir or f"runs/{name}")
+    return name, found, Path(FLAGS.workdir or f"runs/{name}").expanduser()
 
 
 def experiment(name: str):

@@ -78,6 +78,20 @@ def cached(context, tiny_baseline):
     return place, teacher.cached_logits(tiny_baseline, 2, place)
 
 
+def test_logits_changed_in_the_cache_are_computed_again(context, tiny_baseline, cache):
+    def logits():
+        return teacher.cached_logits(tiny_baseline, 1, context(seed=11)).read(0, np.arange(256))
+
+    before = set((cache / "teacher").glob("[!.]*"))
+    good = logits()
+    (entry,) = set((cache / "teacher").glob("[!.]*")) - before
+    for damage in (lambda data: data[:-4], lambda data: data[:100] + b"\0\0\x80\x7f" + data[104:]):
+        path = entry / "logits.rows"
+        path.write_bytes(damage(path.read_bytes()))
+        np.testing.assert_array_equal(logits(), good)
+    assert sorted(path.name for path in entry.iterdir()) == ["logits.rows", "sealed.json"]
+
+
 @pytest.mark.parametrize(
     "bad", [{"temperature": 0}, {"temperature": math.inf}, {"alpha": 1.1}, {"alpha": -0.1}, {"views": 0}]
 )
