@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -51,6 +52,11 @@ def changed(path):
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
+def without(seal, name):
+    del seal["files"][name]
+    return seal
+
+
 DAMAGE = {
     "a bit": lambda path: changed(path / "big.bin"),
     "the end": lambda path: os.truncate(path / "big.bin", 100),
@@ -59,6 +65,10 @@ DAMAGE = {
     "small": lambda path: (path / "small.json").write_text("[]"),
     "one more that is read": lambda path: np.savez(path / "maybe.npz", a=1),
     "no seal": lambda path: (path / cache.SEAL).unlink(),
+    "a file and its place in the seal": lambda path: [
+        (path / "big.bin").unlink(),
+        (path / cache.SEAL).write_text(json.dumps(without(json.loads((path / cache.SEAL).read_text()), "big.bin"))),
+    ],
     "half a seal": lambda path: os.truncate(path / cache.SEAL, 40),
     "another seal": lambda path: (path / cache.SEAL).write_text('{"files": [], "seen": 3}'),
     "deep seal": lambda path: (path / cache.SEAL).write_text("[" * 100_000),

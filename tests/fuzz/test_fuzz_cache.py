@@ -75,12 +75,15 @@ def _damage(random: np.random.Generator, entry: Path) -> None:
     elif kind == 4:
         path.unlink(missing_ok=True) if not path.is_dir() else None
     elif kind == 5:
-        (entry / pick(random, (*packed._FILES, *rows._FILES, "notes.txt"))).write_bytes(random.bytes(9))
+        path = entry / pick(random, (*packed._FILES, *rows._FILES, "notes.txt"))
+        path.unlink(missing_ok=True) if not path.is_dir() else None
+        path.write_bytes(random.bytes(9))
     elif kind == 6 and not path.is_dir():
         path.unlink(missing_ok=True)
         pick(random, (os.mkfifo, os.mkdir, lambda place: os.symlink("/dev/zero", place)))(path)
     elif kind == 7:
-        (entry / "notes.txt").write_text("mine")
+        if not (entry / "notes.txt").exists():
+            (entry / "notes.txt").write_text("mine")
     elif kind == 8:
         shutil.rmtree(entry, ignore_errors=True)
     elif kind == 9:

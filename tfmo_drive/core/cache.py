@@ -64,6 +64,8 @@ def _fault(path: Path, names: Collection[str]) -> str:
             return f"it has no {SEAL}"
         seal = json.loads((path / SEAL).read_bytes()) if (path / SEAL).is_file() else {}
         files = seal["files"]
+        if digest(files) != seal["sha256"]:
+            return f"{SEAL} is not as it was written"
         if set(files) != there & set(names):
             return "files were added or removed"
         now, settled = time.time_ns(), True
@@ -98,7 +100,7 @@ def _measured(path: Path) -> dict[str, Any]:
 
 def _seal(folder: Path) -> None:
     files = {path.name: _measured(path) for path in sorted(folder.iterdir())}
-    atomic.write_json(folder / SEAL, {"files": files, "seen": {}, "at": 0})
+    atomic.write_json(folder / SEAL, {"files": files, "sha256": digest(files), "seen": {}, "at": 0})
 
 
 def _look_back_on(path: Path, files: dict[str, Any], at: int) -> None:
@@ -108,7 +110,7 @@ def _look_back_on(path: Path, files: dict[str, Any], at: int) -> None:
         found = os.stat(path / name)
         seen[name] = [found.st_ino, found.st_ctime_ns, found.st_size]
     with contextlib.suppress(OSError):  # a cache that can only be read is compared every time
-        atomic.write_json(path / SEAL, {"files": files, "seen": seen, "at": at})
+        atomic.write_json(path / SEAL, {"files": files, "sha256": digest(files), "seen": seen, "at": at})
 
 
 def _refuse_others(path: Path, names: Collection[str]) -> None:
