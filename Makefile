@@ -56,7 +56,7 @@ ledger-%: $(READY)  ## Where the score goes, from Keras to every runtime: make l
 lint-%: $(READY)  ## What would go wrong in int8, before training: make lint-post_training DATA=images WEIGHTS=baseline.h5
 	$(BIN)/python -m tfmo_drive.lint --experiment=$(call quote,$*) $(call flag,CALIBRATION,calibration) $(CHOICE)
 
-compare: $(READY)  ## One table and plot of all runs: make compare [RUNS="runs/a runs/b"]
+compare: $(READY)  ## A table and plot of all runs, for each data set: make compare [RUNS="runs/a runs/b"]
 	$(BIN)/python -m tfmo_drive.compare $(FOLDERS)
 
 npu: $(READY)  ## What an Ethos-U would make of int8 files: make npu RUNS="runs/quantized runs/channels_quantized" [NPUS=ethos-u85-512]

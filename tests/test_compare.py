@@ -80,11 +80,48 @@ def test_ratios_refer_to_each_runs_own_baseline():
     assert "4.0x" in next(line for line in lines if "b: distill" in line)
 
 
-def test_runs_on_other_test_data_or_machines_are_noted():
-    other = _report("distill", 0.93, 1_000_000, examples=50)
+def test_every_data_set_has_a_block_and_a_plot_of_its_own_and_nothing_is_ranked_across(tmp_path):
+    """The other data's rows would beat all of these, and have equal baselines."""
+    reports = {"a": _report("prune", 0.945, 2_000_000), "b": _report("distill", 0.93, 1_000_000),
+               "c": _report("other", 0.99, 100_000, examples=50)}  # fmt: skip
+    compared = compare.compare(reports)
+    assert [list(block.reports) for block in compared.blocks] == [["a", "b"], ["c"]]
+    assert [row["name"] for row in compared.rows].count("baseline/litert_float32") == 2
+    said = compare.terminal(compared)
+    assert said.startswith("built in, 100 test examples:\n") and "\n\nbuilt in, 50 test examples:\n" in said
+    first, second = said.split("\n\n")
+    assert "other/" not in first and "distill/" not in second
+    compare.write(compared, tmp_path)
+    pictures = {f"score_{cost}_{number}.png" for cost in ("size", "latency") for number in (1, 2)}
+    assert {path.name for path in (tmp_path / "figures").iterdir()} == pictures
+    verdict = compare.document(compared).verdict
+    ends = next(i for i, one in enumerate(verdict) if one.startswith("Of built in, 50 test examples: no other row"))
+    assert any("distill/litert_int8" in one for one in verdict[:ends]), "not beaten by other data's rows"
+    assert "2 blocks, and nothing is ranked across them" in verdict[-1]
+
+
+def test_two_tasks_on_the_same_frames_are_two_blocks():
+    reports = {name: _report("prune", 0.9, 10) | {"task": {"kind": name}} for name in ("Detection", "Segmentation")}
+    titles = [block.title for block in compare.compare(reports).blocks]
+    assert titles == ["built in, Detection, 100 test examples", "built in, Segmentation, 100 test examples"]
+
+
+def test_a_worthless_run_is_the_first_line_and_the_trivial_answer_stands_in_the_table():
+    report = _report("prune", 0.945, 2_000_000)
+    least = {"trivial_answer": "nothing", "trivial_score": 0.9, "over_trivial": 0.05, "over_trivial_high": 0.2}
+    report["rows"][0] |= least | {"over_trivial_low": -0.1}
+    compared = compare.compare({"prune": report})
+    said = compare.terminal(compared)
+    assert said.startswith("prune: WORTHLESS BASELINE: baseline/litert_float32 scores 95.0 %")
+    assert "answering nothing" in said.splitlines()[-1]
+    assert compare.document(compared).verdict[0].startswith("prune: WORTHLESS BASELINE")
+
+
+def test_runs_on_other_machines_are_noted():
+    other = _report("distill", 0.93, 1_000_000)
     other["environment"]["cores"] = 8
-    notes = compare.compare({"a": _report("prune", 0.945, 2_000_000), "b": other}).notes
-    assert "not scored on the same test data" in notes[0] and "2 and 8 cores" in notes[1]
+    (note,) = compare.compare({"a": _report("prune", 0.945, 2_000_000), "b": other}).notes
+    assert "2 and 8 cores" in note
     assert compare.compare({"a": _report("prune", 0.945, 2_000_000)}).notes == []
 
 

@@ -1,16 +1,18 @@
-"""Several runs in one table and one plot.
+"""Several runs in one table and one plot for each data set: nothing is ranked across test data.
 
     python -m tfmo_drive.compare runs/*
     python -m tfmo_drive.compare runs/pruned runs/distilled --out=runs/compare
 
-Reads the report.json of each run folder (folders without one are skipped, with a note), prints one table, and writes
-compare.md, compare.html and figures/*.png into --out. A baseline row that is equal in several runs appears once.
-Points, smaller and faster always refer to the float baseline of the row's own run.
+Reads the report.json of each run folder (folders without one are skipped, with a note), prints a table for every data
+set (runs of one task whose data has the same fingerprint), and writes compare.md, compare.html and figures/*.png into
+--out. A baseline row that is equal in several runs of a data set appears once. Points, smaller and faster always refer
+to the float baseline of the row's own run.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import textwrap
 from pathlib import Path
 
 from absl import flags
@@ -18,14 +20,14 @@ from absl import flags
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.core import command_line, speed
 from tfmo_drive.core.given_file import reading
-from tfmo_drive.report import numbers, timing
+from tfmo_drive.report import numbers, timing, worth
 from tfmo_drive.report.document import Document, Figure, Section
 from tfmo_drive.report.figures import against
-from tfmo_drive.report.markdown import table
+from tfmo_drive.report.markdown import TERMINAL_WIDTH, table
 from tfmo_drive.report.rows import Row, frontier, ratio, reference
 from tfmo_drive.report.schema import AGAIN
 from tfmo_drive.report.sections import TIME
-from tfmo_drive.report.tables import rows_table
+from tfmo_drive.report.tables import rows_table, with_trivial
 from tfmo_drive.report.write import read, write_document
 
 FLAGS = flags.FLAGS
@@ -33,13 +35,26 @@ flags.DEFINE_string("out", "runs/compare", "Folder for compare.md, compare.html 
 
 
 @dataclasses.dataclass(frozen=True)
-class Comparison:
-    """Rows of several runs, each with its run's first row beside it."""
+class Block:
+    """Runs of one task on the same test data: their rows, each with its run's first row beside it."""
 
+    title: str
     reports: dict[str, dict]
     rows: list[Row]
     firsts: list[Row]
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """A block for each data set, that of most runs first."""
+
+    blocks: list[Block]
     notes: list[str]
+
+    @property
+    def rows(self) -> list[Row]:
+        """Of all blocks, one after the other."""
+        return [row for block in self.blocks for row in block.rows]
 
 
 def main(argv: list[str]) -> int:
@@ -55,7 +70,34 @@ def main(argv: list[str]) -> int:
 
 
 def compare(reports: dict[str, dict]) -> Comparison:
-    """Merge reports (by run name): baseline rows of the same target, score and bytes appear once."""
+    """Reports by run name: a block for each data set and task."""
+    groups: dict[tuple[str, str], dict[str, dict]] = {}
+    for run, report in reports.items():
+        groups.setdefault(_data(report), {})[run] = report
+    titles = [_title(group) for group in groups.values()]
+    blocks = [
+        _block(title if titles.count(title) == 1 else f"{title}, {fingerprint[:8]}", group)
+        for title, ((_, fingerprint), group) in zip(titles, groups.items(), strict=True)
+    ]
+    return Comparison(sorted(blocks, key=lambda block: -len(block.reports)), _notes(reports, len(blocks)))
+
+
+def _data(report: dict) -> tuple[str, str]:
+    """What two runs must have in common to be compared: the kind of task, and the content of the data."""
+    kind = str((report.get("task") or {}).get("kind"))
+    return kind, str(report.get("data_fingerprint") or reference(report).get("examples"))
+
+
+def _title(reports: dict[str, dict]) -> str:
+    """ "gtsrb48, Classification, 1,055 test examples"."""
+    report = next(iter(reports.values()))
+    task, examples = report.get("task") or {}, reference(report).get("examples")
+    data = Path(str(task.get("data") or "")).name or "built in"
+    return ", ".join(filter(None, (data, task.get("kind"), f"{numbers.whole(examples)} test examples")))
+
+
+def _block(title: str, reports: dict[str, dict]) -> Block:
+    """Baseline rows of the same target, score and bytes appear once."""
     rows, firsts, seen = [], [], {}
     for run, report in reports.items():
         for row in report["rows"]:
@@ -70,15 +112,24 @@ def compare(reports: dict[str, dict]) -> Comparison:
     for row in rows:
         runs = row.pop("runs")
         row["run"] = runs[0] if len(runs) == 1 else f"{len(runs)} runs"
-    return Comparison(reports, rows, firsts, _notes(reports))
+    return Block(title, reports, rows, firsts)
 
 
 def terminal(compared: Comparison) -> str:
-    """One line per row, narrow enough for a terminal."""
+    """What makes runs worthless; then for each data set one line per row, narrow enough for a terminal."""
+    tables = [_lines(block) for block in compared.blocks]
+    if len(tables) > 1:
+        tables = [f"{block.title}:\n{lines}" for block, lines in zip(compared.blocks, tables, strict=True)]
+    doubts = [textwrap.fill(one, TERMINAL_WIDTH) for block in compared.blocks for one in _doubts(block)]
+    return "\n\n".join([*doubts, *tables])
+
+
+def _lines(block: Block) -> str:
+    rows, firsts = with_trivial(block.rows, block.firsts)
     lines = [
         {
             # A recipe's rows are named after its run already.
-            "row": row["name"] if row.get("stage") == row["run"] else f"{row['run']}: {row['name']}",
+            "row": row["name"] if row.get("run") in (None, row.get("stage")) else f"{row['run']}: {row['name']}",
             "score": numbers.percent(row.get("score")),
             "points": numbers.points(row.get("score_delta")),
             "size": numbers.size(row.get("size_bytes")),
@@ -87,61 +138,85 @@ def terminal(compared: Comparison) -> str:
             "ms (float)": timing.short(row),
             "faster": timing.times(speed.of(row)),
         }
-        for row, first in zip(compared.rows, compared.firsts, strict=True)
+        for row, first in zip(rows, firsts, strict=True)
     ]
     return table(lines, list(lines[0]))
 
 
+def _doubts(block: Block) -> list[str]:
+    return [f"{run}: {one}" for run, report in block.reports.items() for one in worth.doubts(report)]
+
+
 def write(compared: Comparison, out: Path) -> None:
     """Write compare.md, compare.html and figures/*.png into `out`."""
-    costs = {"score_size": "size_bytes", "score_latency": "latency_share"}
-    drawn = {name: against(compared.rows, cost, group="run") for name, cost in costs.items()}
+    drawn = {
+        f"{name}{_number(place, compared)}": against(block.rows, cost, group="run")
+        for place, block in enumerate(compared.blocks, start=1)
+        for name, cost in (("score_size", "size_bytes"), ("score_latency", "latency_share"))
+    }
     drawn = {name: data for name, data in drawn.items() if data}
     write_document(document(compared), drawn, out, "compare")
 
 
+def _number(place: int, compared: Comparison) -> str:
+    return f"_{place}" if len(compared.blocks) > 1 else ""
+
+
 def document(compared: Comparison) -> Document:
-    """What the comparison says: which rows nothing else beats, all rows, every run's verdict row."""
+    """What the comparison says of every data set: which rows nothing else there beats, and all its rows."""
+    several = len(compared.blocks) > 1
+    verdict = [one for block in compared.blocks for one in _doubts(block)]
+    sections = []
+    for place, block in enumerate(compared.blocks, start=1):
+        verdict += _front(block, f"Of {block.title}: " if several else "")
+        sections += _sections(block, _number(place, compared), f": {block.title}" if several else "")
+    count = sum(len(block.reports) for block in compared.blocks)
+    return Document(
+        title=f"{count} run{'s' * (count > 1)} compared",
+        verdict=(*verdict, *compared.notes),
+        sections=tuple(sections),
+    )
+
+
+def _front(block: Block, of: str) -> list[str]:
     front = [
         f"{row['run']}: {row['name']}, {numbers.percent(row['score'])} in {numbers.size(row['size_bytes'])}."
-        for row in frontier(compared.rows, "size_bytes")
+        for row in frontier(block.rows, "size_bytes")
     ]
-    beaten = "No other row beats these in both score and bytes, smallest first:"
-    verdict = (beaten, *front, *compared.notes) if front else ("No row has both a score and a size.", *compared.notes)
+    beaten = "no other row beats these in both score and bytes, smallest first:" if front else (
+        "no row has both a score and a size.")  # fmt: skip
+    said = f"{of}{beaten}"
+    return [f"{said[0].upper()}{said[1:]}", *front]
+
+
+def _sections(block: Block, number: str, of: str) -> list[Section]:
     figures = (
-        Figure("score_size", "Score against file size of every row; bars: 95 % intervals; dotted: rows that no other "
-               "row beats in both. Rows equal in several runs are drawn once."),
-        Figure("score_latency", f"Score against {TIME}."),
+        Figure(f"score_size{number}", "Score against file size of every row; bars: 95 % intervals; dotted: rows that "
+               "no other row beats in both. Rows equal in several runs are drawn once."),
+        Figure(f"score_latency{number}", f"Score against {TIME}."),
     )  # fmt: skip
     caption = (
         "Points, smaller and faster refer to the float baseline of the row's own run; beside a latency stands the "
         "baseline's in the same turns."
     )
-    return Document(
-        title=f"{len(compared.reports)} run{'s' * (len(compared.reports) > 1)} compared",
-        verdict=verdict,
-        sections=(
-            Section("Score against cost", "Up and to the left is better.", figures),
-            Section("Rows", caption, table=rows_table(compared.rows, compared.firsts, run=True)),
-        ),
-    )
+    return [
+        Section(f"Score against cost{of}", "Up and to the left is better.", figures),
+        Section(f"Rows{of}", caption, table=rows_table(block.rows, block.firsts, run=True)),
+    ]
 
 
-def _notes(reports: dict[str, dict]) -> list[str]:
+def _notes(reports: dict[str, dict], blocks: int) -> list[str]:
     """What makes these runs hard to compare: other test data, other machines."""
     notes = []
-    data = {_test_data(report) for report in reports.values()}
-    if len(data) > 1:
-        notes.append("The runs were not scored on the same test data, so scores of different runs cannot be compared.")
+    if blocks > 1:
+        notes.append(
+            f"The runs were not scored on the same test data: {blocks} blocks, and nothing is ranked across them."
+        )
     machines = {str((report.get("environment") or {}).get("cores")) for report in reports.values()}
     if len(machines) > 1:
         cores = " and ".join(sorted(machines))
         notes.append(f"The runs were timed on machines of {cores} cores: compare ratios, not milliseconds.")
     return notes
-
-
-def _test_data(report: dict) -> str:
-    return str(report.get("data_fingerprint") or reference(report).get("examples"))
 
 
 def _read_runs(folders: list[Path], out: Path) -> tuple[dict[str, dict], list[str]]:

@@ -11,6 +11,7 @@ from tfmo_drive.report import numbers, timing, worth
 from tfmo_drive.report.document import Document, Section, Table
 from tfmo_drive.report.rows import Row, featured, ratio
 from tfmo_drive.report.sections import document
+from tfmo_drive.report.tables import with_trivial
 from tfmo_drive.report.verdict import verdict
 
 TERMINAL_WIDTH = 108
@@ -34,10 +35,10 @@ def render(page: Document, figures: Collection[str] = ()) -> str:
 def terminal(report: dict) -> str:
     """What makes the comparison worthless, the rows and the verdict, in at most 108 columns."""
     rows, marked, doubts = report["rows"], featured(report)[0], worth.doubts(report)
-    least = [worth.trivial_row(rows[0])] if rows[0].get("trivial_score") is not None else []
+    shown = [_short(row, rows[0], row is marked) for row in with_trivial(rows, rows)[0]]
     lines = [
         "\n".join(textwrap.fill(doubt, TERMINAL_WIDTH) for doubt in doubts),
-        table([_short(row, rows[0], row is marked) for row in [*rows, *least]], list(_short(rows[0], rows[0], False))),
+        table(shown, list(shown[0])),
         "\n".join(f"{row['name']}: scored on {row['subset']}." for row in rows if row.get("subset")),
         "\n".join(_against(one) for one in report.get("paired") or ()),
         textwrap.fill(" ".join(verdict(report)[len(doubts) :]), TERMINAL_WIDTH),

@@ -10,6 +10,12 @@ from tfmo_drive.report.document import Cell, Table
 from tfmo_drive.report.rows import UNHARMED, Row, ratio
 
 
+def with_trivial(rows: list[Row], firsts: list[Row]) -> tuple[list[Row], list[Row]]:
+    """Rows of one data set and the first row of each, the trivial answer behind them where it was scored."""
+    least = next((row for row in rows if row.get("reference") and row.get("trivial_score") is not None), None)
+    return ([*rows, worth.trivial_row(least)], [*firsts, least]) if least else (rows, firsts)
+
+
 def rows_table(rows: list[Row], firsts: list[Row], marked: str = "", run: bool = False) -> Table:
     """Every measured number of `rows`, ratios being to `firsts` (one for each row), and last the trivial answer.
 
@@ -17,12 +23,11 @@ def rows_table(rows: list[Row], firsts: list[Row], marked: str = "", run: bool =
     """
     columns = ("Row", "Score", "Points", "Macro", "Agree", "Size", "gzip", "Params", "Non-zeros", "MACs", "RAM",
                "Latency", "Faster", "Runtime", "Made in")  # fmt: skip
-    if least := next((row for row in rows if row.get("reference") and row.get("trivial_score") is not None), None):
-        rows, firsts = [*rows, {**worth.trivial_row(least), "run": numbers.DASH}], [*firsts, least]
+    rows, firsts = with_trivial(rows, firsts)
     cells = (_row(row, first, row["name"] == marked) for row, first in zip(rows, firsts, strict=True))
     if not run:
         return Table(columns, tuple(cells))
-    named = ((Cell(str(row["run"])), *line) for row, line in zip(rows, cells, strict=True))
+    named = ((Cell(str(row.get("run") or numbers.DASH)), *line) for row, line in zip(rows, cells, strict=True))
     return Table(("Run", *columns), tuple(named), text_columns=2)
 
 
