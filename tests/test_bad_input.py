@@ -168,6 +168,15 @@ def test_unknown_experiment_suggests_the_nearest(command, tmp_path):
     _refused(command(experiment="prunned"), tmp_path / "run", 'Did you mean "pruned"')
 
 
+@pytest.mark.parametrize(("source", "words"), [
+    ("x = 1\nEXPERIMENT = Prune()\n", "line 2: NameError: name 'Prune' is not defined"), ("", "no EXPERIMENT"),
+    ("\0", "line 1: SyntaxError"), ("x = (\n", "line 1: SyntaxError"), ("import this_is_no_module\n", "line 1: ModuleN"),
+])  # fmt: skip
+def test_an_experiment_that_cannot_be_made_is_named_with_its_line(command, tmp_path, source, words):
+    (tmp_path / "mine.py").write_text(source)
+    _refused(command(experiment=str(tmp_path / "mine.py")), tmp_path / "run", f"{tmp_path / 'mine.py'}", words)
+
+
 def test_unknown_setting_suggests_the_nearest(command, tmp_path):
     _refused(command(settings=("recipe.0.sparsty=0.7",)), tmp_path / "run", 'Did you mean "sparsity"')
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import traceback
 from pathlib import Path
 
 from absl import flags
 
 from tfmo_drive.contracts import BadInput
+from tfmo_drive.core.given_file import reason
 from tfmo_drive.core.spelling import suggestion
 
 FLAGS = flags.FLAGS
@@ -45,7 +47,14 @@ def experiment(name: str):
         raise BadInput(f"No experiment {name!r} ({path}). {suggestion(name, names)}")
     spec = importlib.util.spec_from_file_location(f"experiments.{path.stem}", path)
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except BadInput:
+        raise
+    except Exception as error:
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+        line = lines[-1] if lines else getattr(error, "lineno", None) or 1
+        raise BadInput(f"{path}, line {line}: {type(error).__name__}: {reason(error)}.") from error
     if not hasattr(module, "EXPERIMENT"):
         raise BadInput(f"{path} defines no EXPERIMENT = Experiment(...).")
     return module.EXPERIMENT

@@ -116,7 +116,7 @@ def read_class_names(path: str | Path) -> tuple[str, ...]:
 
 def beside(folder: Path) -> tuple[str, ...] | None:
     """The names in classes.json or classes.txt in `folder`; None where there is neither."""
-    found = [folder / name for name in FILES if (folder / name).is_file()]
+    found = [folder / name for name in FILES if (folder / name).exists() and not (folder / name).is_dir()]
     return read_class_names(found[0]) if found else None
 
 
