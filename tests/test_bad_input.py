@@ -170,7 +170,7 @@ def test_unknown_experiment_suggests_the_nearest(command, tmp_path):
 
 @pytest.mark.parametrize(("source", "words"), [
     ("x = 1\nEXPERIMENT = Prune()\n", "line 2: NameError: name 'Prune' is not defined"), ("", "no EXPERIMENT"),
-    ("\0", "line 1: SyntaxError"), ("x = (\n", "line 1: SyntaxError"), ("import this_is_no_module\n", "line 1: ModuleN"),
+    ("\0", "line 1: SyntaxError"), ("x = (\n", "line 1: SyntaxError"), ("import no_such_module\n", "line 1: Mod"),
 ])  # fmt: skip
 def test_an_experiment_that_cannot_be_made_is_named_with_its_line(command, tmp_path, source, words):
     (tmp_path / "mine.py").write_text(source)
