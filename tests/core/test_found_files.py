@@ -165,3 +165,24 @@ def test_names_of_another_machine_are_found_by_their_longest_end(tmp_path, writt
     for split in SPLITS:
         names = [listing.class_names[label] for label in listing[split].labels]
         assert names == [file.parent.name for file in listing[split].files]
+
+
+@pytest.mark.parametrize(
+    "written", ["{name}/{n}.png", "{name}\\{n}.png", "C:\\me\\{name}\\{n}.png", "/mnt/{name}/{n}.png"]
+)
+def test_a_missing_image_is_never_another_one_of_its_name(tmp_path, written):
+    classes(tmp_path, car=6, bus=6)
+    (tmp_path / "bus" / "3.png").unlink()
+    (tmp_path / "3.png").write_bytes(b"another one")
+    rows = [f"{written.format(name=name, n=n)};{name}" for name in ("car", "bus") for n in range(6)]
+    (tmp_path / "list.csv").write_text("\n".join(["file;label", *rows]))
+    with pytest.raises(BadInput, match=r"1 of 12 images are missing in .*bus.3.png"):
+        list_csv(tmp_path / "list.csv")
+
+
+def test_lists_of_two_machines_are_found_each_by_its_own_beginning(tmp_path):
+    classes(tmp_path, car=6, bus=6)
+    rows = [f"C:\\me\\signs\\car\\{n}.png;car" for n in range(6)]
+    rows += ["/home" + f"/you/bus/{n}.png;bus" for n in range(6)]
+    (tmp_path / "list.csv").write_text("\n".join(["file;label", *rows]))
+    assert len(listed(list_csv(tmp_path / "list.csv"))) == 12

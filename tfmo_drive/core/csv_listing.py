@@ -28,6 +28,7 @@ COLUMNS = {
     "split": ("split", "set", "subset"),
     "group": ("group", "track", "group_id", "track_id", "sequence"),
 }
+_ROOT = re.compile("/+|~.*|[A-Za-z]:")
 _ID = re.compile("-?[0-9]{1,18}")
 _FLOAT_ID = re.compile(r"-?[0-9]{1,18}\.0+")
 
@@ -155,17 +156,29 @@ def _located(table: Table, index: int, skip_bad: bool) -> tuple[Table, list[Path
 
 def find_recorded(folders: Sequence[Path], names: Sequence[str]) -> list[Path | None]:
     """As `find_files`, for names that may be another machine's: what is not found as it stands is looked for with
-    slashes in the place of backslashes, then by ever shorter ends of it (signs/stop/1.png, stop/1.png, 1.png)."""
+    slashes in the place of backslashes, then by ever shorter ends of it (signs/stop/1.png, stop/1.png, 1.png).
+
+    Where one name was found without its beginning, others of that beginning are found so too, or are missing: 1.png of
+    another folder is another image.
+    """
     found = find_files(folders, names)
-    tails = {row: PurePosixPath(names[row].replace("\\", "/")).parts for row, file in enumerate(found) if not file}
-    tails = {row: parts for row, parts in tails.items() if parts}
-    while tails:
-        files = find_files(folders, [os.path.join(*parts) for parts in tails.values()])
-        for row, file in zip(list(tails), files, strict=True):
-            found[row], tails[row] = file, tails[row][1:]
-            if file or not tails[row]:
-                del tails[row]
+    parts = [PurePosixPath(name.replace("\\", "/")).parts for name in names]
+    # What was left out in front of a name that was found; and whether that began at a root.
+    begun = {_beginning(parts[row], 0) for row, file in enumerate(found) if file}
+    waiting = [row for row, file in enumerate(found) if not file and parts[row]]
+    for dropped in range(max((len(parts[row]) for row in waiting), default=0)):
+        files = find_files(folders, [os.path.join(*parts[row][dropped:]) for row in waiting])
+        found_now = {row: file for row, file in zip(waiting, files, strict=True) if file}
+        begun |= {_beginning(parts[row], dropped) for row in found_now}
+        for row, file in found_now.items():
+            found[row] = file
+        waiting = [row for row in waiting if row not in found_now and _beginning(parts[row], dropped) not in begun]
+        waiting = [row for row in waiting if len(parts[row]) > dropped + 1]
     return found
+
+
+def _beginning(parts: tuple[str, ...], dropped: int) -> tuple[bool, tuple[str, ...]]:
+    return bool(parts) and bool(_ROOT.fullmatch(parts[0])), parts[:dropped]
 
 
 def find_files(folders: Sequence[Path], names: Sequence[str]) -> list[Path | None]:
