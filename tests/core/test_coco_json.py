@@ -145,6 +145,13 @@ def test_a_group_of_classes_that_no_object_has_is_no_class(tmp_path):
     facts = {"images": [frame(1, "a.png")], "annotations": [box(1, 1, 2)], "categories": categories}
     (tmp_path / "a.json").write_text(json.dumps(facts))
     assert read_document(tmp_path / "a.json").categories == {1: "stop", 2: "sign"}
+    alone = [{"id": 1, "name": "person", "supercategory": "person"}, {"id": 2, "name": "car"}]
+    (tmp_path / "a.json").write_text(json.dumps(facts | {"categories": alone}))
+    assert read_document(tmp_path / "a.json").categories == {1: "person", 2: "car"}  # as COCO itself has it
+    odd = [{"id": [1], "name": "sign"}, *categories[1:2]]
+    (tmp_path / "a.json").write_text(json.dumps(facts | {"categories": odd}))
+    with pytest.raises(BadInput, match="every category must have a whole number id"):
+        read_document(tmp_path / "a.json")
 
 
 @pytest.mark.parametrize(("text", "said"), [

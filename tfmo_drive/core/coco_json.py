@@ -69,13 +69,11 @@ def read_document(path: Path) -> Document:
     if not annotations or not images:
         raise BadInput(f"{path}: no {'annotations' if images else 'images'}. Name another file, or add some.")
     # Roboflow lists the group of all classes as one more, which no object has.
-    used = {annotation.get("category_id") for annotation in annotations if _is_id(annotation.get("category_id"))}
-    above = {category["supercategory"] for category in categories if isinstance(category.get("supercategory"), str)}
-    pairs = [
-        (category.get("id"), category.get("name"))
-        for category in categories
-        if not _is_id(category.get("name")) or category["name"] not in above or category.get("id") in used
-    ]
+    used = {key for annotation in annotations if _is_id(key := annotation.get("category_id"))}
+    groups = [(category.get("supercategory"), category.get("name")) for category in categories]
+    groups = {group for group, name in groups if _is_id(group) and group != name}
+    pairs = [(category.get("id"), category.get("name")) for category in categories]
+    pairs = [pair for pair in pairs if not all(map(_is_id, pair)) or pair[1] not in groups or pair[0] in used]
     if not pairs or any(type(key) is not int or not isinstance(name, str) or not name for key, name in pairs):
         raise BadInput(f"{path}: every category must have a whole number id and a name, got {str(pairs)[:60]}.")
     twice = [str(key) for key, count in Counter(key for key, _ in pairs).items() if count > 1]
