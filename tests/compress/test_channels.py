@@ -164,6 +164,10 @@ def test_a_budget_of_latency_is_met_on_the_last_target_and_remembered(tiny_basel
     assert 0.3 < narrow.count_params() / tiny_baseline.count_params() < 0.6
     again = step(tiny_baseline, dataclasses.replace(place, targets=()))
     np.testing.assert_array_equal(again.get_weights()[0], narrow.get_weights()[0])
+    for damaged in ("[", "7.5", '{"removed": 0.5}', "NaN"):
+        (place.workdir / "removed.json").write_text(damaged)
+        with pytest.raises(BadInput, match=r"removed\.json (is not|must hold)"):
+            step(tiny_baseline, place)
 
 
 def test_two_budgets_are_one_too_many():

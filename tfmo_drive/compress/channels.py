@@ -147,7 +147,10 @@ class Channels(TrainedStep):
         """The least fraction that meets the budget, by bisection; BadInput says the smallest budget that can be met."""
         written = context.workdir / "removed.json"
         if self._budget == "latency" and written.exists():
-            return json_of(written, "the width that was found", "Remove it; it will be found again.")
+            found = json_of(written, "the fraction that was found", "Remove it; it will be found again.")
+            if type(found) is not float or not 0 <= found <= 1:
+                raise BadInput(f"{written} must hold a fraction, got {str(found)[:40]}. Remove it.")
+            return found
         few, many, rest = 0.0, 1.0, self._rest(channels, context)
         least = rest(self._least(groups, scores, many))
         if least > getattr(self, self._budget):
