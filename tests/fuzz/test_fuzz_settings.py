@@ -9,6 +9,7 @@ import numpy as np
 from damage import NUMBERS, VALUES, damaged_text, pick
 
 from tfmo_drive import experiment_flags
+from tfmo_drive.contracts import BadInput
 from tfmo_drive.core.overrides import describe, override, settings
 
 NAMES = ("pruned_quantized", "sensor_speed", "sensor_rows", "detection_quantized", "lane_quantized")
@@ -31,7 +32,7 @@ def _lines(name: str) -> list[list[str]]:
 
 
 def _at(value, path: str):
-    for part in path.split("."):
+    for part in map(str.strip, path.split(".")):
         value = getattr(value, part) if hasattr(value, part) else value[int(part) if part.isdigit() else part]
     return value
 
@@ -65,7 +66,9 @@ def test_typed_settings_mean_their_text_or_are_refused(fuzz):
         made = case.read("", lambda: override(_experiment(name), [assignment]))
         if case.refused:
             parts = [part.strip() for part in path.split(".") if not part.strip().isdigit()]
-            assert any(part[:20] in case.message for part in parts), f"{path} is not named: {case.message!r}"
+            assert any(str(BadInput(part))[:20] in case.message for part in parts), (
+                f"{path} is not named: {case.message!r}"
+            )
             return
         said = settings(made)
         json.dumps(said, allow_nan=False).encode()
