@@ -41,7 +41,7 @@ def test_texts_may_begin_with_a_byte_order_mark(tmp_path):
     assert text_of(tmp_path / "names.json", "a list").startswith("[")
 
 
-@pytest.mark.parametrize("content", [b"\xff\xfe{", b"[" * 100_000, b"1" * 5000, b""])
+@pytest.mark.parametrize("content", [b"\xff\xfe{", b"[" * 100_000, b"1" * 5000, b"", b'["\\ud800"]'])
 def test_what_is_no_json_is_told(tmp_path, content):
     (tmp_path / "names.json").write_bytes(content)
     with pytest.raises(BadInput, match="names.json is not a list: "):

@@ -48,9 +48,13 @@ def guarded(main: Main) -> Main:
             where = f" ({error.filename})" if error.filename else ""
             advice = f" {DISK}" if error.errno in DISK_ERRORS else ""
             _tell(f"{error.strerror or error}{where}.{advice}")
-        except MemoryError as error:
-            _tell(f"not enough memory: {str(error) or 'none is left'}. Choose smaller images, batches or counts.")
         except Exception as error:
+            if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's
+                said = (
+                    f"{' '.join(str(error).split())[:200] or 'none is left'}. Choose smaller images, batches or counts"
+                )
+                _tell(f"not enough memory: {said}.")
+                return 1
             if not any(sign in str(error) for sign in DISK_SIGNS):
                 raise
             _tell(f"{' '.join(str(error).split())[:200]}. {DISK}")

@@ -9,6 +9,7 @@ import contextlib
 import functools
 import json
 import os
+import re
 import stat
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from typing import Any, TypeVar
 from tfmo_drive.contracts import BadInput
 
 T = TypeVar("T")
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
 _LONGEST = 200
 """Letters of what a parser says that are passed on."""
 
@@ -73,10 +75,14 @@ def text_of(path: str | os.PathLike, expected: str, advice: str = "") -> str:
 
 
 def json_of(path: str | os.PathLike, expected: str, advice: str = "") -> Any:
-    """The value in a JSON file; BadInput as from `reading`, and where an object has a key twice (json keeps one)."""
+    """The value in a JSON file; BadInput as from `reading`, and where an object has a key twice (json keeps one), or a
+    text is half a letter (an escape such as \\ud800 alone), which no file can hold."""
     text = text_of(path, expected, advice)
     with reading(path, expected, advice):
-        return json.loads(text, object_pairs_hook=_once)
+        value = json.loads(text, object_pairs_hook=_once)
+        if _HALF.search(text):  # most often of a pair
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

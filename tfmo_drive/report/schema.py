@@ -52,7 +52,8 @@ def _check_row(path: Path, row: Mapping[str, Any], where: str) -> None:
 
 def _name(value: Any) -> bool:
     """Whether a path of this name stays in its folder."""
-    return isinstance(value, str) and value.isprintable() and not {"", ".", ".."} & set(value.split("/"))
+    parts = value.split("/") if isinstance(value, str) and value.isprintable() else [""]
+    return not {"", ".", ".."} & set(parts) and max(len(part.encode()) for part in parts) <= 255
 
 
 def _number(value: Any) -> bool:
