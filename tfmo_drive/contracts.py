@@ -285,6 +285,10 @@ class Step:
     def refuse(self, model: keras.Model) -> None:
         """Raise BadInput where the step cannot work on a model of this structure; asked before anything is trained."""
 
+    def undoes(self, earlier: Step) -> bool:
+        """Whether this step would undo what `earlier`, before it in a recipe, guarantees."""
+        return self.anew and bool(earlier.promise) or bool(earlier.guarantees) and earlier.guarantees not in self.keeps
+
     def to_keep(self, guarantees: Sequence[str]) -> str:
         """What to type so that this step keeps what earlier ones guarantee; "" where it cannot."""
         try:

@@ -9,6 +9,7 @@ import itertools
 import pytest
 
 from tests.contract.test_steps import STEPS, case
+from tfmo_drive.compress.prune import Prune
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.core.keras2 import keras
 from tfmo_drive.core.training import TrainedStep
@@ -72,3 +73,18 @@ def test_two_steps_keep_the_first_promise_or_say_which_order_does(kinds, small, 
         return
     before.check(made)
     after.check(made)
+
+
+@pytest.mark.parametrize(
+    ("second", "kept"),
+    [({"sparsity": 0.6}, True), ({"sparsity": 0.5}, True), ({"sparsity": 0.4}, False), ({"sparsity": 0.6, "skip": ("a",)}, False),
+     ({"sparsity": 0.6, "allocation": "lamp"}, False), ({"sparsity": 0.6, "threshold": 0.1}, False),
+     ({"sparsity": 0.6, "pattern": "1x4"}, False)],
+)  # fmt: skip
+def test_pruning_again_keeps_the_first_promise_or_is_refused_before_training(second, kept, tiny_task):
+    recipe = (Prune(sparsity=0.5), Prune(**second))
+    if kept:
+        Experiment(task=tiny_task, recipe=recipe)
+    else:
+        with pytest.raises(BadInput, match="Prune after Prune would undo 50% zeros. Prune once, or"):
+            Experiment(task=tiny_task, recipe=recipe)

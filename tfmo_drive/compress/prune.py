@@ -8,13 +8,14 @@ sort, outside the graph. 2:4 is NVIDIA's fine-grained structured sparsity (Mishr
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import tensorflow_model_optimization as tfmot
 from absl import logging
 
-from tfmo_drive.contracts import Artifact, BadInput, BrokenPromise, Context
+from tfmo_drive.contracts import Artifact, BadInput, BrokenPromise, Context, Step
 from tfmo_drive.core import batches, layers, masks, sensitivity
 from tfmo_drive.core.criteria import Criterion, Magnitude
 from tfmo_drive.core.keras2 import keras, tf
@@ -82,6 +83,19 @@ class Prune(TrainedStep):
 
     guarantees = "sparsity"
     keeps = ("sparsity",)
+
+    def undoes(self, earlier: Step) -> bool:
+        """Pruning again finds its own zeros, so they must be at least as many, kernel by kernel, in the same pattern."""
+        if not isinstance(earlier, Prune):
+            return super().undoes(earlier)
+        alike = (self.allocation, self.threshold, self.pattern) == (
+            earlier.allocation, earlier.threshold, earlier.pattern
+        )  # fmt: skip
+        return not alike or self.sparsity < earlier.sparsity or not set(self.skip) <= set(earlier.skip)
+
+    def to_keep(self, guarantees: Sequence[str]) -> str:
+        again = "Prune once, or the second time to at least as many zeros, with equal pattern, allocation and skip."
+        return again if set(guarantees) == {"sparsity"} else ""
 
     @property
     def files(self) -> tuple[Path, ...]:

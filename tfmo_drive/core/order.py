@@ -8,10 +8,9 @@ from tfmo_drive.contracts import BadInput, Step
 def refuse(recipe: tuple[Step, ...]) -> None:
     """BadInput, before hours of training, where a later step would undo what an earlier one guarantees."""
     for count, later in enumerate(recipe):
-        promised = [earlier for earlier in recipe[:count] if earlier.guarantees or (later.anew and earlier.promise)]
-        undone = next((earlier for earlier in promised if later.anew or earlier.guarantees not in later.keeps), None)
+        undone = next((earlier for earlier in recipe[:count] if later.undoes(earlier)), None)
         if undone is not None:
-            wanted = [earlier.guarantees for earlier in promised]
+            wanted = [earlier.guarantees for earlier in recipe[:count] if earlier.guarantees]
             advice = later.to_keep(wanted) or f"Put {type(later).__name__} first."
             raise BadInput(
                 f"recipe: {type(later).__name__} after {type(undone).__name__} would undo {undone.promise}. {advice}"
