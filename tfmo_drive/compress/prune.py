@@ -85,7 +85,7 @@ class Prune(TrainedStep):
     keeps = ("sparsity",)
 
     def undoes(self, earlier: Step) -> bool:
-        """Pruning again finds its own zeros, so they must be at least as many, kernel by kernel, in the same pattern."""
+        """Pruning again finds its own zeros: they must be at least as many, kernel by kernel, in the same pattern."""
         if not isinstance(earlier, Prune):
             return super().undoes(earlier)
         alike = (self.allocation, self.threshold, self.pattern) == (
