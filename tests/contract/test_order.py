@@ -75,14 +75,14 @@ def test_two_steps_keep_the_first_promise_or_say_which_order_does(kinds, small, 
     after.check(made)
 
 
+OTHERS = ({"sparsity": 0.4}, {"skip": ("a",)}, {"allocation": "lamp"}, {"threshold": 0.1}, {"pattern": "1x4"})
+
+
 @pytest.mark.parametrize(
-    ("second", "kept"),
-    [({"sparsity": 0.6}, True), ({"sparsity": 0.5}, True), ({"sparsity": 0.4}, False),
-     ({"sparsity": 0.6, "skip": ("a",)}, False), ({"sparsity": 0.6, "allocation": "lamp"}, False), ({"sparsity": 0.6, "threshold": 0.1}, False),
-     ({"sparsity": 0.6, "pattern": "1x4"}, False)],
-)  # fmt: skip
+    ("second", "kept"), [({"sparsity": 0.5}, True), ({}, True), *((other, False) for other in OTHERS)]
+)
 def test_pruning_again_keeps_the_first_promise_or_is_refused_before_training(second, kept, tiny_task):
-    recipe = (Prune(sparsity=0.5), Prune(**second))
+    recipe = (Prune(sparsity=0.5), Prune(**{"sparsity": 0.6, **second}))
     if kept:
         Experiment(task=tiny_task, recipe=recipe)
     else:

@@ -20,6 +20,7 @@ from tfmo_drive.targets.litert import (
     LiteRTInt16x8,
     LiteRTMixed,
 )
+from tfmo_drive.targets.onnx import OnnxInt8
 
 EVERY = [
     LiteRTFloat32(),
@@ -245,3 +246,12 @@ def test_a_hard_model_keeps_its_worst_layers_in_float_until_it_decides_as_before
     kept = [name for name in stored if stored[name].dtype == np.float32 and name.endswith("/kernel")]
     assert 0 < len(kept) < len([name for name in stored if name.endswith("/kernel")])
     assert all(np.array_equal(stored[name], kernels[name]) for name in kept)
+
+
+@pytest.mark.parametrize("target", [LiteRTInt8(), LiteRTInt16x8(), LiteRTMixed(), OnnxInt8()], ids=lambda one: one.name)
+def test_a_recurrent_layer_is_refused_where_the_converter_would_end_the_process(target, context):
+    image = keras.Input((32, 32, 3))
+    rows = keras.layers.Reshape((16, -1))(keras.layers.Conv2D(2, 3, 2, "same")(image))
+    model = keras.Model(image, keras.layers.Dense(9)(keras.layers.LSTM(2)(rows)))
+    with pytest.raises(BadInput, match="with a loop inside .1 WHILE: an LSTM"):
+        target(model, context.workdir, context)

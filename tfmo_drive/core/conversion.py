@@ -21,7 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from tfmo_drive.core import calibration, tflite_rows
+from tfmo_drive.contracts import BadInput
+from tfmo_drive.core import calibration, tflite_file, tflite_rows
 from tfmo_drive.core.calibration import MINMAX, Ranges
 from tfmo_drive.core.freezing import Frozen
 from tfmo_drive.core.keras2 import tf
@@ -91,6 +92,7 @@ def calibrated(frozen: Frozen, images: np.ndarray, ranges: Ranges = MINMAX) -> b
     """`base` with a range in every activation tensor, from raw inputs [n, ...]; that of pixels is 0..255."""
     from tensorflow.lite.python.optimize import calibrator
 
+    _refuse_loops(frozen)
     with _quiet():
         watched = calibrator.Calibrator(calibrator.add_intermediate_tensors(base(frozen)))
         model, limits = unpack(watched.calibrate(_feed(frozen, images))), frozen.preprocessing.limits
@@ -117,6 +119,7 @@ def int16x8(frozen: Frozen, images: np.ndarray) -> bytes:
     """int16 activations in (rows: float32) and out, int8 weights. images as for `int8`."""
     from tensorflow.lite.python.optimize import calibrator
 
+    _refuse_loops(frozen)
     images, limits = np.array(images), frozen.preprocessing.limits
     if limits:  # this quantizer keeps its statistics to itself, so one white corner says that pixels go up to 255
         images[0, 0, 0] = limits[1]
@@ -158,6 +161,15 @@ def _onnx(graph: tf.Graph | None, inputs: list[str], outputs: list[str], **sourc
         converted = tfonnx.process_tf_graph(graph, opset=OPSET, input_names=inputs, output_names=outputs, **source)
         model = optimizer.optimize_graph(converted, catch_errors=False).make_model("tfmo_drive")
     return canonical(model).SerializeToString(deterministic=True)
+
+
+def _refuse_loops(frozen: Frozen) -> None:
+    """BadInput where TensorFlow 2.21 would end the whole process (SIGSEGV) instead of watching a loop's ranges."""
+    if loops := tflite_file.operators(base(frozen))["WHILE"]:
+        raise BadInput(
+            f"No integer file can be made of a model with a loop inside ({loops} WHILE: an LSTM, GRU or another "
+            "recurrent layer). Use LiteRTFloat16 or LiteRTDynamic, or replace that layer by convolutions."
+        )
 
 
 def _once(frozen: Frozen, key: str, make: Callable[[], bytes]) -> bytes:
