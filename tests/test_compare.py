@@ -113,7 +113,7 @@ def test_a_worthless_run_is_the_first_line_and_the_trivial_answer_stands_in_the_
     compared = compare.compare({"prune": report})
     said = compare.terminal(compared)
     assert said.startswith("prune: WORTHLESS BASELINE: baseline/litert_float32 scores 95.0 %")
-    assert "answering nothing" in said.splitlines()[-1]
+    assert "trivial: nothing" in said.splitlines()[-1]
     assert compare.document(compared).verdict[0].startswith("prune: WORTHLESS BASELINE")
 
 

@@ -24,7 +24,7 @@ from absl import flags
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.core import atomic, command_line, speed
 from tfmo_drive.core.given_file import json_of, reading, text_of
-from tfmo_drive.report import numbers, timing
+from tfmo_drive.report import numbers, timing, worth
 from tfmo_drive.report.figures import against
 from tfmo_drive.report.rows import featured, ratio, reference
 from tfmo_drive.report.schema import AGAIN
@@ -199,6 +199,10 @@ def _table(group: list[dict]) -> list[str]:
             if name not in seen:
                 seen[name] = found
                 lines.append(_line(name, row, report))
+    scored = [reference(report) for report in group if reference(report).get("trivial_score") is not None]
+    for row in map(worth.trivial_row, scored[:1]):
+        columns = f"`{row['name']}`", numbers.percent(row["score"]), numbers.points(row["score_delta"], 2)
+        lines.append(f"| {' | '.join(columns)} {'| ' * (lines[2].count('|') - 4)}|")
     return lines
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from tfmo_drive import results
+from tfmo_drive.core import atomic
 from tfmo_drive.expect import Expect, exit_code
+from tfmo_drive.pack import write as pack
 from tfmo_drive.report.markdown import markdown, terminal
 from tfmo_drive.report.rows import beats_trivial
 from tfmo_drive.report.sections import document
@@ -30,7 +35,7 @@ def test_what_is_better_by_its_interval_is_not_doubted_and_the_trivial_score_sta
     assert doubts(report) == []
     assert verdict(report)[0].startswith("quantize_aware/litert_int8 scores 94.6 %")
     assert 'Answering always "stop" would score 12.5 %.' in verdict(report)
-    assert 'answering always "stop"' in terminal(report) and 'answering always "stop"' in markdown(report)
+    assert 'trivial: always "stop"' in terminal(report) and 'trivial: always "stop"' in markdown(report)
 
 
 @pytest.mark.parametrize(("row", "what"), [(0, "BASELINE"), (7, "RESULT")])
@@ -82,6 +87,21 @@ def test_the_rule_is_switched_off_by_its_name_and_the_line_stays(report):
 
 def test_a_result_that_no_target_took_is_a_miss(report):
     assert [one["passed"] for one in Expect().verdicts(None, report["rows"])] == [True, False]
+
+
+def test_the_card_of_a_boards_pack_begins_with_it(report, tmp_path):
+    report["rows"][7] |= over(-0.031, 0.042)
+    atomic.write_json(tmp_path / "report.json", report)
+    said = pack._reported(tmp_path)
+    assert said["doubts"] == doubts(report) != [] and said["trivial"][0]["name"] == 'trivial: always "stop"'
+    place = (Path(pack.__file__).parent / "card.md.j2").read_text().splitlines()
+    assert place[2] == "{% for doubt in doubts %}"
+
+
+def test_the_results_in_the_readme_hold_it_too(report):
+    (line,) = [line for line in results._table([report]) if "trivial" in line]
+    assert line.startswith('| `trivial: always "stop"` | 12.5 % | -82.60 |')
+    assert line.count("|") == results._table([report])[2].count("|")
 
 
 def test_rows_that_were_compared_with_nothing_are_not_judged(full_report):

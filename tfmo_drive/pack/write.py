@@ -23,7 +23,7 @@ from tfmo_drive.measures.size import Size
 from tfmo_drive.pack import c_array, facts_header, markdown_text
 from tfmo_drive.pack.golden import golden
 from tfmo_drive.pack.verify import SUMS
-from tfmo_drive.report import verdict
+from tfmo_drive.report import verdict, worth
 from tfmo_drive.report.schema import AGAIN, checked
 
 _OWN = Path(__file__).parent
@@ -153,8 +153,8 @@ def _linked(model: Path, folder: Path) -> None:
     _written(folder / "model_operators.h", c_array.operators(tflite_file.operators(content)))
 
 
-def _reported(run: Path) -> dict[str, list[dict[str, Any]]]:
-    """ "rows" and "expect" of the run's report.json, where there is one."""
+def _reported(run: Path) -> dict[str, list]:
+    """ "rows", the "trivial" one, "expect" and "doubts" of the run's report.json, where there is one."""
     path = run / "report.json"
     said = checked(json_of(path, "a run's report", AGAIN), path) if path.is_file() else {}
     rows = [row for row in said.get("rows", ()) if row.get("score") is not None and row.get("size_bytes")]
@@ -162,7 +162,8 @@ def _reported(run: Path) -> dict[str, list[dict[str, Any]]]:
         {**one, "limit": verdict.limit(one), "measured": verdict.amount(one, "value"), "outcome": verdict.outcome(one)}
         for one in said.get("expect", ())
     ]
-    return {"rows": rows, "expect": expect}
+    trivial = [worth.trivial_row(row) for row in rows[:1] if row.get("trivial_score") is not None]
+    return {"rows": rows, "trivial": trivial, "expect": expect, "doubts": worth.doubts(said) if rows else []}
 
 
 def _card(facts: dict, board: Board, artifact: Artifact, needs: tuple[Need, ...], reported: dict) -> str:

@@ -41,7 +41,8 @@ def answered(row: Row) -> str:
 def trivial_row(row: Row) -> Row:
     """The trivial answer as a row of a table, from a row that was compared with it on all test examples."""
     delta = None if row.get("score") is None else row["trivial_score"] - row["score"]
-    return {"name": answered(row), "stage": "trivial", "score": row["trivial_score"], "score_delta": delta,
+    said = f"trivial: {row.get('trivial_answer') or 'the same for all'}"
+    return {"name": said, "stage": "trivial", "score": row["trivial_score"], "score_delta": delta,
             "examples": row.get("examples")}  # fmt: skip
 
 
