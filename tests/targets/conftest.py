@@ -164,6 +164,7 @@ def npu(model, tmp_path_factory):
     row = {"name": "tiny/int8", "score": 0.9, "score_low": 0.8, "score_high": 0.95, "score_delta": -0.013,
            "size_bytes": 1234, "runtime": "ethos-u55-128"}  # fmt: skip
     missed = {"name": "score_drop", "row": "tiny/int8", "bound": 0.01, "value": 0.013, "unit": "points"}
-    report = {"rows": [row], "expect": [missed | {"passed": False, "least": False}]}
+    busy = missed | {"name": "latency_p95_ms", "unit": "ms", "bound": 10.0, "value": 12.34, "passed": None}
+    report = {"schema": 1, "rows": [row], "expect": [missed | {"passed": False, "least": False}, busy]}
     (folder / "report.json").write_text(json.dumps(report))
     return packed(model, folder, "corstone_300")

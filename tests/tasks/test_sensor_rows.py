@@ -131,7 +131,7 @@ def test_a_student_learns_from_a_teacher(task, context):
     gap = scoring.score(place.baseline, task, "test") - scoring.score(student, task, "test")
     assert gap < 0.2
     with pytest.raises(BadInput, match="Distill.student must take what the model takes, .*100.*got SmallCNN"):
-        Distill(student=SmallCNN())(place.baseline, place)
+        Distill(student=SmallCNN())(place.baseline, context())
 
 
 def test_images_refuse_a_student_for_rows(small_cnn, tiny_task, tmp_path):
