@@ -30,6 +30,8 @@ from tfmo_drive.targets.litert import LiteRTFloat32
 
 MEASURES: tuple[Measure, ...] = (Accuracy(), Size(), Cost(), Memory(), Latency())
 """What every row is asked."""
+SCORES = ("keras_score", "val_score", "seconds")
+"""What every finished stage says."""
 PATIENCE_S = 60.0
 """How long an expected latency is measured again where the machine is busy."""
 
@@ -229,7 +231,7 @@ class Run:
             )
         if record or not (self.workdir / "experiment.json").exists():
             atomic.write_json(self.workdir / "experiment.json", self._settings())
-        stage = run_folder.StageFolder(folder, key)
+        stage = run_folder.StageFolder(folder, key, SCORES)
         if stage.finished and not given:
             with stage.read():
                 model.load_weights(str(stage.weights))
@@ -249,7 +251,7 @@ class Run:
         for count, step in enumerate(recipe, start=1):
             files = [run_folder.file_digest(path) for s in recipe[:count] for path in s.files]
             key = run_folder.key(base, [settings(s) for s in recipe[:count]], files)
-            folders.append(run_folder.StageFolder(context.workdir / f"{count}_{step.name}", key))
+            folders.append(run_folder.StageFolder(context.workdir / f"{count}_{step.name}", key, SCORES))
         models, model, done = {}, context.baseline, 0
         while done < len(recipe) and folders[done].finished:
             logging.info("%s: stage %s is finished already, reused", name, folders[done].path.name)

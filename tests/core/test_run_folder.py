@@ -179,10 +179,11 @@ def test_a_damaged_stage_json_is_one_line_and_nothing_is_lost(text, stage):
 
 def test_a_finished_stage_without_its_scores_is_told(stage):
     facts = json.loads((stage / "stage.json").read_text())
-    del facts["val_score"]
-    (stage / "stage.json").write_text(json.dumps(facts))
-    with pytest.raises(BadInput, match="lacks the stage's scores"):
-        StageFolder(stage, "k")
+    for name in ("val_score", "finished"):
+        (stage / "stage.json").write_text(json.dumps({key: facts[key] for key in facts if key != name}))
+        with pytest.raises(BadInput, match=f"stage.json is damaged: {name} is not there"):
+            StageFolder(stage, "k", ("val_score",))
+        assert (stage / "model.h5").exists()
 
 
 def test_a_changed_model_is_told_and_a_lost_one_is_made_again(stage):

@@ -15,7 +15,7 @@ import os
 import re
 import reprlib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -198,10 +198,10 @@ class StageFolder:
     """One stage on disk: `model.h5` and, last of all, `stage.json` with `finished`; training progress before that.
 
     A folder of another key is removed where all in it is a stage's. Raises BadInput where it is not, and where what a
-    finished stage saved was damaged.
+    finished stage saved was damaged, or lacks one of the facts that are `wanted`.
     """
 
-    def __init__(self, path: Path, stage_key: str):
+    def __init__(self, path: Path, stage_key: str, wanted: Iterable[str] = ()):
         self.path, self.key = path, stage_key
         self.facts: dict[str, Any] = read_facts(path)
         lost = bool(self.facts.get("finished")) and not self.weights.exists()
@@ -212,9 +212,12 @@ class StageFolder:
                 atomic.remove_folder(path)
             self.facts = {"key": stage_key}
             atomic.write_json(path / "stage.json", self.facts)
+        missing = [name for name in wanted if self.facts.get(name) is None] if self.finished else ["finished"]
+        if missing and (self.finished or "sha256" in self.facts):
+            raise BadInput(
+                f"{path / 'stage.json'} is damaged: {missing[0]} is not there. Put it back, or remove {path}."
+            )
         if self.finished:
-            if None in (self.facts.get("keras_score"), self.facts.get("val_score"), self.facts.get("seconds")):
-                raise BadInput(f"{path / 'stage.json'} lacks the stage's scores. Put it back, or remove {path}.")
             told = self.facts.get("sha256")  # older stages have none
             if told and file_digest(self.weights) != told:
                 raise BadInput(
