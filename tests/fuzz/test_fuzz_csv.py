@@ -3,6 +3,7 @@
 import csv
 import os
 import posixpath
+import re
 import unicodedata
 
 import numpy as np
@@ -51,7 +52,8 @@ def _expected(text: str) -> list[dict[str, str]]:
     rows = [next(csv.reader([line], delimiter=separator, skipinitialspace=True)) for line in lines]
     names, *rows = [[cell.strip() for cell in row] for row in rows]
     assert all(len(row) == len(names) for row in rows)
-    return [dict(zip([name.lower() for name in names], row, strict=True)) for row in rows]
+    plain = [re.sub("[^a-z0-9]", "", name.lower()) for name in names]
+    return [dict(zip(plain, row, strict=True)) for row in rows]
 
 
 def test_damaged_lists_are_read_right_or_refused(fuzz, pool):
@@ -79,7 +81,7 @@ def test_damaged_lists_are_read_right_or_refused(fuzz, pool):
             tail = posixpath.normpath(row["file"].replace("\\", "/"))
             (name,) = [name for name in NAMES if f"/{tail}".endswith(f"/{name}")]
             label, split = found[name]
-            assert label == unicodedata.normalize("NFC", row["label"])
+            assert label == unicodedata.normalize("NFC", row["label"]) or int(label) == float(row["label"])
             given = SPLIT_WORDS[row["split"].lower()] if "split" in row else "train"
             assert split == given or (given == "train" and split not in told)
         assert len(found) == len({posixpath.normpath(row["file"].replace("\\", "/")) for row in rows})
