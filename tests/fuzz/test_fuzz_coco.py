@@ -1,6 +1,7 @@
 """Damaged COCO JSON: every object of an accepted file is there once, with its box, class and crowd flag."""
 
 import json
+import unicodedata
 from collections import Counter
 
 import numpy as np
@@ -42,7 +43,7 @@ def _clipped(box: list, width: float, height: float) -> tuple:
 
 def _expected(facts: dict) -> dict[str, Counter]:
     """What a reader of types finds: {file: objects}."""
-    names = {category["id"]: category["name"].strip() for category in facts["categories"]}
+    names = {category["id"]: unicodedata.normalize("NFC", category["name"].strip()) for category in facts["categories"]}
     images = {image["id"]: image for image in facts["images"]}
     assert all(type(key) in (int, str) for key in images)
     found = {image["file_name"].replace("\\", "/").rpartition("/")[2]: Counter() for image in images.values()}
