@@ -125,3 +125,14 @@ def test_one_group_has_no_chance_to_speak_of(found):
     rows[2]["delta"] = -0.25
     said = verdict(found | {"stages": rows})
     assert "one group" in said and "litert reference loses most against 1_quantize_aware, -25.0 points" in said
+
+
+def test_a_ledger_of_a_worthless_baseline_says_so_first_and_holds_the_trivial_answer(found):
+    said = found | {"experiment": "x", "target": "litert_int8", "environment": {"command": "made"}}
+    first = said["stages"][0]
+    assert first["score"] - first["trivial_score"] == pytest.approx(first["over_trivial"])
+    assert not document(said).verdict[0].startswith("WORTHLESS")
+    lines = document(said).sections[0].table.rows
+    assert lines[-1][0].text == f"trivial: {first['trivial_answer']}" and len(lines) == len(said["stages"]) + 1
+    lost = [first | {"over_trivial_low": -0.1}, *said["stages"][1:]]
+    assert document(said | {"stages": lost}).verdict[0].startswith("WORTHLESS BASELINE: 0_baseline scores ")

@@ -12,15 +12,18 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from absl import flags, logging
 
 from tfmo_drive import experiment_flags
-from tfmo_drive.contracts import Arrays, Artifact, BadInput, Context
+from tfmo_drive.contracts import Arrays, Artifact, BadInput, Context, Scores
 from tfmo_drive.core import atomic, command_line, environment, outputs
 from tfmo_drive.core.spelling import suggestion
+
+if TYPE_CHECKING:
+    from tfmo_drive.core.statistics import Resampled
 
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(experiment_flags)
@@ -140,8 +143,13 @@ def _onnx(path: Path, before: str, context: Context) -> Iterator[Stage]:
 
 def ledger(stages: list[Stage], context: Context, images: int, agreement: float, sqnr_db: float) -> dict[str, Any]:
     """{"examples", "of", "agreement", "sqnr_db", "stages": [...]}: every stage's score with its interval, what it lost
-    to the stage before it and to the first, how often both decide alike, and where they part."""
-    from tfmo_drive.core.statistics import interval, paired
+    to the stage before it and to the first, how often both decide alike, and where they part; the first stage's over
+    the trivial answer."""
+    from tfmo_drive.core.statistics import resampled
+    from tfmo_drive.measures.accuracy import over_trivial
+
+    def drawn(scores: Scores) -> Resampled:
+        return resampled(scores, groups, context.seed)
 
     examples = context.task.examples("test")
     indices = np.sort(np.random.default_rng([context.seed, 0x1ED6]).permutation(len(examples))[:images])
@@ -150,14 +158,14 @@ def ledger(stages: list[Stage], context: Context, images: int, agreement: float,
     for stage in stages:
         said = stage.said(indices)
         judged = context.task.judge(said, targets)
-        known[stage.name] = stage, said, judged
-        low, high = interval(judged.scores, groups, context.seed)
+        score = drawn(judged.scores)
+        known[stage.name] = stage, said, judged, score
+        low, high = score.interval()
         row = {"stage": stage.name, "runtime": stage.runtime, "against": stage.against, "score": judged.score,
                "score_low": low, "score_high": high}  # fmt: skip
         if stage.against:
-            before, theirs, decided = known[stage.against]
-            lost = paired(judged.scores, decided.scores, groups, context.seed)
-            whole = paired(judged.scores, known[stages[0].name][2].scores, groups, context.seed)
+            before, theirs, decided, other = known[stage.against]
+            lost, whole = (score - other).delta, (score - known[stages[0].name][3]).delta
             moved = outputs.distance(said, theirs)
             row |= {"delta": lost.delta, "delta_low": lost.low, "delta_high": lost.high, "delta_first": whole.delta,
                     "delta_first_low": whole.low, "delta_first_high": whole.high,
@@ -166,6 +174,8 @@ def ledger(stages: list[Stage], context: Context, images: int, agreement: float,
             searched = row["agreement"] < agreement or (stage.same_file and row["changed"] > 0)
             worst = indices[np.sort(np.argsort(-moved, kind="stable")[:LOOKED_AT])]
             row["parts_at"] = _parting(before, stage, examples.read(worst)[0], sqnr_db) if searched else "not searched"
+        else:
+            row |= over_trivial(context.task, judged, targets, score, drawn)
         logging.info("%s: score %.4f", stage.name, judged.score)
         rows.append(row)
     return {"examples": len(indices), "of": len(examples), "agreement": agreement, "sqnr_db": sqnr_db, "stages": rows}

@@ -45,7 +45,7 @@ class Accuracy(Measure):
 
     def __call__(self, artifact: Artifact, reference: Artifact, context: Context) -> dict[str, Any]:
         """score, score_delta, each with _low and _high; agreement, examples, per_class, regressions, the task's more;
-        and what the task's trivial answer scores: `_over_trivial`.
+        and what the task's trivial answer scores: `over_trivial`.
 
         Deltas are paired: the reference is judged on the same examples, and its outputs are computed once.
         """
@@ -65,7 +65,7 @@ class Accuracy(Measure):
             **judged.more,
             **_bounded("score", score),
             **_bounded("score_delta", score - reference_score),
-            **_over_trivial(context.task, judged, targets, score, drawn),
+            **over_trivial(context.task, judged, targets, score, drawn),
             "agreement": outputs.agreement(judged.decisions, before.decisions),
             "examples": len(indices),
             "per_class": _per_class(judged, before),
@@ -102,7 +102,7 @@ def _bounded(key: str, score: Resampled) -> dict[str, float | None]:
     return {key: score.whole, f"{key}_low": low, f"{key}_high": high}
 
 
-def _over_trivial(
+def over_trivial(
     task: Task, judged: Judgement, targets: Arrays, score: Resampled, drawn: Callable[[Scores], Resampled]
 ) -> dict[str, Any]:
     """trivial_answer in words, trivial_score, over_trivial with _low and _high, and always_the_same where the row's own

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tfmo_drive.report import numbers
+from tfmo_drive.report import numbers, worth
 from tfmo_drive.report.document import Cell, Document, Section, Table
 from tfmo_drive.report.tables import cell, interval
 from tfmo_drive.report.write import write_document
@@ -25,14 +25,21 @@ def write(found: dict[str, Any], folder: Path) -> str:
 
 
 def document(found: dict[str, Any]) -> Document:
-    """What the ledger says, the stage that lost most first."""
-    lines = tuple(_line(row) for row in found["stages"])
+    """What the ledger says, the stage that lost most first; before it, whether there is anything to lose."""
+    first = found["stages"][0] | {"name": found["stages"][0]["stage"]}
+    least = [worth.trivial_row(first)] if first.get("trivial_score") is not None else []
+    rows = [*found["stages"], *({**row, "stage": row["name"], "runtime": numbers.DASH, "against": ""} for row in least)]
+    lines = tuple(_line(row) for row in rows)
     columns = ("Stage", "Runtime", "Against", "Parts at", "Score", "Points", "To float", "Alike", "Moved")
     sections = (
         Section("Stages", CAPTION, table=Table(columns, lines, text_columns=4)),
         Section("Made by", text=found["environment"]["command"]),
     )
-    return Document(f"Ledger of {found['experiment']}/{found['target']}", (verdict(found),), sections)
+    return Document(
+        f"Ledger of {found['experiment']}/{found['target']}",
+        (*worth.doubts({"rows": [first]}), verdict(found)),
+        sections,
+    )
 
 
 def verdict(found: dict[str, Any]) -> str:
