@@ -28,7 +28,7 @@ layers = keras.layers
     [
         (1.0, 0.0, 0.0, False), (1.0, 0.0, 0.5, False), (0.6, 0.1, 0.2, False), (0.0, 0.3, 0.0, False),
         (0.3, 0.0, 1.0, False), (25.0, 0.0, 0.0, True), (0.4363, 0.0, 0.1, True), (-1.0, 0.0, 0.1, True),
-        (25.0, 0.0, 30.0, True), (1.0, 100.0, 0.0, True), (0.0, 300.0, 0.0, True),
+        (25.0, 0.0, 30.0, True), (1.0, 100.0, 0.0, True), (0.0, 300.0, 0.0, True), (0.2, 0.0, 0.2, False),
     ],
 )  # fmt: skip
 def test_answers_of_another_scale_are_odd_and_poor_ones_are_not(scale, offset, noise, odd):
@@ -41,6 +41,8 @@ def test_answers_of_another_scale_are_odd_and_poor_ones_are_not(scale, offset, n
 def test_too_few_or_constant_truth_says_nothing():
     assert not number_scale.fit(np.full(7, 100.0), np.arange(7.0)).odd
     assert not number_scale.fit(np.full(70, 100.0), np.ones(70)).odd
+    generator = np.random.default_rng(0)
+    assert not any(number_scale.fit(*generator.normal(size=(2, 12)) / 2).odd for _ in range(200)), "chance is no sign"
 
 
 @pytest.mark.parametrize("ending", ["dense", "no bias", "tanh", "operator"])

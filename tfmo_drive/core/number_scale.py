@@ -6,6 +6,7 @@ nothing of that. What it answers on real data does: a model that follows the tru
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -14,9 +15,11 @@ from tfmo_drive.contracts import BadInput
 from tfmo_drive.core.keras2 import keras
 from tfmo_drive.core.outputs import names
 
-_FOLLOWS = 0.5
-"""Correlation from which answers tell their scale: least squares then answer that share of the truth's deviation."""
-_FACTOR = 2.0
+_FOLLOWS, _CHANCE = 0.5, 3.0
+"""Correlation from which answers tell their scale; of n examples at least 3 / sqrt(n), which chance rarely reaches."""
+_CLOSELY, _FACTOR = 0.8, 2.0
+"""Least squares answer the correlation's share of the truth's deviation, a model that learnt little even less: only
+answers that follow closely are too narrow for their unit."""
 _FAR = 5.0
 """Times the truth's range: further off, or wider, no useful model answers, whatever it correlates with."""
 _FEWEST = 8
@@ -28,13 +31,10 @@ class Fit(NamedTuple):
     correlation: float
     ratio: float
     """Of the answers' standard deviation to the truth's; negative where they run against it."""
+    follows: bool
+    """Whether the answers go with the truth or against it, so that their ratio tells their unit."""
     odd: bool
     """No model that answers in the truth's unit answers so."""
-
-    @property
-    def follows(self) -> bool:
-        """Whether the answers go with the truth or against it, so that their ratio tells their unit."""
-        return abs(self.correlation) >= _FOLLOWS
 
 
 def fit(answers: np.ndarray, truth: np.ndarray) -> Fit:
@@ -42,13 +42,14 @@ def fit(answers: np.ndarray, truth: np.ndarray) -> Fit:
     answers, truth = (np.asarray(values, np.float64).ravel() for values in (answers, truth))
     spread, range_ = truth.std(), np.ptp(truth)
     if len(truth) < _FEWEST or not spread or not np.isfinite(answers).all():
-        return Fit(0.0, 1.0, False)
+        return Fit(0.0, 1.0, False, False)
     ratio = answers.std() / spread
     correlation = float(np.corrcoef(answers, truth)[0, 1]) if ratio > 1e-9 else 0.0
-    follows = abs(correlation) >= _FOLLOWS
-    scaled = follows and not abs(correlation) / _FACTOR <= ratio <= _FACTOR
+    follows = abs(correlation) >= max(_FOLLOWS, _CHANCE / math.sqrt(len(truth)))
+    narrow = abs(correlation) >= _CLOSELY and ratio < abs(correlation) / _FACTOR
     far = np.abs(answers - truth).max() > _FAR * range_ and np.median(np.abs(answers - truth)) > range_
-    return Fit(correlation, float(np.copysign(ratio, correlation)), bool(scaled or far or correlation <= -_FOLLOWS))
+    odd = far or (follows and (ratio > _FACTOR or narrow or correlation < 0))
+    return Fit(correlation, float(np.copysign(ratio, correlation)), follows, bool(odd))
 
 
 def ranged(values: np.ndarray) -> str:
