@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import json
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from tfmo_drive.contracts import BadInput, Context
-from tfmo_drive.core import interpreters, number_scale, scoring, teacher
+from tfmo_drive.core import interpreters, number_scale, own_model, scoring, teacher
 from tfmo_drive.core.distillation import SoftLabels
 from tfmo_drive.core.keras2 import keras
 from tfmo_drive.core.networks import ResNet
@@ -108,8 +109,9 @@ def test_what_a_model_answers_at_full_lock_is_asked_where_the_logs_unit_is_anoth
         given(log, steered(1.0), tmp_path).build()
 
 
-@pytest.mark.parametrize("ending", ["dense", "relu"])
-@pytest.mark.parametrize("full_lock", [1.0, LIMIT, float(np.deg2rad(25)), -1.0])
+@pytest.mark.parametrize(
+    ("full_lock", "ending"), [(1.0, "dense"), (LIMIT, "dense"), (float(np.deg2rad(25)), "relu"), (-LIMIT, "relu")]
+)
 def test_every_unit_that_is_said_is_right_in_the_score_the_file_and_predict(full_lock, ending, log, tmp_path):
     task = given(log, steered(full_lock, ending), tmp_path, full_lock=full_lock)
     model = task.build()
@@ -190,3 +192,18 @@ def test_numbers_of_another_reading_are_refused_with_the_right_one(table, tmp_pa
         given(table, model, tmp_path, standardise="none", outputs="raw").build()
     with pytest.raises(BadInput, match="Check task.outputs, task.standardise, and the order of the columns"):
         given(table, numbers(1000, 0), tmp_path, standardise="none", outputs="raw").build()
+
+
+def test_a_stage_of_another_unit_is_refused_and_of_the_same_taken_without_a_question(log, table, tmp_path):
+    for task, other, model in ((log, {"degrees": 30.0}, steered(1.0)), (table, {"scale": 2.0}, numbers(1, 0))):
+        model.save(tmp_path / "model.h5", include_optimizer=False)
+        own = own_model.units(task.metadata(model))
+        assert set(other) <= set(own)
+        task = dataclasses.replace(task, baseline=str(tmp_path / "model.h5"))
+        for units in (own | other, own):
+            (tmp_path / "stage.json").write_text(json.dumps({"units": units}))
+            if units == own:
+                task.build()
+            else:
+                with pytest.raises(BadInput, match="was trained to give numbers of another unit"):
+                    task.build()
