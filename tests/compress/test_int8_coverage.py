@@ -59,7 +59,7 @@ BODIES = {
     "sigmoid_and_tanh": lambda x: L.Activation("tanh")(conv(L.Activation("sigmoid")(conv_bn(x)))),
     "swish": lambda x: L.Activation("swish")(conv_bn(x)),
     "norm_first": lambda x: L.ReLU()(L.Conv2D(8, 3, 2)(L.BatchNormalization()(x))),
-    "rescaling_first": lambda x: L.ReLU()(conv(L.Rescaling(1 / 255.0)(x))),
+    "rescaling_first": lambda x: L.ReLU()(conv_bn(L.Rescaling(1 / 255.0)(x))),
     "sum_relu": lambda x: L.ReLU()(L.Add()([L.ReLU()(conv_bn(x)), conv(x)])),
     "read_twice": lambda x: (lambda y: L.Add()([L.ReLU()(y), y]))(conv(x)),
     "norm_read_twice": lambda x: (lambda y: L.Add()([L.ReLU()(y), y]))(conv_bn(x)),

@@ -49,19 +49,17 @@ def folded(model: keras.Model, stays: Callable[[Layer], bool] | None = None) -> 
         lambda layer: [] if not stays and type(layer) in ONLY_IN_TRAINING and layer.name not in model.output_names
         else None,
     )  # fmt: skip
-    while pairs := _leaving(foldable(made), stays):  # what stood behind or before a folded layer may be next
+    while pairs := foldable(made, stays):  # what stood behind or before a folded layer may be next
         made = _without(made, pairs)
     return made
 
 
-def _leaving(pairs: dict[str, Layer], stays: Callable[[Layer], bool] | None) -> dict[str, Layer]:
-    return {name: norm for name, norm in pairs.items() if not (stays and stays(norm))}
-
-
-def foldable(model: keras.Model) -> dict[str, Layer]:
-    """By the name of the layer that takes it in, the affine layer right behind it, or else the one right before it."""
+def foldable(model: keras.Model, stays: Callable[[Layer], bool] | None = None) -> dict[str, Layer]:
+    """By the name of the layer that takes it in, the affine layer right behind it, or else the one right before it;
+    those of which `stays` says so are left out."""
     readers, outputs = graph.only_reader(model), set(model.output_names)
     found = [layer for layer in model.layers if type(layer) in AFFINE and _once_along_channels(layer)]
+    found = [layer for layer in found if not (stays and stays(layer))]
     behind = {
         layer.name: readers[layer.name]
         for layer in model.layers

@@ -59,8 +59,10 @@ class ImageTask(Task):
 
     def __post_init__(self):
         kind = type(self).__name__
-        if min(self.size) < 16 or max(self.size) > 1024:
-            raise BadInput(f"{kind}.image_size must be in 16..1024 pixels, got {self.image_size}.")
+        if len(self.size) != 2 or not all(isinstance(side, int) and 16 <= side <= 1024 for side in self.size):
+            square = isinstance(type(self).image_size, int)
+            wanted = "a side of square images" if square else "(height, width)"
+            raise BadInput(f"{kind}.image_size must be {wanted}, in 16..1024 pixels, got {self.image_size}.")
         if self.split_seed < 0:
             raise BadInput(f"{kind}.split_seed must be at least 0, got {self.split_seed}.")
         if self.preprocessing_name:
