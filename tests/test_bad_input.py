@@ -193,7 +193,7 @@ def test_unknown_setting_suggests_the_nearest(command, tmp_path):
         ("task.network.topology=v2", "ResNet.topology"),
         ("targets.1.threads=0", "threads"),
         ("targets.1.threads=1e400", "targets.1.threads"),
-        ("targets.1.threads=99999", "threads must be in 1..1024"),
+        ("targets.1.threads=99999", "threads must be at most 1024, got 99999"),
         ("training.epochs=" + "9" * 30, "training.epochs must be within"),
         ("training.learning_rate=-1e400", "training.learning_rate must be finite"),
         ("training.learning_rate=" + "9" * 400, "training.learning_rate must be finite"),

@@ -71,7 +71,8 @@ class EthosU(Int8Target):
         if self.accelerator not in ACCELERATORS:
             raise BadInput(f'EthosU.accelerator: no "{self.accelerator}". {suggestion(self.accelerator, ACCELERATORS)}')
         if not 1 <= self.threads <= MOST_THREADS:
-            raise BadInput(f"EthosU.threads must be in 1..{MOST_THREADS}, got {self.threads}.")
+            bound = "at least 1" if self.threads < 1 else f"at most {MOST_THREADS}"
+            raise BadInput(f"EthosU.threads must be {bound}, got {self.threads}.")
 
     @property
     def name(self) -> str:

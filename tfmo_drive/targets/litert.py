@@ -25,7 +25,8 @@ class _LiteRT(TFLiteTarget):
     def __post_init__(self) -> None:
         kind = type(self).__name__
         if not 1 <= self.threads <= MOST_THREADS:
-            raise BadInput(f"{kind}.threads must be in 1..{MOST_THREADS}, got {self.threads}.")
+            bound = "at least 1" if self.threads < 1 else f"at most {MOST_THREADS}"
+            raise BadInput(f"{kind}.threads must be {bound}, got {self.threads}.")
         if self.kernels not in KERNELS:
             raise BadInput(f'{kind}.kernels must be one of {", ".join(KERNELS)}, got "{self.kernels}".')
 

@@ -26,7 +26,8 @@ class _Onnx(Target):
 
     def __post_init__(self) -> None:
         if not 1 <= self.threads <= MOST_THREADS:
-            raise BadInput(f"{type(self).__name__}.threads must be in 1..{MOST_THREADS}, got {self.threads}.")
+            bound = "at least 1" if self.threads < 1 else f"at most {MOST_THREADS}"
+            raise BadInput(f"{type(self).__name__}.threads must be {bound}, got {self.threads}.")
         if getattr(self, "calibration_images", 1) < 1:
             raise BadInput(
                 f"{type(self).__name__}.calibration_images must be at least 1, got {self.calibration_images}."
