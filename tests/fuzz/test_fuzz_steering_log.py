@@ -42,7 +42,7 @@ def _expected(text: str) -> dict[str, float]:
     rows = [next(csv.reader([line], delimiter=separator, skipinitialspace=True)) for line in lines]
     columns = [0, CLASSIC.index("steering")] if len(rows[0]) == len(CLASSIC) else [0, 1]
     rows = rows if len(rows[0]) == len(CLASSIC) else rows[1:]
-    names = [row[columns[0]].strip().replace("\\", "/").rpartition("/")[2] for row in rows]
+    names = [row[columns[0]].strip().replace("\\", "/").rstrip("/").rpartition("/")[2] for row in rows]
     assert len(set(names)) == len(names)
     return dict(zip(names, [float(row[columns[1]]) for row in rows], strict=True))
 
