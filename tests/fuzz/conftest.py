@@ -11,11 +11,10 @@ import faulthandler
 import os
 import shutil
 import signal
-import sys
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import pytest
@@ -51,7 +50,7 @@ class Case:
 
 
 @contextlib.contextmanager
-def _watched(seconds: float) -> Iterator[None]:
+def _watched(seconds: float, stderr: TextIO) -> Iterator[None]:
     """Hang after so many seconds; where C code does not come back to Python either, the process ends with its stack."""
 
     def late(*_):
@@ -59,7 +58,7 @@ def _watched(seconds: float) -> Iterator[None]:
 
     before = signal.signal(signal.SIGALRM, late)
     signal.setitimer(signal.ITIMER_REAL, seconds)
-    faulthandler.dump_traceback_later(4 * seconds, exit=True, file=sys.__stderr__)
+    faulthandler.dump_traceback_later(4 * seconds, exit=True, file=stderr)
     try:
         yield
     finally:
@@ -87,12 +86,14 @@ def fuzz(request, tmp_path, capsys) -> Callable[..., None]:
         numbers = [int(only)] if only else range(int(os.environ.get("FUZZ_CASES") or cases))
         readers = request.path.stem.removeprefix("test_fuzz_")
         folder, failed, refused, accepted = tmp_path / "case", [], 0, 0
+        with capsys.disabled():
+            stderr = os.fdopen(os.dup(2), "w")
         for number in numbers:
             (tmp_path / "number").write_text(f"{number}\n")  # where a reader takes the process down with it
             folder.mkdir()
             case = Case(folder, np.random.default_rng([seed, number]))
             try:
-                with _watched(seconds):
+                with _watched(seconds, stderr):
                     attempt(case)
             except (Exception, Hang) as error:
                 kept = folder.rename(tmp_path / f"failed_{number}")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.core import finite
+from tfmo_drive.core.hdf5_file import refuse_endless
 from tfmo_drive.core.keras2 import keras
 
 layers = keras.layers
@@ -213,6 +214,7 @@ def load_weights(model: keras.Model, path: Path, setting: str) -> None:
     """
     if not path.is_file():
         raise BadInput(f"{setting}: no file {path}. Give the path of a Keras 2 .h5 file.")
+    refuse_endless(path, setting)
     try:
         model.load_weights(str(path))
     except Exception as error:  # h5py and Keras raise many kinds for what they do not find, or cannot read

@@ -15,6 +15,7 @@ from tfmo_drive.contracts import BadInput
 from tfmo_drive.core import finite, graph, two_classes
 from tfmo_drive.core.class_names import quoted
 from tfmo_drive.core.given_file import reading, reads
+from tfmo_drive.core.hdf5_file import refuse_endless
 from tfmo_drive.core.images import PREPROCESSINGS
 from tfmo_drive.core.keras2 import keras
 from tfmo_drive.core.model_code import refuse_code
@@ -42,6 +43,7 @@ def is_whole_model(path: Path, setting: str = "task.baseline") -> bool:
             )
         return True
     with reading(path, "a Keras 2 .h5 file", _HOW_TO_SAVE, setting):
+        refuse_endless(path, setting)
         with h5py.File(path) as file:
             if str(file.attrs.get("keras_version", "2")).startswith("3"):
                 raise BadInput(f"{setting}: {path} was written by Keras 3. {_HOW_TO_SAVE}")

@@ -1,0 +1,48 @@
+"""Whether the HDF5 library comes back from reading a file: of some damaged ones it never does, or it ends the process.
+
+That cannot be caught where it happens (it waits in C code), so a process of its own looks first: 0.3 s for a file.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tfmo_drive.contracts import BadInput
+
+_LOOK = """
+import contextlib, sys, h5py
+def look(name, one):
+    for key in one.attrs:
+        with contextlib.suppress(Exception):
+            one.attrs[key]
+    if isinstance(one, h5py.Dataset):
+        with contextlib.suppress(Exception):
+            one[()]
+with contextlib.suppress(Exception), h5py.File(sys.argv[1]) as file:
+    with contextlib.suppress(Exception):
+        look("", file)
+    file.visititems(look)
+"""
+_SECONDS, _BYTES = 10.0, 20e6
+"""That a look may take, and how many bytes may add a second."""
+
+
+def refuse_endless(path: Path, setting: str) -> None:
+    """BadInput where reading the file at `path` takes for ever, or takes the process down."""
+    found = os.stat(path)
+    if not _comes_back(os.path.abspath(path), found.st_size, found.st_mtime_ns):
+        raise BadInput(f"{setting}: {path} is damaged: the HDF5 library does not come back from it. Get it again.")
+
+
+@functools.lru_cache
+def _comes_back(path: str, size: int, changed: int) -> bool:
+    try:
+        looked = subprocess.run([sys.executable, "-I", "-c", _LOOK, path], timeout=_SECONDS + size / _BYTES,
+                                stdin=subprocess.DEVNULL, capture_output=True)  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return False
+    return looked.returncode >= 0
