@@ -41,18 +41,8 @@ def _changed(random: np.random.Generator, data: bytes) -> bytes:
             if name == "model_config" and random.random() < 0.8:
                 value = json.dumps(damaged_json(random, copy.deepcopy(json.loads(value)), 1))
             else:
-                value = pick(
-                    random,
-                    (
-                        np.atleast_1d(value)[:1],
-                        np.atleast_1d(value)[::-1],
-                        1.5,
-                        b"\xff\xfe",
-                        "",
-                        "3.0",
-                        np.array([b"x"]),
-                    ),
-                )
+                some = np.atleast_1d(value.encode() if isinstance(value, str) else value)  # HDF5 holds no "U"
+                value = pick(random, (some[:1], some[::-1], 1.5, b"\xff\xfe", "", "3.0", np.array([b"x"])))
             place.attrs[name] = value
         elif isinstance(place, h5py.Dataset):
             above, name, values = place.parent, place.name, place[()]
