@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tfmo_drive.pack import facts_header
+from tfmo_drive.pack.verify import facts_header
 
 C_API = """// Declared by hand: what example.cc calls, as TensorFlow Lite's documentation of its C library has it.
 #pragma once
@@ -157,8 +157,9 @@ def test_class_names_reach_c_as_they_are(names, standard, compiler, tmp_path):
         "inputs": [{"name": names[0], "shape": [1, 4, 6, 3], "dtype": "int8", "scale": 1.0, "zero_point": -128}],
         "outputs": [{"name": names[1], "shape": [1, len(names)], "dtype": "int8", "scale": 0.1, "zero_point": 3}],
     }
-    facts = {"tensors": ends, "input": {"height": 4, "width": 6, "colour_order": names[0]}, "labels": names}
-    (tmp_path / "model_facts.h").write_text(facts_header.source(facts, (10, names[1])), encoding="ascii")
+    facts = {"tensors": ends, "input": {"height": 4, "width": 6, "colour_order": names[0]}, "labels": names,
+             "arena": {"bytes": 10, "counted": names[1]}}  # fmt: skip
+    (tmp_path / "model_facts.h").write_text(facts_header(facts), encoding="ascii")
     (tmp_path / "print.cc").write_text(
         '#include <cstdio>\n#include <cstring>\n#include "model_facts.h"\nusing namespace model_facts;\n'
         "static void say(const char* text) { fwrite(text, 1, strlen(text) + 1, stdout); }\n"
@@ -195,8 +196,9 @@ def test_the_header_says_what_model_json_says(compiler, tmp_path):
             {"name": "boxes", "shape": [1, 2, 3, 4], "dtype": "float32"},
         ],
     }
-    facts = {"tensors": ends, "input": {"height": 4, "width": 6, "colour_order": "RGB"}, "labels": ['a "car"', "Fuß"]}
-    (tmp_path / "model_facts.h").write_text(facts_header.source(facts, (1000, "counted")))
+    facts = {"tensors": ends, "input": {"height": 4, "width": 6, "colour_order": "RGB"}, "labels": ['a "car"', "Fuß"],
+             "arena": {"bytes": 1000, "counted": "counted"}}  # fmt: skip
+    (tmp_path / "model_facts.h").write_text(facts_header(facts))
     (tmp_path / "print.cc").write_text(
         '#include <cstdio>\n#include "model_facts.h"\nusing namespace model_facts;\nint main() {\n'
         '  printf("%d %d %d %u\\n", kHeight, kWidth, kInput.size, kArenaBytes);\n  for (const Tensor& t : kOutputs) {\n'

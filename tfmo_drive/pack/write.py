@@ -20,9 +20,9 @@ from tfmo_drive.core import artifact_metadata, atomic, tflite_file
 from tfmo_drive.core.given_file import json_of
 from tfmo_drive.measures.memory import Memory
 from tfmo_drive.measures.size import Size
-from tfmo_drive.pack import c_array, facts_header, markdown_text
+from tfmo_drive.pack import c_array, markdown_text
 from tfmo_drive.pack.golden import golden
-from tfmo_drive.pack.verify import SUMS
+from tfmo_drive.pack.verify import SUMS, facts_header
 from tfmo_drive.report import verdict, worth
 from tfmo_drive.report.schema import AGAIN
 
@@ -138,11 +138,9 @@ def _licences(context: Context) -> dict[str, str]:
 
 def _examples(facts: dict[str, Any], board: Board, folder: Path) -> None:
     """For a board whose model takes images, in Python and in C++."""
-    arena = facts.get("arena")
     for name in ("example.py", "example_micro.cc" if board.microcontroller else "example.cc"):
         shutil.copyfile(_OWN / name, folder / name)
-    counted = (arena["bytes"], arena["counted"]) if arena else None
-    _written(folder / "model_facts.h", facts_header.source(facts, counted))
+    _written(folder / "model_facts.h", facts_header(facts))
 
 
 def _linked(model: Path, folder: Path) -> None:
