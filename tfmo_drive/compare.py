@@ -62,8 +62,7 @@ def main(argv: list[str]) -> int:
     reports, skipped = _read_runs([Path(name) for name in argv[1:]], Path(FLAGS.out))
     compared = compare(reports)
     print(terminal(compared))
-    for note in [*compared.notes, *skipped]:
-        print(f"Note: {note}")
+    print(*(f"\nNote: {note}" for note in [*compared.notes, *skipped]), sep="")
     write(compared, Path(FLAGS.out))
     print(f"\n{Path(FLAGS.out) / 'compare.html'}")
     return 0

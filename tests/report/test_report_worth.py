@@ -46,6 +46,7 @@ def test_the_baseline_and_the_result_are_the_first_line_where_they_are_not_bette
     assert "+0.6 points (95 % interval -3.1 to +4.2)" in verdict(report)[0]
     assert document(report).tone == "bad" and document(report).tiles[0].value == "worthless"
     assert "WORTHLESS" not in verdict(report)[1], "only one of the two is"
+    assert not {"interval", "class"} & set(" ".join(verdict(report)[2:]).split()), "nothing is made of its numbers"
 
 
 def test_a_control_that_is_spoilt_on_purpose_is_no_ones_headline(report):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+from collections.abc import Callable
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -24,7 +25,7 @@ COSTS = {
     "size_bytes": ("file size (log scale)", numbers.size, lambda row: row.get("size_bytes")),
     "latency_share": (
         "time of one inference, as a share of the float baseline's in the same turns (log scale)",
-        lambda share: numbers.percent(share, 0 if share > 0.095 else 1), lambda row: _share(row),
+        lambda share: numbers.percent(share, 1 if share > 0.0095 else 2), lambda row: _share(row),
     ),
 }  # fmt: skip
 """Titles, how values are spelt, and where they come from."""
@@ -49,7 +50,9 @@ def against(rows: list[Row], cost: str, first: Row | None = None, group: str = "
     title, spelt, value = COSTS[cost]
     rows = [{**row, cost: value(row)} for row in rows]
     known = [row for row in rows if row.get(cost) and row.get("score") is not None]
-    far = [row for row in known if row["score"] < max(row["score"] for row in known) - FAR_BELOW]
+    least = max((row["score"] for row in known), default=0.0) - FAR_BELOW
+    least = min(least, (first or {}).get("score") or least)  # whose line is drawn all the same
+    far = [row for row in known if row["score"] < least]
     known = [row for row in known if row not in far] if len(known) - len(far) > 1 else known
     if len(known) < 2:
         return None
@@ -64,9 +67,10 @@ def against(rows: list[Row], cost: str, first: Row | None = None, group: str = "
     axes.set_xscale("log")
     # Room for the names, which stand inside the frame.
     axes.margins(x=0.16, y=0.12)
-    _log_ticks(axes, [row[cost] for row in known], spelt)
-    below = ", ".join(f"{row['name']} {numbers.percent(row['score'])}" for row in far if row not in known)
-    axes.set(xlabel=title + (f"\nfar below: {below}" if below else ""), ylabel="score, %")
+    _log_ticks(axes, spelt)
+    below = ", ".join(f"{_told(row, group)} {numbers.percent(row['score'])}" for row in far if row not in known)
+    note = textwrap.fill(f"far below: {below}", 120) if below else ""
+    axes.set(xlabel=f"{title}\n{note}".strip(), ylabel="score, %")
     if len(groups) > 1:
         figure.legend(loc="outside upper left", ncols=5, frameon=False)
     best = [max((row for row in known if str(row.get(group)) == name), key=lambda row: row["score"]) for name in groups]
@@ -74,6 +78,11 @@ def against(rows: list[Row], cost: str, first: Row | None = None, group: str = "
     points = [(_named(row) if row in named else "", row) for row in known]
     labels.place(axes, [labels.Label(name, row[cost], *_percents(row)) for name, row in points])
     return png(figure)
+
+
+def _told(row: Row, group: str) -> str:
+    """Its name, and its group where that does not say it: outside the frame no colour does."""
+    return row["name"] if row["name"].startswith(str(row.get(group))) else f"{row.get(group)}: {row['name']}"
 
 
 def _share(row: Row) -> float | None:
@@ -181,13 +190,16 @@ def _curve(axes: Axes, history: dict, key: str, colour: str) -> None:
     plain(axes)
 
 
-def _log_ticks(axes: Axes, values: list[float], spelt) -> None:
-    """Ticks at 1, 2 and 5 of each decade in the values' own unit, because 10^6 bytes is not how sizes are read."""
+def _log_ticks(axes: Axes, spelt: Callable[[float], str]) -> None:
+    """Ticks at 1, 2 and 5 of each decade in the values' own unit, because 10^6 bytes is not how sizes are read; where
+    these are too few to read values from, evenly spaced ones."""
     low, high = axes.get_xlim()
     decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
     wanted = (1,) if high / low > 1e4 else (1, 2, 5)
     ticks = [digit * 10.0**power for power in decades for digit in wanted if low <= digit * 10.0**power <= high]
-    axes.set_xticks(ticks if len(ticks) > 1 else sorted(set(values)))
+    if len(ticks) < 3:
+        ticks = [tick for tick in MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(low, high) if low <= tick <= high]
+    axes.set_xticks(ticks)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _without_zeros(spelt(value))))
     axes.xaxis.set_minor_formatter(NullFormatter())
 

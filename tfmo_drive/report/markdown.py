@@ -14,7 +14,8 @@ from tfmo_drive.report.sections import document
 from tfmo_drive.report.tables import with_trivial
 from tfmo_drive.report.verdict import verdict
 
-TERMINAL_WIDTH = 108
+TERMINAL_WIDTH = 110
+_ABOUT = f"~ about: repeats differed by more than {numbers.percent(speed.SURE, 0)}, for the machine was busy"
 
 
 def markdown(report: dict, figures: Collection[str] = ()) -> str:
@@ -33,7 +34,7 @@ def render(page: Document, figures: Collection[str] = ()) -> str:
 
 
 def terminal(report: dict) -> str:
-    """What makes the comparison worthless, the rows and the verdict, in at most 108 columns."""
+    """What makes the comparison worthless, the rows and the verdict, in TERMINAL_WIDTH columns."""
     rows, marked, doubts = report["rows"], featured(report)[0], worth.doubts(report)
     shown = [_short(row, rows[0], row is marked) for row in with_trivial(rows, rows)[0]]
     lines = [
@@ -47,8 +48,9 @@ def terminal(report: dict) -> str:
 
 
 def table(rows: Sequence[dict[str, str]], columns: Sequence[str], width: int = TERMINAL_WIDTH) -> str:
-    """Aligned text columns, the first one left and shortened in its middle where the table would pass `width`."""
-    cells = [[str(row.get(column, numbers.DASH)) for column in columns] for row in rows]
+    """Aligned text columns, the first one left and shortened in its middle where the table would pass `width`; "about"
+    is a sign that a line below explains, since the word itself would leave no room for names."""
+    cells = [[str(row.get(column, numbers.DASH)).replace("about ", "~") for column in columns] for row in rows]
     widths = [max(len(line[i]) for line in [list(columns), *cells]) for i in range(len(columns))]
     # 12 characters still tell rows apart; below that a long line is the smaller evil.
     widths[0] = min(widths[0], max(12, width - sum(widths[1:]) - 2 * (len(columns) - 1)))
@@ -57,7 +59,7 @@ def table(rows: Sequence[dict[str, str]], columns: Sequence[str], width: int = T
         aligned = [_shortened(line[0], widths[0]).ljust(widths[0])]
         aligned += [text.rjust(size) for text, size in zip(line[1:], widths[1:], strict=True)]
         lines.append("  ".join(aligned).rstrip())
-    return "\n".join(lines)
+    return "\n".join([*lines, *[_ABOUT] * any("~" in text for line in cells for text in line[1:])])
 
 
 def _against(one: dict) -> str:
@@ -72,7 +74,7 @@ def _short(row: Row, first: Row, marked: bool) -> dict[str, str]:
     score = numbers.percent(row.get("score")).removesuffix(" %")
     return {
         "row (* = verdict)": f"{row['name']}{' *' if marked else ''}",
-        "score % [95 % int.]": score if None in bounds else f"{score} [{100 * bounds[0]:.1f}, {100 * bounds[1]:.1f}]",
+        "score % [95 %]": score if None in bounds else f"{score} [{100 * bounds[0]:.1f}, {100 * bounds[1]:.1f}]",
         "points": numbers.points(row.get("score_delta")),
         "size": numbers.size(row.get("size_bytes")),
         "smaller": numbers.times(ratio(row, first, "size_bytes")),

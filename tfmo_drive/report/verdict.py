@@ -18,7 +18,8 @@ BEATS_TRIVIAL = ("baseline_beats_trivial", "beats_trivial")
 
 
 def verdict(report: dict) -> tuple[str, ...]:
-    """Sentences on the featured row, the headline first; before it, whether there is anything to compare at all."""
+    """Sentences on the featured row, the headline first; before it, whether there is anything to compare at all: where
+    there is not, nothing is said of gains and losses beyond their numbers."""
     row, why = featured(report)
     first, doubts = reference(report), worth.doubts(report)
     if row is first:
@@ -29,12 +30,12 @@ def verdict(report: dict) -> tuple[str, ...]:
         f"{row['name']} scores {numbers.percent(row.get('score'))} against {numbers.percent(_base(row, first))} of the "
         f"float baseline: {_delta(row)}.",
         *_expected(report),
-        _meaning(row),
+        "" if doubts else _meaning(row),
         _least(row),
         f"{why}.",
         _bytes(row, first),
         timing.sentence(row),
-        _worst(row),
+        "" if doubts else _worst(row),
         _bar(report, row),
     ]
     return tuple(sentence for sentence in sentences if sentence)
@@ -85,6 +86,8 @@ def amount(one: dict, key: str) -> str:
     value = one.get(key)
     if value is None:
         return "not decided: one group" if one["name"] in BEATS_TRIVIAL else numbers.DASH
+    if one["name"] in BEATS_TRIVIAL:
+        return f"at least {numbers.points(value, 2)} points"
     if one.get("unit") == "points" or one["name"] in ("score_drop", "keras_gap", "over_control"):
         return f"{numbers.points(value, 2).lstrip('+')} points"
     if key == "value" and one.get("passed", False) is None:
