@@ -12,12 +12,13 @@ def mean_of(values):
     return Judgement(np.asarray(values), np.zeros(len(values)), {}).scores
 
 
-def interval(values, groups, *more, **settings):
-    return statistics.interval(mean_of(values), groups, *more, **settings)
+def interval(values, groups, *more, level=0.95, **settings):
+    return statistics.resampled(mean_of(values), groups, *more, **settings).interval(level)
 
 
 def paired(values, reference, groups):
-    return statistics.paired(mean_of(values), mean_of(reference), groups)
+    ours, theirs = (statistics.resampled(mean_of(side), groups) for side in (values, reference))
+    return (ours - theirs).delta
 
 
 @settings(max_examples=60, deadline=None)
@@ -114,9 +115,10 @@ def test_a_score_that_is_no_mean_is_asked_for_what_was_drawn():
         with np.errstate(invalid="ignore"):
             return (weights @ inside) / (weights @ whole)
 
-    low, high = statistics.interval(scores, np.arange(4))
+    low, high = statistics.resampled(scores, np.arange(4)).interval()
     assert 0 <= low < 0.4 < high <= 0.75
-    assert statistics.interval(scores, np.array([0, 0, 0, 1])) == (0.4, 0.4), "a draw of nothing says nothing"
+    found = statistics.resampled(scores, np.array([0, 0, 0, 1])).interval()
+    assert found == (0.4, 0.4), "a draw of nothing says nothing"
 
 
 def test_groups_drawn_together_weigh_alike():
@@ -126,7 +128,7 @@ def test_groups_drawn_together_weigh_alike():
         seen.append(weights)
         return np.ones(len(weights))
 
-    statistics.interval(scores, np.array([5, 5, 9, 9, 9]), resamples=50)
+    statistics.resampled(scores, np.array([5, 5, 9, 9, 9]), resamples=50)
     drawn = np.concatenate(seen[1:])
     assert drawn.shape == (50, 5) and (drawn[:, 0] == drawn[:, 1]).all() and (drawn[:, 2] == drawn[:, 4]).all()
     assert (drawn[:, 0] + drawn[:, 2] == 2).all()

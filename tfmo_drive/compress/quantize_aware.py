@@ -18,6 +18,7 @@ import tensorflow_model_optimization as tfmot
 
 from tfmo_drive.contracts import Artifact, BadInput, BrokenPromise, Context
 from tfmo_drive.core import batch_norm, clusters, fake_quant, graph, int8_coverage, layers, quantize_scheme
+from tfmo_drive.core.given_file import reason
 from tfmo_drive.core.keras2 import keras
 from tfmo_drive.core.training import Hooks, TrainedStep
 
@@ -70,8 +71,9 @@ class QuantizeAware(TrainedStep):
         try:
             return quantize.quantize_apply(quantize.quantize_annotate_model(self._quantisable(model)), self._scheme())
         except RuntimeError as error:
-            reason = " ".join(str(error).split())[:300]
-            raise BadInput(f"QuantizeAware cannot quantise {model.name}: {reason} Replace that layer.") from error
+            raise BadInput(
+                f"QuantizeAware cannot quantise {model.name}: {reason(error)}. Replace that layer."
+            ) from error
 
     def _quantisable(self, model: keras.Model) -> keras.Model:
         """A copy in which every BatchNorm (or its like) stands where fake quantisation can train it; the others are

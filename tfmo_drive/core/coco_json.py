@@ -20,11 +20,11 @@ from tfmo_drive.core import given_file
 from tfmo_drive.core.boxes import Truth
 from tfmo_drive.core.class_names import clean, quoted, refuse_unfit
 from tfmo_drive.core.found_files import identity
+from tfmo_drive.core.given_file import is_number
+from tfmo_drive.core.spelling import shortened
 
 _ROUNDING = 1.0
 """Pixels by which a box may leave its image without a word: tools round, or count the last pixel's far edge."""
-_LARGEST = 1e15
-"""A larger number is no length in pixels, and its square may be none in float32."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,7 +146,7 @@ def _images(
             fault = "no id or no file_name" if key is None or not name else "its id is no whole number and no text"
         elif key in found or name in names or (file and identity(file) in names):
             fault = f"id {_shown(key)} or file {name[:200]} twice"
-        elif not all(_is_number(side) and side == int(side) and side >= 1 for side in size):
+        elif not all(is_number(side) and side == int(side) and side >= 1 for side in size):
             fault = f"{name[:200]} has height {_shown(size[0])} and width {_shown(size[1])}"
         else:
             fault = "" if file else f"{name[:200]} is missing"
@@ -176,7 +176,7 @@ def _mistyped(annotation: dict[str, Any]) -> str:
 def _shown(value: Any) -> str:
     """A value as JSON has it, so that "1" and 1 differ, shortened."""
     text = "nothing" if value is None else f'"{value}"' if isinstance(value, str) else _digits(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return shortened(text, 60)
 
 
 def _digits(value: Any) -> str:
@@ -187,15 +187,11 @@ def _digits(value: Any) -> str:
         return "a number of thousands of digits"
 
 
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and abs(value) <= _LARGEST  # false for NaN
-
-
 def _box(annotation: dict[str, Any]) -> list[float] | None:
     """x, y, width, height: its bbox, or where it has none, the bounds of its polygons; None where it has neither."""
     box = annotation.get("bbox")
     if box not in (None, []):
-        return box if isinstance(box, list) and len(box) == 4 and all(map(_is_number, box)) else None
+        return box if isinstance(box, list) and len(box) == 4 and all(map(is_number, box)) else None
     polygons = annotation.get("segmentation")
     if not isinstance(polygons, list) or not polygons or not all(map(_is_polygon, polygons)):
         return None
@@ -204,7 +200,7 @@ def _box(annotation: dict[str, Any]) -> list[float] | None:
 
 
 def _is_polygon(outline: Any) -> bool:
-    return isinstance(outline, list) and len(outline) >= 6 and len(outline) % 2 == 0 and all(map(_is_number, outline))
+    return isinstance(outline, list) and len(outline) >= 6 and len(outline) % 2 == 0 and all(map(is_number, outline))
 
 
 def _refuse_shares(path: Path, boxes: list[list[float]]) -> None:
@@ -241,7 +237,7 @@ def _inside(annotation: dict[str, Any], box: list[float], size: tuple[int, int])
     over = max(abs(edge - kept) for edge, kept in zip(box, clipped, strict=True))
     fault = f"box {[round(edge, 2) for edge in box]} outside its image of {columns} x {rows}"
     area = annotation.get("area")
-    area = area if _is_number(area) and area > 0 else width * height
+    area = area if is_number(area) and area > 0 else width * height
     share = (clipped[2] - clipped[0]) * (clipped[3] - clipped[1]) / (width * height)
     row = _Row(clipped, annotation["category_id"], bool(annotation.get("iscrowd")), area * share)
     return None if gone else row, fault if gone or over > _ROUNDING else ""

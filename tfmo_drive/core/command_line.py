@@ -15,6 +15,7 @@ from absl import app, flags
 from tfmo_drive import STOPPED
 from tfmo_drive.contracts import BadInput, BrokenPromise
 from tfmo_drive.core.atomic import DISK_SIGNS
+from tfmo_drive.core.given_file import reason
 
 DISK = "Free some space, or choose another folder with --workdir."
 DISK_ERRORS = (*DISK_SIGNS.values(), errno.EACCES)
@@ -50,14 +51,11 @@ def guarded(main: Main) -> Main:
             _tell(f"{error.strerror or error}{where}.{advice}")
         except Exception as error:
             if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's
-                said = (
-                    f"{' '.join(str(error).split())[:200] or 'none is left'}. Choose smaller images, batches or counts"
-                )
-                _tell(f"not enough memory: {said}.")
+                _tell(f"not enough memory: {reason(error)}. Choose smaller images, batches or counts.")
                 return 1
             if not any(sign in str(error) for sign in DISK_SIGNS):
                 raise
-            _tell(f"{' '.join(str(error).split())[:200]}. {DISK}")
+            _tell(f"{reason(error)}. {DISK}")
         return 1
 
     return run

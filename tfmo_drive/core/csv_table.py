@@ -7,6 +7,7 @@ quotes inside are doubled, or an error that names its line.
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -87,7 +88,7 @@ def read_table(path: Path, unnamed: Sequence[str] = ()) -> Table:
                 f"{path}, line {number}: {len(rows[0])} columns expected, as in the first line, got {len(row)}."
             )
         rows.append(row)
-    if rows and len(rows[0]) == len(unnamed) and any(map(_is_number, rows[0])):
+    if rows and len(rows[0]) == len(unnamed) and any(number_in(cell) is not None for cell in rows[0]):
         rows, numbers = [list(unnamed), *rows], [0, *numbers]
     if len(rows) < 2:
         raise BadInput(f"No rows in {path}. Expected a header line and one line per image.")
@@ -131,9 +132,10 @@ def _quoted(line: str, separator: str) -> list[str] | None:
     return found
 
 
-def _is_number(cell: str) -> bool:
+def number_in(cell: str) -> float | None:
+    """The finite number that a cell holds, None where it holds none; Python's own 1_000 is none."""
     try:
-        float(cell)
+        value = float(cell) if "_" not in cell else math.nan
     except ValueError:
-        return False
-    return True
+        return None
+    return value if math.isfinite(value) else None

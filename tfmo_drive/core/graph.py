@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from tfmo_drive.contracts import BadInput
+from tfmo_drive.core.given_file import reason
 from tfmo_drive.core.keras2 import keras, tf
 
 Layer = keras.layers.Layer
@@ -73,7 +74,7 @@ def rebuilt(model: keras.Model, replacement: Callable[[Layer], Sequence[Layer] |
             *(tensors if len(tensors) > 1 else tensors[0] for tensors in (inputs, outputs)), name=model.name
         )
     except ValueError as error:
-        raise BadInput(f"{model.name} cannot be made flat: {' '.join(str(error).split())[:200]}") from error
+        raise BadInput(f"{model.name} cannot be made flat: {reason(error)}.") from error
     for key, (layer, chain) in found.items():
         if chain is None:
             chains[key][0].set_weights(layer.get_weights())

@@ -18,8 +18,16 @@ from tfmo_drive.core.given_file import reading
 from tfmo_drive.core.outputs import by_name
 
 KERNELS = ("xnnpack", "reference")
-MOST_THREADS = 1024
-"""That a runtime is asked to use; each takes memory before the first inference."""
+_MOST_THREADS = 1024
+"""Each takes memory before the first inference."""
+
+
+def refuse_threads(target: object) -> None:
+    """Raise BadInput where a target's `threads` are none that a runtime can be asked for."""
+    count, kind = target.threads, type(target).__name__
+    if not 1 <= count <= _MOST_THREADS:
+        bound = "at least 1" if count < 1 else f"at most {_MOST_THREADS}"
+        raise BadInput(f"{kind}.threads must be {bound}, got {count}.")
 
 
 class LiteRTArtifact(Artifact):

@@ -16,6 +16,7 @@ from typing import Any
 import h5py
 
 from tfmo_drive.contracts import BadInput
+from tfmo_drive.core.given_file import reason
 
 _TRUSTED = ("keras", "tf_keras", "tensorflow_model_optimization", "tfmo_drive")
 """Packages that a file may name: they are imported already, and their classes only build layers."""
@@ -42,9 +43,8 @@ def refuse_code(path: Path, setting: str) -> None:
     try:
         found = next(_carried(path), None)
     except Exception as error:  # of a description that nobody has written
-        reason = " ".join(str(error).split())[:200]
         raise BadInput(
-            f"{setting}: {path} holds no readable description of a model ({reason}). Save it again."
+            f"{setting}: {path} holds no readable description of a model ({reason(error)}). Save it again."
         ) from error
     if found:
         trusted = "; or, if you trust whoever made the file, add --allow_code (allow_code=True of the task)"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.core import finite
+from tfmo_drive.core.given_file import reason
 from tfmo_drive.core.hdf5_file import refuse_endless
 from tfmo_drive.core.keras2 import keras
 
@@ -218,10 +219,9 @@ def load_weights(model: keras.Model, path: Path, setting: str) -> None:
     try:
         model.load_weights(str(path))
     except Exception as error:  # h5py and Keras raise many kinds for what they do not find, or cannot read
-        reason = " ".join(str(error).split())[:300]
         raise BadInput(
             f"{setting}: {path} does not fit {model.name} ({model.count_params():,} parameters, input "
-            f"{model.input_shape[1:]}): {reason} Check the topology, image_size and class count."
+            f"{model.input_shape[1:]}): {reason(error)}. Check the topology, image_size and class count."
         ) from error
     finite.refuse_weights(model, f"{setting}: {path}")
 

@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.core.spelling import suggestion
-from tfmo_drive.core.typed_text import WrongType, default, parse, shortened
+from tfmo_drive.core.spelling import shortened, suggestion
+from tfmo_drive.core.typed_text import WrongType, default, parse
 
 T = TypeVar("T")
 

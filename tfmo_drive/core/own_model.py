@@ -14,7 +14,7 @@ import h5py
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.core import finite, graph, two_classes
 from tfmo_drive.core.class_names import quoted
-from tfmo_drive.core.given_file import reading, reads
+from tfmo_drive.core.given_file import reading, reads, reason
 from tfmo_drive.core.hdf5_file import refuse_endless
 from tfmo_drive.core.images import PREPROCESSINGS
 from tfmo_drive.core.keras2 import keras
@@ -152,8 +152,7 @@ def load(path: Path, setting: str, allow_code: bool) -> keras.Model:
     try:
         return keras.models.load_model(str(path), compile=False)
     except Exception as error:  # Keras raises many kinds for what it cannot deserialize
-        reason = " ".join(str(error).split())[:200]
-        raise BadInput(f"{setting}: {path} cannot be rebuilt: {reason} {_CUSTOM_LAYER}") from error
+        raise BadInput(f"{setting}: {path} cannot be rebuilt: {reason(error)}. {_CUSTOM_LAYER}") from error
 
 
 @reads("a model that can be taken", "Save it again with tf_keras.")

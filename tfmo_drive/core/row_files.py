@@ -14,7 +14,7 @@ import numpy as np
 
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.core.class_names import is_missing
-from tfmo_drive.core.csv_table import cells, separator_of
+from tfmo_drive.core.csv_table import cells, number_in, separator_of
 from tfmo_drive.core.given_file import reading
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
@@ -194,7 +194,5 @@ def _names_columns(header: Sequence[str]) -> bool:
 
 
 def _is_number(cell: str) -> bool:
-    try:
-        return abs(float(cell)) <= _LARGEST
-    except ValueError:
-        return False
+    value = number_in(cell)
+    return value is not None and abs(value) <= _LARGEST

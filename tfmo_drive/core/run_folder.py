@@ -177,7 +177,7 @@ def read_facts(stage: Path) -> dict[str, Any]:
 
 def _is_number(value: Any) -> bool:
     """Whether it is one that float64 can hold; a score may be NaN."""
-    return type(value) in (int, float) and abs(value) <= sys.float_info.max or value != value
+    return given_file.is_number(value, sys.float_info.max) or value != value
 
 
 _FACTS: dict[str, tuple[tuple[type, ...], str]] = {

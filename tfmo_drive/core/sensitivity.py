@@ -73,10 +73,6 @@ class Curves:
         return strengths, rising + strengths / self.examples
 
 
-def _number(value: Any) -> bool:
-    return type(value) in (int, float) and abs(value) < 1e9
-
-
 def names_file(allocation: str) -> bool:
     """Whether a step's `allocation` is a study's file rather than a rule."""
     return allocation.endswith(".json")
@@ -117,7 +113,7 @@ def read(path: Path) -> dict[str, Any]:
         drops = [one["drops"] for one in parts]
         sound = (
             isinstance(found["method"], str)
-            and all(map(_number, [found["score"], *strengths, *(value for row in drops for value in row)]))
+            and all(map(given_file.is_number, [found["score"], *strengths, *(value for row in drops for value in row)]))
             and (found["method"] == "bits" or all(low < high for low, high in itertools.pairwise([0, *strengths, 1])))
             and all(len(row) == len(strengths) for row in drops)
             and all(

@@ -74,18 +74,6 @@ def resampled(scores: Scores, groups: np.ndarray, seed: int = 0, resamples: int 
     return Resampled(whole, np.concatenate([scores(one[:, members]) for one in drawn]))
 
 
-def interval(
-    scores: Scores, groups: np.ndarray, seed: int = 0, resamples: int = 2000, level: float = 0.95
-) -> tuple[float | None, float | None]:
-    """`Resampled.interval`, where nothing else is asked of the draws."""
-    return resampled(scores, groups, seed, resamples).interval(level)
-
-
-def paired(ours: Scores, theirs: Scores, groups: np.ndarray, seed: int = 0, resamples: int = 2000) -> Delta:
-    """The difference of two scores of the same examples with its interval."""
-    return (resampled(ours, groups, seed, resamples) - resampled(theirs, groups, seed, resamples)).delta
-
-
 def _drawn(count: int, examples: int, seed: int, resamples: int) -> Iterator[np.ndarray]:
     """How often each group is drawn when all are drawn with replacement: float64 [some of the resamples, count]."""
     generator = np.random.default_rng([seed, count])

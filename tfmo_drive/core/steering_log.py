@@ -18,7 +18,7 @@ import numpy as np
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.core import faults
 from tfmo_drive.core.csv_listing import find_columns, find_recorded, read_splits
-from tfmo_drive.core.csv_table import read_table
+from tfmo_drive.core.csv_table import number_in, read_table
 from tfmo_drive.core.found_files import identity
 from tfmo_drive.core.other_layouts import unread
 from tfmo_drive.core.splitting import SPLITS, Listing, Split, drawn_blocks
@@ -62,7 +62,7 @@ def list_log(
     found = find_columns(path, table.header, columns or {}, COLUMNS, ("file", "steering"))
     cells = {kind: table.column(index) for kind, index in found.items()}
     folders = [path.parent, *(path.parent / name for name in ("IMG", "images", path.stem))]
-    files, steering = find_recorded(folders, cells["file"]), [_number(text) for text in cells["steering"]]
+    files, steering = find_recorded(folders, cells["file"]), [number_in(text) for text in cells["steering"]]
     splits = read_splits(table, found["split"]) if "split" in found else np.full(len(files), "", "<U5")
     kept, odd, seen = [], [], set()
     for row, (file, value) in enumerate(zip(files, steering, strict=True)):
@@ -118,11 +118,3 @@ def _times(files: list[Path]) -> np.ndarray:
     except (TypeError, ValueError):  # a name without a time, or with the 31st of February
         return np.arange(len(files)) / HERTZ
     return np.array([(time - times[0]).total_seconds() for time in times])
-
-
-def _number(text: str) -> float | None:
-    try:
-        value = float(text) if "_" not in text else math.nan  # Python's own 1_000
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None

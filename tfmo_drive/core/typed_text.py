@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
+from tfmo_drive.core.spelling import shortened
+
 _WORDS = {"true": True, "false": False, "none": None, "null": None}
 LARGEST = 2**40
 """Of whole numbers: far beyond any count, and within what every array and file can hold."""
@@ -31,15 +33,10 @@ def parse(text: str, annotation: Any) -> Any:
     LARGEST, texts that are not Unicode.
     """
     if any("\ud800" <= letter <= "\udfff" for letter in text):
-        raise WrongType(f"must be a text in UTF-8, got {shortened(text)}.")
+        raise WrongType(f"must be a text in UTF-8, got {shortened(text, 60)}.")
     made = _fit(annotation, _literal(text), text)
     _refuse_extreme(made, text)
     return made
-
-
-def shortened(text: str, most: int = 60) -> str:
-    """The text, or its beginning and " ..."."""
-    return text if len(text) <= most else f"{text[:most]} ..."
 
 
 def expected(annotation: Any) -> str:
@@ -85,11 +82,11 @@ def _refuse_extreme(value: Any, text: str) -> None:
         for one in value:
             _refuse_extreme(one, text)
     elif isinstance(value, float) and not math.isfinite(value):
-        raise WrongType(f"must be finite, got {shortened(text)}.")
+        raise WrongType(f"must be finite, got {shortened(text, 60)}.")
     elif isinstance(value, int) and abs(value) > LARGEST:
-        raise WrongType(f"must be within {LARGEST:,} of zero, got {shortened(text)}.")
+        raise WrongType(f"must be within {LARGEST:,} of zero, got {shortened(text, 60)}.")
     elif isinstance(value, (complex, bytes, set)) or value is Ellipsis:
-        raise WrongType(f"must be numbers, texts, true, false, none, or lists of them, got {shortened(text)}.")
+        raise WrongType(f"must be numbers, texts, true, false, none, or lists of them, got {shortened(text, 60)}.")
 
 
 def _fit(kind: Any, value: Any, text: str) -> Any:
@@ -107,7 +104,7 @@ def _fit(kind: Any, value: Any, text: str) -> Any:
         return {key: _fit(item, each, str(each)) for key, each in value.items()}
     if kind is float and type(value) is int:
         if value.bit_length() > 1000:
-            raise WrongType(f"must be finite, got {shortened(text)}.")
+            raise WrongType(f"must be finite, got {shortened(text, 60)}.")
         return float(value)
     if kind is str:
         return value if isinstance(value, str) else text
@@ -121,7 +118,7 @@ def _fit(kind: Any, value: Any, text: str) -> Any:
             return default(named[text])
     if type(value) is kind:
         return value
-    raise WrongType(f"must be {expected(kind)}, got {shortened(text)}.")
+    raise WrongType(f"must be {expected(kind)}, got {shortened(text, 60)}.")
 
 
 def _family(kind: type) -> list[type]:
@@ -135,13 +132,13 @@ def _first_fit(kinds: Sequence[Any], value: Any, text: str) -> Any:
             return _fit(kind, value, text)
         except WrongType:
             continue
-    raise WrongType(f"must be {' or '.join(map(expected, kinds))}, got {shortened(text)}.")
+    raise WrongType(f"must be {' or '.join(map(expected, kinds))}, got {shortened(text, 60)}.")
 
 
 def _one_of(choices: Mapping[str, Any], value: Any, text: str) -> Any:
     name = value if isinstance(value, str) else text
     if name not in choices:
-        raise WrongType(f"must be one of {', '.join(choices)}, got {shortened(text)}.")
+        raise WrongType(f"must be one of {', '.join(choices)}, got {shortened(text, 60)}.")
     return choices[name]
 
 

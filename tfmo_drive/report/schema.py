@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from tfmo_drive.contracts import BadInput
+from tfmo_drive.core.given_file import is_number
 
 SCHEMA = 1
 AGAIN = "Run the experiment again to write it anew."
-_MOST = 1e18
 _TEXTS = ("name", "stage", "target")
 _SIZES = re.compile(
     r"(\w+_)?(bytes|ms)(_\d)?|examples|threads|macs|\w*parameters|seconds|speedup\w*|latency\w*|size_ratio"
@@ -45,19 +45,15 @@ def _check_row(path: Path, row: Mapping[str, Any], where: str) -> None:
     _refuse(path, row, "reference", "true or false", lambda value: isinstance(value, bool), where)
     for key, value in row.items():
         if value is not None and _SIZES.fullmatch(key):
-            _refuse(path, row, key, "a number of at least 0", lambda one: _number(one) and one >= 0, where)
+            _refuse(path, row, key, "a number of at least 0", lambda one: is_number(one) and one >= 0, where)
         elif value is not None and _NUMBERS.fullmatch(key):
-            _refuse(path, row, key, "a number", _number, where)
+            _refuse(path, row, key, "a number", is_number, where)
 
 
 def _name(value: Any) -> bool:
     """Whether a path of this name stays in its folder."""
     parts = value.split("/") if isinstance(value, str) and value.isprintable() else [""]
     return not {"", ".", ".."} & set(parts) and max(len(part.encode()) for part in parts) <= 255
-
-
-def _number(value: Any) -> bool:
-    return type(value) in (int, float) and abs(value) <= _MOST
 
 
 def _refuse(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tfmo_drive.contracts import Artifact, BadInput
 from tfmo_drive.core import artifact_metadata, vela
-from tfmo_drive.core.interpreters import MOST_THREADS, LiteRTArtifact
+from tfmo_drive.core.interpreters import LiteRTArtifact, refuse_threads
 from tfmo_drive.core.spelling import suggestion
 from tfmo_drive.core.tflite_target import Int8Target
 
@@ -70,9 +70,7 @@ class EthosU(Int8Target):
         super().__post_init__()
         if self.accelerator not in ACCELERATORS:
             raise BadInput(f'EthosU.accelerator: no "{self.accelerator}". {suggestion(self.accelerator, ACCELERATORS)}')
-        if not 1 <= self.threads <= MOST_THREADS:
-            bound = "at least 1" if self.threads < 1 else f"at most {MOST_THREADS}"
-            raise BadInput(f"EthosU.threads must be {bound}, got {self.threads}.")
+        refuse_threads(self)
 
     @property
     def name(self) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tfmo_drive.contracts import Artifact, BadInput, Context
-from tfmo_drive.core.interpreters import KERNELS, MOST_THREADS, LiteRTArtifact
+from tfmo_drive.core.interpreters import KERNELS, LiteRTArtifact, refuse_threads
 from tfmo_drive.core.tflite_target import Int8Target, TFLiteTarget, calibrated
 
 if TYPE_CHECKING:
@@ -24,9 +24,7 @@ class _LiteRT(TFLiteTarget):
 
     def __post_init__(self) -> None:
         kind = type(self).__name__
-        if not 1 <= self.threads <= MOST_THREADS:
-            bound = "at least 1" if self.threads < 1 else f"at most {MOST_THREADS}"
-            raise BadInput(f"{kind}.threads must be {bound}, got {self.threads}.")
+        refuse_threads(self)
         if self.kernels not in KERNELS:
             raise BadInput(f'{kind}.kernels must be one of {", ".join(KERNELS)}, got "{self.kernels}".')
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from tfmo_drive.contracts import Artifact, BadInput, Context, Target
 from tfmo_drive.core import artifact_metadata, onnx_file
-from tfmo_drive.core.interpreters import MOST_THREADS, OnnxArtifact
+from tfmo_drive.core.interpreters import OnnxArtifact, refuse_threads
 
 if TYPE_CHECKING:
     import tf_keras as keras
@@ -25,9 +25,7 @@ class _Onnx(Target):
     threads: int = 2
 
     def __post_init__(self) -> None:
-        if not 1 <= self.threads <= MOST_THREADS:
-            bound = "at least 1" if self.threads < 1 else f"at most {MOST_THREADS}"
-            raise BadInput(f"{type(self).__name__}.threads must be {bound}, got {self.threads}.")
+        refuse_threads(self)
         if getattr(self, "calibration_images", 1) < 1:
             raise BadInput(
                 f"{type(self).__name__}.calibration_images must be at least 1, got {self.calibration_images}."
