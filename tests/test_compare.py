@@ -65,7 +65,7 @@ def test_a_baseline_that_differs_stays(runs):
     other = _report("quantize", 0.94, 2_000_000)
     other["rows"][0]["score"] = 0.96
     merged = compare.compare({"a": _report("prune", 0.945, 2_000_000), "b": other})
-    assert [(row["run"], row["name"]) for row in merged.rows] == [
+    assert [(row["run"], row["name"]) for block in merged.blocks for row in block.rows] == [
         ("a", "baseline/litert_float32"), ("2 runs", "baseline/litert_int8"), ("a", "prune/litert_int8"),
         ("b", "baseline/litert_float32"), ("b", "quantize/litert_int8"),
     ]  # fmt: skip
@@ -86,7 +86,7 @@ def test_every_data_set_has_a_block_and_a_plot_of_its_own_and_nothing_is_ranked_
                "c": _report("other", 0.99, 100_000, examples=50)}  # fmt: skip
     compared = compare.compare(reports)
     assert [list(block.reports) for block in compared.blocks] == [["a", "b"], ["c"]]
-    assert [row["name"] for row in compared.rows].count("baseline/litert_float32") == 2
+    assert [row["name"] for block in compared.blocks for row in block.rows].count("baseline/litert_float32") == 2
     said = compare.terminal(compared)
     assert said.startswith("built in, 100 test examples:\n") and "\n\nbuilt in, 50 test examples:\n" in said
     first, second = said.split("\n\n")

@@ -15,7 +15,7 @@ GUARDS = {"reading", "reads", "_reading", "_FILE", "text_of", "json_of"}
 OWN = {
     "compress/": "stages of this run, by their digests", "experiment.py: _baseline": "as above",
     "core/training.py: reload": "as above", "core/training.py: saved": "progress, refused by name",
-    "core/cache.py": "the cache, by its seals", "core/packed.py": "as above", "core/teacher.py": "as above",
+    "core/cache.py": "the cache, by its seals", "core/teacher.py": "as above",
     "core/run_folder.py: file_digest": "files alone, whatever is in them",
     "core/image_task.py: scenes_version": "this program", "core/environment.py": "the system",
     "core/vela.py": "what Vela has just written", "core/micro.py": "an artifact just made",

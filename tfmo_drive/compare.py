@@ -51,11 +51,6 @@ class Comparison:
     blocks: list[Block]
     notes: list[str]
 
-    @property
-    def rows(self) -> list[Row]:
-        """Of all blocks, one after the other."""
-        return [row for block in self.blocks for row in block.rows]
-
 
 def main(argv: list[str]) -> int:
     """Compare the run folders in argv[1:]; BadInput when there is nothing to compare."""

@@ -132,8 +132,8 @@ class Expect:
 
 
 def _worth(name: str, said: Row | None, judged: Row | None) -> dict:
-    """Of a row, whose value is the lowest lower end of its intervals, 0 where it is a trivial answer itself; without an
-    interval it is not decided."""
+    """The verdict whether the row `said` beats the trivial answer: its value is the lowest lower end of its intervals,
+    0 where it says the same of every example; without an interval it is None, which is no pass."""
     found = over_trivial(said).values() if said else []
     lows = [0.0 if one.get("always_the_same") else one["over_trivial_low"] for one in found]
     value = min(lows) if lows and None not in lows else None

@@ -76,9 +76,9 @@ def folder(path: Path) -> Iterator[Path]:
                 os.rename(aside, path)
             raise
         _sync(path.parent)
-        _removed(aside)
+        _remove(aside)
     finally:
-        _removed(temporary)
+        _remove(temporary)
 
 
 @contextlib.contextmanager
@@ -99,7 +99,7 @@ def remove_folder(path: Path) -> None:
     """Remove a folder and all in it so that a killed process leaves it whole, or under a name that `recover` knows."""
     gone = _beside(path, path.name, "tmp")
     os.rename(path, gone)
-    _removed(gone)
+    _remove(gone)
 
 
 def recover(place: Path, name: str | None = None) -> None:
@@ -116,7 +116,7 @@ def recover(place: Path, name: str | None = None) -> None:
         if found["kind"] == "old" and not os.path.lexists(place / found["name"]):
             os.rename(place / entry, place / found["name"])
         else:
-            _removed(place / entry)
+            _remove(place / entry)
 
 
 def is_temporary(name: str) -> bool:
@@ -160,7 +160,7 @@ def _beside(path: Path, name: str, kind: str, suffix: str = "") -> Path:
     return path.with_name(f".{name}.tfmo_drive-{secrets.token_hex(8)}.{kind}{suffix}")
 
 
-def _removed(path: Path) -> None:
+def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:

@@ -52,8 +52,8 @@ class SoftLabels:
     logits are computed once for this many augmentations of each image, and the epochs cycle through them. `teacher`:
     the path of a Keras 2 model with the baseline's inputs and outputs, or paths, separated by commas, of models that
     give some of its outputs each, as single-task networks do (Clark et al. 2019, "BAM! Born-again multi-task
-    networks"); the baseline says the rest, with "" all. What they answer is read as a given baseline's
-    is (task.outputs, task.full_lock, task.allow_code). `features`: learn from a whole teacher's feature maps too.
+    networks"); the baseline says the rest, with "" all. What they answer is read as a given baseline's is
+    (task.outputs, task.full_lock, task.allow_code). `features`: learn from a whole teacher's feature maps too.
     `temperature` is not read where the task predicts a number.
     """
 

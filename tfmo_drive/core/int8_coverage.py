@@ -67,7 +67,7 @@ class _Activations:
         return [f"output of {bare(node.layer.name)}" for node in self.nodes if not self._is_stored_with_range(node)]
 
     def _has_range(self, node: Any) -> bool:
-        """Of its own, fixed, or that of what it reads; nodes come after those that they read."""
+        """Whether what a node gives has a range: its own, a fixed one, or that of what it reads, which comes first."""
         layer, inner = node.layer, _inner(node.layer)
         if isinstance(layer, QuantizeLayer):
             return layer.quantizer is not None

@@ -43,10 +43,11 @@ def list_masks(
 ) -> Listing:
     """List pairs of an image and a mask PNG of one stem; every split is a MaskSplit.
 
-    Class i of the files is called `class_names[i]`, by default from classes.json or classes.txt in `root`. With
-    class_dict.csv (name,r,g,b) there, masks are colours. The id
-    `ignore` (0..255), 255, and classes called unlabelled or void are no classes; those behind them move up. Missing
-    splits are drawn out of train with `seed`, whole blocks of neighbouring frames; blocks are the groups.
+    Class i of the files is called `class_names[i]`, by default from classes.json or classes.txt in `root`; with
+    class_dict.csv (name,r,g,b) there, masks are colours. The id `ignore` (0..255), 255, and classes called unlabelled
+    or void are no classes; those behind them move up. Missing splits are drawn out of train with `seed`, whole blocks
+    of neighbouring frames; blocks are the groups.
+
     Raises BadInput where a folder or the names are missing, and for images and masks that are no pairs: counted, ten
     named, unless `skip_bad` leaves them out.
     """

@@ -26,6 +26,7 @@ from tfmo_drive.contracts import BadInput, Examples
 from tfmo_drive.core import atomic
 from tfmo_drive.core.cache import cache_root, digest, made_once
 from tfmo_drive.core.faults import counted
+from tfmo_drive.core.given_file import reading
 from tfmo_drive.core.images import Resize, UnreadableImage, decode
 from tfmo_drive.core.mask_files import EXPECTED, MASKS_VERSION, MaskSplit, read_mask
 from tfmo_drive.core.splitting import Split
@@ -55,7 +56,7 @@ class PackedExamples(Examples):
     once open (the pack may be replaced meanwhile). Raises BadInput where the folder holds no whole pack."""
 
     def __init__(self, folder: Path) -> None:
-        try:
+        with reading(folder, "a pack of images", "Remove it; it will be made again."):
             self.facts = json.loads((folder / "pack.json").read_text())
             self.labels = np.load(folder / "labels.npy")
             self.groups = np.load(folder / "groups.npy")
@@ -64,17 +65,13 @@ class PackedExamples(Examples):
             if (folder / "attributes.npz").exists():
                 with np.load(folder / "attributes.npz") as attributes:
                     self.attributes = dict(attributes)
-            self.digests: np.ndarray | None = None
-            """uint64 [n], equal for equal pixels; packs of earlier versions have none."""
-            if (folder / "digests.npy").exists():
-                self.digests = np.load(folder / "digests.npy")
+            self.digests: np.ndarray = np.load(folder / "digests.npy")
+            """uint64 [n], equal for equal pixels."""
             self._file = open(folder / "images.u8", "rb", buffering=0)
-        except (OSError, ValueError) as error:
-            raise BadInput(f"{folder} is not a pack of images: {error}. Remove it; it will be made again.") from error
-        self.shape: tuple[int, ...] = tuple(self.facts["shape"])
-        self.fingerprint: str = self.facts["fingerprint"]
-        """sha256 over pixels, masks, labels, groups and attributes: the content, wherever the files lie."""
-        self.masked: bool = self.facts.get("masked", False)
+            self.shape: tuple[int, ...] = tuple(self.facts["shape"])
+            self.fingerprint: str = self.facts["fingerprint"]
+            """sha256 over pixels, masks, labels, groups and attributes: the content, wherever the files lie."""
+            self.masked: bool = self.facts.get("masked", False)
         self._stride = math.prod(self.shape) + self.masked * math.prod(self.shape[:2])
         expected = len(self.labels) * self._stride
         if os.fstat(self._file.fileno()).st_size != expected:

@@ -136,7 +136,7 @@ class RowExamples(Examples):
         return np.ascontiguousarray(records[:, :-1]), np.ascontiguousarray(targets)
 
     def targets(self) -> np.ndarray:
-        """Of all the rows: class ids int64 [n], or numbers float32 [n, 1]."""
+        """The targets of all the rows: class ids int64 [n], or numbers float32 [n, 1]."""
         starts = range(0, len(self), _STRETCH)
         return np.concatenate([self.read(np.arange(s, min(s + _STRETCH, len(self))))[1] for s in starts])
 

@@ -54,7 +54,7 @@ class Resampled:
 
     @property
     def delta(self) -> Delta:
-        """Of a difference, with its interval."""
+        """The difference that this is, with its interval."""
         return Delta(self.whole, *self.interval())
 
 

@@ -108,7 +108,7 @@ def _digest(path: Path) -> str:
 
 
 def _written(path: Path, text: str) -> None:
-    """Of the same bytes on every system."""
+    """Write UTF-8 with the line breaks of `text`, so that the file has the same digest on every system."""
     path.write_bytes(text.encode())
 
 

@@ -54,8 +54,8 @@ class SensorRows(Task):
     weights for `network`, or a whole Keras 2 model, whose `standardise` must be said where it is your own: "train"
     (it takes columns standardised by the train split) or "none" (it takes them raw), and whose `outputs` too: of a
     number, "raw" (the target's own unit) or "standardised" (by the train split), of classes only where its graph does
-    not tell, "logits", "probabilities" or "sigmoids". `allow_code`: code inside the
-    files of models (a Lambda layer) may run; by default they are refused.
+    not tell, "logits", "probabilities" or "sigmoids". `allow_code`: code inside the files of models (a Lambda layer)
+    may run; by default they are refused.
     """
 
     data: str = "series"
