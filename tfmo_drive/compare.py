@@ -230,7 +230,7 @@ def _read_runs(folders: list[Path], out: Path) -> tuple[dict[str, dict], list[st
             skipped.append(f"skipped {folder}: {error}")
     if not reports:
         given = f"of {len(folders)} folders given, {skipped[0]}" if skipped else "no folder was given"
-        raise BadInput(f"No runs to compare: {given}. Type the folders of finished runs, such as runs/*.")
+        raise BadInput(f"No runs to compare: {given.rstrip('.')}. Type the folders of finished runs, such as runs/*.")
     return reports, skipped
 
 

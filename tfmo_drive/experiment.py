@@ -227,7 +227,7 @@ class Run:
         if found.get("finished") and found.get("key", key) != key:
             raise BadInput(
                 f"{self.workdir} holds a run of other data, weights, seed, task.*, training.* or --deterministic "
-                "(experiment.json says which). Repeat them, or choose another folder with WORKDIR=."
+                "(experiment.json says which). Repeat them, or choose another folder with --workdir."
             )
         if record or not (self.workdir / "experiment.json").exists():
             atomic.write_json(self.workdir / "experiment.json", self._settings())

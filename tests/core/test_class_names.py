@@ -89,7 +89,7 @@ def test_one_accented_name_is_one_class_however_it_is_written(tmp_path, place):
 
 
 @pytest.mark.parametrize(("first", "second"), [
-    ("Stop", "stop"), ("stop  sign", "stop sign"), ("stop", "stop\u200b"), ("7", "07"), ("ﬁre", "fire"),
+    ("Stop", "stop"), ("stop  sign", "stop sign"), ("stop", "stop\u200b"), ("7", "07"), ("1", "1.0"), ("ﬁre", "fire"),
     ("Straße", "STRASSE"),
 ])  # fmt: skip
 def test_names_that_look_alike_are_slips_unless_a_file_says_both(tmp_path, first, second):

@@ -217,10 +217,22 @@ def test_the_source_is_recognised(root):
     shutil.rmtree(root / "car")
     shutil.rmtree(root / "bus")
     (root / "two.csv").write_text("")
+    (root / "images").mkdir()
     with pytest.raises(BadInput, match='2 CSV files: "one.csv", "two.csv"'):
         list_source(root)
+    (root / "two.csv").unlink()
+    (root / "one.csv").rename(root / "One.CSV")
+    assert list_source(root).class_names == ("0", "1")
     with pytest.raises(BadInput, match="not a folder of classes and not a .csv"):
         list_source(root / "0.png")
+
+
+def test_tables_beside_folders_of_classes_are_said_to_be_left_out(root, caplog):
+    folders(root, {"train/car": 9, "train/bus": 9, "Test": 3, "Meta": 1})
+    for name in ("Train.csv", "Test.csv"):
+        table(root, ["file,label", "Test/0.png,1"], name=name)
+    assert sum(len(list_source(root)[split]) for split in SPLITS) == 18
+    assert 'not read: "Test.csv", "Train.csv", as there are folders of classes' in caplog.text
 
 
 @pytest.mark.parametrize("name", ["c.txt", "c.json", "ids.json", "by_id.json"])

@@ -193,6 +193,14 @@ def test_parquet_gives_what_csv_gives(parquet, write, monkeypatch):
         assert np.array_equal(one, other)
 
 
+@pytest.mark.parametrize("kind", ["string", "large_string", "string_view", "dictionary"])
+def test_words_of_parquet_are_words_whatever_arrow_keeps_them_in(parquet, kind):
+    arrow = pytest.importorskip("pyarrow")
+    words = arrow.array(["x", "y", "x"])
+    words = words.dictionary_encode() if kind == "dictionary" else words.cast(getattr(arrow, kind)())
+    assert read(parquet(a=[1.0, 2.0, 3.0], target=words), Columns())[0].classes == ("x", "y")
+
+
 @pytest.mark.parametrize(
     ("columns", "words"),
     [

@@ -82,6 +82,28 @@ def test_places_that_are_no_run_folders_are_refused_before_anything_is_written(t
         pass
 
 
+@pytest.mark.parametrize("name", ["report.md", "report.html", "experiment.json", "lint.txt"])
+def test_a_file_of_somebody_that_is_called_as_a_runs_is_not_replaced(name, tmp_path):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / name).write_text("mine")
+    before = tree(tmp_path)
+    with pytest.raises(BadInput, match=f"thesis holds {name}, and no run"), held(tmp_path / "thesis"):
+        pass
+    assert tree(tmp_path) == before
+    with held(tmp_path / "run"):
+        atomic.write_text(tmp_path / "run" / name, "the run's")
+    with held(tmp_path / "run"):
+        pass
+
+
+@pytest.mark.parametrize("workdir", ["file", "file/run", "dangling", "/dev/null"])
+def test_what_can_be_no_folder_is_told_with_what_to_type(workdir, tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "dangling").symlink_to("nowhere")
+    with pytest.raises(BadInput, match="Choose another (one|folder) with --workdir"), held(tmp_path / workdir):
+        pass
+
+
 @pytest.mark.parametrize("workdir", ["signs", "signs/run", "signs/stop/run", "."])
 def test_data_is_not_written_into(workdir, tmp_path):
     (tmp_path / "all" / "signs" / "stop").mkdir(parents=True)

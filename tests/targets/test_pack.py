@@ -317,6 +317,12 @@ def test_modules_planted_beside_a_packs_programs_do_not_run(program, how, copy, 
         assert "Type: python example.py" in ran.stderr
 
 
+@pytest.mark.parametrize("name", ["nowhere.png", "README.md", "."])
+def test_what_is_no_image_is_one_line_of_a_packs_example(name, copy):
+    ran = subprocess.run([sys.executable, "example.py", name], capture_output=True, text=True, cwd=copy)
+    assert ran.returncode == 1 and re.fullmatch(rf"{re.escape(name)} cannot be read as an image: .+\n", ran.stderr)
+
+
 def test_what_somebody_put_into_a_pack_is_not_replaced(model, packing, tmp_path):
     made = packing(model, tmp_path, "raspberry_pi_4")
     (made.folder / "notes.txt").write_text("mine")

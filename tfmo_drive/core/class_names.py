@@ -18,6 +18,8 @@ LONGEST = 200
 _MISSING = ("", "nan", "n/a", "#n/a", "<na>", "null")
 """What tables hold where nothing is known."""
 _NUMBER = re.compile("-?[0-9]{1,18}")
+_WHOLE = re.compile(r"-?[0-9]{1,18}(\.0+)?")
+"""A number as it is, or as pandas writes it beside others that are not whole, or missing."""
 _NEVER = {
     "Cc": "a control character",
     "Cs": "half a character (the name is not UTF-8)",
@@ -88,8 +90,8 @@ def _fault(name: str) -> str:
 
 
 def _folded(name: str) -> str:
-    if _NUMBER.fullmatch(name):
-        return str(int(name))
+    if _WHOLE.fullmatch(name):
+        return str(int(name.partition(".")[0]))
     visible = "".join(c for c in unicodedata.normalize("NFKC", name) if unicodedata.category(c) != "Cf")
     return " ".join(visible.casefold().split())
 

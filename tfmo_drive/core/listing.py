@@ -40,13 +40,15 @@ def list_source(
     folders = _subfolders(path)
     if is_archive(path):
         return list_archive(path, class_names, fractions, seed, skip_bad)
-    tables = sorted(file for file in path.glob("*.csv") if file.is_file() and not file.name.startswith("."))
+    tables = [Path(one.path) for one in entries(path) if one.name.lower().endswith(".csv") and one.is_file()]
     if path / "index.csv" in tables or (len(tables) == 1 and not no_classes(path)):
         table = path / "index.csv" if len(tables) > 1 else tables[0]
         return list_csv(table, class_names, columns, fractions, seed, skip_bad)
-    if tables and not folders:
-        names = quoted([table.name for table in tables])
+    names = quoted([table.name for table in tables])
+    if tables and all(folder.name.lower() in HOLDERS for folder in folders):
         raise BadInput(f"{path} holds {len(tables)} CSV files: {names}. Name the one to use.")
+    if tables:
+        logging.warning("%s", one_line(f"{path}: not read: {names}, as there are folders of classes."))
     return list_folder(path, class_names, fractions, seed, skip_bad)
 
 

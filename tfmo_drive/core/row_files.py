@@ -181,8 +181,9 @@ class ParquetRows(RowFile):
         """float64 [m]; NaN where there is no word."""
         kind, types = column.type, self._arrow.types
         kind = kind.value_type if types.is_dictionary(kind) else kind
-        if not any(is_kind(kind) for is_kind in (types.is_string, types.is_large_string, types.is_integer,
-                                                 types.is_boolean, types.is_floating, types.is_null)):  # fmt: skip
+        if not any(is_kind(kind) for is_kind in (types.is_string, types.is_large_string, types.is_string_view,
+                                                 types.is_integer, types.is_boolean, types.is_floating,
+                                                 types.is_null)):  # fmt: skip
             raise BadInput(f'{self.path}, column "{name}": its values are {kind}, not words. Write them as text.')
         coded = column.cast(self._arrow.string()).dictionary_encode()
         table = np.array([*(codes.code(word) for word in coded.dictionary.to_pylist()), np.nan])

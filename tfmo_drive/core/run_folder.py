@@ -27,7 +27,9 @@ from tfmo_drive.core import atomic, given_file
 
 _PLACES = ("stages", "artifacts", "figures", "pack", "ledger", "sensitivity", "tensorboard")
 """Folders that runs make in a run folder."""
-_OWN = re.compile(r"(log|experiment|report|lint)\.(txt|json|md|html)|" + "|".join(_PLACES))
+_REPLACED = re.compile(r"(experiment|report|lint)\.(txt|json|md|html)")
+"""Files that runs write anew, and other people may call so."""
+_OWN = re.compile(rf"log\.txt|{_REPLACED.pattern}|" + "|".join(_PLACES))
 """What is called as runs call their files and folders."""
 _STAGE = re.compile(
     r"stage\.json|model\.h5|begun\.json|progress\.npz|curves\.json|removed\.json|round_\d+|tensorboard|train|val|"
@@ -47,7 +49,12 @@ def held(workdir: Path, inputs: Mapping[str, Path] = MappingProxyType({})) -> It
     for setting, path in inputs.items():
         _refuse_input(workdir, setting, path)
     _refuse(workdir)
-    workdir.mkdir(parents=True, exist_ok=True)
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+    except (FileNotFoundError, FileExistsError, NotADirectoryError) as error:
+        raise BadInput(
+            f"{workdir} cannot be made: {error.strerror} ({error.filename}). Choose another folder with --workdir."
+        ) from error
     with atomic.opened(workdir / ".lock") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -84,7 +91,11 @@ def _refuse(workdir: Path) -> None:
                 f"{workdir} is {what}, or holds it, and a run wants a folder of its own. Choose one such as "
                 "--workdir=runs/pruned."
             )
-    others = sorted(name for name in _entries(place) if not name.startswith(".") and not _OWN.fullmatch(name))
+    if os.path.lexists(workdir) and not place.is_dir():
+        raise BadInput(f"{workdir} is no folder. Choose another one with --workdir.")
+    names = _entries(place)
+    ours = _OWN if ".lock" in names else re.compile(f"(?!{_REPLACED.pattern})({_OWN.pattern})")
+    others = sorted(name for name in names if not name.startswith(".") and not ours.fullmatch(name))
     if others and not _holds_run(place):
         raise BadInput(
             f"{workdir} holds {others[0]}, and no run: nothing is written among other people's files. Choose a new "

@@ -118,7 +118,11 @@ def overlap(a, b):
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         raise SystemExit("Type: python example.py image.jpg")
-    made = np.asarray(resized(Image.open(sys.argv[1]).convert("RGB")))
+    try:
+        image = Image.open(sys.argv[1]).convert("RGB")
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"{sys.argv[1]} cannot be read as an image: {' '.join(str(error).split())}") from None
+    made = np.asarray(resized(image))
     found = answers(made)
     parts = FACTS.get("parts") or {"": FACTS}
     for part, facts in parts.items():
