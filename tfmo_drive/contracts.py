@@ -285,6 +285,11 @@ class Step:
     def refuse(self, model: keras.Model) -> None:
         """Raise BadInput where the step cannot work on a model of this structure; asked before anything is trained."""
 
+    def outline(self, model: keras.Model) -> keras.Model:
+        """A model of the structure that the step leaves, about which later ones are asked before anything is trained.
+        Its weights do not count."""
+        return model
+
     def undoes(self, earlier: Step) -> bool:
         """Whether this step would undo what `earlier`, before it in a recipe, guarantees."""
         return self.anew and bool(earlier.promise) or bool(earlier.guarantees) and earlier.guarantees not in self.keeps
@@ -353,12 +358,13 @@ class Context:
 
 
 def refuse(recipe: Sequence[Step], model: keras.Model) -> None:
-    """BadInput where a step cannot work on `model`'s structure; steps behind one that makes another network are asked
-    when that is there."""
+    """BadInput where a step cannot work on `model`'s structure, as earlier ones leave it; steps behind one that makes
+    another network are asked when that is there."""
     for step in recipe:
         step.refuse(model)
         if step.anew:
             return
+        model = step.outline(model)
 
 
 def compress(model: keras.Model, recipe: tuple[Step, ...], context: Context, done: int = 0) -> Iterator:

@@ -10,6 +10,7 @@ import pytest
 from tfmo_drive.compress.quantize_aware import QuantizeAware
 from tfmo_drive.contracts import BadInput, Context
 from tfmo_drive.core import tflite_file
+from tfmo_drive.core.keras2 import keras
 from tfmo_drive.core.networks import ResNet
 from tfmo_drive.core.scene_frames import Frames
 from tfmo_drive.targets.litert import LiteRTInt8
@@ -36,13 +37,22 @@ def context(tmp_path_factory):
 def test_trained_under_fake_quantisation_it_is_given_a_range_and_the_file_runs(context):
     quantized = QuantizeAware(epochs=0, warmup_epochs=0.0)(context.baseline, context)
     artifact = LiteRTInt8()(quantized, context.workdir, context)
-    assert not tflite_file.vanishing_sums(artifact.path)
+    assert not tflite_file.vanishing(artifact.path)
     said = artifact.predict(context.task.examples("test").read(np.arange(4))[0])
     assert np.ptp(said) == 0
 
 
 def test_converted_without_training_it_is_refused(context):
-    with pytest.raises(BadInput, match="block1_add.* is always 0, whatever the image"):
+    with pytest.raises(BadInput, match="block1_add.* is always 0, whatever the input"):
         LiteRTInt8(calibration_images=16)(context.baseline, context.workdir, context)
     alive = dataclasses.replace(context, baseline=context.task.build())
-    assert not tflite_file.vanishing_sums(LiteRTInt8(calibration_images=16)(alive.baseline, alive.workdir, alive).path)
+    assert not tflite_file.vanishing(LiteRTInt8(calibration_images=16)(alive.baseline, alive.workdir, alive).path)
+
+
+def test_a_layer_that_says_nothing_is_refused_by_its_name_where_no_file_of_it_could_be_loaded(
+    tiny_task, small_cnn, tmp_path
+):
+    model = keras.models.clone_model(small_cnn)
+    model.get_layer("conv2_bn").set_weights([np.float32(value) * np.ones(8) for value in (1, -500, 0, 1)])
+    with pytest.raises(BadInput, match="conv2 is always 0, .*train longer"):
+        LiteRTInt8(calibration_images=16)(model, tmp_path, Context(tiny_task, model, (), tmp_path, seed=0))

@@ -11,12 +11,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tfmo_drive.compress.cluster import Cluster
 from tfmo_drive.compress.fold_batch_norm import FoldBatchNorm
 from tfmo_drive.compress.prune import Prune
 from tfmo_drive.compress.quantize_aware import QuantizeAware
-from tfmo_drive.contracts import BadInput, BrokenPromise, compress
-from tfmo_drive.core import graph, int8_coverage, layers, tflite_file
-from tfmo_drive.core.keras2 import keras
+from tfmo_drive.contracts import BadInput, BrokenPromise, compress, refuse
+from tfmo_drive.core import graph, int8_coverage, layers, separable, tflite_file
+from tfmo_drive.core.keras2 import keras, tf
 from tfmo_drive.core.networks import Head, MobileNetV2, ResNet, SmallCNN, build
 from tfmo_drive.targets.litert import LiteRTInt8
 
@@ -68,6 +69,12 @@ BODIES = {
         L.Concatenate()([L.ReLU()(conv_bn(x)), conv(x), L.ReLU()(conv(x)), L.MaxPooling2D()(x)])
     ),
     "concatenated_twice": lambda x: L.Concatenate()([L.Concatenate()([conv(x), L.ReLU()(conv(x))]), conv_bn(x)]),
+    "depthwise_multiplier": lambda x: L.ReLU()(
+        L.BatchNormalization()(L.DepthwiseConv2D(3, depth_multiplier=2)(conv(x)))
+    ),
+    "sum_of_three": lambda x: L.ReLU()(L.Add()([conv_bn(x), conv(x), L.ReLU()(conv_bn(x))])),
+    "relu6_of_its_own": lambda x: L.DepthwiseConv2D(3, activation="relu6")(conv(x, activation=tf.nn.relu6)),
+    "relu_layers_inside": lambda x: conv(conv(x, activation=L.LeakyReLU(0.1)), L.SeparableConv2D, activation=L.ReLU()),
     "pooled_padded_resized": lambda x: L.UpSampling2D(2)(L.ZeroPadding2D(1)(L.AveragePooling2D()(L.ReLU()(conv(x))))),
 }
 
@@ -206,6 +213,16 @@ def test_zeros_before_a_relu_stay_while_quantisation_trains(converted, tiny_task
     holds(made, artifact, place)
 
 
+def test_zeros_of_separable_convolutions_stay(converted):
+    keras.utils.set_random_seed(1)
+    model = separable.split(classifier(BODIES["separable_bn_relu"]))
+    made, artifact, place = converted(
+        model, (Prune(sparsity=0.7, epochs=0), dataclasses.replace(FAST, preserve="sparsity"))
+    )
+    assert len(layers.sparsity(made)) == 2 and min(layers.sparsity(made).values()) > 0.69
+    holds(made, artifact, place)
+
+
 @functools.cache
 def plain():
     return classifier(BODIES["conv_relu"])
@@ -227,10 +244,13 @@ def test_a_kernel_without_a_quantiser_and_an_activation_without_a_range_are_name
     ("name", "body"),
     [
         ("Multiply", lambda x: L.Multiply()([conv(x), conv(x, activation="sigmoid")])),
-        ("ReLU", lambda x: L.ReLU(4.0)(conv_bn(x))),
+        (r"ReLU \S+ \(with an end or a step of its own\)", lambda x: L.ReLU(4.0)(conv_bn(x))),
         ("ReLU", lambda x: L.ReLU(threshold=0.5)(conv_bn(x))),
-        ("BatchNormalization", lambda x: L.BatchNormalization()(L.ReLU()(conv(x)))),
-        ("Conv2D", lambda x: conv(x, activation="elu")),
+        (
+            r"BatchNormalization \S+ \(no layer beside it can take it in\)",
+            lambda x: L.BatchNormalization()(L.ReLU()(conv(x))),
+        ),
+        (r"Conv2D \S+ \(activation elu\)", lambda x: conv(x, activation="elu")),
         ("Activation", lambda x: L.Activation("elu")(conv(x))),
         ("Conv1D", lambda x: L.Conv1D(4, 3)(L.Reshape((256, 8))(conv(x)))),
         ("LSTM", lambda x: L.LSTM(4)(L.Reshape((16, 128))(conv(x)))),
@@ -242,10 +262,32 @@ def test_what_cannot_be_quantised_is_named_before_an_earlier_step_trains(name, b
     model = keras.Model(image, L.Dense(9)(L.Flatten()(x)))
     recipe = (Prune(sparsity=0.5, epochs=1), FAST)
     place = dataclasses.replace(context(), baseline=model)
-    with pytest.raises(BadInput, match=f"no fake-quantised form of {name} .*leave QuantizeAware out") as refused:
+    with pytest.raises(BadInput, match=f"no fake-quantised form of {name}.*leave QuantizeAware out") as refused:
         list(compress(model, recipe, place))
     assert "\n" not in str(refused.value)
     assert not (place.workdir / "1_prune").exists()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "body", "says"),
+    [
+        ((FAST,), lambda x: L.ReLU()(L.BatchNormalization()(L.SpatialDropout2D(0.1)(conv(x)))), "before it"),
+        ((FAST,), lambda x: conv(L.GaussianNoise(1.0)(x)), "before it"),
+        (
+            (Cluster(clusters=8, epochs=0), dataclasses.replace(FAST, preserve="clusters")),
+            lambda x: L.BatchNormalization()(L.Dense(8)(pooled(x))),
+            "before Cluster",
+        ),
+    ],
+)
+def test_folding_first_helps_where_a_message_says_so(recipe, body, says, context):
+    """Steps are asked about the structure that earlier ones leave, not about the one before them all."""
+    model = classifier(body)
+    with pytest.raises(BadInput, match=f"Put FoldBatchNorm {says}"):
+        refuse(recipe, model)
+    folded = (FoldBatchNorm(), *recipe)
+    made = [made for _, _, made in compress(model, folded, dataclasses.replace(context(), baseline=model))]
+    assert len(made) == len(folded)
 
 
 def died(layer, share: float):

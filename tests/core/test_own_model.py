@@ -57,6 +57,15 @@ def test_the_order_of_several_outputs_is_theirs_and_a_single_one_may_be_called_a
     assert read(mask(name="anything"), Ends.of(mask())).output_names == ["anything"]
 
 
+def test_separable_convolutions_are_read_as_the_two_that_they_are(read):
+    """So that every step knows them: pruned, clustered and quantised like any other."""
+    inputs = keras.Input((8, 8, 3))
+    model = keras.Model(inputs, layers.SeparableConv2D(4, 3, name="mask")(inputs))
+    found = read(model, Ends.of(model))
+    assert [type(layer).__name__ for layer in found.layers[1:]] == ["DepthwiseConv2D", "Conv2D"]
+    assert found.output_names == ["mask"]
+
+
 @pytest.mark.parametrize(
     ("model", "words"),
     [

@@ -33,6 +33,9 @@ class FoldBatchNorm(Step):
         refuse_quantize_aware(model, "FoldBatchNorm")
         return batch_norm.folded(model)
 
+    def outline(self, model: keras.Model) -> keras.Model:
+        return batch_norm.folded(model)
+
     def check(self, model: keras.Model) -> None:
         left = batch_norm.foldable(model)
         if left:

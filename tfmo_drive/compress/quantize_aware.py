@@ -17,7 +17,16 @@ import numpy as np
 import tensorflow_model_optimization as tfmot
 
 from tfmo_drive.contracts import Artifact, BadInput, BrokenPromise, Context
-from tfmo_drive.core import batch_norm, clusters, fake_quant, graph, int8_coverage, layers, quantize_scheme
+from tfmo_drive.core import (
+    batch_norm,
+    clusters,
+    fake_quant,
+    graph,
+    int8_coverage,
+    layers,
+    quantize_scheme,
+    separable,
+)
 from tfmo_drive.core.given_file import reason
 from tfmo_drive.core.keras2 import keras
 from tfmo_drive.core.training import Hooks, TrainedStep
@@ -78,6 +87,7 @@ class QuantizeAware(TrainedStep):
     def _quantisable(self, model: keras.Model) -> keras.Model:
         """A copy in which every BatchNorm (or its like) stands where fake quantisation can train it; the others are
         folded into the layer beside them. Raises BadInput for layers that cannot be quantised."""
+        model = separable.split(model)
         readers = graph.only_reader(model)
         made = batch_norm.folded(model, stays=lambda norm: quantize_scheme.trains_with(norm, readers))
         if "clusters" in self.keeps and len(made.layers) < len(model.layers):
@@ -85,12 +95,16 @@ class QuantizeAware(TrainedStep):
                 'QuantizeAware(preserve="clusters") cannot fold BatchNorm into shared weights. Put FoldBatchNorm '
                 "before Cluster."
             )
+        made = quantize_scheme.with_known_layers(made)
         if unknown := quantize_scheme.unsupported(made):
             more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
+            folded = quantize_scheme.with_known_layers(batch_norm.folded(model))
+            helps = not quantize_scheme.unsupported(folded)  # that drops dropout and noise, which may be in the way
+            advice = "Put FoldBatchNorm before it" if helps else "Replace those layers"
             raise BadInput(
                 f"QuantizeAware cannot quantise {model.name}: there is no fake-quantised form of "
-                f"{', '.join(unknown[:3])}{more}. Replace those layers, or leave QuantizeAware out: int8 without "
-                "training (make train-post_training) takes more kinds than that."
+                f"{', '.join(unknown[:3])}{more}. {advice}, or leave QuantizeAware out: int8 without training (make "
+                "train-post_training) takes more kinds than that."
             )
         return made
 

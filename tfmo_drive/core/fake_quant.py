@@ -117,11 +117,12 @@ def _widen_channels(ends: dict, norm: keras.layers.BatchNormalization | None) ->
     if norm is not None:
         deviation = np.sqrt(norm.moving_variance.numpy() + norm.epsilon)
         gamma = norm.gamma.numpy() if norm.scale else np.ones_like(deviation)
-        reach = largest * np.abs(gamma) / deviation
+        each = np.resize(largest, deviation.shape)  # a depthwise kernel has as many as its multiplier
+        reach = each * np.abs(gamma) / deviation
         short = reach < _LEAST_REACH * max(reach.max(), np.finfo(np.float32).tiny)
         if norm.scale and short.any():
-            least = _LEAST_REACH * (reach.max() or 0.1) * deviation / np.maximum(largest, 1e-30)
-            norm.gamma.assign(np.where(short, np.copysign(np.where(largest > 0, least, 1), gamma), gamma))
+            least = _LEAST_REACH * (reach.max() or 0.1) * deviation / np.maximum(each, 1e-30)
+            norm.gamma.assign(np.where(short, np.copysign(np.where(each > 0, least, 1), gamma), gamma))
     ends["max_var"].assign(largest)
     ends["min_var"].assign(-largest)
 

@@ -57,12 +57,12 @@ def last(model: keras.Model, counts: Callable[[Layer], bool]) -> set[str]:
     return set().union(*(nearest.get(str(id(tensor)), set()) for tensor in model.outputs))
 
 
-def rebuilt(model: keras.Model, replacement: Callable[[Layer], Sequence[Layer] | None]) -> keras.Model:
+def rebuilt(model: keras.Model, replacement: Callable[[Layer], Sequence[Callable] | None]) -> keras.Model:
     """The model in new variables and flat (models inside it are opened), with other layers in some places.
 
-    replacement(layer): the layers that take its place one after the other ([]: what it reads passes through), or None
-    for a copy of it, weights included. The weights of replacements are the caller's to set, once they are built.
-    Raises BadInput for a subclassed model, and where two layers of a nested one share a name.
+    replacement(layer): the layers (or what calls layers) that take its place one after the other ([]: what it reads
+    passes through), or None for a copy of it, weights included. The weights of replacements are the caller's to set,
+    once they are built. Raises BadInput for a subclassed model, and where two layers of a nested one share a name.
     """
     _require_functional(model)
     found = {id(layer): (layer, replacement(layer)) for layer in flat_layers(model)}
@@ -105,7 +105,7 @@ def _require_functional(model: keras.Model) -> None:
         )
 
 
-def _replayed(model: keras.Model, inputs: list, chains: dict[int, list[Layer]]) -> list:
+def _replayed(model: keras.Model, inputs: list, chains: dict[int, list[Callable]]) -> list:
     """The model's calls made again on other tensors, through the chains."""
     tensors = {str(id(reference)): tensor for reference, tensor in zip(model.inputs, inputs, strict=True)}
     for node in calls(model):

@@ -4,7 +4,7 @@ tfmot places it by patterns on the model's JSON, and places it wrong in silence:
 of a ReLU loses the quantiser of its kernel, so do those that a Concatenate reads where zeros are to be kept, the inputs
 of a Concatenate come back in another order where its branches differ in depth, a ReLU that stops at 4 counts as one
 that the convolution takes in, and "Conv2D" is a prefix of "Conv2DTranspose". Here its transforms only put a layer
-behind the input and split separable convolutions; the rest is decided on Keras's own graph by what the integer
+behind the input; the rest is decided on Keras's own graph by what the integer
 operators are (https://ai.google.dev/edge/litert/conversion/tensorflow/quantization/quantization_spec): a convolution
 takes in the BatchNorm and the ReLU behind it, and a concatenation has one range for all that it reads and gives.
 """
@@ -35,7 +35,7 @@ from tensorflow_model_optimization.python.core.quantization.keras.quantize_layou
 )
 from tensorflow_model_optimization.python.core.quantization.keras.quantizers import Quantizer
 
-from tfmo_drive.core import graph
+from tfmo_drive.core import batch_norm, graph
 from tfmo_drive.core.fake_quant import round_symmetric
 from tfmo_drive.core.keras2 import keras, tf
 
@@ -61,26 +61,100 @@ def trains_with(norm: Layer, readers: dict[str, Layer]) -> bool:
         return False
     maker = norm.input._keras_history.layer
     return (
-        type(maker) in (*_WITH_BATCH_NORM, layers.SeparableConv2D)
+        type(maker) in _WITH_BATCH_NORM
         and activation_name(maker) == "linear"
         and (maker.name in readers and readers[maker.name].name == norm.name)
     )  # by name: the readers may be those of a copy
 
 
+def with_known_layers(model: keras.Model) -> keras.Model:
+    """The model itself, or where its layers do what only others have a fake-quantised form of, a copy with those."""
+    return _apart(_in_pairs(model))
+
+
+def _in_pairs(model: keras.Model) -> keras.Model:
+    """The model itself, or where it adds up three or more, a copy that adds two at a time, as integer operators do."""
+    most = {layer.name: _most_inputs(layer) for layer in graph.flat_layers(model) if type(layer) is layers.Add}
+    if max(most.values(), default=0) < 3:
+        return model
+    return graph.rebuilt(
+        model, lambda layer: [_sum_in_pairs(layer.name, most[layer.name])] if most.get(layer.name, 0) > 2 else None
+    )
+
+
+def _most_inputs(layer: Layer) -> int:
+    return max(len(node.flat_input_ids) for node in layer.inbound_nodes)
+
+
+def _sum_in_pairs(name: str, count: int) -> Callable[[list], Any]:
+    sums = [layers.Add(name=one) for one in (*(f"{name}_of_{first}" for first in range(2, count)), name)]
+
+    def call(addends: list) -> Any:
+        found, *others = addends
+        for add, addend in zip(sums[-len(others) :], others, strict=True):
+            found = add([found, addend])
+        return found
+
+    return call
+
+
+def _apart(model: keras.Model) -> keras.Model:
+    """The model itself, or where a layer ends in a ReLU of its own that tfmot does not know (up to 6, or a layer), a
+    copy with a layer for that behind it, as which it has a fake-quantised form."""
+    own = {
+        layer.name: reader
+        for layer in graph.flat_layers(model)
+        if type(layer) in _WITH_RELU[:-1] and layer.name not in model.output_names and (reader := _own_relu(layer))
+    }
+    if not own:
+        return model
+    linear = {"activation": "linear"}
+    made = graph.rebuilt(
+        model,
+        lambda layer: (
+            [type(layer).from_config(layer.get_config() | linear), own[layer.name]] if layer.name in own else None
+        ),
+    )
+    for layer in graph.flat_layers(model):
+        if layer.name in own:
+            made.get_layer(layer.name).set_weights(layer.get_weights())
+    return made
+
+
+def _own_relu(layer: Layer) -> Layer | None:
+    """The layer that does what a layer's own activation does, where that is a ReLU with another name than "relu"."""
+    name = f"{layer.name}_relu"
+    if activation_name(layer) == "relu6":
+        return layers.ReLU(6.0, name=name)
+    if isinstance(layer.activation, layers.ReLU | layers.LeakyReLU):
+        return type(layer.activation).from_config(layer.activation.get_config() | {"name": name})
+    return None
+
+
 def unsupported(model: keras.Model) -> list[str]:
-    """ "Multiply multiply_1" for every layer that has no fake-quantised form, in order."""
+    """ "Multiply multiply_1" for every layer that has no fake-quantised form, in order, and in parentheses what of it
+    has none."""
     registry, readers = Scheme().get_quantize_registry(), graph.only_reader(model)
     return [
-        f"{type(layer).__name__} {layer.name}"
+        f"{type(layer).__name__} {layer.name}{_why(layer)}"
         for layer in graph.flat_layers(model)
         if not (trains_with(layer, readers) or _is_known(layer, registry))
     ]
 
 
+def _why(layer: Layer) -> str:
+    if isinstance(layer, layers.BatchNormalization):
+        return " (no layer beside it can take it in)"
+    if isinstance(layer, batch_norm.AFFINE):
+        return " (no layer behind it can take it in; task.preprocessing_name can do the like outside the model)"
+    if isinstance(layer, layers.ReLU):
+        return " (with an end or a step of its own)"
+    name = activation_name(layer)
+    return "" if name in _ACTIVATIONS else f" (activation {name})"
+
+
 def _is_known(layer: Layer, registry: Any) -> bool:
     """Whether tfmot knows the layer and its activation, and the converter an integer operator for both."""
-    if type(layer) is layers.SeparableConv2D:  # two convolutions are put in its place
-        return activation_name(layer) in _ACTIVATIONS
     if isinstance(layer, layers.BatchNormalization) or not registry.supports(layer):
         return False
     if isinstance(layer, layers.ReLU) and not is_plain_relu(layer):
@@ -133,10 +207,7 @@ class _Layout(QuantizeLayoutTransform):
 
     def apply(self, model: keras.Model, layer_quantize_map: dict[str, dict]) -> tuple[keras.Model, dict[str, dict]]:
         """The model with a quantiser behind its input, and every layer's configuration by its name."""
-        transforms = [
-            default_8bit_transforms.InputLayerQuantize(),
-            default_8bit_transforms.SeparableConvQuantize(),
-        ]
+        transforms = [default_8bit_transforms.InputLayerQuantize()]
         model, found = ModelTransformer(model, transforms, set(layer_quantize_map), layer_quantize_map).transform()
         readers = graph.only_reader(model)
         for layer in model.layers:

@@ -196,13 +196,24 @@ def _integers(array: np.ndarray | int) -> list[int]:
 
 
 @_FILE
-def vanishing_sums(source: Path | bytes) -> list[str]:
-    """Integer additions whose result is so small beside an addend that TensorFlow Lite aborts the process instead of
-    loading the file: add.cc's multiplier 2 x addend's scale / (2^20 x result's) must stay below 1."""
+def vanishing(source: Path | bytes) -> list[str]:
+    """What integer additions and layers give that is so small beside what they read that the file cannot be loaded.
+
+    TensorFlow Lite aborts the process where add.cc's multiplier 2 x addend's scale / (2^20 x result's) reaches 1, and
+    XNNPACK refuses a layer where (input's x kernel's) / result's reaches 256.
+    """
     return [
-        operator.outputs[0].name
+        _layer(operator, {}) if operator.name in _LAYERS else operator.outputs[0].name
         for operator in read(source).operators
-        if operator.name in ("ADD", "SUB")
-        and operator.outputs[0].dtype == "INT8"
-        and 2 * max(one.scale.max() for one in operator.inputs) >= operator.outputs[0].scale.max() * 2**20
+        if operator.outputs and operator.outputs[0].dtype == "INT8" and _vanishes(operator)
     ]
+
+
+def _vanishes(operator: Operator) -> bool:
+    result = operator.outputs[0].scale.max()
+    if operator.name in ("ADD", "SUB"):
+        return 2 * max(one.scale.max() for one in operator.inputs) >= result * 2**20
+    if operator.name in _LAYERS:
+        source, kernel = (operator.inputs[place].scale.max() for place in _LAYERS[operator.name][:2])
+        return source * kernel >= result * 256
+    return False

@@ -42,10 +42,10 @@ class TFLiteTarget(Target):
             else:
                 advice = "Replace the layers they come from, or use LiteRTDynamic, which computes in float."
             raise BadInput(f"{self.name} must be integer throughout, but {kinds} compute in float. {advice}")
-        if self.integer and (vanishing := tflite_file.vanishing_sums(content)):
+        if self.integer and (vanishing := tflite_file.vanishing(content)):
             raise BadInput(
-                f"{self.name}: {vanishing[0]} is always 0, whatever the image, and TensorFlow Lite cannot load such a "
-                "sum. Its ReLU died in training: lower learning_rate, or train longer."
+                f"{self.name}: {vanishing[0]} is always 0, whatever the input, and TensorFlow Lite cannot load such a "
+                "file. Its ReLU died in training: lower learning_rate, or train longer."
             )
         path = Path(folder) / "model.tflite"
         task = {**context.task.metadata(model), **notes}
