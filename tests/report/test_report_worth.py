@@ -49,6 +49,20 @@ def test_the_baseline_and_the_result_are_the_first_line_where_they_are_not_bette
     assert not {"interval", "class"} & set(" ".join(verdict(report)[2:]).split()), "nothing is made of its numbers"
 
 
+def test_expectations_of_another_row_than_the_headlines_are_said_to_be_that_ones(report):
+    """Without a recipe the report is about the float row, and what is expected of is the last target's."""
+    judged = report["rows"][7]["name"]
+    met = {"name": "size_ratio", "judged": judged, "row": judged, "bound": 0.3, "value": 0.26, "passed": True}
+    report |= {"headline": report["rows"][0]["name"], "expect": [met]}
+    assert f"The expectation of {judged} is met." in verdict(report)
+    report["expect"].append(met | {"name": "score_drop", "value": 0.5, "unit": "points", "passed": False})
+    assert f"FAILED 1 of 2 expectations of {judged}: score_drop of {judged} is 50.00 points" in " ".join(
+        verdict(report)
+    )
+    report["rows"][7] |= over(-0.031)
+    assert verdict(report)[0].startswith(f"WORTHLESS RESULT: {judged} scores ")
+
+
 def test_a_control_that_is_spoilt_on_purpose_is_no_ones_headline(report):
     report["rows"][8] |= over(-0.1)
     assert doubts(report) == []

@@ -173,18 +173,21 @@ def _bar(report: dict, row: Row) -> str:
 
 
 def _expected(report: dict) -> list[str]:
-    expect = report.get("expect") or ()
+    expect, about = report.get("expect") or (), featured(report)[0]["name"]
+    judged = {one.get("judged") for one in expect} - {None, about}
+    of_whom = f" of {', '.join(sorted(judged))}" if judged else ""
     missed = [one for one in expect if outcome(one) == MISSED]
     unjudged = [one for one in expect if outcome(one) not in (MET, MISSED)]
     if expect and not missed and not unjudged:
-        return [f"All {len(expect)} expectations are met." if len(expect) > 1 else "Its expectation is met."]
-    said = "; ".join(_missed(one, featured(report)[0]) for one in missed)
-    found = [f"FAILED {len(missed)} of {len(expect)} expectations: {said}."] if missed else []
+        one = f"The expectation{of_whom} is met." if of_whom else "Its expectation is met."
+        return [f"All {len(expect)} expectations{of_whom} are met." if len(expect) > 1 else one]
+    said = "; ".join(_missed(one, about) for one in missed)
+    found = [f"FAILED {len(missed)} of {len(expect)} expectations{of_whom}: {said}."] if missed else []
     return found + [f"{one['name']} is neither met nor missed, {outcome(one)}." for one in unjudged]
 
 
-def _missed(one: dict, about: Row) -> str:
-    whose = "" if one.get("row") == about["name"] else f" of {one.get('row')}"
+def _missed(one: dict, about: str) -> str:
+    whose = "" if one.get("row") == about else f" of {one.get('row')}"
     return f"{one['name']}{whose} is {amount(one, 'value')}, expected {limit(one)}"
 
 

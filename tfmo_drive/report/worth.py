@@ -14,8 +14,11 @@ from tfmo_drive.report.rows import Row, beats_trivial, featured, over_trivial, r
 
 
 def doubted(report: dict) -> list[Row]:
-    """The float baseline and the row that the report is about, where they are not better than the trivial answer."""
-    asked = {row["name"]: row for row in (reference(report), featured(report)[0])}
+    """The float baseline, the row that the report is about and the one that its expectations judge, where they are not
+    better than the trivial answer."""
+    judged = {one.get("judged") for one in report.get("expect") or ()}
+    rows = [reference(report), featured(report)[0], *(row for row in report["rows"] if row["name"] in judged)]
+    asked = {row["name"]: row for row in rows}
     return [row for row in asked.values() if over_trivial(row) and not beats_trivial(row)]
 
 
