@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 
 from tfmo_drive.report.markdown import markdown, table, terminal
@@ -12,7 +13,7 @@ def _tables(text: str) -> list[list[str]]:
 
 
 def _cells(line: str) -> int:
-    return len(re.findall(r"(?<!\\)\|", line)) - 1
+    return line.count("|") - 1
 
 
 def test_every_section_of_a_full_report_is_there(full_report):
@@ -54,8 +55,8 @@ def test_table_lines_have_equal_cells_whatever_the_names_hold(full_report):
     text = markdown(full_report)
     for lines in _tables(text):
         assert len({_cells(line) for line in lines}) == 1
-    assert r"a\|b \*c\* \<script\> \[x\](y) z" in text
-    assert r"line one line \| two" in text
+    assert "a|b *c* <script> [x](y) z" in html.unescape(text) and "<script>" not in text
+    assert "line one line | two" in html.unescape(text)
 
 
 def test_terminal_lines_fit_and_hold_every_row(full_report):

@@ -20,10 +20,10 @@ from tfmo_drive.core import artifact_metadata, atomic, tflite_file
 from tfmo_drive.core.given_file import json_of
 from tfmo_drive.measures.memory import Memory
 from tfmo_drive.measures.size import Size
-from tfmo_drive.pack import c_array, markdown_text
+from tfmo_drive.pack import c_array
 from tfmo_drive.pack.golden import golden
 from tfmo_drive.pack.verify import SUMS, facts_header
-from tfmo_drive.report import verdict, worth
+from tfmo_drive.report import markdown_text, verdict, worth
 from tfmo_drive.report.schema import AGAIN
 
 _OWN = Path(__file__).parent

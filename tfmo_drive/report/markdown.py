@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from tfmo_drive.core import speed
 from tfmo_drive.report import numbers, timing, worth
 from tfmo_drive.report.document import Document, Section, Table
+from tfmo_drive.report.markdown_text import escaped
 from tfmo_drive.report.rows import Row, featured, ratio
 from tfmo_drive.report.sections import document
 from tfmo_drive.report.tables import with_trivial
@@ -26,7 +27,7 @@ def markdown(report: dict, figures: Collection[str] = ()) -> str:
 def render(page: Document, figures: Collection[str] = ()) -> str:
     """Any document as Markdown; folded sections (for looking up) are left to the HTML."""
     headline, *rest = page.verdict
-    blocks = [f"# {_escaped(page.title)}", f"**{_escaped(headline)}** {_escaped(' '.join(rest))}".rstrip()]
+    blocks = [f"# {escaped(page.title)}", f"**{escaped(headline)}** {escaped(' '.join(rest))}".rstrip()]
     for section in page.sections:
         if not section.folded:
             blocks += _section(section, figures)
@@ -85,10 +86,10 @@ def _short(row: Row, first: Row, marked: bool) -> dict[str, str]:
 
 
 def _section(section: Section, figures: Collection[str]) -> list[str]:
-    blocks = [f"## {_escaped(section.title)}", _escaped(section.caption)]
+    blocks = [f"## {escaped(section.title)}", escaped(section.caption)]
     for one in section.figures:
         if one.name in figures:
-            blocks.append(f"![{_escaped(one.caption)}](figures/{one.name}.png)")
+            blocks.append(f"![{escaped(one.caption)}](figures/{one.name}.png)")
             blocks += [f"[The same in motion](figures/{one.name}.gif)"] * one.film
     if section.table:
         blocks.append(_table(section.table))
@@ -101,15 +102,10 @@ def _section(section: Section, figures: Collection[str]) -> list[str]:
 
 def _table(shown: Table) -> str:
     marks = [":---" if i < shown.text_columns else "---:" for i in range(len(shown.columns))]
-    lines = [[_escaped(name) for name in shown.columns], marks]
+    lines = [[escaped(name) for name in shown.columns], marks]
     for row in shown.rows:
-        lines.append([f"**{_escaped(str(cell))}**" if cell.tone == "marked" else _escaped(str(cell)) for cell in row])
+        lines.append([f"**{escaped(str(cell))}**" if cell.tone == "marked" else escaped(str(cell)) for cell in row])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _escaped(text: str) -> str:
-    """Class names and reasons come from users' data: they must not end a table cell or become markup."""
-    return re.sub(r"([\\`*<>|\[\]&~$]|(?<!\w)_|_(?!\w))", r"\\\1", re.sub(r"\s+", " ", text).strip())
 
 
 def _shortened(text: str, width: int) -> str:

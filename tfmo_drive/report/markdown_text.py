@@ -1,7 +1,7 @@
 """Users' texts in Markdown (CommonMark and GitHub's tables): shown as they are, never markup, HTML or a cell's end.
 
 Renderers differ in what a backslash escapes (python-markdown: no "<"), but none takes a character reference for markup:
-https://spec.commonmark.org/0.31.2/#entity-and-numeric-character-references
+https://spec.commonmark.org/0.31.2/#entity-and-numeric-character-references. GitHub takes $x$ for a formula.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 
 _PLAIN_CODE = re.compile(r"[\w./:+-]+", re.ASCII)
 _MARKUP = re.compile(
-    r"[&<>|~\\`*#\[\]]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])"  # an underscore inside a word is none
+    r"[&<>|~\\`*#$\[\]]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])"  # an underscore inside a word is none
     r"|:(?=//)|(?<=www)\.|@|^[+-](?= |$)|^\d+(?=[.)](?: |$))"
 )
 

@@ -10,12 +10,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from tfmo_drive.pack.markdown_text import code, escaped
+from tfmo_drive.report.markdown_text import code, escaped
 
 NASTY = (
     "<script>alert(1)</script>", "a|b", "`x`", "```", "**bold**", "_it_", "a_b_c", "[x](javascript:1)", "![x](y)",
     "\\|", "<!--", "&lt;b&gt;", "&#60;", "# title", "- item", "1. one", "+ x", "> quote", "~~gone~~", "<a@b.c>", "\\",
-    "%s", "https://x.y", "www.x.y", "a@b.c", "\n\n---\n", "</td>", "{.cls}", "[^1]", "\u2028", "speed_limit_30", "*/",
+    "%s", "https://x.y", "www.x.y", "a@b.c", "$x$", "\n\n---\n", "</td>", "{.cls}", "[^1]", "\u2028", "speed_limit_30",
+    "*/",
 )  # fmt: skip
 TEXTS = st.one_of(
     st.lists(st.sampled_from(NASTY), min_size=1, max_size=4).map("".join),
