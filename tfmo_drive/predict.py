@@ -20,21 +20,20 @@ from tfmo_drive.core.detections import Decoding
 from tfmo_drive.core.given_file import reading
 from tfmo_drive.core.images import Resize, UnreadableImage, decode, size_of
 from tfmo_drive.core.outputs import answered, at, by_name
+from tfmo_drive.pack.verify import DECIDED
 
 _TOP = flags.DEFINE_integer("top", 5, "How many classes to print for each image.", lower_bound=1)
 
 Size = tuple[int, int]
-KINDS = ("logits", "probabilities", "sigmoids")
-"""What the output of a classifier can be."""
 
 
 def classify(outputs: np.ndarray, metadata: dict[str, Any], top: int) -> list[tuple[str, float]]:
-    """The `top` labels with their probabilities, best first. outputs: float32 [classes], of one of KINDS."""
+    """The `top` labels with their probabilities, best first. outputs: float32 [classes], of a kind of DECIDED."""
     values, kind = outputs.astype(np.float64), metadata["output"]["kind"]
-    if kind not in KINDS or values.shape != (len(metadata["labels"]),):
+    if kind not in DECIDED or values.shape != (len(metadata["labels"]),):
         raise BadInput(
             f"its metadata tells of {kind} of {len(metadata['labels'])} classes, and its outputs are {values.shape}; "
-            f"expected one of {', '.join(KINDS)} for each class."
+            f"expected one of {', '.join(DECIDED)} for each class."
         )
     if kind == "logits":
         values = np.exp(values - values.max())

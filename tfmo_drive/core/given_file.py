@@ -88,7 +88,7 @@ def json_of(path: str | os.PathLike, expected: str, advice: str = "") -> Any:
 def is_number(value: Any, most: float = 1e15) -> bool:
     """Whether a value of JSON is a number within `most` of zero, so that its square is one too in float32; neither NaN
     nor true is."""
-    return type(value) in (int, float) and abs(value) <= most
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= most
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

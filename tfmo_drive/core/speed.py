@@ -11,6 +11,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from tfmo_drive.core.given_file import is_number
+
 Row = Mapping[str, Any]
 
 SURE = 0.2
@@ -117,12 +119,12 @@ def spread(row: Row) -> float:
 
 
 def _spread(row: Row, *keys: str) -> float:
-    return max((one for one in map(_number, map(row.get, keys)) if one is not None), default=0.0)
+    return max(filter(is_number, map(row.get, keys)), default=0.0)
 
 
 def _speed(row: Row, times: tuple, key: str, threads: tuple) -> Speed | None:
-    repeated = _number(row.get(key))
-    if None in times or repeated is None or repeated < 0 or not 0 < times[1] / times[0] < math.inf:
+    repeated = row.get(key)
+    if None in times or not is_number(repeated) or repeated < 0 or not 0 < times[1] / times[0] < math.inf:
         return None
     return Speed(times[1] / times[0], repeated, times, threads, sure(repeated) and steady(row))
 
@@ -135,10 +137,5 @@ def _fastest(row: Row, key: str) -> tuple[float, int | None] | None:
 
 
 def _positive(row: Row, key: str) -> float | None:
-    value = _number(row.get(key))
-    return value if value is not None and value > 0 else None
-
-
-def _number(value: Any) -> float | None:
-    known = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if known else None
+    value = row.get(key)
+    return value if is_number(value) and value > 0 else None

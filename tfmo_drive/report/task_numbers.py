@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from tfmo_drive.core import speed
+from tfmo_drive.core.given_file import is_number
 from tfmo_drive.report import numbers
 from tfmo_drive.report.document import Cell, Section, Table
 from tfmo_drive.report.rows import Row
@@ -54,7 +55,7 @@ NAMES: dict[str, tuple[str, Callable]] = {
 
 def section(rows: list[Row]) -> Section | None:
     """One column for each number of the task that a row has."""
-    found = [{key: value for key, value in row.items() if _counts(value) and key not in ELSEWHERE} for row in rows]
+    found = [{key: value for key, value in row.items() if is_number(value) and key not in ELSEWHERE} for row in rows]
     caption = "What the task counts beside its score."
     return _section("Task numbers", caption, rows, found)
 
@@ -64,7 +65,7 @@ def over_time(rows: list[Row]) -> Section | None:
     clips = [row.get("temporal") or {} for row in rows]
     first = next((one for one in clips if one), {})
     said = [f"{numbers.whole(first[key])} {key}" for key in ("clips", "frames") if key in first]
-    found = [{key: value for key, value in one.items() if _counts(value) and key not in ("clips", "frames")}
+    found = [{key: value for key, value in one.items() if is_number(value) and key not in ("clips", "frames")}
              for one in clips]  # fmt: skip
     caption = f"What changes from frame to frame of moving scenes and should not{_of(said)}."
     return _section("Over time", caption, rows, found)
@@ -104,10 +105,6 @@ def _section(title: str, caption: str, rows: list[Row], found: list[dict[str, fl
         if one
     )
     return Section(title, caption, table=Table(("Row", *(title for title, _ in shown)), lines))
-
-
-def _counts(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _words(key: str) -> str:
