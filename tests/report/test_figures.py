@@ -12,7 +12,8 @@ from matplotlib.text import Annotation
 from PIL import Image
 
 from tfmo_drive.report import labels
-from tfmo_drive.report.figures import against, class_deltas, curves, figures, sparsity
+from tfmo_drive.report.canvas import single
+from tfmo_drive.report.figures import COSTS, _log_ticks, against, class_deltas, curves, figures, sparsity
 
 
 def _colours(data: bytes) -> int:
@@ -75,3 +76,16 @@ def test_names_cover_neither_one_another_nor_a_point_nor_leave_the_frame(seed):
     frame = axes.get_window_extent()
     assert all(frame.containsx(b.x0) and frame.containsx(b.x1) and frame.containsy(b.y0) and frame.containsy(b.y1)
                for b in boxes)  # fmt: skip
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.94, 1.01), (0.62, 2.6), (0.04, 1.2), (0.002, 1.3)])
+def test_ticks_of_a_cost_are_few_and_stand_where_they_say(low, high):
+    figure, axes = single(9.6, 5.6)
+    axes.set(xscale="log", xlim=(low, high))
+    _log_ticks(axes, COSTS["latency_share"][1])
+    figure.canvas.draw()
+    shown = [(float(text.get_text().removesuffix(" %")) / 100, text) for text in axes.get_xticklabels()]
+    assert 3 <= len(shown) <= 9
+    assert [value for value, _ in shown] == pytest.approx(list(axes.get_xticks()))
+    edges = [edge for _, text in shown for edge in text.get_window_extent().intervalx]
+    assert edges == sorted(edges), "no label lies on its neighbour"

@@ -45,8 +45,8 @@ class ImageTask(Task):
     skip_bad: bool = False
     split_seed: int = 0
     allow_code: bool = dataclasses.field(default=False, compare=False)
-    place: str = dataclasses.field(default="task", compare=False)
-    """Where its settings are: of a part of several tasks, "task.parts.0"."""
+    place: str = dataclasses.field(default="task", init=False, compare=False)
+    """Where its settings are, which is no setting itself: of a part of several tasks, "task.parts.0"."""
 
     ends: ClassVar[tuple[str, ...]]
     """What the outputs are called, in their order."""

@@ -21,6 +21,8 @@ CLASSES = 20
 NAMED_ROWS = 20
 # A row so far below the best one would press all others together: it is named under the picture.
 FAR_BELOW = 0.25
+_DIGITS = (1,), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 8)
+"""Where ticks of a log axis may be, of each decade."""
 COSTS = {
     "size_bytes": ("file size (log scale)", numbers.size, lambda row: row.get("size_bytes")),
     "latency_share": (
@@ -191,14 +193,14 @@ def _curve(axes: Axes, history: dict, key: str, colour: str) -> None:
 
 
 def _log_ticks(axes: Axes, spelt: Callable[[float], str]) -> None:
-    """Ticks at 1, 2 and 5 of each decade in the values' own unit, because 10^6 bytes is not how sizes are read; where
-    these are too few to read values from, evenly spaced ones."""
+    """Few round ticks in the values' own unit, because 10^6 bytes is not how sizes are read: the coarsest that are
+    enough to read values from, on a short axis evenly spaced ones."""
     low, high = axes.get_xlim()
     decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
-    wanted = (1,) if high / low > 1e4 else (1, 2, 5)
-    ticks = [digit * 10.0**power for power in decades for digit in wanted if low <= digit * 10.0**power <= high]
-    if len(ticks) < 3:
-        ticks = [tick for tick in MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(low, high) if low <= tick <= high]
+    choices = [[digit * 10.0**power for power in decades for digit in digits] for digits in _DIGITS]
+    choices.append(MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(low, high))
+    inside = [[tick for tick in ticks if low <= tick <= high] for ticks in choices]
+    ticks = next((found for found in inside if len(found) >= 4), inside[-1])
     axes.set_xticks(ticks)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _without_zeros(spelt(value))))
     axes.xaxis.set_minor_formatter(NullFormatter())

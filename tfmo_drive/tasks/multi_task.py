@@ -55,9 +55,10 @@ class MultiTask(FrameTask):
         if weights and (len(weights) != len(names) or not all(weight > 0 for weight in weights)):
             raise BadInput(f"MultiTask.loss_weights must be {len(names)} numbers above 0, got {self.loss_weights}.")
         shared = {name: getattr(self, name) for name in _SHARED}
-        places = [f"{self.place}.parts.{number}" for number in range(len(names))]
-        parts = [dataclasses.replace(one, place=place, **shared) for one, place in zip(self.parts, places, strict=True)]
-        object.__setattr__(self, "parts", tuple(parts))
+        parts = tuple(dataclasses.replace(part, **shared) for part in self.parts)
+        for number, part in enumerate(parts):
+            object.__setattr__(part, "place", f"{self.place}.parts.{number}")
+        object.__setattr__(self, "parts", parts)
 
     @functools.cached_property
     def class_names(self) -> tuple[str, ...]:
