@@ -145,15 +145,24 @@ def test_whatever_else_would_run_is_refused_by_its_layers_name(carrier, configur
     assert not ran.exists() and "planted_module" not in sys.modules
 
 
-def test_a_saved_model_whose_graph_writes_files_is_refused(tmp_path):
+@pytest.mark.parametrize("operation", ["WriteFile", "DebugIdentity", "PrintV2", "CacheDataset"])
+def test_a_saved_model_whose_graph_writes_files_is_refused(operation, tmp_path):
+    path = str(tmp_path / "ran")
+    wrote = {
+        "WriteFile": lambda x: tf.io.write_file(path, "x"),
+        "DebugIdentity": lambda x: tf.raw_ops.DebugIdentity(input=x, tensor_name="x:0", debug_urls=[f"file://{path}"]),
+        "PrintV2": lambda x: tf.raw_ops.PrintV2(input="x", output_stream=f"file://{path}"),
+        "CacheDataset": lambda x: tf.data.Dataset.range(1).cache(path).reduce(np.int64(0), lambda a, b: a + b),
+    }[operation]
+
     class Writes(layers.Layer):
         def call(self, x):
-            with tf.control_dependencies([tf.io.write_file(str(tmp_path / "ran"), "x")]):
+            with tf.control_dependencies([wrote(x)]):
                 return tf.identity(x)
 
     image = keras.Input((4,))
     keras.Model(image, Writes(name="writes")(image)).save(tmp_path / "model", save_format="tf")
-    with pytest.raises(BadInput, match="code that may run .*WriteFile"):
+    with pytest.raises(BadInput, match=f"code that may run .*{operation}"):
         own_model.load(tmp_path / "model", "task.baseline", allow_code=False)
 
 

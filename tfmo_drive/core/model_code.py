@@ -29,10 +29,12 @@ _SYMBOLS = re.compile(
     r"(?!(py_func|numpy_function|load_|import_|print$|Print$|write_file$|function$))\w+"
 )
 """TensorFlow's names that only compute: nothing of io, saved_model, data, and no Python function."""
-_OPERATIONS = frozenset(
-    ("PyFunc", "PyFuncStateless", "EagerPyFunc", "WriteFile", "PrintV2", "Print", "Save", "SaveSlices", "MergeSummary")
+_OPERATIONS = re.compile(
+    r"(Eager)?PyFunc(Stateless)?|Print(V2)?|Save(Slices|Dataset\w*)?|DistributedSave|Write\w+|(Create|Merge)Summary\w*|"
+    r"SummaryWriter|ImportEvent|Debug\w+|DumpTensor|CalibrationStatisticsSaver|(Experimental)?DatasetToTFRecord|"
+    r"(Cache|Snapshot)\w*(Dataset|Reader)\w*|Rpc\w+|RemoteCall|FileSystemSetConfiguration"
 )
-"""Graph operations that call Python or write files, and that Keras never puts into a model."""
+"""Graph operations that call Python, write files or talk to other machines, and that Keras never puts into a model."""
 
 
 def refuse_code(path: Path, setting: str) -> None:
@@ -67,7 +69,7 @@ def _carried(path: Path) -> Iterator[str]:
     for graph in _parsed(saved_model_pb2.SavedModel(), path / "saved_model.pb").meta_graphs:
         functions = graph.graph_def.library.function
         for one in (*graph.graph_def.node, *(node for function in functions for node in function.node_def)):
-            if one.op in _OPERATIONS:
+            if _OPERATIONS.fullmatch(one.op):
                 yield f'the operation {one.op} "{one.name}"'
 
 
@@ -114,6 +116,6 @@ def _code_of(config: dict[str, Any], inner: dict[str, Any]) -> str | None:
         return f"tf.{inner.get('cls_symbol')}, which does more than compute, in the layer"
     if kind == "TensorFlowOpLayer":
         node = inner.get("node_def")
-        if not isinstance(node, dict) or node.get("op") in _OPERATIONS:
+        if not isinstance(node, dict) or _OPERATIONS.fullmatch(str(node.get("op"))):
             return "an operation that does more than compute, in the layer"
     return None
