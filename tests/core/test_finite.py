@@ -18,6 +18,7 @@ from tfmo_drive.core import finite, outputs, scoring, segmentation_score
 from tfmo_drive.core.detections import Decoding
 from tfmo_drive.core.freezing import freeze
 from tfmo_drive.core.judging import of_classes, of_numbers
+from tfmo_drive.core.keras2 import keras
 from tfmo_drive.core.mask_files import IGNORE
 from tfmo_drive.core.training import copy
 from tfmo_drive.measures.accuracy import Accuracy
@@ -137,3 +138,13 @@ def test_a_file_whose_answers_overflow_is_refused_by_its_row(tiny_task, tiny_bas
         Accuracy()(artifact, artifact, context)
     with pytest.raises(BadInput, match="are not finite"):
         outputs.answered(artifact, np.zeros((2, 1), np.uint8))
+
+
+def test_a_variance_below_zero_is_refused_by_its_layer():
+    inputs = keras.Input((4, 4, 3))
+    model = keras.Model(inputs, keras.layers.BatchNormalization(name="norm")(inputs))
+    model.layers[1].moving_variance.assign([1.0, -1e-5, 2.0])
+    finite.refuse_weights(model, "a.h5")  # rounded, and below epsilon
+    model.layers[1].moving_variance.assign([1.0, -2.0, 2.0])
+    with pytest.raises(BadInput, match="a.h5 has a variance of -2 in norm, .*Give another"):
+        finite.refuse_weights(model, "a.h5")

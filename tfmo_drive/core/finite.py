@@ -27,7 +27,8 @@ def largest(scores: np.ndarray, axis: int = -1) -> np.ndarray:
 
 
 def refuse_weights(model: keras.Model, subject: str) -> None:
-    """BadInput where a weight of the model is NaN or infinite, naming the first layer."""
+    """BadInput where a weight of the model is NaN or infinite, or a BatchNorm's variance so far below 0 that it has no
+    root, naming the first layer."""
     bad = {variable.name: int(np.size(values) - np.isfinite(values).sum()) for variable in model.weights
            if np.issubdtype((values := variable.numpy()).dtype, np.floating)}  # fmt: skip
     bad = {name: count for name, count in bad.items() if count}
@@ -37,6 +38,13 @@ def refuse_weights(model: keras.Model, subject: str) -> None:
             f"{subject} has {sum(bad.values()):,} weights that are not finite, the first in {first}. "
             "Train it again, with a lower learning_rate, or give another file."
         )
+    for layer in model.submodules:
+        variance = getattr(layer, "moving_variance", None)
+        if variance is not None and (variance.numpy() + layer.epsilon <= 0).any():
+            raise BadInput(
+                f"{subject} has a variance of {variance.numpy().min():g} in {layer.name}, and no variance is below 0: "
+                "the file is damaged or written by something else. Give another one."
+            )
 
 
 def wrong(answers: Arrays) -> np.ndarray:

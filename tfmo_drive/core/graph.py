@@ -62,11 +62,15 @@ def rebuilt(model: keras.Model, replacement: Callable[[Layer], Sequence[Callable
 
     replacement(layer): the layers (or what calls layers) that take its place one after the other ([]: what it reads
     passes through), or None for a copy of it, weights included. The weights of replacements are the caller's to set,
-    once they are built. Raises BadInput for a subclassed model, and where two layers of a nested one share a name.
+    once they are built. A layer of a model inside it that shares its name with another is numbered ("dense_2").
+    Raises BadInput for a subclassed model, and where a replacement has the name of another layer.
     """
     _require_functional(model)
+    names = _own_names(model)
     found = {id(layer): (layer, replacement(layer)) for layer in flat_layers(model)}
-    chains = {key: [_fresh(layer)] if chain is None else list(chain) for key, (layer, chain) in found.items()}
+    chains = {
+        key: [_fresh(layer, names[key])] if chain is None else list(chain) for key, (layer, chain) in found.items()
+    }
     inputs = [keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=_maker(tensor).name) for tensor in model.inputs]
     outputs = _replayed(model, inputs, chains)
     try:
@@ -125,5 +129,19 @@ def _maker(tensor) -> Layer:
     return tensor._keras_history.layer
 
 
-def _fresh(layer: Layer) -> Layer:
-    return type(layer).from_config(layer.get_config())
+def _own_names(model: keras.Model) -> dict[int, str]:
+    """By id of each layer, a name that no other has: its own, where it is not that of one further outside."""
+    outside = {id(layer) for layer in model.layers}
+    layers = {id(layer): layer for layer in flat_layers(model)}
+    found, taken = {}, {_maker(tensor).name for tensor in model.inputs}
+    for key in sorted(layers, key=lambda key: key not in outside):
+        name, count = layers[key].name, 2
+        while name in taken:
+            name, count = f"{layers[key].name}_{count}", count + 1
+        found[key] = name
+        taken.add(name)
+    return found
+
+
+def _fresh(layer: Layer, name: str) -> Layer:
+    return type(layer).from_config(layer.get_config() | {"name": name})
