@@ -106,3 +106,20 @@ def test_a_model_of_half_precision_says_how_to_make_it_whole(read):
     half = layers.Conv2D(3, 1, name="half", dtype="mixed_float16")(inputs)
     with pytest.raises(BadInput, match=r"computes in float16 \(half\). Build it again under the policy float32"):
         read(keras.Model(inputs, layers.Activation("softmax", dtype="float32")(half)), Ends.of(mask()))
+
+
+def test_layers_that_are_two_operators_are_split_and_metrics_of_training_dropped(read):
+    inputs = keras.Input((32, 48, 3))
+    x = layers.SeparableConv2D(8, 3, activation="swish", padding="same", name="apart")(inputs)
+    model = keras.Model(inputs, layers.Conv2D(3, 1, activation="elu", name="mask")(x))
+    model.add_metric(keras.backend.mean(x), name="mean")
+    found = read(model, Ends.of(model))
+    assert [layer.name for layer in found.layers[1:]] == [
+        "apart_depthwise",
+        "apart",
+        "apart_swish",
+        "mask_linear",
+        "mask",
+    ]
+    images = np.random.default_rng(0).uniform(0, 1, (2, 32, 48, 3)).astype(np.float32)
+    np.testing.assert_allclose(found(images), model(images), atol=1e-6)

@@ -20,7 +20,7 @@ from tfmo_drive.targets.litert import (
     LiteRTInt16x8,
     LiteRTMixed,
 )
-from tfmo_drive.targets.onnx import OnnxInt8
+from tfmo_drive.targets.onnx import OnnxFloat32, OnnxInt8
 
 EVERY = [
     LiteRTFloat32(),
@@ -255,3 +255,13 @@ def test_a_recurrent_layer_is_refused_where_the_converter_would_end_the_process(
     model = keras.Model(image, keras.layers.Dense(9)(keras.layers.LSTM(2)(rows)))
     with pytest.raises(BadInput, match="with a loop inside .1 WHILE: an LSTM"):
         target(model, context.workdir, context)
+
+
+@pytest.mark.parametrize("target", [LiteRTFloat32(), LiteRTInt8(), OnnxFloat32()], ids=lambda one: one.name)
+def test_what_a_converter_cannot_take_is_told_in_one_line(target, context):
+    image = keras.Input((32, 32, 3))
+    model = keras.Model(image, keras.layers.Flatten()(tf.linalg.cholesky(keras.layers.Reshape((3, 32, 32))(image))))
+    with pytest.raises(BadInput, match=f"{target.name}: the converter cannot take model.*use another target") as told:
+        target(model, context.workdir, context)
+    assert "\n" not in str(told.value) and len(str(told.value)) < 400
+    assert not list(context.workdir.iterdir())

@@ -24,8 +24,8 @@ from tfmo_drive.core import (
     graph,
     int8_coverage,
     layers,
+    plain_layers,
     quantize_scheme,
-    separable,
 )
 from tfmo_drive.core.given_file import reason
 from tfmo_drive.core.keras2 import keras
@@ -78,16 +78,18 @@ class QuantizeAware(TrainedStep):
         """Built from the model before, whose zeros and shared weights are what is preserved."""
         quantize = tfmot.quantization.keras
         try:
-            return quantize.quantize_apply(quantize.quantize_annotate_model(self._quantisable(model)), self._scheme())
+            made = quantize.quantize_apply(quantize.quantize_annotate_model(self._quantisable(model)), self._scheme())
         except RuntimeError as error:
             raise BadInput(
                 f"QuantizeAware cannot quantise {model.name}: {reason(error)}. Replace that layer."
             ) from error
+        fake_quant.freeze_what_does_not_train(made)
+        return made
 
     def _quantisable(self, model: keras.Model) -> keras.Model:
         """A copy in which every BatchNorm (or its like) stands where fake quantisation can train it; the others are
         folded into the layer beside them. Raises BadInput for layers that cannot be quantised."""
-        model = separable.split(model)
+        model = batch_norm.scaled_by_convolution(plain_layers.split(model))
         readers = graph.only_reader(model)
         made = batch_norm.folded(model, stays=lambda norm: quantize_scheme.trains_with(norm, readers))
         if "clusters" in self.keeps and len(made.layers) < len(model.layers):
@@ -95,10 +97,9 @@ class QuantizeAware(TrainedStep):
                 'QuantizeAware(preserve="clusters") cannot fold BatchNorm into shared weights. Put FoldBatchNorm '
                 "before Cluster."
             )
-        made = quantize_scheme.with_known_layers(made)
         if unknown := quantize_scheme.unsupported(made):
             more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
-            folded = quantize_scheme.with_known_layers(batch_norm.folded(model))
+            folded = batch_norm.folded(model)
             helps = not quantize_scheme.unsupported(folded)  # that drops dropout and noise, which may be in the way
             advice = "Put FoldBatchNorm before it" if helps else "Replace those layers"
             raise BadInput(

@@ -54,6 +54,30 @@ def folded(model: keras.Model, stays: Callable[[Layer], bool] | None = None) -> 
     return made
 
 
+def scaled_by_convolution(model: keras.Model) -> keras.Model:
+    """A flat copy in which Rescaling and Normalization of images are depthwise 1x1 convolutions that do not train.
+
+    Folded into the next kernel they would make its weights 255 times smaller and their gradients as much larger, at
+    which training with an ordinary learning rate ends.
+    """
+    chosen = {
+        layer.name: layer
+        for layer in graph.flat_layers(model)
+        if isinstance(layer, layers.Rescaling | layers.Normalization)
+        and len(layer.output.shape) == 4
+        and _once_along_channels(layer)
+    }
+
+    def replacement(layer):
+        return [layers.DepthwiseConv2D(1, name=layer.name, trainable=False)] if layer.name in chosen else None
+
+    made = graph.rebuilt(model, replacement)
+    for name, layer in chosen.items():
+        scale, offset = (value.astype(np.float32) for value in affine(layer))
+        made.get_layer(name).set_weights([scale.reshape(1, 1, -1, 1), offset])
+    return made
+
+
 def foldable(model: keras.Model, stays: Callable[[Layer], bool] | None = None) -> dict[str, Layer]:
     """By the name of the layer that takes it in, the affine layer right behind it, or else the one right before it;
     those of which `stays` says so are left out."""

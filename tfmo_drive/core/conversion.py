@@ -155,11 +155,15 @@ def onnx_int8(tflite: bytes, outputs: tuple[str, ...]) -> bytes:
 
 def _onnx(graph: tf.Graph | None, inputs: list[str], outputs: list[str], **source: Any) -> bytes:
     """What `tf2onnx.convert` does, except that it copies all constants before each of 36 optimizer passes."""
+    import onnx
     from tf2onnx import optimizer, tfonnx
 
     with _quiet():
         converted = tfonnx.process_tf_graph(graph, opset=OPSET, input_names=inputs, output_names=outputs, **source)
         model = optimizer.optimize_graph(converted, catch_errors=False).make_model("tfmo_drive")
+    unknown = {node.op_type for node in model.graph.node if not onnx.defs.has(node.op_type, node.domain)}
+    if unknown:  # tf2onnx writes a line into its log, and the file
+        raise ValueError(f"ONNX has no operator {', '.join(sorted(unknown))}")
     return canonical(model).SerializeToString(deterministic=True)
 
 

@@ -83,6 +83,14 @@ def calibrate(model: keras.Model, batches: list[np.ndarray], bounds: tuple[float
     widen(model)
 
 
+def freeze_what_does_not_train(model: keras.Model) -> None:
+    """Keep tfmot's wrappers from training the kernel of a layer that is not trainable."""
+    for layer in model.layers:
+        if isinstance(layer, QuantizeWrapper) and not layer.layer.trainable:
+            layer._non_trainable_weights = layer._trainable_weights + layer._non_trainable_weights
+            layer._trainable_weights = []
+
+
 def widen(model: keras.Model) -> None:
     """Give maps that are always 0 (a ReLU that died) a range all the same: the converter leaves those without one in
     float, and TensorFlow Lite's addition aborts the whole process where a sum's scale is a 2^19th of an addend's."""

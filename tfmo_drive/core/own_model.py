@@ -12,7 +12,7 @@ from typing import Any
 import h5py
 
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.core import finite, graph, separable, two_classes
+from tfmo_drive.core import finite, graph, plain_layers, two_classes
 from tfmo_drive.core.class_names import quoted
 from tfmo_drive.core.given_file import reading, reads, reason
 from tfmo_drive.core.hdf5_file import refuse_endless
@@ -181,7 +181,7 @@ def read_model(path: Path, ends: Ends, setting: str = "task.baseline", *, allow_
     (_check_row if len(ends.input) == 1 else _check_image)(model, subject, ends.input)
     _check_outputs(model, subject, ends)
     try:
-        model = separable.split(graph.flat(model))
+        model = plain_layers.split(graph.flat(keras.Model(model.inputs, model.outputs, name=model.name)))
     except BadInput as error:
         raise BadInput(f"{subject}: {error} Give every layer a name of its own.") from error
     finite.refuse_weights(model, subject)

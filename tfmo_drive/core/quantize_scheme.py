@@ -3,10 +3,10 @@
 tfmot places it by patterns on the model's JSON, and places it wrong in silence: a convolution or dense layer in front
 of a ReLU loses the quantiser of its kernel, so do those that a Concatenate reads where zeros are to be kept, the inputs
 of a Concatenate come back in another order where its branches differ in depth, a ReLU that stops at 4 counts as one
-that the convolution takes in, and "Conv2D" is a prefix of "Conv2DTranspose". Here its transforms only put a layer
-behind the input; the rest is decided on Keras's own graph by what the integer
-operators are (https://ai.google.dev/edge/litert/conversion/tensorflow/quantization/quantization_spec): a convolution
-takes in the BatchNorm and the ReLU behind it, and a concatenation has one range for all that it reads and gives.
+that the convolution takes in, and "Conv2D" is a prefix of "Conv2DTranspose". Here it only puts a layer behind the
+input; the rest is decided on Keras's own graph by what the integer operators are: a convolution takes in the BatchNorm
+and the ReLU behind it, and a concatenation has one range for all that it reads and gives
+(https://ai.google.dev/edge/litert/conversion/tensorflow/quantization/quantization_spec).
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ Layer = layers.Layer
 _WITH_BATCH_NORM = (layers.Conv2D, layers.DepthwiseConv2D)
 """Take in the BatchNorm behind them, one range for each output channel; a dense layer has one range in all."""
 _WITH_RELU = (*_WITH_BATCH_NORM, layers.Conv2DTranspose, layers.Dense, layers.Add)
-_ACTIVATIONS = ("linear", "relu", "swish", "gelu", "softmax", "sigmoid", "tanh")
-"""Of a layer's own, what tfmot's QuantizeAwareActivation takes."""
+_ACTIVATIONS = ("linear", "relu", "softmax", "sigmoid", "tanh")
+"""Of a layer's own, what has one range: core.plain_layers splits off all others."""
 _KEEP_RANGE = (layers.UpSampling2D,)
 """Whose integer operators give what they read, in its range; tfmot gives them one that the file cannot follow."""
 
@@ -60,75 +60,13 @@ def trains_with(norm: Layer, readers: dict[str, Layer]) -> bool:
     if type(norm) is not layers.BatchNormalization or len(norm.inbound_nodes) != 1:
         return False
     maker = norm.input._keras_history.layer
+    reader = readers.get(maker.name)
     return (
         type(maker) in _WITH_BATCH_NORM
         and activation_name(maker) == "linear"
-        and (maker.name in readers and readers[maker.name].name == norm.name)
-    )  # by name: the readers may be those of a copy
-
-
-def with_known_layers(model: keras.Model) -> keras.Model:
-    """The model itself, or where its layers do what only others have a fake-quantised form of, a copy with those."""
-    return _apart(_in_pairs(model))
-
-
-def _in_pairs(model: keras.Model) -> keras.Model:
-    """The model itself, or where it adds up three or more, a copy that adds two at a time, as integer operators do."""
-    most = {layer.name: _most_inputs(layer) for layer in graph.flat_layers(model) if type(layer) is layers.Add}
-    if max(most.values(), default=0) < 3:
-        return model
-    return graph.rebuilt(
-        model, lambda layer: [_sum_in_pairs(layer.name, most[layer.name])] if most.get(layer.name, 0) > 2 else None
+        and reader is not None
+        and reader.name == norm.name  # the readers may be those of a copy
     )
-
-
-def _most_inputs(layer: Layer) -> int:
-    return max(len(node.flat_input_ids) for node in layer.inbound_nodes)
-
-
-def _sum_in_pairs(name: str, count: int) -> Callable[[list], Any]:
-    sums = [layers.Add(name=one) for one in (*(f"{name}_of_{first}" for first in range(2, count)), name)]
-
-    def call(addends: list) -> Any:
-        found, *others = addends
-        for add, addend in zip(sums[-len(others) :], others, strict=True):
-            found = add([found, addend])
-        return found
-
-    return call
-
-
-def _apart(model: keras.Model) -> keras.Model:
-    """The model itself, or where a layer ends in a ReLU of its own that tfmot does not know (up to 6, or a layer), a
-    copy with a layer for that behind it, as which it has a fake-quantised form."""
-    own = {
-        layer.name: reader
-        for layer in graph.flat_layers(model)
-        if type(layer) in _WITH_RELU[:-1] and layer.name not in model.output_names and (reader := _own_relu(layer))
-    }
-    if not own:
-        return model
-    linear = {"activation": "linear"}
-    made = graph.rebuilt(
-        model,
-        lambda layer: (
-            [type(layer).from_config(layer.get_config() | linear), own[layer.name]] if layer.name in own else None
-        ),
-    )
-    for layer in graph.flat_layers(model):
-        if layer.name in own:
-            made.get_layer(layer.name).set_weights(layer.get_weights())
-    return made
-
-
-def _own_relu(layer: Layer) -> Layer | None:
-    """The layer that does what a layer's own activation does, where that is a ReLU with another name than "relu"."""
-    name = f"{layer.name}_relu"
-    if activation_name(layer) == "relu6":
-        return layers.ReLU(6.0, name=name)
-    if isinstance(layer.activation, layers.ReLU | layers.LeakyReLU):
-        return type(layer.activation).from_config(layer.activation.get_config() | {"name": name})
-    return None
 
 
 def unsupported(model: keras.Model) -> list[str]:

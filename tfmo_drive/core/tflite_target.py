@@ -3,18 +3,36 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tfmo_drive.contracts import Artifact, BadInput, Context, Target
 from tfmo_drive.core import artifact_metadata, tflite_file
 from tfmo_drive.core.calibration import METHODS, Ranges
+from tfmo_drive.core.given_file import reason
 
 if TYPE_CHECKING:
     import tf_keras as keras
 
     from tfmo_drive.core.freezing import Frozen
+
+
+@contextlib.contextmanager
+def converting(target: str, model: keras.Model) -> Iterator[None]:
+    """Around what freezes and converts a model: BadInput in place of what a converter raises of layers that it cannot
+    take, which is of many kinds and may hold a whole graph."""
+    try:
+        yield
+    except (BadInput, OSError, MemoryError):
+        raise
+    except Exception as error:
+        raise BadInput(
+            f"{target}: the converter cannot take {model.name}: {reason(error)}. Replace the layer that it names, or "
+            "use another target."
+        ) from error
 
 
 class TFLiteTarget(Target):
@@ -31,10 +49,11 @@ class TFLiteTarget(Target):
     def __call__(self, model: keras.Model, folder: Path, context: Context) -> Artifact:
         from tfmo_drive.core.freezing import freeze
 
-        if reason := self.refuses(model):
-            raise BadInput(reason)
-        frozen = freeze(model, context.task.preprocessing)
-        content, notes = self._made(frozen, context)
+        if refused := self.refuses(model):
+            raise BadInput(refused)
+        with converting(self.name, model):
+            frozen = freeze(model, context.task.preprocessing)
+            content, notes = self._made(frozen, context)
         if self.integer and (floating := tflite_file.float_operators(content)):
             kinds = ", ".join(f"{count} {kind}" for kind, count in floating.items())
             if frozen.quantize_aware:

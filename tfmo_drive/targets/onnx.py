@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 from tfmo_drive.contracts import Artifact, BadInput, Context, Target
 from tfmo_drive.core import artifact_metadata, onnx_file
 from tfmo_drive.core.interpreters import OnnxArtifact, refuse_threads
+from tfmo_drive.core.tflite_target import converting
 
 if TYPE_CHECKING:
     import tf_keras as keras
@@ -36,8 +37,9 @@ class _Onnx(Target):
 
         if reason := self.refuses(model):
             raise BadInput(reason)
-        frozen = freeze(model, context.task.preprocessing)
-        content = self._convert(frozen, context)
+        with converting(self.name, model):
+            frozen = freeze(model, context.task.preprocessing)
+            content = self._convert(frozen, context)
         path = Path(folder) / "model.onnx"
         metadata = artifact_metadata.describe(
             context.task.metadata(model), self.name, onnx_file.ends(content), frozen.quantize_aware

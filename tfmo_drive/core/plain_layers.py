@@ -1,0 +1,95 @@
+"""A model's layers as integer operators have them: one kernel each, the activations that they take in, sums of two.
+
+A separable convolution is two; swish or ELU behind a convolution is an operator of its own, whose input is stored;
+three maps are added in two steps. Split so, every step sees every kernel, and fake quantisation every activation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tfmo_drive.core import graph
+from tfmo_drive.core.keras2 import keras
+
+layers = keras.layers
+Layer = layers.Layer
+_TAKEN_IN = ("linear", "relu", "softmax", "sigmoid", "tanh")
+"""Activations that a layer may keep: its operator ends in the first two; the others have a range that is known."""
+_WITH_ACTIVATION = (layers.Conv2D, layers.DepthwiseConv2D, layers.Conv2DTranspose, layers.Dense)
+_DEPTHWISE = ("kernel_size", "strides", "padding", "data_format", "dilation_rate", "depth_multiplier", "trainable")
+_POINTWISE = ("filters", "activation", "use_bias", "data_format", "name", "trainable")
+
+
+def split(model: keras.Model) -> keras.Model:
+    """The model with equal outputs of equal names, flat, and every layer that is several operators split; the model
+    itself where there is none."""
+    chains = {layer.name: _chain(layer, layer.name in model.output_names) for layer in graph.flat_layers(model)}
+    chains = {name: chain for name, chain in chains.items() if chain}
+    if not chains:
+        return model
+    made = graph.rebuilt(model, lambda layer: chains.get(layer.name))
+    for layer in graph.flat_layers(model):
+        weights = layer.get_weights()
+        if layer.name in chains and weights:
+            first, second, *_ = chains[layer.name]
+            count = 1 if type(layer) is layers.SeparableConv2D else len(weights)
+            first.set_weights(weights[:count])
+            if weights[count:]:
+                second.set_weights(weights[count:])
+    return made
+
+
+def _chain(layer: Layer, shown: bool) -> list[Callable] | None:
+    """What takes the layer's place. What has the kernel is called as it was, or where its output is `shown`, the last
+    of them."""
+    if type(layer) is layers.Add:
+        count = max(len(node.flat_input_ids) for node in layer.inbound_nodes)
+        return [_sum_in_pairs(layer.name, count)] if count > 2 else None
+    if type(layer) is layers.SeparableConv2D:
+        chain = _separated(layer)
+    elif type(layer) in _WITH_ACTIVATION and _own_activation(layer):
+        chain = [layer]
+    else:
+        return None
+    if activation := _own_activation(layer):
+        linear = chain[-1].get_config() | {"activation": "linear"}
+        if shown:
+            linear, activation._name = linear | {"name": f"{layer.name}_linear"}, layer.name
+        chain = [*chain[:-1], type(chain[-1]).from_config(linear), activation]
+    return chain
+
+
+def _own_activation(layer: Layer) -> Layer | None:
+    """A layer that does what a layer's own activation does, where that must stand alone."""
+    found = layer.activation
+    if isinstance(found, Layer):
+        return None if found.weights else type(found).from_config(found.get_config() | {"name": f"{layer.name}_relu"})
+    name = getattr(found, "__name__", "")
+    try:
+        known = name not in _TAKEN_IN and keras.activations.get(name) is found
+    except ValueError:  # a function of somebody's own
+        known = False
+    return layers.Activation(name, name=f"{layer.name}_{name}") if known else None
+
+
+def _separated(layer: layers.SeparableConv2D) -> list[Layer]:
+    config = layer.get_config()
+    return [
+        layers.DepthwiseConv2D(
+            **{name: config[name] for name in _DEPTHWISE}, use_bias=False, name=f"{layer.name}_depthwise"
+        ),
+        layers.Conv2D.from_config({name: config[name] for name in _POINTWISE} | {"kernel_size": 1}),
+    ]
+
+
+def _sum_in_pairs(name: str, count: int) -> Callable[[list], Any]:
+    sums = [layers.Add(name=one) for one in (*(f"{name}_of_{first}" for first in range(2, count)), name)]
+
+    def call(addends: list) -> Any:
+        found, *others = addends
+        for add, addend in zip(sums[-len(others) :], others, strict=True):
+            found = add([found, addend])
+        return found
+
+    return call
