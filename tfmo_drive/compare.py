@@ -229,8 +229,9 @@ def _read_runs(folders: list[Path], out: Path) -> tuple[dict[str, dict], list[st
             reports.pop(name, None)
             skipped.append(f"skipped {folder}: {error}")
     if not reports:
-        given = f"of {len(folders)} folders given, {skipped[0]}" if skipped else "no folder was given"
-        raise BadInput(f"No runs to compare: {given.rstrip('.')}. Type the folders of finished runs, such as runs/*.")
+        more = f" (and {len(skipped) - 1:,} more)" if len(skipped) > 1 else ""
+        given = f"{skipped[0].rstrip('.')}{more}" if skipped else "no folder of a run was given, such as runs/*"
+        raise BadInput(f"No runs to compare: {given}.")
     return reports, skipped
 
 
