@@ -27,8 +27,8 @@ OWN = {
     "core/images.py": "images.reading, which names the image", "core/mask_files.py: _read_ids": "as above",
     "core/model_code.py": "everything is caught by refuse_code", "core/own_model.py: load": "everything is caught",
     "core/own_model.py: _of_keras_file": "everything is caught", "core/networks.py: load_weights": "as above",
-    "core/networks.py: started": "networks.load_weights", "core/image_task.py: build": "as above",
-    "tasks/sensor_rows.py: build": "as above", "pack/": "run on their own in a pack, or what was just packed",
+    "core/networks.py: started": "networks.load_weights", "core/given_model.py: baseline": "as above",
+    "pack/": "run on their own in a pack, or what was just packed",
     "report/write.py: write_figures": "a page of our own, any bytes",
 }  # fmt: skip
 """What reads without it, and why it may: a folder, a file, or a function of one."""

@@ -1,17 +1,39 @@
-"""A given model's answers brought to the task's units, and held against real data before anything is written."""
+"""A given model: read, brought to the units of the task, and held against real data before anything is written."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
 from tfmo_drive.contracts import Task
-from tfmo_drive.core import scoring
+from tfmo_drive.core import networks, own_model, scoring
 from tfmo_drive.core.keras2 import keras
 
 _EXAMPLES, _FEWEST, _NUMBERS = 128, 8, 1 << 24
 """How many of val, spread over all of it: fewer of large maps, whose answers are to stay below so many numbers."""
+
+
+def baseline(path: Path, own: keras.Model, task: Task, declared: Callable[[], None]) -> keras.Model:
+    """The trained model at `path`: weights for the task's `own` network, which are read into it, a stage of an earlier
+    run, or a whole model.
+
+    Raises BadInput where it does not fit, and what `declared` raises where the task's settings do not say what only the
+    user of a whole model can know.
+    """
+    subject = f"task.baseline: {path}"
+    if not own_model.is_whole_model(path):
+        networks.load_weights(own, path, "task.baseline")
+        return adopted(own, task, subject)
+    stage = own_model.is_stage(path)
+    if stage:
+        own_model.refuse_other_stage(path, task.preprocessing.name, task.metadata(own))
+    else:
+        declared()
+    model = own_model.read_model(path, own_model.Ends.of(own), allow_code=task.allow_code)
+    return model if stage else adopted(model, task, subject)
 
 
 def adopted(model: keras.Model, task: Task, subject: str) -> keras.Model:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from tfmo_drive.contracts import BadInput, Examples, Preprocessing, Task
-from tfmo_drive.core import given_model, images, networks, own_model, scenes
+from tfmo_drive.core import given_model, images, networks, scenes
 from tfmo_drive.core.augmentation import Augmentation
 from tfmo_drive.core.class_names import FILES
 from tfmo_drive.core.keras2 import keras
@@ -126,17 +126,8 @@ class ImageTask(Task):
             return self.assembled(network, "none")
         if not self.baseline:
             return self.assembled(self.network, self.weights)
-        path, own = Path(self.baseline), self.assembled(self.network, "none")
-        if not own_model.is_whole_model(path):
-            networks.load_weights(own, path, "task.baseline")
-            return given_model.adopted(own, self, f"task.baseline: {path}")
-        stage = own_model.is_stage(path)
-        if stage:
-            own_model.refuse_other_stage(path, self.preprocessing.name, self.metadata(own))
-        else:
-            self._require_declarations()
-        model = own_model.read_model(path, own_model.Ends.of(own), allow_code=self.allow_code)
-        return model if stage else given_model.adopted(model, self, f"task.baseline: {path}")
+        own = self.assembled(self.network, "none")
+        return given_model.baseline(Path(self.baseline), own, self, self._require_declarations)
 
     def _require_declarations(self):
         """A whole model of the user's: nothing about its inputs and outputs is guessed."""

@@ -26,7 +26,6 @@ from tfmo_drive.core import (
     networks,
     number_scale,
     output_kind,
-    own_model,
     rows,
 )
 from tfmo_drive.core.class_names import label_ids, no_class, ordered, quoted, read_class_names
@@ -178,19 +177,8 @@ class SensorRows(Task):
         count, outputs = len(self._source.columns), len(self.class_names) or 1
         if network is not None or not self.baseline:
             return networks.build(network or self.network, count, outputs)
-        path, own = Path(self.baseline), networks.build(self.network, count, outputs)
-        subject = f"task.baseline: {path}"
-        if not own_model.is_whole_model(path):
-            networks.load_weights(own, path, "task.baseline")
-            return given_model.adopted(own, self, subject)
-        stage = own_model.is_stage(path)
-        if stage:
-            own_model.refuse_other_stage(path, self.preprocessing.name, self.metadata(own))
-        else:
-            self._require_declarations()
-        ends = own_model.Ends((count,), {networks.LOGITS: (outputs,)})
-        model = own_model.read_model(path, ends, allow_code=self.allow_code)
-        return model if stage else given_model.adopted(model, self, subject)
+        own = networks.build(self.network, count, outputs)
+        return given_model.baseline(Path(self.baseline), own, self, self._require_declarations)
 
     def _require_declarations(self) -> None:
         """A whole model of the user's: nothing about its inputs and outputs is guessed."""
