@@ -115,6 +115,11 @@ def test_an_int8_file_has_the_models_outputs_under_their_names(case, task, model
     assert 0 <= judged.score <= 1
 
 
+def test_data_without_a_name_is_not_the_folder_one_is_in(task):
+    with pytest.raises(BadInput, match=r"\.data must not be empty"):
+        dataclasses.replace(task, data="")
+
+
 def test_a_setting_out_of_range_is_refused_by_name(case, task):
     for field, value in case.bad:
         with pytest.raises(BadInput) as refused:

@@ -51,6 +51,15 @@ def test_frames_come_with_their_steering_in_blocks_of_five_seconds(root):
     assert list_log(root)["val"].files == listing["val"].files != list_log(root, seed=1)["val"].files
 
 
+def test_neighbours_in_time_are_in_one_block_however_the_lines_are_shuffled(root):
+    path = seconds(root, 100)
+    files, _, groups = everything(list_log(path))
+    head, *lines = path.read_text().splitlines()
+    path.write_text("\n".join([head, *np.random.default_rng(0).permutation(lines)]) + "\n")
+    shuffled, _, again = everything(list_log(path))
+    assert shuffled == files and np.array_equal(again, groups) and len(set(groups)) == 20
+
+
 def test_a_log_of_train_and_val_has_its_val_as_test(root):
     listing = list_log(seconds(root, 100, split=lambda index: ",train" if index < 80 else ",val"))
     assert [file.name for file in listing["test"].files] == [name(index) for index in range(80, 100)]

@@ -50,7 +50,8 @@ def list_log(
 
     `columns` says what cannot be guessed, as {"steering": "wheel"} (see COLUMNS); `limit` is full lock in the log's
     unit: steering must be in [-limit, limit] and is divided by it. Images are looked for where the log says, beside it,
-    and in its IMG/ or images/. Blocks of about 5 s are the groups. Missing splits are drawn out of train with `seed`,
+    and in its IMG/ or images/. Blocks of about 5 s are the groups, whatever the order of the lines, where images are
+    called after their times. Missing splits are drawn out of train with `seed`,
     block by block; a log with train and val only has its val as test (splitting.drawn_blocks).
     Raises BadInput for a missing log or column, and for steering out of range or no number, missing images and those of
     an earlier frame: counted, ten named, unless `skip_bad` leaves them out.
@@ -79,7 +80,9 @@ def list_log(
     faults.refuse(path, odd, len(files), what, skip_bad)
     files, splits = [files[row] for row in kept], splits[kept]
     labels = np.array([[steering[row] / limit] for row in kept], np.float32)
-    groups = time_blocks(_times(files), splits)
+    times = _times(files)
+    order, groups = np.argsort(times, kind="stable"), np.empty(len(files), np.int64)
+    groups[order] = time_blocks(times[order], splits[order])
     places = drawn_blocks(splits, groups, path, seed)
     members = {split: np.flatnonzero(places == split) for split in SPLITS}
     return Listing((), {s: Split(tuple(files[i] for i in m), labels[m], groups[m]) for s, m in members.items()})
