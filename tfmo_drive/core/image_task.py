@@ -64,7 +64,7 @@ class ImageTask(Task):
             wanted = "a side of square images" if square else "(height, width)"
             raise BadInput(f"{kind}.image_size must be {wanted}, in 16..1024 pixels, got {self.image_size}.")
         if not self.data.strip():
-            raise BadInput(f'{kind}.data must not be empty. Name a folder or a file, or "{SCENES}" for the built-in scenes.')
+            raise BadInput(f'{kind}.data must not be empty. Name a folder or a file, or "{SCENES}".')
         if self.split_seed < 0:
             raise BadInput(f"{kind}.split_seed must be at least 0, got {self.split_seed}.")
         if self.preprocessing_name:

@@ -75,7 +75,7 @@ class SensorRows(Task):
 
     def __post_init__(self):
         if not self.data.strip():
-            raise BadInput('SensorRows.data must not be empty. Name a folder or a file, or "series" for the built-in series.')
+            raise BadInput('SensorRows.data must not be empty. Name a folder or a file, or "series".')
         if self.predicts not in (CLASS, NUMBER):
             raise BadInput(f"SensorRows.predicts must be class or number, got {self.predicts!r}.")
         if self.standardise not in ("", "train", "none"):
