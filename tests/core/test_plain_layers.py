@@ -54,3 +54,16 @@ def test_sums_of_several_are_sums_of_two():
     assert [one.name for one in found.layers if isinstance(one, layers.Add)] == ["sum_of_2", "sum_of_3", "sum"]
     values = [np.full((1, 4), 10.0**power) for power in range(4)]
     np.testing.assert_array_equal(found(values), np.full((1, 4), 1111.0))
+
+
+def test_a_name_that_is_taken_is_numbered_and_only_the_layer_itself_is_split():
+    inner = keras.Input((4, 4, 3))
+    nested = keras.Model(inner, layers.SeparableConv2D(3, 3, name="same")(inner))
+    inputs = keras.Input((4, 4, 3))
+    x = layers.Conv2D(5, 1, name="same")(nested(inputs))
+    model = keras.Model(inputs, layers.ReLU(name="same_2_depthwise")(x))
+    found = plain_layers.split(model)
+    names = ["same_2_depthwise_2", "same_2", "same", "same_2_depthwise"]
+    assert [layer.name for layer in found.layers[1:]] == names
+    images = np.random.default_rng(0).normal(size=(2, 4, 4, 3)).astype(np.float32)
+    np.testing.assert_allclose(found(images), model(images), rtol=1e-5, atol=1e-5)

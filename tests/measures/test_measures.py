@@ -273,5 +273,6 @@ def test_bad_settings_are_refused():
         Accuracy(split="tset")
     with pytest.raises(BadInput, match="Accuracy.limits.slow must be at least 1, got 0"):
         Accuracy(limits={"slow": 0})
-    with pytest.raises(BadInput, match="Latency.seconds must be above 0"):
-        Latency(seconds=0)
+    for seconds in (0, float("nan"), float("inf")):
+        with pytest.raises(BadInput, match="Latency.seconds must be above 0"):
+            Latency(seconds=seconds)

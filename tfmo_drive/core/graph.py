@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 from tfmo_drive.contracts import BadInput
@@ -101,6 +102,12 @@ def flat_layers(model: keras.Model) -> list[Layer]:
     return [one for layer in layers for one in (flat_layers(layer) if isinstance(layer, keras.Model) else [layer])]
 
 
+def free_name(wanted: str, taken: Collection[str]) -> str:
+    """A name of a layer that is not taken: `wanted`, or that with the first number that is free ("dense_2")."""
+    names = itertools.chain([wanted], (f"{wanted}_{count}" for count in itertools.count(2)))
+    return next(name for name in names if name not in taken)
+
+
 def _require_functional(model: keras.Model) -> None:
     if not getattr(model, "_is_graph_network", False):
         raise BadInput(
@@ -135,11 +142,8 @@ def _own_names(model: keras.Model) -> dict[int, str]:
     layers = {id(layer): layer for layer in flat_layers(model)}
     found, taken = {}, {_maker(tensor).name for tensor in model.inputs}
     for key in sorted(layers, key=lambda key: key not in outside):
-        name, count = layers[key].name, 2
-        while name in taken:
-            name, count = f"{layers[key].name}_{count}", count + 1
-        found[key] = name
-        taken.add(name)
+        found[key] = free_name(layers[key].name, taken)
+        taken.add(found[key])
     return found
 
 

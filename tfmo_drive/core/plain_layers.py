@@ -24,7 +24,14 @@ _POINTWISE = ("filters", "activation", "use_bias", "data_format", "name", "train
 def split(model: keras.Model) -> keras.Model:
     """The model with equal outputs of equal names, flat, and every layer that is several operators split; the model
     itself where there is none."""
-    chains = {layer.name: _chain(layer, layer.name in model.output_names) for layer in graph.flat_layers(model)}
+    model, taken = graph.flat(model), set()
+
+    def free(name: str) -> str:
+        taken.add(found := graph.free_name(name, taken))
+        return found
+
+    taken |= {layer.name for layer in model.layers}
+    chains = {layer.name: _chain(layer, layer.name in model.output_names, free) for layer in model.layers}
     chains = {name: chain for name, chain in chains.items() if chain}
     if not chains:
         return model
@@ -40,51 +47,54 @@ def split(model: keras.Model) -> keras.Model:
     return made
 
 
-def _chain(layer: Layer, shown: bool) -> list[Callable] | None:
+def _chain(layer: Layer, shown: bool, free: Callable[[str], str]) -> list[Callable] | None:
     """What takes the layer's place. What has the kernel is called as it was, or where its output is `shown`, the last
-    of them."""
+    of them. free: makes a name of one that may be taken."""
     if type(layer) is layers.Add:
         count = max(len(node.flat_input_ids) for node in layer.inbound_nodes)
-        return [_sum_in_pairs(layer.name, count)] if count > 2 else None
+        return [_sum_in_pairs(layer.name, count, free)] if count > 2 else None
     if type(layer) is layers.SeparableConv2D:
-        chain = _separated(layer)
-    elif type(layer) in _WITH_ACTIVATION and _own_activation(layer):
+        chain = _separated(layer, free)
+    elif type(layer) in _WITH_ACTIVATION:
         chain = [layer]
     else:
         return None
-    if activation := _own_activation(layer):
-        linear = chain[-1].get_config() | {"activation": "linear"}
-        if shown:
-            linear, activation._name = linear | {"name": f"{layer.name}_linear"}, layer.name
-        chain = [*chain[:-1], type(chain[-1]).from_config(linear), activation]
-    return chain
+    if not (activation := _own_activation(layer, free)):
+        return chain if len(chain) > 1 else None
+    linear = chain[-1].get_config() | {"activation": "linear"}
+    if shown:
+        linear, activation._name = linear | {"name": free(f"{layer.name}_linear")}, layer.name
+    return [*chain[:-1], type(chain[-1]).from_config(linear), activation]
 
 
-def _own_activation(layer: Layer) -> Layer | None:
+def _own_activation(layer: Layer, free: Callable[[str], str]) -> Layer | None:
     """A layer that does what a layer's own activation does, where that must stand alone."""
     found = layer.activation
     if isinstance(found, Layer):
-        return None if found.weights else type(found).from_config(found.get_config() | {"name": f"{layer.name}_relu"})
+        if found.weights:
+            return None
+        return type(found).from_config(found.get_config() | {"name": free(f"{layer.name}_relu")})
     name = getattr(found, "__name__", "")
     try:
         known = name not in _TAKEN_IN and keras.activations.get(name) is found
     except ValueError:  # a function of somebody's own
         known = False
-    return layers.Activation(name, name=f"{layer.name}_{name}") if known else None
+    return layers.Activation(name, name=free(f"{layer.name}_{name}")) if known else None
 
 
-def _separated(layer: layers.SeparableConv2D) -> list[Layer]:
+def _separated(layer: layers.SeparableConv2D, free: Callable[[str], str]) -> list[Layer]:
     config = layer.get_config()
     return [
         layers.DepthwiseConv2D(
-            **{name: config[name] for name in _DEPTHWISE}, use_bias=False, name=f"{layer.name}_depthwise"
+            **{name: config[name] for name in _DEPTHWISE}, use_bias=False, name=free(f"{layer.name}_depthwise")
         ),
         layers.Conv2D.from_config({name: config[name] for name in _POINTWISE} | {"kernel_size": 1}),
     ]
 
 
-def _sum_in_pairs(name: str, count: int) -> Callable[[list], Any]:
-    sums = [layers.Add(name=one) for one in (*(f"{name}_of_{first}" for first in range(2, count)), name)]
+def _sum_in_pairs(name: str, count: int, free: Callable[[str], str]) -> Callable[[list], Any]:
+    before = [free(f"{name}_of_{first}") for first in range(2, count)]
+    sums = [layers.Add(name=one) for one in (*before, name)]
 
     def call(addends: list) -> Any:
         found, *others = addends

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 from tfmo_drive.contracts import Artifact, BadInput, Context, Measure
@@ -17,8 +18,8 @@ class Latency(Measure):
     seconds: float = 2.0
 
     def __post_init__(self) -> None:
-        if not self.seconds > 0:
-            raise BadInput(f"Latency.seconds must be above 0, got {self.seconds}.")
+        if not 0 < self.seconds < math.inf:
+            raise BadInput(f"Latency.seconds must be above 0, and not without end, got {self.seconds}.")
 
     def __call__(self, artifact: Artifact, reference: Artifact, context: Context) -> dict[str, Any]:
         """All of core.speed.KEYS that can be measured here, every one from the same turns.
