@@ -338,6 +338,7 @@ def test_what_somebody_put_into_a_pack_is_not_replaced(model, packing, tmp_path)
 
 def test_the_archive_holds_the_same(pack):
     with zipfile.ZipFile(pack.archive) as archive:
+        assert {entry.external_attr >> 16 for entry in archive.infolist()} == {0o100644}
         names = {name.split("/", 1)[1] for name in archive.namelist()}
         assert names == {path.name for path in pack.folder.iterdir()}
         assert names >= {

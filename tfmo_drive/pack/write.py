@@ -186,5 +186,7 @@ def _zipped(folder: Path) -> Path:
     archive = folder.with_suffix(".zip")
     with atomic.file(archive) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as packed:
         for path in sorted(folder.iterdir()):
-            packed.writestr(zipfile.ZipInfo(f"{folder.name}/{path.name}"), path.read_bytes(), zipfile.ZIP_DEFLATED)
+            entry = zipfile.ZipInfo(f"{folder.name}/{path.name}")
+            entry.external_attr = 0o100644 << 16  # else unzip lets its own user alone read it
+            packed.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
     return archive
