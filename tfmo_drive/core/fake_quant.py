@@ -92,8 +92,11 @@ def freeze_what_does_not_train(model: keras.Model) -> None:
 
 
 def widen(model: keras.Model) -> None:
-    """Give maps that are always 0 (a ReLU that died) a range all the same: the converter leaves those without one in
-    float, and TensorFlow Lite's addition aborts the whole process where a sum's scale is a 2^19th of an addend's."""
+    """Give what died in training ranges and steps that the file can hold: kernels, biases, and maps that are always 0.
+
+    The converter leaves a map without a range in float, and TensorFlow Lite's addition aborts the whole process where a
+    sum's scale is a 2^19th of an addend's.
+    """
     _widen_kernels(model)
     _tell_biases_apart(model)
     ends = {variable.name: variable for variable in model.variables if variable.shape.rank == 0}
