@@ -35,7 +35,10 @@ def test_a_model_without_one_is_left_as_it_is():
     assert plain_layers.split(model) is model
 
 
-@pytest.mark.parametrize("activation", ["swish", "elu", "relu6", layers.LeakyReLU(0.2)], ids=lambda one: getattr(one, "name", one))
+ACTIVATIONS = {"swish": "swish", "elu": "elu", "relu6": "relu6", "leaky": layers.LeakyReLU(0.2)}
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS.values(), ids=ACTIVATIONS)
 @pytest.mark.parametrize("kind", [layers.Conv2D, layers.SeparableConv2D, layers.Conv2DTranspose])
 def test_an_activation_that_no_operator_takes_in_is_a_layer(kind, activation):
     inputs = keras.Input((12, 10, 3))
