@@ -62,7 +62,7 @@ compare: $(READY)  ## A table and plot of all runs, for each data set: make comp
 npu: $(READY)  ## What an Ethos-U would make of int8 files: make npu RUNS="runs/quantized runs/channels_quantized" [NPUS=ethos-u85-512]
 	$(BIN)/python -m tfmo_drive.npu $(FOLDERS) $(call flag,NPUS,accelerators)
 
-test: $(READY)  ## All tests (under 15 minutes on 2 cores)
+test: $(READY)  ## All tests (about 7 minutes on 2 cores)
 	TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 fuzz: $(READY)  ## Damaged files and texts for every reader, for hours: make fuzz [CASES=10000] [READERS="rows parquet"]

@@ -24,7 +24,7 @@ from tfmo_drive.core.keras2 import keras, tf
 _DEAD, _WIDE = 1e-4, 1.0
 """A map whose values stay within the first is always 0, to 8 bits of its neighbours; it is given the second."""
 _LEAST_REACH = 1e-3
-"""Of the largest weight in a kernel, what the largest of each output channel counts as at least."""
+"""The largest weight of an output channel counts as at least this share of the whole kernel's largest."""
 
 
 def is_quantize_aware(model: keras.Model) -> bool:

@@ -39,11 +39,6 @@ def missing(model: keras.Model) -> list[str]:
     return found + _Activations(model).missing()
 
 
-def quantised_kernels(model: keras.Model) -> list[str]:
-    """Names of the layers whose kernels have a fake quantiser, in graph order."""
-    return [bare(layer.name) for layer in model.layers for _ in getattr(layer, "_weight_vars", ())]
-
-
 def _has_quantised_kernels(layer: Layer) -> bool:
     """Whether every weight with more than one axis has a fake quantiser; biases and BatchNorms have one axis."""
     quantised = {variable.ref() for variable, _, _ in getattr(layer, "_weight_vars", ())}

@@ -45,7 +45,7 @@ _WITH_BATCH_NORM = (layers.Conv2D, layers.DepthwiseConv2D)
 """Take in the BatchNorm behind them, one range for each output channel; a dense layer has one range in all."""
 _WITH_RELU = (*_WITH_BATCH_NORM, layers.Conv2DTranspose, layers.Dense, layers.Add)
 _ACTIVATIONS = ("linear", "relu", "softmax", "sigmoid", "tanh")
-"""Of a layer's own, what has one range: core.plain_layers splits off all others."""
+"""A layer may keep these of its own: they have one range. core.plain_layers splits off all others."""
 _KEEP_RANGE = (layers.UpSampling2D,)
 """Whose integer operators give what they read, in its range; tfmot gives them one that the file cannot follow."""
 
