@@ -10,7 +10,7 @@ import numpy as np
 from absl import logging
 
 from tfmo_drive.contracts import Artifact, BadInput, BrokenPromise, Context
-from tfmo_drive.core import artifact_metadata, clusters, layers
+from tfmo_drive.core import artifact_metadata, clusters, layers, plain_layers
 from tfmo_drive.core.keras2 import keras
 from tfmo_drive.core.training import Hooks, TrainedStep, copy
 
@@ -59,9 +59,18 @@ class Cluster(TrainedStep):
     def promise(self) -> str:
         return f"{self.clusters} shared weights per kernel" + (" on average" if self.scope == "global" else "")
 
+    def refuse(self, model: keras.Model) -> None:
+        self.outline(model)
+
+    def outline(self, model: keras.Model) -> keras.Model:
+        return plain_layers.with_kernels(model, "Cluster")
+
+    def structure(self, model: keras.Model, context: Context) -> keras.Model:
+        return copy(self.outline(model))
+
     def prepared(self, model: keras.Model, context: Context) -> tuple[keras.Model, Hooks]:
         layers.refuse_unknown("Cluster.skip", self.skip, (kernel.name for kernel in layers.kernels(model)))
-        trained, zeros = copy(model), self.preserve == "sparsity"
+        trained, zeros = self.structure(model, context), self.preserve == "sparsity"
         kernels = {kernel.name: kernel.variable for kernel in self._clustered(trained)}
         shared = []
         for name, count in self.counts({name: kernel.shape.num_elements() for name, kernel in kernels.items()}).items():

@@ -16,10 +16,10 @@ import tensorflow_model_optimization as tfmot
 from absl import logging
 
 from tfmo_drive.contracts import Artifact, BadInput, BrokenPromise, Context, Step
-from tfmo_drive.core import batches, layers, masks, sensitivity
+from tfmo_drive.core import batches, layers, masks, plain_layers, sensitivity
 from tfmo_drive.core.criteria import Criterion, Magnitude
 from tfmo_drive.core.keras2 import keras, tf
-from tfmo_drive.core.training import Hooks, TrainedStep
+from tfmo_drive.core.training import Hooks, TrainedStep, copy
 
 SCHEDULES = ("polynomial", "constant")
 ALLOCATIONS = ("uniform", "lamp", "global")
@@ -84,6 +84,15 @@ class Prune(TrainedStep):
     guarantees = "sparsity"
     keeps = ("sparsity",)
 
+    def refuse(self, model: keras.Model) -> None:
+        self.outline(model)
+
+    def outline(self, model: keras.Model) -> keras.Model:
+        return plain_layers.with_kernels(model, "Prune")
+
+    def structure(self, model: keras.Model, context: Context) -> keras.Model:
+        return copy(self.outline(model))
+
     def undoes(self, earlier: Step) -> bool:
         """Pruning again finds its own zeros: they must be at least as many, kernel by kernel, in the same pattern."""
         if not isinstance(earlier, Prune):
@@ -134,6 +143,7 @@ class Prune(TrainedStep):
         )
 
     def prepared(self, model: keras.Model, context: Context) -> tuple[keras.Model, Hooks]:
+        model = self.outline(model)
         layers.refuse_unknown("Prune.skip", self.skip, (kernel.name for kernel in layers.kernels(model)))
         steps = batches.steps_per_epoch(len(context.task.examples("train")), self.batch_size)
         ramp = self.ramp(steps)

@@ -17,24 +17,36 @@ import h5py
 
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.core.given_file import reason
+from tfmo_drive.core.keras2 import tf
 
 _TRUSTED = ("keras", "tf_keras", "tensorflow_model_optimization", "tfmo_drive")
 """Packages that a file may name: they are imported already, and their classes only build layers."""
 _MODULE = "of the module"
 _FUNCTIONS = re.compile(r"builtins|(tf_)?keras(\.src)?\.(activations|initializers|losses|metrics)")
 """Modules whose functions a file may name: built-in activations and the like."""
-_SYMBOLS = re.compile(
-    r"(compat\.v1\.)?((math|nn|image|linalg|signal|bitwise|quantization|random|experimental\.numpy|__operators__|"
-    r"keras\.activations|keras\.backend)\.)?"
-    r"(?!(py_func|numpy_function|load_|import_|print$|Print$|write_file$|function$))\w+"
+_COMPUTE = re.compile(
+    r"tensorflow\.python\.ops\.((gen_)?(array|math|nn|image|linalg|bitwise|bincount|clip|check|embedding|histogram|manip|"
+    r"random|special_math|spectral|stateless_random|sparse|ragged_math|ragged_array|sort|set)_ops\w*|sort_ops|nn_impl\w*|"
+    r"image_ops_impl|array_ops_stack|tensor_getitem_override|confusion_matrix|numerics|random_crop_ops|"
+    r"linalg\.\w+|signal\.\w+|ragged\.\w+)|tensorflow\.python\.framework\.tensor_conversion|"
+    r"tf_keras\.src\.(activations|backend)"
 )
-"""TensorFlow's names that only compute: nothing of io, saved_model, data, and no Python function."""
-_OPERATIONS = re.compile(
-    r"(Eager)?PyFunc(Stateless)?|Print(V2)?|Save(Slices|Dataset\w*)?|DistributedSave|Write\w+|(Create|Merge)Summary\w*|"
-    r"SummaryWriter|ImportEvent|Debug\w+|DumpTensor|CalibrationStatisticsSaver|(Experimental)?DatasetToTFRecord|"
-    r"(Cache|Snapshot)\w*(Dataset|Reader)\w*|Rpc\w+|RemoteCall|FileSystemSetConfiguration"
+"""TensorFlow's modules whose functions only compute; those of files, scripts, printing and libraries are not here."""
+_VARIABLES = re.compile(
+    r"VarHandleOp|\w+VariableOp|VarIsInitializedOp|VariableShape|Resource(Gather|Scatter|Apply|SparseApply)\w*|"
+    r"StatefulPartitionedCall|If|Case|While|Assert|CheckNumerics(V2)?|TensorList\w+|EmptyTensorList|CudnnRNN\w*|RestoreV2|"
+    r"Random(Uniform|UniformInt|StandardNormal|Gamma|Poisson|Shuffle)(V2)?|TruncatedNormal|Multinomial|"
+    r"Stateful(StandardNormal|Uniform|TruncatedNormal)\w*|Rng(ReadAndSkip|Skip)|StatelessRandomGetAlg|DisableCopyOnRead|"
+    r"DeviceIndex"
 )
-"""Graph operations that call Python, write files or talk to other machines, and that Keras never puts into a model."""
+"""Graph operations with a state that Keras's own layers need: weights, branches, loops, lists of time steps, chance."""
+_REACH_OUT = re.compile(
+    r"Abort|Debug\w+|Copy(Host)?|PyFunc\w*|ReadFile|MatchingFiles|ImmutableConst|InitializeTable\w*|GenerateVocabRemapping|"
+    r"(Queue|Reader|LookupTable|Barrier|Accumulator|Stack|TPU|Xla)\w+|SdcaOptimizer\w*"
+)
+"""Operations that TensorFlow lists as without a state, and that read files, call Python or stop the process."""
+_SAVE = ("SaveV2", "MergeV2Checkpoints")
+"""Operations that every SavedModel has, in the function that writes its checkpoint; nothing of Keras calls that."""
 
 
 def refuse_code(path: Path, setting: str) -> None:
@@ -67,10 +79,49 @@ def _carried(path: Path) -> Iterator[str]:
     for node in _parsed(saved_metadata_pb2.SavedMetadata(), path / "keras_metadata.pb").nodes:
         yield from _in_config(json.loads(node.metadata or "{}"))
     for graph in _parsed(saved_model_pb2.SavedModel(), path / "saved_model.pb").meta_graphs:
-        functions = graph.graph_def.library.function
-        for one in (*graph.graph_def.node, *(node for function in functions for node in function.node_def)):
-            if _OPERATIONS.fullmatch(one.op):
-                yield f'the operation {one.op} "{one.name}"'
+        saver = _saver(graph)
+        for function, nodes in (
+            ("", graph.graph_def.node),
+            *((one.signature.name, one.node_def) for one in graph.graph_def.library.function),
+        ):
+            for node in nodes:
+                if not _computes(node.op) and not (function in saver and node.op in _SAVE):
+                    yield f'the operation {node.op} "{node.name}"'
+
+
+def _saver(graph: Any) -> set[str]:
+    """The function that writes the checkpoint, where no other node and no function of an object calls it."""
+    saves = graph.saver_def.save_tensor_name.split(":")[0]
+    called: dict[bool, set[str]] = {True: set(), False: set(graph.object_graph_def.concrete_functions)}
+    inside = (node for function in graph.graph_def.library.function for node in function.node_def)
+    for node, inner in (*((one, False) for one in graph.graph_def.node), *((one, True) for one in inside)):
+        for attribute in node.attr.values():
+            functions = [one.name for one in (attribute.func, *attribute.list.func) if one.name]
+            called[not inner and node.name == saves].update(functions)
+    return called[True] - called[False]
+
+
+def _computes(operation: str) -> bool:
+    """Whether a graph's operation has no effect outside the model; False for one that TensorFlow does not know."""
+    from tensorflow.python.framework import op_def_registry
+
+    known = op_def_registry.get(operation)
+    if known is None:
+        return False
+    if _VARIABLES.fullmatch(operation):
+        return True
+    kinds = {argument.type for argument in (*known.input_arg, *known.output_arg)}
+    state = known.is_stateful or kinds & {tf.resource.as_datatype_enum, tf.variant.as_datatype_enum}
+    return not state and not _REACH_OUT.fullmatch(operation)
+
+
+def _symbol_computes(symbol: str) -> bool:
+    """Whether the TensorFlow function of this name only computes, and is one that Keras writes into a model."""
+    from tensorflow.python.util.tf_export import get_symbol_from_name
+
+    function = get_symbol_from_name(symbol)
+    written = any(hasattr(function, name) for name in ("_tf_type_based_dispatcher", "_tf_fallback_dispatchers"))
+    return written and bool(_COMPUTE.fullmatch(str(getattr(function, "__module__", ""))))
 
 
 def _parsed(message: Any, path: Path) -> Any:
@@ -110,12 +161,12 @@ def _code_of(config: dict[str, Any], inner: dict[str, Any]) -> str | None:
         return f"the function {config.get('config')} {_MODULE} {module} in the layer"
     if kind and module is not None and str(module).split(".")[0] not in (*_TRUSTED, "builtins"):
         return f"the class {kind} {_MODULE} {module} in the layer"
-    if kind in ("TFOpLambda", "SlicingOpLambda") and not _SYMBOLS.fullmatch(str(inner.get("function"))):
+    if kind in ("TFOpLambda", "SlicingOpLambda") and not _symbol_computes(str(inner.get("function"))):
         return f"tf.{inner.get('function')}, which does more than compute, in the layer"
     if kind == "ClassMethod" and inner.get("cls_symbol") != "RaggedTensor":
         return f"tf.{inner.get('cls_symbol')}, which does more than compute, in the layer"
     if kind == "TensorFlowOpLayer":
         node = inner.get("node_def")
-        if not isinstance(node, dict) or _OPERATIONS.fullmatch(str(node.get("op"))):
+        if not isinstance(node, dict) or not _computes(str(node.get("op"))):
             return "an operation that does more than compute, in the layer"
     return None

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from tfmo_drive.contracts import BadInput
 from tfmo_drive.core import graph
 from tfmo_drive.core.keras2 import keras
+from tfmo_drive.core.layers import kernels
 
 layers = keras.layers
 Layer = layers.Layer
@@ -45,6 +47,21 @@ def split(model: keras.Model) -> keras.Model:
             if weights[count:]:
                 second.set_weights(weights[count:])
     return made
+
+
+def with_kernels(model: keras.Model, step: str) -> keras.Model:
+    """The model split so that `core.layers.kernels` names every kernel of a file by its layer; BadInput, which begins
+    with the step's name, where a layer trains a kernel that is not among them."""
+    model = split(model)
+    named = {kernel.name for kernel in kernels(model)} & {layer.name for layer in model.layers}
+    for layer in graph.flat_layers(model):
+        trained = any("kernel" in weight.name.split("/")[-1] for weight in layer.trainable_weights)
+        if trained and layer.name not in named and not isinstance(layer, layers.DepthwiseConv2D):
+            raise BadInput(
+                f'{step} knows the kernels of convolutions and of dense layers; "{layer.name}" is of the type '
+                f"{type(layer).__name__}. Replace it by those, or leave {step} out."
+            )
+    return model
 
 
 def _chain(layer: Layer, shown: bool, free: Callable[[str], str]) -> list[Callable] | None:

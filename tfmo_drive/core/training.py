@@ -75,6 +75,7 @@ class TrainedStep(Step):
         `context.workdir` holds another step's progress."""
         if is_quantize_aware(model):
             raise BadInput(f"{type(self).__name__} cannot follow QuantizeAware: make QuantizeAware the last step.")
+        self.refuse(model)
         begun.claim(self, model, context)
         return self.trained(model, context)
 
