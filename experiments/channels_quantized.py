@@ -12,16 +12,16 @@ Measured 2026-11-30 on 2 cores, seed 0: channels_quantized/litert_int8 scores 93
 against float, 82x smaller, 40x faster on 2 threads (1,055 test examples).
 """
 
-from tfmo_drive.compress.channels import Channels
-from tfmo_drive.compress.distill import Distill
-from tfmo_drive.compress.quantize_aware import QuantizeAware
-from tfmo_drive.compress.train import Train
-from tfmo_drive.core.distillation import SoftLabels
-from tfmo_drive.core.networks import ResNet
 from tfmo_drive.expect import Expect
 from tfmo_drive.experiment import Experiment
+from tfmo_drive.networks.networks import ResNet
+from tfmo_drive.steps.channels import Channels
+from tfmo_drive.steps.distill import Distill
+from tfmo_drive.steps.quantize_aware import QuantizeAware
+from tfmo_drive.steps.train import Train
 from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
 from tfmo_drive.tasks.classification import Classification
+from tfmo_drive.training.distillation import SoftLabels
 
 VIEWS = 4
 # A network that has just lost four fifths of itself is thrown off by a high rate at once: without the long warm-up one

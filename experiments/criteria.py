@@ -6,11 +6,11 @@ make train-criteria DATA=path/to/images WEIGHTS=trained.h5
 make train-criteria CONTROLS=gradient,chance SET=recipe.0.sparsity=0.9
 """
 
-from tfmo_drive.compress.prune import Prune
-from tfmo_drive.compress.regularize import Regularize
-from tfmo_drive.core.criteria import SNIP, Chance, Gradient
 from tfmo_drive.expect import Expect
 from tfmo_drive.experiment import Experiment
+from tfmo_drive.steps.criteria import SNIP, Chance, Gradient
+from tfmo_drive.steps.prune import Prune
+from tfmo_drive.steps.regularize import Regularize
 from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
 from tfmo_drive.tasks.classification import Classification
 

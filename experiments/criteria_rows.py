@@ -11,14 +11,14 @@ against float, 2.0x smaller, 1.1x faster on 2 threads, 1.3x faster each on what 
 examples).
 """
 
-from tfmo_drive.compress.prune import Prune
-from tfmo_drive.compress.regularize import Regularize
-from tfmo_drive.compress.train import Train
-from tfmo_drive.core.criteria import SNIP, Chance, Gradient
 from tfmo_drive.expect import Expect
 from tfmo_drive.experiment import Experiment
+from tfmo_drive.steps.criteria import SNIP, Chance, Gradient
+from tfmo_drive.steps.prune import Prune
+from tfmo_drive.steps.regularize import Regularize
+from tfmo_drive.steps.train import Train
 from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
-from tfmo_drive.tasks.sensor_rows import SensorRows
+from tfmo_drive.tasks.sensor_rows.sensor_rows import SensorRows
 
 PRUNED = {"sparsity": 0.9, "epochs": 6, "learning_rate": 0.02, "batch_size": 256}
 SEEN = 4096

@@ -3,12 +3,12 @@
 make demo
 """
 
-from tfmo_drive.compress.prune import Prune
-from tfmo_drive.compress.quantize_aware import QuantizeAware
-from tfmo_drive.compress.train import Train
-from tfmo_drive.core.augmentation import Augmentation
+from tfmo_drive.data.augmentation import Augmentation
 from tfmo_drive.expect import Expect
 from tfmo_drive.experiment import Experiment
+from tfmo_drive.steps.prune import Prune
+from tfmo_drive.steps.quantize_aware import QuantizeAware
+from tfmo_drive.steps.train import Train
 from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
 from tfmo_drive.tasks.classification import Classification, Scenes
 

@@ -14,17 +14,17 @@ Measured 2026-11-28 on 2 cores, seed 0: detection_channels_quantized/litert_int8
 +0.64) points against float, 66x smaller (300 test examples).
 """
 
-from tfmo_drive.compress.channels import Channels
-from tfmo_drive.compress.distill import Distill
-from tfmo_drive.compress.train import Train
-from tfmo_drive.core.distillation import SoftLabels
-from tfmo_drive.core.networks import ResNet
 from tfmo_drive.expect import Expect
 from tfmo_drive.experiment import MEASURES, Experiment
 from tfmo_drive.measures.robustness import Robustness
 from tfmo_drive.measures.temporal import Temporal
+from tfmo_drive.networks.networks import ResNet
+from tfmo_drive.steps.channels import Channels
+from tfmo_drive.steps.distill import Distill
+from tfmo_drive.steps.train import Train
 from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
-from tfmo_drive.tasks.detection import Detection
+from tfmo_drive.tasks.detection.detection import Detection
+from tfmo_drive.training.distillation import SoftLabels
 
 TRAINING = Train(epochs=60, batch_size=8, learning_rate=0.02, warmup_epochs=1.0)
 BATCHES = {"batch_size": 8, "optimizer": "adam"}

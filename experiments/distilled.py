@@ -4,12 +4,12 @@ make train-distilled DATA=path/to/images WEIGHTS=trained.h5
 make train-distilled SET="recipe.0.distill.temperature=2 recipe.0.distill.alpha=0.7"
 """
 
-from tfmo_drive.compress.distill import Distill
-from tfmo_drive.core.distillation import SoftLabels
 from tfmo_drive.expect import Expect
 from tfmo_drive.experiment import Experiment
+from tfmo_drive.steps.distill import Distill
 from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
 from tfmo_drive.tasks.classification import Classification
+from tfmo_drive.training.distillation import SoftLabels
 
 EXPERIMENT = Experiment(
     task=Classification(),

@@ -10,16 +10,16 @@ Measured 2026-11-25 on 2 cores, seed 0: low_rank/litert_int8 scores 94.6 %, +1.9
 float, 7.1x smaller (1,055 test examples).
 """
 
-from tfmo_drive.compress.distill import Distill
-from tfmo_drive.compress.low_rank import LowRank
-from tfmo_drive.compress.quantize_aware import QuantizeAware
-from tfmo_drive.compress.train import Train
-from tfmo_drive.core.distillation import SoftLabels
-from tfmo_drive.core.networks import ResNet
 from tfmo_drive.expect import Expect
 from tfmo_drive.experiment import Experiment
+from tfmo_drive.networks.networks import ResNet
+from tfmo_drive.steps.distill import Distill
+from tfmo_drive.steps.low_rank import LowRank
+from tfmo_drive.steps.quantize_aware import QuantizeAware
+from tfmo_drive.steps.train import Train
 from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
 from tfmo_drive.tasks.classification import Classification
+from tfmo_drive.training.distillation import SoftLabels
 
 TEACHER = SoftLabels(views=1)
 UNTAUGHT = SoftLabels(views=1, alpha=0.0)

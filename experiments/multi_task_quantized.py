@@ -4,18 +4,18 @@ make train-multi_task_quantized
 make train-multi_task_quantized WEIGHTS=runs/multi_task/stages/0_baseline/model.h5
 """
 
-from tfmo_drive.compress.quantize_aware import QuantizeAware
-from tfmo_drive.compress.train import Train
-from tfmo_drive.core.distillation import SoftLabels
 from tfmo_drive.expect import Expect
 from tfmo_drive.experiment import MEASURES, Experiment
 from tfmo_drive.measures.robustness import Robustness
 from tfmo_drive.measures.temporal import Temporal
+from tfmo_drive.steps.quantize_aware import QuantizeAware
+from tfmo_drive.steps.train import Train
 from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
-from tfmo_drive.tasks.detection import Detection
-from tfmo_drive.tasks.lane_keeping import LaneKeeping
+from tfmo_drive.tasks.detection.detection import Detection
+from tfmo_drive.tasks.lane_keeping.lane_keeping import LaneKeeping
 from tfmo_drive.tasks.multi_task import MultiTask
-from tfmo_drive.tasks.segmentation import Segmentation
+from tfmo_drive.tasks.segmentation.segmentation import Segmentation
+from tfmo_drive.training.distillation import SoftLabels
 
 TRAINING = Train(epochs=20, batch_size=16, learning_rate=0.02, warmup_epochs=1.0)
 TASK = MultiTask(parts=(Segmentation(), Detection(), LaneKeeping()))

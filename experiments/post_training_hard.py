@@ -11,11 +11,11 @@ Measured 2026-11-25 on 2 cores, seed 0: post_training_hard/litert_mixed scores 9
 against float, 3.9x smaller (1,055 test examples).
 """
 
-from tfmo_drive.compress.correct_bias import CorrectBias
-from tfmo_drive.compress.equalize import Equalize
-from tfmo_drive.compress.spread import Spread
 from tfmo_drive.expect import Expect
 from tfmo_drive.experiment import Experiment
+from tfmo_drive.steps.correct_bias import CorrectBias
+from tfmo_drive.steps.equalize import Equalize
+from tfmo_drive.steps.spoilers.spread import Spread
 from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8, LiteRTMixed
 from tfmo_drive.tasks.classification import Classification
 

@@ -5,13 +5,13 @@ make train-pruned_2x4 DATA=path/to/images WEIGHTS=trained.h5
 It learns from the baseline's soft labels as well; beside it the float model with the same extra epochs on labels alone.
 """
 
-from tfmo_drive.compress.prune import Prune
-from tfmo_drive.compress.train import Train
-from tfmo_drive.core.distillation import SoftLabels
 from tfmo_drive.expect import Expect
 from tfmo_drive.experiment import Experiment
+from tfmo_drive.steps.prune import Prune
+from tfmo_drive.steps.train import Train
 from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
 from tfmo_drive.tasks.classification import Classification
+from tfmo_drive.training.distillation import SoftLabels
 
 EXPERIMENT = Experiment(
     task=Classification(),

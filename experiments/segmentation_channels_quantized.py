@@ -12,16 +12,16 @@ Measured 2026-11-28 on 2 cores, seed 0: segmentation_channels_quantized/litert_i
 -0.59) points against float, 78x smaller (101 test examples).
 """
 
-from tfmo_drive.compress.channels import Channels
-from tfmo_drive.compress.quantize_aware import QuantizeAware
-from tfmo_drive.compress.train import Train
-from tfmo_drive.core.distillation import SoftLabels
 from tfmo_drive.expect import Expect
 from tfmo_drive.experiment import MEASURES, Experiment
 from tfmo_drive.measures.robustness import Robustness
 from tfmo_drive.measures.temporal import Temporal
+from tfmo_drive.steps.channels import Channels
+from tfmo_drive.steps.quantize_aware import QuantizeAware
+from tfmo_drive.steps.train import Train
 from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
-from tfmo_drive.tasks.segmentation import Segmentation
+from tfmo_drive.tasks.segmentation.segmentation import Segmentation
+from tfmo_drive.training.distillation import SoftLabels
 
 TRAINING = Train(epochs=40, batch_size=16, learning_rate=0.05, warmup_epochs=1.0)
 TAUGHT = {"batch_size": 16, "distill": SoftLabels(alpha=0.5, temperature=1.0, views=12)}

@@ -4,13 +4,13 @@ make train-segmentation_detection
 make train-segmentation_detection DATA=path/to/camvid SET="task.image_size=96,128 task.weights=resnet50_notop.h5"
 """
 
-from tfmo_drive.compress.train import Train
 from tfmo_drive.expect import Expect
 from tfmo_drive.experiment import MEASURES, Experiment
+from tfmo_drive.steps.train import Train
 from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
-from tfmo_drive.tasks.detection import Detection
+from tfmo_drive.tasks.detection.detection import Detection
 from tfmo_drive.tasks.multi_task import MultiTask
-from tfmo_drive.tasks.segmentation import Segmentation
+from tfmo_drive.tasks.segmentation.segmentation import Segmentation
 
 EXPERIMENT = Experiment(
     task=MultiTask(parts=(Segmentation(), Detection())),

@@ -4,15 +4,15 @@ make train-segmentation_quantized
 make train-segmentation_quantized DATA=path/to/camvid WEIGHTS=runs/segmentation/stages/0_baseline/model.h5
 """
 
-from tfmo_drive.compress.quantize_aware import QuantizeAware
-from tfmo_drive.compress.train import Train
-from tfmo_drive.core.distillation import SoftLabels
 from tfmo_drive.expect import Expect
 from tfmo_drive.experiment import MEASURES, Experiment
 from tfmo_drive.measures.robustness import Robustness
 from tfmo_drive.measures.temporal import Temporal
+from tfmo_drive.steps.quantize_aware import QuantizeAware
+from tfmo_drive.steps.train import Train
 from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
-from tfmo_drive.tasks.segmentation import Segmentation
+from tfmo_drive.tasks.segmentation.segmentation import Segmentation
+from tfmo_drive.training.distillation import SoftLabels
 
 TRAINING = Train(epochs=40, batch_size=16, learning_rate=0.05, warmup_epochs=1.0)
 TUNED = {"epochs": 4, "batch_size": 16, "learning_rate": 0.002}

@@ -7,13 +7,13 @@ make train-sensor_rows
 make train-sensor_rows DATA=rows.parquet SET="task.columns.target=gear task.network.units=100,50"
 """
 
-from tfmo_drive.compress.prune import Prune
-from tfmo_drive.compress.quantize_aware import QuantizeAware
-from tfmo_drive.compress.train import Train
 from tfmo_drive.expect import Expect
 from tfmo_drive.experiment import Experiment
+from tfmo_drive.steps.prune import Prune
+from tfmo_drive.steps.quantize_aware import QuantizeAware
+from tfmo_drive.steps.train import Train
 from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
-from tfmo_drive.tasks.sensor_rows import SensorRows
+from tfmo_drive.tasks.sensor_rows.sensor_rows import SensorRows
 
 EXPERIMENT = Experiment(
     task=SensorRows(),

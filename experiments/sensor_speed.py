@@ -7,14 +7,14 @@ make train-sensor_speed DATA=../shared/data/comma2k19_example
 make train-sensor_speed DATA=../shared/data/comma2k19_example SET=task.columns.target=steering WORKDIR=runs/steering
 """
 
-from tfmo_drive.compress.quantize_aware import QuantizeAware
-from tfmo_drive.compress.train import Train
-from tfmo_drive.core.networks import DenseLayers
-from tfmo_drive.core.sensor_series import Series
 from tfmo_drive.expect import Expect
 from tfmo_drive.experiment import Experiment
+from tfmo_drive.networks.networks import DenseLayers
+from tfmo_drive.steps.quantize_aware import QuantizeAware
+from tfmo_drive.steps.train import Train
 from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
-from tfmo_drive.tasks.sensor_rows import SensorRows
+from tfmo_drive.tasks.sensor_rows.sensor_rows import SensorRows
+from tfmo_drive.tasks.sensor_rows.sensor_series import Series
 
 EXPERIMENT = Experiment(
     task=SensorRows(

@@ -3,16 +3,16 @@
 make train-smoke
 """
 
-from tfmo_drive.compress.prune import Prune
-from tfmo_drive.compress.quantize_aware import QuantizeAware
-from tfmo_drive.compress.train import Train
-from tfmo_drive.core.distillation import SoftLabels
-from tfmo_drive.core.networks import ResNet
 from tfmo_drive.expect import Expect
 from tfmo_drive.experiment import Experiment
+from tfmo_drive.networks.networks import ResNet
+from tfmo_drive.steps.prune import Prune
+from tfmo_drive.steps.quantize_aware import QuantizeAware
+from tfmo_drive.steps.train import Train
 from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
 from tfmo_drive.targets.onnx import OnnxInt8
 from tfmo_drive.tasks.classification import Classification, Scenes
+from tfmo_drive.training.distillation import SoftLabels
 
 EXPERIMENT = Experiment(
     task=Classification(

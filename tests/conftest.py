@@ -38,7 +38,7 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def tiny_task(cache):
     """9 classes of built-in scenes at 32 px, and a ResNet of two blocks and 34,000 weights."""
-    from tfmo_drive.core.networks import ResNet
+    from tfmo_drive.networks.networks import ResNet
     from tfmo_drive.tasks.classification import Classification, Scenes
 
     network = ResNet(blocks=(1, 1), width=0.25)
@@ -48,10 +48,10 @@ def tiny_task(cache):
 @pytest.fixture(scope="session")
 def tiny_baseline(tiny_task, tmp_path_factory):
     """Trained until it is clearly above chance (0.11). Nobody may change its weights: copy first."""
-    from tfmo_drive.compress.train import Train
+    from tfmo_drive.base.keras2 import keras
     from tfmo_drive.contracts import Context
-    from tfmo_drive.core import scoring
-    from tfmo_drive.core.keras2 import keras
+    from tfmo_drive.steps.train import Train
+    from tfmo_drive.training import scoring
 
     keras.utils.set_random_seed(0)
     model = tiny_task.build()
@@ -64,8 +64,8 @@ def tiny_baseline(tiny_task, tmp_path_factory):
 @pytest.fixture(scope="session")
 def streets(cache):
     """What makes a task on whole frames tiny: built-in frames of 64 x 96 px, and a ResNet of two blocks."""
-    from tfmo_drive.core.networks import ResNet
-    from tfmo_drive.core.scene_frames import Frames
+    from tfmo_drive.networks.networks import ResNet
+    from tfmo_drive.scenes.frames import Frames
 
     network = ResNet(blocks=(1, 1), width=0.25)
     return {"image_size": (64, 96), "network": network, "scenes": Frames(train=32, val=16, test=16)}
@@ -77,9 +77,9 @@ def detector(streets, tmp_path_factory):
     trained one: no branch is switched off, and BatchNorms have seen frames. Nobody may change it."""
     import numpy as np
 
+    from tfmo_drive.base.keras2 import keras
     from tfmo_drive.contracts import Context
-    from tfmo_drive.core.keras2 import keras
-    from tfmo_drive.tasks.detection import Detection
+    from tfmo_drive.tasks.detection.detection import Detection
 
     task = Detection(channels=8, **streets)
     keras.utils.set_random_seed(0)
@@ -100,8 +100,8 @@ def detector(streets, tmp_path_factory):
 @pytest.fixture(scope="session")
 def small_cnn(tiny_task):
     """Two convolutions with BatchNorm and two dense layers, untrained: traced in a third of the time."""
-    from tfmo_drive.core.keras2 import keras
-    from tfmo_drive.core.networks import Head, SmallCNN, build
+    from tfmo_drive.base.keras2 import keras
+    from tfmo_drive.networks.networks import Head, SmallCNN, build
 
     keras.utils.set_random_seed(0)
     return build(SmallCNN(filters=(4, 8), head=Head(units=8)), tiny_task.image_size, len(tiny_task.class_names))

@@ -1,8 +1,9 @@
-"""Floors: a file imports only from floors below its own, and brothers never import one another (DESIGN, section 2)."""
+"""The house: a file imports only from floors below its own or from its own room, and no room is a hall."""
 
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,8 +12,18 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = "tfmo_drive"
 FILES = sorted((ROOT / PACKAGE).rglob("*.py"))
-PLUG_INS = ("tasks", "compress", "targets", "measures", "report")
-FLOW = ("experiment", "experiment_flags", "expect", "boards", "pack")
+VERBS = ("run", "compare", "predict", "sensitivity", "ledger", "lint", "npu", "results")
+FLOORS = (
+    ("contracts",), ("base",), ("data", "runtimes"), ("networks", "scenes"),
+    ("training", "surgery", "conversion", "scores"), ("tasks", "steps", "targets", "measures", "report"),
+    ("expect", "boards"), ("experiment",), ("pack",), ("commands", *VERBS),
+)  # fmt: skip
+PLUG_INS = ("tasks", "steps", "targets", "measures", "boards")
+SHARED = {"tasks.image_task", "tasks.frame_task", "steps.criteria", "targets.selective", "measures.corruptions",
+          "measures.live_memory", "boards.board"}  # fmt: skip
+"""What lies among plug-ins and is none: what several of them share."""
+MOST = 25
+"""Modules that one folder may hold."""
 
 
 def module_of(path: Path) -> str:
@@ -23,14 +34,19 @@ def module_of(path: Path) -> str:
 MODULES = {module_of(path) for path in FILES}
 
 
+def room(module: str) -> str:
+    """What the module lies in: "data", "data.layouts", "tasks.detection"; of a verb what only it needs."""
+    inside = module.removeprefix(PACKAGE).strip(".").split(".")
+    if inside[0] in VERBS:
+        return f"commands.{inside[0]}"
+    folder = (ROOT / module.replace(".", "/")).is_dir()
+    return ".".join(inside if folder or len(inside) == 1 else inside[:-1])
+
+
 def floor(module: str) -> int:
-    """0 contracts, 1 core, 2 plug-ins, 3 the flow and boards, 4 command lines."""
+    """0 of the contracts and of the package itself, which only selects Keras 2, up to the command line's."""
     first = (module.split(".") + [""])[1]
-    if first in ("", "contracts"):  # the package itself only selects Keras 2
-        return 0
-    if first == "core":
-        return 1
-    return 2 if first in PLUG_INS else 3 if first in FLOW else 4
+    return next((number for number, rooms in enumerate(FLOORS) if first in rooms), 0)
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -50,25 +66,29 @@ def objection(importer: str, imported: str) -> str | None:
     above, below = floor(importer), floor(imported)
     if below > above:
         return f"floor {above} imports from floor {below}"
-    if above == below == 2:
-        folders = [module.split(".")[1] for module in (importer, imported)]
-        if folders[0] != folders[1]:
-            return "one plug-in folder imports another"
-        return None if folders[0] == "report" else "brothers import one another"
-    return "brothers import one another" if above == below == 4 and importer != imported else None
+    if below < above:
+        return None
+    inner, outer = room(importer), room(imported)
+    if outer in PLUG_INS and imported.removeprefix(f"{PACKAGE}.") not in SHARED and importer != imported:
+        return "a plug-in imports its brother"
+    house = inner.split(".")[0] == outer.split(".")[0] == "report"
+    return None if inner == outer or inner.startswith(f"{outer}.") or house else "a room imports from its neighbour"
 
 
 @pytest.mark.parametrize(("importer", "imported", "allowed"), [
-    ("tfmo_drive.contracts", "tfmo_drive.core.masks", False), ("tfmo_drive.core.a", "tfmo_drive.core.b", True),
-    ("tfmo_drive.core.a", "tfmo_drive.compress.b", False), ("tfmo_drive.compress.a", "tfmo_drive.compress.b", False),
-    ("tfmo_drive.compress.a", "tfmo_drive.targets.b", False), ("tfmo_drive.report.a", "tfmo_drive.report.b", True),
-    ("tfmo_drive.tasks.a", "tfmo_drive.contracts", True), ("tfmo_drive.tasks.a", "tfmo_drive.experiment", False),
-    ("tfmo_drive.experiment", "tfmo_drive.tasks.a", True), ("tfmo_drive.experiment", "tfmo_drive.expect", True),
-    ("tfmo_drive.run", "tfmo_drive.experiment", True), ("tfmo_drive.experiment", "tfmo_drive.run", False),
-    ("tfmo_drive.run", "tfmo_drive.compare", False),
+    ("contracts", "surgery.masks", False), ("surgery.a", "surgery.b", True), ("surgery.a", "networks.b", True),
+    ("surgery.a", "training.b", False), ("data.layouts.a", "data.b", True), ("data.a", "data.layouts.b", False),
+    ("base.a", "contracts", True), ("base.a", "data.b", False), ("networks.a", "steps.b", False),
+    ("steps.a", "steps.b", False), ("steps.prune", "steps.criteria", True), ("steps.a", "targets.b", False),
+    ("tasks.detection.a", "tasks.detection.b", True), ("tasks.detection.a", "tasks.segmentation.b", False),
+    ("tasks.detection.a", "tasks.image_task", True), ("tasks.detection.a", "tasks.classification", False),
+    ("report.plots.a", "report.rendering.b", True), ("tasks.a", "experiment", False), ("experiment", "tasks.a", True),
+    ("experiment", "expect", True), ("run", "experiment", True),
+    ("experiment", "run", False), ("run", "compare", False),
+    ("lint", "commands.lint.a", True), ("lint", "commands.ledger.a", False), ("lint", "commands.a", True),
 ])  # fmt: skip
 def test_the_rules_themselves(importer, imported, allowed):
-    assert (objection(importer, imported) is None) == allowed
+    assert (objection(f"{PACKAGE}.{importer}", f"{PACKAGE}.{imported}") is None) == allowed
 
 
 def test_every_file_imports_only_from_floors_below():
@@ -108,7 +128,18 @@ def test_tensorflow_and_its_keras_are_imported_in_one_place():
         return finder.names
 
     found = [module_of(path) for path in FILES if names(path) & {"tensorflow", "tf_keras", "keras"}]
-    assert found == ["tfmo_drive.core.keras2"]
+    assert found == ["tfmo_drive.base.keras2"]
+
+
+def test_no_folder_is_a_hall():
+    held = Counter(path.parent.relative_to(ROOT) for path in FILES)
+    assert not {str(folder): count for folder, count in held.items() if count > MOST}
+
+
+def test_no_two_modules_have_one_name():
+    """So that a name says which: boards apart, whose names are the boards'."""
+    held = Counter(path.stem for path in FILES if path.stem != "__init__" and "boards" not in path.parts)
+    assert not {name: count for name, count in held.items() if count > 1}
 
 
 def test_every_module_says_what_it_is_for():

@@ -11,7 +11,7 @@ from absl.testing import flagsaver
 from PIL import Image
 
 from tfmo_drive import run
-from tfmo_drive.core.command_line import guarded
+from tfmo_drive.commands.command_line import guarded
 
 TINY = ("task.image_size=32", "task.network.blocks=1,1", "task.network.width=0.25")
 
@@ -125,7 +125,7 @@ def test_stage_of_other_inputs_or_classes_is_refused(command, folder, tmp_path, 
 
 def _of_ones_own(path: Path, backbone) -> tuple[dict, object]:
     """A saved model with `backbone` inside it, and how the command line is told of it."""
-    from tfmo_drive.core.keras2 import keras
+    from tfmo_drive.base.keras2 import keras
 
     inputs = keras.Input((32, 32, 3))
     pooled = keras.layers.GlobalAveragePooling2D()(backbone(inputs))
@@ -136,7 +136,7 @@ def _of_ones_own(path: Path, backbone) -> tuple[dict, object]:
 
 
 def test_baseline_with_a_subclassed_model_inside_is_refused(command, tmp_path):
-    from tfmo_drive.core.keras2 import keras
+    from tfmo_drive.base.keras2 import keras
 
     class Own(keras.Model):
         def call(self, inputs):
@@ -147,8 +147,8 @@ def test_baseline_with_a_subclassed_model_inside_is_refused(command, tmp_path):
 
 
 def test_baseline_with_a_backbone_inside_is_taken_and_its_file_gives_the_same(command, tmp_path):
-    from tfmo_drive.core.interpreters import LiteRTArtifact
-    from tfmo_drive.core.networks import ResNet
+    from tfmo_drive.networks.networks import ResNet
+    from tfmo_drive.runtimes.interpreters import LiteRTArtifact
 
     given, model = _of_ones_own(tmp_path / "own", ResNet(blocks=(1,), width=0.25).backbone(32))
     code, errors = command(**given, export=True)
@@ -210,7 +210,7 @@ def test_setting_out_of_range_names_the_rule(command, tmp_path, setting, words):
 
 
 def test_two_runs_in_one_folder_the_second_says_who_holds_it(command, tmp_path):
-    from tfmo_drive.core import run_folder
+    from tfmo_drive.base import run_folder
 
     with run_folder.held(tmp_path / "run"):
         _refused(command(), tmp_path / "run", f"in use by process {os.getpid()}")

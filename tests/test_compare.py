@@ -10,8 +10,8 @@ import pytest
 from absl.testing import flagsaver
 
 from tfmo_drive import compare
-from tfmo_drive.core import atomic
-from tfmo_drive.core.command_line import guarded
+from tfmo_drive.base import atomic
+from tfmo_drive.commands.command_line import guarded
 
 
 def _row(name: str, score: float, size: int, **more) -> dict:

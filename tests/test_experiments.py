@@ -6,20 +6,21 @@ from pathlib import Path
 
 import pytest
 
-from tfmo_drive import experiment_flags, run
-from tfmo_drive.compress.cluster import Cluster
-from tfmo_drive.compress.distill import Distill
-from tfmo_drive.compress.fold_batch_norm import FoldBatchNorm
-from tfmo_drive.compress.prune import Prune
-from tfmo_drive.compress.quantize_aware import QuantizeAware
-from tfmo_drive.compress.train import Train
+from tfmo_drive import run
+from tfmo_drive.base.overrides import describe, override
+from tfmo_drive.commands import experiment_flags
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.core.distillation import SoftLabels
-from tfmo_drive.core.overrides import describe, override
 from tfmo_drive.expect import FIGURES, Expect
 from tfmo_drive.experiment import Experiment
+from tfmo_drive.steps.cluster import Cluster
+from tfmo_drive.steps.distill import Distill
+from tfmo_drive.steps.fold_batch_norm import FoldBatchNorm
+from tfmo_drive.steps.prune import Prune
+from tfmo_drive.steps.quantize_aware import QuantizeAware
+from tfmo_drive.steps.train import Train
 from tfmo_drive.targets.litert import LiteRTInt8
 from tfmo_drive.tasks.classification import Classification
+from tfmo_drive.training.distillation import SoftLabels
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted(path for path in (ROOT / "experiments").glob("*.py") if path.stem != "__init__")

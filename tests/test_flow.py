@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tfmo_drive.core import speed
+from tfmo_drive.base import speed
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = (
@@ -108,7 +108,8 @@ def test_every_row_was_scored_on_the_file_itself(whole, report):
     """Scored again here by a plain interpreter loop, from the file and its own metadata."""
     from ai_edge_litert.interpreter import Interpreter
 
-    from tfmo_drive.core import artifact_metadata, scenes
+    from tfmo_drive.runtimes import artifact_metadata
+    from tfmo_drive.scenes import scenes
 
     for row in report["rows"]:
         path = whole[0] / "artifacts" / row["name"] / "model.tflite"

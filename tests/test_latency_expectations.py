@@ -11,10 +11,10 @@ import pytest
 
 from tfmo_drive import experiment
 from tfmo_drive.contracts import Artifact
-from tfmo_drive.core import latency
 from tfmo_drive.expect import Expect, exit_code
 from tfmo_drive.experiment import Experiment, Run
 from tfmo_drive.measures.latency import Latency
+from tfmo_drive.runtimes import timed_turns
 from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
 from tfmo_drive.tasks.classification import Classification
 
@@ -46,7 +46,7 @@ class Clocked(Artifact):
 
 @pytest.fixture
 def clock(monkeypatch):
-    """The clock of core.latency, which only runs with Clocked; `busy` until it has struck `calm`."""
+    """The clock of runtimes.timed_turns, which only runs with Clocked; `busy` until it has struck `calm`."""
 
     class Clock(types.SimpleNamespace):
         @property
@@ -55,7 +55,7 @@ def clock(monkeypatch):
 
     state = Clock(now=0.0, calm=0.0)
     fake = types.SimpleNamespace(perf_counter=lambda: state.now, perf_counter_ns=lambda: round(state.now * 1e9))
-    monkeypatch.setattr(latency, "time", fake)
+    monkeypatch.setattr(timed_turns, "time", fake)
     return state
 
 

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from tfmo_drive import ledger
-from tfmo_drive.compress.quantize_aware import QuantizeAware
+from tfmo_drive.commands.ledger import layer_values
+from tfmo_drive.commands.ledger.ledger_page import document, verdict
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.core import graph, layer_values
-from tfmo_drive.report.ledger import document, verdict
+from tfmo_drive.networks import graph
+from tfmo_drive.steps.quantize_aware import QuantizeAware
 from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
 
 

@@ -11,11 +11,11 @@ from absl.testing import flagsaver
 from PIL import Image
 
 from tfmo_drive import lint
-from tfmo_drive.compress.equalize import Equalize
-from tfmo_drive.compress.spread import Spread
+from tfmo_drive.commands.command_line import guarded
+from tfmo_drive.commands.lint import calibration_set, forecast
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.core import calibration_set, forecast
-from tfmo_drive.core.command_line import guarded
+from tfmo_drive.steps.equalize import Equalize
+from tfmo_drive.steps.spoilers.spread import Spread
 
 TINY = ("task.image_size=32", "task.network.blocks=1,1", "task.network.width=0.25", "task.scenes.train=256")
 
@@ -114,13 +114,13 @@ def test_bad_input_is_one_line(command, tmp_path, given, words):
 
 
 def test_a_folder_of_images_is_no_calibration_of_rows(tmp_path):
-    from tfmo_drive.tasks.sensor_rows import SensorRows
+    from tfmo_drive.tasks.sensor_rows.sensor_rows import SensorRows
 
     with pytest.raises(BadInput, match="takes rows"):
         lint.images(tmp_path, SensorRows())
 
 
 def test_a_quantize_aware_model_is_refused(look, context, tiny_baseline, monkeypatch):
-    monkeypatch.setattr("tfmo_drive.core.fake_quant.is_quantize_aware", lambda model: True)
+    monkeypatch.setattr("tfmo_drive.networks.fake_quant.is_quantize_aware", lambda model: True)
     with pytest.raises(BadInput, match="Give the float model"):
         look(tiny_baseline)

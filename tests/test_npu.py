@@ -6,10 +6,10 @@ import pytest
 from absl.testing import flagsaver
 
 from tfmo_drive import npu
-from tfmo_drive.compress.prune import Prune
-from tfmo_drive.core import atomic
-from tfmo_drive.core.command_line import guarded
-from tfmo_drive.report.npu import document
+from tfmo_drive.base import atomic
+from tfmo_drive.commands.command_line import guarded
+from tfmo_drive.commands.npu_page import document
+from tfmo_drive.steps.prune import Prune
 from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
 
 

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tfmo_drive.base.keras2 import keras
 from tfmo_drive.contracts import Preprocessing
-from tfmo_drive.core import artifact_metadata, conversion
-from tfmo_drive.core.freezing import freeze
-from tfmo_drive.core.images import Resize
-from tfmo_drive.core.keras2 import keras
+from tfmo_drive.conversion import conversion
+from tfmo_drive.conversion.freezing import freeze
+from tfmo_drive.data.images import Resize
 from tfmo_drive.predict import classify
+from tfmo_drive.runtimes import artifact_metadata
 
 FACTS = {
     "task": "classification",

@@ -8,7 +8,7 @@ import pytest
 
 from tests.bench.interleaving import ratio
 from tfmo_drive import results
-from tfmo_drive.core.command_line import guarded
+from tfmo_drive.commands.command_line import guarded
 
 README = "# x\n\n<!-- results: written by -->\nold table\n<!-- end of results -->\n\nafter\n"
 NOTEBOOK = '"""An experiment.\n\n    make train-tried\n"""\n\nX = """not this"""\n'

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from tfmo_drive import sensitivity as command
-from tfmo_drive.compress.channels import Channels
-from tfmo_drive.compress.low_rank import LowRank
-from tfmo_drive.compress.prune import Prune
+from tfmo_drive.commands.sensitivity import probes
+from tfmo_drive.commands.sensitivity.sensitivity_page import document, write
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.core import layers, macs, probes
-from tfmo_drive.core.channels import ChannelGraph
-from tfmo_drive.report.sensitivity import document, write
+from tfmo_drive.networks import layers, macs
+from tfmo_drive.steps.channels import Channels
+from tfmo_drive.steps.low_rank import LowRank
+from tfmo_drive.steps.prune import Prune
+from tfmo_drive.surgery.channel_graph import ChannelGraph
 
 METHODS = ["sparsity", "channels", "rank", "bits"]
 

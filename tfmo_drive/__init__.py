@@ -9,7 +9,7 @@ import sys
 
 __version__ = "0.1.0"
 STOPPED = "stopped; the same command continues from the last finished epoch."
-"""What a command line says at its end on Ctrl-C (core.command_line)."""
+"""What a command line says at its end on Ctrl-C (commands.command_line)."""
 
 
 def _stop_at_once(*_) -> None:

@@ -17,18 +17,20 @@ from pathlib import Path
 
 from absl import flags
 
+from tfmo_drive.base import speed
+from tfmo_drive.base.given_file import reading
+from tfmo_drive.commands import command_line
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.core import command_line, speed
-from tfmo_drive.core.given_file import reading
-from tfmo_drive.report import numbers, timing, worth
+from tfmo_drive.report import timing, worth
 from tfmo_drive.report.document import Document, Figure, Section
-from tfmo_drive.report.figures import against
-from tfmo_drive.report.markdown import TERMINAL_WIDTH, table
-from tfmo_drive.report.rows import Row, frontier, ratio, reference
+from tfmo_drive.report.plots.figures import against
+from tfmo_drive.report.rendering import numbers
+from tfmo_drive.report.rendering.markdown import TERMINAL_WIDTH, table
+from tfmo_drive.report.rendering.tables import rows_table, with_trivial
+from tfmo_drive.report.row_facts import Row, frontier, ratio, reference
 from tfmo_drive.report.schema import AGAIN
 from tfmo_drive.report.sections import TIME
-from tfmo_drive.report.tables import rows_table, with_trivial
-from tfmo_drive.report.write import read, write_document
+from tfmo_drive.report.write_report import read, write_document
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("out", "runs/compare", "Folder for compare.md, compare.html and figures/.")

@@ -207,7 +207,7 @@ class Task(abc.ABC):
     """(height, width) of the moving built-in scenes that the task can be shown; None: of none."""
 
     def over_time(self, outputs: Arrays, scenes: Sequence[Any], clips: np.ndarray) -> dict[str, float]:
-        """What changes between frames that should not: outputs [n, ...] of core.scenes.Scene frames, clips int [n]."""
+        """What changes between frames that should not: outputs [n, ...] of scenes.Scene frames, clips int [n]."""
         return {}
 
     def drawn(self, image: np.ndarray, outputs: Arrays) -> np.ndarray:

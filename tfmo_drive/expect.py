@@ -8,9 +8,9 @@ import numbers
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from tfmo_drive.base import speed
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.core import speed
-from tfmo_drive.report.rows import beats_trivial, over_trivial
+from tfmo_drive.report.row_facts import beats_trivial, over_trivial
 
 Row = Mapping[str, Any]
 Rows = Sequence[Row]

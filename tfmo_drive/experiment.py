@@ -11,22 +11,24 @@ from typing import Any
 
 from absl import logging
 
-from tfmo_drive.compress.train import Train
+from tfmo_drive.base import atomic, environment, finite, order, run_folder, speed
+from tfmo_drive.base.keras2 import keras, tf
+from tfmo_drive.base.overrides import settings
+from tfmo_drive.base.spelling import suggestion
 from tfmo_drive.contracts import Artifact, BadInput, Context, Measure, Step, Target, Task, compress, refuse
-from tfmo_drive.core import atomic, environment, finite, order, own_model, run_folder, scoring, speed
-from tfmo_drive.core.gallery import Gallery
-from tfmo_drive.core.keras2 import keras, tf
-from tfmo_drive.core.overrides import settings
-from tfmo_drive.core.spelling import suggestion
 from tfmo_drive.expect import Expect
 from tfmo_drive.measures.accuracy import Accuracy
 from tfmo_drive.measures.cost import Cost
 from tfmo_drive.measures.latency import Latency
 from tfmo_drive.measures.memory import Memory
 from tfmo_drive.measures.size import Size
-from tfmo_drive.report.rows import completed, summary
-from tfmo_drive.report.write import write
+from tfmo_drive.networks import own_model
+from tfmo_drive.report.row_facts import completed, summary
+from tfmo_drive.report.write_report import write
+from tfmo_drive.scores.gallery import Gallery
+from tfmo_drive.steps.train import Train
 from tfmo_drive.targets.litert import LiteRTFloat32
+from tfmo_drive.training import scoring
 
 MEASURES: tuple[Measure, ...] = (Accuracy(), Size(), Cost(), Memory(), Latency())
 """What every row is asked."""

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from absl import flags, logging
 
-from tfmo_drive import experiment_flags
+from tfmo_drive.base import atomic, environment, outputs
+from tfmo_drive.base.spelling import suggestion
+from tfmo_drive.commands import command_line, experiment_flags
 from tfmo_drive.contracts import Arrays, Artifact, BadInput, Context, Scores
-from tfmo_drive.core import atomic, command_line, environment, outputs
-from tfmo_drive.core.spelling import suggestion
 
 if TYPE_CHECKING:
-    from tfmo_drive.core.statistics import Resampled
+    from tfmo_drive.scores.statistics import Resampled
 
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(experiment_flags)
@@ -49,14 +49,14 @@ class Stage:
     said: Callable[[np.ndarray], Arrays]
     """Outputs of the test examples at these indices."""
     layers: Callable[[np.ndarray], list] | None
-    """core.layer_values of raw inputs."""
+    """commands.ledger.layer_values of raw inputs."""
 
 
 def main(argv: list[str]) -> int:
     if len(argv) > 1:
         raise BadInput(f"Unexpected {argv[1]!r}. Settings are given as --set=name=value; see --help.")
+    from tfmo_drive.commands.ledger.ledger_page import write
     from tfmo_drive.experiment import Run
-    from tfmo_drive.report.ledger import write
 
     name, chosen, workdir = experiment_flags.chosen()
     logging.set_verbosity(logging.INFO)
@@ -84,9 +84,11 @@ def tflite(artifacts: list[Artifact], target: str | None) -> Artifact:
 
 def stages_of(models: dict, artifact: Artifact, context: Context) -> Iterator[Stage]:
     """Keras after every step; then the file on LiteRT's two kernels, on micro and as ONNX, where it is int8."""
-    from tfmo_drive.core import layer_values, scoring, tflite_file
-    from tfmo_drive.core.fake_quant import is_quantize_aware
-    from tfmo_drive.core.interpreters import LiteRTArtifact
+    from tfmo_drive.commands.ledger import layer_values
+    from tfmo_drive.networks.fake_quant import is_quantize_aware
+    from tfmo_drive.runtimes import tflite_file
+    from tfmo_drive.runtimes.interpreters import LiteRTArtifact
+    from tfmo_drive.training import scoring
 
     before = ""
     for name, model in models.items():
@@ -115,8 +117,8 @@ def _of_file(artifact: Artifact, before: str, context: Context, layers: Callable
 
 
 def _micro(path: Path, before: str, context: Context) -> Iterator[Stage]:
-    from tfmo_drive.core import layer_values
-    from tfmo_drive.core.micro import MicroArtifact
+    from tfmo_drive.commands.ledger import layer_values
+    from tfmo_drive.runtimes.micro import MicroArtifact
 
     artifact = MicroArtifact(path)
     try:
@@ -128,8 +130,9 @@ def _micro(path: Path, before: str, context: Context) -> Iterator[Stage]:
 
 
 def _onnx(path: Path, before: str, context: Context) -> Iterator[Stage]:
-    from tfmo_drive.core import conversion, tflite_file
-    from tfmo_drive.core.interpreters import OnnxArtifact
+    from tfmo_drive.conversion import conversion
+    from tfmo_drive.runtimes import tflite_file
+    from tfmo_drive.runtimes.interpreters import OnnxArtifact
 
     types = {end["dtype"] for ends in tflite_file.ends(path).values() for end in ends}
     if types != {"int8"} or tflite_file.float_operators(path):
@@ -145,8 +148,8 @@ def ledger(stages: list[Stage], context: Context, images: int, agreement: float,
     """{"examples", "of", "agreement", "sqnr_db", "stages": [...]}: every stage's score with its interval, what it lost
     to the stage before it and to the first, how often both decide alike, and where they part; the first stage's over
     the trivial answer."""
-    from tfmo_drive.core.statistics import resampled
     from tfmo_drive.measures.accuracy import over_trivial
+    from tfmo_drive.scores.statistics import resampled
 
     def drawn(scores: Scores) -> Resampled:
         return resampled(scores, groups, context.seed)
@@ -182,7 +185,7 @@ def ledger(stages: list[Stage], context: Context, images: int, agreement: float,
 
 
 def _parting(before: Stage, stage: Stage, raw: np.ndarray, sqnr_db: float) -> dict | str:
-    from tfmo_drive.core import layer_values
+    from tfmo_drive.commands.ledger import layer_values
 
     if before.layers is None or stage.layers is None:
         return "its layers cannot be seen"

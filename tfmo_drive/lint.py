@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from absl import flags, logging
 
-from tfmo_drive import experiment_flags
+from tfmo_drive.base import atomic, faults
+from tfmo_drive.commands import command_line, experiment_flags
 from tfmo_drive.contracts import BadInput, Preprocessing, Task
-from tfmo_drive.core import atomic, command_line, faults
 
 if TYPE_CHECKING:
     import tf_keras as keras
 
-    from tfmo_drive.core.forecast import Finding
+    from tfmo_drive.commands.lint.forecast import Finding
 
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(experiment_flags)
@@ -66,8 +66,9 @@ def findings(
 
     Both raw inputs [n, ...], as a board gets them. Raises BadInput for a quantize-aware model, which has its ranges.
     """
-    from tfmo_drive.core import calibration_set, fake_quant, forecast, graph
-    from tfmo_drive.core.stored_tensors import StoredTensors
+    from tfmo_drive.commands.lint import calibration_set, forecast
+    from tfmo_drive.commands.lint.stored_tensors import StoredTensors
+    from tfmo_drive.networks import fake_quant, graph
 
     if fake_quant.is_quantize_aware(model):
         raise BadInput(f"{model.name} is quantize-aware and has its ranges. Give the float model that it was made of.")
@@ -89,8 +90,8 @@ def images(folder: Path, task: Task) -> np.ndarray:
 
     Raises BadInput where there is none, one cannot be read, or the task takes no images.
     """
-    from tfmo_drive.core.found_files import Found, walk
-    from tfmo_drive.core.images import SUFFIXES, decode
+    from tfmo_drive.data.found_files import Found, walk
+    from tfmo_drive.data.images import SUFFIXES, decode
 
     if not task.preprocessing.limits:
         raise BadInput(f"--calibration is a folder of images, but {task.name} takes rows. Leave it out.")
@@ -104,7 +105,7 @@ def images(folder: Path, task: Task) -> np.ndarray:
 
 
 def _sample(stored, raw: np.ndarray, preprocessing: Preprocessing):
-    from tfmo_drive.core.calibration_set import Sample
+    from tfmo_drive.commands.lint.calibration_set import Sample
 
     inputs = preprocessing(raw)
     return Sample(raw, stored.ranges(inputs), stored.decided(inputs))

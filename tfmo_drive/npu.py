@@ -18,13 +18,15 @@ import numpy as np
 from absl import flags
 from tqdm import tqdm
 
+from tfmo_drive.base import atomic, environment
+from tfmo_drive.base.given_file import reading
+from tfmo_drive.base.spelling import suggestion
+from tfmo_drive.commands import command_line
+from tfmo_drive.commands.npu_page import write
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.core import artifact_metadata, atomic, command_line, environment, tflite_file, vela
-from tfmo_drive.core.given_file import reading
-from tfmo_drive.core.spelling import suggestion
-from tfmo_drive.report.npu import write
 from tfmo_drive.report.schema import AGAIN
-from tfmo_drive.report.write import read
+from tfmo_drive.report.write_report import read
+from tfmo_drive.runtimes import artifact_metadata, tflite_file, vela
 from tfmo_drive.targets.ethos_u import ACCELERATORS, system_of
 
 FLAGS = flags.FLAGS
@@ -75,7 +77,7 @@ def _answers_int8(path: Path) -> bool:
 
 
 def compiled(rows: list[dict[str, Any]], accelerators: list[str]) -> list[dict[str, Any]]:
-    """Every row on one accelerator after the other: with "npu" (core.vela's facts), "zeros" (a share of its weights),
+    """Every row on one accelerator after the other: with "npu" (runtimes.vela's facts), "zeros" (share of its weights),
     "values" (how many different ones a layer has, the median over layers)."""
     found = []
     for row in tqdm(rows, desc="Vela", unit="file", disable=None):

@@ -13,14 +13,15 @@ from typing import Any
 import numpy as np
 from absl import flags
 
+from tfmo_drive.base.given_file import reading
+from tfmo_drive.base.outputs import answered, at, by_name
+from tfmo_drive.commands import command_line
 from tfmo_drive.contracts import Arrays, BadInput
-from tfmo_drive.core import artifact_metadata, command_line, interpreters
-from tfmo_drive.core.boxes import restored
-from tfmo_drive.core.detections import Decoding
-from tfmo_drive.core.given_file import reading
-from tfmo_drive.core.images import Resize, UnreadableImage, decode, size_of
-from tfmo_drive.core.outputs import answered, at, by_name
+from tfmo_drive.data.boxes import restored
+from tfmo_drive.data.detections import Decoding
+from tfmo_drive.data.images import Resize, UnreadableImage, decode, size_of
 from tfmo_drive.pack.verify import DECIDED
+from tfmo_drive.runtimes import artifact_metadata, interpreters
 
 _TOP = flags.DEFINE_integer("top", 5, "How many classes to print for each image.", lower_bound=1)
 

@@ -21,14 +21,16 @@ from pathlib import Path
 
 from absl import flags
 
+from tfmo_drive.base import atomic, speed
+from tfmo_drive.base.given_file import json_of, reading, text_of
+from tfmo_drive.commands import command_line
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.core import atomic, command_line, speed
-from tfmo_drive.core.given_file import json_of, reading, text_of
-from tfmo_drive.report import numbers, timing, worth
-from tfmo_drive.report.figures import against
-from tfmo_drive.report.rows import featured, ratio, reference
+from tfmo_drive.report import timing, worth
+from tfmo_drive.report.plots.figures import against
+from tfmo_drive.report.rendering import numbers
+from tfmo_drive.report.row_facts import featured, ratio, reference
 from tfmo_drive.report.schema import AGAIN
-from tfmo_drive.report.write import read
+from tfmo_drive.report.write_report import read
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("bench", None, "The bench.json that `make bench` wrote, for the table of speeds.")

@@ -15,10 +15,9 @@ import dataclasses
 
 from absl import flags, logging
 
-from tfmo_drive import experiment_flags
+from tfmo_drive.base.spelling import suggestion
+from tfmo_drive.commands import command_line, experiment_flags
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.core import command_line
-from tfmo_drive.core.spelling import suggestion
 
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(experiment_flags)
@@ -49,7 +48,7 @@ def packed(run, name: str) -> str:
     """Write the pack of the run's model for a board; says where it is and whether the model fits."""
     from tfmo_drive.boards.board import named
     from tfmo_drive.expect import Expect
-    from tfmo_drive.pack.write import write
+    from tfmo_drive.pack.write_pack import write
 
     board = named(name)
     there = dataclasses.replace(run.experiment, targets=(board.target,), expect=Expect())
@@ -64,10 +63,10 @@ def packed(run, name: str) -> str:
 def main(argv: list[str]) -> int:
     if len(argv) > 1:
         raise BadInput(f"Unexpected {argv[1]!r}. Settings are given as --set=name=value; see --help.")
-    from tfmo_drive.core.overrides import describe
+    from tfmo_drive.base.overrides import describe
     from tfmo_drive.expect import exit_code
     from tfmo_drive.experiment import Run
-    from tfmo_drive.report.markdown import terminal
+    from tfmo_drive.report.rendering.markdown import terminal
 
     name, chosen, workdir = experiment_flags.chosen()
     chosen = with_controls(chosen, FLAGS.controls)

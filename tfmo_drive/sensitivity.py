@@ -18,10 +18,11 @@ import numpy as np
 from absl import flags, logging
 from tqdm import tqdm
 
-from tfmo_drive import experiment_flags
+from tfmo_drive.base import atomic, environment, run_folder
+from tfmo_drive.base.spelling import suggestion
+from tfmo_drive.commands import command_line, experiment_flags
 from tfmo_drive.contracts import BadInput, Context
-from tfmo_drive.core import atomic, command_line, environment, run_folder, sensitivity
-from tfmo_drive.core.spelling import suggestion
+from tfmo_drive.surgery import sensitivity_curves
 
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(experiment_flags)
@@ -35,9 +36,9 @@ CALIBRATION = 256
 def main(argv: list[str]) -> int:
     if len(argv) > 1:
         raise BadInput(f"Unexpected {argv[1]!r}. Settings are given as --set=name=value; see --help.")
-    from tfmo_drive.core.probes import METHODS
+    from tfmo_drive.commands.sensitivity.probes import METHODS
+    from tfmo_drive.commands.sensitivity.sensitivity_page import write
     from tfmo_drive.experiment import Run
-    from tfmo_drive.report.sensitivity import write
 
     name, chosen, workdir = experiment_flags.chosen()
     methods = FLAGS.methods or list(METHODS)
@@ -57,9 +58,11 @@ def main(argv: list[str]) -> int:
 
 
 def studies(context: Context, methods: list[str], examples: int, folder: Path) -> list[dict[str, Any]]:
-    """A study by each of these methods, kept in `folder`/<method>.json (core.sensitivity) after every part; what an
+    """A study by each of these methods, kept in `folder`/<method>.json (sensitivity_curves) after every part; what an
     interrupted one of the same model and data has finished is not asked again."""
-    from tfmo_drive.core import graph, layers, probes, scoring
+    from tfmo_drive.commands.sensitivity import probes
+    from tfmo_drive.networks import graph, layers
+    from tfmo_drive.training import scoring
 
     model = graph.copied(context.baseline)
     count = len(context.task.examples("val"))
@@ -72,7 +75,7 @@ def studies(context: Context, methods: list[str], examples: int, folder: Path) -
     for name in methods:
         method = probes.METHODS[name]
         study = {
-            "schema": sensitivity.SCHEMA, "method": name, "unit": method.unit, "step": method.step,
+            "schema": sensitivity_curves.SCHEMA, "method": name, "unit": method.unit, "step": method.step,
             "key": run_folder.key(*facts, method.strengths), "score": score, "examples": len(indices),
             "strengths": list(method.strengths), "parts": {},
         }  # fmt: skip
@@ -91,7 +94,7 @@ def studies(context: Context, methods: list[str], examples: int, folder: Path) -
 def _finished(path: Path, key: str) -> dict[str, Any]:
     """Parts of an earlier study of the same model, data, seed, examples and strengths."""
     try:
-        found = sensitivity.read(path)
+        found = sensitivity_curves.read(path)
     except BadInput as error:
         if path.exists():
             logging.warning("made again: %s", error)

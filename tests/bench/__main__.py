@@ -14,7 +14,7 @@ from pathlib import Path
 from absl import logging
 
 from tests.bench import conversions, memory, pipelines, steps
-from tfmo_drive.core import atomic, environment
+from tfmo_drive.base import atomic, environment
 
 BENCHES = {
     "train_step": steps.train_step,

@@ -10,12 +10,12 @@ from pathlib import Path
 import tf2onnx
 
 from tests.bench.interleaving import ratio, turns
+from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.contracts import Context
-from tfmo_drive.core import training
-from tfmo_drive.core.keras2 import keras, tf
 from tfmo_drive.targets.litert import LiteRTDynamic, LiteRTFloat16, LiteRTFloat32, LiteRTInt8, LiteRTInt16x8
 from tfmo_drive.targets.onnx import OnnxFloat32
 from tfmo_drive.tasks.classification import Classification, Scenes
+from tfmo_drive.training import trained_step
 
 IMAGES = 100
 INT16X8 = tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
@@ -28,7 +28,7 @@ def _context(workdir: str) -> Context:
 
 def _copies(context: Context, count: int) -> Iterator[keras.Model]:
     """A new model for each turn, so that nothing frozen or converted before is found again; made before the clock."""
-    return iter([training.copy(context.baseline) for _ in range(count)])
+    return iter([trained_step.copy(context.baseline) for _ in range(count)])
 
 
 def _ours(model: keras.Model, context: Context, targets) -> None:

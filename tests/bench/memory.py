@@ -7,21 +7,21 @@ import sys
 
 IMAGES, ROWS = 2000, 20_000
 IMAGE_TASK = """
-from tfmo_drive.core.networks import SmallCNN
+from tfmo_drive.networks.networks import SmallCNN
 from tfmo_drive.tasks.classification import Classification, Scenes
 
 task, batch_size = Classification(network=SmallCNN(), scenes=Scenes(train=count, val=64, test=64)), 64
 """
 ROW_TASK = """
-from tfmo_drive.core.sensor_series import Series
-from tfmo_drive.tasks.sensor_rows import SensorRows
+from tfmo_drive.tasks.sensor_rows.sensor_series import Series
+from tfmo_drive.tasks.sensor_rows.sensor_rows import SensorRows
 
 task, batch_size = SensorRows(series=Series(train=count, val=64, test=64)), 1024
 """
 SCRIPT = """
 import sys, tempfile
 from pathlib import Path
-from tfmo_drive.compress.train import Train
+from tfmo_drive.steps.train import Train
 from tfmo_drive.contracts import Context
 
 count = int(sys.argv[1])
@@ -34,9 +34,9 @@ with tempfile.TemporaryDirectory() as workdir:
 CHANNELS = """
 import time
 from pathlib import Path
-from tfmo_drive.compress.channels import Channels
+from tfmo_drive.steps.channels import Channels
 from tfmo_drive.contracts import Context
-from tfmo_drive.core.networks import ResNet, build
+from tfmo_drive.networks.networks import ResNet, build
 
 model = build(ResNet(), 224, 1000)
 started = time.perf_counter()

@@ -9,16 +9,16 @@ import numpy as np
 
 from tests.bench.interleaving import ratio, turns
 from tests.bench.steps import turn
-from tfmo_drive.compress.train import Train
 from tfmo_drive.contracts import Context, Task
-from tfmo_drive.core import batches
-from tfmo_drive.core.interpreters import LiteRTArtifact
-from tfmo_drive.core.scene_frames import Frames
-from tfmo_drive.core.training import Hooks
+from tfmo_drive.data import batches
+from tfmo_drive.runtimes.interpreters import LiteRTArtifact
+from tfmo_drive.scenes.frames import Frames
+from tfmo_drive.steps.train import Train
 from tfmo_drive.targets.litert import LiteRTInt8
-from tfmo_drive.tasks.detection import Detection
-from tfmo_drive.tasks.lane_keeping import LaneKeeping
-from tfmo_drive.tasks.segmentation import Segmentation
+from tfmo_drive.tasks.detection.detection import Detection
+from tfmo_drive.tasks.lane_keeping.lane_keeping import LaneKeeping
+from tfmo_drive.tasks.segmentation.segmentation import Segmentation
+from tfmo_drive.training.trained_step import Hooks
 
 BATCH, STEPS = 16, 4
 FRAMES = Frames(train=BATCH * STEPS, val=16, test=16)

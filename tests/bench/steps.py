@@ -14,16 +14,17 @@ from pathlib import Path
 import tensorflow_model_optimization as tfmot
 
 from tests.bench.interleaving import ratio, turns
-from tfmo_drive import experiment_flags
-from tfmo_drive.compress.cluster import Cluster
-from tfmo_drive.compress.distill import Distill
-from tfmo_drive.compress.quantize_aware import QuantizeAware
-from tfmo_drive.compress.train import Train
+from tfmo_drive.commands import experiment_flags
 from tfmo_drive.contracts import Context
-from tfmo_drive.core import batches, filter_gradient, optimizers, training
-from tfmo_drive.core.distillation import SoftLabels
-from tfmo_drive.core.training import Hooks
+from tfmo_drive.data import batches
+from tfmo_drive.steps.cluster import Cluster
+from tfmo_drive.steps.distill import Distill
+from tfmo_drive.steps.quantize_aware import QuantizeAware
+from tfmo_drive.steps.train import Train
 from tfmo_drive.tasks.classification import Classification, Scenes
+from tfmo_drive.training import filter_gradient, optimizers, trained_step
+from tfmo_drive.training.distillation import SoftLabels
+from tfmo_drive.training.trained_step import Hooks
 
 STEPS = 7
 """Optimizer steps a turn: long enough that mask updates fall into it as often as in the main job."""
@@ -39,7 +40,7 @@ def _context(workdir: str, steps: int = STEPS) -> Context:
 def turn(model, hooks: Hooks, step, context: Context, tracing=filter_gradient.fast):
     """One epoch of as many steps as there are train examples for, through Keras's fit, as the training loop runs it;
     the first call traces."""
-    fitted, attached = training.learner(model, step, context)
+    fitted, attached = trained_step.learner(model, step, context)
     hooks.before_epoch(0, model)
     fitted.compile(optimizer=optimizers.optimizer(step, STEPS))
     epochs = itertools.count()
@@ -62,7 +63,7 @@ def train_step(rounds: int = 7) -> dict:
     step = Train(learning_rate=1e-4)
     with tempfile.TemporaryDirectory() as workdir:
         context = _context(workdir)
-        model = training.copy(context.baseline)
+        model = trained_step.copy(context.baseline)
         runs = {
             "reference": turn(model, Hooks(), step, context, contextlib.nullcontext),
             "ours": _prepared(step, context),
@@ -75,7 +76,7 @@ def qat_step(rounds: int = 7) -> dict:
     step = QuantizeAware(epochs=2, learning_rate=1e-4, calibration_images=64)
     with tempfile.TemporaryDirectory() as workdir:
         context = _context(workdir)
-        stock = tfmot.quantization.keras.quantize_model(training.copy(context.baseline))
+        stock = tfmot.quantization.keras.quantize_model(trained_step.copy(context.baseline))
         runs = {
             "reference": _prepared(Train(learning_rate=1e-4), context),
             "ours": _prepared(step, context),
@@ -94,7 +95,7 @@ def prune_step(rounds: int = 11) -> dict:
     with tempfile.TemporaryDirectory() as workdir:
         context = _context(workdir)
         schedule = tfmot.sparsity.keras.PolynomialDecay(0.0, main_job.sparsity, 0, 100 * STEPS, frequency=frequency)
-        stock = tfmot.sparsity.keras.prune_low_magnitude(training.copy(context.baseline), schedule)
+        stock = tfmot.sparsity.keras.prune_low_magnitude(trained_step.copy(context.baseline), schedule)
         hooks = Hooks(callbacks=(tfmot.sparsity.keras.UpdatePruningStep(),))
         runs = {
             "reference": _prepared(Train(learning_rate=1e-4), context),

@@ -13,19 +13,19 @@ import numpy as np
 import pytest
 
 from tfmo_drive import tasks
+from tfmo_drive.base.keras2 import keras
 from tfmo_drive.contracts import Task
-from tfmo_drive.core import detections
-from tfmo_drive.core.augmentation import Augmentation
-from tfmo_drive.core.keras2 import keras
-from tfmo_drive.core.mask_files import IGNORE
-from tfmo_drive.core.networks import LOGITS, DenseLayers
-from tfmo_drive.core.sensor_series import Series
+from tfmo_drive.data import detections
+from tfmo_drive.data.augmentation import Augmentation
+from tfmo_drive.data.mask_files import IGNORE
+from tfmo_drive.networks.networks import LOGITS, DenseLayers
 from tfmo_drive.tasks.classification import Classification, Scenes
-from tfmo_drive.tasks.detection import Detection
-from tfmo_drive.tasks.lane_keeping import LaneKeeping
+from tfmo_drive.tasks.detection.detection import Detection
+from tfmo_drive.tasks.lane_keeping.lane_keeping import LaneKeeping
 from tfmo_drive.tasks.multi_task import MultiTask
-from tfmo_drive.tasks.segmentation import Segmentation
-from tfmo_drive.tasks.sensor_rows import SensorRows
+from tfmo_drive.tasks.segmentation.segmentation import Segmentation
+from tfmo_drive.tasks.sensor_rows.sensor_rows import SensorRows
+from tfmo_drive.tasks.sensor_rows.sensor_series import Series
 
 
 def one_hot(task: Task, classes: np.ndarray) -> np.ndarray:
@@ -34,7 +34,7 @@ def one_hot(task: Task, classes: np.ndarray) -> np.ndarray:
 
 def every_box(task: Detection, targets: Mapping) -> np.ndarray:
     """Truth in the form of a naive export's output, where any cell may say any box: each object has a cell of its own,
-    two from the next. (tests/core/test_detections.py has perfect maps.)"""
+    two from the next. (tests/data/test_detections.py has perfect maps.)"""
     rows, columns = (side // detections.STRIDE for side in task.size)
     said = np.zeros((len(targets["classes"]), rows, columns, 4 + len(task.class_names)), np.float32)
     for image, (boxes, kinds) in enumerate(zip(targets["boxes"], targets["classes"], strict=True)):
@@ -126,7 +126,7 @@ CASES = {
 
 def all_tasks() -> list[type[Task]]:
     """The Task classes that the files of tfmo_drive/tasks define, by name."""
-    names = [f"{tasks.__name__}.{found.name}" for found in pkgutil.iter_modules(tasks.__path__)]
+    names = [found.name for found in pkgutil.walk_packages(tasks.__path__, f"{tasks.__name__}.")]
     classes = [value for name in names for value in vars(importlib.import_module(name)).values()
                if isinstance(value, type) and issubclass(value, Task) and value.__module__ == name]  # fmt: skip
     return sorted(classes, key=lambda kind: kind.__name__)

@@ -9,11 +9,11 @@ import itertools
 import pytest
 
 from tests.contract.test_steps import STEPS, case
-from tfmo_drive.compress.prune import Prune
+from tfmo_drive.base.keras2 import keras
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.core.keras2 import keras
-from tfmo_drive.core.training import TrainedStep
 from tfmo_drive.experiment import Experiment
+from tfmo_drive.steps.prune import Prune
+from tfmo_drive.training.trained_step import TrainedStep
 
 layers = keras.layers
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tfmo_drive.compress.fold_batch_norm import FoldBatchNorm
-from tfmo_drive.compress.quantize_aware import QuantizeAware
+from tfmo_drive.base import outputs
 from tfmo_drive.contracts import Context, compress
-from tfmo_drive.core import int8_coverage, outputs
+from tfmo_drive.networks import int8_coverage
+from tfmo_drive.steps.fold_batch_norm import FoldBatchNorm
+from tfmo_drive.steps.quantize_aware import QuantizeAware
 from tfmo_drive.targets.litert import LiteRTInt8
 
 FAST = QuantizeAware(epochs=0, calibration_images=32)

@@ -1,4 +1,4 @@
-"""What every step promises, whatever it does: walks all Step classes of tfmo_drive.compress."""
+"""What every step promises, whatever it does: walks all Step classes of tfmo_drive.steps."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ import pkgutil
 import numpy as np
 import pytest
 
-from tfmo_drive import compress
-from tfmo_drive.compress.channels import Channels
-from tfmo_drive.compress.cluster import Cluster
-from tfmo_drive.compress.correct_bias import CorrectBias
-from tfmo_drive.compress.decode_inside import DecodeInside
-from tfmo_drive.compress.distill import Distill
-from tfmo_drive.compress.equalize import Equalize
-from tfmo_drive.compress.fold_batch_norm import FoldBatchNorm
-from tfmo_drive.compress.low_rank import LowRank
-from tfmo_drive.compress.prune import Prune
-from tfmo_drive.compress.quantize_aware import QuantizeAware
-from tfmo_drive.compress.regularize import Regularize
-from tfmo_drive.compress.spread import Spread
-from tfmo_drive.compress.train import Train
+from tfmo_drive import steps
 from tfmo_drive.contracts import BadInput, BrokenPromise, Step
-from tfmo_drive.core import fake_quant, layers
-from tfmo_drive.core.distillation import SoftLabels
-from tfmo_drive.core.networks import Head, SmallCNN
-from tfmo_drive.core.training import TrainedStep
+from tfmo_drive.networks import fake_quant, layers
+from tfmo_drive.networks.networks import Head, SmallCNN
+from tfmo_drive.steps.channels import Channels
+from tfmo_drive.steps.cluster import Cluster
+from tfmo_drive.steps.correct_bias import CorrectBias
+from tfmo_drive.steps.distill import Distill
+from tfmo_drive.steps.equalize import Equalize
+from tfmo_drive.steps.fold_batch_norm import FoldBatchNorm
+from tfmo_drive.steps.low_rank import LowRank
+from tfmo_drive.steps.prune import Prune
+from tfmo_drive.steps.quantize_aware import QuantizeAware
+from tfmo_drive.steps.regularize import Regularize
+from tfmo_drive.steps.spoilers.decode_inside import DecodeInside
+from tfmo_drive.steps.spoilers.spread import Spread
+from tfmo_drive.steps.train import Train
+from tfmo_drive.training.distillation import SoftLabels
+from tfmo_drive.training.trained_step import TrainedStep
 
 SHORT = {"epochs": 2, "batch_size": 64}
-"""As in tests/core/test_training.py, so that each example is run once for both."""
+"""As in tests/training/test_trained_step.py, so that each example is run once for both."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,8 +108,8 @@ BAD_TRAINING = (
 
 
 def all_steps() -> list[type[Step]]:
-    """The Step classes that the files of tfmo_drive/compress define, by name."""
-    names = [f"{compress.__name__}.{found.name}" for found in pkgutil.iter_modules(compress.__path__)]
+    """The Step classes that the files of tfmo_drive/steps define, by name."""
+    names = [found.name for found in pkgutil.walk_packages(steps.__path__, f"{steps.__name__}.")]
     classes = [value for name in names for value in vars(importlib.import_module(name)).values()
                if isinstance(value, type) and issubclass(value, Step) and value.__module__ == name]  # fmt: skip
     return sorted(classes, key=lambda kind: kind.__name__)

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
+from tfmo_drive.base import outputs
 from tfmo_drive.contracts import Task
-from tfmo_drive.core import outputs
 from tfmo_drive.tasks.classification import Classification
-from tfmo_drive.tasks.sensor_rows import SensorRows
+from tfmo_drive.tasks.sensor_rows.sensor_rows import SensorRows
 
 
 def known(task: Task, count: int = 16) -> tuple:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from tfmo_drive.boards.board import named
 from tfmo_drive.contracts import Context
-from tfmo_drive.pack.write import write
+from tfmo_drive.pack.write_pack import write
 
 BOARD = "raspberry_pi_4"
 

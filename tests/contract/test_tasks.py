@@ -8,14 +8,15 @@ import math
 import numpy as np
 import pytest
 
+from tfmo_drive.base import outputs
+from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.contracts import BadInput, Context, Task
-from tfmo_drive.core import batches, outputs
-from tfmo_drive.core.image_task import ImageTask
-from tfmo_drive.core.keras2 import keras, tf
-from tfmo_drive.core.learner import Learner
-from tfmo_drive.core.training import copy
+from tfmo_drive.data import batches
 from tfmo_drive.targets.litert import LiteRTInt8
-from tfmo_drive.tasks.sensor_rows import SensorRows
+from tfmo_drive.tasks.image_task import ImageTask
+from tfmo_drive.tasks.sensor_rows.sensor_rows import SensorRows
+from tfmo_drive.training.learner import Learner
+from tfmo_drive.training.trained_step import copy
 
 SAID_OTHERWISE = {"parts", "augmentation", "image_size", "degrees", "curve_degrees"}
 """Settings whose value an error says in other words, or as another class's setting."""

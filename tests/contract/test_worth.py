@@ -12,20 +12,21 @@ import numpy as np
 import pytest
 from absl.testing import flagsaver
 
-from tfmo_drive import experiment_flags, run
-from tfmo_drive.compress.train import Train
-from tfmo_drive.core.networks import DenseLayers, SmallCNN
-from tfmo_drive.core.scene_frames import Frames
-from tfmo_drive.core.sensor_series import Series
+from tfmo_drive import run
+from tfmo_drive.commands import experiment_flags
 from tfmo_drive.experiment import Experiment
 from tfmo_drive.measures.accuracy import Accuracy
+from tfmo_drive.networks.networks import DenseLayers, SmallCNN
 from tfmo_drive.report.sections import document
+from tfmo_drive.scenes.frames import Frames
+from tfmo_drive.steps.train import Train
 from tfmo_drive.tasks.classification import Classification, Scenes
-from tfmo_drive.tasks.detection import Detection
-from tfmo_drive.tasks.lane_keeping import LaneKeeping
+from tfmo_drive.tasks.detection.detection import Detection
+from tfmo_drive.tasks.lane_keeping.lane_keeping import LaneKeeping
 from tfmo_drive.tasks.multi_task import MultiTask
-from tfmo_drive.tasks.segmentation import Segmentation
-from tfmo_drive.tasks.sensor_rows import SensorRows
+from tfmo_drive.tasks.segmentation.segmentation import Segmentation
+from tfmo_drive.tasks.sensor_rows.sensor_rows import SensorRows
+from tfmo_drive.tasks.sensor_rows.sensor_series import Series
 
 
 @pytest.fixture

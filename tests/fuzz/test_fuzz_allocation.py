@@ -5,7 +5,7 @@ import json
 
 from damage import damaged_bytes, damaged_json
 
-from tfmo_drive.core import sensitivity
+from tfmo_drive.surgery import sensitivity_curves
 
 GOOD = {
     "schema": 1, "method": "sparsity", "unit": "weights", "step": "prune", "key": "x", "score": 0.9, "examples": 500,
@@ -16,7 +16,7 @@ GOOD = {
 
 def test_damaged_studies_share_out_or_are_refused(fuzz):
     def read(path):
-        curves = sensitivity.curves(str(path), "sparsity")
+        curves = sensitivity_curves.curves(str(path), "sparsity")
         return curves, curves.shares({name: part.size for name, part in curves.parts.items()}, 0.5)
 
     def attempt(case):

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from damage import damaged_bytes, damaged_json, damaged_text, pick
 
-from tfmo_drive.core import cache, packed, rows
-from tfmo_drive.core.packed import Drawn, pack_generated
+from tfmo_drive.base import cache
+from tfmo_drive.data import packed
+from tfmo_drive.data.packed import Drawn, pack_generated
+from tfmo_drive.tasks.sensor_rows import packed_rows
 
 COUNT = 7
 
@@ -23,7 +25,7 @@ def _drawn(index: int) -> Drawn:
     return Drawn(pixels, label, pixels[..., 0] % 4, {"weather": ("rain", "sun")[index % 2]}, index // 2)
 
 
-class Table(rows.RowSource):
+class Table(packed_rows.RowSource):
     """Forty rows of three columns."""
 
     name, columns, key, classes = "table", ("a", "b", "c"), "table", ("x", "y")
@@ -31,7 +33,7 @@ class Table(rows.RowSource):
     def chunks(self):
         random = np.random.default_rng(0)
         inputs = random.normal(size=(40, 3)).astype(np.float32)
-        yield rows.Chunk(inputs, np.arange(40) % 2, np.arange(40) // 5, np.arange(40) // 14)
+        yield packed_rows.Chunk(inputs, np.arange(40) % 2, np.arange(40) // 5, np.arange(40) // 14)
 
 
 def _images(folder: Path) -> list[np.ndarray]:
@@ -41,11 +43,11 @@ def _images(folder: Path) -> list[np.ndarray]:
 
 
 def _table(folder: Path) -> list[np.ndarray]:
-    found = rows.pack(Table(), folder)
+    found = packed_rows.pack(Table(), folder)
     return [found.read(np.arange(40)), np.stack(found.runs), np.array([*found.columns, *found.classes])]
 
 
-READERS = ((_images, packed._FILES), (_table, rows._FILES))
+READERS = ((_images, packed._FILES), (_table, packed_rows._FILES))
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +77,7 @@ def _damage(random: np.random.Generator, entry: Path) -> None:
     elif kind == 4:
         path.unlink(missing_ok=True) if not path.is_dir() else None
     elif kind == 5:
-        path = entry / pick(random, (*packed._FILES, *rows._FILES, "notes.txt"))
+        path = entry / pick(random, (*packed._FILES, *packed_rows._FILES, "notes.txt"))
         path.unlink(missing_ok=True) if not path.is_dir() else None
         path.write_bytes(random.bytes(9))
     elif kind == 6 and not path.is_dir():

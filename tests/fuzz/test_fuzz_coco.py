@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from damage import damaged_bytes, damaged_json, damaged_text
 
-from tfmo_drive.core.coco_listing import list_coco
-from tfmo_drive.core.splitting import SPLITS
+from tfmo_drive.data.layouts.coco_listing import list_coco
+from tfmo_drive.data.splitting import SPLITS
 
 COUNT = 12
 

@@ -5,7 +5,7 @@ import io
 import numpy as np
 from damage import damaged_bytes, pick
 
-from tfmo_drive.core.drive_log import AGES, LEAD, RADAR, STREAMS, TICK, DriveLogs, channels
+from tfmo_drive.tasks.sensor_rows.drive_log import AGES, LEAD, RADAR, STREAMS, TICK, DriveLogs, channels
 
 
 def _log() -> dict[str, np.ndarray]:

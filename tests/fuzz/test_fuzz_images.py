@@ -6,7 +6,7 @@ import numpy as np
 from damage import damaged_bytes, pick
 from PIL import Image, ImageOps
 
-from tfmo_drive.core.images import decode, size_of
+from tfmo_drive.data.images import decode, size_of
 
 LOSSLESS = ("PNG", "PPM", "BMP", "TIFF", "GIF", "WEBP")
 LOSSY = ("JPEG", "AVIF", "JPEG2000", "MPO", "WEBP")

@@ -4,10 +4,10 @@ import numpy as np
 from damage import damaged_bytes, damaged_text, pick
 from PIL import Image
 
-from tfmo_drive.core.images import Resize
-from tfmo_drive.core.mask_files import IGNORE, read_mask
-from tfmo_drive.core.mask_listing import list_masks
-from tfmo_drive.core.splitting import SPLITS
+from tfmo_drive.data.images import Resize
+from tfmo_drive.data.layouts.mask_listing import list_masks
+from tfmo_drive.data.mask_files import IGNORE, read_mask
+from tfmo_drive.data.splitting import SPLITS
 
 NAMES = ("sky", "road", "car")
 COLOURS = np.array([(128, 64, 128), (220, 20, 60), (0, 0, 142)], np.uint8)

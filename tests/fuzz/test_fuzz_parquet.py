@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet
 from damage import damaged_bytes, pick
 
-from tfmo_drive.core.row_tables import Columns, Table
+from tfmo_drive.tasks.sensor_rows.row_tables import Columns, Table
 
 LARGEST = float(np.finfo(np.float32).max)
 ROWS = 40

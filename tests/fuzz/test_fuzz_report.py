@@ -10,8 +10,8 @@ from damage import damaged_bytes, damaged_json, damaged_text, pick
 
 from tfmo_drive import compare, npu, results
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.report import numbers
-from tfmo_drive.report.write import read
+from tfmo_drive.report.rendering import numbers
+from tfmo_drive.report.write_report import read
 
 
 def _row(name: str, score: float, size: int, reference: bool = False) -> dict:

@@ -5,7 +5,7 @@ import csv
 import numpy as np
 from damage import damaged_bytes, damaged_text, pick
 
-from tfmo_drive.core.row_tables import Columns, Table
+from tfmo_drive.tasks.sensor_rows.row_tables import Columns, Table
 
 LARGEST = float(np.finfo(np.float32).max)
 IGNORED = Columns(ignore=("note",))

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from damage import NUMBERS, VALUES, damaged_text, pick
 
-from tfmo_drive import experiment_flags
+from tfmo_drive.base.overrides import describe, override, settings
+from tfmo_drive.commands import experiment_flags
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.core.overrides import describe, override, settings
 
 NAMES = ("pruned_quantized", "sensor_speed", "sensor_rows", "detection_quantized", "lane_quantized")
 WORDS = (
@@ -22,7 +22,7 @@ WORDS = (
 
 @functools.cache
 def _experiment(name: str):
-    folder = Path(experiment_flags.__file__).parents[1] / "experiments"
+    folder = Path(experiment_flags.__file__).parents[2] / "experiments"
     return experiment_flags.experiment(str(folder / f"{name}.py"))
 
 

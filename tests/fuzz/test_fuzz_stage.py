@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from damage import damaged_bytes, damaged_json, damaged_text, pick
 
-from tfmo_drive.compress.train import Train
-from tfmo_drive.core import training
-from tfmo_drive.core.keras2 import keras
-from tfmo_drive.core.run_folder import StageFolder, held, read_facts
+from tfmo_drive.base.keras2 import keras
+from tfmo_drive.base.run_folder import StageFolder, held, read_facts
+from tfmo_drive.steps.train import Train
+from tfmo_drive.training import trained_step
 
 FACTS = {"keras_score": 0.5, "val_score": 0.5, "seconds": 1.0, "preprocessing": "unit", "labels": ["a", "b"],
          "left_alone": {"conv": "too small"}, "promise": "70 % zeros", "settings": {"kind": "Prune"}}  # fmt: skip
@@ -112,7 +112,7 @@ def loop(tiny_task, context):
     inputs = keras.Input((32, 32, 3))
     hidden = keras.layers.GlobalAveragePooling2D()(inputs)
     small = keras.Model(inputs, keras.layers.Dense(9, name="logits")(hidden))
-    made = training._Loop(small, Train(epochs=2, batch_size=64), context(), training.Hooks())
+    made = trained_step._Loop(small, Train(epochs=2, batch_size=64), context(), trained_step.Hooks())
     values = {"epoch": 1, "loss": 1.0, "val_score": 0.5, "learning_rate": 0.1, "seconds": 1.0}
     made.curves = {name: [value] for name, value in values.items()}
     made.keep(0, 0.5)

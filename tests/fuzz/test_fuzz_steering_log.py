@@ -6,8 +6,8 @@ import math
 import pytest
 from damage import damaged_bytes, damaged_text, pick
 
-from tfmo_drive.core.splitting import SPLITS
-from tfmo_drive.core.steering_log import CLASSIC, list_log
+from tfmo_drive.data.layouts.steering_log import CLASSIC, list_log
+from tfmo_drive.data.splitting import SPLITS
 
 COUNT = 40
 NAMES = [f"center_2018_07_16_17_00_{second:02}_000.jpg" for second in range(COUNT)]

@@ -16,8 +16,9 @@ from PIL import Image
 
 from tfmo_drive import predict
 from tfmo_drive.contracts import Preprocessing
-from tfmo_drive.core import artifact_metadata, conversion, interpreters, onnx_file, tflite_file
-from tfmo_drive.core.images import Resize
+from tfmo_drive.conversion import conversion
+from tfmo_drive.data.images import Resize
+from tfmo_drive.runtimes import artifact_metadata, interpreters, onnx_file, tflite_file
 
 FACTS = {
     "task": "classification", "labels": ["red", "green", "blue"], "output": {"kind": "logits"},
@@ -28,8 +29,8 @@ FACTS = {
 @pytest.fixture(scope="module")
 def models() -> dict[str, bytes]:
     """A convolution and a dense layer, int8 and as ONNX, without metadata."""
-    from tfmo_drive.core.freezing import freeze
-    from tfmo_drive.core.keras2 import keras
+    from tfmo_drive.base.keras2 import keras
+    from tfmo_drive.conversion.freezing import freeze
 
     image = keras.Input((8, 6, 3))
     features = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3, activation="relu")(image))

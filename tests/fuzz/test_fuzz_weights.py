@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from damage import VALUES, damaged_bytes, damaged_json, pick
 
-from tfmo_drive.core import networks, own_model
-from tfmo_drive.core.keras2 import keras
+from tfmo_drive.base.keras2 import keras
+from tfmo_drive.networks import networks, own_model
 
 ENDS = own_model.Ends((3,), {networks.LOGITS: (2,)})
 

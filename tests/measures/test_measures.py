@@ -8,8 +8,8 @@ import gzip
 import numpy as np
 import pytest
 
+from tfmo_drive.base import speed
 from tfmo_drive.contracts import Artifact, BadInput, Context, Examples, Judgement, Preprocessing, Task, Trivial
-from tfmo_drive.core import speed
 from tfmo_drive.measures.accuracy import Accuracy
 from tfmo_drive.measures.cost import Cost
 from tfmo_drive.measures.latency import Latency

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tfmo_drive.contracts import Artifact, BadInput, Context, Examples, Judgement, Preprocessing
-from tfmo_drive.core.corruptions import CORRUPTIONS, corrupt
+from tfmo_drive.measures.corruptions import CORRUPTIONS, corrupt
 from tfmo_drive.measures.robustness import Robustness
 
 

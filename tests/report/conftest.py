@@ -7,9 +7,9 @@ import copy
 import numpy as np
 import pytest
 
-from tfmo_drive.core.corruptions import CORRUPTIONS, SEVERITIES
-from tfmo_drive.report.figures import figures
-from tfmo_drive.report.sheets import contact_sheet
+from tfmo_drive.measures.corruptions import CORRUPTIONS, SEVERITIES
+from tfmo_drive.report.plots.figures import figures
+from tfmo_drive.report.plots.sheets import contact_sheet
 
 CLASSES = (
     "speed limit 20", "speed limit 30", "speed limit 50", "speed limit 60", "speed limit 70", "speed limit 80",

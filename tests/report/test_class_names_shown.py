@@ -6,11 +6,11 @@ import re
 import numpy as np
 import pytest
 
-from tfmo_drive.core import pictures
-from tfmo_drive.core.class_names import refuse_unfit
-from tfmo_drive.report.figures import class_deltas
-from tfmo_drive.report.html import html
-from tfmo_drive.report.markdown import markdown, terminal
+from tfmo_drive.data.class_names import refuse_unfit
+from tfmo_drive.report.plots.figures import class_deltas
+from tfmo_drive.report.rendering.html import html
+from tfmo_drive.report.rendering.markdown import markdown, terminal
+from tfmo_drive.scores import pictures
 
 NAMES = ("<script>alert(1)</script>", "a|b", "$x^$", r"\frac{", "```", "`x`", "*b*", "_i_", "~~s~~", "&lt;", "[l](j:x)",
          "{{ 7 * 7 }}", "%s %d", "停", "été", "??/", "*/", "'\"", "#1", "![i](u)", "x" * 200)  # fmt: skip

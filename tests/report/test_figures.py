@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 from PIL import Image
 
-from tfmo_drive.report import labels
-from tfmo_drive.report.canvas import single
-from tfmo_drive.report.figures import COSTS, _log_ticks, against, class_deltas, curves, figures, sparsity
+from tfmo_drive.report.plots import labels
+from tfmo_drive.report.plots.figures import COSTS, _log_ticks, against, class_deltas, curves, figures, sparsity
+from tfmo_drive.report.plots.plot_style import single
 
 
 def _colours(data: bytes) -> int:

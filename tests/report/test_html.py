@@ -8,8 +8,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from tfmo_drive.report.figures import figures
-from tfmo_drive.report.html import html
+from tfmo_drive.report.plots.figures import figures
+from tfmo_drive.report.rendering.html import html
 
 VOID = {"meta", "img", "wbr", "br", "link"}
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tfmo_drive.compress.channels import Channels
-from tfmo_drive.core.keras2 import keras
+from tfmo_drive.base.keras2 import keras
 from tfmo_drive.report.provenance import left_alone
+from tfmo_drive.steps.channels import Channels
 
 layers = keras.layers
 

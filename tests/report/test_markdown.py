@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import re
 
-from tfmo_drive.report.markdown import markdown, table, terminal
+from tfmo_drive.report.rendering.markdown import markdown, table, terminal
 
 
 def _tables(text: str) -> list[list[str]]:

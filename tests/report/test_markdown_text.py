@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from tfmo_drive.report.markdown_text import code, escaped
+from tfmo_drive.report.rendering.markdown_text import code, escaped
 
 NASTY = (
     "<script>alert(1)</script>", "a|b", "`x`", "```", "**bold**", "_it_", "a_b_c", "[x](javascript:1)", "![x](y)",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tfmo_drive.report import memory
-from tfmo_drive.report.tables import rows_table
+from tfmo_drive.report import memory_section
+from tfmo_drive.report.rendering.tables import rows_table
 
 NPU = {
     "npu_operators": 70, "cpu_operators": 2, "cycles": 1_000_000, "inference_ms": 2.0, "sram_bytes": 50_000,
@@ -21,18 +21,18 @@ def row(name, **more):
 
 
 def test_npu_rows_name_their_slowest_layers():
-    found = memory.npu([row("float"), row("small/ethos_u55_128", npu=NPU)])
+    found = memory_section.npu([row("float"), row("small/ethos_u55_128", npu=NPU)])
     (line,) = found.table.rows
     assert line[0].text == "small/ethos_u55_128" and line[1].text == "conv2 60%, conv3 20%, conv1 10%"
     assert line[2].text == "70 of 72" and line[4].text == "2.00 ms" and line[-1].note == "(of 1.00 MB)"
-    assert memory.npu([row("float")]) is None
+    assert memory_section.npu([row("float")]) is None
 
 
 def test_the_peak_says_who_holds_it():
-    found = memory.peak(row("int8", activation_peak=PEAK))
+    found = memory_section.peak(row("int8", activation_peak=PEAK))
     assert found.caption == "While narrow of int8 runs, 600 B of activations are alive."
     assert [[cell.text for cell in line] for line in found.table.rows] == [["wide", "400 B"], ["stem", "200 B"]]
-    assert memory.peak(row("onnx")) is None
+    assert memory_section.peak(row("onnx")) is None
 
 
 def test_rows_say_what_is_taken_before_what_is_needed():

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from tfmo_drive.report import numbers
+from tfmo_drive.report.rendering import numbers
 
 
 @pytest.mark.parametrize(

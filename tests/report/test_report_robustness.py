@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from tfmo_drive.report import robustness
-from tfmo_drive.report.figures import figures
+from tfmo_drive.report import robustness_section
+from tfmo_drive.report.plots.figures import figures
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def _known(clean: float, fog: list, jpeg: list) -> dict:
 
 
 def test_the_worst_case_is_one_number_in_words(small):
-    caption = robustness.section(small).caption
+    caption = robustness_section.section(small).caption
     assert "worst: motion blur 4, -10.0 points against float on the same pixels" in caption
     assert "int8 scores 62.5 % on corrupted images, -2.5 points against float" in caption
     assert "1,100 test examples, each corrupted at 2 severities" in caption
@@ -35,7 +35,7 @@ def test_the_worst_case_is_one_number_in_words(small):
 
 def test_where_nothing_is_worse_no_worst_case_is_named(small):
     small["rows"][1]["worst_corruption_delta"] = -0.0004
-    caption = robustness.section(small).caption
+    caption = robustness_section.section(small).caption
     assert "under no corruption is it worse." in caption and "worst:" not in caption
 
 
@@ -46,11 +46,11 @@ def test_where_nothing_is_worse_no_worst_case_is_named(small):
 ])  # fmt: skip
 def test_fragility_is_said_in_words(small, fragility, said):
     small["rows"][1]["fragility"] = fragility
-    assert said in robustness.section(small).caption
+    assert said in robustness_section.section(small).caption
 
 
 def test_the_table_holds_points_on_the_same_pixels(small):
-    table = robustness.section(small).table
+    table = robustness_section.section(small).table
     assert table.columns == ("Corruption", "Score of float", "int8")
     # Means over severities: 0.64 - 0.7 and 0.61 - 0.6; of all four 0.625 - 0.65.
     assert [[cell.text for cell in line] for line in table.rows] == [
@@ -61,28 +61,28 @@ def test_the_table_holds_points_on_the_same_pixels(small):
 
 def test_a_row_that_was_not_asked_has_no_column(small):
     small["rows"].append({"name": "int16x8", "score": 0.9})
-    assert robustness.section(small).table.columns == ("Corruption", "Score of float", "int8")
+    assert robustness_section.section(small).table.columns == ("Corruption", "Score of float", "int8")
 
 
 def test_without_the_float_row_nothing_is_said_or_drawn(small):
     del small["rows"][0]["robustness"]
-    assert robustness.section(small) is None and robustness.figure(small) is None
+    assert robustness_section.section(small) is None and robustness_section.figure(small) is None
 
 
 def test_the_baseline_alone_is_described_and_drawn(small):
     small["rows"].pop()
-    assert "float scores 65.0 % on corrupted images, 90.0 % on clean ones." in robustness.section(small).caption
-    assert robustness.figure(small)
+    assert "float scores 65.0 % on corrupted images, 90.0 % on clean ones." in robustness_section.section(small).caption
+    assert robustness_section.figure(small)
 
 
 def test_lines_begin_clean_and_bars_are_worst_first(small):
     left, right = Figure().subplots(1, 2)
     first, row = small["rows"]
-    robustness._by_severity(left, [first, row], row)
+    robustness_section._by_severity(left, [first, row], row)
     # Over both corruptions: 0.75 and 0.55 of float, 0.74 and 0.51 of int8.
     assert [line.get_xdata().tolist() for line in left.lines] == [[0, 2, 4]] * 2
     assert np.allclose([line.get_ydata() for line in left.lines], [[90, 75, 55], [89, 74, 51]])
-    robustness._by_corruption(right, row, first)
+    robustness_section._by_corruption(right, row, first)
     assert [text.get_text() for text in right.get_yticklabels()] == ["motion blur", "jpeg"]
     assert np.allclose([bar.get_width() for bar in right.patches], [-6, 1])
 
@@ -90,12 +90,12 @@ def test_lines_begin_clean_and_bars_are_worst_first(small):
 def test_more_rows_than_colours_are_drawn_without_the_last(small, monkeypatch):
     drawn = []
     monkeypatch.setattr(
-        robustness, "_by_severity", lambda axes, rows, marked: drawn.extend(one["name"] for one in rows)
+        robustness_section, "_by_severity", lambda axes, rows, marked: drawn.extend(one["name"] for one in rows)
     )
     more = [{"name": f"row {i}", "robustness": small["rows"][0]["robustness"], "corruption_score": 0.65, "score": 0.1,
              "score_delta": -0.8} for i in range(9)]  # fmt: skip
     small["rows"] = [small["rows"][0], *more, small["rows"][1]]
-    robustness.figure(small)
+    robustness_section.figure(small)
     assert drawn == ["float", "int8", *(f"row {i}" for i in range(5))]
 
 

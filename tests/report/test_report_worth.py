@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from tfmo_drive import results
-from tfmo_drive.core import atomic
+from tfmo_drive.base import atomic
 from tfmo_drive.expect import Expect, exit_code
-from tfmo_drive.pack import write as pack
-from tfmo_drive.report.markdown import markdown, terminal
-from tfmo_drive.report.rows import beats_trivial
+from tfmo_drive.pack import write_pack as pack
+from tfmo_drive.report.rendering.markdown import markdown, terminal
+from tfmo_drive.report.row_facts import beats_trivial
 from tfmo_drive.report.sections import document
 from tfmo_drive.report.verdict import amount, limit, verdict
 from tfmo_drive.report.worth import doubts

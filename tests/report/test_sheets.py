@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfmo_drive.report import sheets as module
-from tfmo_drive.report.sheets import COMPARED, FILM_WIDTH, WIDTH, compared, contact_sheet, film, sheets, strip
+from tfmo_drive.report.plots import sheets as module
+from tfmo_drive.report.plots.sheets import COMPARED, FILM_WIDTH, WIDTH, compared, contact_sheet, film, sheets, strip
 
 RED, GREEN, BLUE = (200, 10, 20), (10, 200, 20), (20, 10, 200)
 

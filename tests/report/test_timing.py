@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tfmo_drive.core import speed
+from tfmo_drive.base import speed
 from tfmo_drive.expect import Expect, exit_code
 from tfmo_drive.report import gains, timing
-from tfmo_drive.report.markdown import terminal
+from tfmo_drive.report.rendering.markdown import terminal
 from tfmo_drive.report.sections import document
 from tfmo_drive.report.verdict import MET, MISSED, outcome
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.report.conftest import timed
-from tfmo_drive.report.rows import featured, frontier, worst_classes
+from tfmo_drive.report.row_facts import featured, frontier, worst_classes
 from tfmo_drive.report.verdict import limit, tiles, verdict
 
 

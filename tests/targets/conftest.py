@@ -8,8 +8,8 @@ import json
 import numpy as np
 import pytest
 
+from tfmo_drive.base.keras2 import keras
 from tfmo_drive.contracts import Context, Examples, Judgement, Preprocessing, Task
-from tfmo_drive.core.keras2 import keras
 
 SIZE, CLASSES = 32, 5
 
@@ -132,7 +132,7 @@ def expected():
 def packed(model, folder, board):
     """The board's pack of a model, made by its own target."""
     from tfmo_drive.boards.board import named
-    from tfmo_drive.pack.write import write
+    from tfmo_drive.pack.write_pack import write
 
     context = Context(Guessing(), model, (), folder / "stages", 0)
     artifacts = folder / "artifacts" / "tiny" / board

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.core import artifact_metadata, tflite_file, vela
-from tfmo_drive.core.interpreters import LiteRTArtifact
 from tfmo_drive.measures.latency import Latency
+from tfmo_drive.runtimes import artifact_metadata, tflite_file, vela
+from tfmo_drive.runtimes.interpreters import LiteRTArtifact
 from tfmo_drive.targets.ethos_u import SYSTEMS, EthosU
 
 

@@ -7,11 +7,12 @@ import zipfile
 import numpy as np
 import pytest
 
+from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.core import artifact_metadata, conversion, tflite_file
-from tfmo_drive.core.freezing import freeze
-from tfmo_drive.core.interpreters import LiteRTArtifact
-from tfmo_drive.core.keras2 import keras, tf
+from tfmo_drive.conversion import conversion
+from tfmo_drive.conversion.freezing import freeze
+from tfmo_drive.runtimes import artifact_metadata, tflite_file
+from tfmo_drive.runtimes.interpreters import LiteRTArtifact
 from tfmo_drive.targets.litert import (
     LiteRTDynamic,
     LiteRTFloat16,
@@ -214,7 +215,7 @@ def test_calibration_settings_are_refused_by_name():
 @pytest.fixture(scope="module")
 def hard(model):
     """The same outputs from channels whose scales differ by up to 10,000."""
-    from tfmo_drive.core.channel_scales import ChannelScales
+    from tfmo_drive.surgery.channel_scales import ChannelScales
 
     scales = ChannelScales(model)
     powers = np.random.default_rng(0).uniform(-2, 2, len(scales.free))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.core import artifact_metadata, onnx_file
+from tfmo_drive.runtimes import artifact_metadata, onnx_file
 from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
 from tfmo_drive.targets.onnx import OnnxFloat32, OnnxInt8
 

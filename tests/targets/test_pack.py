@@ -14,12 +14,12 @@ import zipfile
 import numpy as np
 import pytest
 
+from tfmo_drive.base.keras2 import keras
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.core.keras2 import keras
-from tfmo_drive.core.unpacked import pack as repacked
-from tfmo_drive.core.unpacked import unpack
 from tfmo_drive.pack import c_array
 from tfmo_drive.pack.verify import SUMS
+from tfmo_drive.runtimes.unpacked import pack as repacked
+from tfmo_drive.runtimes.unpacked import unpack
 
 
 @pytest.fixture

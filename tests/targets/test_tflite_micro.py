@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.core import artifact_metadata, tflite_file
-from tfmo_drive.core.interpreters import LiteRTArtifact
-from tfmo_drive.core.micro import MicroArtifact
+from tfmo_drive.runtimes import artifact_metadata, tflite_file
+from tfmo_drive.runtimes.interpreters import LiteRTArtifact
+from tfmo_drive.runtimes.micro import MicroArtifact
 from tfmo_drive.targets.litert import LiteRTFloat32
 from tfmo_drive.targets.tflite_micro import TFLiteMicro
 
@@ -74,7 +74,7 @@ def test_settings_are_refused_in_its_own_name():
 
 
 def test_an_operator_that_micro_lacks_is_named(context, capfd):
-    from tfmo_drive.core.keras2 import keras, tf
+    from tfmo_drive.base.keras2 import keras, tf
 
     image = keras.Input((32, 32, 3))
     x = keras.layers.Flatten()(keras.layers.Conv2D(2, 3, 4)(image))

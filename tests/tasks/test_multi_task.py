@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tfmo_drive.base import outputs
+from tfmo_drive.base.keras2 import tf
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.core import outputs
-from tfmo_drive.core.augmentation import Augmentation
-from tfmo_drive.core.keras2 import tf
-from tfmo_drive.core.splitting import SPLITS
-from tfmo_drive.tasks.detection import Detection
-from tfmo_drive.tasks.lane_keeping import LaneKeeping
+from tfmo_drive.data.augmentation import Augmentation
+from tfmo_drive.data.splitting import SPLITS
+from tfmo_drive.tasks.detection.detection import Detection
+from tfmo_drive.tasks.lane_keeping.lane_keeping import LaneKeeping
 from tfmo_drive.tasks.multi_task import MultiTask
-from tfmo_drive.tasks.segmentation import Segmentation
+from tfmo_drive.tasks.segmentation.segmentation import Segmentation
 
 PARTS = (Segmentation(channels=8), LaneKeeping(curve_degrees=2.0), Detection(channels=4, threshold=0.4))
 

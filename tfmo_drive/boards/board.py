@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tfmo_drive.base.spelling import suggestion
 from tfmo_drive.contracts import BadInput, Target
-from tfmo_drive.core.spelling import suggestion
 
 INTERPRETER_BYTES = 2**16
 """Allowed for TensorFlow Lite Micro beside the memory that Vela counts; the pack's example prints what it takes."""

@@ -1,1 +1,1 @@
-"""Questions asked of an artifact, one file each (floor 2)."""
+"""Questions asked of an artifact, one file each (floor 4)."""

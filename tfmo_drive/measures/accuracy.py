@@ -9,19 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from tfmo_drive.contracts import (
-    Arrays,
-    Artifact,
-    BadInput,
-    Context,
-    Examples,
-    Judgement,
-    Measure,
-    Scores,
-    Task,
-)
-from tfmo_drive.core import outputs
-from tfmo_drive.core.statistics import Resampled, resampled
+from tfmo_drive.base import outputs
+from tfmo_drive.contracts import Arrays, Artifact, BadInput, Context, Examples, Judgement, Measure, Scores, Task
+from tfmo_drive.scores.statistics import Resampled, resampled
 
 _SHOWN = 24
 """Regressions kept for the contact sheet."""

@@ -11,7 +11,7 @@ from tfmo_drive.contracts import Artifact, Context, Measure
 
 _KERNEL = "/kernel"
 _FOLDED = "preprocessing"
-"""The folded channel order and mean is mostly zeros by nature and no layer of the model (core.freezing)."""
+"""The folded channel order and mean is mostly zeros by nature and no layer of the model (conversion.freezing)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Cost(Measure):
     def __call__(self, artifact: Artifact, reference: Artifact, context: Context) -> dict[str, Any]:
         """parameters, nonzero_parameters, macs, layer_sparsity {layer: fraction of zeros in its kernel}.
 
-        A stored 0 is a true zero: integer weights are symmetric, their zero point is 0 (core.tflite_file).
+        A stored 0 is a true zero: integer weights are symmetric, their zero point is 0 (runtimes.tflite_file).
         """
         weights = artifact.weights()
         return {

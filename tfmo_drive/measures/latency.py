@@ -7,8 +7,8 @@ import math
 from typing import Any
 
 from tfmo_drive.contracts import Artifact, BadInput, Context, Measure
-from tfmo_drive.core.latency import Latency as Timed
-from tfmo_drive.core.latency import in_turns, ratio
+from tfmo_drive.runtimes.timed_turns import Latency as Timed
+from tfmo_drive.runtimes.timed_turns import in_turns, ratio
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Latency(Measure):
             raise BadInput(f"Latency.seconds must be above 0, and not without end, got {self.seconds}.")
 
     def __call__(self, artifact: Artifact, reference: Artifact, context: Context) -> dict[str, Any]:
-        """All of core.speed.KEYS that can be measured here, every one from the same turns.
+        """All of base.speed.KEYS that can be measured here, every one from the same turns.
 
         latency_ms (median), latency_p95_ms, reference_latency_ms and speedup (their ratio) on the artifact's own
         `threads`; ending in _1 and _2 on one thread and on two; speedup_best: each on what suits it best. Spreads are

@@ -6,7 +6,8 @@ import dataclasses
 from typing import Any
 
 from tfmo_drive.contracts import Artifact, Context, Measure
-from tfmo_drive.core import live_memory, tflite_file
+from tfmo_drive.measures import live_memory
+from tfmo_drive.runtimes import tflite_file
 
 
 @dataclasses.dataclass(frozen=True)

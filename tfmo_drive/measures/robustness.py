@@ -1,6 +1,6 @@
 """Does compression make the model more fragile? Scores under corruptions, of a file and of the float one alike.
 
-Hendrycks & Dietterich 2019, arXiv:1903.12261. Both files see the very same pixels (core.corruptions).
+Hendrycks & Dietterich 2019, arXiv:1903.12261. Both files see the very same pixels (measures.corruptions).
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from tfmo_drive.base import outputs
+from tfmo_drive.base.spelling import suggestion
 from tfmo_drive.contracts import Artifact, BadInput, Context, Measure
-from tfmo_drive.core import outputs
-from tfmo_drive.core.corruptions import CORRUPTIONS, SEVERITIES, corrupt
-from tfmo_drive.core.spelling import suggestion
+from tfmo_drive.measures.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 
 _scores: weakref.WeakKeyDictionary[Artifact, dict[tuple, dict]] = weakref.WeakKeyDictionary()
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from tfmo_drive.base import outputs
 from tfmo_drive.contracts import Artifact, BadInput, Context, Measure
-from tfmo_drive.core import outputs
-from tfmo_drive.core.scene_clips import CLIP_SEED, clip
-from tfmo_drive.core.scenes import Scene
+from tfmo_drive.scenes.clips import CLIP_SEED, clip
+from tfmo_drive.scenes.scenes import Scene
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from tfmo_drive.base.finite import refuse_answers
 from tfmo_drive.contracts import BadInput, Context
-from tfmo_drive.core.finite import refuse_answers
-from tfmo_drive.core.interpreters import LiteRTArtifact
 from tfmo_drive.pack.verify import DECIDED, MOST_STEPS, clear
+from tfmo_drive.runtimes.interpreters import LiteRTArtifact
 
 EXAMPLES, CANDIDATES = 16, 64
 

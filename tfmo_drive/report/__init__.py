@@ -1,1 +1,1 @@
-"""report.json to Markdown, HTML and figures (floor 2)."""
+"""report.json to Markdown, HTML and figures (floor 4)."""

@@ -6,11 +6,12 @@ the plain conversion of the baseline to the same target, and every verdict says 
 
 from __future__ import annotations
 
-from tfmo_drive.core import speed
-from tfmo_drive.core.speed import ALIKE
-from tfmo_drive.report import numbers, timing
+from tfmo_drive.base import speed
+from tfmo_drive.base.speed import ALIKE
+from tfmo_drive.report import timing
 from tfmo_drive.report.document import Cell, Section, Table
-from tfmo_drive.report.rows import Row, plain_row, ratio
+from tfmo_drive.report.rendering import numbers
+from tfmo_drive.report.row_facts import Row, plain_row, ratio
 
 _FEWER = 1.05
 """Times fewer weights or multiply-accumulates, from which on they are a reason."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tfmo_drive.report import numbers
 from tfmo_drive.report.document import Cell, Figure, Section, Table
-from tfmo_drive.report.tables import cell
+from tfmo_drive.report.rendering import numbers
+from tfmo_drive.report.rendering.tables import cell
 
 
 def stages(report: dict) -> Section | None:

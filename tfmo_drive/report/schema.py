@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from tfmo_drive.base.given_file import is_number
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.core.given_file import is_number
 
 SCHEMA = 1
 AGAIN = "Run the experiment again to write it anew."

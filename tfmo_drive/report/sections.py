@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from tfmo_drive.report import gains, memory, numbers, provenance, robustness, slices, task_numbers, timing
+from tfmo_drive.report import gains, memory_section, provenance, robustness_section, slices, task_numbers, timing
 from tfmo_drive.report.document import Cell, Document, Figure, Section, Table
-from tfmo_drive.report.rows import Row, featured, reference, worst_classes
-from tfmo_drive.report.tables import cell, changes, interval, rows_table, tone
+from tfmo_drive.report.rendering import numbers
+from tfmo_drive.report.rendering.tables import cell, changes, interval, rows_table, tone
+from tfmo_drive.report.row_facts import Row, featured, reference, worst_classes
 from tfmo_drive.report.verdict import MET, MISSED, amount, judgement, limit, outcome, tiles, verdict
 
 WORST_CLASSES = 10
@@ -28,7 +29,7 @@ def document(report: dict) -> Document:
         _pictures(report),
         _worst_classes(row),
         slices.section(report),
-        robustness.section(report),
+        robustness_section.section(report),
         task_numbers.over_time(report["rows"]),
         _regressions(row),
         _predictions(row),
@@ -36,8 +37,8 @@ def document(report: dict) -> Document:
         provenance.stages(report),
         _sparsity(row),
         _float_layers(report["rows"]),
-        memory.npu(report["rows"]),
-        memory.peak(row),
+        memory_section.npu(report["rows"]),
+        memory_section.peak(row),
         provenance.skipped(report),
         provenance.left_alone(report),
         _every_class(report),

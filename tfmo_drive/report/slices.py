@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tfmo_drive.report import numbers
 from tfmo_drive.report.document import Cell, Section, Table
-from tfmo_drive.report.rows import Row, featured, reference
-from tfmo_drive.report.tables import cell, changes
+from tfmo_drive.report.rendering import numbers
+from tfmo_drive.report.rendering.tables import cell, changes
+from tfmo_drive.report.row_facts import Row, featured, reference
 
 
 def section(report: dict) -> Section | None:

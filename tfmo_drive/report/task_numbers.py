@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from tfmo_drive.core import speed
-from tfmo_drive.core.given_file import is_number
-from tfmo_drive.report import numbers
+from tfmo_drive.base import speed
+from tfmo_drive.base.given_file import is_number
 from tfmo_drive.report.document import Cell, Section, Table
-from tfmo_drive.report.rows import Row
-from tfmo_drive.report.tables import cell
+from tfmo_drive.report.rendering import numbers
+from tfmo_drive.report.rendering.tables import cell
+from tfmo_drive.report.row_facts import Row
 
 ELSEWHERE = speed.KEYS | {
     "score", "score_low", "score_high", "score_delta", "score_delta_low", "score_delta_high", "score_macro",

@@ -1,11 +1,11 @@
-"""How times are said in every report: as core.speed judges them, in two digits and with "about" where not sure."""
+"""How times are said in every report: as base.speed judges them, in two digits and with "about" where not sure."""
 
 from __future__ import annotations
 
-from tfmo_drive.core import speed
-from tfmo_drive.core.speed import Row, Speed
-from tfmo_drive.report import numbers
+from tfmo_drive.base import speed
+from tfmo_drive.base.speed import Row, Speed
 from tfmo_drive.report.document import Cell, Section, Table
+from tfmo_drive.report.rendering import numbers
 
 BUSY = "not measurable now: the machine is busy"
 

@@ -6,11 +6,12 @@ is called one that this test set cannot show.
 
 from __future__ import annotations
 
-from tfmo_drive.core import speed
-from tfmo_drive.core.speed import ALIKE
-from tfmo_drive.report import numbers, timing, worth
+from tfmo_drive.base import speed
+from tfmo_drive.base.speed import ALIKE
+from tfmo_drive.report import timing, worth
 from tfmo_drive.report.document import Tile
-from tfmo_drive.report.rows import Row, featured, plain_row, ratio, reference, worst_classes
+from tfmo_drive.report.rendering import numbers
+from tfmo_drive.report.row_facts import Row, featured, plain_row, ratio, reference, worst_classes
 
 MET, MISSED = "PASS", "FAIL"
 BEATS_TRIVIAL = ("baseline_beats_trivial", "beats_trivial")

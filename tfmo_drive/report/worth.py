@@ -8,9 +8,9 @@ Test examples that are one single group give no interval: that is not decided, w
 
 from __future__ import annotations
 
-from tfmo_drive.report import numbers
 from tfmo_drive.report.document import Tile
-from tfmo_drive.report.rows import Row, beats_trivial, featured, over_trivial, reference
+from tfmo_drive.report.rendering import numbers
+from tfmo_drive.report.row_facts import Row, beats_trivial, featured, over_trivial, reference
 
 
 def doubted(report: dict) -> list[Row]:

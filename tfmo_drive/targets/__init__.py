@@ -1,1 +1,1 @@
-"""Where a model will run: facts, conversion, interpreter; one file each (floor 2)."""
+"""Where a model will run: facts, conversion, interpreter; one file each (floor 4)."""

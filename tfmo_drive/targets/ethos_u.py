@@ -9,11 +9,11 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+from tfmo_drive.base.spelling import suggestion
 from tfmo_drive.contracts import Artifact, BadInput
-from tfmo_drive.core import artifact_metadata, vela
-from tfmo_drive.core.interpreters import LiteRTArtifact, refuse_threads
-from tfmo_drive.core.spelling import suggestion
-from tfmo_drive.core.tflite_target import Int8Target
+from tfmo_drive.conversion.tflite_target import Int8Target
+from tfmo_drive.runtimes import artifact_metadata, vela
+from tfmo_drive.runtimes.interpreters import LiteRTArtifact, refuse_threads
 
 SYSTEMS = {
     "ethos-u55": ("Ethos_U55_High_End_Embedded", "Shared_Sram"),

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tfmo_drive.contracts import Artifact, BadInput, Context
-from tfmo_drive.core.interpreters import KERNELS, LiteRTArtifact, refuse_threads
-from tfmo_drive.core.tflite_target import Int8Target, TFLiteTarget, calibrated
+from tfmo_drive.conversion.tflite_target import Int8Target, TFLiteTarget, calibrated
+from tfmo_drive.runtimes.interpreters import KERNELS, LiteRTArtifact, refuse_threads
 
 if TYPE_CHECKING:
-    from tfmo_drive.core.freezing import Frozen
+    from tfmo_drive.conversion.freezing import Frozen
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +39,7 @@ class LiteRTFloat32(_LiteRT):
     name: ClassVar[str] = "litert_float32"
 
     def _convert(self, frozen: Frozen, context: Context) -> bytes:
-        from tfmo_drive.core import conversion
+        from tfmo_drive.conversion import conversion
 
         return conversion.float32(frozen)
 
@@ -51,7 +51,7 @@ class LiteRTFloat16(_LiteRT):
     name: ClassVar[str] = "litert_float16"
 
     def _convert(self, frozen: Frozen, context: Context) -> bytes:
-        from tfmo_drive.core import conversion
+        from tfmo_drive.conversion import conversion
 
         return conversion.float16(frozen)
 
@@ -63,7 +63,7 @@ class LiteRTDynamic(_LiteRT):
     name: ClassVar[str] = "litert_dynamic"
 
     def _convert(self, frozen: Frozen, context: Context) -> bytes:
-        from tfmo_drive.core import conversion
+        from tfmo_drive.conversion import conversion
 
         return conversion.dynamic(frozen)
 
@@ -101,7 +101,8 @@ class LiteRTMixed(_LiteRT):
         return calibrated(self, self.calibration_images, self.calibration, self.percentile)
 
     def _made(self, frozen: Frozen, context: Context) -> tuple[bytes, dict[str, Any]]:
-        from tfmo_drive.core import layer_errors, selective
+        from tfmo_drive.runtimes import layer_errors
+        from tfmo_drive.targets import selective
 
         images = context.calibration(self.calibration_images)
         found = selective.mixed(frozen, images, self._ranges(), self.drop)
@@ -124,6 +125,6 @@ class LiteRTInt16x8(_LiteRT):
         calibrated(self, self.calibration_images)
 
     def _convert(self, frozen: Frozen, context: Context) -> bytes:
-        from tfmo_drive.core import conversion
+        from tfmo_drive.conversion import conversion
 
         return conversion.int16x8(frozen, context.calibration(self.calibration_images))

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from tfmo_drive.contracts import Artifact, BadInput, Context, Target
-from tfmo_drive.core import artifact_metadata, onnx_file
-from tfmo_drive.core.interpreters import OnnxArtifact, refuse_threads
-from tfmo_drive.core.tflite_target import converting
+from tfmo_drive.conversion.tflite_target import converting
+from tfmo_drive.runtimes import artifact_metadata, onnx_file
+from tfmo_drive.runtimes.interpreters import OnnxArtifact, refuse_threads
 
 if TYPE_CHECKING:
     import tf_keras as keras
 
-    from tfmo_drive.core.freezing import Frozen
+    from tfmo_drive.conversion.freezing import Frozen
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +33,7 @@ class _Onnx(Target):
             )
 
     def __call__(self, model: keras.Model, folder: Path, context: Context) -> Artifact:
-        from tfmo_drive.core.freezing import freeze
+        from tfmo_drive.conversion.freezing import freeze
 
         if reason := self.refuses(model):
             raise BadInput(reason)
@@ -58,14 +58,14 @@ class OnnxFloat32(_Onnx):
     name: ClassVar[str] = "onnx_float32"
 
     def refuses(self, model: keras.Model) -> str | None:
-        from tfmo_drive.core.fake_quant import is_quantize_aware
+        from tfmo_drive.networks.fake_quant import is_quantize_aware
 
         if is_quantize_aware(model):
             return f"{self.name} does not take a quantize-aware model: its ranges are int8's. Use OnnxInt8."
         return None
 
     def _convert(self, frozen: Frozen, context: Context) -> bytes:
-        from tfmo_drive.core import conversion
+        from tfmo_drive.conversion import conversion
 
         return conversion.onnx_float32(frozen)
 
@@ -83,7 +83,7 @@ class OnnxInt8(_Onnx):
     name: ClassVar[str] = "onnx_int8"
 
     def _convert(self, frozen: Frozen, context: Context) -> bytes:
-        from tfmo_drive.core import conversion
+        from tfmo_drive.conversion import conversion
 
         images = None if frozen.quantize_aware else context.calibration(self.calibration_images)
         return conversion.onnx_int8(conversion.int8(frozen, images), frozen.outputs)

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import ClassVar
 
 from tfmo_drive.contracts import Artifact
-from tfmo_drive.core import tflite_file
-from tfmo_drive.core.micro import MicroArtifact
-from tfmo_drive.core.tflite_target import Int8Target
+from tfmo_drive.conversion.tflite_target import Int8Target
+from tfmo_drive.runtimes import tflite_file
+from tfmo_drive.runtimes.micro import MicroArtifact
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""Perception jobs: data, float model, loss, metrics, decoding; one file each (floor 2)."""
+"""Perception jobs: data, float model, loss, metrics, decoding; one file each (floor 4)."""

@@ -11,16 +11,19 @@ from typing import Any
 
 import numpy as np
 
+from tfmo_drive.base.keras2 import keras
+from tfmo_drive.base.outputs import names
 from tfmo_drive.contracts import BadInput, Judgement, Trivial
-from tfmo_drive.core import distillation, judging, networks, output_kind, scenes
-from tfmo_drive.core.class_names import quoted, read_class_names
-from tfmo_drive.core.image_task import SCENES, ImageTask, scenes_version
-from tfmo_drive.core.keras2 import keras
-from tfmo_drive.core.listing import list_source
-from tfmo_drive.core.networks import Network
-from tfmo_drive.core.outputs import names
-from tfmo_drive.core.packed import PackedExamples, pack, pack_generated
-from tfmo_drive.core.splitting import SPLITS, refuse_few
+from tfmo_drive.data.class_names import quoted, read_class_names
+from tfmo_drive.data.layouts.listing import list_source
+from tfmo_drive.data.packed import PackedExamples, pack, pack_generated
+from tfmo_drive.data.splitting import SPLITS, refuse_few
+from tfmo_drive.networks import networks, output_kind
+from tfmo_drive.networks.networks import Network
+from tfmo_drive.scenes import scenes
+from tfmo_drive.scores import judging
+from tfmo_drive.tasks.image_task import SCENES, ImageTask
+from tfmo_drive.training import distillation
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -98,7 +101,7 @@ class Classification(ImageTask):
         facts, size = self.scenes, self.image_size
         seed = [facts.seed, SPLITS.index(split)]
         draw = functools.partial(_scene, 1000 * seed[0] + seed[1], size=size, difficulty=facts.difficulty)
-        key = ["patch", scenes_version(), *seed, size, facts.difficulty]
+        key = ["patch", scenes.version(), *seed, size, facts.difficulty]
         return pack_generated(draw, getattr(facts, split), key)
 
     def heads(self, network: Network, backbone: keras.Model) -> list:

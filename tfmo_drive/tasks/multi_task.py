@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from tfmo_drive.base import outputs as ends
+from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.contracts import Arrays, BadInput, Examples, Judgement, Trivial
-from tfmo_drive.core import outputs as ends
-from tfmo_drive.core.augmentation import Augmentation
-from tfmo_drive.core.frame_task import FrameTask
-from tfmo_drive.core.keras2 import keras, tf
-from tfmo_drive.core.networks import Network
-from tfmo_drive.core.scenes import Scene
+from tfmo_drive.data.augmentation import Augmentation
+from tfmo_drive.networks.networks import Network
+from tfmo_drive.scenes.scenes import Scene
+from tfmo_drive.tasks.frame_task import FrameTask
 
 _SHARED = ("data", "image_size", "network", "preprocessing_name", "resize", "augmentation", "skip_bad", "split_seed",
            "scenes")  # fmt: skip

@@ -1,0 +1,55 @@
+"""The traffic sign benchmark as its authors give it: tracks stay whole, its own test images are the test split."""
+
+import numpy as np
+import pytest
+
+from tfmo_drive.contracts import BadInput
+from tfmo_drive.data.layouts.listing import list_source
+from tfmo_drive.data.splitting import SPLITS
+
+HEADER = "Filename;Width;Height;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;ClassId"
+
+
+def written(folder, table, rows):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / table).write_text("\n".join([HEADER, *(f"{name};48;48;5;5;43;43;{label}" for name, label in rows)]))
+    for name, _ in rows:
+        (folder / name).write_bytes(b"")
+
+
+@pytest.fixture
+def root(tmp_path):
+    for label in range(3):
+        frames = [(f"{track:05}_{frame:05}.ppm", label) for track in range(8) for frame in range(5)]
+        written(tmp_path / f"Final_Training/Images/{label:05}", f"GT-{label:05}.csv", frames)
+    written(tmp_path / "Final_Test/Images", "GT-final_test.csv", [(f"{n:05}.ppm", n % 3) for n in range(15)])
+    return tmp_path
+
+
+def test_tracks_stay_whole_and_the_test_images_are_the_test_split(root):
+    listing = list_source(root)
+    assert listing.class_names == ("0", "1", "2")
+    assert [len(listing[split]) for split in SPLITS] == [105, 15, 15]
+    assert {file.parent.parent.name for file in listing["test"].files} == {"Final_Test"}
+    tracks = [{(f.parent.name, f.name[:5]) for f in listing[split].files} for split in ("train", "val")]
+    assert not tracks[0] & tracks[1] and len(tracks[0]) == 21 and len(np.unique(listing["train"].groups)) == 21
+    for split in SPLITS[:2]:
+        assert [int(file.parent.name) for file in listing[split].files] == listing[split].labels.tolist()
+    (root / "classes.txt").write_text("twenty\nthirty\nfifty\n")
+    assert list_source(root).class_names == ("twenty", "thirty", "fifty")
+
+
+def test_without_the_test_archive_tracks_are_drawn(root):
+    (root / "Final_Test").rename(root / "elsewhere")
+    for folder in (root, root / "Final_Training/Images"):
+        assert [len(list_source(folder)[split]) for split in SPLITS] == [90, 15, 15]
+
+
+def test_what_is_missing_is_counted(root):
+    (root / "Final_Training/Images/00001/00003_00002.ppm").unlink()
+    with pytest.raises(BadInput, match="1 of 135 images are missing: .*00001/00003_00002.ppm"):
+        list_source(root)
+    assert sum(len(list_source(root, skip_bad=True)[split]) for split in SPLITS) == 134
+    (root / "Final_Training/Images/00002/GT-00002.csv").write_text(f"{HEADER}\n00000_00000.ppm;48;48;5;5;43;43;\n")
+    with pytest.raises(BadInput, match="GT-00002.csv: 1 of 1 cells of the column .ClassId. are empty: line 2"):
+        list_source(root)

@@ -1,0 +1,68 @@
+"""Layouts of boxes, masks and logs are named, and never trained on as folders of classes called images and labels."""
+
+import pytest
+from PIL import Image
+
+from tfmo_drive.contracts import BadInput
+from tfmo_drive.data.layouts.coco_listing import list_coco
+from tfmo_drive.data.layouts.listing import list_folder, list_source
+from tfmo_drive.data.layouts.mask_listing import list_masks
+from tfmo_drive.data.layouts.steering_log import list_log
+
+UNREAD = {
+    "YOLO": ("train/images/0.jpg", "train/labels/0.txt", "valid/images/1.jpg", "valid/labels/1.txt", "data.yaml"),
+    "YOLO ": ("images/train/0.jpg", "labels/train/0.txt", "data.yaml"),
+    "YOLO  ": ("images/0.jpg", "labels/0.txt"),
+    "Pascal VOC": ("JPEGImages/0.jpg", "Annotations/0.xml", "ImageSets/Main/train.txt"),
+    "Pascal VOC ": ("VOCdevkit/VOC2012/JPEGImages/0.jpg", "VOCdevkit/VOC2012/Annotations/0.xml"),
+    "KITTI's object benchmark": ("training/image_2/0.png", "training/label_2/0.txt"),
+    "BDD100K": ("images/100k/train/0.jpg", "labels/det_20/det_train.json"),
+    "a donkeycar tub": ("images/0_cam_image_array_.jpg", "catalog_0.catalog", "manifest.json"),
+}
+OTHERS = {
+    "detection": ("train/0.jpg", "train/_annotations.coco.json", "valid/1.jpg", "valid/_annotations.coco.json"),
+    "detection ": ("train2017/0.jpg", "annotations/instances_train2017.json"),
+    "segmentation": ("images/0.png", "masks/0.png"),
+    "segmentation ": ("train/0.png", "trainannot/0.png"),
+    "segmentation  ": ("train/images/0.png", "train/masks/0.png"),
+    "lane": ("IMG/0.jpg", "driving_log.csv"),
+}
+
+
+def written(root, names):
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        if name.endswith((".jpg", ".png")):
+            Image.new("RGB", (8, 8)).save(root / name)
+        else:
+            (root / name).write_text("0 0.5 0.5 0.2 0.2\n")
+    return root
+
+
+@pytest.mark.parametrize("layout", UNREAD)
+def test_a_layout_that_nothing_reads_is_named_by_every_reader(tmp_path, layout):
+    written(tmp_path, UNREAD[layout])
+    for read in (list_source, list_masks, list_coco, list_log):
+        with pytest.raises(BadInput, match=f"It looks like {layout.strip()}, which is not read yet. (Convert|Write)"):
+            read(tmp_path)
+
+
+@pytest.mark.parametrize("layout", OTHERS)
+def test_another_tasks_layout_is_named_with_the_experiment_that_reads_it(tmp_path, layout):
+    written(tmp_path, OTHERS[layout])
+    with pytest.raises(BadInput, match=f"--experiment={layout.strip()} and those like it read that"):
+        list_folder(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["images", "Labels", "JPEGImages", "annotations"])
+def test_a_folder_of_everything_is_no_class_unless_a_file_says_so(tmp_path, name):
+    written(tmp_path, [f"{folder}/{n}.png" for folder in (name, "car") for n in range(4)])
+    with pytest.raises(BadInput, match="is called as a folder of all images or labels, not as a class"):
+        list_folder(tmp_path)
+    assert list_folder(tmp_path, (name, "car")).class_names == (name, "car")
+
+
+def test_classes_beside_other_files_are_classes(tmp_path):
+    written(tmp_path, [f"{folder}/{n}.png" for folder in ("masks", "no_masks") for n in range(4)])
+    written(tmp_path, ["readme.txt", "labels.txt", "data.yaml", "masks/0.txt"])
+    assert list_source(tmp_path).class_names == ("masks", "no_masks")

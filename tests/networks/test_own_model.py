@@ -1,0 +1,120 @@
+"""What a user's model must take and give, whatever the number of outputs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tfmo_drive.base.keras2 import keras
+from tfmo_drive.contracts import BadInput
+from tfmo_drive.networks.own_model import Ends, read_model
+
+layers = keras.layers
+
+
+def detector(size=(32, 48), classes=3, names=("scores", "boxes"), channels=3):
+    inputs = keras.Input((*size, channels))
+    features = layers.Conv2D(4, 3, 4, padding="same", name="inside")(inputs)
+    ends = [layers.Conv2D(count, 1, name=name)(features) for name, count in zip(names, (classes, 4), strict=True)]
+    return keras.Model(inputs, ends)
+
+
+def mask(size=(32, 48), classes=3, name="mask"):
+    inputs = keras.Input((*size, 3))
+    return keras.Model(inputs, layers.Conv2D(classes, 1, padding="same", name=name)(inputs))
+
+
+WANTED = Ends.of(detector())
+
+
+@pytest.fixture
+def read(tmp_path):
+    def saved(model, ends=WANTED):
+        model.save(tmp_path / "mine.h5", include_optimizer=False)
+        return read_model(tmp_path / "mine.h5", ends)
+
+    return saved
+
+
+def test_ends_are_what_a_model_takes_and_gives_under_its_own_names():
+    assert WANTED == Ends((32, 48, 3), {"scores": (8, 12, 3), "boxes": (8, 12, 4)})
+    assert Ends.of(detector(names=("quant_scores", "prune_low_magnitude_boxes"))) == WANTED
+    assert Ends.of(mask()) == Ends((32, 48, 3), {"mask": (32, 48, 3)})
+
+
+def test_a_model_that_fits_is_read_with_its_weights(read):
+    model = detector()
+    found = read(model)
+    assert found.output_names == ["scores", "boxes"]
+    for one, other in zip(found.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_the_order_of_several_outputs_is_theirs_and_a_single_one_may_be_called_anything(read):
+    turned = detector()
+    turned = keras.Model(turned.inputs, turned.outputs[::-1])
+    assert read(turned).output_names == ["boxes", "scores"], "outputs go by their names"
+    assert read(mask(name="anything"), Ends.of(mask())).output_names == ["anything"]
+
+
+def test_separable_convolutions_are_read_as_the_two_that_they_are(read):
+    """So that every step knows them: pruned, clustered and quantised like any other."""
+    inputs = keras.Input((8, 8, 3))
+    model = keras.Model(inputs, layers.SeparableConv2D(4, 3, name="mask")(inputs))
+    found = read(model, Ends.of(model))
+    assert [type(layer).__name__ for layer in found.layers[1:]] == ["DepthwiseConv2D", "Conv2D"]
+    assert found.output_names == ["mask"]
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (lambda: mask(), '1 inputs and 1 outputs; the task takes one input and gives 2 outputs: "scores", "boxes"'),
+        (lambda: detector(names=("classes", "boxes")), "gives {'classes': .* the task {'scores': .*Name and shape"),
+        (lambda: detector(classes=5), r"gives {'scores': \(8, 12, 5\).* Name and shape its outputs so"),
+        (lambda: detector((64, 96)), "images of 64x96x3, the task gives 32x48x3. Add --set=task.image_size=64,96."),
+        (lambda: detector((32, 32)), "images of 32x32x3, the task gives 32x48x3. Add --set=task.image_size=32,32."),
+        (lambda: detector(channels=1), "images of 32x48x1, the task gives 32x48x3. It must take RGB."),
+    ],
+)
+def test_a_detector_that_does_not_fit_says_what_in_one_line(model, words, read):
+    with pytest.raises(BadInput, match=words) as refused:
+        read(model())
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (lambda: mask(classes=4), r"outputs of shape \(32, 48, 4\), the data has \(32, 48, 3\)"),
+        (lambda: detector(), "has 1 inputs and 2 outputs; the task takes one input and gives one output"),
+    ],
+)
+def test_a_mask_that_does_not_fit_says_what_in_one_line(model, words, read):
+    with pytest.raises(BadInput, match=words) as refused:
+        read(model(), Ends.of(mask()))
+    assert "\n" not in str(refused.value)
+
+
+def test_a_square_tasks_size_is_one_number(read):
+    with pytest.raises(BadInput, match="Add --set=task.image_size=64.$"):
+        read(mask((64, 64)), Ends.of(mask((32, 32))))
+
+
+def test_a_model_of_half_precision_says_how_to_make_it_whole(read):
+    inputs = keras.Input((32, 48, 3))
+    half = layers.Conv2D(3, 1, name="half", dtype="mixed_float16")(inputs)
+    with pytest.raises(BadInput, match=r"computes in float16 \(half\). Build it again under the policy float32"):
+        read(keras.Model(inputs, layers.Activation("softmax", dtype="float32")(half)), Ends.of(mask()))
+
+
+def test_layers_that_are_two_operators_are_split_and_metrics_of_training_dropped(read):
+    inputs = keras.Input((32, 48, 3))
+    x = layers.SeparableConv2D(8, 3, activation="swish", padding="same", name="apart")(inputs)
+    model = keras.Model(inputs, layers.Conv2D(3, 1, activation="elu", name="mask")(x))
+    model.add_metric(keras.backend.mean(x), name="mean")
+    found = read(model, Ends.of(model))
+    names = [layer.name for layer in found.layers[1:]]
+    assert names == ["apart_depthwise", "apart", "apart_swish", "mask_linear", "mask"]
+    images = np.random.default_rng(0).uniform(0, 1, (2, 32, 48, 3)).astype(np.float32)
+    np.testing.assert_allclose(found(images), model(images), atol=1e-6)

@@ -1,0 +1,70 @@
+"""Drawings: in the right place, in the right colour, the image underneath still there."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tfmo_drive.scores import pictures
+from tfmo_drive.scores.pictures import COLOURS
+
+GREY = np.full((40, 80, 3), 90, np.uint8)
+
+
+def drawn(image):
+    """bool [h, w]: which pixels differ from the grey under them."""
+    return (image != 90).any(axis=-1)
+
+
+@pytest.mark.parametrize(("width", "times"), [(16, 20), (80, 4), (200, 2), (320, 1), (640, 1)])
+def test_small_images_are_enlarged_a_whole_number_of_times(width, times):
+    image = np.random.default_rng(0).integers(0, 255, (10, width, 3), np.uint8)
+    larger, found = pictures.enlarged(image)
+    assert found == times and larger.size == (width * times, 10 * times)
+    if times == 1:
+        assert np.array_equal(larger, image)
+
+
+def test_a_box_is_drawn_on_its_edges_in_its_classs_colour():
+    image = pictures.boxed(GREY, np.float32([[10, 16, 30, 36]]), np.array([1]), ["car", "truck"])
+    assert image.dtype == np.uint8 and image.shape == (160, 320, 3)
+    assert (image[64:144, 40] == COLOURS[1]).all() and (image[143, 60:110] == COLOURS[1]).all()
+    assert not drawn(image[80:140, 50:110]).any(), "the inside stays"
+
+
+def test_every_box_is_drawn_even_one_of_no_area_or_at_the_border():
+    boxes = np.float32([[5, 20, 5, 20], [79, 39, 80, 40], [0, 0, 80, 40], [30, 20, 20, 10]])
+    image = pictures.boxed(GREY, boxes, np.array([0, 11, 2, 3]), [str(i) for i in range(12)])
+    for label in (0, 11, 2, 3):
+        assert (image == pictures.colour(label)).all(axis=-1).any(), label
+    assert not drawn(pictures.boxed(GREY, np.zeros((0, 4)), np.zeros(0, int), [])).any()
+
+
+def test_a_mask_tints_what_it_knows():
+    mask = np.full((40, 320), 255, np.uint8)
+    mask[:, :100] = 1
+    image = pictures.masked(np.full((40, 320, 3), 100, np.uint8), mask, pictures.palette(3), strength=0.5)
+    assert (image[:, 100:] == 100).all()
+    assert (image[:, :100] == (50 + 0.5 * np.array(COLOURS[1])).astype(np.uint8)).all()
+
+
+def test_no_two_classes_share_a_colour():
+    """Cityscapes has 34 classes, CamVid 32."""
+    colours = pictures.palette(40)
+    assert colours.dtype == np.uint8 and colours[:10].tolist() == [list(one) for one in COLOURS]
+    apart = np.abs(colours[:, None].astype(int) - colours).max(axis=-1)
+    assert apart[~np.eye(40, dtype=bool)].min() >= 8
+
+
+@pytest.mark.parametrize("steering", [-1.0, -0.3, 0.3, 1.0])
+def test_the_arrow_turns_to_the_side_that_is_steered_to(steering):
+    columns = np.flatnonzero(drawn(pictures.steered(GREY, steering, 40)).any(axis=0))
+    left, right = 160 - columns.min(), columns.max() - 160
+    assert (right > 2 * left) if steering > 0 else (left > 2 * right)
+
+
+def test_straight_ahead_is_up():
+    straight = drawn(pictures.steered(GREY, 0.0, 25))
+    columns, rows = np.flatnonzero(straight.any(axis=0)), np.flatnonzero(straight.any(axis=1))
+    assert columns.min() + columns.max() == pytest.approx(320, abs=3) and columns.max() - columns.min() < 25
+    assert rows.max() > 150 and rows.min() == pytest.approx(156 - 0.45 * 160, abs=3)

@@ -1,0 +1,54 @@
+"""Penalties by hand, what they do to a network, and that they end with the step."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tfmo_drive.base.keras2 import keras, tf
+from tfmo_drive.contracts import BadInput
+from tfmo_drive.networks import layers
+from tfmo_drive.steps.regularize import Regularize
+
+
+@pytest.mark.parametrize(
+    ("penalty", "expected"), [("l1", 3 + 4 + 5 + 12), ("l2", 9 + 16 + 25 + 144), ("group_lasso", 2**0.5 * (5 + 13))]
+)
+def test_penalties_by_hand(penalty, expected):
+    kernel = tf.Variable(np.float32([[3, -5], [-4, 12]]))  # two filters: (3, -4) and (-5, 12)
+    assert float(Regularize(penalty=penalty).of(kernel)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_batch_norm_scale_is_penalised_alone_and_skipped_by_name(tiny_baseline):
+    found = Regularize(penalty="bn_scale").penalised(tiny_baseline)
+    assert found and all("gamma" in variable.name for variable in found)
+    fewer = Regularize(penalty="bn_scale", skip=("conv1_bn",)).penalised(tiny_baseline)
+    assert len(fewer) == len(found) - 1
+    assert float(Regularize(penalty="bn_scale").of(tf.Variable([1.0, -2.0]))) == 3
+
+
+@pytest.mark.parametrize("penalty", ["l1", "l2", "group_lasso", "bn_scale"])
+def test_what_is_penalised_shrinks_against_the_same_training_without(penalty, tiny_baseline, context):
+    sizes = []
+    for weight in (0.0, {"l1": 0.02, "l2": 0.1, "group_lasso": 0.02, "bn_scale": 1.0}[penalty]):
+        step = Regularize(penalty=penalty, weight=weight, epochs=2, batch_size=32, learning_rate=0.02)
+        trained = step(tiny_baseline, context())
+        sizes.append(sum(float(step.of(variable)) for variable in step.penalised(trained)))
+        assert trained.losses == []
+    assert sizes[1] < 0.9 * sizes[0]
+
+
+def test_l1_leaves_more_weights_near_zero(tiny_baseline, context):
+    kinds = [Regularize(weight=weight, epochs=2, batch_size=32, learning_rate=0.02) for weight in (0.0, 0.02)]
+    small = [
+        np.mean([np.mean(np.abs(k.variable.numpy()) < 0.01) for k in layers.kernels(kind(tiny_baseline, context()))])
+        for kind in kinds
+    ]
+    assert small[1] > 1.5 * small[0]
+
+
+def test_a_model_without_batch_norm_cannot_be_slimmed(context):
+    inputs = keras.Input((32, 32, 3))
+    plain = keras.Model(inputs, keras.layers.Dense(9, name="logits")(keras.layers.GlobalAveragePooling2D()(inputs)))
+    with pytest.raises(BadInput, match="nothing to penalise. Use l1"):
+        Regularize(penalty="bn_scale")(plain, context())

@@ -1,0 +1,222 @@
+"""Tables of rows: CSV and Parquet give the same numbers, and every bad cell is named by file, line and column."""
+
+from __future__ import annotations
+
+import re
+import sys
+
+import numpy as np
+import pytest
+
+from tfmo_drive.contracts import BadInput
+from tfmo_drive.tasks.sensor_rows import row_files
+from tfmo_drive.tasks.sensor_rows.row_tables import Columns, Table
+
+HEADER = "speed,yaw,gear\n"
+GEAR = Columns(target="gear")
+
+
+@pytest.fixture
+def write(tmp_path):
+    """write(text) -> the path of a CSV file."""
+
+    def make(text: str, name: str = "rows.csv"):
+        (tmp_path / name).write_text(text)
+        return tmp_path / name
+
+    return make
+
+
+def read(path, columns: Columns = GEAR, classes: bool = True):
+    """(table, inputs, targets, groups, splits) of all chunks together."""
+    table = Table(path, columns, classes)
+    return table, *(np.concatenate(parts) for parts in zip(*table.chunks(), strict=True))
+
+
+def refusal(path, columns: Columns = GEAR, classes: bool = True) -> str:
+    with pytest.raises(BadInput) as refused:
+        read(path, columns, classes)
+    assert "\n" not in str(refused.value)
+    return str(refused.value)
+
+
+def test_numbers_and_words_of_a_csv(write):
+    path = write("\ufeffspeed;yaw ;gear\r\n1.5; -2e3;first\r\n\r\n 3;4;second\r\n5;6; first\r\n")
+    table, inputs, targets, groups, splits = read(path)
+    assert table.columns == ("speed", "yaw") and table.classes == ("first", "second")
+    assert inputs.tolist() == [[1.5, -2000], [3, 4], [5, 6]] and targets.tolist() == [0, 1, 0]
+    assert groups.tolist() == splits.tolist() == [-1, -1, -1]
+
+
+def test_blocks_are_joined_without_a_seam(write, monkeypatch):
+    monkeypatch.setattr(row_files, "_BLOCK_BYTES", 40)
+    numbers = np.random.default_rng(0).normal(size=(50, 2)).round(3)
+    path = write(HEADER + "".join(f"{a},{b},{i % 3}\n" for i, (a, b) in enumerate(numbers)))
+    table = Table(path, GEAR, True)
+    assert len(list(table.chunks())) > 10
+    _, inputs, targets, *_ = read(path)
+    assert np.array_equal(inputs, numbers) and targets.tolist() == [i % 3 for i in range(50)]
+
+
+def test_a_number_is_read_as_it_stands(write):
+    table, _, targets, *_ = read(write(HEADER + "1,2,0.125\n1,2,-7\n"), classes=False)
+    assert targets.tolist() == [0.125, -7] and table.classes == ()
+
+
+def test_splits_and_groups_are_words_and_no_inputs(write):
+    text = "a,split,label,track,b\n1,Training,x,north,2\n3,valid,y,south,4\n5,test,x,north 2,6\n7,train,y,north,8\n"
+    table, inputs, targets, groups, splits = read(write(text), Columns())
+    assert table.columns == ("a", "b") and inputs.tolist() == [[1, 2], [3, 4], [5, 6], [7, 8]]
+    assert targets.tolist() == [0, 1, 0, 1] and groups.tolist() == [0, 1, 2, 0] and splits.tolist() == [0, 1, 2, 0]
+
+
+def test_inputs_can_be_chosen_and_left_out(write):
+    path = write("time,a,driver,b,target\n0.1,1,Ann Lee,2,9\n")
+    assert read(path, Columns(ignore=("time", "driver")))[1].tolist() == [[1, 2]]
+    assert read(path, Columns(inputs=("b", "a")))[1].tolist() == [[2, 1]]
+
+
+def test_files_of_a_folder_are_groups_in_order(write, tmp_path):
+    write(HEADER + "3,4,b\n", "2.csv"), write(HEADER + "1,2,a\n", "1.csv"), write("not rows", "notes.txt")
+    table, inputs, targets, groups, _ = read(tmp_path)
+    assert inputs.tolist() == [[1, 2], [3, 4]] and groups.tolist() == [0, 1] and table.classes == ("a", "b")
+    write("speed,gear\n1,a\n", "3.csv")
+    assert "3.csv has other columns than 1.csv" in refusal(tmp_path)
+
+
+def test_the_key_follows_the_file_and_the_columns(write):
+    path = write(HEADER + "1,2,3\n")
+    keys = [Table(path, GEAR, True).key, Table(path, GEAR, False).key]
+    keys += [Table(path, Columns(target="yaw"), True).key]
+    write(HEADER + "1,2,33\n")
+    keys += [Table(path, GEAR, True).key]
+    assert len({str(key) for key in keys}) == 4
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("1,fast,3", "line 4, column \"yaw\": 'fast' is no finite number. Mend the cell, drop its row, or leave"),
+        ("1,nan,3", "line 4, column \"yaw\": 'nan' is no finite number"),
+        ("1e39,2,3", "line 4, column \"speed\": '1e39' is no finite number"),
+        ("1,,3", "line 4, column \"yaw\": '' is no finite number"),
+        ("1,2, ", 'line 4, column "gear": the cell is empty. Fill it'),
+        ("1,2,NaN", 'line 4, column "gear": the cell is "NaN". Fill it'),
+        ('1,2,"up', "line 4 holds a quote that does not stand around a whole cell"),
+        ("1,2", "line 4: 3 cells expected, as in the header, got 2"),
+        ("1,5,2,3", "line 4: 3 cells expected, as in the header, got 4. Decimal commas"),
+    ],
+)
+def test_a_bad_cell_is_named_by_file_line_and_column(write, line, words):
+    path = write(f"{HEADER}1,2,3\n\n{line}\n5,6,7\n")
+    text = refusal(path)
+    assert text.startswith(str(path)) and words in text, text
+
+
+def test_a_bad_cell_is_found_behind_the_first_block(write, monkeypatch):
+    monkeypatch.setattr(row_files, "_BLOCK_BYTES", 60)
+    assert "line 102, column" in refusal(write(HEADER + "1,2,3\n" * 100 + "1,x,3\n"))
+
+
+def test_a_bad_number_to_predict_is_named(write):
+    assert "column \"gear\": 'first' is no finite number" in refusal(write(HEADER + "1,2,first\n"), classes=False)
+
+
+def test_quoted_cells_may_hold_the_delimiter(write):
+    table, inputs, *_ = read(write(HEADER + '"1.5",2,"first, slow"\n3,4,"second"\n'))
+    assert inputs.tolist() == [[1.5, 2], [3, 4]] and table.classes == ("first, slow", "second")
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "words"),
+    [
+        (HEADER + "1,2,3\n", Columns(target="gaer"), 'no column "gaer" for the target. Did you mean "gear"'),
+        (HEADER + "1,2,3\n", Columns(), 'no column for the target; it has "speed", "yaw", "gear". Say which'),
+        (HEADER + "1,2,3\n", Columns(target="gear", inputs=("spede",)), 'no column "spede". Did you mean "speed"'),
+        (HEADER + "1,2,3\n", Columns(target="gear", inputs=("gear",)), '"gear" is the target'),
+        (HEADER + "1,2,3\n", Columns(target="gear", ignore=("speed", "yaw")), "no column left to be an input"),
+        ("a,target,split\n1,2,north\n", Columns(), 'column "split": there is no split "north"'),
+        ("1,2,3\n4,5,6\n", Columns(), "the first line must name every column, each once"),
+        ("a,a,target\n1,2,3\n", Columns(), "the first line must name every column, each once"),
+        ("", Columns(), "the first line must name every column"),
+    ],
+)
+def test_a_table_that_cannot_be_used_says_what_to_type(write, text, columns, words):
+    assert words in refusal(write(text), columns)
+
+
+def test_a_number_taken_for_a_class_is_told(write):
+    text = refusal(write(HEADER + "".join(f"1,2,{i}.5\n" for i in range(1001))))
+    assert "more than 1,000 values" in text and "--set=task.predicts=number" in text
+
+
+def test_what_is_not_there_or_no_text_is_told(write, tmp_path):
+    assert "No rows at" in refusal(tmp_path / "nowhere.csv")
+    assert "No rows at" in refusal(write("a,b\n", "rows.txt"))
+    (tmp_path / "binary.csv").write_bytes(b"a,target\n\xff\xfe,1\n")
+    assert "is not a CSV file in UTF-8" in refusal(tmp_path / "binary.csv", Columns())
+
+
+def test_parquet_without_pyarrow_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    (tmp_path / "rows.parquet").write_bytes(b"PAR1")
+    assert "needs pyarrow. pip install pyarrow" in refusal(tmp_path / "rows.parquet")
+
+
+@pytest.fixture
+def parquet(tmp_path):
+    """parquet(column=values, ...) -> the path of a Parquet file."""
+    pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed here: Parquet is not tested")
+    parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed here: Parquet is not tested")
+
+    def make(**columns):
+        parquet.write_table(pyarrow.table(columns), tmp_path / "rows.parquet", row_group_size=7)
+        return tmp_path / "rows.parquet"
+
+    return make
+
+
+def test_parquet_gives_what_csv_gives(parquet, write, monkeypatch):
+    monkeypatch.setattr(row_files, "_BATCH_ROWS", 5)
+    numbers = np.random.default_rng(0).normal(size=23).round(3)
+    columns = {
+        "a": numbers, "b": np.arange(23), "c": np.arange(23) % 2 == 0, "note": ["-"] * 23,
+        "label": [f"class {i % 3}" for i in range(23)], "split": ["train", "val", "test"] * 7 + ["train"] * 2,
+        "track": np.arange(23) % 4,
+    }  # fmt: skip
+    lines = [",".join(columns), *(",".join(str(int(c) if isinstance(c, np.bool_) else c) for c in row)
+                                  for row in zip(*columns.values(), strict=True))]  # fmt: skip
+    ours = read(parquet(**columns), Columns(ignore=("note",)))
+    theirs = read(write("\n".join(lines)), Columns(ignore=("note",)))
+    assert ours[0].columns == theirs[0].columns == ("a", "b", "c") and ours[0].classes == theirs[0].classes
+    for one, other in zip(ours[1:], theirs[1:], strict=True):
+        assert np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("kind", ["string", "large_string", "string_view", "dictionary"])
+def test_words_of_parquet_are_words_whatever_arrow_keeps_them_in(parquet, kind):
+    arrow = pytest.importorskip("pyarrow")
+    words = arrow.array(["x", "y", "x"])
+    words = words.dictionary_encode() if kind == "dictionary" else words.cast(getattr(arrow, kind)())
+    assert read(parquet(a=[1.0, 2.0, 3.0], target=words), Columns())[0].classes == ("x", "y")
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ({"a": [1.0, None], "target": [1, 2]}, 'line 2, column "a": None is no finite number'),
+        ({"a": [1.0, np.inf], "target": [1, 2]}, 'line 2, column "a": inf is no finite number'),
+        ({"a": [1.0, 2.0], "target": ["x", None]}, 'line 2, column "target": None is empty'),
+        ({"a": [1.0, 2.0], "target": [0.0, float("nan")]}, 'line 2, column "target": nan is empty'),
+        ({"a": [1.0, 2.0], "target": ["x", " "]}, "line 2, column \"target\": ' ' is empty"),
+        ({"a": ["fast", "slow"], "target": [1, 2]}, 'column "a": its values are string, not numbers'),
+    ],
+)
+def test_a_bad_cell_of_parquet_is_named(parquet, columns, words):
+    text = refusal(parquet(**columns), Columns())
+    assert re.search(re.escape(words), text), text
+
+
+def test_what_is_no_parquet_is_told(parquet, tmp_path):
+    (tmp_path / "rows.parquet").write_bytes(b"a,b\n1,2\n")
+    assert "is not a whole Parquet file" in refusal(tmp_path / "rows.parquet")

@@ -1,0 +1,102 @@
+"""Given segmenters and detectors: what their maps mean, alone and among several tasks."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from tfmo_drive.base.keras2 import keras, tf
+from tfmo_drive.contracts import BadInput
+from tfmo_drive.tasks.detection.detection import Detection
+from tfmo_drive.tasks.lane_keeping.lane_keeping import LaneKeeping
+from tfmo_drive.tasks.multi_task import MultiTask
+from tfmo_drive.tasks.segmentation.segmentation import Segmentation
+
+layers = keras.layers
+
+
+@pytest.fixture(scope="module")
+def segmentation(streets):
+    return Segmentation(channels=8, **streets)
+
+
+@pytest.fixture(scope="module")
+def several(streets):
+    return MultiTask(parts=(Segmentation(channels=8), Detection(channels=8), LaneKeeping()), **streets)
+
+
+def own(task, ends=None) -> keras.Model:
+    """The task's own network, alive, with `ends` (name to a function of its output) behind some of its outputs."""
+    keras.utils.set_random_seed(0)
+    model = task.build()
+    for layer in model.layers[-6:]:  # untrained answers are so large that a softmax of them rounds to 0 and 1
+        if isinstance(layer, (layers.Conv2D, layers.Dense)):
+            layer.set_weights([one / 20 for one in layer.get_weights()])
+    outputs = dict(zip(model.output_names, model.outputs, strict=True))
+    for name, end in (ends or {}).items():
+        model.get_layer(name)._name = f"{name}_before"
+        outputs[name] = end(outputs[name])
+    made = list(outputs.values())
+    return keras.Model(model.inputs, made if len(made) > 1 else made[0])
+
+
+def given(task, model, folder, **settings):
+    model.save(folder / "mine.h5", include_optimizer=False)
+    return dataclasses.replace(task, baseline=str(folder / "mine.h5"), preprocessing_name="caffe", **settings)
+
+
+@pytest.mark.parametrize("end", [layers.Softmax(name="mask"), layers.Activation("softmax", name="mask"), tf.nn.softmax])
+def test_a_segmenters_own_softmax_is_taken_for_probabilities(end, segmentation, tmp_path):
+    model = own(segmentation, {"mask": end})
+    task = given(segmentation, model, tmp_path)
+    baseline = task.build()
+    assert task.metadata(baseline)["output"]["kind"] == "segmentation probabilities"
+    raw, masks = task.examples("train").read(np.arange(2))
+    pixels = task.preprocessing(raw)
+    before = keras.Model(model.inputs, model.get_layer("mask_before").output)(pixels)
+    expected = segmentation.loss(segmentation.build())(tf.constant(masks), before)
+    said = baseline(pixels)
+    assert float(task.loss(baseline)(tf.constant(masks), said)) == pytest.approx(float(expected), rel=1e-4)
+    apart = task.logits(baseline)(said) - before
+    np.testing.assert_allclose(apart - tf.reduce_mean(apart, -1, keepdims=True), 0, atol=1e-3)
+
+
+def test_what_no_graph_tells_of_a_mask_is_asked(segmentation, tmp_path):
+    model = own(segmentation, {"mask": lambda x: tf.exp(x) / tf.reduce_sum(tf.exp(x), -1, keepdims=True)})
+    with pytest.raises(BadInput, match="Say it: --set=task.outputs=probabilities, or"):
+        given(segmentation, model, tmp_path).build()
+    task = given(segmentation, model, tmp_path, outputs="probabilities")
+    assert task.metadata(task.build())["output"]["kind"] == "segmentation probabilities"
+
+
+@pytest.mark.parametrize("end", [layers.Activation("sigmoid", name="scores"), layers.Softmax(name="scores")])
+def test_a_detectors_own_sigmoid_is_refused_with_what_to_type_and_that_works(end, streets, tmp_path):
+    detection = Detection(channels=8, **streets)
+    model = own(detection, {"scores": end})
+    with pytest.raises(BadInput, match="its scores are probabilities already.*keras.activations.linear"):
+        given(detection, model, tmp_path).build()
+    if isinstance(end, layers.Activation):
+        model.get_layer("scores").activation = keras.activations.linear
+        given(detection, model, tmp_path).build()
+
+
+def test_boxes_that_are_no_exponents_are_refused(streets, tmp_path):
+    detection = Detection(channels=8, **streets)
+    model = own(detection, {"boxes": layers.Rescaling(0.0, offset=40.0, name="boxes")})
+    with pytest.raises(BadInput, match="its boxes on val are 40 to 40 .*at most 4.6 for an image of 96"):
+        given(detection, model, tmp_path).build()
+
+
+def test_parts_of_several_tasks_are_asked_one_by_one(several, tmp_path):
+    several = dataclasses.replace(several, parts=tuple(dataclasses.replace(one) for one in several.parts))
+    task = given(several, own(several, {"mask": layers.Softmax(name="mask")}), tmp_path)
+    facts = task.metadata(task.build())["parts"]
+    assert facts["segmentation"]["output"]["kind"] == "segmentation probabilities"
+    model = own(several, {"mask": lambda x: layers.ReLU(name="mask")(x)})
+    with pytest.raises(BadInput, match="--set=task.parts.0.outputs=logits"):
+        given(several, model, tmp_path).build()
+    model = own(several, {"steering": layers.Rescaling(0.0, offset=40.0, name="steering")})
+    with pytest.raises(BadInput, match="answers 40 to 40 on val, .* Check task.parts.2.full_lock"):
+        given(several, model, tmp_path).build()

@@ -1,0 +1,137 @@
+"""Where results live that every run may use again: decoded images, packed rows, teachers' logits.
+
+An entry is a folder named after a hash of everything it is made of. `sealed.json`, written last, has the length and the
+SHA-256 of each of its files; an entry that is not as it was sealed is made again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import stat
+import time
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+from absl import logging
+
+from tfmo_drive.base import atomic
+from tfmo_drive.contracts import BadInput
+
+SEAL = "sealed.json"
+_SETTLED_NS = 10**9
+"""A file that was changed less than this before it was looked at may have been changed again within one tick."""
+
+
+def cache_root() -> Path:
+    """$TFMO_DRIVE_CACHE, or ~/.cache/tfmo_drive."""
+    return Path(os.environ.get("TFMO_DRIVE_CACHE") or "~/.cache/tfmo_drive").expanduser()
+
+
+def made_once(path: Path, make: Callable[[Path], None], names: Collection[str]) -> Path:
+    """`path`, a folder that `make` fills (it is given a temporary one) with files of some of these `names`.
+
+    It appears whole or not at all, and of several processes only one makes it. One that is not as it was sealed is made
+    again. Raises OSError, and BadInput where something else would be lost with it.
+    """
+    if _fault(path, names):
+        with _alone(path):
+            atomic.recover(path.parent, path.name)
+            if fault := _fault(path, names):  # another process may have made it while we waited
+                if os.path.lexists(path):
+                    _refuse_others(path, names)
+                    logging.warning("%s: %s; it is made again.", path, fault)
+                with atomic.folder(path) as temporary:
+                    make(temporary)
+                    _seal(temporary)
+    return path
+
+
+def digest(value: object) -> str:
+    """A name for what is made of `value` (JSON types): equal values, equal names."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def _fault(path: Path, names: Collection[str]) -> str:
+    """Why the entry cannot be used as it is; "" where it can."""
+    try:
+        there = set(os.listdir(path))
+        if SEAL not in there:
+            return f"it has no {SEAL}"
+        seal = json.loads((path / SEAL).read_bytes()) if (path / SEAL).is_file() else {}
+        files = seal["files"]
+        if digest(files) != seal["sha256"]:
+            return f"{SEAL} is not as it was written"
+        if set(files) != there & set(names):
+            return "files were added or removed"
+        now, settled = time.time_ns(), True
+        for name, told in files.items():
+            settled &= _as_last_seen(path / name, seal, name)
+            if not settled and _measured(path / name) != told:
+                return f"{name} is not as it was made"
+        if not settled:
+            _look_back_on(path, files, now)
+    except (FileNotFoundError, NotADirectoryError):
+        return "it is not there"
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        return f"{SEAL} cannot be read ({type(error).__name__})"
+    return ""
+
+
+def _as_last_seen(path: Path, seal: dict[str, Any], name: str) -> bool:
+    """Whether nobody has written to the file since its digest was last compared: reading gigabytes again would cost
+    more than what they are read for. The system sets the time of change (ctime); nobody can set it back."""
+    found = os.stat(path)
+    seen = seal["seen"].get(name)
+    return seen == [found.st_ino, found.st_ctime_ns, found.st_size] and seal["at"] - found.st_ctime_ns > _SETTLED_NS
+
+
+def _measured(path: Path) -> dict[str, Any]:
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        return {}
+    with open(path, "rb") as opened:
+        size = os.fstat(opened.fileno()).st_size
+        return {"bytes": size, "sha256": hashlib.file_digest(opened, "sha256").hexdigest()}
+
+
+def _seal(folder: Path) -> None:
+    files = {path.name: _measured(path) for path in sorted(folder.iterdir())}
+    atomic.write_json(folder / SEAL, {"files": files, "sha256": digest(files), "seen": {}, "at": 0})
+
+
+def _look_back_on(path: Path, files: dict[str, Any], at: int) -> None:
+    """Write down that these files were as they were made, at this time (ns)."""
+    seen = {}
+    for name in files:
+        found = os.stat(path / name)
+        seen[name] = [found.st_ino, found.st_ctime_ns, found.st_size]
+    with contextlib.suppress(OSError):  # a cache that can only be read is compared every time
+        atomic.write_json(path / SEAL, {"files": files, "sha256": digest(files), "seen": seen, "at": at})
+
+
+def _refuse_others(path: Path, names: Collection[str]) -> None:
+    """BadInput where the entry's folder holds what this program did not put there."""
+    entries = os.listdir(path) if path.is_dir() else ["."]
+    for name in sorted(entries):
+        ours = name in (*names, SEAL) or atomic.is_temporary(name)
+        if not ours or (path / name).is_dir():
+            raise BadInput(
+                f"{path / name} does not belong into the cache, where a damaged entry must be made again. Move it away."
+            )
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Hold a lock file beside `path`, so that two processes do not do the same work; the lock ends with its process."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic.opened(path.with_name(f".{path.name}.lock")) as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            logging.info("Another process makes %s; waiting for it.", path)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

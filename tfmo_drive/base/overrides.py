@@ -1,0 +1,185 @@
+"""`--set=recipe.0.sparsity=0.7`: a frozen dataclass tree built again with other values, so that every check runs again.
+
+The fields of a dataclass are the settings: there is no second list of them anywhere.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import types
+import typing
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import PurePath
+from typing import Any, TypeVar
+
+import numpy as np
+
+from tfmo_drive.base.spelling import shortened, suggestion
+from tfmo_drive.base.typed_text import WrongType, default, parse
+from tfmo_drive.contracts import BadInput
+
+T = TypeVar("T")
+
+_Change = tuple[list[str], str, str]
+"""The path that is left below some value, the text to put there, and the whole assignment as typed."""
+
+
+def override(value: T, assignments: Sequence[str]) -> T:
+    """`value` (a frozen dataclass) with `path=text` assignments made; the last one of a path wins.
+
+    They are made all at once, so that values that only make sense together can be given together.
+    A path goes through fields, tuple positions and dictionary keys: `recipe.0.sparsity`. Raises BadInput on a name that
+    is not there (with the nearest one), a text of the wrong type, and whatever a `__post_init__` refuses.
+    """
+    changes: list[_Change] = []
+    for assignment in assignments:
+        path, equals, text = assignment.partition("=")
+        said = shortened(assignment, 100)
+        if not equals or not all(part.strip() for part in path.split(".")):
+            raise BadInput(f'A setting is given as path=value, as in recipe.0.sparsity=0.7; got "{said}".')
+        changes.append(([part.strip() for part in path.split(".")], text.strip(), said))
+    made = _changed(value, None, changes, "")
+    _refuse_unheard(made, changes)
+    return made
+
+
+def settings(value: Any) -> Any:
+    """JSON types for a dataclass tree: {"kind": class name, field: ...}. Fields with `compare=False` are no settings.
+
+    Where a field is itself called kind, the class name is under "class".
+    Raises TypeError for a value that has no stable text (a model, a lambda), since equal settings must hash equally.
+    """
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        names = [field.name for field in dataclasses.fields(value) if field.compare]
+        key = "class" if "kind" in names else "kind"
+        return {key: type(value).__name__, **{name: settings(getattr(value, name)) for name in names}}
+    if isinstance(value, Mapping):
+        return {str(key): settings(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [settings(item) for item in value]
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.tolist()
+    if isinstance(value, enum.Enum):
+        return settings(value.value)
+    if isinstance(value, PurePath):
+        return str(value)
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, (type, types.FunctionType)) and "<" not in value.__qualname__:
+        return f"{value.__module__}.{value.__qualname__}"
+    raise TypeError(f"Settings must be plain values or dataclasses of them, got {value!r}.")
+
+
+def describe(value: Any) -> str:
+    """One line per setting, each as it is typed after --set=; a dataclass gets a line with its class name."""
+    lines = list(_described(value, ""))
+    width = max((len(path) for path, _ in lines), default=0)
+    return "\n".join(f"{path:<{width}}  {text}".rstrip() for path, text in lines)
+
+
+def _described(value: Any, path: str) -> Iterator[tuple[str, str]]:
+    below: Iterable[tuple[Any, Any]] = ()
+    if dataclasses.is_dataclass(value):
+        yield path or "experiment", type(value).__name__
+        below = ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value) if field.compare)
+    elif isinstance(value, Mapping) and value:
+        below = value.items()
+    elif isinstance(value, (list, tuple)) and any(map(dataclasses.is_dataclass, value)):
+        below = enumerate(value)
+    else:
+        text = str(value if isinstance(value, tuple) else settings(value))
+        yield path, text if len(text) <= 80 else f"{text[:76]} ..."
+    for name, item in below:
+        yield from _described(item, f"{path}.{name}" if path else str(name))
+
+
+def _changed(value: Any, annotation: Any, changes: list[_Change], where: str) -> Any:
+    """`value` with `changes` made below it; `annotation` is its declared type where there is one."""
+    for path, text, assignment in changes:
+        if not path:
+            try:
+                value = _parsed(text, annotation, value)
+            except WrongType as error:
+                raise BadInput(f"{where} {error} (in {assignment})") from error
+    below = [change for change in changes if change[0]]
+    if not below:
+        return value
+    if value is None:  # `distill.alpha=0.5` asks for what is not there yet: it starts from its defaults
+        kinds = [kind for kind in typing.get_args(annotation) if dataclasses.is_dataclass(kind)]
+        value = default(kinds[0]) if len(kinds) == 1 else None
+    children, declared = _children(value, annotation, where, below[0])
+    grouped: dict[str, list[_Change]] = {}
+    for path, text, assignment in below:
+        if path[0] not in children:
+            subject = f"{where} ({type(value).__name__})" if where else type(value).__name__
+            raise BadInput(f'{subject} has no "{path[0]}" (in {assignment}). {suggestion(path[0], children)}')
+        grouped.setdefault(path[0], []).append((path[1:], text, assignment))
+    made = {
+        name: _changed(children[name], declared(name), changes, f"{where}.{name}" if where else name)
+        for name, changes in grouped.items()
+    }
+    return _rebuilt(value, made)
+
+
+def _parsed(text: str, annotation: Any, value: Any) -> Any:
+    return parse(text, annotation or (Any if value is None else type(value)))
+
+
+def _refuse_unheard(value: Any, changes: list[_Change]):
+    """What shares its settings with its parts (MultiTask) would else lose in silence what was asked of a part."""
+    paths = [path for path, _, _ in changes]
+    for path, text, assignment in {tuple(change[0]): change for change in changes}.values():
+        if any(len(other) > len(path) and other[: len(path)] == path for other in paths):
+            continue
+        found, annotation, above = value, None, ""
+        for depth, name in enumerate(path):
+            children, declared = _children(found, annotation, "", (path, text, assignment))
+            if not above and path[-1] in children:
+                above = ".".join([*path[:depth], path[-1]])
+            found, annotation = children[name], declared(name)
+        if _parsed(text, annotation, found) != found:
+            raise BadInput(f"{assignment} is not heard: it is {found} here, whatever is asked. Set {above}.")
+
+
+def _rebuilt(value: Any, made: dict[str, Any]) -> Any:
+    if isinstance(value, Mapping):
+        return {key: made.get(str(key), item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(made.get(str(index), item) for index, item in enumerate(value))
+    for field in dataclasses.fields(value):
+        if made.get(field.name) == "" and field.default != "":
+            raise BadInput(f"{type(value).__name__}.{field.name} must not be empty. Give a value, or leave it out.")
+    try:
+        return dataclasses.replace(value, **made)
+    except BadInput:
+        raise
+    except (ValueError, TypeError, ArithmeticError, LookupError) as error:  # a check that cannot take the value at all
+        names = ", ".join(f"{type(value).__name__}.{name}" for name in made)
+        raise BadInput(str(error) if isinstance(error, ValueError) else f"{names}: {error}.") from error
+
+
+def _children(value: Any, annotation: Any, where: str, change: _Change) -> tuple[dict[str, Any], Callable[[str], Any]]:
+    """What lies one step below `value`, and a function from its name to its declared type."""
+    if dataclasses.is_dataclass(value):
+        hints = _hints(type(value))
+        fields = [field for field in dataclasses.fields(value) if field.init]
+        return {field.name: getattr(value, field.name) for field in fields}, hints.get
+    for member in typing.get_args(annotation):  # of `tuple[int, ...] | None`, the part that the value is of
+        if isinstance(value, typing.get_origin(member) or ()):
+            annotation = member
+    arguments = [argument for argument in typing.get_args(annotation) if argument is not Ellipsis]
+    if isinstance(value, Mapping):
+        return {str(key): item for key, item in value.items()}, lambda _: arguments[1] if len(arguments) == 2 else None
+    if isinstance(value, (list, tuple)):
+        items = {str(index): item for index, item in enumerate(value)}
+        fixed = len(arguments) == len(value)
+        return items, lambda name: (arguments[int(name)] if fixed else arguments[0]) if arguments else None
+    raise BadInput(f'{where} is {value!r}, so it has no "{change[0][0]}" (in {change[2]}). Set {where} itself.')
+
+
+def _hints(kind: type) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(kind)
+    except (NameError, TypeError):  # names imported for type checkers only: the current value tells its type instead
+        return {}

@@ -1,0 +1,108 @@
+"""How a command line ends: one line that says what to do about an error, its exit code, and at once on Ctrl-C."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+
+from absl import app, flags
+
+from tfmo_drive import STOPPED
+from tfmo_drive.base.atomic import DISK_SIGNS
+from tfmo_drive.base.given_file import reason
+from tfmo_drive.contracts import BadInput, BrokenPromise
+
+DISK = "Free some space, or choose another folder with --workdir."
+DISK_ERRORS = (*DISK_SIGNS.values(), errno.EACCES)
+PATIENCE = 5.0
+"""Seconds that an interrupted run has to stop by itself."""
+
+Main = Callable[[list[str]], int]
+
+
+def start(main: Main) -> None:
+    """The process as a command line: reads the flags, runs `main` on what is left, and exits with what it returns."""
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as under nohup
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        _stop_soon_after_interrupts()
+    app.run(guarded(main), flags_parser=_parsed)
+
+
+def guarded(main: Main) -> Main:
+    """`main` with bad input, broken promises, disk and memory errors told in one line instead of a traceback."""
+
+    def run(argv: list[str]) -> int:
+        try:
+            _refuse_empty()
+            return main(argv)
+        except (BadInput, BrokenPromise) as error:
+            _tell(error)
+        except KeyboardInterrupt:
+            print(STOPPED, file=sys.stderr)
+            return 130
+        except OSError as error:
+            where = f" ({error.filename})" if error.filename else ""
+            advice = f" {DISK}" if error.errno in DISK_ERRORS else ""
+            _tell(f"{error.strerror or error}{where}.{advice}")
+        except Exception as error:
+            if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's
+                _tell(f"not enough memory: {reason(error)}. Choose smaller images, batches or counts.")
+                return 1
+            if not any(sign in str(error) for sign in DISK_SIGNS):
+                raise
+            _tell(f"{reason(error)}. {DISK}")
+        return 1
+
+    return run
+
+
+def _refuse_empty() -> None:
+    """A flag without a value is what a variable of a shell that is not set makes of it: its default would hide that."""
+    for name in flags.FLAGS:
+        if flags.FLAGS[name].value in ("", []) and flags.FLAGS[name].default != flags.FLAGS[name].value:
+            raise BadInput(f"--{name} is empty. Give a value, or leave it out.")
+
+
+def _tell(error: object) -> None:
+    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+
+
+def _parsed(argv: list[str]) -> list[str]:
+    try:
+        return flags.FLAGS(argv)
+    except flags.Error as error:
+        _tell(f"{str(error).rstrip('. ')}. See --help.")
+        sys.exit(1)
+
+
+def _stop_soon_after_interrupts() -> None:
+    """Ctrl-C raises KeyboardInterrupt, as always; but where a destructor or a callback of C code swallows it, or C code
+    does not come back, the process ends after PATIENCE, and at once when it is pressed again. Files appear whole or not
+    at all, so nothing is lost by that."""
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+
+    def watch() -> None:
+        while signal.SIGINT not in ours.recv(1):
+            pass
+        ours.settimeout(PATIENCE)
+        try:
+            while signal.SIGINT not in ours.recv(1):
+                pass
+        except TimeoutError:
+            pass
+        os.write(2, f"{STOPPED}\n".encode())
+        os._exit(130)
+
+    threading.Thread(target=watch, daemon=True, name="interrupts").start()
+    _open.append(theirs)
+
+
+_open: list[socket.socket] = []
+"""Kept for the life of the process."""

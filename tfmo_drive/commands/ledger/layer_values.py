@@ -1,0 +1,130 @@
+"""What every layer answers, in a Keras model and in a file on the runtimes that a board may have; and where two part.
+
+Layers go by the names that they have in Keras. Two runtimes of one file are compared tensor by tensor.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tfmo_drive.base import outputs
+from tfmo_drive.base.keras2 import keras
+from tfmo_drive.networks import graph
+from tfmo_drive.runtimes import micro
+from tfmo_drive.runtimes.layer_errors import layer_name
+from tfmo_drive.runtimes.unpacked import Exposed, exposed, kind, name, unpack
+
+EQUAL_DB = 200.0
+"""Signal to noise of values without any difference."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LayerValues:
+    tensor: str
+    """As the file calls it; of a Keras model, the layer's name."""
+    layer: str
+    operator: str
+    values: np.ndarray
+    """float32 [n, ...]"""
+    step: float = 0.0
+    """What one integer is worth; 0 where values are no integers."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Parting:
+    """The first layer at which two do not say the same."""
+
+    layer: str
+    operator: str
+    sqnr_db: float
+    """10 log10(signal / noise) of all its values."""
+    steps: float | None
+    """The largest difference, in steps of the integers (LSB); None between a model and a file."""
+
+
+def of_keras(model: keras.Model, inputs: np.ndarray) -> list[LayerValues]:
+    """inputs: preprocessed, float32 [n, ...]. Layers called twice or with several outputs are left out."""
+    flat = graph.flat(model)
+    known = {}
+    for layer in graph.flat_layers(flat):
+        if len(layer.inbound_nodes) == 1 and not isinstance(layer.output, list | tuple | dict):
+            known.setdefault(outputs.bare(layer.name), layer)
+    asked = keras.Model(flat.inputs, [layer.output for layer in known.values()])
+    answers = asked.predict(inputs, batch_size=8, verbose=0)
+    found = zip(known.items(), answers if len(known) > 1 else [answers], strict=True)
+    return [LayerValues(key, key, type(layer).__name__, np.asarray(values)) for (key, layer), values in found]
+
+
+def of_litert(path: Path, images: np.ndarray, kernels: str) -> list[LayerValues]:
+    """images: raw, as the file takes them [n, ...]; kernels: "reference" or "xnnpack"."""
+    model, numbers = _written(path)
+    run = Exposed(model, numbers, kernels=kernels)
+    return _listed(model, numbers, [run(image[None]) for image in images])
+
+
+def of_micro(path: Path, images: np.ndarray) -> list[LayerValues]:
+    """The same on TensorFlow Lite Micro."""
+    model, numbers = _written(path)
+    with tempfile.TemporaryDirectory() as folder:
+        opened = Path(folder) / "model.tflite"
+        opened.write_bytes(exposed(model, numbers))
+        artifact = micro.MicroArtifact(opened)
+        found = artifact.outputs(images)
+    values = [found[name(model.subgraphs[0].tensors[number])] for number in numbers]
+    return _listed(model, numbers, [[one[i : i + 1] for one in values] for i in range(len(images))])
+
+
+def parting(
+    before: Sequence[LayerValues], after: Sequence[LayerValues], bound_db: float, same_file: bool
+) -> Parting | None:
+    """The first of `after` that is below `bound_db` against the one of its name in `before`; of one and the same file,
+    the first with any difference."""
+    key: Callable[[LayerValues], str] = (lambda one: one.tensor) if same_file else (lambda one: one.layer)
+    known = {key(one): one for one in before}
+    for one in after:
+        other = known.get(key(one))
+        if other is None or other.values.shape != one.values.shape:
+            continue
+        ratio = sqnr_db(other.values, one.values)
+        if not ratio >= (EQUAL_DB if same_file else bound_db):  # what is no number differs too
+            apart = float(np.abs(one.values - other.values).max())
+            return Parting(one.layer, one.operator, ratio, apart / one.step if same_file and one.step else None)
+    return None
+
+
+def sqnr_db(signal: np.ndarray, noisy: np.ndarray) -> float:
+    """10 log10(signal / noise) over all values; EQUAL_DB where they are equal."""
+    noise = float(np.sum(np.square(np.subtract(noisy, signal, dtype=np.float64))))
+    power = float(np.sum(np.square(signal, dtype=np.float64)))
+    if noise <= power * 10 ** (-EQUAL_DB / 10):
+        return EQUAL_DB
+    return float(10 * np.log10(power / noise)) if power else -EQUAL_DB
+
+
+def _written(path: Path) -> tuple[object, list[int]]:
+    """An unpacked file, and the numbers of the tensors that its operators write."""
+    model = unpack(Path(path).read_bytes())
+    return model, [int(number) for operator in model.subgraphs[0].operators for number in operator.outputs]
+
+
+def _listed(model: object, numbers: list[int], answers: list[list[np.ndarray]]) -> list[LayerValues]:
+    tensors, scales = model.subgraphs[0].tensors, _steps(model)
+    writers = {int(number): operator for operator in model.subgraphs[0].operators for number in operator.outputs}
+    found = []
+    for place, number in enumerate(numbers):
+        called = name(tensors[number])
+        values = np.concatenate([one[place] for one in answers])
+        layer, operator = outputs.bare(layer_name(called)), kind(model, writers[number])
+        found.append(LayerValues(called, layer, operator, values, scales[number]))
+    return found
+
+
+def _steps(model: object) -> list[float]:
+    quantization = [tensor.quantization for tensor in model.subgraphs[0].tensors]
+    return [float(one.scale[0]) if one is not None and one.scale is not None and len(one.scale) else 0.0
+            for one in quantization]  # fmt: skip

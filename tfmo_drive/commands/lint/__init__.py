@@ -1,0 +1,1 @@
+"""What the verb lint alone needs (floor 7)."""

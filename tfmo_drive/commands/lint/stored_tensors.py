@@ -1,0 +1,158 @@
+"""Which tensors of a float model an int8 file stores, who reads them, and the range that each channel has on images.
+
+A BatchNorm and a ReLU behind a convolution, and a ReLU behind a sum, become part of the operator before them: what is
+between is never rounded. Pooling, padding, resizing and reshaping hand on what they read in the scale that it has:
+https://ai.google.dev/edge/litert/conversion/tensorflow/quantization/quantization_spec
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any
+
+import numpy as np
+
+from tfmo_drive.base.finite import largest
+from tfmo_drive.base.keras2 import keras, tf
+from tfmo_drive.networks import graph
+from tfmo_drive.surgery.channel_graph import MAKERS, TYING
+
+layers = keras.layers
+Layer = layers.Layer
+
+READERS = (*MAKERS, layers.DepthwiseConv2D)
+HANDING_ON = (
+    layers.MaxPooling2D, layers.AveragePooling2D, layers.ZeroPadding2D, layers.Cropping2D, layers.UpSampling2D,
+    layers.Resizing, layers.Flatten, layers.Reshape, layers.Dropout, layers.SpatialDropout2D, layers.GaussianNoise,
+)  # fmt: skip
+RELUS = (keras.activations.relu, tf.nn.relu, tf.nn.relu6)
+BATCH = 16
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Stored:
+    """One tensor that an int8 file rounds, with one scale for all of it."""
+
+    layer: Layer
+    """Whose output it is."""
+    tensor: Any
+    """Keras tensor [b, ..., c]."""
+    readers: tuple[Layer, ...]
+    """Convolutions and dense layers that read its channels."""
+
+    @property
+    def rectified(self) -> bool:
+        """Whether a ReLU, by itself or at the end of a layer, made it."""
+        layer = self.layer
+        if isinstance(layer, layers.ReLU):
+            return not layer.negative_slope and not layer.threshold
+        return getattr(layer, "activation", None) in RELUS
+
+
+@dataclasses.dataclass(frozen=True)
+class Meeting:
+    """A call of a layer that reads, or hands on, stored tensors: ids of these (`StoredTensors.tensors`)."""
+
+    layer: Layer
+    inputs: tuple[str, ...]
+    output: str
+
+
+class StoredTensors:
+    """Of a flat functional model with channels last.
+
+    `tensors`: by id, in graph order, inputs first. `meetings`: every call of a layer, in graph order. `shown`: ids of
+    those that are the model's outputs, or that layers which hand on what they read make outputs of. `origin`: by id
+    of every tensor, that of the one whose values it hands on; its own otherwise.
+    """
+
+    def __init__(self, model: keras.Model):
+        self.model = model
+        nodes = list(graph.calls(model))
+        self._outputs = {str(id(tensor)) for tensor in model.outputs}
+        self._readers: dict[str, list] = {}
+        for node in nodes:
+            for one in dict.fromkeys(node.flat_input_ids):
+                self._readers.setdefault(one, []).append(node)
+        made = [(tensor._keras_history.layer, tensor) for tensor in model.inputs]
+        made += [(node.layer, tensor) for node in nodes for tensor in tf.nest.flatten(node.outputs)]
+        self._holds = self._fused(made)
+        self.origin = self._handed_on(nodes)
+        self.tensors = {
+            key: Stored(layer, tensor, tuple(self._kernels(key)))
+            for layer, tensor in made
+            if self._holds[key := str(id(tensor))] == key and tensor.dtype.is_floating and len(tensor.shape) > 1
+        }
+        self.meetings = [
+            Meeting(node.layer, tuple(node.flat_input_ids), self._holds[node.flat_output_ids[0]]) for node in nodes
+        ]
+        self.shown = {self.origin[one] for one in self._outputs}
+
+    def _fused(self, made: list[tuple[Layer, Any]]) -> dict[str, str]:
+        """By id of every tensor, the id of the stored one that it becomes inside the same operator."""
+        holds: dict[str, str] = {}
+        for layer, tensor in reversed(made):
+            key = str(id(tensor))
+            after = self._readers.get(key, [])
+            inside = key not in self._outputs and len(after) == 1 and _fuses(layer, after[0].layer)
+            holds[key] = holds[after[0].flat_output_ids[0]] if inside else key
+        return holds
+
+    def _handed_on(self, nodes: list) -> dict[str, str]:
+        origin = {key: key for key in self._holds}
+        for node in nodes:
+            if isinstance(node.layer, HANDING_ON):
+                origin |= dict.fromkeys(node.flat_output_ids, origin[node.flat_input_ids[0]])
+        return origin
+
+    def _kernels(self, key: str) -> list[Layer]:
+        handed = [other for other, origin in self.origin.items() if origin == key]
+        found = [node.layer for other in handed for node in self._readers.get(other, [])]
+        return [layer for layer in dict.fromkeys(found) if isinstance(layer, READERS)]
+
+    def ranges(self, inputs: np.ndarray) -> dict[str, np.ndarray]:
+        """By id, float64 [2, c]: the lowest and the highest value of each channel, zero included, which every int8
+        scale can say. inputs: preprocessed float32 [n, ...]."""
+        seen = [self._ends(inputs[start : start + BATCH]) for start in range(0, len(inputs), BATCH)]
+        return {
+            key: np.stack([np.min([low for low, _ in ends], 0), np.max([high for _, high in ends], 0)]).astype(float)
+            for key, *ends in zip(self.tensors, *(map(np.asarray, batch) for batch in seen), strict=True)
+        }
+
+    @functools.cached_property
+    def _ends(self):
+        """Of one batch: for every stored tensor, float32 [2, c]."""
+        probe = keras.Model(self.model.inputs, [one.tensor for one in self.tensors.values()])
+
+        @tf.function(input_signature=[tf.TensorSpec(self.model.inputs[0].shape, tf.float32)])
+        def ends(batch):
+            found = tf.nest.flatten(probe(batch, training=False))
+            axes = [list(range(len(one.shape) - 1)) for one in found]
+            return [
+                tf.stack([tf.minimum(tf.reduce_min(one, axis), 0.0), tf.maximum(tf.reduce_max(one, axis), 0.0)])
+                for one, axis in zip(found, axes, strict=True)
+            ]
+
+        return ends
+
+    def decided(self, inputs: np.ndarray) -> np.ndarray | None:
+        """int64 [n]: the class that each input is put into; None of a model whose output is no row of scores."""
+        shape = self.model.output_shape
+        if not isinstance(shape, tuple) or len(shape) != 2 or shape[1] < 2:
+            return None
+        return largest(self.model.predict(inputs, BATCH, verbose=0))
+
+
+def span(range_: np.ndarray) -> float:
+    """What one scale for a whole tensor has to cover, from the [2, c] ends of its channels."""
+    return float(range_[1].max() - range_[0].min())
+
+
+def _fuses(layer: Layer, reader: Layer) -> bool:
+    """Whether `reader` becomes part of the operator that makes what it reads."""
+    if isinstance(reader, layers.BatchNormalization):
+        return isinstance(layer, READERS)
+    activation = getattr(reader, "activation", None) if type(reader) is layers.Activation else None
+    bends = isinstance(reader, layers.ReLU) or activation in RELUS
+    return bends and isinstance(layer, (*READERS, *TYING, layers.BatchNormalization))

@@ -1,0 +1,86 @@
+"""A sensitivity study as a page: a heat map for each method, which layers to spare, and how a step takes it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfmo_drive.report.document import Document, Figure, Section
+from tfmo_drive.report.plots.plot_style import png, single
+from tfmo_drive.report.rendering import numbers
+from tfmo_drive.report.write_report import write_document
+
+CAPTION = (
+    "Points lost, in the order of the graph. Of channels that several layers share, the first layer is named. "
+    "BatchNorm is not estimated again: compare layers, not methods."
+)
+
+
+def write(studies: list[dict[str, Any]], experiment: str, command: str, folder: Path) -> None:
+    """sensitivity.md and .html and figures/*.png into `folder`, where the studies' own files are."""
+    studies = [study for study in studies if study["parts"]]
+    drawn = {study["method"]: _picture(study) for study in studies}
+    write_document(document(studies, experiment, command, folder), drawn, folder, "sensitivity")
+
+
+def document(studies: list[dict[str, Any]], experiment: str, command: str, folder: Path) -> Document:
+    """What the studies say; `folder`: where steps find them."""
+    verdict = (
+        f"One layer at a time, nothing trained: points that the baseline's {numbers.percent(studies[0]['score'])} on "
+        f"{studies[0]['examples']:,} validation examples lose.",
+        *(_verdict(study) for study in studies),
+    )
+    sections = [Section(s["method"], s["unit"], (Figure(s["method"], CAPTION),)) for s in studies]
+    taken = [f'{s["step"]}(allocation="{folder / s["method"]}.json")' for s in studies if s["step"]]
+    use = Section("As an allocation", "Every part then goes as far as one common drop lets it.", text="\n".join(taken))
+    made = Section("Made by", text=command)
+    return Document(f"Sensitivity of {experiment}'s baseline", verdict, (*sections, *[use] * bool(taken), made))
+
+
+def heat_map(drops: list[tuple[str, list[float]]], columns: list[str], title: str, worst: float) -> bytes:
+    """Points lost, a named line for each part and a column for each strength; `worst` (a fraction) is the darkest."""
+    figure, axes = single(2.8 + 0.85 * len(columns), 1.2 + 0.21 * len(drops))
+    points = 100 * np.array([values for _, values in drops])
+    # The square root tells small losses apart, which are the ones that somebody would pay.
+    shades = np.sqrt(np.clip(points, 0, None) / max(100 * worst, 1e-9))
+    axes.imshow(shades, cmap="Oranges", vmin=0, vmax=1, aspect="auto")
+    for (line, column), value in np.ndenumerate(points):
+        dark = shades[line, column] > 0.7
+        axes.text(column, line, f"{value:.1f}", ha="center", va="center", fontsize=7, color="white" if dark else "0.2")
+    names = [name if len(name) <= 40 else f"..{name[-38:]}" for name, _ in drops]
+    axes.set_yticks(range(len(drops)), names, fontsize=7)
+    axes.set_xticks(range(len(columns)), columns)
+    axes.set_xlabel(title)
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+    return png(figure)
+
+
+def _verdict(study: dict[str, Any]) -> str:
+    means = {part: float(np.mean(one["drops"])) for part, one in study["parts"].items()}
+    worst = sorted(means, key=means.get, reverse=True)[:3]
+    place = len(study["strengths"]) // 2
+    cheap = sum(100 * one["drops"][place] <= 0.5 for one in study["parts"].values())
+    return (
+        f"{study['unit'].capitalize()}: {cheap} of {len(means)} parts lose at most half a point at "
+        f"{_strength(study['strengths'][place])}; {', '.join(map(_short, worst))} lose most."
+    )
+
+
+def _picture(study: dict[str, Any]) -> bytes:
+    columns = [_strength(strength) for strength in study["strengths"]]
+    return heat_map([(_short(part), one["drops"]) for part, one in study["parts"].items()], columns, study["unit"],
+                    study["score"])  # fmt: skip
+
+
+def _strength(value: float) -> str:
+    return f"{100 * value:g} %" if value < 1 else f"{value:g}"
+
+
+def _short(part: str) -> str:
+    """A group of channels by its first layer."""
+    first, *others = part.split()
+    return f"{first} +{len(others)}" if others else first

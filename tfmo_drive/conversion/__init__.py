@@ -1,0 +1,1 @@
+"""From Keras to files (floor 3)."""

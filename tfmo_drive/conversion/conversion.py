@@ -1,0 +1,253 @@
+"""Frozen graph to TensorFlow Lite flatbuffers and ONNX, sharing all that they have in common.
+
+One float conversion is the base of float32, int8 and int16x8; the int8 file is the base of the int8 ONNX. The int8
+recipe is the converter's own, cut in two after calibration, because only there can the input range be set to exactly
+0..255 (scale 1, zero point -128): https://ai.google.dev/edge/litert/conversion/tensorflow/quantization/quantization_spec
+Rows are converted as the Keras model takes them, standardised; every file then gets the standardising put in front.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+import tempfile
+import warnings
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfmo_drive.base.keras2 import tf
+from tfmo_drive.contracts import BadInput
+from tfmo_drive.conversion import calibration
+from tfmo_drive.conversion.calibration import MINMAX, Ranges
+from tfmo_drive.conversion.freezing import Frozen
+from tfmo_drive.conversion.onnx_order import canonical
+from tfmo_drive.runtimes import tflite_file, tflite_rows
+from tfmo_drive.runtimes.tflite_file import ends
+from tfmo_drive.runtimes.unpacked import pack, unpack
+
+OPSET = 17
+
+_cache: weakref.WeakKeyDictionary[Frozen, dict[str, bytes]] = weakref.WeakKeyDictionary()
+"""The two files that others are made from; the rest would only fill memory."""
+
+
+class _Converter(tf.lite.TFLiteConverter):
+    """The public converter without its second freeze, which costs as much as the conversion."""
+
+    frozen: Frozen
+
+    def _freeze_concrete_function(self):
+        function = self.frozen.function
+        return self.frozen.graph_def, function.inputs[:1], function.outputs, function
+
+
+def float32(frozen: Frozen) -> bytes:
+    """A float32 `.tflite`, batch as frozen."""
+    return taking_raw(base(frozen), frozen)
+
+
+def base(frozen: Frozen) -> bytes:
+    """The float32 file that others are made from: rows go in standardised."""
+    return _once(frozen, "float32", lambda: _named(_convert(frozen), frozen))
+
+
+def taking_raw(tflite: bytes, frozen: Frozen) -> bytes:
+    """The file that ships: what takes rows takes them raw, and standardises them first."""
+    if frozen.preprocessing.limits:
+        return tflite
+    model = unpack(tflite)
+    tflite_rows.standardise_first(model, frozen.preprocessing)
+    return pack(model)
+
+
+def float16(frozen: Frozen) -> bytes:
+    """float16 constants, float32 arithmetic."""
+    return taking_raw(_named(_convert(frozen, default=True, types=[tf.float16]), frozen), frozen)
+
+
+def dynamic(frozen: Frozen) -> bytes:
+    """int8 weights (of 1024 elements and more), float32 activations in the file."""
+    return taking_raw(_named(_convert(frozen, default=True), frozen), frozen)
+
+
+def int8(frozen: Frozen, images: np.ndarray | None = None, ranges: Ranges = MINMAX) -> bytes:
+    """Full integer, int8 out and in, input = pixel - 128; rows go in as float32, and are quantised once standardised.
+
+    images: raw inputs [n, ...] from which activation ranges come; a quantize-aware graph has its own and needs none.
+    """
+    if frozen.quantize_aware:
+        made = _once(frozen, "int8", lambda: _named(_convert(frozen, default=True, integer=True), frozen))
+    else:
+        key = f"int8 {_digest(images)} {ranges}"
+        made = _once(frozen, key, lambda: quantized(calibrated(frozen, images, ranges), frozen))
+    return taking_raw(made, frozen)
+
+
+def calibrated(frozen: Frozen, images: np.ndarray, ranges: Ranges = MINMAX) -> bytes:
+    """`base` with a range in every activation tensor, from raw inputs [n, ...]; that of pixels is 0..255."""
+    from tensorflow.lite.python.optimize import calibrator
+
+    _refuse_loops(frozen)
+    with _quiet():
+        watched = calibrator.Calibrator(calibrator.add_intermediate_tensors(base(frozen)))
+        model, limits = unpack(watched.calibrate(_feed(frozen, images))), frozen.preprocessing.limits
+        if limits:
+            graph = model.subgraphs[0]
+            range_ = graph.tensors[graph.inputs[0]].quantization
+            range_.min, range_.max = [limits[0]], [limits[1]]
+        if ranges.method != "minmax":
+            calibration.narrow(model, frozen.fed(images), ranges)
+        return pack(model)
+
+
+def quantized(calibrated: bytes, frozen: Frozen) -> bytes:
+    """The int8 file of a calibrated one."""
+    return _quantized(calibrated, frozen, output_data_type=tf.int8)
+
+
+def partly_quantized(calibrated: bytes, frozen: Frozen, floating: Sequence[str]) -> bytes:
+    """float32 out; operators whose output tensors are named in `floating` keep float32 weights and sums."""
+    return _quantized(calibrated, frozen, denylisted_nodes=list(floating) or None)
+
+
+def int16x8(frozen: Frozen, images: np.ndarray) -> bytes:
+    """int16 activations in (rows: float32) and out, int8 weights. images as for `int8`."""
+    from tensorflow.lite.python.optimize import calibrator
+
+    _refuse_loops(frozen)
+    images, limits = np.array(images), frozen.preprocessing.limits
+    if limits:  # this quantizer keeps its statistics to itself, so one white corner says that pixels go up to 255
+        images[0, 0, 0] = limits[1]
+    with _quiet():
+        quantizer = calibrator.Calibrator(calibrator.add_intermediate_tensors(base(frozen)))
+        quantized = quantizer.calibrate_and_quantize(
+            _feed(frozen, images), tf.int16 if limits else tf.float32, tf.int16, allow_float=False,
+            activations_type=tf.int16, bias_type=tf.int64,
+        )  # fmt: skip
+    return taking_raw(_named(bytes(quantized), frozen), frozen)
+
+
+def onnx_float32(frozen: Frozen) -> bytes:
+    """A float32 ONNX model of the same graph on raw inputs; the input keeps its shape."""
+    input_, names = frozen.function.inputs[0].name, dict(zip(frozen.graph_outputs, frozen.outputs, strict=True))
+    rule, fed = frozen.preprocessing, {}
+    with tf.Graph().as_default() as graph:
+        if not rule.limits:
+            raw = tf.compat.v1.placeholder(tf.float32, frozen.shape, f"raw_{rule.input}")
+            fed = {input_: raw * tf.constant(rule.scale) + tf.constant(rule.offset)}
+            input_ = raw.name
+        tf.import_graph_def(frozen.graph_def, fed, name="")
+        return _onnx(graph, [input_], list(names), tensors_to_rename={input_: rule.input, **names})
+
+
+def onnx_int8(tflite: bytes, outputs: tuple[str, ...]) -> bytes:
+    """QuantizeLinear/DequantizeLinear ONNX with integer weights, from an int8 `.tflite`."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.tflite"
+        path.write_bytes(tflite)
+        return _onnx(None, [ends(tflite)["inputs"][0]["name"]], list(outputs), tflite_path=str(path))
+
+
+def _onnx(graph: tf.Graph | None, inputs: list[str], outputs: list[str], **source: Any) -> bytes:
+    """What `tf2onnx.convert` does, except that it copies all constants before each of 36 optimizer passes."""
+    import onnx
+    from tf2onnx import optimizer, tfonnx
+
+    with _quiet():
+        converted = tfonnx.process_tf_graph(graph, opset=OPSET, input_names=inputs, output_names=outputs, **source)
+        model = optimizer.optimize_graph(converted, catch_errors=False).make_model("tfmo_drive")
+    unknown = {node.op_type for node in model.graph.node if not onnx.defs.has(node.op_type, node.domain)}
+    if unknown:  # tf2onnx writes a line into its log, and the file
+        raise ValueError(f"ONNX has no operator {', '.join(sorted(unknown))}")
+    return canonical(model).SerializeToString(deterministic=True)
+
+
+def _refuse_loops(frozen: Frozen) -> None:
+    """BadInput where TensorFlow 2.21 would end the whole process (SIGSEGV) instead of watching a loop's ranges."""
+    if loops := tflite_file.operators(base(frozen))["WHILE"]:
+        raise BadInput(
+            f"No integer file can be made of a model with a loop inside ({loops} WHILE: an LSTM, GRU or another "
+            "recurrent layer). Use LiteRTFloat16 or LiteRTDynamic, or replace that layer by convolutions."
+        )
+
+
+def _once(frozen: Frozen, key: str, make: Callable[[], bytes]) -> bytes:
+    kept = _cache.setdefault(frozen, {})
+    if key not in kept:
+        kept[key] = make()
+    return kept[key]
+
+
+def _digest(images: np.ndarray) -> str:
+    return hashlib.blake2b(np.ascontiguousarray(images), digest_size=16).hexdigest()
+
+
+def _convert(frozen: Frozen, default: bool = False, integer: bool = False, types: list | None = None) -> bytes:
+    with _quiet():
+        converter = _Converter.from_concrete_functions([frozen.function])
+        converter.frozen = frozen
+        converter.optimizations = [tf.lite.Optimize.DEFAULT] if default else []
+        converter.target_spec.supported_types = types or []
+        if integer:
+            converter.inference_input_type = tf.int8 if frozen.preprocessing.limits else tf.float32
+            converter.inference_output_type = tf.int8
+        return bytes(converter.convert())
+
+
+def _quantized(calibrated: bytes, frozen: Frozen, **settings: Any) -> bytes:
+    from tensorflow.lite.python.convert import mlir_quantize
+
+    with _quiet():
+        input_type = tf.int8 if frozen.preprocessing.limits else tf.float32
+        made = mlir_quantize(calibrated, input_data_type=input_type, **settings)
+    return _named(bytes(made), frozen)
+
+
+def _feed(frozen: Frozen, images: np.ndarray) -> Callable[[], Iterator[list[np.ndarray]]]:
+    return lambda: ([frozen.fed(image)[None]] for image in images)
+
+
+def _named(tflite: bytes, frozen: Frozen) -> bytes:
+    """The same file with its input and outputs called by their names, and the default signature for them."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = unpack(tflite)
+    graph = model.subgraphs[0]
+    signature = schema.SignatureDefT()
+    signature.signatureKey, signature.subgraphIndex = "serving_default", 0
+    signature.inputs, signature.outputs = [], []
+    for names, tensors, maps in (
+        ((frozen.preprocessing.input,), graph.inputs, signature.inputs),
+        (frozen.outputs, graph.outputs, signature.outputs),
+    ):
+        for name, index in zip(names, tensors, strict=True):
+            graph.tensors[index].name = name
+            entry = schema.TensorMapT()
+            entry.name, entry.tensorIndex = name, int(index)
+            maps.append(entry)
+    model.signatureDefs = [signature]
+    return pack(model)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The converters' chatter, much of it written by C++ straight to the descriptor, goes nowhere."""
+    previous = logging.root.manager.disable
+    saved, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    logging.disable(logging.WARNING)
+    try:
+        os.dup2(nothing, 2)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(nothing)
+        logging.disable(previous)

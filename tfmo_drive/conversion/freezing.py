@@ -1,0 +1,117 @@
+"""Keras model to one frozen TensorFlow graph that eats raw inputs: freeze once, convert many.
+
+The preprocessing of pixels becomes one 1x1 convolution at the front, so that a board feeds what its camera gives. That
+of rows is left to what is made of the graph (runtimes.tflite_rows), because no quantiser may see raw columns.
+`TFLiteConverter.from_keras_model` writes and reloads a SavedModel (31 of 35 s for ResNet50); a frozen graph does not.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import weakref
+from typing import Any
+from unittest import mock
+
+import numpy as np
+
+from tfmo_drive.base.finite import refuse_weights
+from tfmo_drive.base.keras2 import keras, tf
+from tfmo_drive.base.outputs import names
+from tfmo_drive.contracts import BadInput, Preprocessing
+from tfmo_drive.networks.fake_quant import is_quantize_aware
+from tfmo_drive.networks.layers import weights_digest
+
+PREPROCESSING = "preprocessing"
+"""Name of the folded convolution, in every file format."""
+
+_cache: weakref.WeakKeyDictionary[keras.Model, dict[tuple, tuple[str, Frozen]]] = weakref.WeakKeyDictionary()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Frozen:
+    """A graph without variables, to the model's outputs: of float32 pixels 0..255, RGB [batch, h, w, 3], or of
+    standardised rows float32 [batch, n]."""
+
+    function: Any
+    """tf ConcreteFunction of one argument, on the model's own variables: it names the ends of `graph_def`."""
+    graph_def: Any
+    outputs: tuple[str, ...]
+    """What the outputs are called in the files, in the model's order; `graph_outputs` are the tensors."""
+    graph_outputs: tuple[str, ...]
+    shape: tuple[int | None, ...]
+    quantize_aware: bool
+    preprocessing: Preprocessing
+
+    def fed(self, raw: np.ndarray) -> np.ndarray:
+        """Raw inputs as this graph takes them: pixels as they are, rows standardised, float32 both."""
+        return np.asarray(raw, np.float32) if self.preprocessing.limits else self.preprocessing(raw)
+
+
+def freeze(model: keras.Model, preprocessing: Preprocessing, batch: int | None = 1) -> Frozen:
+    """The frozen graph of `model` in inference mode, its input called as `preprocessing` says.
+
+    Freezing a model whose weights have not changed since costs a checksum. A quantize-aware model of images gets a
+    fake-quant node on its input, so that the converter's int8 input is `pixel - 128`. Raises BadInput for inputs that
+    are not one image of known size, or one row of as many columns as `preprocessing` has.
+    """
+    kept, key, checksum = _cache.setdefault(model, {}), (preprocessing, batch), weights_digest(model)
+    if key not in kept or kept[key][0] != checksum:
+        refuse_weights(model, model.name)
+        kept[key] = checksum, _freeze(model, preprocessing, batch)
+    return kept[key][1]
+
+
+def _freeze(model: keras.Model, preprocessing: Preprocessing, batch: int | None) -> Frozen:
+    from tensorflow.python.framework import convert_to_constants
+
+    shape, aware = (batch, *_input_shape(model, preprocessing)), is_quantize_aware(model)
+    limits = preprocessing.limits
+
+    @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name=preprocessing.input)], autograph=False)
+    def serve(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        if limits and aware:  # 0..255 in 256 steps: scale exactly 1, zero point -128
+            inputs = tf.quantization.fake_quant_with_min_max_args(inputs, *limits)
+        outputs = model(_fold(inputs, preprocessing, aware) if limits else inputs, training=False)
+        # Numbered, because TensorFlow returns structured outputs in the order of their sorted keys.
+        return {f"{i:02d}": output for i, output in enumerate(tf.nest.flatten(outputs))}
+
+    # The converters take the graph and the names of its ends. Building a function of the constants, which TensorFlow
+    # does next, would cost as much again.
+    with mock.patch.object(convert_to_constants, "_construct_concrete_function", lambda function, *_: function):
+        function, graph_def = convert_to_constants.convert_variables_to_constants_v2_as_graph(
+            serve.get_concrete_function()
+        )
+    ends = tuple(tensor.name for tensor in function.outputs)
+    return Frozen(function, graph_def, names(model), ends, shape, aware, preprocessing)
+
+
+def _fold(image: tf.Tensor, preprocessing: Preprocessing, aware: bool) -> tf.Tensor:
+    """`preprocessing` as one 1x1 convolution; nothing at all where it changes nothing."""
+    if preprocessing == dataclasses.replace(Preprocessing(""), name=preprocessing.name):
+        return image
+    kernel = np.zeros((1, 1, 3, 3), np.float32)
+    kernel[0, 0, list(preprocessing.order), range(3)] = preprocessing.scale
+    with tf.name_scope(PREPROCESSING):
+        weights = tf.constant(kernel)
+        if aware:
+            bound = np.abs(kernel).max((0, 1, 2))
+            weights = tf.quantization.fake_quant_with_min_max_vars_per_channel(
+                weights, -bound, bound, narrow_range=True
+            )
+        return tf.nn.bias_add(tf.nn.conv2d(image, weights, 1, "VALID"), np.float32(preprocessing.offset))
+
+
+def _input_shape(model: keras.Model, preprocessing: Preprocessing) -> tuple[int, ...]:
+    shapes = [tuple(tensor.shape[1:]) for tensor in model.inputs]
+    if not preprocessing.limits:
+        if shapes != [(len(preprocessing.order),)]:
+            raise BadInput(
+                f"{model.name}: a target needs one input of {len(preprocessing.order)} columns, got {shapes}. "
+                f"Build the model with keras.Input(({len(preprocessing.order)},))."
+            )
+    elif len(shapes) != 1 or len(shapes[0]) != 3 or None in shapes[0] or shapes[0][-1] != 3:
+        raise BadInput(
+            f"{model.name}: a target needs one image input of fixed size [h, w, 3], got {shapes}. "
+            "Build the model with input_shape=(height, width, 3)."
+        )
+    return shapes[0]

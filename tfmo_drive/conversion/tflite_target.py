@@ -1,0 +1,124 @@
+"""What every target has whose artifact is, or is made from, a `.tflite` file: convert, check, describe, save, open."""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tfmo_drive.base.given_file import reason
+from tfmo_drive.contracts import Artifact, BadInput, Context, Target
+from tfmo_drive.conversion.calibration import METHODS, Ranges
+from tfmo_drive.runtimes import artifact_metadata, tflite_file
+
+if TYPE_CHECKING:
+    import tf_keras as keras
+
+    from tfmo_drive.conversion.freezing import Frozen
+
+
+@contextlib.contextmanager
+def converting(target: str, model: keras.Model) -> Iterator[None]:
+    """Around what freezes and converts a model: BadInput in place of what a converter raises of layers that it cannot
+    take, which is of many kinds and may hold a whole graph."""
+    try:
+        yield
+    except (BadInput, OSError, MemoryError):
+        raise
+    except Exception as error:
+        raise BadInput(
+            f"{target}: the converter cannot take {model.name}: {reason(error)}. Replace the layer that it names, or "
+            "use another target."
+        ) from error
+
+
+class TFLiteTarget(Target):
+    integer: ClassVar[bool] = False
+    """Whether the file must compute in integers throughout."""
+
+    def refuses(self, model: keras.Model) -> str | None:
+        from tfmo_drive.networks.fake_quant import is_quantize_aware
+
+        if not self.integer and is_quantize_aware(model):
+            return f"{self.name} does not take a quantize-aware model: its ranges are int8's. Use LiteRTInt8."
+        return None
+
+    def __call__(self, model: keras.Model, folder: Path, context: Context) -> Artifact:
+        from tfmo_drive.conversion.freezing import freeze
+
+        if refused := self.refuses(model):
+            raise BadInput(refused)
+        with converting(self.name, model):
+            frozen = freeze(model, context.task.preprocessing)
+            content, notes = self._made(frozen, context)
+        if self.integer and (floating := tflite_file.float_operators(content)):
+            kinds = ", ".join(f"{count} {kind}" for kind, count in floating.items())
+            if frozen.quantize_aware:
+                advice = "QuantizeAware left them without a range: leave it out, for int8 without training."
+            else:
+                advice = "Replace the layers they come from, or use LiteRTDynamic, which computes in float."
+            raise BadInput(f"{self.name} must be integer throughout, but {kinds} compute in float. {advice}")
+        if self.integer and (vanishing := tflite_file.vanishing(content)):
+            raise BadInput(
+                f"{self.name}: {vanishing[0]} is always 0, whatever the input, and TensorFlow Lite cannot load such a "
+                "file. Its ReLU died in training: lower learning_rate, or train longer."
+            )
+        path = Path(folder) / "model.tflite"
+        task = {**context.task.metadata(model), **notes}
+        metadata = artifact_metadata.describe(task, self.name, tflite_file.ends(content), frozen.quantize_aware)
+        artifact_metadata.save(path, content, metadata)
+        artifact = self._opened(path)
+        artifact.notes = {**artifact.notes, **notes}
+        return artifact
+
+    def _made(self, frozen: Frozen, context: Context) -> tuple[bytes, dict[str, Any]]:
+        """The file's bytes, and what was decided on the way (JSON types)."""
+        return self._convert(frozen, context), {}
+
+    def _convert(self, frozen: Frozen, context: Context) -> bytes:
+        raise NotImplementedError(f"{type(self).__name__} does not say how it converts.")
+
+    @abc.abstractmethod
+    def _opened(self, path: Path) -> Artifact:
+        """The saved file, in the runtime that it is for."""
+
+
+def calibrated(owner: object, images: int, method: str = "minmax", percentile: float = 100.0) -> Ranges:
+    """How activation ranges are found; BadInput, in the name of a target, for what cannot be."""
+    kind = type(owner).__name__
+    if images < 1:
+        raise BadInput(f"{kind}.calibration_images must be at least 1, got {images}.")
+    if method not in METHODS:
+        raise BadInput(f"{kind}.calibration must be one of {', '.join(METHODS)}, got {method!r}.")
+    if not 50 < percentile <= 100:
+        raise BadInput(f"{kind}.percentile must be in (50, 100], got {percentile}.")
+    return Ranges(method, percentile)
+
+
+@dataclasses.dataclass(frozen=True)
+class Int8Target(TFLiteTarget):
+    """Integer throughout, int8 in (`pixel - 128`) and out; a quantize-aware model brings its own ranges.
+
+    `calibration`: "minmax" (all that was seen), "percentile" (all but the outermost) or "mse" (least squared error).
+    """
+
+    calibration_images: int = 100
+    calibration: str = "minmax"
+    percentile: float = 99.99
+
+    integer: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        self._ranges()
+
+    def _ranges(self) -> Ranges:
+        return calibrated(self, self.calibration_images, self.calibration, self.percentile)
+
+    def _convert(self, frozen: Frozen, context: Context) -> bytes:
+        from tfmo_drive.conversion import conversion
+
+        images = None if frozen.quantize_aware else context.calibration(self.calibration_images)
+        return conversion.int8(frozen, images, self._ranges())

@@ -1,1 +1,0 @@
-"""Mechanics that plug-ins share (floor 1)."""

@@ -1,0 +1,139 @@
+"""Random views of training images, as TensorFlow graph code keyed by (seed, epoch, index), never by a global state.
+
+Stateful random operations under a parallel `map` give other weights on every run, so the random numbers are an input.
+One batched ImageProjectiveTransformV3 (the operator under Keras's own RandomRotation) does all the geometry.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+
+from tfmo_drive.base.keras2 import tf
+from tfmo_drive.contracts import BadInput
+from tfmo_drive.data.boxes import VISIBLE
+
+COLUMNS = 16
+"""Random numbers per example. Each kind of change has its own, so that switching one on leaves the others alike."""
+
+_LIMITS = {  # field: (highest value, itself allowed)
+    "shift": (1, False),
+    "zoom": (1, False),
+    "shear_degrees": (90, False),
+    "rotation_degrees": (180, True),
+    "brightness": (255, True),
+    "contrast": (1, True),
+    "downscale": (1, True),
+}
+
+
+def randoms(seed: int, epoch: int, count: int, columns: int = COLUMNS) -> np.ndarray:
+    """float32 [count, columns] in [0, 1): row i depends on (seed, epoch, columns, i) alone, not on `count`."""
+    return np.random.default_rng([seed, epoch]).random((count, columns), np.float32)
+
+
+@dataclasses.dataclass(frozen=True)
+class Augmentation:
+    """Strengths of the random changes; 0 or False switches one off.
+
+    shift: at most this fraction of the side, each way. zoom: scale in 1 -+ zoom. brightness: -+ this many levels.
+    contrast: factor in 1 -+ contrast about the image's mean. flip: left-right, half of the time; off where left and
+    right differ in meaning (signs, lanes). downscale: the probability of half the resolution, as of a far object.
+    """
+
+    shift: float = 0.08
+    zoom: float = 0.1
+    shear_degrees: float = 5.0
+    rotation_degrees: float = 0.0
+    brightness: float = 30.0
+    contrast: float = 0.3
+    flip: bool = False
+    downscale: float = 0.0
+
+    def __post_init__(self) -> None:
+        for field, (highest, allowed) in _LIMITS.items():
+            got = getattr(self, field)
+            if not (0 <= got < highest or (allowed and got == highest)):
+                raise BadInput(f"Augmentation.{field} must be in [0, {highest}{']' if allowed else ')'}, got {got}.")
+
+    def apply(self, images: tf.Tensor, randoms: tf.Tensor) -> tf.Tensor:
+        """Changed images of the same shape and range: float32 [b, h, w, 3] in 0..255, `randoms` float32 [b, 16]."""
+        if self.moves:
+            images = self._moved(images, randoms, "BILINEAR")
+        if self.downscale:
+            images = tf.where(randoms[:, 8, None, None, None] < self.downscale, _halved(images), images)
+        if self.brightness or self.contrast:
+            swings = (randoms[:, 6:8] * 2 - 1)[:, None, None, :]
+            means = tf.reduce_mean(images, axis=(1, 2, 3), keepdims=True)
+            images += (images - means) * (self.contrast * swings[..., 1:]) + self.brightness * swings[..., :1]
+            images = tf.clip_by_value(images, 0.0, 255.0)
+        return images
+
+    def mirrored(self, randoms: tf.Tensor) -> tf.Tensor:
+        """bool [b]: whose left and right change sides."""
+        return (randoms[:, 5] < 0.5) & self.flip
+
+    @property
+    def moves(self) -> bool:
+        """Whether anything changes its place."""
+        return bool(self.shift or self.zoom or self.shear_degrees or self.rotation_degrees or self.flip)
+
+    def move_masks(self, masks: tf.Tensor, randoms: tf.Tensor) -> tf.Tensor:
+        """Masks uint8 [b, h, w] of the images that `apply` changes by `randoms`, as these are moved."""
+        return self._moved(masks[..., None], randoms, "NEAREST")[..., 0] if self.moves else masks
+
+    def move_boxes(
+        self, boxes: tf.Tensor, kinds: tf.Tensor, size: tuple[int, int], randoms: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Boxes float32 [b, m, 4] (x0, y0, x1, y1 in pixels) of images of `size` = (height, width) that `apply`
+        changes, as these are moved: the bounds of their corners, clipped; and their kinds int64 [b, m], -1 where less
+        than VISIBLE of a box is left."""
+        if not self.moves:
+            return boxes, kinds
+        a, b, x, c, d, y, _, _ = tf.unstack(self._transforms(size, randoms)[:, :, None, None], axis=1)
+        left, top, right, bottom = tf.split(boxes - 0.5, 4, axis=-1)  # transforms count from pixels' centres
+        across, down = tf.concat([left, right, left, right], -1) - x, tf.concat([top, top, bottom, bottom], -1) - y
+        scale = 1 / (a * d - b * c)
+        across, down = scale * (d * across - b * down) + 0.5, scale * (a * down - c * across) + 0.5
+        low = tf.stack([tf.reduce_min(across, -1), tf.reduce_min(down, -1)], -1)
+        high = tf.stack([tf.reduce_max(across, -1), tf.reduce_max(down, -1)], -1)
+        ends = tf.constant([size[1], size[0]], tf.float32)
+        inside = [tf.clip_by_value(corner, 0.0, ends) for corner in (low, high)]
+        left_over = tf.reduce_prod(inside[1] - inside[0], -1) / tf.maximum(tf.reduce_prod(high - low, -1), 1e-6)
+        return tf.concat(inside, -1), tf.where(left_over >= VISIBLE, kinds, -tf.ones_like(kinds))
+
+    def _moved(self, images: tf.Tensor, randoms: tf.Tensor, interpolation: str) -> tf.Tensor:
+        return tf.raw_ops.ImageProjectiveTransformV3(
+            images=images,
+            transforms=self._transforms(tf.shape(images)[1:3], randoms),
+            output_shape=tf.shape(images)[1:3],
+            fill_value=0.0,
+            interpolation=interpolation,
+            fill_mode="NEAREST",
+        )
+
+    def _transforms(self, size, randoms: tf.Tensor) -> tf.Tensor:
+        """float32 [b, 8]: where each output pixel is read; one 2x2 matrix about the centre, and a shift."""
+        height, width = tf.cast(size[0], tf.float32), tf.cast(size[1], tf.float32)
+        swings = randoms * 2 - 1
+        right, down = swings[:, 0] * self.shift * width, swings[:, 1] * self.shift * height
+        scale = 1 / (1 + self.zoom * swings[:, 2])
+        shear = tf.tan(math.radians(self.shear_degrees) * swings[:, 3])
+        angle = math.radians(self.rotation_degrees) * swings[:, 4]
+        mirror = tf.where(self.mirrored(randoms), -1.0, 1.0)
+        cosine, sine = tf.cos(angle) * scale, tf.sin(angle) * scale
+        # mirror x rotation x shear, row by row
+        a, b = mirror * cosine, mirror * (cosine * shear - sine)
+        c, d = sine, sine * shear + cosine
+        centre_x, centre_y = (width - 1) / 2, (height - 1) / 2
+        x = centre_x - a * (centre_x + right) - b * (centre_y + down)
+        y = centre_y - c * (centre_x + right) - d * (centre_y + down)
+        zero = tf.zeros_like(a)
+        return tf.stack([a, b, x, c, d, y, zero, zero], axis=1)
+
+
+def _halved(images: tf.Tensor) -> tf.Tensor:
+    small = tf.nn.avg_pool2d(images, ksize=2, strides=2, padding="SAME")
+    return tf.image.resize(small, tf.shape(images)[1:3], method="bilinear")

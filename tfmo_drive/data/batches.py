@@ -1,0 +1,125 @@
+"""Batches for training and scoring: seeded order, stateless augmentation, constant memory.
+
+Everything is a function of (seed, epoch, index), so that a run interrupted after any epoch continues with the batches
+it would have seen (no generator state to save), and parallel maps cannot change them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from tfmo_drive.base.keras2 import tf
+from tfmo_drive.contracts import Arrays, Context, Task
+from tfmo_drive.data.augmentation import randoms
+
+
+@dataclasses.dataclass(frozen=True)
+class Attached:
+    """Per-example arrays that ride along with the targets (a teacher's cached logits), by augmented view.
+
+    With `views`, epoch e uses the augmentation of view e % views, so that what was computed once stays right.
+    """
+
+    views: int
+    read: Callable[[int, np.ndarray], Arrays] = lambda view, indices: np.zeros([len(indices), 0], np.float32)
+    """(view, indices) to float32 [b, ...]."""
+
+
+def order(count: int, seed: int, epoch: int) -> np.ndarray:
+    """The epoch's permutation of 0..count-1."""
+    return np.random.default_rng([seed, epoch, 0x0BDE6]).permutation(count)
+
+
+def shown(task: Task, seed: int, epoch: int) -> np.ndarray:
+    """The indices of the train examples that the epoch shows: the task's own choice, or all of them in `order`."""
+    chosen = task.order(seed, epoch)
+    return order(len(task.examples("train")), seed, epoch) if chosen is None else chosen
+
+
+def steps_per_epoch(count: int, batch_size: int) -> int:
+    """Whole batches only (a last short batch would retrace the graph); a set smaller than a batch is one batch."""
+    return max(1, count // batch_size)
+
+
+def training_epoch(context: Context, batch_size: int, epoch: int, attached: Attached | None = None) -> tf.data.Dataset:
+    """One epoch of (inputs, targets): preprocessed float32 [b, ...] and what `task.loss` takes.
+
+    With `attached`, targets are {"hard": targets, "soft": what is attached}.
+    """
+    task, examples = context.task, context.task.examples("train")
+    view = epoch if attached is None else epoch % attached.views
+    table = randoms(context.seed, view, len(examples), task.randoms)
+    steps = steps_per_epoch(len(examples), batch_size)
+    batches = shown(task, context.seed, epoch)[: steps * batch_size].reshape(steps, -1)
+
+    def read(indices):
+        soft = attached.read(view, indices) if attached else ()
+        return *examples.read(indices), table[indices], soft
+
+    example = read(batches[0][:1])
+
+    def prepare(step):
+        arrays = tf.numpy_function(
+            lambda step: tf.nest.flatten(read(batches[step])),
+            [step],
+            [array.dtype for array in tf.nest.flatten(example)],
+        )
+        for array, like in zip(arrays, tf.nest.flatten(example), strict=True):
+            array.set_shape([batches.shape[1], *like.shape[1:]])
+        raw, targets, random, soft = tf.nest.pack_sequence_as(example, arrays)
+        augmented, hard = prepared(task, raw, targets, random)
+        return augmented, ({"hard": hard, "soft": soft} if attached else hard)
+
+    # Nothing is left to tune, and an iterator that has lived for a minute waits half a minute for its tuner to end.
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    dataset = (
+        tf.data.Dataset.range(steps)
+        .map(prepare, num_parallel_calls=1, deterministic=True)
+        .prefetch(2)
+        .with_options(options)
+    )
+    return dataset.apply(tf.data.experimental.assert_cardinality(steps))
+
+
+def prepared(task: Task, raw, targets, randoms) -> tuple:
+    """TensorFlow graph code: examples as they are read, augmented, as the model and its loss take them."""
+    augmented, targets = task.augment(tf.cast(raw, tf.float32), targets, randoms)
+    return preprocess(task, augmented), task.encode(targets)
+
+
+def knows_objects(task: Task) -> bool:
+    """Whether the task says where objects are, of its first train example."""
+    targets = task.examples("train").read(np.arange(1))[1]
+    return task.where(task.encode(tf.nest.map_structure(tf.constant, targets))) is not None
+
+
+def view_batches(context: Context, view: int, batch_size: int = 64) -> Iterator[np.ndarray]:
+    """The whole train split in order, augmented as `training_epoch` augments this view: preprocessed float32."""
+    task, examples = context.task, context.task.examples("train")
+    table = randoms(context.seed, view, len(examples), task.randoms)
+
+    @tf.function(reduce_retracing=True)
+    def inputs(raw, targets, random):
+        return prepared(task, raw, targets, random)[0]
+
+    for start in range(0, len(examples), batch_size):
+        indices = np.arange(start, min(start + batch_size, len(examples)))
+        yield inputs(*examples.read(indices), table[indices]).numpy()
+
+
+def preprocess(task: Task, raw):
+    """TensorFlow's side of contracts.Preprocessing."""
+    rule = task.preprocessing
+    return tf.gather(raw, rule.order, axis=-1) * tf.constant(rule.scale) + tf.constant(rule.offset)
+
+
+def scoring_batches(task: Task, split: str, indices: np.ndarray | None = None, size: int = 64) -> Iterator:
+    """Raw (inputs, targets) of a split in order, as every artifact's `predict` takes them."""
+    examples = task.examples(split)
+    indices = np.arange(len(examples)) if indices is None else indices
+    for start in range(0, len(indices), size):
+        yield examples.read(indices[start : start + size])

@@ -1,0 +1,122 @@
+"""Boxes: how much two overlap, which of many detections are kept, and where an image's boxes lie once it is resized.
+
+A box is x0, y0, x1, y1 in pixels, float [4]: edges, not pixel centres, so a box over the whole image is 0, 0, width,
+height. Greedy non-maximum suppression as in Girshick et al. 2014 (arXiv:1311.2524, section 2.2), class by class.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from tfmo_drive.data.images import Resize
+
+VISIBLE = 0.3
+"""Of a box's area: with less of it left inside the image, nobody should have to find it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Detections:
+    """What a detector says of one image: boxes float [k, 4], scores float [k], classes int [k]."""
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    classes: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def at(self, kept: np.ndarray) -> Detections:
+        """Those at these indices, or where a mask is true."""
+        return Detections(self.boxes[kept], self.scores[kept], self.classes[kept])
+
+
+@dataclasses.dataclass(frozen=True)
+class Truth:
+    """The objects of one image: boxes float32 [n, 4], classes int64 [n], crowd bool [n], areas float32 [n].
+
+    crowd: the box is of many objects that were not told apart; finding one there is neither right nor wrong.
+    areas: of the object itself in square pixels (COCO: of its mask), which says whether it is small or large.
+    """
+
+    boxes: np.ndarray
+    classes: np.ndarray
+    crowd: np.ndarray
+    areas: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def at(self, kept: np.ndarray) -> Truth:
+        """Those at these indices, or where a mask is true."""
+        return Truth(self.boxes[kept], self.classes[kept], self.crowd[kept], self.areas[kept])
+
+    def resized(self, source_size: tuple[int, int], size: tuple[int, int], resize: Resize) -> Truth:
+        """In the pixels of the resized image (see `resized` below), without those that a crop leaves out; of which it
+        leaves less than VISIBLE is a crowd."""
+        boxes = resized(self.boxes, source_size, size, resize).astype(np.float32)
+        share = areas(boxes) / areas(self.boxes)  # of a box cut by a crop, the object is taken to be cut alike
+        left = areas(restored(boxes, source_size, size, resize)) / areas(self.boxes)
+        moved = Truth(boxes, self.classes, self.crowd | (left < VISIBLE), (self.areas * share).astype(np.float32))
+        return moved.at(share > 0)
+
+
+def areas(boxes: np.ndarray) -> np.ndarray:
+    """[n, 4] to [n], in square pixels; 0 where x1 <= x0 or y1 <= y0."""
+    return np.maximum(boxes[:, 2] - boxes[:, 0], 0) * np.maximum(boxes[:, 3] - boxes[:, 1], 0)
+
+
+def iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Intersection over union of every box of `first` [n, 4] with every box of `second` [m, 4]: [n, m] in [0, 1].
+
+    0 for boxes of no area. In float64 for integer boxes, else in the boxes' own dtype.
+    """
+    corner = np.maximum(first[:, None, :2], second[None, :, :2])
+    sides = np.maximum(np.minimum(first[:, None, 2:], second[None, :, 2:]) - corner, 0)
+    shared = sides[..., 0] * sides[..., 1]
+    union = areas(first)[:, None] + areas(second)[None] - shared
+    return shared / np.where(shared > 0, union, 1)
+
+
+def nms(boxes: np.ndarray, scores: np.ndarray, classes: np.ndarray, iou_threshold: float, limit: int) -> np.ndarray:
+    """Indices of the detections to keep, int64 [<= limit], by falling score (of equal scores the earlier one first).
+
+    From the highest score down, a detection is kept unless its IoU with a kept one of its own class is above
+    `iou_threshold`. boxes [n, 4], scores float [n], classes int [n]. A board does the same on its CPU, behind the
+    quantised graph.
+    """
+    order = np.argsort(-np.asarray(scores), kind="stable")
+    boxes, classes = boxes[order], classes[order]
+    kept = []
+    while len(order) and len(kept) < limit:
+        kept.append(order[0])
+        rival = (classes == classes[0]) & (iou(boxes[:1], boxes)[0] > iou_threshold)
+        rival[0] = True
+        boxes, classes, order = boxes[~rival], classes[~rival], order[~rival]
+    return np.array(kept, np.int64)
+
+
+def resized(boxes: np.ndarray, source_size: tuple[int, int], size: tuple[int, int], resize: Resize) -> np.ndarray:
+    """Boxes of an image in the pixels of `resize(image, size)`, clipped to the part that shows the image: [n, 4].
+
+    Sizes are (height, width). What center_crop cuts away keeps its row, as a box of no area on the border.
+    """
+    scale, shift = _affine(source_size, size, resize)
+    _, inner, corner = resize.placement(source_size, size)
+    low = np.tile(corner, 2)
+    return np.clip(boxes * scale + shift, low, low + np.tile(inner, 2))
+
+
+def restored(boxes: np.ndarray, source_size: tuple[int, int], size: tuple[int, int], resize: Resize) -> np.ndarray:
+    """The inverse of `resized`: boxes of the resized image in the pixels of its source, clipped to it: [n, 4]."""
+    scale, shift = _affine(source_size, size, resize)
+    height, width = source_size
+    return np.clip((boxes - shift) / scale, 0, [width, height, width, height])
+
+
+def _affine(source_size: tuple[int, int], size: tuple[int, int], resize: Resize) -> tuple[np.ndarray, np.ndarray]:
+    """(scale, shift), each [x, y, x, y]: resized = source * scale + shift."""
+    (left, top, right, bottom), inner, corner = resize.placement(source_size, size)
+    scale = np.array(inner) / (right - left, bottom - top)
+    return np.tile(scale, 2), np.tile(corner - scale * (left, top), 2)

@@ -1,0 +1,141 @@
+"""CSV as it is read here, by every reader: one line is one row (RFC 4180 without line breaks inside quotes).
+
+With them a stray quote swallows every row up to the next one, in silence. A quote is either around a whole cell, where
+quotes inside are doubled, or an error that names its line.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from tfmo_drive.base import faults, given_file
+from tfmo_drive.contracts import BadInput
+from tfmo_drive.data.class_names import is_missing
+
+SEPARATORS = ",;\t"
+LONGEST = 131_072
+"""Characters of a cell at most, as in Python's csv module."""
+_STRAY = "hold a quote that does not stand around a whole cell"
+_QUOTES = 'Remove it, or put the cell in quotes and double those inside: "12"" sign".'
+_QUOTED = re.compile('"[^"]*"')
+_CELLS = {
+    separator: re.compile(rf' *+(?:"((?:[^"]|"")*+)" *+|([^"{separator}]*+))({separator}|\Z)')
+    for separator in SEPARATORS
+}
+"""One cell: what is inside its quotes, or all of it where it has none; and the separator behind it, if there is one."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A CSV file as read: cells without the spaces around them, every row as long as the header; empty lines are left
+    out."""
+
+    path: Path
+    header: list[str]
+    rows: list[list[str]]
+    lines: list[int]
+    """The line of each row in the file, from 1."""
+
+    def line(self, row: int) -> str:
+        """Where a row is, to begin an error with: `signs.csv, line 7`."""
+        return f"{self.path}, line {self.lines[row]}"
+
+    def at(self, rows: Sequence[int]) -> Table:
+        """The table of these rows alone."""
+        return Table(self.path, self.header, [self.rows[row] for row in rows], [self.lines[row] for row in rows])
+
+    def column(self, index: int) -> list[str]:
+        """The cells of one column, row after row."""
+        return [row[index] for row in self.rows]
+
+    def filled(self, index: int, allowed: Sequence[str] = ()) -> list[str]:
+        """The cells of a column that needs a value in every row.
+
+        Raises BadInput that names the lines of those without one (empty, nan, ...), but for words that are `allowed`.
+        """
+        cells = self.column(index)
+        gaps = [row for row, cell in enumerate(cells) if is_missing(cell) and cell not in allowed]
+        if gaps:
+            shown = [f"line {self.lines[row]}" + (f' ("{cells[row]}")' if cells[row] else "") for row in gaps]
+            what = f'cells of the column "{self.header[index]}" are empty'
+            raise BadInput(f"{self.path}: {faults.counted(shown, len(cells), what)} Fill them, or drop those rows.")
+        return cells
+
+
+def read_table(path: Path, unnamed: Sequence[str] = ()) -> Table:
+    """The header and the rows of a CSV file in UTF-8, separated by comma, semicolon or tab.
+
+    `unnamed`: what the columns are where the first line has as many cells and one of them is a number, so that it names
+    none. Raises BadInput that names file and line.
+    """
+    lines = given_file.text_of(path, "a CSV file in UTF-8").split("\n")
+    numbers = [number for number, line in enumerate(lines, start=1) if line.strip(f"{SEPARATORS} ")]
+    separator = separator_of(lines[numbers[0] - 1]) if numbers else ","
+    if numbers and (said := re.fullmatch(rf"sep=([{SEPARATORS}])", lines[numbers[0] - 1].strip(" "))):
+        separator, numbers = said[1], numbers[1:]  # Excel's own first line
+    stray = [f"line {number}" for number in numbers if _stray(lines[number - 1], separator)]
+    if stray:
+        raise BadInput(f"{path}: {faults.counted(stray, len(numbers), f'lines {_STRAY}')} {_QUOTES}")
+    rows = []
+    for number in numbers:
+        row = cells(path, number, lines[number - 1], separator)
+        if rows and len(row) != len(rows[0]):
+            raise BadInput(
+                f"{path}, line {number}: {len(rows[0])} columns expected, as in the first line, got {len(row)}."
+            )
+        rows.append(row)
+    if rows and len(rows[0]) == len(unnamed) and any(number_in(cell) is not None for cell in rows[0]):
+        rows, numbers = [list(unnamed), *rows], [0, *numbers]
+    if len(rows) < 2:
+        raise BadInput(f"No rows in {path}. Expected a header line and one line per image.")
+    return Table(path, rows[0], rows[1:], numbers[1:])
+
+
+def separator_of(line: str) -> str:
+    """The commonest of comma, semicolon and tab outside quotes."""
+    return max(SEPARATORS, key=_QUOTED.sub("", line).count)
+
+
+def cells(path: Path, number: int, line: str, separator: str) -> list[str]:
+    """The cells of a line of a CSV file (its break may be left on), without the spaces around them.
+
+    Raises BadInput that names the line for a quote that is not around a whole cell, a NUL and a cell beyond LONGEST.
+    """
+    if "\0" in line:
+        raise BadInput(f"{path}, line {number} holds a NUL character. Write the file anew, as CSV in UTF-8.")
+    found = _quoted(line, separator) if '"' in line else line.split(separator)
+    if found is None:
+        raise BadInput(f"{path}: line {number} {_STRAY.replace('hold', 'holds', 1)}. {_QUOTES}")
+    if len(line) > LONGEST and (longest := max(map(len, found))) > LONGEST:
+        raise BadInput(f"{path}, line {number}: a cell has {longest:,} characters, of {LONGEST:,} at most.")
+    return [cell.strip() for cell in found]
+
+
+def _stray(line: str, separator: str) -> bool:
+    return '"' in line and _quoted(line, separator) is None
+
+
+def _quoted(line: str, separator: str) -> list[str] | None:
+    """The cells of a line with quotes; None where one does not stand around a whole cell."""
+    line, found, place, more = line.strip(" \r\n"), [], 0, True
+    while more:
+        cell = _CELLS[separator].match(line, place)
+        if not cell:
+            return None
+        inside, bare, more = cell.groups()
+        found.append(bare if inside is None else inside.replace('""', '"'))
+        place = cell.end()
+    return found
+
+
+def number_in(cell: str) -> float | None:
+    """The finite number that a cell holds, None where it holds none; Python's own 1_000 is none."""
+    try:
+        value = float(cell) if "_" not in cell else math.nan
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None

@@ -1,0 +1,102 @@
+"""From a detector's two outputs to detections, and truth as arrays of one shape. What is here runs behind the quantised
+graph, on a board's CPU, so there is no TensorFlow in it; an artifact's metadata says the same in words.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import scipy.ndimage
+
+from tfmo_drive.contracts import BadInput
+from tfmo_drive.data.boxes import Detections, Truth, nms
+
+SCORES, BOXES = "scores", "boxes"
+"""What a detector's outputs are called."""
+FIELDS = ("boxes", "classes", "crowd", "areas")
+"""Of truths as arrays (`padded`), in the order in which a Truth has them."""
+STRIDE = 4
+"""Pixels of the image to a cell of its grid."""
+JOINED = "detections"
+"""The one output of a naive export: boxes in pixels and scores side by side (networks.detector.joined)."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Decoding:
+    """From maps to boxes: cells that score highest among their 3 x 3 neighbours and at least `least_score`, the best
+    `candidates` of them, without those that overlap a better one of their class by more than `iou`; `limit` at most."""
+
+    least_score: float = 0.02
+    candidates: int = 300
+    iou: float = 0.6
+    limit: int = 100
+
+    def __post_init__(self):
+        for name in ("least_score", "iou"):
+            if not 0 <= getattr(self, name) < 1:
+                raise BadInput(f"Decoding.{name} must be in [0, 1), got {getattr(self, name)}.")
+        for name in ("candidates", "limit"):
+            if getattr(self, name) < 1:
+                raise BadInput(f"Decoding.{name} must be at least 1, got {getattr(self, name)}.")
+
+    def __call__(self, outputs: Mapping[str, np.ndarray] | np.ndarray, size: tuple[int, int]) -> list[Detections]:
+        """One Detections for each image, boxes clipped to it; size: (height, width) in pixels.
+
+        outputs: logits [n, rows, columns, classes] and exponents of distances [n, rows, columns, 4], or the same as a
+        single output, [n, rows * columns, 4 + classes]: boxes in pixels and scores in [0, 1].
+        """
+        if isinstance(outputs, Mapping):
+            scores, boxes = sigmoid(outputs[SCORES]), decoded(outputs[BOXES])
+        else:
+            grid = (len(outputs), size[0] // STRIDE, size[1] // STRIDE)
+            boxes, scores = outputs[..., :4].reshape(*grid, 4), outputs[..., 4:].reshape(*grid, -1)
+        height, width = size
+        known = np.isfinite(scores) & ~np.isnan(boxes).any(axis=-1, keepdims=True)
+        scores = np.where(known, scores, 0)  # what is no number is no detection
+        boxes = np.clip(boxes, 0, np.float32([width, height, width, height]))
+        peaks = scipy.ndimage.maximum_filter(scores, size=(1, 3, 3, 1), mode="constant")
+        found = np.where((scores == peaks) & (scores >= self.least_score), scores, 0)
+        return [self._image(*one) for one in zip(found, boxes, strict=True)]
+
+    def _image(self, scores: np.ndarray, boxes: np.ndarray) -> Detections:
+        rows, columns, kinds = np.nonzero(scores)
+        values = scores[rows, columns, kinds]
+        best = np.argsort(-values, kind="stable")[: self.candidates]
+        rows, columns, kinds, values = rows[best], columns[best], kinds[best], values[best]
+        placed = boxes[rows, columns]
+        kept = nms(placed, values, kinds, self.iou, self.limit)
+        return Detections(placed[kept], values[kept], kinds[kept])
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """In [0, 1], float32."""
+    return (0.5 * (1 + np.tanh(0.5 * np.asarray(logits, np.float32)))).astype(np.float32)
+
+
+def decoded(exponents: np.ndarray) -> np.ndarray:
+    """Boxes in pixels, float32 [n, rows, columns, 4] x0, y0, x1, y1: sides lie exp(z) px from their cell's centre."""
+    rows, columns = exponents.shape[1:3]
+    y, x = np.meshgrid((np.arange(rows) + 0.5) * STRIDE, (np.arange(columns) + 0.5) * STRIDE, indexing="ij")
+    centres = np.stack([x, y, x, y], axis=-1).astype(np.float32)
+    return centres + np.exp(exponents.astype(np.float32)) * np.float32([-1, -1, 1, 1])
+
+
+def padded(truths: Sequence[Truth], most: int = 0) -> np.ndarray:
+    """Truths of one shape, a structured array [n] of `most` objects each (0: as many as the richest image has): boxes
+    float32 [m, 4], classes int64 [m] (-1: no object), crowd bool [m], areas float32 [m]. The largest objects stay."""
+    most = most or max((len(truth) for truth in truths), default=1) or 1
+    kinds = ((np.float32, (most, 4)), (np.int64, most), (bool, most), (np.float32, most))
+    rows = np.zeros(len(truths), [(field, *kind) for field, kind in zip(FIELDS, kinds, strict=True)])
+    rows["classes"] = -1
+    for row, truth in zip(rows, truths, strict=True):
+        kept = truth.at(np.sort(np.argsort(-truth.areas, kind="stable")[:most]))
+        for field in FIELDS:
+            row[field][: len(kept)] = getattr(kept, field)
+    return rows
+
+
+def truths(targets: Mapping[str, np.ndarray]) -> list[Truth]:
+    """What `padded` was made of, from arrays [n, m, ...] by field."""
+    return [Truth(*(targets[field][i][there] for field in FIELDS)) for i, there in enumerate(targets["classes"] >= 0)]

@@ -1,0 +1,221 @@
+"""Image files to pixels, by a rule that is written down, so that a board can decode as the training did.
+
+Pixels are uint8 RGB. Interpolation is Pillow's (https://pillow.readthedocs.io/en/stable/handbook/concepts.html#filters);
+preprocessing is that of keras.applications.imagenet_utils.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from PIL import ExifTags, Image
+
+from tfmo_drive.base.spelling import suggestion
+from tfmo_drive.contracts import BadInput, Preprocessing
+
+RULES = ("bilinear_antialias", "bilinear", "bicubic", "nearest")
+FITS = ("stretch", "center_crop", "letterbox")
+FORMATS = ("JPEG", "PNG", "PPM", "BMP", "DIB", "WEBP", "TIFF", "GIF", "JPEG2000", "AVIF")
+"""What is decoded, whatever a file is called. Pillow knows more: EPS it runs as a program."""
+SUFFIXES = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".ppm", ".pgm", ".pbm", ".pnm", ".bmp", ".dib", ".webp",
+    ".tif", ".tiff", ".gif", ".jp2", ".j2k", ".avif",
+)  # fmt: skip
+"""How files of these formats are called, in lower case: what a folder is searched for."""
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # fmt: skip
+"""EXIF's orientation (CIPA DC-008, tag 274) to what shows the image upright; 1 is upright."""
+
+# keras.applications.imagenet_utils.preprocess_input: modes caffe (BGR, no scaling), tf (-1..1) and torch (RGB).
+_CAFFE_MEAN = (103.939, 116.779, 123.68)
+_TORCH_MEAN, _TORCH_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_TORCH_SCALE = tuple(1 / (255 * std) for std in _TORCH_STD)
+_TORCH_OFFSET = tuple(-mean / std for mean, std in zip(_TORCH_MEAN, _TORCH_STD, strict=True))
+
+PREPROCESSINGS: dict[str, Preprocessing] = {
+    "none": Preprocessing("none"),
+    "caffe": Preprocessing("caffe", order=(2, 1, 0), offset=tuple(-mean for mean in _CAFFE_MEAN)),
+    "tf": Preprocessing("tf", scale=(1 / 127.5,) * 3, offset=(-1.0,) * 3),
+    "torch": Preprocessing("torch", scale=_TORCH_SCALE, offset=_TORCH_OFFSET),
+    "unit": Preprocessing("unit", scale=(1 / 255,) * 3),
+}
+
+
+def preprocessing(name: str) -> Preprocessing:
+    """The preprocessing called `name`; BadInput with the nearest name otherwise."""
+    if name not in PREPROCESSINGS:
+        raise BadInput(f'There is no preprocessing "{name}". {suggestion(name, PREPROCESSINGS)}')
+    return PREPROCESSINGS[name]
+
+
+class UnreadableImage(BadInput):
+    """One `file` that cannot be decoded; `reason` is a few words ("truncated")."""
+
+    def __init__(self, file: str, reason: str) -> None:
+        super().__init__(f"{file} cannot be read: {reason}. Mend or remove the file.")
+        self.file, self.reason = file, reason
+
+
+@dataclasses.dataclass(frozen=True)
+class Resize:
+    """How an image of any size becomes height x width pixels.
+
+    rule: bilinear_antialias (Pillow BILINEAR: support grows with the reduction) | bilinear (no antialias, half-pixel
+    centres, as cv2.INTER_LINEAR and tf.image.resize, but rounded down: at most 1 level off) | bicubic (antialiased) |
+    nearest (to the pixel's centre).
+    fit: stretch | center_crop (the largest centred part of the right shape) | letterbox (whole image, padded).
+    pad: the grey level of letterbox borders; 114 is Ultralytics YOLO's letterbox colour.
+    """
+
+    rule: str = "bilinear_antialias"
+    fit: str = "stretch"
+    pad: int = 114
+
+    def __post_init__(self) -> None:
+        for field, choices in (("rule", RULES), ("fit", FITS)):
+            got = getattr(self, field)
+            if got not in choices:
+                raise BadInput(f'Resize.{field} is unknown: "{got}". {suggestion(str(got), choices)}')
+        if not 0 <= self.pad <= 255:
+            raise BadInput(f"Resize.pad must be in [0, 255], got {self.pad}.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON types, for an artifact's metadata."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, facts: Mapping[str, Any]) -> Resize:
+        """What `to_dict` gave; BadInput for a key or a value that it never gives."""
+        known = [field.name for field in dataclasses.fields(cls)]
+        for key in facts:
+            if key not in known:
+                raise BadInput(f'Resize has no setting "{key}". {suggestion(str(key), known)}')
+        return cls(**facts)
+
+    def __call__(self, image: Image.Image, size: tuple[int, int]) -> Image.Image:
+        """An image (RGB, or 8-bit grey) of any size to `size` = (height, width)."""
+        height, width = size
+        box, inner, corner = self.placement((image.height, image.width), size)
+        small = self._sample(image, inner, box)
+        if inner == (width, height):
+            return small
+        padded = Image.new(image.mode, (width, height), (self.pad,) * len(image.getbands()))
+        padded.paste(small, corner)
+        return padded
+
+    def placement(
+        self, source_size: tuple[int, int], size: tuple[int, int]
+    ) -> tuple[tuple[float, float, float, float], tuple[int, int], tuple[int, int]]:
+        """Which part of an image goes where: for boxes, which must follow the pixels.
+
+        Sizes are (height, width). Returns the part of the source that is used (x0, y0, x1, y1), the (width, height)
+        that it becomes and the (x, y) of its upper left corner in the result.
+        """
+        (rows, columns), (height, width) = source_size, size
+        whole = (0.0, 0.0, float(columns), float(rows))
+        ratios = width / columns, height / rows
+        if self.fit == "stretch":
+            return whole, (width, height), (0, 0)
+        if self.fit == "center_crop":
+            # 41 / (41 / 28) is 28.000000000000004, and Pillow refuses a box that is larger than the image.
+            used_x, used_y = min(columns, width / max(ratios)), min(rows, height / max(ratios))
+            left, top = (columns - used_x) / 2, (rows - used_y) / 2
+            return (left, top, left + used_x, top + used_y), (width, height), (0, 0)
+        inner = max(1, round(columns * min(ratios))), max(1, round(rows * min(ratios)))
+        return whole, inner, ((width - inner[0]) // 2, (height - inner[1]) // 2)
+
+    def _sample(self, image: Image.Image, size: tuple[int, int], box: tuple[float, ...]) -> Image.Image:
+        if size == image.size and box == (0, 0, *size):
+            return image
+        if self.rule == "bilinear":  # Pillow's resize always antialiases; its transforms do not
+            return image.transform(size, Image.Transform.EXTENT, box, Image.Resampling.BILINEAR)
+        filters = Image.Resampling
+        rule = {"bilinear_antialias": filters.BILINEAR, "bicubic": filters.BICUBIC, "nearest": filters.NEAREST}
+        return image.resize(size, rule[self.rule], box=box)
+
+
+def decode(source: str | os.PathLike | bytes, size: tuple[int, int], resize: Resize | None = None) -> np.ndarray:
+    """Decode one image file (a path, or its bytes) to uint8 [height, width, 3], RGB.
+
+    The content says the format, not the suffix. The EXIF orientation is applied; one outside 1..8 is taken for 1, as
+    browsers, Pillow and OpenCV do: it says nothing. Grey, palette and CMYK become RGB, alpha is dropped, 16-bit grey
+    keeps its high byte; of an animation or several pages the first counts. Floats and 32-bit integers have no known
+    range, so they are refused. Raises UnreadableImage (a BadInput) that names the file and the reason.
+    """
+    name = "The image" if isinstance(source, bytes) else source
+    with opened(source, name) as image:
+        rgb = _rgb(_upright(image), str(name))
+    return np.array((resize or Resize())(rgb, size))
+
+
+def size_of(file: str | os.PathLike) -> tuple[int, int]:
+    """(height, width) of the image that `decode` would resize, from the file's header alone (of a TIFF, from all of
+    it); UnreadableImage else."""
+    with opened(file, file) as image:
+        if image.format == "TIFF":  # which way Pillow turns it shows only then
+            image.load()
+        turned = _orientation(image) >= 5  # by 90 or 270 degrees
+        return (image.width, image.height) if turned else (image.height, image.width)
+
+
+@contextlib.contextmanager
+def opened(source: str | os.PathLike | bytes, name: str | os.PathLike) -> Iterator[Image.Image]:
+    """An image of one of FORMATS, its pixels not decoded yet; whatever Pillow raises inside becomes an UnreadableImage
+    called `name`, and before anything is opened so does what is no file: a pipe would hold its reader for ever."""
+    try:
+        if not isinstance(source, bytes) and not stat.S_ISREG(os.stat(source).st_mode):
+            raise UnreadableImage(str(name), "not a regular file")
+        # By its path, Pillow (13.0) maps a plain TIFF into memory, and reads one that lies on its side as noise.
+        with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
+            with Image.open(file, formats=FORMATS) as image:
+                yield image
+    except UnreadableImage:
+        raise
+    except Exception as error:  # decoders raise what they like of bytes that nobody has written
+        raise UnreadableImage(str(name), _reason(error)) from error
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    image.load()
+    turn = _TURNS.get(_orientation(image))
+    return image if turn is None else image.transpose(turn)
+
+
+def _orientation(image: Image.Image) -> int:
+    """1..8; 1 where there is none, or EXIF data that nobody can read, and of a TIFF, which Pillow turns itself."""
+    if image.format == "TIFF":
+        return 1
+    try:
+        found = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:
+        return 1
+    return found if type(found) is int and 1 <= found <= 8 else 1
+
+
+def _rgb(image: Image.Image, name: str) -> Image.Image:
+    if image.mode == "F" or (image.mode == "I" and image.format == "TIFF"):
+        what = "floats" if image.mode == "F" else "32-bit integers"
+        raise UnreadableImage(name, f"its pixels are {what}, of no known range; save it with 8 or 16 bits")
+    if image.mode.startswith("I"):  # Pillow would clip 16-bit grey at 255 instead of scaling it
+        image = Image.fromarray((np.asarray(image, np.int64).clip(0, 65535) >> 8).astype(np.uint8))
+    return image.convert("RGB")
+
+
+def _reason(error: Exception) -> str:
+    text = str(error)
+    if isinstance(error, Image.UnidentifiedImageError):
+        return "not an image, or of an unknown format"
+    if "truncated" in text or "Truncated" in text or isinstance(error, EOFError):
+        return "truncated"
+    said = getattr(error, "strerror", None) or text or type(error).__name__
+    return said.splitlines()[0].rstrip(".").lower()[:100]

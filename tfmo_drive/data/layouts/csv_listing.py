@@ -1,0 +1,250 @@
+"""A CSV file of images: file, label, and where there are any, split and group (frames of one track).
+
+Columns are found by name, whatever their case, separator or order (GTSRB's own `Filename;...;ClassId` included).
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from absl import logging
+
+from tfmo_drive.base import faults
+from tfmo_drive.base.spelling import nearest, suggestion
+from tfmo_drive.contracts import BadInput
+from tfmo_drive.data import class_names as names_files
+from tfmo_drive.data.class_names import is_missing
+from tfmo_drive.data.csv_table import Table, read_table
+from tfmo_drive.data.splitting import FRACTIONS, SPLIT_WORDS, Listing, Rows, assemble
+
+COLUMNS = {
+    "file": ("file", "path", "filename", "filepath", "image", "image_path"),
+    "label": ("class_id", "label", "class", "class_name", "label_id"),
+    "split": ("split", "set", "subset"),
+    "group": ("group", "track", "group_id", "track_id", "sequence"),
+}
+_ROOT = re.compile("/+|~.*|[A-Za-z]:")
+_ID = re.compile("-?[0-9]{1,18}")
+_FLOAT_ID = re.compile(r"-?[0-9]{1,18}\.0+")
+
+
+def list_csv(
+    path: str | Path,
+    class_names: Sequence[str] | None = None,
+    columns: Mapping[str, str] | None = None,
+    fractions: Sequence[float] = FRACTIONS,
+    seed: int = 0,
+    skip_bad: bool = False,
+) -> Listing:
+    """List the images of a CSV; `columns` says what cannot be guessed, as {"label": "Sign"} (see COLUMNS).
+
+    Labels are ids or class names. Names come from `class_names`, else classes.json or classes.txt beside the CSV, else
+    the sorted labels. Images are looked for beside the CSV, in images/, and in a folder called as the CSV. Without a
+    split column, whole groups are drawn. A group is one group whatever its class (a drive passes many signs), unless
+    groups are numbers and the given splits cut them: then they restart per class, as GTSRB's tracks do.
+    Raises BadInput, with the line, on a missing column, an empty cell, a label that is no class, or a group in two
+    splits; and for images that are missing: counted, ten named, unless `skip_bad` leaves them out.
+    """
+    path = Path(path)
+    table = read_table(path)
+    found = find_columns(path, table.header, columns or {}, COLUMNS, ("file", "label"))
+    known = tuple(class_names or names_files.beside(path.parent) or ())
+    names_files.refuse_unfit(path, known, said=True)
+    table, files = _located(table, found["file"], skip_bad)
+    words = _whole(table.filled(found["label"], known))
+    names = known or _names_in(table, words)
+    labels = _labels(table, words, names)
+    splits = read_splits(table, found["split"]) if "split" in found else np.full(len(files), "", "<U5")
+    groups = _groups(table, found["group"], labels, splits) if "group" in found else np.arange(len(files))
+    return assemble(Rows(path, names, files, labels, groups, splits), fractions, seed)
+
+
+def find_columns(
+    path: Path,
+    header: list[str],
+    asked: Mapping[str, str],
+    kinds: Mapping[str, Sequence[str]],
+    needed: Sequence[str],
+) -> dict[str, int]:
+    """{kind: place in the header}: as `asked` ({kind: name}), else by the usual names of each of the `kinds`.
+
+    Raises BadInput, with the nearest name, where one of the `needed` kinds or an asked column is not there.
+    """
+    for kind, name in asked.items():
+        if kind not in kinds:
+            raise BadInput(f'columns: there is no kind "{kind}". {suggestion(kind, kinds)}')
+        if name not in header:
+            raise BadInput(f'{path} has no column "{name}". {suggestion(name, header)}')
+    plain = [_plain(name) for name in header]
+    found = {kind: header.index(name) for kind, name in asked.items()}
+    for kind, choices in kinds.items():
+        matches = [plain.index(_plain(choice)) for choice in choices if _plain(choice) in plain]
+        if kind not in found and matches:
+            found[kind] = matches[0]
+            _refuse_twins(path, header, [i for i, name in enumerate(plain) if name == plain[matches[0]]], kind)
+    for kind, name in asked.items():
+        _refuse_twins(path, header, [i for i, other in enumerate(header) if other == name], kind)
+    for kind in needed:
+        if kind not in found:
+            near = next((f'Did you mean "{name}"? ' for name in header if nearest(name, kinds[kind], 0.6)), "")
+            raise BadInput(
+                f"{path} has no column for the {kind}; it has {names_files.quoted(header)}. {near}"
+                f"Call the column {' or '.join(kinds[kind][:3])}."
+            )
+    return found
+
+
+def _refuse_twins(path: Path, header: list[str], places: list[int], kind: str) -> None:
+    if len(places) > 1:
+        names = names_files.quoted([header[place] for place in places])
+        raise BadInput(f"{path}: {names} could each be the column of the {kind}. Rename all but one.")
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def _whole(labels: list[str]) -> list[str]:
+    """Ids that pandas wrote as numbers with a fraction (0.0, 1.0, ...), as ids."""
+    return [label.partition(".")[0] for label in labels] if all(map(_FLOAT_ID.fullmatch, labels)) else labels
+
+
+def _names_in(table: Table, labels: list[str]) -> tuple[str, ...]:
+    numbers = {label for label in labels if _ID.fullmatch(label)}
+    ids = sorted({int(label) for label in numbers})
+    gapless = ids == list(range(len(ids)))
+    words = [row for row, label in enumerate(labels) if label not in numbers]
+    if words and ids and gapless:
+        shown = [f'line {table.lines[row]} ("{labels[row]}")' for row in words]
+        raise BadInput(
+            f"{table.path}: {faults.counted(shown, len(labels), 'labels are no ids, as the others are')} Mend them, "
+            "or, if all are names, put those of all classes into classes.txt beside it."
+        )
+    if words:
+        return names_files.ordered(table.path, labels)
+    if not gapless:
+        raise BadInput(
+            f"{table.path}: labels must be 0..{len(ids) - 1} without gaps ({len(ids)} classes), got "
+            f"{ids[0]}..{ids[-1]}. Put the names of all classes into classes.txt beside it."
+        )
+    return tuple(str(number) for number in ids)
+
+
+def _labels(table: Table, labels: list[str], names: Sequence[str]) -> np.ndarray:
+    ids = names_files.label_ids(labels, names)
+    bad = next((row for row, label in enumerate(labels) if label not in ids), None)
+    if bad is not None:
+        raise BadInput(f"{table.line(bad)}: {names_files.no_class(labels[bad], names)}")
+    return np.array([ids[label] for label in labels], np.int64)
+
+
+def _located(table: Table, index: int, skip_bad: bool) -> tuple[Table, list[Path]]:
+    """The rows whose image is there, and their images."""
+    path, names = table.path, table.filled(index)
+    files = find_recorded([path.parent, path.parent / "images", path.parent / path.stem], names)
+    missing = [names[row] for row, file in enumerate(files) if file is None]
+    what = f"images are missing in {path.parent}, its images/ and its {path.stem}/"
+    faults.refuse(path, missing, len(names), what, skip_bad)
+    kept = [row for row, file in enumerate(files) if file]
+    return table.at(kept), [files[row] for row in kept]
+
+
+def find_recorded(folders: Sequence[Path], names: Sequence[str]) -> list[Path | None]:
+    """As `find_files`, for names that may be another machine's: what is not found as it stands is looked for with
+    slashes in the place of backslashes, then by ever shorter ends of it (signs/stop/1.png, stop/1.png, 1.png).
+
+    Where one name was found without its beginning, others of that beginning are found so too, or are missing: 1.png of
+    another folder is another image.
+    """
+    found = find_files(folders, names)
+    parts = [PurePosixPath(name.replace("\\", "/")).parts for name in names]
+    # What was left out in front of a name that was found; and whether that began at a root.
+    begun = {_beginning(parts[row], 0) for row, file in enumerate(found) if file}
+    waiting = [row for row, file in enumerate(found) if not file and parts[row]]
+    for dropped in range(max((len(parts[row]) for row in waiting), default=0)):
+        files = find_files(folders, [os.path.join(*parts[row][dropped:]) for row in waiting])
+        found_now = {row: file for row, file in zip(waiting, files, strict=True) if file}
+        begun |= {_beginning(parts[row], dropped) for row in found_now}
+        for row, file in found_now.items():
+            found[row] = file
+        waiting = [row for row in waiting if row not in found_now and _beginning(parts[row], dropped) not in begun]
+        waiting = [row for row in waiting if len(parts[row]) > dropped + 1]
+    return found
+
+
+def _beginning(parts: tuple[str, ...], dropped: int) -> tuple[bool, tuple[str, ...]]:
+    return bool(parts) and bool(_ROOT.fullmatch(parts[0])), parts[:dropped]
+
+
+def find_files(folders: Sequence[Path], names: Sequence[str]) -> list[Path | None]:
+    """Where each name lies in the first of the folders that holds it; None where none does.
+
+    Every folder is listed once: to ask each for each name would take minutes for many of both.
+    """
+    parts = [os.path.split(name) for name in names]
+    wanted: dict[str, set[str]] = {}
+    for parent, last in parts:
+        wanted.setdefault(parent, set()).add(last)
+    found: dict[tuple[str, str], Path] = {}
+    for folder, (parent, lasts) in itertools.product(folders, wanted.items()):
+        if lasts:
+            place = folder / parent
+            here = {last for last in lasts & _entries(place) if os.path.isfile(place / last)}
+            found |= {(parent, last): place / last for last in here}
+            lasts -= here
+    return [found.get(part) for part in parts]
+
+
+def _entries(folder: Path) -> set[str]:
+    try:
+        return set(os.listdir(folder))
+    except (OSError, ValueError):  # there is none, or the name is none that a file can have
+        return set()
+
+
+def read_splits(table: Table, index: int) -> np.ndarray:
+    """The column of words for splits as train, val or test: <U5 [n]; BadInput with the line otherwise."""
+    words = table.filled(index)
+    bad = next((row for row, word in enumerate(words) if word.lower() not in SPLIT_WORDS), None)
+    if bad is not None:
+        raise BadInput(
+            f'{table.line(bad)}: there is no split "{words[bad][:60]}". {suggestion(words[bad][:60], SPLIT_WORDS)}'
+        )
+    return np.array([SPLIT_WORDS[word.lower()] for word in words], "<U5")
+
+
+def _groups(table: Table, index: int, labels: np.ndarray, splits: np.ndarray) -> np.ndarray:
+    """int64 [n], numbered in the order of first appearance; an empty cell (or nan, ...) is a group of its own.
+
+    Numbers that several classes share are drives, unless the given splits cut them: then they restart per class.
+    """
+    path, groups = table.path, ["" if is_missing(cell) else cell for cell in table.column(index)]
+    numbers = all(group.isdecimal() for group in groups if group)
+    pairs = list(zip(groups, labels.tolist(), strict=True))
+    cut = {(group, split) for group, split in zip(groups, splits.tolist(), strict=True) if group}
+    restarts = numbers and len(cut) > len({group for group, _ in cut})
+    shared = len(set(pairs)) - len(set(groups))
+    if numbers and shared > 0 and not restarts:
+        logging.warning("%s: %d group numbers occur in several classes; each is taken for one group.", path, shared)
+    if restarts:
+        logging.warning(
+            "%s: splits cut group numbers, so these are taken to restart per class: %d groups.", path, len(set(pairs))
+        )
+    ids: dict[object, int] = {}
+    found = np.empty(len(groups), np.int64)
+    for row, (group, label) in enumerate(pairs):
+        key = row if not group else (group, label) if restarts else group
+        found[row] = ids.setdefault(key, len(ids))
+    first_split: dict[int, str] = {}
+    for row, (number, split) in enumerate(zip(found.tolist(), splits.tolist(), strict=True)):
+        if first_split.setdefault(number, split) != split:
+            raise BadInput(
+                f'{table.line(row)}: group "{groups[row][:60]}" is in {first_split[number]} and in {split}. '
+                f"Frames of one track must stay in one split."
+            )
+    return found

@@ -1,0 +1,77 @@
+"""The German Traffic Sign Recognition Benchmark as its authors give it (Stallkamp et al. 2012, benchmark.ini.rub.de).
+
+    Final_Training/Images/00014/GT-00014.csv and 00007_00029.ppm: frame 29 of the 7th track of class 14
+    Final_Test/Images/GT-final_test.csv and 00000.ppm
+
+Frames of one track are near-duplicates, so tracks are the groups; the test images' tracks are not told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tfmo_drive.base import faults
+from tfmo_drive.contracts import BadInput
+from tfmo_drive.data.class_names import beside, label_ids, no_class, ordered, refuse_unfit
+from tfmo_drive.data.csv_table import read_table
+from tfmo_drive.data.found_files import folders_in
+from tfmo_drive.data.layouts.csv_listing import COLUMNS, find_columns
+from tfmo_drive.data.splitting import FRACTIONS, Listing, Rows, assemble
+
+_TRAINING, _TEST = Path("Final_Training", "Images"), Path("Final_Test", "Images", "GT-final_test.csv")
+
+
+def is_archive(root: Path) -> bool:
+    """Whether `root` holds the benchmark as it was unpacked, or is the folder of its training classes."""
+    return (root / _TRAINING).is_dir() or any(_tables(root))
+
+
+def _tables(training: Path) -> Iterator[Path]:
+    """GT-00014.csv in 00014/, ..., by their names."""
+    named = (folder / f"GT-{folder.name}.csv" for folder in folders_in(training))
+    return (table for table in named if table.is_file())
+
+
+def list_archive(
+    root: Path,
+    class_names: Sequence[str] | None = None,
+    fractions: Sequence[float] = FRACTIONS,
+    seed: int = 0,
+    skip_bad: bool = False,
+) -> Listing:
+    """List the benchmark: its training tracks, of which some are drawn to be val, and its test images.
+
+    Without Final_Test, test is drawn from the tracks as well. Classes are called by their ids, unless `class_names`, or
+    classes.json or classes.txt in `root` says more. Raises BadInput as `list_csv` does.
+    """
+    training = root / _TRAINING if (root / _TRAINING).is_dir() else root
+    tables = [(path, "train") for path in _tables(training)]
+    if not tables:
+        raise BadInput(f"{training} holds no tables (00000/GT-00000.csv). Unpack the whole archive.")
+    tables += [(root / _TEST, "test")] * (root / _TEST).is_file()
+    files, words, splits, tracks = [], [], [], []
+    for path, split in tables:
+        table = read_table(path)
+        found = find_columns(path, table.header, {}, COLUMNS, ("file", "label"))
+        names = table.filled(found["file"])
+        files += [path.parent / name for name in names]
+        words += table.filled(found["label"])
+        splits += [split] * len(names)
+        tracks += [str(path.parent / (name.partition("_")[0] if split == "train" else name)) for name in names]
+    known = tuple(class_names or beside(root) or ())
+    refuse_unfit(root, known, said=True)
+    names = known or ordered(root, words)
+    ids = label_ids(words, names)
+    for word in words:
+        if word not in ids:
+            raise BadInput(f"{root}: {no_class(word, names)}")
+    kept = [row for row, file in enumerate(files) if file.is_file()]
+    missing = [str(file) for file in files if not file.is_file()]
+    faults.refuse(root, missing, len(files), "images are missing", skip_bad)
+    labels = np.array([ids[words[row]] for row in kept], np.int64)
+    groups = np.unique([tracks[row] for row in kept], return_inverse=True)[1]
+    parts = np.array([splits[row] for row in kept], "<U5")
+    return assemble(Rows(root, names, [files[row] for row in kept], labels, groups, parts), fractions, seed)

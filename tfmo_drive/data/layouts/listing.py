@@ -1,0 +1,138 @@
+"""Which image is in which split with which label: from folders of classes, or from a CSV file. No image is opened."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from absl import logging
+
+from tfmo_drive.base import faults
+from tfmo_drive.contracts import BadInput, one_line
+from tfmo_drive.data.class_names import beside, label_ids, no_class, ordered, quoted, read_class_names, refuse_unfit
+from tfmo_drive.data.found_files import Found, entries, folders_in, walk
+from tfmo_drive.data.images import SUFFIXES
+from tfmo_drive.data.layouts.csv_listing import list_csv
+from tfmo_drive.data.layouts.gtsrb_archive import is_archive, list_archive
+from tfmo_drive.data.layouts.other_layouts import HOLDERS, no_classes
+from tfmo_drive.data.splitting import FRACTIONS, SPLIT_WORDS, Listing, Rows, Split, assemble
+
+__all__ = ["Listing", "Split", "list_csv", "list_folder", "list_source", "read_class_names"]
+
+_LAYOUT = "Expected one folder per class; see data/README.md."
+
+
+def list_source(
+    path: str | Path,
+    class_names: Sequence[str] | None = None,
+    columns: Mapping[str, str] | None = None,
+    fractions: Sequence[float] = FRACTIONS,
+    seed: int = 0,
+    skip_bad: bool = False,
+) -> Listing:
+    """List a CSV file, a folder with index.csv or exactly one CSV file, a folder of classes, or GTSRB as its authors
+    give it (whichever it is)."""
+    path = Path(path)
+    if path.is_file() and path.suffix.lower() == ".csv":
+        return list_csv(path, class_names, columns, fractions, seed, skip_bad)
+    folders = _subfolders(path)
+    if is_archive(path):
+        return list_archive(path, class_names, fractions, seed, skip_bad)
+    tables = [Path(one.path) for one in entries(path) if one.name.lower().endswith(".csv") and one.is_file()]
+    if path / "index.csv" in tables or (len(tables) == 1 and not no_classes(path)):
+        table = path / "index.csv" if len(tables) > 1 else tables[0]
+        return list_csv(table, class_names, columns, fractions, seed, skip_bad)
+    names = quoted([table.name for table in tables])
+    if tables and all(folder.name.lower() in HOLDERS for folder in folders):
+        raise BadInput(f"{path} holds {len(tables)} CSV files: {names}. Name the one to use.")
+    if tables:
+        logging.warning("%s", one_line(f"{path}: not read: {names}, as there are folders of classes."))
+    return list_folder(path, class_names, fractions, seed, skip_bad)
+
+
+def list_folder(
+    root: str | Path,
+    class_names: Sequence[str] | None = None,
+    fractions: Sequence[float] = FRACTIONS,
+    seed: int = 0,
+    skip_bad: bool = False,
+) -> Listing:
+    """List `root/<split>/<class>/*` (split: train, val or valid or validation, test) or `root/<class>/*`.
+
+    A split that is not there is drawn from train, class by class. Names come from `class_names`, else classes.json or
+    classes.txt in `root`, else the folders' names, sorted (as numbers where all are numbers). Folders that are numbers
+    and no names are ids. What is no image is left out, counted in a warning by its suffix. Raises BadInput where the
+    folder is missing, empty or of another layout, a folder is not a class, a class has no training image, or an image's
+    name is no regular file (counted; `skip_bad` leaves those out).
+    """
+    root = Path(root)
+    children = _subfolders(root)
+    places = _split_folders(children)
+    if reason := no_classes(root):
+        raise BadInput(f"{root} holds no folders of classes. {reason}")
+    if "train" not in places.values():
+        if places and len(places) == len(children):
+            raise BadInput(f"No folder {root / 'train'}, only {quoted([child.name for child in places])}. {_LAYOUT}")
+        places = {root: ""}
+    if len(set(places.values())) < len(places):
+        raise BadInput(f"{root} holds one split twice: {quoted([child.name for child in places])}. Keep one of them.")
+    listed = {child: walk(child, SUFFIXES, root) for place in places for child in _subfolders(place)}
+    _say_left_out(root, [] if root in places else [child for child in children if child not in places], listed)
+    _refuse_unusable(root, places, listed, skip_bad)
+    named = tuple(class_names or beside(root) or ())
+    refuse_unfit(root, named, said=True)
+    names = named or ordered(root, [child.name for child in listed])
+    ids = label_ids([child.name for child in listed], names)
+    for child, found in listed.items():
+        if found.files and child.name not in ids:
+            raise BadInput(f"{child}: {no_class(child.name, names)}")
+        if not named and child.name.lower() in HOLDERS:
+            raise BadInput(f"{child} is called as a folder of all images or labels, not as a class. {_LAYOUT}")
+    rows = [(file, ids[child.name], places.get(child.parent, "")) for child in listed for file in listed[child].files]
+    files, labels, splits = zip(*rows, strict=True)
+    labels, groups = np.array(labels, np.int64), np.arange(len(rows))
+    return assemble(Rows(root, names, files, labels, groups, np.array(splits, "<U5")), fractions, seed)
+
+
+def _split_folders(children: Sequence[Path]) -> dict[Path, str]:
+    """{folder: split}. Of folders beside others, only one that holds folders itself: a train may be a vehicle."""
+    named = [child for child in children if child.name.lower() in SPLIT_WORDS]
+    if len(named) < len(children):
+        named = [child for child in named if folders_in(child)]
+    return {child: SPLIT_WORDS[child.name.lower()] for child in named}
+
+
+def _say_left_out(root: Path, folders: Sequence[Path], listed: Mapping[Path, Found]) -> None:
+    """Warn of files of other suffixes, of images beside the folders of classes, and of folders that are no split."""
+    sum(listed.values(), Found()).say_left_out(root)
+    places = {child.parent for child in listed}
+    loose = [entry.path for place in sorted(places) for entry in entries(place) if _is_image(entry)]
+    if loose:
+        text = f"{root}: not read: {len(loose):,} images that are in no folder of a class, such as {loose[0]}."
+        logging.warning("%s", one_line(text))
+    if folders:
+        names = quoted([folder.name for folder in folders])
+        logging.warning("%s", one_line(f"{root}: not read: {names}, no split with folders of classes."))
+
+
+def _is_image(entry: os.DirEntry[str]) -> bool:
+    return entry.name.lower().endswith(SUFFIXES) and entry.is_file()
+
+
+def _refuse_unusable(root: Path, places: Iterable[Path], listed: Mapping[Path, Found], skip_bad: bool) -> None:
+    for place in places:
+        if not any(listed[child].files for child in _subfolders(place)):
+            raise BadInput(f"No images under {place}. {_LAYOUT}")
+    everything = sum(listed.values(), Found())
+    count = len(everything.files) + len(everything.odd)
+    faults.refuse(root, everything.odd, count, "images are no files that can be read", skip_bad)
+
+
+def _subfolders(path: Path) -> list[Path]:
+    if not path.exists():
+        raise BadInput(f"There is no {path}. Expected a folder of classes or a CSV file; see data/README.md.")
+    if not path.is_dir():
+        raise BadInput(f"{path} is not a folder of classes and not a .csv file; see data/README.md.")
+    return folders_in(path)

@@ -1,0 +1,59 @@
+"""Layouts of data sets that are known and not read: said by name, so that none is taken for folders of classes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tfmo_drive.data.found_files import entries
+
+_BOXES = "Convert its boxes to COCO JSON."
+_UNREAD = {
+    "BDD100K": (("images/100k", "labels/*/det_*.json", "labels/bdd100k_labels*.json"), _BOXES),
+    "KITTI's object benchmark": (("label_2/*.txt", "*/label_2/*.txt"), _BOXES),
+    "Pascal VOC": (("Annotations/*.xml", "*/Annotations/*.xml", "VOCdevkit/*/Annotations"), _BOXES),
+    "YOLO": (("labels/*.txt", "*/labels/*.txt", "labels/*/*.txt"), _BOXES),
+    "a donkeycar tub": (("*.catalog",), "Write its catalogs as a driving log (CSV)."),
+}
+"""Names of layouts to the paths that show them (globs, each by itself), and what to do until they are read."""
+_OTHER_TASKS = {
+    "boxes in COCO JSON": (("*.coco.json", "*/_annotations.coco.json", "annotations/instances_*.json"), "detection"),
+    "images and their masks": (
+        ("images & masks", "*/images & */masks", "train & trainannot", "train & train_labels"),
+        "segmentation",
+    ),
+    "a driving log": (("driving_log.csv",), "lane"),
+}
+"""What a folder of classes is no place for, and the experiment that reads it."""
+HOLDERS = ("images", "image", "imgs", "img", "jpegimages", "image_2", "labels", "label_2", "annotations")
+"""Folders that hold all images or what is said of them, in lower case; none is a class."""
+
+
+def unread(root: Path) -> str:
+    """A sentence on the layout that `root` seems to be of, where it is one that nothing here reads; else nothing."""
+    for name, (signs, advice) in _UNREAD.items():
+        if _shown(root, signs):
+            return f"It looks like {name}, which is not read yet. {advice}"
+    return ""
+
+
+def no_classes(root: Path) -> str:
+    """Why `root` is no folder of classes, as a sentence, where its layout shows that; else nothing."""
+    if found := unread(root):
+        return found
+    for name, (signs, experiment) in _OTHER_TASKS.items():
+        if _shown(root, signs):
+            return f"It holds {name}: --experiment={experiment} and those like it read that."
+    return ""
+
+
+def _shown(root: Path, signs: tuple[str, ...]) -> bool:
+    """Whether one of the signs is there: a path, or several with & between them; hidden ones do not count."""
+    return any(all(_matches(root, path.split("/")) for path in sign.split(" & ")) for sign in signs)
+
+
+def _matches(folder: Path, parts: list[str]) -> bool:
+    """Only what a wildcard asks for is listed: folders of classes are long."""
+    first, *rest = parts
+    below = [Path(entry.path) for entry in entries(folder)] if "*" in first else [folder / first]
+    found = [path for path in below if path.match(first) and (path.is_dir() if rest else path.exists())]
+    return any(_matches(path, rest) for path in found) if rest else bool(found)

@@ -1,0 +1,123 @@
+"""Driving logs: a CSV of camera frames and how the driver steered (Bojarski et al. 2016, arXiv:1604.07316).
+
+Udacity's simulator writes one without a header (CarController.cs of github.com/udacity/self-driving-car-sim): paths of
+the recording machine, the wheels' angle over its maximum of 25 degrees, positive to the right, and the time in the
+images' names. Only the centre camera is used.
+"""
+
+from __future__ import annotations
+
+import datetime
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from tfmo_drive.base import faults
+from tfmo_drive.contracts import BadInput
+from tfmo_drive.data.csv_table import number_in, read_table
+from tfmo_drive.data.found_files import identity
+from tfmo_drive.data.layouts.csv_listing import find_columns, find_recorded, read_splits
+from tfmo_drive.data.layouts.other_layouts import unread
+from tfmo_drive.data.splitting import SPLITS, Listing, Split, drawn_blocks
+
+COLUMNS = {
+    "file": ("center", "centre", "file", "path", "filename", "image", "image_path"),
+    "steering": ("steering", "steering_angle", "angle", "steer"),
+    "split": ("split", "set", "subset"),
+}
+CLASSIC = ("center", "left", "right", "steering", "throttle", "brake", "speed")
+"""What a file without a header holds."""
+HERTZ = 15.0
+"""Frames per second where names hold no times: the simulator's own rate."""
+BLOCK_SECONDS = 5.0
+"""In the log that this was made with, steering is uncorrelated after 5 s (0.37 after 0.9 s, below 0.05 from 5 s on)."""
+_PAUSE = 1.0
+"""Seconds without a frame that end a recording."""
+_TIME = re.compile(r"\d{4}(_\d\d){5}_\d{3}")
+
+
+def list_log(
+    path: str | Path,
+    columns: Mapping[str, str] | None = None,
+    limit: float = 1.0,
+    seed: int = 0,
+    skip_bad: bool = False,
+) -> Listing:
+    """List the frames of a log, or of a folder with driving_log.csv, in its order; labels float32 [n, 1] in [-1, 1].
+
+    `columns` says what cannot be guessed, as {"steering": "wheel"} (see COLUMNS); `limit` is full lock in the log's
+    unit: steering must be in [-limit, limit] and is divided by it. Images are looked for where the log says, beside it,
+    and in its IMG/ or images/. Blocks of about 5 s are the groups, whatever the order of the lines, where images are
+    called after their times. Missing splits are drawn out of train with `seed`,
+    block by block; a log with train and val only has its val as test (splitting.drawn_blocks).
+    Raises BadInput for a missing log or column, and for steering out of range or no number, missing images and those of
+    an earlier frame: counted, ten named, unless `skip_bad` leaves them out.
+    """
+    path = _log(Path(path))
+    if not 0 < limit < math.inf:
+        raise BadInput(f"limit must be a positive number, full lock in the log's unit, got {limit}.")
+    table = read_table(path, unnamed=CLASSIC)
+    found = find_columns(path, table.header, columns or {}, COLUMNS, ("file", "steering"))
+    cells = {kind: table.column(index) for kind, index in found.items()}
+    folders = [path.parent, *(path.parent / name for name in ("IMG", "images", path.stem))]
+    files, steering = find_recorded(folders, cells["file"]), [number_in(text) for text in cells["steering"]]
+    splits = read_splits(table, found["split"]) if "split" in found else np.full(len(files), "", "<U5")
+    kept, odd, seen = [], [], set()
+    for row, (file, value) in enumerate(zip(files, steering, strict=True)):
+        if file is None:
+            odd.append(f"no image {cells['file'][row]}")
+        elif value is None or not abs(value) <= limit:
+            odd.append(f'{file.name} with steering "{cells["steering"][row]}"')
+        elif identity(file) in seen:  # one of the two might be trained on, the other tested
+            odd.append(f"{file.name} once more")
+        else:
+            seen.add(identity(file))
+            kept.append(row)
+    what = f"frames have no image of their own or no steering in {-limit:g}..{limit:g}"
+    faults.refuse(path, odd, len(files), what, skip_bad)
+    files, splits = [files[row] for row in kept], splits[kept]
+    labels = np.array([[steering[row] / limit] for row in kept], np.float32)
+    times = _times(files)
+    order, groups = np.argsort(times, kind="stable"), np.empty(len(files), np.int64)
+    groups[order] = time_blocks(times[order], splits[order])
+    places = drawn_blocks(splits, groups, path, seed)
+    members = {split: np.flatnonzero(places == split) for split in SPLITS}
+    return Listing((), {s: Split(tuple(files[i] for i in m), labels[m], groups[m]) for s, m in members.items()})
+
+
+def _log(path: Path) -> Path:
+    if not path.is_dir():
+        return path
+    if not (path / "driving_log.csv").is_file():
+        advice = unread(path) or f"Name the log itself, with --data={path / 'NAME.csv'}."
+        raise BadInput(f"{path} holds no driving_log.csv. {advice}")
+    return path / "driving_log.csv"
+
+
+def time_blocks(seconds: np.ndarray, splits: np.ndarray) -> np.ndarray:
+    """The block of each frame, int64 [n] from 0: frames in their order, float [n], cut into equal times of about 5 s.
+
+    A pause of a second, a step back in time and another split begin a block too.
+    """
+    steps = np.diff(seconds)
+    cuts = np.flatnonzero((steps < 0) | (steps > _PAUSE) | (splits[1:] != splits[:-1])) + 1
+    groups, count = np.empty(len(seconds), np.int64), 0
+    for part in np.split(np.arange(len(seconds)), cuts):
+        passed = seconds[part] - seconds[part[0]]
+        pieces = max(1, round(passed[-1] / BLOCK_SECONDS))
+        groups[part] = count + np.minimum(passed * pieces // max(passed[-1], 1e-9), pieces - 1)
+        count = groups[part[-1]] + 1
+    return groups
+
+
+def _times(files: list[Path]) -> np.ndarray:
+    """Seconds, float64 [n], from the names of all images, or counted at HERTZ."""
+    found = [_TIME.search(file.name) for file in files]
+    try:
+        times = [datetime.datetime.strptime(match[0], "%Y_%m_%d_%H_%M_%S_%f") for match in found]
+    except (TypeError, ValueError):  # a name without a time, or with the 31st of February
+        return np.arange(len(files)) / HERTZ
+    return np.array([(time - times[0]).total_seconds() for time in times])

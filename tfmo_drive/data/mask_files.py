@@ -1,0 +1,106 @@
+"""Masks in files: PNGs of class ids, brought to size by the same geometry as their images' pixels.
+
+Read, a mask holds class indices 0..classes-1, and IGNORE where nothing is known, whatever ids the files use, so that
+losses and scores need not know the data set. 255 is also PASCAL VOC's id of "void" (Everingham et al. 2010).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from tfmo_drive.data.images import Resize, UnreadableImage, opened, size_of
+from tfmo_drive.data.splitting import Split
+
+IGNORE = 255
+EXPECTED = (
+    "A mask is a grey or palette PNG of class ids, of 8 bits or fewer, as large as its image; or one of colours, which "
+    "class_dict.csv (name,r,g,b) names."
+)
+MASKS_VERSION = 3
+"""Of how `read_mask` reads files, so that an old pack is never taken for its masks."""
+_GREY_STEPS = {2: 85, 4: 17}
+"""Bits per pixel of a grey PNG to the step by which Pillow spreads its values over 0..255 (255 / 3, 255 / 15)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskIds:
+    """Ids 0..count-1 and 255 may be in files; those `ignored`, and 255, are no classes. The others move up in order.
+
+    colours: of the ids in their order, (red, green, blue), where files hold colours in the place of ids.
+    """
+
+    count: int
+    ignored: tuple[int, ...] = ()
+    colours: tuple[tuple[int, int, int], ...] = ()
+
+    @property
+    def table(self) -> np.ndarray:
+        """int16 [256]: a file's id to class index, IGNORE, or -1 for what may not be."""
+        table = np.full(256, -1, np.int16)
+        classes = [number for number in range(self.count) if number not in self.ignored]
+        table[classes] = np.arange(len(classes))
+        table[[*self.ignored, IGNORE]] = IGNORE
+        return table
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskSplit(Split):
+    """Images of one split and their masks, in one order; labels say nothing (zeros)."""
+
+    masks: tuple[Path, ...]
+    ids: MaskIds
+
+
+def read_mask(file: Path, image: Path, ids: MaskIds, size: tuple[int, int], resize: Resize) -> np.ndarray:
+    """The mask of an image as uint8 [height, width]: class indices, and IGNORE in letterbox borders too.
+
+    Pixels are taken, not blended (nearest to the centre): between road (3) and tree (5) there is no pavement (4).
+    Raises UnreadableImage (a BadInput) for a damaged file, colours, another size than the image's and unknown ids.
+    """
+    found = _read_colours(file, ids) if ids.colours else _read_ids(file)
+    expected = size_of(image)
+    if found.shape != expected:
+        sizes = [f"{width} x {height}" for height, width in (found.shape, expected)]
+        raise UnreadableImage(str(file), f"{sizes[0]}, but its image is {sizes[1]}")
+    classes = ids.table[found]
+    if classes.min() < 0:
+        raise UnreadableImage(str(file), f"id {found[classes < 0].max()}, but there are {ids.count} ids")
+    geometry = dataclasses.replace(resize, rule="nearest", pad=IGNORE)
+    return np.array(geometry(Image.fromarray(classes.astype(np.uint8)), size))
+
+
+def _read_ids(file: Path) -> np.ndarray:
+    """uint8 [height, width], as they are in the file."""
+    with opened(file, file) as image:
+        mode, kind, found = image.mode, image.format, np.asarray(image)
+        if mode not in ("1", "L", "P"):
+            raise UnreadableImage(str(file), f"{mode} instead of class ids")
+        if mode == "L" and kind == "PNG":
+            bits = Path(file).read_bytes()[24]  # signature 8, length 4, "IHDR", width 4, height 4 (W3C PNG, 11.2.1)
+            found = found // _GREY_STEPS.get(bits, 1)
+    return found.astype(np.uint8)
+
+
+def _read_colours(file: Path, ids: MaskIds) -> np.ndarray:
+    """uint8 [height, width]: the id of each pixel's colour."""
+    with opened(file, file) as image:
+        if image.mode not in ("1", "L", "P", "RGB", "RGBA"):
+            raise UnreadableImage(str(file), f"{image.mode} instead of colours")
+        pixels = np.asarray(image.convert("RGB"), np.int32)
+    codes, found = _coded(np.array(ids.colours, np.int32)), _coded(pixels)
+    order = np.argsort(codes)
+    places = order[np.searchsorted(codes, found, sorter=order).clip(max=len(codes) - 1)]
+    other = codes[places] != found
+    if other.any():
+        colour = tuple(pixels[other][0].tolist())
+        raise UnreadableImage(str(file), f"colour {colour} is of no class, in {other.sum():,} pixels")
+    return places.astype(np.uint8)
+
+
+def _coded(colours: np.ndarray) -> np.ndarray:
+    """int32 [..., 3] to [...]: one number for each colour."""
+    return colours[..., 0] << 16 | colours[..., 1] << 8 | colours[..., 2]

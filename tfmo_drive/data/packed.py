@@ -1,0 +1,267 @@
+"""Images decoded once into one flat file, then read by index: training memory does not grow with the data.
+
+A pack is a folder named after its key, an entry of base.cache: images.u8 (raw uint8, example after example: pixels, and
+its mask behind them where there are masks), labels.npy, groups.npy, digests.npy, perhaps attributes.npz, and pack.json.
+Reads use pread, not mmap, because pages of a mapping count as resident memory; a mask comes with its pixels in one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from absl import logging
+from tqdm import tqdm
+
+from tfmo_drive.base import atomic
+from tfmo_drive.base.cache import cache_root, digest, made_once
+from tfmo_drive.base.faults import counted
+from tfmo_drive.base.given_file import reading
+from tfmo_drive.contracts import BadInput, Examples
+from tfmo_drive.data.images import Resize, UnreadableImage, decode
+from tfmo_drive.data.mask_files import EXPECTED, MASKS_VERSION, MaskSplit, read_mask
+from tfmo_drive.data.splitting import Split
+
+_FILES = ("images.u8", "labels.npy", "groups.npy", "digests.npy", "attributes.npz", "pack.json")
+_CHUNK_BYTES = 16 << 20
+"""Decoded pixels held at once; large enough that threads seldom wait for one another."""
+
+
+class Drawn(NamedTuple):
+    """One example of a pack."""
+
+    pixels: np.ndarray
+    """uint8 [height, width, 3]."""
+    label: object = 0
+    """A number, an array of one shape (float32 [k]), or several of them by name: {"steering": array, ...}."""
+    mask: np.ndarray | None = None
+    """uint8 [height, width], of all examples or of none."""
+    attributes: Mapping[str, str] = {}
+    """The same names for all examples: {"weather": "rain"}."""
+    group: int | None = None
+    """None: the example is a group of its own."""
+
+
+class PackedExamples(Examples):
+    """A finished pack. `read` gives uint8 [b, ...] pixels and the targets; thread-safe, and independent of the folder
+    once open (the pack may be replaced meanwhile). Raises BadInput where the folder holds no whole pack."""
+
+    def __init__(self, folder: Path) -> None:
+        with reading(folder, "a pack of images", "Remove it; it will be made again."):
+            self.facts = json.loads((folder / "pack.json").read_text())
+            self.labels = np.load(folder / "labels.npy")
+            self.groups = np.load(folder / "groups.npy")
+            self.attributes: dict[str, np.ndarray] = {}
+            """What slices are made of: "weather" to a name for every example, str [n]."""
+            if (folder / "attributes.npz").exists():
+                with np.load(folder / "attributes.npz") as attributes:
+                    self.attributes = dict(attributes)
+            self.digests: np.ndarray = np.load(folder / "digests.npy")
+            """uint64 [n], equal for equal pixels."""
+            self._file = open(folder / "images.u8", "rb", buffering=0)
+            self.shape: tuple[int, ...] = tuple(self.facts["shape"])
+            self.fingerprint: str = self.facts["fingerprint"]
+            """sha256 over pixels, masks, labels, groups and attributes: the content, wherever the files lie."""
+            self.masked: bool = self.facts.get("masked", False)
+        self._stride = math.prod(self.shape) + self.masked * math.prod(self.shape[:2])
+        expected = len(self.labels) * self._stride
+        if os.fstat(self._file.fileno()).st_size != expected:
+            raise BadInput(f"{folder}/images.u8 is not {expected:,} bytes. Remove {folder}; it will be made again.")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def read(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray | dict[str, np.ndarray]]:
+        """Pixels uint8 [b, height, width, 3] and targets of these examples, in this order.
+
+        Targets are masks uint8 [b, height, width] where the pack has some, else labels [b] or [b, k]; of labels by
+        name, {name: [b, ...]}, with the masks as "mask".
+        """
+        indices = np.asarray(indices, np.int64)
+        labels = self.labels[indices]
+        pixels = np.empty((len(indices), *self.shape), np.uint8)
+        masks = np.empty((len(indices), *self.shape[:2]), np.uint8) if self.masked else None
+        for place, index in enumerate((indices % len(self)).tolist()):
+            parts = [pixels[place].data, masks[place].data] if self.masked else [pixels[place].data]
+            if os.preadv(self._file.fileno(), parts, index * self._stride) != self._stride:
+                raise BadInput(f"{self._file.name} ends before example {index}. Remove its folder and run again.")
+        if labels.dtype.names is None:
+            return pixels, masks if self.masked else labels
+        named = {name: np.ascontiguousarray(labels[name]) for name in labels.dtype.names}
+        return pixels, named | {"mask": masks} if self.masked else named
+
+
+@dataclasses.dataclass(frozen=True)
+class _Source:
+    """Everything `_packed` must know of what it packs."""
+
+    key: str
+    shape: tuple[int, ...] | None
+    count: int
+    name: str
+    rows: Callable[[], Iterable[Drawn | UnreadableImage]]
+
+
+def pack(
+    split: Split,
+    size: tuple[int, int],
+    resize: Resize | None = None,
+    folder: Path | None = None,
+    skip_bad: bool = False,
+    label: str = "images",
+) -> PackedExamples:
+    """Decode every image of `split` to `size` = (height, width) into `folder/<key>`, or reuse what is there already.
+
+    A MaskSplit's masks ride along. The key covers paths, sizes, times, labels, groups, attributes, size and resize.
+    `folder` is `cache_root()/packed` by default; `label` names the progress bar. Raises one BadInput that counts all
+    images and masks that cannot be used and names ten, unless `skip_bad`, and BadInput where the disk is full or cannot
+    be written.
+    """
+    resize = resize or Resize()
+    facts = [_file_facts(split.files), [_label_facts(split.labels), split.groups.tolist(), list(size)]]
+    facts += [resize.to_dict(), skip_bad]
+    if isinstance(split, MaskSplit):
+        facts += [_file_facts(split.masks), dataclasses.asdict(split.ids), MASKS_VERSION]
+    if split.attributes:
+        facts.append({name: values.tolist() for name, values in split.attributes.items()})
+    key = digest(facts)
+    rows = functools.partial(_decoded_rows, split, size, resize, skip_bad)
+    packed = _packed(folder, _Source(key, (*size, 3), len(split), f"decode {label}", rows))
+    if packed.facts["skipped"]:
+        logging.warning("%s They are skipped.", _complaint(packed.facts["skipped"], split))
+    return packed
+
+
+def pack_generated(
+    generate: Callable[[int], tuple], count: int, key: object, folder: Path | None = None
+) -> PackedExamples:
+    """Pack `generate(0)`, ..., `generate(count - 1)`: each a `Drawn` of one shape, or its first items (pixels, label).
+
+    `key` (JSON types) must say everything that `generate` depends on: seed, size, version of the drawing code.
+    """
+    name = digest([key, count])
+    return _packed(
+        folder, _Source(name, None, count, "draw scenes", lambda: (Drawn(*generate(i)) for i in range(count)))
+    )
+
+
+def _packed(folder: Path | None, source: _Source) -> PackedExamples:
+    path = (folder or cache_root() / "packed") / source.key[:20]
+    try:
+        return PackedExamples(made_once(path, functools.partial(_write, source), _FILES))
+    except OSError as error:
+        raise BadInput(
+            f"Images cannot be packed into {path.parent}: {error.strerror or error}. "
+            f"Make room there, or set TFMO_DRIVE_CACHE to another folder."
+        ) from error
+
+
+def _write(source: _Source, folder: Path) -> None:
+    labels, groups, attributes, skipped, digests = [], [], [], [], []
+    shape, masked = source.shape, False
+    content = hashlib.sha256()
+    with open(folder / "images.u8", "wb") as images:
+        rows = tqdm(source.rows(), desc=source.name, total=source.count, unit="image", disable=None, leave=False)
+        for row in rows:
+            if isinstance(row, UnreadableImage):
+                skipped.append([row.file, row.reason])
+                continue
+            shape, masked = shape or row.pixels.shape, masked if labels else row.mask is not None
+            _check(row, shape, masked, source.name)
+            for plane in (row.pixels, row.mask)[: 1 + masked]:
+                data = np.ascontiguousarray(plane).data
+                images.write(data)
+                content.update(data)
+            digests.append(hashlib.blake2b(np.ascontiguousarray(row.pixels).data, digest_size=8).digest())
+            groups.append(len(labels) if row.group is None else row.group)
+            labels.append(row.label)
+            attributes.append(row.attributes)
+    arrays = {"labels": _stacked(labels), "groups": np.array(groups, np.int64)}
+    named = {name: np.array([row[name] for row in attributes], np.str_) for name in attributes[0]} if attributes else {}
+    for name, array in (arrays | named).items():
+        content.update(f"{name} {array.dtype} {array.shape} {shape}".encode() + array.tobytes())
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array)
+    np.save(folder / "digests.npy", np.frombuffer(b"".join(digests), "<u8"))
+    if named:
+        np.savez(folder / "attributes.npz", **named)
+    facts = {"shape": list(shape or ()), "count": len(labels), "fingerprint": content.hexdigest(), "masked": masked}
+    atomic.write_json(folder / "pack.json", facts | {"key": source.key, "skipped": skipped})
+
+
+def _check(row: Drawn, shape: tuple[int, ...], masked: bool, name: str) -> None:
+    planes = [(row.pixels, shape), *([(row.mask, shape[:2])] if masked else [])]
+    for plane, expected in planes:
+        if plane is None or plane.dtype != np.uint8 or plane.shape != expected:
+            got = "nothing" if plane is None else f"{plane.dtype} {plane.shape}"
+            raise ValueError(f"{name}: expected uint8 {expected}, got {got}.")
+    if row.mask is not None and not masked:
+        raise ValueError(f"{name}: expected no mask, as of the first example, got one.")
+
+
+def _stacked(labels: list) -> np.ndarray:
+    """[n] or [n, k]; of labels by name, a structured array [n]."""
+    if not labels or not isinstance(labels[0], Mapping):
+        return np.array(labels)
+    columns = {name: np.stack([label[name] for label in labels]) for name in labels[0]}
+    stacked = np.empty(len(labels), [(name, column.dtype, column.shape[1:]) for name, column in columns.items()])
+    for name, column in columns.items():
+        stacked[name] = column
+    return stacked
+
+
+def _decoded_rows(
+    split: Split, size: tuple[int, int], resize: Resize, skip_bad: bool
+) -> Iterator[Drawn | UnreadableImage]:
+    bad: list[UnreadableImage] = []
+    chunk = max(1, min(1024, _CHUNK_BYTES // (size[0] * size[1] * 3)))
+    with ThreadPoolExecutor() as threads:
+        for start in range(0, len(split), chunk):
+            part = range(start, min(start + chunk, len(split)))
+            for row in threads.map(lambda index: _decoded(split, index, size, resize), part):
+                if isinstance(row, UnreadableImage):
+                    bad.append(row)
+                yield row
+    if bad and (not skip_bad or len(bad) == len(split)):
+        text = _complaint([[image.file, image.reason] for image in bad], split)
+        raise BadInput(f"{text} Mend or remove them, or skip them with --set=task.skip_bad=True.")
+
+
+def _decoded(split: Split, index: int, size: tuple[int, int], resize: Resize) -> Drawn | UnreadableImage:
+    file, mask = split.files[index], None
+    attributes = {name: values[index] for name, values in split.attributes.items()}
+    try:
+        pixels = decode(file, size, resize)
+        if isinstance(split, MaskSplit):
+            mask = read_mask(split.masks[index], file, split.ids, size, resize)
+    except UnreadableImage as error:
+        return error
+    return Drawn(pixels, split.labels[index], mask, attributes, int(split.groups[index]))
+
+
+def _complaint(bad: list[list[str]], split: Split) -> str:
+    masked = isinstance(split, MaskSplit)
+    what = "images or their masks cannot be used" if masked else "images cannot be read"
+    text = counted([f"{file} ({reason})" for file, reason in bad], len(split), what)
+    return f"{text} {EXPECTED}" if masked else text
+
+
+def _label_facts(labels: np.ndarray) -> list:
+    return labels.tolist() if labels.dtype.names is None else [labels[name].tolist() for name in labels.dtype.names]
+
+
+def _file_facts(files: tuple[Path, ...]) -> list[list[object]]:
+    try:
+        facts = [(os.path.abspath(file), os.stat(file)) for file in files]
+    except OSError as error:
+        raise BadInput(f"{error.filename} cannot be read: {error.strerror}. List the images again.") from error
+    return [[path, found.st_size, found.st_mtime_ns] for path, found in facts]

@@ -1,0 +1,193 @@
+"""Train, val and test: as given, or by a seeded draw that keeps classes in proportion and groups whole.
+
+Frames of one track look alike, so a track (group) never crosses splits: a score on frames of training tracks is not a
+score on new signs (GTSRB is split by track for this reason: Stallkamp et al., Man vs. computer, 2012).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from absl import logging
+
+from tfmo_drive.base.faults import counted
+from tfmo_drive.base.spelling import suggestion
+from tfmo_drive.contracts import BadInput
+from tfmo_drive.data.class_names import quoted
+from tfmo_drive.data.found_files import identity
+
+SPLITS = ("train", "val", "test")
+SPLIT_WORDS = {
+    **{"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val"},
+    **{"test": "test", "testing": "test"},
+}
+FRACTIONS = (0.7, 0.15, 0.15)
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Images of one split, in a fixed order: labels int64 [n] in [0, classes), float32 [n, k] or several by name
+    (a structured array [n]), groups int64 [n]."""
+
+    files: tuple[Path, ...]
+    labels: np.ndarray
+    groups: np.ndarray
+    attributes: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict, kw_only=True)
+    """What slices are made of: "weather" to a name for every image, str [n]."""
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+
+@dataclasses.dataclass(frozen=True)
+class Listing:
+    """A data set of images: `listing["train"]` is a Split; class i is called `class_names[i]`."""
+
+    class_names: tuple[str, ...]
+    splits: Mapping[str, Split]
+
+    def __getitem__(self, split: str) -> Split:
+        if split not in self.splits:
+            raise BadInput(f'There is no split "{split}". {suggestion(split, self.splits)}')
+        return self.splits[split]
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """All images of one source before they are split; a split name of "" is still to be drawn."""
+
+    source: Path
+    class_names: tuple[str, ...]
+    files: Sequence[Path]
+    labels: np.ndarray
+    groups: np.ndarray
+    splits: np.ndarray
+
+
+def assemble(rows: Rows, fractions: Sequence[float] = FRACTIONS, seed: int = 0) -> Listing:
+    """Draw the splits that `rows` does not give (missing val or test: out of train), check them all, and list them.
+
+    `fractions` are the shares of train, val and test. Raises BadInput where fractions do not sum to 1, a file has two
+    labels or is in two splits, a split stays empty or a class has no training image.
+    """
+    if len(fractions) != 3 or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-6:
+        raise BadInput(f"fractions of train, val and test must be positive and sum to 1, got {tuple(fractions)}.")
+    rows = _each_once(rows)
+    splits = rows.splits.astype("<U5")
+    missing = [split for split in SPLITS[1:] if split not in splits]
+    free = np.isin(splits, ("", "train"))
+    splits[free] = drawn(rows.labels[free], rows.groups[free], {s: fractions[SPLITS.index(s)] for s in missing}, seed)
+    listed = {split: _split(rows, np.flatnonzero(splits == split)) for split in SPLITS}
+    for split, part in listed.items():
+        if not len(part):
+            raise BadInput(
+                f"{rows.source}: no images for {split}, out of {len(rows.files):,}. Drawing a split needs at least 3 "
+                f"images (or tracks) of a class: add images, or give the split."
+            )
+    present = set(listed["train"].labels.tolist())
+    absent = [name for label, name in enumerate(rows.class_names) if label not in present]
+    if absent:
+        raise BadInput(f"{rows.source}: no training image of class {quoted(absent)}. Add some, or remove the class.")
+    return Listing(rows.class_names, listed)
+
+
+def _each_once(rows: Rows) -> Rows:
+    """`rows` without those of a file that came before, by the same name or another (a link); counted in a warning.
+
+    Raises BadInput where such a file has two labels, or is in two splits.
+    """
+    firsts: dict[object, int] = {}
+    kept, again, torn = [], [], []
+    for row, file in enumerate(rows.files):
+        first = firsts.setdefault(identity(file), row)
+        if first == row:
+            kept.append(row)
+            continue
+        shown = f"{file}" if file == rows.files[first] else f"{file} is {rows.files[first]}"
+        if rows.labels[row] != rows.labels[first]:
+            names = [rows.class_names[rows.labels[place]] for place in (first, row)]
+            torn.append(f'{shown} ("{names[0]}" and "{names[1]}")')
+        elif rows.splits[row] != rows.splits[first]:
+            raise _in_two_splits(rows.source, {rows.splits[place]: rows.files[place] for place in (first, row)})
+        else:
+            again.append(shown)
+    if torn:
+        raise BadInput(f"{rows.source}: {counted(torn, len(rows.files), 'images have two labels')} Keep one of each.")
+    if again:
+        what = "images are listed more than once, and taken once"
+        logging.warning("%s: %s", rows.source, counted(again, len(rows.files), what))
+    files, left = [rows.files[row] for row in kept], np.array(kept, np.int64)
+    return Rows(rows.source, rows.class_names, files, rows.labels[left], rows.groups[left], rows.splits[left])
+
+
+def _split(rows: Rows, members: np.ndarray) -> Split:
+    return Split(tuple(rows.files[i] for i in members), rows.labels[members], rows.groups[members])
+
+
+def drawn(labels: np.ndarray, groups: np.ndarray, shares: Mapping[str, float], seed: int) -> np.ndarray:
+    """Split names [n] by a seeded draw; `shares` of val or test, the rest is train.
+
+    Groups are drawn whole, class by class (a group counts for its first example's class); of a class with fewer than
+    three groups, none is drawn.
+    """
+    unique, firsts, members = np.unique(groups, return_index=True, return_inverse=True)
+    names = np.full(len(unique), "train", "<U5")
+    generator = np.random.default_rng(seed)
+    group_labels = labels[firsts]
+    for label in np.unique(group_labels):
+        order = generator.permutation(np.flatnonzero(group_labels == label))
+        if len(order) < 3:  # too few to see the class in every split: training needs it most
+            continue
+        counts = {split: max(1, round(share * len(order))) for split, share in shares.items()}
+        for split, count in counts.items():
+            names[order[:count]], order = split, order[count:]
+    return names[members]
+
+
+def drawn_blocks(splits: np.ndarray, groups: np.ndarray, source: Path, seed: int = 0) -> np.ndarray:
+    """Split names [n] of recorded frames, whose `groups` (int64 [n]) are blocks of neighbours; "" is still to be drawn.
+
+    Where there is train and val but no test, val becomes test: it is what others report on. What is missing then is
+    drawn out of train, block by block. Raises BadInput where a split stays empty.
+    """
+    splits = splits.astype("<U5")
+    if "val" in splits and "test" not in splits:
+        logging.info("%s: no test split, so val is the test split, and a val split is drawn from train.", source)
+        splits[splits == "val"] = "test"
+    shares = {split: FRACTIONS[SPLITS.index(split)] for split in SPLITS[1:] if split not in splits}
+    free = np.isin(splits, ("", "train"))
+    splits[free] = drawn(np.zeros(free.sum(), np.int64), groups[free], shares, seed)
+    for split in SPLITS:
+        if split not in splits:
+            raise BadInput(
+                f"{source}: no images for {split}, out of {len(splits):,}. Drawing a split needs at least 3 blocks of "
+                f"frames: add images, or give the split."
+            )
+    return splits
+
+
+def refuse_few(generated: object, least: int) -> None:
+    """Raise BadInput where the count of a split of generated examples (`generated.train`, ...) is below `least`."""
+    for split in SPLITS:
+        count = getattr(generated, split)
+        if count < least:
+            raise BadInput(f"{type(generated).__name__}.{split} must be at least {least}, got {count}.")
+
+
+def refuse_repeated_files(source: Path, listed: Mapping[str, Split]) -> None:
+    """Raise BadInput where one file is in two splits, by the same name or another (a link)."""
+    seen: dict[object, tuple[str, Path]] = {}
+    for split, part in listed.items():
+        for file in part.files:
+            other, first = seen.setdefault(identity(file), (split, file))
+            if other != split:
+                raise _in_two_splits(source, {other: first, split: file})
+
+
+def _in_two_splits(source: Path, files: Mapping[str, Path]) -> BadInput:
+    first, second = sorted(files, key=SPLITS.index)
+    shown = files[second].name + ("" if files[first] == files[second] else f" ({files[first]})")
+    return BadInput(f"{source}: {shown} is in {first} and in {second}. Keep it in one of them.")

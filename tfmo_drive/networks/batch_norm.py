@@ -1,0 +1,177 @@
+"""BatchNorm: estimated again after surgery, and folded into the layer beside it (Jacob et al. 2018, section 3.2).
+
+So are its like, which also are one multiplication and one addition per channel once a model is trained.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from tfmo_drive.base.keras2 import keras
+from tfmo_drive.networks import graph
+
+layers = keras.layers
+Layer = layers.Layer
+FOLDABLE = (layers.Conv2D, layers.DepthwiseConv2D, layers.Conv2DTranspose, layers.Dense)
+"""These very classes: a separable convolution is a subclass of one, with two kernels."""
+AFFINE = (layers.BatchNormalization, layers.Rescaling, layers.Normalization)
+ONLY_IN_TRAINING = (
+    layers.Dropout, layers.SpatialDropout2D, layers.GaussianDropout, layers.AlphaDropout, layers.GaussianNoise,
+)  # fmt: skip
+
+
+def reestimate(model: keras.Model, inputs: np.ndarray, batch: int = 64) -> None:
+    """Means and variances of every BatchNorm from preprocessed `inputs` [n, h, w, 3], in place.
+
+    Each batch counts alike (a momentum of i / (i + 1) is the plain mean), as in "precise BatchNorm", Wu & Johnson 2021.
+    """
+    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    momenta = [norm.momentum for norm in norms]
+    for count, start in enumerate(range(0, len(inputs), batch)):
+        for norm in norms:
+            norm.momentum = count / (count + 1)
+        model(inputs[start : start + batch], training=True)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+
+
+def folded(model: keras.Model, stays: Callable[[Layer], bool] | None = None) -> keras.Model:
+    """A flat copy with equal outputs in inference, without the layers that `foldable` finds, and without dropout.
+
+    With `stays`, affine layers of which it says so are left where they are, and so is all dropout: the copy can be
+    trained on.
+    """
+    made = graph.rebuilt(
+        model,
+        lambda layer: [] if not stays and type(layer) in ONLY_IN_TRAINING and layer.name not in model.output_names
+        else None,
+    )  # fmt: skip
+    while pairs := foldable(made, stays):  # what stood behind or before a folded layer may be next
+        made = _without(made, pairs)
+    return made
+
+
+def scaled_by_convolution(model: keras.Model) -> keras.Model:
+    """A flat copy in which Rescaling and Normalization of images are depthwise 1x1 convolutions that do not train.
+
+    Folded into the next kernel they would make its weights 255 times smaller and their gradients as much larger, at
+    which training with an ordinary learning rate ends.
+    """
+    chosen = {
+        layer.name: layer
+        for layer in graph.flat_layers(model)
+        if isinstance(layer, layers.Rescaling | layers.Normalization)
+        and len(layer.output.shape) == 4
+        and _once_along_channels(layer)
+    }
+
+    def replacement(layer):
+        return [layers.DepthwiseConv2D(1, name=layer.name, trainable=False)] if layer.name in chosen else None
+
+    made = graph.rebuilt(model, replacement)
+    for name, layer in chosen.items():
+        scale, offset = (value.astype(np.float32) for value in affine(layer))
+        made.get_layer(name).set_weights([scale.reshape(1, 1, -1, 1), offset])
+    return made
+
+
+def foldable(model: keras.Model, stays: Callable[[Layer], bool] | None = None) -> dict[str, Layer]:
+    """By the name of the layer that takes it in, the affine layer right behind it, or else the one right before it;
+    those of which `stays` says so are left out."""
+    readers, outputs = graph.only_reader(model), set(model.output_names)
+    found = [layer for layer in model.layers if type(layer) in AFFINE and _once_along_channels(layer)]
+    found = [layer for layer in found if not (stays and stays(layer))]
+    behind = {
+        layer.name: readers[layer.name]
+        for layer in model.layers
+        if type(layer) in FOLDABLE
+        and layer.activation is keras.activations.linear
+        and getattr(layer, "data_format", "channels_last") == "channels_last"
+        and readers.get(layer.name) in found
+        and readers[layer.name].name not in outputs
+    }
+    free = [layer for layer in found if layer not in behind.values() and layer.name in readers]
+    before = {readers[layer.name].name: layer for layer in free if _takes(readers[layer.name], layer)}
+    return before | behind
+
+
+def affine(layer: Layer) -> tuple[np.ndarray, np.ndarray]:
+    """(scale, offset), float64 [channels], of a layer of one of the kinds in AFFINE: what it does in inference."""
+    if isinstance(layer, layers.Rescaling):
+        scale, offset = layer.scale, layer.offset
+    elif isinstance(layer, layers.Normalization):
+        mean = np.asarray(layer.mean, np.float64).reshape(-1)
+        deviation = np.maximum(np.sqrt(np.asarray(layer.variance, np.float64)), keras.backend.epsilon()).reshape(-1)
+        scale, offset = (deviation, mean) if layer.invert else (1 / deviation, -mean / deviation)
+    else:
+        mean, variance = (value.numpy().astype(np.float64) for value in (layer.moving_mean, layer.moving_variance))
+        scale = (layer.gamma.numpy() if layer.scale else 1.0) / np.sqrt(variance + layer.epsilon)
+        offset = (layer.beta.numpy() if layer.center else 0.0) - mean * scale
+    channels = layer.output.shape[-1]
+    return tuple(np.broadcast_to(np.asarray(value, np.float64), (channels,)) for value in (scale, offset))
+
+
+def _once_along_channels(layer: Layer) -> bool:
+    """Whether an affine layer is called once and works along the last axis alone."""
+    last = len(layer.output.shape) - 1
+    if isinstance(layer, layers.Rescaling):
+        along = np.ndim(layer.scale) <= 1 and np.ndim(layer.offset) <= 1
+    else:
+        along = {axis % (last + 1) for axis in layer.axis} <= {last}
+    return along and len(layer.inbound_nodes) == 1
+
+
+def _takes(layer: Layer, norm: Layer) -> bool:
+    """Whether the layer can take in the affine layer before it: padding adds zeros where there would be offsets."""
+    if type(layer) not in FOLDABLE or len(layer.inbound_nodes) != 1:
+        return False
+    if getattr(layer, "groups", 1) != 1 or getattr(layer, "data_format", "channels_last") != "channels_last":
+        return False
+    same_everywhere = type(layer) is not layers.Conv2DTranspose and getattr(layer, "padding", "valid") == "valid"
+    return same_everywhere or not affine(norm)[1].any()
+
+
+def _without(model: keras.Model, pairs: dict[str, Layer]) -> keras.Model:
+    """The model with each affine layer of `pairs` in the layer that takes it in."""
+    readers = graph.only_reader(model)
+    dropped = {norm.name for norm in pairs.values()}
+
+    def replacement(layer):
+        if layer.name in dropped:
+            return []
+        if layer.name in pairs:
+            return [type(layer).from_config({**layer.get_config(), "use_bias": True})]
+        return None
+
+    made = graph.rebuilt(model, replacement)
+    for name, norm in pairs.items():
+        layer = model.get_layer(name)
+        weights = _with_behind if readers.get(name) is norm else _with_before
+        made.get_layer(name).set_weights([value.astype(np.float32) for value in weights(layer, *affine(norm))])
+    return made
+
+
+def _with_behind(layer: Layer, scale: np.ndarray, offset: np.ndarray) -> list[np.ndarray]:
+    """[kernel, bias] float64 of a layer whose outputs are then multiplied and added to."""
+    kernel, bias = _kernel_and_bias(layer)
+    # Kernels are [..., c_in, c_out], but depthwise [h, w, c, multiplier] and transposed [h, w, c_out, c_in].
+    along = {layers.DepthwiseConv2D: (-1, kernel.shape[-1]), layers.Conv2DTranspose: (-1, 1)}
+    return [kernel * scale.reshape(along.get(type(layer), -1)), bias * scale + offset]
+
+
+def _with_before(layer: Layer, scale: np.ndarray, offset: np.ndarray) -> list[np.ndarray]:
+    """[kernel, bias] float64 of a layer whose inputs were multiplied and added to."""
+    kernel, bias = _kernel_and_bias(layer)
+    if type(layer) is layers.Conv2DTranspose:  # offsets are zero there
+        return [kernel * scale, bias]
+    taps = (kernel * offset[:, None]).reshape(math.prod(kernel.shape[:-2]), *kernel.shape[-2:]).sum(0)
+    added = taps.reshape(-1) if type(layer) is layers.DepthwiseConv2D else taps.sum(0)
+    return [kernel * scale[:, None], bias + added]
+
+
+def _kernel_and_bias(layer: Layer) -> tuple[np.ndarray, np.ndarray]:
+    kernel, *bias = (value.astype(np.float64) for value in layer.get_weights())
+    return kernel, bias[0] if bias else np.zeros(layer.output.shape[-1])

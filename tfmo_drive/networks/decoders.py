@@ -1,0 +1,64 @@
+"""From a backbone's feature maps back to a fine grid: the feature pyramid under detection and segmentation heads.
+
+Lin et al. 2017, "Feature pyramid networks for object detection": 1x1 convolutions bring every map to one width, and the
+coarse ones are added to the finer ones. Up-sampling inside repeats pixels (nearest), which int8 does without any error.
+"""
+
+from __future__ import annotations
+
+from tfmo_drive.base.keras2 import keras
+from tfmo_drive.contracts import BadInput
+from tfmo_drive.data.detections import STRIDE
+from tfmo_drive.networks.networks import BN_EPSILON
+
+layers = keras.layers
+
+
+def feature_maps(backbone: keras.Model) -> dict[int, object]:
+    """By stride, fine to coarse, from 4 on: the widest map [b, h / stride, w / stride, c] that a layer computes, and of
+    those the last. That is where a stage ends: the v1.5 ResNet begins the next one at the old stride, with fewer
+    channels.
+
+    Raises BadInput where image sides are not multiples of the coarsest stride, or no map has stride 4.
+    """
+    height, width = backbone.input_shape[1:3]
+    found = {}
+    for layer in backbone.layers:
+        if isinstance(layer, (layers.InputLayer, layers.ZeroPadding2D)) or len(layer.output_shape) != 4:
+            continue
+        rows, columns = layer.output_shape[1:3]
+        stride = height // rows
+        even = height % rows == 0 and width % columns == 0 and stride == width // columns
+        if even and (stride not in found or layer.output_shape[-1] >= found[stride].shape[-1]):
+            found[stride] = layer.output
+    coarsest = backbone.output.shape[1:3]
+    maps = {stride: found[stride] for stride in sorted(found) if stride >= STRIDE}
+    if STRIDE not in maps or tuple(maps[max(maps)].shape[1:3]) != tuple(coarsest):
+        raise BadInput(
+            f"task.image_size must be multiples of what {backbone.name} divides it by (32 for ResNet50 and "
+            f"MobileNetV2, whose maps must reach stride {STRIDE}), got {height} x {width} pixels."
+        )
+    return maps
+
+
+def pyramid(backbone: keras.Model, channels: int, name: str):
+    """One map [b, h / 4, w / 4, channels] that has seen all of the backbone's; layers are called `name`_..."""
+    merged = None
+    for stride, features in reversed(feature_maps(backbone).items()):
+        lateral = _convolution(features, channels, 1, f"{name}_lateral{stride}")
+        if merged is not None:
+            factor = lateral.shape[1] // merged.shape[1]
+            merged = layers.UpSampling2D(factor, name=f"{name}_up{stride}")(merged)
+            lateral = layers.Add(name=f"{name}_add{stride}")([lateral, merged])
+        merged = layers.ReLU(name=f"{name}_relu{stride}")(lateral)
+    return smooth(merged, channels, f"{name}_smooth")
+
+
+def smooth(features, channels: int, name: str):
+    """A 3x3 convolution with BatchNorm and ReLU."""
+    return layers.ReLU(name=f"{name}_relu")(_convolution(features, channels, 3, name))
+
+
+def _convolution(features, channels: int, kernel: int, name: str):
+    features = layers.Conv2D(channels, kernel, padding="same", use_bias=False, name=f"{name}_conv")(features)
+    return layers.BatchNormalization(epsilon=BN_EPSILON, momentum=0.9, name=f"{name}_bn")(features)

@@ -1,0 +1,193 @@
+"""An anchor-free detector: two outputs on one fine grid, what they should be, and the loss between the two.
+
+CenterNet (Zhou et al. 2019, "Objects as points"): a class's score is high at the cell of an object's centre. Distances
+to the four sides are learnt on all cells near it, as in TTFNet (Liu et al. 2020, "Training-time-friendly network for
+real-time object detection"), because that is what few epochs need. One grid and no anchors make two outputs; FCOS on
+five levels would make fifteen, each with a range of its own to quantise and a loop of its own on the board.
+
+Boxes are exponents: a side lies exp(z) pixels from the cell's centre with z in 0..6, so that 8 bits are exact to 2.4 %
+of any distance from 1 to 403 pixels. Scores are logits, in an output of their own.
+"""
+
+from __future__ import annotations
+
+import math
+
+from tfmo_drive.base.keras2 import keras, tf
+from tfmo_drive.data.detections import BOXES, SCORES, STRIDE
+from tfmo_drive.networks.decoders import pyramid, smooth
+
+layers = keras.layers
+LARGEST = 6.0
+"""Of the exponents."""
+_PRIOR = 0.1
+"""What every cell scores at first: Lin et al. 2017, "Focal loss for dense object detection", section 4.1, as
+CenterNet."""
+_TYPICAL_PX = 10.0
+"""The distance that every cell says at first."""
+_SPREAD = 0.54 / 6
+"""Standard deviation of an object's Gaussian as a part of its side: TTFNet, section 4.1."""
+_NEAR = 0.1
+"""Cells where an object's Gaussian is higher learn its box."""
+_AROUND = 1.25
+"""Where the objects are: inside boxes this much wider and higher."""
+_BOX_WEIGHT = 5.0  # TTFNet, section 4.2
+
+
+def heads(backbone: keras.Model, classes: int, channels: int) -> list:
+    """Logits [b, h / 4, w / 4, classes] and exponents of distances [b, h / 4, w / 4, 4] (left, top, right, bottom)."""
+    features = pyramid(backbone, channels, "detection")
+    scores, boxes = (smooth(features, channels, f"{name}_smooth") for name in (SCORES, BOXES))
+    scores = _end(scores, classes, math.log(_PRIOR / (1 - _PRIOR)), SCORES)
+    boxes = _end(boxes, 4, math.log(_TYPICAL_PX), f"{BOXES}_conv")
+    return [scores, layers.ReLU(LARGEST, name=BOXES)(boxes)]
+
+
+def _end(features, count: int, start: float, name: str):
+    """A 1x1 convolution that says `start` everywhere at first, nearly."""
+    weights = keras.initializers.RandomNormal(0, 0.01)
+    bias = keras.initializers.Constant(start)
+    return layers.Conv2D(count, 1, kernel_initializer=weights, bias_initializer=bias, name=name)(features)
+
+
+def encode(targets: dict, grid: tuple[int, int], classes: int) -> dict:
+    """TensorFlow graph code: what the outputs should be.
+
+    targets: "boxes" float32 [b, m, 4] x0, y0, x1, y1 in pixels, "classes" int64 [b, m], -1 where there is none, "crowd"
+    bool [b, m]: of crowds nothing is learnt, neither that they are there nor that they are not. grid: (rows, columns).
+    Gives "heat" [b, rows, columns, classes] in [0, 1], 1 at objects' centres; "boxes" [b, rows, columns, 4] in pixels,
+    of the smallest object near each cell, and how much they count, "weights" [b, rows, columns], 1 in all for every
+    object that is the smallest anywhere; "objects" [b, rows, columns, 1], 1 inside and around objects; and "open" [b,
+    rows, columns], 0 in crowds.
+    """
+    boxes, kinds = targets["boxes"], targets["classes"]
+    there = (kinds >= 0) & ~targets["crowd"]
+    crowds = _Cells(boxes, (kinds >= 0) & targets["crowd"], grid)
+    cells = _Cells(boxes, there, grid)
+    heat = tf.stack([tf.reduce_max(cells.near * _flag(kinds == kind), axis=1) for kind in range(classes)], axis=-1)
+    close = tf.where(cells.near > _NEAR, cells.near, 0.0)  # [b, m, rows, columns]
+    area = (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
+    order = tf.where(close > 0, area[:, :, None, None], tf.float32.max)
+    owner = tf.argmin(order, axis=1, output_type=tf.int32)  # [b, rows, columns]
+    owned = close * tf.transpose(tf.one_hot(owner, boxes.shape[1]), [0, 3, 1, 2])
+    share = owned / tf.maximum(tf.reduce_sum(owned, axis=[2, 3], keepdims=True), 1e-9)
+    return {
+        "heat": heat,
+        "boxes": tf.gather(boxes, owner, batch_dims=1),
+        "weights": tf.reduce_sum(share, axis=1),
+        "objects": tf.reduce_max(cells.around, axis=1)[..., None],
+        "open": 1 - tf.reduce_max(crowds.around, axis=1),
+    }
+
+
+def _flag(condition):
+    return tf.cast(condition, tf.float32)[:, :, None, None]
+
+
+class _Cells:
+    """Of every object on every cell, float32 [b, m, rows, columns]: how near, and whether inside or around."""
+
+    def __init__(self, boxes, there, grid: tuple[int, int]):
+        rows, columns = (tf.range(count, dtype=tf.float32) for count in grid)
+        across = self._along(boxes[..., 0], boxes[..., 2], columns)
+        down = self._along(boxes[..., 1], boxes[..., 3], rows)
+        exist = _flag(there)
+        self.near = exist * down[0][..., None] * across[0][:, :, None]
+        self.around = exist * down[1][..., None] * across[1][:, :, None]
+
+    @staticmethod
+    def _along(low, high, cells) -> tuple:
+        """The Gaussian [b, m, cells] about the cell of the centre, and 1 inside and around."""
+        middle, side = (low + high) / 2 / STRIDE, tf.maximum((high - low) / STRIDE, 1e-3)
+        centre = tf.clip_by_value(tf.floor(middle), 0.0, float(cells.shape[0] - 1))
+        spread = _SPREAD * side
+        near = tf.exp(-tf.square(cells - centre[..., None]) / (2 * tf.square(spread))[..., None])
+        inside = tf.abs(cells + 0.5 - middle[..., None]) <= tf.maximum(_AROUND * side / 2, 0.5)[..., None]
+        return near, tf.cast(inside, tf.float32)
+
+
+def loss(targets: dict, outputs: dict):
+    """CenterNet's focal loss of the scores, and 5 x 1 - GIoU (Rezatofighi et al. 2019) of the boxes, by object."""
+    objects = tf.maximum(tf.reduce_sum(targets["weights"]), 1.0)
+    apart = 1 - generalised_iou(targets["boxes"], decoded(outputs[BOXES]))
+    boxes = tf.reduce_sum(targets["weights"] * apart) / objects
+    return focal(targets["heat"], outputs[SCORES], targets["open"]) / objects + _BOX_WEIGHT * boxes
+
+
+def soft_loss(outputs: dict, teacher: dict, temperature: float):
+    """The same two sums against what a teacher says, by object that it sees: T^2 x `soft_scores` + 5 x `soft_boxes`.
+
+    On the scale of `loss`, so that alpha means what it says.
+    """
+    # The maximum before the sigmoid: TensorFlow's arithmetic optimizer would swap them the other way round, wrongly.
+    best = tf.reduce_max(teacher[SCORES], axis=-1)
+    sure = tf.sigmoid(best)
+    peaks = tf.nn.max_pool2d(best[..., None], 3, 1, "SAME")[..., 0] == best
+    seen = tf.maximum(tf.reduce_sum(tf.where(peaks, sure, 0.0)), 1.0)
+    scores = soft_scores(outputs[SCORES] / temperature, teacher[SCORES] / temperature, sure) / seen
+    return temperature**2 * scores + _BOX_WEIGHT * soft_boxes(outputs[BOXES], teacher[BOXES], sure)
+
+
+def soft_scores(student, teacher, sure):
+    """Divergence of sigmoids, of logits [b, rows, columns, classes]: classes do not exclude one another. The sum over
+    cells weighted by how sure the teacher is of any object there, [b, rows, columns] in [0, 1], since nearly all are
+    background (Chen et al. 2017, "Learning efficient object detection models with knowledge distillation").
+    """
+    wanted = tf.sigmoid(teacher)
+    apart = tf.nn.sigmoid_cross_entropy_with_logits(wanted, student)
+    least = tf.nn.sigmoid_cross_entropy_with_logits(wanted, teacher)  # the teacher's entropy teaches nothing
+    return tf.reduce_sum(sure * tf.reduce_sum(apart - least, axis=-1))
+
+
+def soft_boxes(student, teacher, sure):
+    """1 - GIoU between two outputs of boxes, the mean over cells weighted by the square of `sure`: what a teacher says
+    where it sees no object is noise."""
+    weights = tf.square(sure)
+    apart = 1 - generalised_iou(decoded(teacher), decoded(student))
+    return tf.reduce_sum(weights * apart) / tf.maximum(tf.reduce_sum(weights), 1e-6)
+
+
+def focal(heat, logits, open_):
+    """Penalty-reduced focal loss, the sum over all cells: CenterNet, eq. 1, alpha = 2, beta = 4. open_ [b, rows,
+    columns]: 0 where a score is neither right nor wrong."""
+    yes, no = tf.math.log_sigmoid(logits), tf.math.log_sigmoid(-logits)
+    score = tf.sigmoid(logits)
+    centre = tf.cast(heat > 1 - 1e-6, tf.float32)
+    hit = centre * tf.square(1 - score) * yes
+    missed = (1 - centre) * tf.pow(1 - heat, 4.0) * tf.square(score) * no
+    return -tf.reduce_sum(tf.reduce_sum(hit, axis=-1) + open_ * tf.reduce_sum(missed, axis=-1))
+
+
+def decoded(exponents):
+    """Boxes in pixels float32 [b, rows, columns, 4] from the boxes' output."""
+    rows, columns = exponents.shape[1:3]
+    y, x = tf.meshgrid((tf.range(rows, dtype=tf.float32) + 0.5) * STRIDE,
+                       (tf.range(columns, dtype=tf.float32) + 0.5) * STRIDE, indexing="ij")  # fmt: skip
+    distances = tf.exp(exponents)
+    sides = [x - distances[..., 0], y - distances[..., 1], x + distances[..., 2], y + distances[..., 3]]
+    return tf.stack(sides, axis=-1)
+
+
+def generalised_iou(truth, found):
+    """GIoU in (-1, 1] of boxes [..., 4]."""
+    left, top = tf.maximum(truth[..., 0], found[..., 0]), tf.maximum(truth[..., 1], found[..., 1])
+    right, bottom = tf.minimum(truth[..., 2], found[..., 2]), tf.minimum(truth[..., 3], found[..., 3])
+    common = tf.maximum(right - left, 0) * tf.maximum(bottom - top, 0)
+    areas = [(one[..., 2] - one[..., 0]) * (one[..., 3] - one[..., 1]) for one in (truth, found)]
+    union = areas[0] + areas[1] - common
+    hull = (tf.maximum(truth[..., 2], found[..., 2]) - tf.minimum(truth[..., 0], found[..., 0])) * (
+        tf.maximum(truth[..., 3], found[..., 3]) - tf.minimum(truth[..., 1], found[..., 1])
+    )
+    union, hull = tf.maximum(union, 1e-6), tf.maximum(hull, 1e-6)
+    return common / union - (hull - union) / hull
+
+
+def joined(model: keras.Model, name: str) -> keras.Model:
+    """The model's own layers, with one output `name` [b, cells, 4 + classes]: boxes in pixels, scores in [0, 1]."""
+    scores, boxes = model.outputs
+    cells = scores.shape[1] * scores.shape[2]
+    parts = [
+        layers.Reshape((cells, 4), name="boxes_px")(decoded(boxes)),
+        layers.Reshape((cells, scores.shape[-1]), name="scores_01")(tf.sigmoid(scores)),
+    ]
+    return keras.Model(model.inputs, layers.Concatenate(name=name)(parts), name=model.name)

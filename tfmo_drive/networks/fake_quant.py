@@ -1,0 +1,181 @@
+"""Fake quantisation that trains fast and converts as tfmot's does, and ranges that start where the data is.
+
+tfmot fake-quantises kernels with `fake_quant_with_min_max_vars_per_channel`, whose CPU kernel takes 37.7 ms for a
+3x3x512x512 kernel (DESIGN, section 5). The same arithmetic in plain ops with a straight-through gradient (Bengio et al.
+2013; Jacob et al. 2018) takes a hundredth of it. The converter knows only the standard op, so `fast()` is entered where
+a training graph is traced, and left out where a graph is exported.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from unittest import mock
+
+import numpy as np
+from tensorflow_model_optimization.python.core.quantization.keras import quant_ops
+from tensorflow_model_optimization.python.core.quantization.keras.quantize_layer import QuantizeLayer
+from tensorflow_model_optimization.python.core.quantization.keras.quantize_wrapper import QuantizeWrapper
+
+from tfmo_drive.base.keras2 import keras, tf
+from tfmo_drive.contracts import BadInput
+from tfmo_drive.networks import graph
+
+_DEAD, _WIDE = 1e-4, 1.0
+"""A map whose values stay within the first is always 0, to 8 bits of its neighbours; it is given the second."""
+_LEAST_REACH = 1e-3
+"""The largest weight of an output channel counts as at least this share of the whole kernel's largest."""
+
+
+def is_quantize_aware(model: keras.Model) -> bool:
+    """Whether the model carries tfmot's fake-quant wrappers, so that it converts to int8 without calibration."""
+    return any(isinstance(module, QuantizeWrapper | QuantizeLayer) for module in model.submodules)
+
+
+def refuse_quantize_aware(model: keras.Model, step: str) -> None:
+    """BadInput where `step` (its class's name) would come after QuantizeAware, whose ranges belong to what it saw."""
+    if is_quantize_aware(model):
+        raise BadInput(f"{step} cannot follow QuantizeAware: put {step} first.")
+
+
+@contextlib.contextmanager
+def fast() -> Iterator[None]:
+    """Graphs traced inside quantise kernels in plain ops; the variables and the values are tfmot's."""
+    with mock.patch.object(quant_ops, "LastValueQuantize", _last_value):
+        yield
+
+
+def calibrate(model: keras.Model, batches: list[np.ndarray], bounds: tuple[float, float] | None = None) -> None:
+    """Set every activation range of a quantize-aware model to what it sees on these preprocessed batches.
+
+    tfmot starts at -6..6 and moves with decay 0.999, which costs 35 points in the first steps (DESIGN, section 5).
+    Ranges are the mean over batches of each batch's minimum and maximum, as a moving average would settle.
+
+    Args:
+        model: A quantize-aware model.
+        batches: Preprocessed inputs, float32 [b, ...] each.
+        bounds: The lowest and the highest value that a preprocessed input can have. The inputs' range is then these,
+            whatever the batches show: no brighter pixel is clipped, and the range is the one that the file's own
+            uint8 input has.
+    """
+    seen: dict = {}
+
+    def observe(inputs, min_var, max_var, **_):
+        _, _, lows, highs = seen.setdefault(min_var.ref(), (min_var, max_var, [], []))
+        lows.append(min(0.0, float(tf.reduce_min(inputs))))
+        highs.append(max(0.0, float(tf.reduce_max(inputs))))
+        return inputs
+
+    with (
+        mock.patch.object(quant_ops, "MovingAvgQuantize", observe),
+        mock.patch.object(quant_ops, "AllValuesQuantize", observe),
+        mock.patch.object(quant_ops, "LastValueQuantize", _settle),
+    ):
+        for batch in batches:
+            model(tf.constant(batch), training=False)
+    for min_var, max_var, lows, highs in seen.values():
+        min_var.assign(np.mean(lows))
+        max_var.assign(np.mean(highs))
+    for layer in model.layers if bounds else ():
+        if isinstance(layer, QuantizeLayer):
+            for end, bound in zip(("min_var", "max_var"), bounds, strict=True):
+                layer.quantizer_vars[end].assign(bound)
+    widen(model)
+
+
+def freeze_what_does_not_train(model: keras.Model) -> None:
+    """Keep tfmot's wrappers from training the kernel of a layer that is not trainable."""
+    for layer in model.layers:
+        if isinstance(layer, QuantizeWrapper) and not layer.layer.trainable:
+            layer._non_trainable_weights = layer._trainable_weights + layer._non_trainable_weights
+            layer._trainable_weights = []
+
+
+def widen(model: keras.Model) -> None:
+    """Give what died in training ranges and steps that the file can hold: kernels, biases, and maps that are always 0.
+
+    The converter leaves a map without a range in float, and TensorFlow Lite's addition aborts the whole process where a
+    sum's scale is a 2^19th of an addend's.
+    """
+    _widen_kernels(model)
+    _tell_biases_apart(model)
+    ends = {variable.name: variable for variable in model.variables if variable.shape.rank == 0}
+    for name, low in ends.items():
+        high = ends.get(name.replace("_min:", "_max:"))
+        if "_min:" in name and high is not None and float(high) - float(low) < _DEAD:
+            high.assign(low + _WIDE)
+
+
+def _widen_kernels(model: keras.Model) -> None:
+    """Give output channels whose weights are (nearly) 0 beside the others' steps that are large enough for their bias.
+
+    An int8 file stores a bias in 32 bits, in steps of the input's times the channel's: of a channel that died it is
+    clipped to nothing, of one whose BatchNorm multiplies by 0 the whole layer stays in float. What `_LEAST_REACH` adds
+    is less than a step of the output, whose channels have one range.
+    """
+    readers = graph.only_reader(model)
+    for layer in model.layers:
+        norm = getattr(readers.get(layer.name), "layer", None)
+        norm = norm if isinstance(norm, keras.layers.BatchNormalization) else None
+        for _, _, ends in getattr(layer, "_weight_vars", ()):
+            if ends["max_var"].shape.rank == 1:
+                _widen_channels(ends, norm)
+
+
+def _widen_channels(ends: dict, norm: keras.layers.BatchNormalization | None) -> None:
+    largest = ends["max_var"].numpy()
+    largest = np.maximum(largest, _LEAST_REACH * largest.max())
+    if norm is not None:
+        deviation = np.sqrt(norm.moving_variance.numpy() + norm.epsilon)
+        gamma = norm.gamma.numpy() if norm.scale else np.ones_like(deviation)
+        each = np.resize(largest, deviation.shape)  # a depthwise kernel has as many as its multiplier
+        reach = each * np.abs(gamma) / deviation
+        short = reach < _LEAST_REACH * max(reach.max(), np.finfo(np.float32).tiny)
+        if norm.scale and short.any():
+            least = _LEAST_REACH * (reach.max() or 0.1) * deviation / np.maximum(each, 1e-30)
+            norm.gamma.assign(np.where(short, np.copysign(np.where(each > 0, least, 1), gamma), gamma))
+    ends["max_var"].assign(largest)
+    ends["min_var"].assign(-largest)
+
+
+def _tell_biases_apart(model: keras.Model) -> None:
+    """Move one of a layer's biases by a millionth where all are equal: TensorFlow 2.21 converts a constant of equal
+    values with the scale of the first channel alone."""
+    for layer in model.layers:
+        inner = getattr(layer, "layer", layer)
+        for bias in (getattr(inner, "bias", None), getattr(inner, "beta", None)):
+            values = bias.numpy() if bias is not None else np.zeros(1)
+            if values.size > 1 and values[0] and (values == values[0]).all():
+                values[0] *= 1 + 1e-6
+                bias.assign(values)
+
+
+@tf.custom_gradient
+def _round_to(values, step):
+    """The nearest multiple of `step` (broadcast over the last axis); the gradient passes straight through."""
+    return tf.round(values / step) * step, lambda upstream: (upstream, None)
+
+
+def _last_value(inputs, min_var, max_var, **kwargs):
+    """quant_ops.LastValueQuantize; in symmetric narrow ranges nothing is clipped, since the range is the data's."""
+    if not (kwargs.get("is_training", True) and kwargs.get("symmetric") and kwargs.get("narrow_range")):
+        return _standard_last_value(inputs, min_var, max_var, **kwargs)
+    axes = list(range(len(inputs.shape) - 1)) if kwargs.get("per_channel") else None
+    largest = tf.reduce_max(tf.abs(inputs), axis=axes)
+    min_var.assign(-largest)
+    max_var.assign(largest)
+    return round_symmetric(inputs, largest, kwargs.get("num_bits", 8))
+
+
+def round_symmetric(inputs, largest, bits: int = 8):
+    """`inputs` rounded to the integers of a range +-`largest` (broadcast over the last axis) without its lowest one."""
+    levels = 2 ** (bits - 1) - 1
+    return _round_to(inputs, tf.maximum(tf.stop_gradient(largest) / levels, np.finfo(np.float32).tiny))
+
+
+def _settle(inputs, min_var, max_var, **kwargs):
+    """quant_ops.LastValueQuantize outside training too: kernels also start at -6..6, which rounds most of them to 0."""
+    return _standard_last_value(inputs, min_var, max_var, **{**kwargs, "is_training": True})
+
+
+_standard_last_value = quant_ops.LastValueQuantize

@@ -1,0 +1,151 @@
+"""The graph of a functional Keras 2 model: its calls in order, who reads whom, and the model built again with others.
+
+`keras.models.clone_model` can change a layer's settings, but neither drop a layer nor put two in its place.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Any
+
+from tfmo_drive.base.given_file import reason
+from tfmo_drive.base.keras2 import keras, tf
+from tfmo_drive.contracts import BadInput
+
+Layer = keras.layers.Layer
+
+
+def calls(model: keras.Model) -> Iterator[Any]:
+    """Keras's nodes (one per call of a layer, inputs left out), each after those that it reads.
+
+    Raises BadInput for a subclassed model, whose calls Keras does not know.
+    """
+    _require_functional(model)
+    for depth in sorted(model._nodes_by_depth, reverse=True):
+        yield from (node for node in model._nodes_by_depth[depth] if not node.is_input)
+
+
+def arguments(node: Any, tensors: dict[str, Any]) -> tuple[tuple, dict]:
+    """What a node's layer is called with, on other tensors: by the ids that the model has for its own."""
+    read = node.flat_input_ids
+    return node.map_arguments({one: [tensors[one]] * read.count(one) for one in read})
+
+
+def only_reader(model: keras.Model) -> dict[str, Layer]:
+    """By layer's name, the one layer that reads it: layers called once, whose output goes to a single call and is no
+    output of the model."""
+    made_by, times, readers = {}, {}, {}
+    for node in calls(model):
+        times[node.layer.name] = times.get(node.layer.name, 0) + 1
+        made_by |= dict.fromkeys(node.flat_output_ids, node.layer.name)
+        for tensor in node.flat_input_ids:
+            readers.setdefault(made_by.get(tensor), []).append(node.layer)
+    shown = {made_by.get(str(id(tensor))) for tensor in model.outputs}
+    return {
+        name: found[0]
+        for name, found in readers.items()
+        if name is not None and len(found) == 1 and times[name] == 1 and name not in shown
+    }
+
+
+def last(model: keras.Model, counts: Callable[[Layer], bool]) -> set[str]:
+    """Names of the layers that count and whose outputs reach the model's outputs through none that does."""
+    nearest: dict[str, set[str]] = {}
+    for node in calls(model):
+        read = set().union(*(nearest.get(one, set()) for one in node.flat_input_ids))
+        nearest |= dict.fromkeys(node.flat_output_ids, {node.layer.name} if counts(node.layer) else read)
+    return set().union(*(nearest.get(str(id(tensor)), set()) for tensor in model.outputs))
+
+
+def rebuilt(model: keras.Model, replacement: Callable[[Layer], Sequence[Callable] | None]) -> keras.Model:
+    """The model in new variables and flat (models inside it are opened), with other layers in some places.
+
+    replacement(layer): the layers (or what calls layers) that take its place one after the other ([]: what it reads
+    passes through), or None for a copy of it, weights included. The weights of replacements are the caller's to set,
+    once they are built. A layer of a model inside it that shares its name with another is numbered ("dense_2").
+    Raises BadInput for a subclassed model, and where a replacement has the name of another layer.
+    """
+    _require_functional(model)
+    names = _own_names(model)
+    found = {id(layer): (layer, replacement(layer)) for layer in flat_layers(model)}
+    chains = {
+        key: [_fresh(layer, names[key])] if chain is None else list(chain) for key, (layer, chain) in found.items()
+    }
+    inputs = [keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=_maker(tensor).name) for tensor in model.inputs]
+    outputs = _replayed(model, inputs, chains)
+    try:
+        made = keras.Model(
+            *(tensors if len(tensors) > 1 else tensors[0] for tensors in (inputs, outputs)), name=model.name
+        )
+    except ValueError as error:
+        raise BadInput(f"{model.name} cannot be made flat: {reason(error)}.") from error
+    for key, (layer, chain) in found.items():
+        if chain is None:
+            chains[key][0].set_weights(layer.get_weights())
+    return made
+
+
+def copied(model: keras.Model) -> keras.Model:
+    """A flat copy with equal outputs, in new variables."""
+    return rebuilt(model, lambda layer: None)
+
+
+def flat(model: keras.Model) -> keras.Model:
+    """The model itself, or where it holds models, a flat copy with equal outputs."""
+    return copied(model) if any(isinstance(layer, keras.Model) for layer in model.layers) else model
+
+
+def flat_layers(model: keras.Model) -> list[Layer]:
+    """The layers in order, those of models inside it in their place; inputs are left out."""
+    layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
+    return [one for layer in layers for one in (flat_layers(layer) if isinstance(layer, keras.Model) else [layer])]
+
+
+def free_name(wanted: str, taken: Collection[str]) -> str:
+    """A name of a layer that is not taken: `wanted`, or that with the first number that is free ("dense_2")."""
+    names = itertools.chain([wanted], (f"{wanted}_{count}" for count in itertools.count(2)))
+    return next(name for name in names if name not in taken)
+
+
+def _require_functional(model: keras.Model) -> None:
+    if not getattr(model, "_is_graph_network", False):
+        raise BadInput(
+            f"{model.name} is not a functional model, so its graph is not known. "
+            "Build it with keras.Model(inputs, outputs)."
+        )
+
+
+def _replayed(model: keras.Model, inputs: list, chains: dict[int, list[Callable]]) -> list:
+    """The model's calls made again on other tensors, through the chains."""
+    tensors = {str(id(reference)): tensor for reference, tensor in zip(model.inputs, inputs, strict=True)}
+    for node in calls(model):
+        args, kwargs = arguments(node, tensors)
+        if isinstance(node.layer, keras.Model):
+            outputs = _replayed(node.layer, tf.nest.flatten(args), chains)
+        else:
+            chain = chains[id(node.layer)]
+            outputs = chain[0](*args, **kwargs) if chain else args[0]
+            for layer in chain[1:]:
+                outputs = layer(outputs)
+        tensors |= zip(node.flat_output_ids, tf.nest.flatten(outputs), strict=True)
+    return [tensors[str(id(tensor))] for tensor in model.outputs]
+
+
+def _maker(tensor) -> Layer:
+    return tensor._keras_history.layer
+
+
+def _own_names(model: keras.Model) -> dict[int, str]:
+    """By id of each layer, a name that no other has: its own, where it is not that of one further outside."""
+    outside = {id(layer) for layer in model.layers}
+    layers = {id(layer): layer for layer in flat_layers(model)}
+    found, taken = {}, {_maker(tensor).name for tensor in model.inputs}
+    for key in sorted(layers, key=lambda key: key not in outside):
+        found[key] = free_name(layers[key].name, taken)
+        taken.add(found[key])
+    return found
+
+
+def _fresh(layer: Layer, name: str) -> Layer:
+    return type(layer).from_config(layer.get_config() | {"name": name})

@@ -1,0 +1,71 @@
+"""Walking Keras models: which layers hold compressible weights, and what is in them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from tfmo_drive.base.keras2 import keras, tf
+from tfmo_drive.base.spelling import suggestion
+from tfmo_drive.contracts import BadInput
+
+
+class Kernel(NamedTuple):
+    """The kernel of one convolution or dense layer."""
+
+    name: str
+    """The float layer's own ("conv1_conv", never "quant_conv1_conv")."""
+    variable: tf.Variable
+    """[..., c_in, c_out], as trained: a quantize wrapper puts a fake-quantised tensor in its place while it runs."""
+
+
+def kernels(model: keras.Model) -> Iterator[Kernel]:
+    """Every convolution's and dense layer's kernel in graph order, unwrapped from tfmot's wrappers and nested models.
+
+    Depthwise kernels are not among them: they hold few weights, and tfmot does not prune them.
+    """
+    for layer in model.layers:
+        inner = layer.layer if isinstance(layer, keras.layers.Wrapper) else layer
+        if isinstance(inner, keras.Model):
+            yield from kernels(inner)
+        elif isinstance(inner, keras.layers.DepthwiseConv2D):
+            continue
+        elif isinstance(inner, keras.layers.Conv2D | keras.layers.Dense):
+            quantized = {_last_name(v): v for v, _, _ in getattr(layer, "_weight_vars", ())}
+            yield Kernel(inner.name, quantized.get("kernel", inner.kernel))
+
+
+def is_kernel(name: str, values: np.ndarray) -> bool:
+    """Whether a weight of an artifact is the kernel of a layer that `kernels` walks: no bias, no depthwise kernel, and
+    not the folded preprocessing."""
+    # [1, h, w, c] in .tflite, [c, 1, h, w] in .onnx; a 1x1 convolution in .tflite is [c_out, 1, 1, c_in].
+    depthwise = values.ndim == 4 and (values.shape[0] == 1 or (values.shape[1] == 1 and values.shape[2] != 1))
+    return values.ndim >= 2 and not depthwise and name.split("/")[0] != "preprocessing"
+
+
+def _last_name(variable: tf.Variable) -> str:
+    return variable.name.split(":")[0].split("/")[-1]
+
+
+def sparsity(model: keras.Model) -> dict[str, float]:
+    """Fraction of zeros in each kernel."""
+    return {kernel.name: float(np.mean(kernel.variable.numpy() == 0)) for kernel in kernels(model)}
+
+
+def weights_digest(model: keras.Model) -> str:
+    """Hex digest of every weight's values; 94 MB take a third of a second."""
+    digest = hashlib.blake2b(digest_size=16)
+    for weight in model.weights:
+        digest.update(np.ascontiguousarray(weight.numpy()))
+    return digest.hexdigest()
+
+
+def refuse_unknown(setting: str, chosen: Iterable[str], known: Iterable[str]) -> None:
+    """BadInput where a layer that a setting names is not there, with the nearest one that is."""
+    known = list(known)
+    for name in chosen:
+        if name not in known:
+            raise BadInput(f"{setting}: no layer {name!r}. {suggestion(name, known)}")

@@ -1,0 +1,29 @@
+"""Multiply-accumulates of Keras models, counted from the layers; files are counted from their own graphs."""
+
+from __future__ import annotations
+
+import math
+
+from tfmo_drive.base.keras2 import keras
+from tfmo_drive.networks import graph
+
+layers = keras.layers
+
+
+def of_model(model: keras.Model) -> int:
+    """Of one example: convolutions and dense layers, those of models inside it too, each counted once."""
+    return sum(of_layer(layer) for layer in graph.flat_layers(model))
+
+
+def of_layer(layer: layers.Layer, read: int | None = None, made: int | None = None) -> int:
+    """Of one example, if the layer read and made this many channels (by default what it does): every kernel tap on
+    every output position, padding included; 0 for any other layer (separable ones too)."""
+    if not isinstance(layer, (layers.Conv2D, layers.Dense)):
+        return 0
+    # A transposed convolution multiplies at every input position, the others at every output position.
+    places = (layer.input if isinstance(layer, layers.Conv2DTranspose) else layer.output).shape[1:-1]
+    area = math.prod(getattr(layer, "kernel_size", ()))
+    made = layer.output.shape[-1] if made is None else made
+    read = layer.input.shape[-1] if read is None else read
+    per_output = 1 if isinstance(layer, layers.DepthwiseConv2D) else read // getattr(layer, "groups", 1)
+    return math.prod(places) * area * made * per_output

@@ -1,0 +1,80 @@
+"""The unit of a given model's numbers: brought to the task's where it is said, and checked against the data's truth.
+
+A model of one's own may answer degrees, radians or a share of full lock, raw values or standardised ones; its file says
+nothing of that. What it answers on real data does: a model that follows the truth at 25 times its size answers degrees.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from tfmo_drive.base.keras2 import keras
+from tfmo_drive.base.outputs import names
+from tfmo_drive.contracts import BadInput
+
+_FOLLOWS, _CHANCE = 0.5, 3.0
+"""Correlation from which answers tell their scale; of n examples at least 3 / sqrt(n), which chance rarely reaches."""
+_CLOSELY, _FACTOR = 0.8, 2.0
+"""Least squares answer the correlation's share of the truth's deviation, a model that learnt little even less: only
+answers that follow closely are too narrow for their unit."""
+_FAR = 5.0
+"""Times the truth's range: further off, or wider, no useful model answers, whatever it correlates with."""
+_FEWEST = 8
+
+
+class Fit(NamedTuple):
+    """How answers lie to the truth, both float64 [n]."""
+
+    correlation: float
+    ratio: float
+    """Of the answers' standard deviation to the truth's; negative where they run against it."""
+    follows: bool
+    """Whether the answers go with the truth or against it, so that their ratio tells their unit."""
+    odd: bool
+    """No model that answers in the truth's unit answers so."""
+
+
+def fit(answers: np.ndarray, truth: np.ndarray) -> Fit:
+    """The Fit of answers to truth, numbers of any shape in one order; of too few or constant ones nothing is odd."""
+    answers, truth = (np.asarray(values, np.float64).ravel() for values in (answers, truth))
+    spread, range_ = truth.std(), np.ptp(truth)
+    if len(truth) < _FEWEST or not spread or not np.isfinite(answers).all():
+        return Fit(0.0, 1.0, False, False)
+    ratio = answers.std() / spread
+    correlation = float(np.corrcoef(answers, truth)[0, 1]) if ratio > 1e-9 else 0.0
+    follows = abs(correlation) >= max(_FOLLOWS, _CHANCE / math.sqrt(len(truth)))
+    narrow = abs(correlation) >= _CLOSELY and ratio < abs(correlation) / _FACTOR
+    far = np.abs(answers - truth).max() > _FAR * range_ and np.median(np.abs(answers - truth)) > range_
+    odd = far or (follows and (ratio > _FACTOR or narrow or correlation < 0))
+    return Fit(correlation, float(np.copysign(ratio, correlation)), follows, bool(odd))
+
+
+def ranged(values: np.ndarray) -> str:
+    """The range of numbers in words: "-24.8 to 25.1"."""
+    return f"{values.min():.4g} to {values.max():.4g}"
+
+
+def rescaled(model: keras.Model, output: str, scale: float, offset: float, subject: str) -> keras.Model:
+    """`model` with the output of that name, [b, 1], times `scale` plus `offset`: in the weights of the linear layer
+    that it ends in (the model's own variables change), else in one more Dense layer behind its only output.
+
+    Raises BadInput, which `subject` begins, where one of several outputs ends in no such layer.
+    """
+    (tensor,) = (one for name, one in zip(names(model), model.outputs, strict=True) if name == output)
+    layer = tensor._keras_history.layer
+    linear = getattr(layer, "activation", None) is keras.activations.linear
+    if isinstance(layer, (keras.layers.Dense, keras.layers.Conv2D)) and linear and (layer.use_bias or not offset):
+        layer.set_weights([one * scale + (offset if one.ndim == 1 else 0) for one in layer.get_weights()])
+        return model
+    if len(model.outputs) > 1:
+        raise BadInput(
+            f'{subject} does not end in a linear layer at "{output}", so its unit cannot be changed. Put '
+            f'keras.layers.Dense(1, name="{output}") behind it, with the kernel {scale:g} and the bias {offset:g}.'
+        )
+    last = keras.layers.Dense(1, name=f"{layer.name.replace('.', '_')}_in_the_tasks_unit")
+    made = keras.Model(model.inputs, last(tensor), name=model.name)
+    last.set_weights([np.float32([[scale]]), np.float32([offset])])
+    return made

@@ -1,0 +1,257 @@
+"""Reading a trained baseline: weights for a network of ours, or a user's own functional Keras 2 model."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from tfmo_drive.base import finite
+from tfmo_drive.base.given_file import reading, reads, reason
+from tfmo_drive.base.keras2 import keras
+from tfmo_drive.base.outputs import names
+from tfmo_drive.base.run_folder import read_facts
+from tfmo_drive.contracts import BadInput
+from tfmo_drive.data.class_names import quoted
+from tfmo_drive.data.images import PREPROCESSINGS
+from tfmo_drive.networks import graph, plain_layers, two_classes
+from tfmo_drive.networks.hdf5_file import refuse_endless
+from tfmo_drive.networks.model_code import refuse_code
+
+_HOW_TO_SAVE = "Give a file that tf_keras wrote with model.save('model.h5') or model.save_weights('weights.h5')."
+
+_SAVE_AGAIN = "Save it again with tf_keras: tf_keras.models.load_model('model.keras').save('model.h5')."
+
+_CUSTOM_LAYER = "A custom layer is not known here: replace it by built-in Keras layers, or save the model without it."
+
+
+def is_whole_model(path: Path, setting: str = "task.baseline") -> bool:
+    """Whether the file holds a model (its layers and weights) rather than weights alone. BadInput if it is neither."""
+    if not path.exists():
+        raise BadInput(f"{setting}: there is no {path}. Give a Keras 2 .h5 file or a SavedModel folder.")
+    if path.suffix == ".keras":
+        raise BadInput(f"{setting}: {path} {_of_keras_file(path)}")
+    if path.is_dir():
+        if not (path / "saved_model.pb").is_file() or not (path / "keras_metadata.pb").is_file():
+            raise BadInput(
+                f"{setting}: {path} is not a Keras 2 SavedModel (it needs saved_model.pb and keras_metadata.pb, as "
+                "model.save(folder, save_format='tf') of tf_keras writes)."
+            )
+        return True
+    with reading(path, "a Keras 2 .h5 file", _HOW_TO_SAVE, setting):
+        refuse_endless(path, setting)
+        with h5py.File(path) as file:
+            if str(file.attrs.get("keras_version", "2")).startswith("3"):
+                raise BadInput(f"{setting}: {path} was written by Keras 3. {_HOW_TO_SAVE}")
+            if "model_config" in file.attrs:
+                return True
+            if "layer_names" in file.attrs:
+                return False
+    raise BadInput(f"{setting}: {path} is HDF5, but holds neither a Keras model nor Keras weights. {_HOW_TO_SAVE}")
+
+
+def _of_keras_file(path: Path) -> str:
+    """Why a file in Keras's zip format is not taken, by the version that it says; nothing in it is unpacked."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            version = str(json.loads(archive.read("metadata.json"))["keras_version"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, zipfile.BadZipFile, NotImplementedError):
+        return f"is no Keras file, whatever its name says. {_HOW_TO_SAVE}"
+    if version.startswith("2."):
+        return f"is a .keras file of Keras {version}, a format that is not read here. {_SAVE_AGAIN}"
+    return (
+        f"is a Keras {version} file, and tfmot works on Keras 2. Rebuild the model with tf_keras, load its weights "
+        "there, and save it: model.save('model.h5')."
+    )
+
+
+def is_stage(path: Path) -> bool:
+    """Whether the file is a stage of an earlier run, which says how its inputs were made and what its outputs mean."""
+    return path.name == "model.h5" and (path.parent / "stage.json").is_file()
+
+
+def units(metadata: Mapping[str, Any]) -> dict[str, float]:
+    """What the numbers mean that a model gives, by a task's metadata: a stage's file must mean the same."""
+    parts = metadata.get("parts") or {"": metadata}
+    said = {f"{part}.{key}".lstrip("."): one["output"].get(key) for part, one in parts.items() for key in _UNITS}
+    return {name: value for name, value in said.items() if value is not None}
+
+
+_UNITS = ("scale", "offset", "degrees")
+
+
+def refuse_other_stage(
+    path: Path, preprocessing: str, metadata: Mapping[str, Any], setting: str = "task.baseline"
+) -> None:
+    """BadInput where an earlier run's stage was trained on other inputs or outputs than the task has, by its
+    preprocessing and its metadata."""
+    facts, labels, known = read_facts(path.parent), metadata.get("labels"), units(metadata)
+    if facts.get("preprocessing", preprocessing) != preprocessing:
+        advice = (
+            f"Add --set=task.preprocessing_name={facts['preprocessing']}."
+            if facts["preprocessing"] in PREPROCESSINGS
+            else "Give the data and the splits that it was trained on."
+        )
+        raise BadInput(
+            f"{setting}: {path} was trained on {facts['preprocessing']} preprocessing, the task has {preprocessing}. "
+            + advice
+        )
+    if (facts.get("labels") or labels) != labels:
+        raise BadInput(
+            f"{setting}: {path} was trained on other classes, or in another order ({quoted(facts['labels'])}). "
+            "Name them in its order with --set=task.classes=classes.txt."
+        )
+    if facts.get("units", known) != known:
+        raise BadInput(
+            f"{setting}: {path} was trained to give numbers of another unit ({_said(facts['units'])}) than the task's "
+            f"({_said(known)}). Give the data and the settings that it was trained with."
+        )
+
+
+def _said(values: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:g}" for name, value in values.items()) or "none"
+
+
+@dataclasses.dataclass(frozen=True)
+class Ends:
+    """What a model must take, and give, of one example."""
+
+    input: tuple[int, ...]
+    """(height, width, 3) of images, (columns,) of rows."""
+    outputs: Mapping[str, tuple[int, ...]]
+    """Shapes by name; where there is only one, it may be called anything."""
+    some: bool = False
+    """Some of the outputs are enough, if the model names them so."""
+
+    @classmethod
+    def of(cls, model: keras.Model, some: bool = False) -> Ends:
+        """What `model` takes and gives."""
+        shapes = {name: tuple(one.shape[1:]) for name, one in zip(names(model), model.outputs, strict=True)}
+        return cls(tuple(model.input_shape[1:]), shapes, some)
+
+    def asked_of(self, model: keras.Model) -> Ends:
+        """These; where some of the outputs are enough and the model names no others, those that it names."""
+        given = names(model)
+        if not self.some or not set(given) <= set(self.outputs):
+            return self
+        return dataclasses.replace(self, outputs={name: self.outputs[name] for name in given})
+
+
+def load(path: Path, setting: str, allow_code: bool) -> keras.Model:
+    """The whole model in an HDF5 file or a SavedModel folder.
+
+    Raises BadInput where it holds code that would run (model_code), unless `allow_code`, and where Keras cannot build
+    it.
+    """
+    if not allow_code:
+        refuse_code(path, setting)
+    try:
+        return keras.models.load_model(str(path), compile=False)
+    except Exception as error:  # Keras raises many kinds for what it cannot deserialize
+        raise BadInput(f"{setting}: {path} cannot be rebuilt: {reason(error)}. {_CUSTOM_LAYER}") from error
+
+
+@reads("a model that can be taken", "Save it again with tf_keras.")
+def read_model(path: Path, ends: Ends, setting: str = "task.baseline", *, allow_code: bool = False) -> keras.Model:
+    """A user's functional model, flat (models inside it are opened), that takes and gives what `ends` say.
+
+    Raises BadInput that says what does not fit, which layer's weights are not finite, or which code it holds, unless
+    `allow_code`.
+    """
+    model = load(path, setting, allow_code)
+    _refuse_subclassed(model, f"{setting}: {path}")
+    if isinstance(model, keras.Sequential):
+        model = keras.Model(model.inputs, model.outputs, name=model.name)
+    # A SavedModel brings its custom layers back as traced functions, which no step can copy or quantise.
+    revived = [type(layer).__name__ for layer in graph.flat_layers(model) if "saved_model" in type(layer).__module__]
+    if revived:
+        raise BadInput(f"{setting}: {path} has the layer {revived[0]}. {_CUSTOM_LAYER}")
+    subject, ends = f"{setting}: {path}", ends.asked_of(model)
+    half = next((layer for layer in graph.flat_layers(model) if layer.compute_dtype in ("float16", "bfloat16")), None)
+    if half:
+        raise BadInput(
+            f"{subject} computes in {half.compute_dtype} ({half.name}). Build it again under the policy float32 "
+            "(keras.mixed_precision.set_global_policy('float32')), give it the same weights (set_weights), and save it."
+        )
+    _check_count(model, subject, ends)
+    (_check_row if len(ends.input) == 1 else _check_image)(model, subject, ends.input)
+    _check_outputs(model, subject, ends)
+    try:
+        model = plain_layers.split(graph.flat(keras.Model(model.inputs, model.outputs, name=model.name)))
+    except BadInput as error:
+        raise BadInput(f"{subject}: {error} Give every layer a name of its own.") from error
+    finite.refuse_weights(model, subject)
+    if _one_for_two(Ends.of(model), ends):
+        model = two_classes.of_one_sigmoid(model, subject)
+    model.trainable = True  # a backbone frozen for transfer learning must follow what a step does to it
+    return model
+
+
+def _refuse_subclassed(model: keras.Model, subject: str, inside: str = "is"):
+    if not getattr(model, "_is_graph_network", False):
+        raise BadInput(
+            f"{subject} {inside} a subclassed model, whose graph no step can see. Make it functional: "
+            "keras.Model(inputs, outputs) from its layers."
+        )
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            _refuse_subclassed(layer, subject, f"holds {layer.name},")
+
+
+def _check_count(model: keras.Model, subject: str, ends: Ends):
+    count = len(ends.outputs)
+    if len(model.inputs) != 1 or len(model.outputs) != count:
+        wanted = "one output" if count == 1 else f"{count} outputs: {quoted(list(ends.outputs))}"
+        raise BadInput(
+            f"{subject} has {len(model.inputs)} inputs and {len(model.outputs)} outputs; the task "
+            f"takes one input and gives {wanted}."
+        )
+
+
+def _check_outputs(model: keras.Model, subject: str, ends: Ends):
+    found = Ends.of(model).outputs
+    if len(found) > 1 and found != ends.outputs:
+        raise BadInput(f"{subject} gives {dict(found)}, the task {dict(ends.outputs)}. Name and shape its outputs so.")
+    if _one_for_two(Ends.of(model), ends):
+        return
+    (shape, *others), (wanted, *_) = found.values(), ends.outputs.values()
+    if not others and shape != wanted:
+        said = (f"{wanted[-1]} classes" if wanted[-1] > 1 else "one number to predict") if len(wanted) == 1 else wanted
+        raise BadInput(
+            f"{subject} gives outputs of shape {shape}, the data has {said}. "
+            "Give the data the model was trained on, or its class names with --set=task.classes=classes.txt."
+        )
+
+
+def _one_for_two(given: Ends, wanted: Ends) -> bool:
+    """Whether a model gives one number where the data has two classes."""
+    return [list(ends.outputs.values()) for ends in (given, wanted)] == [[(1,)], [(2,)]]
+
+
+def _check_row(model: keras.Model, subject: str, shape: tuple[int, ...]):
+    if model.input_shape[1:] != shape:
+        raise BadInput(
+            f"{subject} takes inputs of shape {model.input_shape[1:]}, the task gives rows of {shape[0]} columns. "
+            "Say which with --set=task.columns.inputs=a,b,c."
+        )
+
+
+def _check_image(model: keras.Model, subject: str, shape: tuple[int, ...]):
+    if len(model.input_shape) != 4 or None in model.input_shape[1:]:
+        raise BadInput(
+            f"{subject} takes inputs of shape {model.input_shape[1:]}, not images of one size. Build it "
+            f"with keras.Input({shape})."
+        )
+    height, width, channels = model.input_shape[1:]
+    if (height, width, channels) != shape:
+        square = height == width and shape[0] == shape[1]  # a task on square images may take one number
+        size = height if square else f"{height},{width}"
+        raise BadInput(
+            f"{subject} takes images of {height}x{width}x{channels}, the task gives {'x'.join(map(str, shape))}. "
+            + (f"Add --set=task.image_size={size}." if channels == shape[2] else "It must take RGB.")
+        )

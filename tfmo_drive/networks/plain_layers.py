@@ -1,0 +1,122 @@
+"""A model's layers as integer operators have them: one kernel each, the activations that they take in, sums of two.
+
+A separable convolution is two; swish or ELU behind a convolution is an operator of its own, whose input is stored;
+three maps are added in two steps. Split so, every step sees every kernel, and fake quantisation every activation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tfmo_drive.base.keras2 import keras
+from tfmo_drive.contracts import BadInput
+from tfmo_drive.networks import graph
+from tfmo_drive.networks.layers import kernels
+
+layers = keras.layers
+Layer = layers.Layer
+_TAKEN_IN = ("linear", "relu", "softmax", "sigmoid", "tanh")
+"""Activations that a layer may keep: its operator ends in the first two; the others have a range that is known."""
+_WITH_ACTIVATION = (layers.Conv2D, layers.DepthwiseConv2D, layers.Conv2DTranspose, layers.Dense)
+_DEPTHWISE = ("kernel_size", "strides", "padding", "data_format", "dilation_rate", "depth_multiplier", "trainable")
+_POINTWISE = ("filters", "activation", "use_bias", "data_format", "name", "trainable")
+
+
+def split(model: keras.Model) -> keras.Model:
+    """The model with equal outputs of equal names, flat, and every layer that is several operators split; the model
+    itself where there is none."""
+    model, taken = graph.flat(model), set()
+
+    def free(name: str) -> str:
+        taken.add(found := graph.free_name(name, taken))
+        return found
+
+    taken |= {layer.name for layer in model.layers}
+    chains = {layer.name: _chain(layer, layer.name in model.output_names, free) for layer in model.layers}
+    chains = {name: chain for name, chain in chains.items() if chain}
+    if not chains:
+        return model
+    made = graph.rebuilt(model, lambda layer: chains.get(layer.name))
+    for layer in graph.flat_layers(model):
+        weights = layer.get_weights()
+        if layer.name in chains and weights:
+            first, second, *_ = chains[layer.name]
+            count = 1 if type(layer) is layers.SeparableConv2D else len(weights)
+            first.set_weights(weights[:count])
+            if weights[count:]:
+                second.set_weights(weights[count:])
+    return made
+
+
+def with_kernels(model: keras.Model, step: str) -> keras.Model:
+    """The model split so that `networks.layers.kernels` names every kernel of a file by its layer; BadInput,
+    which begins with the step's name, where a layer trains a kernel that is not among them."""
+    model = split(model)
+    named = {kernel.name for kernel in kernels(model)} & {layer.name for layer in model.layers}
+    for layer in graph.flat_layers(model):
+        trained = any("kernel" in weight.name.split("/")[-1] for weight in layer.trainable_weights)
+        if trained and layer.name not in named and not isinstance(layer, layers.DepthwiseConv2D):
+            raise BadInput(
+                f'{step} knows the kernels of convolutions and of dense layers; "{layer.name}" is of the type '
+                f"{type(layer).__name__}. Replace it by those, or leave {step} out."
+            )
+    return model
+
+
+def _chain(layer: Layer, shown: bool, free: Callable[[str], str]) -> list[Callable] | None:
+    """What takes the layer's place. What has the kernel is called as it was, or where its output is `shown`, the last
+    of them. free: makes a name of one that may be taken."""
+    if type(layer) is layers.Add:
+        count = max(len(node.flat_input_ids) for node in layer.inbound_nodes)
+        return [_sum_in_pairs(layer.name, count, free)] if count > 2 else None
+    if type(layer) is layers.SeparableConv2D:
+        chain = _separated(layer, free)
+    elif type(layer) in _WITH_ACTIVATION:
+        chain = [layer]
+    else:
+        return None
+    if not (activation := _own_activation(layer, free)):
+        return chain if len(chain) > 1 else None
+    linear = chain[-1].get_config() | {"activation": "linear"}
+    if shown:
+        linear, activation._name = linear | {"name": free(f"{layer.name}_linear")}, layer.name
+    return [*chain[:-1], type(chain[-1]).from_config(linear), activation]
+
+
+def _own_activation(layer: Layer, free: Callable[[str], str]) -> Layer | None:
+    """A layer that does what a layer's own activation does, where that must stand alone."""
+    found = layer.activation
+    if isinstance(found, Layer):
+        if found.weights:
+            return None
+        return type(found).from_config(found.get_config() | {"name": free(f"{layer.name}_relu")})
+    name = getattr(found, "__name__", "")
+    try:
+        known = name not in _TAKEN_IN and keras.activations.get(name) is found
+    except ValueError:  # a function of somebody's own
+        known = False
+    return layers.Activation(name, name=free(f"{layer.name}_{name}")) if known else None
+
+
+def _separated(layer: layers.SeparableConv2D, free: Callable[[str], str]) -> list[Layer]:
+    config = layer.get_config()
+    return [
+        layers.DepthwiseConv2D(
+            **{name: config[name] for name in _DEPTHWISE}, use_bias=False, name=free(f"{layer.name}_depthwise")
+        ),
+        layers.Conv2D.from_config({name: config[name] for name in _POINTWISE} | {"kernel_size": 1}),
+    ]
+
+
+def _sum_in_pairs(name: str, count: int, free: Callable[[str], str]) -> Callable[[list], Any]:
+    before = [free(f"{name}_of_{first}") for first in range(2, count)]
+    sums = [layers.Add(name=one) for one in (*before, name)]
+
+    def call(addends: list) -> Any:
+        found, *others = addends
+        for add, addend in zip(sums[-len(others) :], others, strict=True):
+            found = add([found, addend])
+        return found
+
+    return call

@@ -1,0 +1,194 @@
+"""Write a board's pack: model, facts, labels, golden set, examples, card, sums, and all of it once more as a zip."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+
+from tfmo_drive.base import atomic
+from tfmo_drive.base.given_file import json_of
+from tfmo_drive.boards.board import Board, Need
+from tfmo_drive.contracts import Artifact, BadInput, Context
+from tfmo_drive.measures.memory import Memory
+from tfmo_drive.measures.size import Size
+from tfmo_drive.pack import c_array
+from tfmo_drive.pack.golden import golden
+from tfmo_drive.pack.verify import SUMS, facts_header
+from tfmo_drive.report import verdict, worth
+from tfmo_drive.report.rendering import markdown_text
+from tfmo_drive.report.schema import AGAIN
+from tfmo_drive.runtimes import artifact_metadata, tflite_file
+
+_OWN = Path(__file__).parent
+_LICENCES = ("licen", "readme", "copying")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Pack:
+    folder: Path
+    archive: Path
+    needs: tuple[Need, ...]
+
+
+def write(artifact: Artifact, board: Board, name: str, context: Context) -> Pack:
+    """Into `<run folder>/pack/<name>/` and `<name>.zip` beside it. `artifact` is what the board's target made.
+
+    Raises BadInput where the pack of another model is there already.
+    """
+    run = context.workdir.parent
+    model = getattr(artifact, "source", artifact).path  # of a compiled file, the one that runs here
+    _refuse_another(run / "pack" / name, model)
+    _refuse_another_archive(run / "pack" / f"{name}.zip", name, model)
+    measured = dict(artifact.notes)
+    for measure in (Size(), Memory()):
+        measured |= measure(artifact, artifact, context)
+    needs = board.needs(measured)
+    with atomic.folder(run / "pack" / name) as folder:
+        facts = _facts(model, context)
+        kept = golden(model, context, str(facts.get("output", {}).get("kind")))
+        np.savez_compressed(folder / "golden.npz", inputs=kept.inputs, **kept.outputs)
+        facts |= {"board": name, "golden": kept.facts(), "licences": _licences(context)}
+        for path in dict.fromkeys((model, artifact.path)):
+            shutil.copyfile(path, folder / path.name)
+        shutil.copyfile(_OWN / "verify.py", folder / "verify.py")
+        if board.microcontroller:
+            (ram,) = (need for need in needs if need.what == "RAM")
+            facts |= {"arena": {"bytes": ram.needs_bytes, "counted": ram.counted}, "linked": artifact.path.name}
+            _linked(artifact.path, folder)
+        if "height" in facts.get("input", {}):
+            _examples(facts, board, folder)
+        if labels := facts.get("labels"):
+            _written(folder / "labels.txt", "".join(f"{label}\n" for label in labels))
+        _written(folder / "README.md", _card(facts, board, artifact, needs, _reported(run)))
+        facts["files"] = _sums(folder)
+        _written(folder / "model.json", json.dumps(facts, indent=1, sort_keys=True) + "\n")
+        _written(folder / SUMS, "".join(f"{digest}  {name}\n" for name, digest in _sums(folder).items()))
+    return Pack(run / "pack" / name, _zipped(run / "pack" / name), needs)
+
+
+def _refuse_another(folder: Path, model: Path) -> None:
+    """What firmware may have been built from is not replaced behind somebody's back, nor what somebody put there."""
+    if not os.path.lexists(folder):
+        return
+    try:
+        held = json.loads((folder / "model.json").read_text(encoding="utf-8"))["sha256"]
+        listed = {line[66:] for line in (folder / SUMS).read_text(encoding="utf-8").split("\n")} | {SUMS}
+        others = sorted(path.name for path in folder.iterdir() if path.name not in listed or not path.is_file())
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        held = None
+    if held != _digest(model):
+        what = f"the pack of another model (SHA-256 {str(held)[:12]}...)" if held else "something that is no pack"
+        raise BadInput(f"{folder} holds {what}. Move it away or remove it, then export again.")
+    if others:
+        raise BadInput(f"{folder} holds {others[0]}, which was not packed. Move it away, then export again.")
+
+
+def _refuse_another_archive(archive: Path, name: str, model: Path) -> None:
+    if not os.path.lexists(archive):
+        return
+    try:
+        with zipfile.ZipFile(archive) as packed:
+            held = json.loads(packed.read(f"{name}/model.json"))["sha256"]
+    except Exception:  # whatever is wrong with it, it is not this program's to replace
+        held = None
+    if held != _digest(model):
+        what = "the pack of another model" if held else "no pack"
+        raise BadInput(f"{archive} is {what}. Move it away or remove it, then export again.")
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _written(path: Path, text: str) -> None:
+    """Write UTF-8 with the line breaks of `text`, so that the file has the same digest on every system."""
+    path.write_bytes(text.encode())
+
+
+def _facts(model: Path, context: Context) -> dict[str, Any]:
+    facts = artifact_metadata.read(model)
+    if "colour_order" in facts["input"]:
+        facts["input"]["layout"] = "NHWC"
+    return facts | {
+        "sha256": _digest(model),
+        "training_data_fingerprint": context.task.fingerprint(),
+    }
+
+
+def _licences(context: Context) -> dict[str, str]:
+    """Which files beside data and weights speak of their licences: what they say is for a person to read."""
+    found = {}
+    for what, setting in (("data", "data"), ("weights", "baseline"), ("first weights", "weights")):
+        path = Path(getattr(context.task, setting, "") or "")
+        if not path.name or not path.exists():
+            continue
+        folders = [path if path.is_dir() else path.parent, path.parent]
+        names = [one.name for folder in dict.fromkeys(folders) for one in sorted(folder.iterdir())
+                 if one.is_file() and one.name.lower().startswith(_LICENCES)]  # fmt: skip
+        found[what] = f"{path.name}: see {', '.join(names)} beside it" if names else f"{path.name}: nothing says"
+    return found or {"data": "the built-in scenes, drawn by tfmo_drive"}
+
+
+def _examples(facts: dict[str, Any], board: Board, folder: Path) -> None:
+    """For a board whose model takes images, in Python and in C++."""
+    for name in ("example.py", "example_micro.cc" if board.microcontroller else "example.cc"):
+        shutil.copyfile(_OWN / name, folder / name)
+    _written(folder / "model_facts.h", facts_header(facts))
+
+
+def _linked(model: Path, folder: Path) -> None:
+    """The same file as C++ source, with the operators to register."""
+    content = model.read_bytes()
+    _written(folder / "model.cc", c_array.source(content))
+    _written(folder / "model.h", c_array.HEADER)
+    _written(folder / "model_operators.h", c_array.operators(tflite_file.operators(content)))
+
+
+def _reported(run: Path) -> dict[str, list]:
+    """ "rows", the "trivial" one, "expect" and "doubts" of the run's report.json, where there is one."""
+    path = run / "report.json"
+    said = json_of(path, "a run's report", AGAIN) if path.is_file() else {}
+    rows = [row for row in said.get("rows", ()) if row.get("score") is not None and row.get("size_bytes")]
+    expect = [
+        {**one, "limit": verdict.limit(one), "measured": verdict.amount(one, "value"), "outcome": verdict.outcome(one)}
+        for one in said.get("expect", ())
+    ]
+    trivial = [worth.trivial_row(row) for row in rows[:1] if row.get("trivial_score") is not None]
+    return {"rows": rows, "trivial": trivial, "expect": expect, "doubts": worth.doubts(said) if rows else []}
+
+
+def _card(facts: dict, board: Board, artifact: Artifact, needs: tuple[Need, ...], reported: dict) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_OWN), trim_blocks=True, lstrip_blocks=True, undefined=jinja2.ChainableUndefined
+    )
+    environment.filters |= {"text": markdown_text.escaped, "code": markdown_text.code}
+    return environment.get_template("card.md.j2").render(
+        facts=facts, labels=facts.get("labels"), board=board, needs=needs, **reported, model=artifact.path.name,
+        size=artifact.path.stat().st_size, held=Memory()(artifact, artifact, None).get("activation_peak"),
+        experiment=artifact.path.parents[1].name,
+    )  # fmt: skip
+
+
+def _sums(folder: Path) -> dict[str, str]:
+    """SHA-256 of each file by name."""
+    return {path.name: _digest(path) for path in sorted(folder.iterdir())}
+
+
+def _zipped(folder: Path) -> Path:
+    """Equal packs give equal archives."""
+    archive = folder.with_suffix(".zip")
+    with atomic.file(archive) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as packed:
+        for path in sorted(folder.iterdir()):
+            entry = zipfile.ZipInfo(f"{folder.name}/{path.name}")
+            entry.external_attr = 0o100644 << 16  # else unzip lets its own user alone read it
+            packed.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
+    return archive

@@ -1,0 +1,166 @@
+"""Examples as pictures: new mistakes, what float and compressed say side by side, frames of a clip."""
+
+from __future__ import annotations
+
+import functools
+import io
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image, ImageDraw, ImageFont
+
+from tfmo_drive.report.plots.plot_style import DRAWN_DPI, png
+from tfmo_drive.report.row_facts import featured
+from tfmo_drive.scores.gallery import Gallery
+
+COMPARED, ORDINARY = 12, 4
+"""Examples that are shown of those that got worse, and of all; of the first as many lines, where each takes three."""
+STRIP, FILM = 6, 60
+"""Frames of a clip in a row, and in motion; FRAME_MS: scenes are ten a second (scenes.clips)."""
+FRAME_MS = 100
+WIDTH = 1920
+"""Pixels of a sheet, shown at half of them: three panels of scores.pictures' 320 px, doubled."""
+STRIP_WIDTH, FILM_WIDTH = 2340, 656
+"""As wide as the page; two panels as scores.pictures draws them, and the gap."""
+_GAP, _TEXT = 16, 24
+# What is drawn for several tasks side by side is too wide to stand beside another one.
+_WIDE = 2.0
+_SAYS = {"truth": "truth", "float": "reference_says", "compressed": "says"}
+"""Which caption of a regression belongs to which panel."""
+
+Panel = tuple[str, np.ndarray]
+"""A caption and its picture, uint8 [h, w, 3]."""
+Clip = Sequence[tuple[str, Sequence[np.ndarray]]]
+"""Rows of a clip: a title and its frames, uint8 [h, w, 3]."""
+
+
+def sheets(report: dict, gallery: Gallery | None = None, clip: Clip = ()) -> dict[str, bytes]:
+    """PNG bytes by name: "regressions" where a caption says it all, "comparisons" and "predictions" where the task
+    draws, "clip" where there is one."""
+    drawn = {"clip": strip(clip)} if clip else {}
+    row = featured(report)[0]
+    worst = row.get("regressions") or []
+    if gallery:
+        ordinary = gallery.ordinary(ORDINARY)
+        drawn["predictions"] = compared(gallery.panels(row["name"], ordinary), [{"index": index} for index in ordinary])
+    if gallery and worst and drawn["predictions"]:
+        shown = worst[:COMPARED]
+        drawn["comparisons"] = compared(gallery.panels(row["name"], [one["index"] for one in shown]), shown)
+    elif gallery and worst:
+        drawn["regressions"] = contact_sheet(worst, gallery.images([one["index"] for one in worst]))
+    return {name: data for name, data in drawn.items() if data}
+
+
+def contact_sheet(regressions: list[dict], pictures: np.ndarray) -> bytes | None:
+    """Images with their truth and what the compressed artifact says; `pictures`: uint8 [n, h, w, 3], nothing else."""
+    if np.ndim(pictures) != 4 or not len(pictures) or not regressions:
+        return None
+    columns = min(6, len(regressions))
+    lines = -(-len(regressions) // columns)
+    figure = Figure(figsize=(1.72 * columns, 2.25 * lines), dpi=DRAWN_DPI, layout="constrained")
+    panels = figure.subplots(lines, columns, squeeze=False).ravel()
+    for axes in panels:
+        axes.set_axis_off()
+    for axes, one, picture in zip(panels, regressions, pictures, strict=False):
+        axes.imshow(picture, interpolation="nearest")
+        truth, says = (textwrap.fill(f"{key}: {one[name]}", 24) for key, name in (("is", "truth"), ("says", "says")))
+        axes.set_title(f"{truth}\n{says}", fontsize=8, loc="left", linespacing=1.15)
+    return png(figure)
+
+
+def compared(examples: Sequence[Mapping[str, np.ndarray]], said: Sequence[dict]) -> bytes | None:
+    """Each example's panels (title to uint8 [h, w, 3]) side by side; `said`: its index, and what it is in words. None
+    where there are no panels."""
+    if not examples:
+        return None
+    lines = [
+        [(_caption(title, one, not place), picture) for place, (title, picture) in enumerate(panels.items())]
+        for panels, one in zip(examples, said, strict=True)
+    ]
+    return _png(_sheet(_stacked(lines)[:COMPARED], WIDTH))
+
+
+def strip(clip: Clip) -> bytes:
+    """Frames from the first to the last in a line for each row; PNG bytes."""
+    lines = []
+    for title, frames in clip:
+        shown = np.unique(np.linspace(0, len(frames) - 1, STRIP).round().astype(int))
+        lines.append([(title if not place else "", frames[index]) for place, index in enumerate(shown)])
+    return _png(_sheet(lines, STRIP_WIDTH))
+
+
+def film(clip: Clip) -> bytes:
+    """The rows side by side, in motion; GIF bytes."""
+    count = min(FILM, *(len(frames) for _, frames in clip))
+    lines = [_stacked([[(title, frames[index]) for title, frames in clip]]) for index in range(count)]
+    first, *rest = [_indexed(_sheet(one, FILM_WIDTH)) for one in lines]
+    buffer = io.BytesIO()
+    first.save(buffer, "gif", save_all=True, append_images=rest, duration=FRAME_MS, loop=0)
+    return buffer.getvalue()
+
+
+def _caption(title: str, one: dict, first: bool) -> str:
+    words = one.get(_SAYS.get(title, ""))
+    return (f"#{one['index']}  " if first else "") + (f"{title}: {words}" if words else title)
+
+
+def _stacked(lines: list[list[Panel]]) -> list[list[Panel]]:
+    """Wide pictures one below the other."""
+    wide = any(picture.shape[1] > _WIDE * picture.shape[0] for line in lines for _, picture in line)
+    return [[panel] for line in lines for panel in line] if wide else lines
+
+
+def _sheet(lines: list[list[Panel]], width: int) -> Image.Image:
+    """Lines of panels on white, each under its caption; all panels are equally wide."""
+    columns = max(map(len, lines))
+    across = (width - _GAP * (columns - 1)) // columns
+    scaled = [[(_wrapped(text, across), _scaled(picture, across)) for text, picture in line] for line in lines]
+    above = [max(_height(text) for text, _ in line) for line in scaled]
+    below = [max(picture.height for _, picture in line) for line in scaled]
+    sheet = Image.new("RGB", (width, sum(above) + sum(below) + _GAP * (len(lines) - 1)), "white")
+    pen, top = ImageDraw.Draw(sheet), 0
+    for line, text_height, height in zip(scaled, above, below, strict=True):
+        for place, (text, picture) in enumerate(line):
+            left = place * (across + _GAP)
+            pen.multiline_text((left, top), text, "black", _font())
+            sheet.paste(picture, (left, top + text_height))
+        top += text_height + height + _GAP
+    return sheet
+
+
+def _scaled(picture: np.ndarray, across: int) -> Image.Image:
+    height, width = picture.shape[:2]
+    # Small pictures keep their pixels, which is what the network sees.
+    how = Image.Resampling.NEAREST if across >= 2 * width else Image.Resampling.LANCZOS
+    return Image.fromarray(picture).resize((across, round(across * height / width)), how)
+
+
+def _wrapped(text: str, across: int) -> str:
+    letters = int(across / _font().getlength("n"))
+    return "\n".join(textwrap.wrap(text, letters, max_lines=2, placeholder=" .."))
+
+
+def _height(text: str) -> int:
+    return round(1.35 * _TEXT * (text.count("\n") + 1)) if text else 0
+
+
+@functools.cache
+def _font() -> ImageFont.FreeTypeFont:
+    """That of the plots."""
+    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), _TEXT)
+
+
+def _png(sheet: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    _indexed(sheet).save(buffer, "png")
+    return buffer.getvalue()
+
+
+def _indexed(sheet: Image.Image) -> Image.Image:
+    """In 256 colours, which makes photographs a quarter as large; octrees keep the few bright ones that are drawn,
+    which the median cut gives up for shades of asphalt."""
+    return sheet.quantize(256, Image.Quantize.FASTOCTREE)

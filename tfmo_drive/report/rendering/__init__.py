@@ -1,0 +1,1 @@
+"""A report's document as Markdown, HTML and terminal text (floor 4)."""

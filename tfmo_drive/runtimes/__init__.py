@@ -1,0 +1,1 @@
+"""Model files: read, edited, described, opened, timed (floor 1)."""

@@ -1,0 +1,231 @@
+"""Model files opened in the runtime that ships: LiteRT for `.tflite`, onnxruntime for `.onnx`. No TensorFlow here.
+
+Files keep batch 1, which is what a board runs, so batches are loops, as many at once as there are threads.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from tfmo_drive.base.given_file import reading
+from tfmo_drive.base.outputs import by_name
+from tfmo_drive.contracts import Arrays, Artifact, BadInput
+from tfmo_drive.runtimes import onnx_file, tflite_file
+
+KERNELS = ("xnnpack", "reference")
+_MOST_THREADS = 1024
+"""Each takes memory before the first inference."""
+
+
+def refuse_threads(target: object) -> None:
+    """Raise BadInput where a target's `threads` are none that a runtime can be asked for."""
+    count, kind = target.threads, type(target).__name__
+    if not 1 <= count <= _MOST_THREADS:
+        bound = "at least 1" if count < 1 else f"at most {_MOST_THREADS}"
+        raise BadInput(f"{kind}.threads must be {bound}, got {count}.")
+
+
+class LiteRTArtifact(Artifact):
+    """A `.tflite` file. kernels: "xnnpack" (LiteRT's default) or "reference" (its plain C++)."""
+
+    def __init__(self, path: Path, name: str = "litert", threads: int = 2, kernels: str = "xnnpack") -> None:
+        if kernels not in KERNELS:
+            raise BadInput(f'LiteRT kernels must be one of {", ".join(KERNELS)}, got "{kernels}".')
+        self.path, self.name, self.threads, self.kernels = Path(path), name, threads, kernels
+
+    @property
+    def runtime(self) -> str:
+        """What really runs: integer types that XNNPACK does not take fall back to LiteRT's built-in kernels."""
+        if self.kernels == "reference":
+            return "litert reference"
+        taken = any(detail["op_name"] == "DELEGATE" for detail in self._interpreter._get_ops_details())
+        return "litert xnnpack" if taken else "litert builtin"
+
+    @functools.cached_property
+    def _interpreter(self):
+        return self._opened(self.threads)
+
+    @functools.cached_property
+    def _workers(self) -> list:
+        """One interpreter of a single thread for each thread: their answers are the same, and two images at a time are
+        faster than one on two threads."""
+        return [self._opened(1) for _ in range(self.threads)] if self.threads > 1 else [self._interpreter]
+
+    def _opened(self, threads: int):
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+        resolver = OpResolverType.BUILTIN_REF if self.kernels == "reference" else OpResolverType.AUTO
+        with reading(self.path, "a TensorFlow Lite model"):
+            interpreter = Interpreter(
+                model_path=str(self.path), num_threads=threads, experimental_op_resolver_type=resolver
+            )
+            interpreter.allocate_tensors()
+        return interpreter
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        return tuple(int(size) for size in self._input["shape"])
+
+    def held(self, batch: np.ndarray) -> dict[str, np.ndarray]:
+        """Raw inputs [b, ...] to what the file's outputs hold [b, ...], integers where they are integers, by name."""
+        fed, details = self._quantised(batch), self._interpreter.get_output_details()
+        found = [np.empty((len(fed), *detail["shape"][1:]), detail["dtype"]) for detail in details]
+
+        def run(worker: int) -> None:
+            interpreter = self._workers[worker]
+            for place in range(worker, len(fed), len(self._workers)):
+                interpreter.set_tensor(self._input["index"], fed[place][None])
+                interpreter.invoke()
+                for values, detail in zip(found, details, strict=True):
+                    values[place] = interpreter.get_tensor(detail["index"])[0]
+
+        with ThreadPoolExecutor(len(self._workers)) as threads:  # an interpreter lets go of Python while it runs
+            list(threads.map(run, range(len(self._workers))))
+        return {detail["name"]: values for values, detail in zip(found, details, strict=True)}
+
+    def outputs(self, batch: np.ndarray) -> dict[str, np.ndarray]:
+        """Raw inputs [b, ...] to float32 outputs [b, ...] by name, dequantised with the file's own scales."""
+        scales = {detail["name"]: detail["quantization"] for detail in self._interpreter.get_output_details()}
+        return {name: real(values, *scales[name]) for name, values in self.held(batch).items()}
+
+    def predict(self, batch: np.ndarray) -> Arrays:
+        return by_name(*zip(*self.outputs(batch).items(), strict=True))
+
+    def runner(self, example: np.ndarray, threads: int | None = None) -> Callable[[], None]:
+        """On other than one thread or its own number, the interpreter lives as long as what is returned."""
+        if threads in (None, self.threads):
+            interpreter = self._interpreter
+        else:
+            interpreter = self._workers[0] if threads == 1 else self._opened(threads)
+        interpreter.set_tensor(self._input["index"], self._quantised(example[None]))
+        return interpreter.invoke
+
+    def weights(self) -> dict[str, np.ndarray]:
+        return tflite_file.weights(self.path)
+
+    def macs(self) -> int:
+        return tflite_file.macs(self.path)
+
+    @functools.cached_property
+    def _input(self) -> dict:
+        return self._interpreter.get_input_details()[0]
+
+    def _quantised(self, batch: np.ndarray) -> np.ndarray:
+        check_input(batch, self.input_shape, self.path)
+        return stored(batch, *self._input["quantization"], self._input["dtype"])
+
+
+class OnnxArtifact(Artifact):
+    """An `.onnx` file on onnxruntime's CPU provider."""
+
+    runtime = "onnxruntime"
+
+    def __init__(self, path: Path, name: str = "onnx", threads: int = 2) -> None:
+        self.path, self.name, self.threads = Path(path), name, threads
+
+    @functools.cached_property
+    def _session(self):
+        return self._opened(self.threads)
+
+    def _opened(self, threads: int):
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+        options.log_severity_level = 3
+        with reading(self.path, "a model that onnxruntime can run"):
+            return onnxruntime.InferenceSession(str(self.path), options, providers=["CPUExecutionProvider"])
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        return tuple(self._session.get_inputs()[0].shape)
+
+    def outputs(self, batch: np.ndarray) -> dict[str, np.ndarray]:
+        """Raw inputs [b, ...] to float32 outputs [b, ...] by name, dequantised with the file's own scales."""
+        fed, entries = self._quantised(batch), self._session.get_outputs()
+        name = self._session.get_inputs()[0].name
+        results = [self._session.run(None, {name: image[None]}) for image in fed]
+        found = {}
+        for i, entry in enumerate(entries):
+            dtype = np.float32 if entry.type == "tensor(float)" else _onnx_dtype(entry.type)
+            values = _stack([result[i][0] for result in results], entry.shape[1:], dtype)
+            found[entry.name] = real(values, *self._quantization(entry))
+        return found
+
+    def predict(self, batch: np.ndarray) -> Arrays:
+        return by_name(*zip(*self.outputs(batch).items(), strict=True))
+
+    def runner(self, example: np.ndarray, threads: int | None = None) -> Callable[[], None]:
+        """A session of another number of threads lives as long as what is returned."""
+        session = self._session if threads in (None, self.threads) else self._opened(threads)
+        feed = {session.get_inputs()[0].name: self._quantised(example[None])}
+        return lambda: session.run(None, feed)
+
+    def weights(self) -> dict[str, np.ndarray]:
+        return onnx_file.weights(self.path)
+
+    def macs(self) -> int:
+        return onnx_file.macs(self.path)
+
+    def _quantised(self, batch: np.ndarray) -> np.ndarray:
+        check_input(batch, self.input_shape, self.path)
+        entry = self._session.get_inputs()[0]
+        return stored(batch, *self._quantization(entry), _onnx_dtype(entry.type))
+
+    def _quantization(self, entry) -> tuple[float, int]:
+        return (0.0, 0) if entry.type == "tensor(float)" else self._scales[entry.name]
+
+    @functools.cached_property
+    def _scales(self) -> dict[str, tuple[float, int]]:
+        return onnx_file.quantization(self.path)
+
+
+def load(path: Path, threads: int = 2) -> LiteRTArtifact | OnnxArtifact:
+    """The artifact class for the file's suffix."""
+    kinds = {".tflite": LiteRTArtifact, ".onnx": OnnxArtifact}
+    if Path(path).suffix not in kinds:
+        raise BadInput(f"{path} is neither .tflite nor .onnx. Give a model file that tfmo_drive wrote.")
+    return kinds[Path(path).suffix](path, threads=threads)
+
+
+def stored(raw: np.ndarray, scale: float, zero_point: int, dtype: type) -> np.ndarray:
+    """Numbers as a file's type holds them: a pixel is `pixel - 128` where scale is 1 and zero point -128."""
+    if scale == 0:
+        return raw.astype(dtype)
+    limits = np.iinfo(dtype)
+    return np.clip(np.round(raw / np.float32(scale)) + zero_point, limits.min, limits.max).astype(dtype)
+
+
+def real(values: np.ndarray, scale: float, zero_point: int) -> np.ndarray:
+    """float32 numbers from what a file's type holds; scale 0: they are the numbers."""
+    values = values.astype(np.float32)
+    return (values - np.float32(zero_point)) * np.float32(scale) if scale else values
+
+
+def _stack(values: list[np.ndarray], shape: tuple[int, ...], dtype: type) -> np.ndarray:
+    return np.stack(values) if values else np.zeros((0, *shape), dtype)
+
+
+def check_input(batch: np.ndarray, shape: tuple[int, ...], path: Path) -> None:
+    """BadInput for what the file does not take: rows where its input is a row, else images."""
+    if len(shape) == 2:
+        if batch.dtype != np.float32 or batch.shape[1:] != tuple(shape[1:]):
+            raise BadInput(
+                f"{path.name} takes float32 rows of {shape[1]} numbers, got {batch.dtype} {batch.shape[1:]}. "
+                "Give the columns that the file's metadata names, in its order, raw."
+            )
+    elif batch.dtype != np.uint8 or batch.shape[1:] != tuple(shape[1:]):
+        expected = " x ".join(map(str, shape[1:]))
+        raise BadInput(
+            f"{path.name} takes uint8 images of {expected} pixels, got {batch.dtype} {batch.shape[1:]}. "
+            "Resize them by the rule in the file's metadata."
+        )
+
+
+def _onnx_dtype(kind: str) -> type:
+    return {"tensor(float)": np.float32, "tensor(int8)": np.int8, "tensor(uint8)": np.uint8}[kind]

@@ -1,0 +1,124 @@
+"""A `.tflite` file in TensorFlow Lite Micro's own interpreter, as a microcontroller runs it. No TensorFlow here.
+
+https://github.com/tensorflow/tflite-micro . Its kernels are plain C++ and give the integers of LiteRT's reference
+kernels, but for FULLY_CONNECTED, which differs by one now and then (`make ledger-<experiment>` counts how often).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from tfmo_drive.base.outputs import by_name
+from tfmo_drive.contracts import Arrays, Artifact, BadInput
+from tfmo_drive.runtimes import tflite_file
+from tfmo_drive.runtimes.interpreters import check_input, real, stored
+
+_ARENA = re.compile(r"Arena allocation (total|head|tail) (\d+) bytes")
+_ARENA_LIMIT = 512 * 2**20
+"""What the interpreter may ask for; it takes what it needs of it."""
+
+
+class MicroArtifact(Artifact):
+    """One image at a time, on one thread."""
+
+    runtime = "tflite micro"
+    threads = 1
+
+    def __init__(self, path: Path, name: str = "tflite_micro") -> None:
+        self.path, self.name = Path(path), name
+
+    @functools.cached_property
+    def _graph(self) -> tflite_file.Graph:
+        return tflite_file.read(self.path)
+
+    @functools.cached_property
+    def _interpreter(self):
+        try:
+            from tflite_micro.python.tflite_micro import runtime
+        except ImportError:
+            raise BadInput(
+                "TensorFlow Lite Micro is not installed. Type: pip install --pre tflite-micro (Linux, x86-64)."
+            ) from None
+        content = self.path.read_bytes()
+        try:
+            with _chatter() as said:
+                return runtime.Interpreter.from_bytes(content, arena_size=_ARENA_LIMIT)
+        except RuntimeError as error:
+            why = next((line.strip() for line in said if line.strip()), str(error))
+            raise BadInput(f"{self.path} does not run on TensorFlow Lite Micro: {why[:200]}") from None
+
+    @functools.cached_property
+    def arena(self) -> dict[str, int]:
+        """Bytes of RAM that the interpreter takes, as its recording allocator counts them after an inference: "total",
+        of these "head" (activations, shared by layers that are never live at once) and "tail" (what stays)."""
+        interpreter = self._interpreter
+        end = self._graph.inputs[0]
+        interpreter.set_input(np.zeros(end.shape, end.dtype.lower()), 0)
+        with _chatter() as said:
+            interpreter.invoke()
+            interpreter.print_allocations()
+        return {part: int(count) for part, count in _ARENA.findall("\n".join(said))}
+
+    def held(self, batch: np.ndarray) -> dict[str, np.ndarray]:
+        """Raw inputs [b, ...] to what the file's outputs hold [b, ...], integers where they are integers, by name."""
+        fed, interpreter = self._quantised(batch), self._interpreter
+        found = {end.name: np.empty((len(fed), *end.shape[1:]), end.dtype.lower()) for end in self._graph.outputs}
+        for place, image in enumerate(fed):
+            interpreter.set_input(image[None], 0)
+            interpreter.invoke()
+            for number, values in enumerate(found.values()):
+                values[place] = interpreter.get_output(number)[0]
+        return found
+
+    def outputs(self, batch: np.ndarray) -> dict[str, np.ndarray]:
+        """Raw inputs [b, ...] to float32 outputs [b, ...] by name, dequantised with the file's own scales."""
+        found = self.held(batch)
+        return {end.name: real(found[end.name], *_scale(end)) for end in self._graph.outputs}
+
+    def predict(self, batch: np.ndarray) -> Arrays:
+        return by_name(*zip(*self.outputs(batch).items(), strict=True))
+
+    def runner(self, example: np.ndarray, threads: int | None = None) -> Callable[[], None] | None:
+        if threads not in (None, self.threads):
+            return None
+        self._interpreter.set_input(self._quantised(example[None]), 0)
+        return self._interpreter.invoke
+
+    def weights(self) -> dict[str, np.ndarray]:
+        return tflite_file.weights(self.path)
+
+    def macs(self) -> int:
+        return tflite_file.macs(self.path)
+
+    def _quantised(self, batch: np.ndarray) -> np.ndarray:
+        end = self._graph.inputs[0]
+        check_input(batch, end.shape, self.path)
+        return stored(batch, *_scale(end), np.dtype(end.dtype.lower()).type)
+
+
+def _scale(end: tflite_file.Tensor) -> tuple[float, int]:
+    return (float(end.scale[0]), int(end.zero_point[0])) if end.scale.any() else (0.0, 0)
+
+
+@contextlib.contextmanager
+def _chatter() -> Iterator[list[str]]:
+    """The lines that C++ writes to the error descriptor meanwhile, instead of on the user's terminal."""
+    said: list[str] = []
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as heard:
+        try:
+            os.dup2(heard.fileno(), 2)
+            yield said
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            heard.seek(0)
+            said += heard.read().decode(errors="replace").splitlines()

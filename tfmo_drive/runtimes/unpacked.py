@@ -1,0 +1,94 @@
+"""A `.tflite` as objects that can be changed, and run with tensors inside it as inputs and outputs.
+
+The objects are the schema's own (ModelT): tensors and operators are numbered as in the file.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+from typing import Any
+
+import flatbuffers
+import numpy as np
+
+from tfmo_drive.runtimes.interpreters import real, stored
+
+
+def unpack(tflite: bytes) -> Any:
+    """The model in a file's bytes."""
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    return flatbuffer_utils.read_model_from_bytearray(bytearray(tflite))
+
+
+class _Aligned(flatbuffers.Builder):
+    """Bytes of tensors lie at multiples of 16, as the schema has them (force_align); its own Python writer forgets."""
+
+    def StartVector(self, elemSize, numElems, alignment):  # noqa: N802, N803
+        return super().StartVector(elemSize, numElems, 16 if elemSize == 1 else alignment)
+
+
+def pack(model: Any) -> bytes:
+    """The bytes of what `unpack` gave."""
+    builder = _Aligned(1024)
+    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
+    return bytes(builder.Output())
+
+
+def kind(model: Any, operator: Any) -> str:
+    """What the schema calls an operator: CONV_2D, ..."""
+    code = model.operatorCodes[operator.opcodeIndex]
+    return _kinds()[max(code.builtinCode, code.deprecatedBuiltinCode)]
+
+
+def name(tensor: Any) -> str:
+    """A tensor's name, which the schema keeps as bytes."""
+    return tensor.name.decode() if isinstance(tensor.name, bytes) else tensor.name
+
+
+def read_values(model: Any, operator: Any) -> list[int]:
+    """Numbers of the tensors that an operator reads and that are no constants."""
+    graph = model.subgraphs[0]
+    given = [int(number) for number in operator.inputs if number >= 0]
+    return [number for number in given if model.buffers[graph.tensors[number].buffer].data is None]
+
+
+def exposed(model: Any, outputs: list[int], inputs: list[int] | None = None) -> bytes:
+    """The bytes of an unpacked model whose outputs (and inputs) are these tensors."""
+    opened, graph = copy.copy(model), copy.copy(model.subgraphs[0])
+    opened.subgraphs, opened.signatureDefs = [graph], []
+    graph.inputs, graph.outputs = list(graph.inputs if inputs is None else inputs), list(outputs)
+    return pack(opened)
+
+
+class Exposed:
+    """The first subgraph of an unpacked model, run on floats at the file's batch.
+
+    `outputs`: numbers of the tensors that are wanted. `inputs`: of those that are given, by default the model's own.
+    Integers are converted with the tensors' own scales. kernels: as LiteRTArtifact has them.
+    """
+
+    def __init__(self, model: Any, outputs: list[int], inputs: list[int] | None = None, kernels: str = "xnnpack"):
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+        resolver = OpResolverType.BUILTIN_REF if kernels == "reference" else OpResolverType.AUTO
+        content = exposed(model, outputs, inputs)
+        self._interpreter = Interpreter(model_content=content, num_threads=2, experimental_op_resolver_type=resolver)
+        self._interpreter.allocate_tensors()
+        self._inputs, self._outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
+
+    def __call__(self, *given: np.ndarray) -> list[np.ndarray]:
+        """float32 arrays in the order of `outputs`, from one array for each of `inputs`."""
+        for detail, values in zip(self._inputs, given, strict=True):
+            self._interpreter.set_tensor(detail["index"], stored(values, *detail["quantization"], detail["dtype"]))
+        self._interpreter.invoke()
+        made = (self._interpreter.get_tensor(detail["index"]) for detail in self._outputs)
+        return [real(values, *detail["quantization"]) for values, detail in zip(made, self._outputs, strict=True)]
+
+
+@functools.cache
+def _kinds() -> dict[int, str]:
+    from ai_edge_litert import schema_py_generated as schema
+
+    return {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}

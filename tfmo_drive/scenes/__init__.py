@@ -1,0 +1,1 @@
+"""The built-in driving scenes (floor 2)."""

@@ -1,0 +1,86 @@
+"""The built-in driving scenes as examples of tasks on whole frames: boxes, masks, lane lines, steering at once."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+
+import numpy as np
+
+from tfmo_drive.contracts import Arrays, Examples
+from tfmo_drive.data.boxes import Truth
+from tfmo_drive.data.detections import padded
+from tfmo_drive.data.packed import Drawn, PackedExamples, pack_generated
+from tfmo_drive.data.splitting import SPLITS, refuse_few
+from tfmo_drive.scenes import scenes
+from tfmo_drive.scenes.layout import SIGNS
+
+SIGN = "traffic sign"
+DETECTED = ("car", "truck", "pedestrian", "cyclist", "traffic light", SIGN)
+LANES = ("no lane line", "lane line")
+MASKS = {"semantic": scenes.SEMANTIC_CLASSES, "lanes": LANES}
+"""What the mask of a frame may show, with its classes."""
+_MOST = 40
+"""Objects of a frame; the largest stay."""
+_SEEN, _LEAST_PX = 0.3, 4.0
+"""An object that is hidden further, or lower, is no one's to find."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Frames:
+    """How many of the built-in frames."""
+
+    train: int = 1000
+    val: int = 100
+    test: int = 300
+    seed: int = 0
+
+    def __post_init__(self):
+        refuse_few(self, 16)
+
+    def packed(self, split: str, size: tuple[int, int], mask: str = "semantic") -> PackedExamples:
+        """Pixels uint8 [b, h, w, 3]; targets by name: those of detections.padded, "steering" float32 [b, 1] in [-1, 1]
+        and "mask" uint8 [b, h, w]. Weather and time of day are the attributes."""
+        seed = [self.seed, SPLITS.index(split)]
+        generate = functools.partial(drawn, 1000 * seed[0] + seed[1], size=size, mask=mask)
+        return pack_generated(generate, getattr(self, split), ["frame", scenes.version(), *seed, *size, mask])
+
+
+def drawn(seed: int, index: int, size: tuple[int, int], mask: str) -> Drawn:
+    """Frame `index` of the set `seed`, with its truth."""
+    return labelled(scenes.draw(seed, index, size), mask)
+
+
+def labelled(scene: scenes.Scene, mask: str) -> Drawn:
+    """A frame as an example."""
+    row = padded([truth(scene)], _MOST)[0]
+    label = {field: row[field] for field in row.dtype.names} | {"steering": np.float32([scene.steering])}
+    shown = scene.mask if mask == "semantic" else (scene.lanes > 0).astype(np.uint8)
+    return Drawn(scene.image, label, shown, {"weather": scene.weather, "time of day": scene.time_of_day})
+
+
+def truth(scene: scenes.Scene) -> Truth:
+    """The frame's objects; what is hardly to be seen is a crowd."""
+    boxes = np.array([thing.box for thing in scene.objects], np.float32).reshape(-1, 4)
+    kinds = [SIGN if thing.kind in SIGNS else thing.kind for thing in scene.objects]
+    hidden = [thing.visible < _SEEN or thing.box[3] - thing.box[1] < _LEAST_PX for thing in scene.objects]
+    sides = boxes[:, 2:] - boxes[:, :2]
+    return Truth(
+        boxes, np.array([DETECTED.index(kind) for kind in kinds], np.int64), np.array(hidden, bool), sides.prod(axis=1)
+    )
+
+
+class Chosen(Examples):
+    """Other examples with targets made out of theirs."""
+
+    def __init__(self, examples: PackedExamples, choose: Callable[[Arrays], Arrays]):
+        self.examples, self.choose = examples, choose
+        self.groups, self.attributes, self.fingerprint = examples.groups, examples.attributes, examples.fingerprint
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def read(self, indices: np.ndarray) -> tuple[np.ndarray, Arrays]:
+        pixels, targets = self.examples.read(indices)
+        return pixels, self.choose(targets)

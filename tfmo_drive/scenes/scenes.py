@@ -1,0 +1,268 @@
+"""The built-in data: driving scenes drawn from numbers, with their exact truth, so that nothing must be downloaded.
+
+`draw` makes a whole frame for detection, segmentation, lanes and steering; `patch` a crop around one road user, sign or
+light for classification. Both depend on (seed, index) alone. A scene is a `Layout` (layout: geometry), drawn (drawing,
+shapes, canvas) and then photographed (light).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from tfmo_drive.base import atomic
+from tfmo_drive.contracts import BadInput
+from tfmo_drive.scenes.canvas import SEMANTIC_CLASSES, Drawing
+from tfmo_drive.scenes.drawing import SceneObject, draw_layout, looks_at
+from tfmo_drive.scenes.layout import BASE, EXTENT, OBJECT_KINDS, Camera, Layout, Road, Thing, sample_layout
+from tfmo_drive.scenes.light import TIMES_OF_DAY, WEATHERS, Conditions, photograph, sample_conditions
+
+__all__ = [
+    "OBJECT_KINDS", "PATCH_CLASSES", "SEMANTIC_CLASSES", "SEVERITY", "TIMES_OF_DAY", "WEATHERS", "Scene", "SceneObject",
+    "check_drawable", "contact_sheet", "draw", "patch", "render", "version",
+]  # fmt: skip
+
+PATCH_CLASSES = (
+    "car", "truck", "pedestrian", "cyclist", "traffic light", "stop sign", "yield sign", "speed limit", "clear road",
+)  # fmt: skip
+DIFFICULTY = 0.6
+SEVERITY = 0.8
+"""Of the weather in whole frames."""
+LEAST_VISIBLE = 0.4
+
+
+@dataclasses.dataclass(frozen=True)
+class Scene:
+    """One frame and everything that is true of it."""
+
+    image: np.ndarray
+    """uint8 [h, w, 3], RGB."""
+    objects: tuple[SceneObject, ...]
+    """Every object with at least one visible pixel, far to near."""
+    mask: np.ndarray
+    """uint8 [h, w]: index into SEMANTIC_CLASSES."""
+    instances: np.ndarray
+    """uint8 [h, w]: k where objects[k - 1] is on top, else 0."""
+    lanes: np.ndarray
+    """uint8 [h, w]: 0, or the number of the lane line from the left, from 1."""
+    steering: float
+    """In [-1, 1], positive to the right; see Road.steering."""
+    weather: str
+    time_of_day: str
+    layout: Layout
+
+
+def draw(
+    seed: int, index: int, size: tuple[int, int], weather: str | None = None, time_of_day: str | None = None
+) -> Scene:
+    """Frame `index` of the endless set `seed`; size is (height, width) in pixels, each from 32.
+
+    weather (WEATHERS) and time_of_day (TIMES_OF_DAY) replace the random ones and leave all truth as it is.
+    Raises BadInput for a size, seed or condition that cannot be drawn.
+    """
+    height, width = size
+    check_drawable(seed, index, min(height, width), 32)
+    generator = np.random.default_rng([seed, index])
+    layout = sample_layout(generator)
+    conditions = sample_conditions(generator, SEVERITY).asked(weather, time_of_day)
+    return render(layout, conditions, size, generator)
+
+
+def render(layout: Layout, conditions: Conditions, size: tuple[int, int], generator: np.random.Generator) -> Scene:
+    """A frame of a given layout; the generator makes only noise, grain and rain."""
+    drawing, objects = draw_layout(layout, layout.camera(*size), *size)
+    return Scene(
+        image=photograph(drawing, conditions, generator),
+        objects=objects,
+        mask=drawing.semantic,
+        instances=drawing.owner,
+        lanes=drawing.lane,
+        steering=layout.road.steering(),
+        weather=conditions.weather,
+        time_of_day=conditions.time_of_day,
+        layout=layout,
+    )
+
+
+def check_drawable(seed: int, index: int, side: int, least: int) -> None:
+    """BadInput unless seed and index are 0 or more and the shorter side at least `least` px."""
+    if side < least:
+        raise BadInput(f"The size of a scene must be at least {least} px, got {side}. Ask for a larger image.")
+    if seed < 0 or index < 0:
+        raise BadInput(f"Seed and index of a scene must be 0 or more, got seed {seed} and index {index}.")
+
+
+def patch(seed: int, index: int, size: int, difficulty: float = DIFFICULTY) -> tuple[np.ndarray, int, dict[str, Any]]:
+    """Classification example `index` of the endless set `seed`.
+
+    Returns the image (uint8 [size, size, 3], RGB), the class (index into PATCH_CLASSES, all equally likely) and what
+    makes it hard: weather, time_of_day, visible (fraction of the object not hidden) and pixels (its larger side before
+    up-sampling). `difficulty` in [0, 1] makes hiding, night, fog, noise and tiny objects more frequent and stronger.
+    Raises BadInput for sizes below 16 and a difficulty outside [0, 1].
+    """
+    check_drawable(seed, index, size, 16)
+    if not 0 <= difficulty <= 1:
+        raise BadInput(f"difficulty must be in [0, 1], got {difficulty}.")
+    generator = np.random.default_rng([seed, index])
+    label = int(generator.integers(len(PATCH_CLASSES)))
+    layout = sample_layout(generator)
+    conditions = sample_conditions(generator, difficulty)
+    rolls = generator.random(24).tolist()
+    native = _native(size, rolls, difficulty)
+    layout, camera = _aim(layout, PATCH_CLASSES[label], native, rolls, difficulty)
+    drawing, main = _draw_main(layout, camera, native, PATCH_CLASSES[label])
+    image = photograph(drawing, conditions, generator)
+    if native != size:
+        image = np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC))
+    attributes = {
+        "weather": conditions.weather,
+        "time_of_day": conditions.time_of_day,
+        "visible": main.visible if main else 1.0,
+        "pixels": int(max(main.box[2] - main.box[0], main.box[3] - main.box[1])) if main else native,
+    }
+    return image, label, attributes
+
+
+def _draw_main(layout: Layout, camera: Camera, native: int, kind: str) -> tuple[Drawing, SceneObject | None]:
+    """The crop and its main object; what stands before the object goes when it hides too much to be named."""
+    for things in (layout.things, tuple(thing for thing in layout.things if thing.kind not in ("pole", "tree"))):
+        drawing, objects = draw_layout(dataclasses.replace(layout, things=things), camera, native, native)
+        main = next((thing for thing in reversed(objects) if thing.kind == kind), None)
+        if kind == "clear road" or (main is not None and main.visible >= LEAST_VISIBLE):
+            break
+    return drawing, main
+
+
+def _native(size: int, rolls: list[float], difficulty: float) -> int:
+    """Side in pixels at which the crop is drawn: sometimes far below `size`, as for a distant object."""
+    if rolls[0] < 0.3 * difficulty:
+        return max(10, round(size * (0.7 - 0.45 * rolls[1])))
+    return size
+
+
+def _aim(layout: Layout, kind: str, native: int, rolls: list[float], difficulty: float) -> tuple[Layout, Camera]:
+    """Put one thing of `kind` on the street, point a long lens at it, and clear the view of rivals."""
+    road = layout.road
+    z = 8 + 22 * rolls[2]
+    if kind == "clear road":
+        z = 6 + 8 * rolls[2]
+        across, wide, high, base = road.lane_width * (rolls[3] - 0.5), 4.5, 3.0, -1.2
+    else:
+        (wide, high), base = EXTENT[kind], BASE.get(kind, 0.0)
+        across = _main_across(kind, layout, rolls)
+    fraction = (0.85 - 0.4 * rolls[4] ** (2 - difficulty)) * native
+    focal = fraction * z / max(wide, high)
+    jitter = native * (0.08 + 0.12 * difficulty)
+    shift_x, shift_y = jitter * (2 * rolls[5] - 1), jitter * (2 * rolls[6] - 1)
+    scale = focal / z
+    camera = Camera(
+        focal,
+        native / 2 + shift_x - scale * road.x(across, z),
+        native / 2 + shift_y - scale * (layout.camera_height - base - high / 2),
+        layout.camera_height,
+    )
+    things = [thing for thing in layout.things if _welcome(thing, kind, z, camera, layout, native)]
+    if kind != "clear road":
+        main = Thing(kind, across, z, tuple(rolls[16:24]))
+        things.append(main)
+        if rolls[7] < 0.5 * difficulty:
+            things.append(_occluder(main, wide, road, rolls))
+    return dataclasses.replace(layout, things=tuple(things)), camera
+
+
+def _main_across(kind: str, layout: Layout, rolls: list[float]) -> float:
+    road = layout.road
+    if kind in ("car", "truck"):
+        return road.left + (int(rolls[3] * road.lanes) + 0.5) * road.lane_width
+    if kind in ("pedestrian", "cyclist"):
+        return road.left - 2 + (road.right - road.left + 4) * rolls[3]
+    return road.right + 0.6 + 0.5 * rolls[3] if rolls[8] < 0.7 else road.left - 0.6 - 0.5 * rolls[3]
+
+
+def _welcome(thing: Thing, kind: str, z: float, camera: Camera, layout: Layout, native: int) -> bool:
+    """Whether a thing of the street may be in the crop: none of the classes nearby, nothing large in front."""
+    left, top, right, bottom = looks_at(camera, thing, layout)
+    if right < 0 or bottom < 0 or left > native or top > native:
+        return False
+    if thing.kind in PATCH_CLASSES and (kind == "clear road" or thing.z < 2.5 * z or thing.kind == kind):
+        return False
+    return thing.z > z + 1
+
+
+def _occluder(main: Thing, wide: float, road: Road, rolls: list[float]) -> Thing:
+    """A street lamp or tree between the camera and one side of the main thing."""
+    kind = "tree" if rolls[9] < 0.35 else "pole"
+    side = 1 if rolls[10] < 0.5 else -1
+    crown = 1.6 if kind == "tree" and main.kind in BASE else 0.0
+    target = road.x(main.across, main.z) + side * (0.45 * wide * rolls[11] + crown)
+    z = main.z * (0.4 + 0.5 * rolls[12])
+    return Thing(kind, target * z / main.z - road.x(0.0, z), z, tuple(rolls[12:20]))
+
+
+_MASK_COLOURS = np.array(
+    [(70, 130, 180), (70, 70, 70), (107, 142, 35), (128, 64, 128), (250, 250, 250), (244, 35, 232), (153, 153, 153),
+     (0, 0, 200), (220, 20, 60), (255, 140, 0), (220, 220, 0), (0, 220, 160)], np.uint8,
+)  # fmt: skip
+"""One per SEMANTIC_CLASSES, after the Cityscapes palette (Cordts et al. 2016)."""
+_SHOWN = (
+    ("clear", "day"), ("rain", "dusk"), ("clear", "night"), ("clear", "dusk"), ("fog", "day"), ("rain", "day"),
+)  # fmt: skip
+
+
+def contact_sheet(path: Path, seed: int = 0) -> None:
+    """Write a PNG to look at, about 1000 px wide: frames, frames with boxes, masks, and patches of every class."""
+    size, columns = (188, 330), 3
+    frames = [_telling_frame(seed, number, size, *shown) for number, shown in enumerate(_SHOWN)]
+    plain = [Image.fromarray(frame.image) for frame in frames[:columns]]
+    masks = [Image.fromarray(_MASK_COLOURS[frame.mask]) for frame in frames[columns:]]
+    tiles = [*plain, *(_boxed(frame) for frame in frames[columns:]), *masks]
+    side, label_width = 48, 106
+    top = (size[0] + 4) * (len(tiles) // columns)
+    sheet = Image.new("RGB", (columns * (size[1] + 4) - 4, top + side * len(PATCH_CLASSES)), (255, 255, 255))
+    for number, tile in enumerate(tiles):
+        sheet.paste(tile, (number % columns * (size[1] + 4), number // columns * (size[0] + 4)))
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
+    for row, name in enumerate(PATCH_CLASSES):
+        pen.text((2, top + side * row + side // 3), name, (0, 0, 0), font)
+    room = [(sheet.width - label_width) // side] * len(PATCH_CLASSES)
+    index = 0
+    while any(room):
+        image, label, _ = patch(seed, index, side)
+        index += 1
+        if room[label]:
+            room[label] -= 1
+            sheet.paste(Image.fromarray(image), (label_width + side * room[label], top + side * label))
+    with atomic.file(path) as temporary:
+        palette = sheet.resize((sheet.width // 4, sheet.height // 4), Image.Resampling.NEAREST).quantize(256, kmeans=2)
+        sheet.quantize(palette=palette, dither=Image.Dither.NONE).save(temporary, optimize=True)
+
+
+def version() -> str:
+    """Of the drawing code, so that an old cache is never taken for its pictures."""
+    text = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
+    return hashlib.sha256(text).hexdigest()[:12]
+
+
+def _telling_frame(seed: int, number: int, size: tuple[int, int], weather: str, time_of_day: str) -> Scene:
+    """The frame with the most kinds of large objects among a few."""
+    frames = (draw(seed, 12 * number + k, size, weather, time_of_day) for k in range(12))
+    return max(frames, key=lambda frame: len({thing.kind for thing in frame.objects if _height(thing) > 18}))
+
+
+def _height(thing: SceneObject) -> float:
+    return thing.box[3] - thing.box[1]
+
+
+def _boxed(frame: Scene) -> Image.Image:
+    image = Image.fromarray(frame.image)
+    pen, font = ImageDraw.Draw(image), ImageFont.load_default(9)
+    for thing in frame.objects:
+        if thing.visible > 0.3 and _height(thing) > 9:
+            pen.rectangle(thing.box, outline=(255, 230, 0))
+            pen.text((thing.box[0], thing.box[1] - 11), thing.kind, (255, 230, 0), font)
+    return image

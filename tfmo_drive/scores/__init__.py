@@ -1,0 +1,1 @@
+"""Judging answers, intervals, pictures of answers (floor 3)."""

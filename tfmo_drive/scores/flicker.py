@@ -1,0 +1,65 @@
+"""What changes between frames of a clip and should not: boxes that come and go, boxes that jump, pixels that flip.
+
+A detector that finds a car in every other frame has half its recall and none of its use; a tracker feels the jumps
+(Zhang & Wang 2016, "On the stability of video detection and tracking", arXiv:1611.06467, fragment and centre errors).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tfmo_drive.data.boxes import Detections, Truth, iou
+
+FOUND = 0.5
+"""IoU from which a detection is one of the object: PASCAL VOC's."""
+
+
+def of_boxes(
+    found: Sequence[Detections], truths: Sequence[Truth], identities: Sequence[Sequence[int]], clips: np.ndarray
+) -> dict[str, float]:
+    """flicker: how often an object that is there in two frames running is found in only one of them; box_jitter: how
+    far its box jumps against the object between frames in which both find it, in roots of its area. Both are means over
+    such pairs; a number without any is left out.
+
+    One entry for each frame: detections that are acted upon, objects (crowds are left out) and who they are; clips int
+    [n]: frames of one clip follow one another.
+    """
+    flips, jumps = [], []
+    before: dict[int, np.ndarray | None] = {}
+    for place, (said, truth, names) in enumerate(zip(found, truths, identities, strict=True)):
+        if not place or clips[place] != clips[place - 1]:
+            before = {}
+        now = {name: _offset(said, truth, i) for i, name in enumerate(names) if not truth.crowd[i]}
+        for name, offset in now.items():
+            if name in before:
+                last = before[name]
+                flips.append((offset is None) != (last is None))
+                if offset is not None and last is not None:
+                    jumps.append(float(np.hypot(*(offset - last))))
+        before = now
+    numbers = {"flicker": flips, "box_jitter": jumps}
+    return {name: float(np.mean(values)) for name, values in numbers.items() if values}
+
+
+def _offset(found: Detections, truth: Truth, index: int) -> np.ndarray | None:
+    """Of the best box from the object's middle, in roots of its area; None where it is not found."""
+    rivals = np.flatnonzero(found.classes == truth.classes[index])
+    overlaps = iou(found.boxes[rivals], truth.boxes[index : index + 1])[:, 0]
+    if not len(rivals) or overlaps.max() < FOUND:
+        return None
+    box, theirs = found.boxes[rivals[np.argmax(overlaps)]], truth.boxes[index]
+    middles = [(one[:2] + one[2:]) / 2 for one in (box, theirs)]
+    return (middles[0] - middles[1]) / np.sqrt(np.prod(theirs[2:] - theirs[:2]))
+
+
+def of_pixels(decided: np.ndarray, masks: np.ndarray, clips: np.ndarray) -> dict[str, float]:
+    """changed_pixels: of the pixels whose truth stays from one frame to the next, the share whose answer changes.
+
+    decided and masks uint8 [n, h, w]; clips int [n].
+    """
+    together = np.diff(clips) == 0
+    same = (masks[1:] == masks[:-1])[together]
+    changed = (decided[1:] != decided[:-1])[together] & same
+    return {"changed_pixels": float(changed.sum() / same.sum())} if same.any() else {}

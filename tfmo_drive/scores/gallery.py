@@ -1,0 +1,70 @@
+"""Test examples as pictures: the truth, what the float artifact says and what another one says.
+
+Only what is shown is read and predicted, so neither memory nor time grows with the data.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from tfmo_drive.base import outputs
+from tfmo_drive.contracts import Artifact, Examples, Task
+from tfmo_drive.scenes.clips import CLIP_SEED, clip
+
+
+@dataclasses.dataclass(frozen=True)
+class Gallery:
+    """artifacts: by the names of their rows, the float one first."""
+
+    task: Task
+    artifacts: Mapping[str, Artifact]
+
+    @property
+    def _examples(self) -> Examples:
+        return self.task.examples("test")
+
+    def images(self, indices: Sequence[int]) -> np.ndarray:
+        """Raw inputs of test examples: uint8 [n, h, w, 3], or float32 [n, columns] where they are rows."""
+        return self._examples.read(np.asarray(indices, np.int64))[0]
+
+    def panels(self, row: str, indices: Sequence[int]) -> list[dict[str, np.ndarray]]:
+        """For each of some test examples {"truth", "float", "compressed"} as drawn by the task, each uint8 [h, w, 3];
+        nothing for a task that draws nothing, and without "compressed" where `row` is the float one."""
+        if not len(indices) or self.task.preprocessing.dtype != "uint8":
+            return []
+        pixels, targets = self._examples.read(np.asarray(indices, np.int64))
+        truth = self._drawn(pixels, targets)
+        if all(np.array_equal(drawn, image) for drawn, image in zip(truth, pixels, strict=True)):
+            return []
+        said = {"truth": truth} | self._said(row, pixels)
+        return [{title: drawn[i] for title, drawn in said.items()} for i in range(len(pixels))]
+
+    def ordinary(self, count: int) -> list[int]:
+        """At most `count` test examples that nobody chose: the first of each slice, then evenly spaced ones."""
+        examples = self._examples
+        firsts = [np.unique(values, return_index=True)[1].tolist() for values in examples.attributes.values()]
+        even = np.linspace(0, len(examples) - 1, count).astype(int).tolist()
+        return list(dict.fromkeys([*sum(firsts, []), *even]))[:count]
+
+    def clip(self, row: str, frames: int = 20) -> list[tuple[str, list[np.ndarray]]]:
+        """Moving built-in scenes with what the float artifact and that of `row` say of each frame: (title, frames uint8
+        [h, w, 3]); nothing for a task that is not on such scenes."""
+        size = self.task.clip_size
+        if size is None:
+            return []
+        pixels = np.stack([scene.image for scene in clip(CLIP_SEED, 0, frames, size)])
+        return list(self._said(row, pixels).items())
+
+    def _said(self, row: str, pixels: np.ndarray) -> dict[str, list[np.ndarray]]:
+        """By "float" and "compressed", the latter where `row` is another one, the images as their answers draw them."""
+        first = next(iter(self.artifacts))
+        chosen = {"float": first} | ({"compressed": row} if row != first else {})
+        return {
+            title: self._drawn(pixels, outputs.answered(self.artifacts[name], pixels)) for title, name in chosen.items()
+        }
+
+    def _drawn(self, pixels: np.ndarray, said: outputs.Arrays) -> list[np.ndarray]:
+        return [self.task.drawn(image, outputs.at(said, i)) for i, image in enumerate(pixels)]

@@ -1,0 +1,62 @@
+"""Scores in [0, 1] that are means over examples: of classes the accuracy, of numbers what their errors leave of 1.
+
+A number's value is max(0, 1 - |error| / spread): a mean absolute error (Willmott & Matsuura 2005, "Advantages of the
+mean absolute error") on the scale of the target, as in a skill score (Murphy 1988). 0.9 is off by a tenth of a standard
+deviation; always answering the mean of a normal distribution scores 0.37. R2 stands beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tfmo_drive.base.finite import largest
+from tfmo_drive.contracts import Judgement, Trivial
+
+
+def of_classes(outputs: np.ndarray, targets: np.ndarray, names: Sequence[str]) -> Judgement:
+    """outputs float [n, classes], targets int [n]; beside the accuracy the macro average (over classes). What is not a
+    number is no class's score: where none is, the decision is -1, which is never right."""
+    decisions = largest(outputs)
+    values = (decisions == targets).astype(np.float64)
+    per_class = {
+        names[label]: {"score": float(values[targets == label].mean()), "examples": int(count)}
+        for label, count in zip(*np.unique(targets, return_counts=True), strict=True)
+    }
+    macro = float(np.mean([entry["score"] for entry in per_class.values()]))
+    captions = {
+        "truth": [names[label] for label in targets],
+        "says": [names[label] if label >= 0 else "nothing" for label in decisions],
+    }
+    return Judgement(values, decisions, per_class, {"score_macro": macro}, captions=captions, constant=alike(decisions))
+
+
+def of_numbers(answers: np.ndarray, targets: np.ndarray, spread: float) -> Judgement:
+    """answers and targets float [n] in one unit, spread in it too; decisions are answers to a tenth of the spread.
+
+    Beside the score: mean_absolute_error, and r2 where the targets are not all equal.
+    """
+    answers, targets = np.asarray(answers, np.float64), np.asarray(targets, np.float64)
+    errors = np.abs(answers - targets)
+    errors[np.isnan(errors)] = np.inf  # no answer is as wrong as can be
+    step = spread / 10
+    more = {"mean_absolute_error": float(errors.mean())}
+    variance = float(targets.var())
+    if variance:
+        more["r2"] = 1 - float((errors**2).mean()) / variance
+    captions = {"truth": [f"{target:.3g}" for target in targets], "says": [f"{answer:.3g}" for answer in answers]}
+    values, decisions = np.maximum(0.0, 1 - errors / spread), np.round(answers / step) * step
+    return Judgement(values, decisions, {}, more, captions=captions, constant=alike(decisions))
+
+
+def alike(decisions: np.ndarray) -> bool:
+    """Whether several examples' decisions [n, ...] are one and the same throughout."""
+    return len(decisions) > 1 and bool((decisions == decisions.flat[0]).all())
+
+
+def always_class(labels: np.ndarray, names: Sequence[str], count: int) -> Trivial:
+    """The most frequent of train's `labels` (int [m]; of equally frequent ones the first), said of `count` examples."""
+    label = int(np.bincount(labels, minlength=len(names)).argmax())
+    outputs = np.broadcast_to(np.eye(len(names), dtype=np.float32)[label], (count, len(names)))
+    return Trivial(f'always "{names[label]}"', outputs)

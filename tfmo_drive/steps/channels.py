@@ -1,0 +1,225 @@
+"""Structured pruning that removes channels, through the residual adds, so that the model is smaller and faster on any
+runtime: Li et al. 2017 for filters, DepGraph (Fang et al. 2023) for what must go together.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from absl import logging
+
+from tfmo_drive.base import atomic, speed
+from tfmo_drive.base.given_file import json_of
+from tfmo_drive.base.keras2 import keras
+from tfmo_drive.contracts import BadInput, Context
+from tfmo_drive.networks import batch_norm, graph, macs, own_model
+from tfmo_drive.networks.layers import refuse_unknown
+from tfmo_drive.runtimes import timed_turns
+from tfmo_drive.surgery import sensitivity_curves
+from tfmo_drive.surgery.channel_graph import ChannelGraph, ChannelGroup
+from tfmo_drive.surgery.importance import L2, Importance
+from tfmo_drive.training.trained_step import Hooks, TrainedStep
+
+ALLOCATIONS = ("uniform", "global")
+BUDGETS = ("macs", "parameters", "latency")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Channels(TrainedStep):
+    """Remove `removed` (a fraction) of the channels, the least important ones, then train on.
+
+    Or to a budget, the fraction to keep at most of the `macs` (multiply-accumulates), the `parameters` or the `latency`
+    (at batch 1 on the experiment's last target, in turns with the whole model): `removed` is then found, and not read.
+    `allocation`: "uniform" takes the same fraction of every group, "global" ranks the channels of all groups together,
+    and under the path of a study (channels.json) groups share out one common drop of the score, in one round.
+    Widths are multiples of `multiple` (what the hardware likes), and no group gets narrower than that. BatchNorm is
+    estimated again on `calibration_images` before training. Layers named in `skip` keep their channels. `rounds` go
+    there in equal proportions, with `epochs_between` after each but the last; importance is asked anew each time.
+    """
+
+    removed: float = 0.5
+    macs: float | None = None
+    parameters: float | None = None
+    latency: float | None = None
+    importance: Importance = L2()
+    allocation: str = "uniform"
+    multiple: int = 8
+    rounds: int = 1
+    epochs_between: int = 1
+    calibration_images: int = 256
+    skip: tuple[str, ...] = ()
+    epochs: int = 4
+    learning_rate: float = 0.02
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not 0 <= self.removed < 1:
+            raise BadInput(f"Channels.removed must be in [0, 1), got {self.removed}.")
+        given = [name for name in BUDGETS if getattr(self, name) is not None]
+        for name in given:
+            if not 0 < getattr(self, name) <= 1:
+                raise BadInput(f"Channels.{name} must be in (0, 1], got {getattr(self, name)}.")
+        if len(given) > 1:
+            raise BadInput(f"Channels takes one budget, got {' and '.join(given)}. Keep one of them.")
+        sensitivity_curves.refuse("Channels.allocation", self.allocation, ALLOCATIONS)
+        for name in ("multiple", "calibration_images", "rounds"):
+            if getattr(self, name) < 1:
+                raise BadInput(f"Channels.{name} must be at least 1, got {getattr(self, name)}.")
+        if self.rounds > 1 and sensitivity_curves.names_file(self.allocation):
+            raise BadInput(
+                f"Channels.rounds must be 1 where allocation is a study of the whole network, got {self.rounds}."
+            )
+        if self.epochs_between < 0:
+            raise BadInput(f"Channels.epochs_between must be at least 0, got {self.epochs_between}.")
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return super().files + sensitivity_curves.files(self.allocation)
+
+    @property
+    def _budget(self) -> str:
+        """The setting that says how much is left at the end."""
+        return next((name for name in BUDGETS if getattr(self, name) is not None), "removed")
+
+    def trained(self, model: keras.Model, context: Context) -> keras.Model:
+        """All rounds; each keeps its progress below `context.workdir`, so that a killed one goes on."""
+        whole, step = model, self
+        for to_go in range(self.rounds, 0, -1):
+            last = to_go == 1
+            round_ = context.workdir / f"round_{self.rounds - to_go + 1:02}"
+            place = context if last else dataclasses.replace(context, workdir=round_)
+            if self.rounds > 1:
+                between = {} if last else {"epochs": self.epochs_between, "averaged_epochs": 0}
+                step = dataclasses.replace(self._round(whole, model, place, 1 / to_go), **between)
+            model = TrainedStep.trained(step, model, place)
+        return model
+
+    def _round(self, whole: keras.Model, model: keras.Model, context: Context, way: float) -> Channels:
+        """One round as a step: from `model`, which is what is left of `whole`, by `way` (a fraction) to the end."""
+        name = self._budget
+        goal = 1 - self.removed if name == "removed" else getattr(self, name)
+        kept = min(goal / (1.0 if model is whole else self._share(whole, model, context)), 1.0) ** way
+        aim = 1 - kept if name == "removed" else kept
+        return dataclasses.replace(self, **{name: aim}, rounds=1)
+
+    def _share(self, whole: keras.Model, model: keras.Model, context: Context) -> float:
+        """How much of `whole` is left in `model`, by the budget's measure."""
+        if self._budget == "latency":
+            return _Stopwatch(whole, context)(model)
+        counts = {
+            "macs": macs.of_model,
+            "parameters": keras.Model.count_params,
+            "removed": lambda one: sum(len(group.channels) for group in ChannelGraph(graph.flat(one)).groups),
+        }
+        return counts[self._budget](model) / counts[self._budget](whole)
+
+    def structure(self, model: keras.Model, context: Context) -> keras.Model:
+        channels = ChannelGraph(graph.flat(model))
+        refuse_unknown("Channels.skip", self.skip, (layer.name for layer in channels.model.layers))
+        groups = [group for group in channels.groups if not set(group.makers) & set(self.skip)]
+        importance = self.importance.fitted(channels.model, context)
+        scores = [importance(channels, group) for group in groups]
+        fraction = self.removed if self._budget == "removed" else self._found(channels, groups, scores, context)
+        removed = self._least(groups, scores, fraction)
+        logging.info(
+            "%d of %d channels removed, %.3f of the multiply-accumulates left",
+            len(removed), sum(map(len, scores)), channels.macs(removed) / max(1, channels.macs()),
+        )  # fmt: skip
+        return channels.without(removed)
+
+    def left_alone(self, model: keras.Model) -> dict[str, str]:
+        return ChannelGraph(graph.flat(model)).untouched
+
+    def prepared(self, model: keras.Model, context: Context) -> tuple[keras.Model, Hooks]:
+        narrow = self.structure(model, context)
+        if narrow.count_params() < model.count_params():
+            batch_norm.reestimate(narrow, context.task.preprocessing(context.calibration(self.calibration_images)))
+        return narrow, Hooks()
+
+    def reload(self, model: keras.Model, weights: Path, context: Context) -> keras.Model:
+        """The file knows the widths; which channels were removed need not be found again."""
+        return own_model.load(weights, "The finished stage", context.task.allow_code)
+
+    def _found(
+        self, channels: ChannelGraph, groups: list[ChannelGroup], scores: list[np.ndarray], context: Context
+    ) -> float:
+        """The least fraction that meets the budget, by bisection; BadInput says the smallest budget that can be met."""
+        written = context.workdir / "removed.json"
+        if self._budget == "latency" and written.exists():
+            found = json_of(written, "the fraction that was found", "Remove it; it will be found again.")
+            if type(found) is not float or not 0 <= found <= 1:
+                raise BadInput(f"{written} must hold a fraction, got {str(found)[:40]}. Remove it.")
+            return found
+        few, many, rest = 0.0, 1.0, self._rest(channels, context)
+        least = rest(self._least(groups, scores, many))
+        if least > getattr(self, self._budget):
+            raise BadInput(
+                f"Channels.{self._budget}={getattr(self, self._budget)} cannot be met with widths of at least "
+                f"{self.multiple}: {least:.4f} is the smallest. Ask for that, or lower multiple."
+            )
+        for _ in range(6 if self._budget == "latency" else 16):  # a latency costs a conversion, and is no finer
+            middle = (few + many) / 2
+            fits = rest(self._least(groups, scores, middle)) <= getattr(self, self._budget)
+            few, many = (few, middle) if fits else (middle, many)
+        if self._budget == "latency":  # a killed run that goes on would not measure the same again
+            atomic.write_json(written, many)
+        return many
+
+    def _rest(self, channels: ChannelGraph, context: Context) -> Callable[[np.ndarray], float]:
+        """By the budget's measure, how much would be left without the channels of these numbers."""
+        if self._budget == "latency":
+            stopwatch = _Stopwatch(channels.model, context)
+            return lambda removed: stopwatch(channels.without(removed))
+        count = getattr(channels, self._budget)
+        return lambda removed: count(removed) / max(1, count())
+
+    def _least(self, groups: list[ChannelGroup], scores: list[np.ndarray], removed: float) -> np.ndarray:
+        """Numbers of the least important channels, int64 [n], about the fraction `removed` of all."""
+        shares = [removed] * len(groups)
+        if self.allocation == "global" and groups:
+            threshold = np.quantile(np.concatenate(scores), removed)
+            shares = [float(np.mean(score < threshold)) for score in scores]
+        elif sensitivity_curves.names_file(self.allocation):
+            curves = sensitivity_curves.curves(self.allocation, "channels")
+            found = curves.shares({group.name: len(group.channels) for group in groups}, removed)
+            shares = [found[group.name] for group in groups]
+        parts = [np.zeros(0, np.int64)]
+        for group, score, share in zip(groups, scores, shares, strict=True):
+            width = self._width(len(score), share)
+            parts.append(group.channels[np.argsort(score, kind="stable")[: len(score) - width]])
+        return np.concatenate(parts)
+
+    def _width(self, count: int, share: float) -> int:
+        """The nearest multiple to what is left; a group that is no multiple itself may stay whole."""
+        wanted = int(round(count * (1 - share) / self.multiple)) * self.multiple
+        return min(count, max(wanted, self.multiple))
+
+
+class _Stopwatch:
+    """Latency of a model as a fraction of that of `whole`, on the context's last target, timed in turns."""
+
+    def __init__(self, whole: keras.Model, context: Context):
+        self.context, self.example = context, context.calibration(1)[0]
+        self.folder = tempfile.TemporaryDirectory()
+        self.whole = self._runner(whole, "whole")
+
+    def __call__(self, model: keras.Model) -> float:
+        """Measured once more where the repeats say that the machine is busy; the steadier of both counts."""
+        narrow, found = self._runner(model, "narrow"), []
+        while len(found) < 2 and not (found and speed.sure(found[-1][0])):
+            times, spread = timed_turns.ratio(*timed_turns.in_turns((self.whole, narrow), seconds=1.0, repeats=3))
+            found.append((spread, 1 / times))
+        spread, share = min(found)
+        logging.info("%s parameters: %.3f of the latency (±%.0f %%)", f"{model.count_params():,}", share, 100 * spread)
+        if not speed.sure(spread):
+            logging.warning("The machine is busy: that latency is only about right. Repeat the run on a calm one.")
+        return share
+
+    def _runner(self, model: keras.Model, name: str) -> Callable[[], None]:
+        path = Path(self.folder.name) / name
+        path.mkdir(exist_ok=True)
+        return self.context.targets[-1](model, path, self.context).runner(self.example)

@@ -1,0 +1,127 @@
+"""Bias correction: what int8 kernels shift every channel by on average, measured and taken off the bias.
+
+Nagel et al. 2019, "Data-free quantization through weight equalization and bias correction", section 4.2 and appendix D
+(the empirical form, from a few images without labels). Only kernels are rounded in the measurement: with activations
+rounded too, the int8 logits of a ResNet50 on GTSRB were further from its float ones (22.9 against 23.8 dB).
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+from absl import logging
+
+from tfmo_drive.base.keras2 import keras, tf
+from tfmo_drive.contracts import BadInput, Context, Step
+from tfmo_drive.networks import batch_norm, graph
+from tfmo_drive.networks.fake_quant import refuse_quantize_aware
+from tfmo_drive.surgery import rounding
+
+layers = keras.layers
+
+
+@dataclasses.dataclass(frozen=True)
+class CorrectBias(Step):
+    """Change biases only, so that every layer has the same mean outputs with int8 kernels as with float ones.
+
+    Layer after layer, each seeing what the corrected layers before it make of `calibration_images` of train. The step
+    belongs last: it corrects what int8 will do to these very kernels, and the float model itself is off by as much.
+    Memory: what one layer reads and makes, for all images and twice: 13 MB an image of 224 x 224 in a ResNet50.
+    """
+
+    calibration_images: int = 100
+
+    keeps = ("sparsity", "clusters")
+
+    def __post_init__(self):
+        if self.calibration_images < 1:
+            raise BadInput(f"CorrectBias.calibration_images must be at least 1, got {self.calibration_images}.")
+
+    def __call__(self, model: keras.Model, context: Context) -> keras.Model:
+        refuse_quantize_aware(model, "CorrectBias")
+        images = context.task.preprocessing(context.calibration(self.calibration_images))
+        return corrected(graph.flat(model), images)
+
+    def reload(self, model: keras.Model, weights: Path, context: Context) -> keras.Model:
+        made = graph.copied(model)
+        made.load_weights(str(weights))
+        return made
+
+
+def corrected(model: keras.Model, inputs: np.ndarray) -> keras.Model:
+    """A copy of a flat model with other biases (or BatchNorm means), from preprocessed `inputs` [n, ...].
+
+    A layer without either, or called more than once, is left as it is, and the log says so.
+    """
+    made = graph.copied(model)
+    rounded = {layer.name: layer for layer in made.layers if type(layer) in batch_norm.FOLDABLE}
+    kernels = {name: layer.get_weights()[0] for name, layer in rounded.items()}
+    for layer in rounded.values():
+        layer.weights[0].assign(rounding.rounded_kernel(layer))
+    walk = _Walk(model, made, inputs)
+    for node in graph.calls(model):
+        if node.layer.name in rounded:
+            walk.correct(node)
+        else:
+            walk.follow(node)
+    for name, kernel in kernels.items():
+        rounded[name].weights[0].assign(kernel)
+    return made
+
+
+class _Walk:
+    """The same images through the float model and through its rounded copy, one call at a time."""
+
+    def __init__(self, model: keras.Model, made: keras.Model, inputs: np.ndarray):
+        self.made, self.norms = made, batch_norm.foldable(made)
+        nodes = list(graph.calls(model))
+        self.times = collections.Counter(node.layer.name for node in nodes)
+        self.unread = collections.Counter(one for node in nodes for one in set(node.flat_input_ids))
+        given = tf.constant(inputs)
+        self.exact = {str(id(tensor)): given for tensor in model.inputs}
+        self.rough = dict(self.exact)
+
+    def follow(self, node) -> None:
+        """A layer without a kernel to round."""
+        twin = self.made.get_layer(node.layer.name)
+        self._keep(node, *(_called(one, node, tensors) for one, tensors in self._both(node.layer, twin)))
+
+    def correct(self, node) -> None:
+        """A convolution or dense layer: the mean difference before its activation goes to the bias."""
+        twin = self.made.get_layer(node.layer.name)
+        exact, rough = (_linear(one, node, tensors) for one, tensors in self._both(node.layer, twin))
+        shift = tf.reduce_mean(rough - exact, axis=list(range(len(rough.shape) - 1)))
+        if self.times[twin.name] == 1 and twin.use_bias:
+            twin.bias.assign_sub(shift)
+            rough -= shift
+        elif self.times[twin.name] == 1 and twin.name in self.norms:
+            self.norms[twin.name].moving_mean.assign_add(shift)
+        else:
+            logging.info("%s keeps its mean shift: it has no bias and no BatchNorm of its own", twin.name)
+        self._keep(node, node.layer.activation(exact), twin.activation(rough))
+
+    def _both(self, layer, twin):
+        return (layer, self.exact), (twin, self.rough)
+
+    def _keep(self, node, exact, rough) -> None:
+        """Remember the outputs, forget what nobody will read again."""
+        for kept, outputs in ((self.exact, exact), (self.rough, rough)):
+            kept |= zip(node.flat_output_ids, tf.nest.flatten(outputs), strict=True)
+        for one in set(node.flat_input_ids):
+            self.unread[one] -= 1
+            if not self.unread[one]:
+                del self.exact[one], self.rough[one]
+
+
+def _called(layer: layers.Layer, node, tensors: dict[str, tf.Tensor]):
+    args, kwargs = graph.arguments(node, tensors)
+    return layer(*args, **kwargs)
+
+
+def _linear(layer: layers.Layer, node, tensors: dict[str, tf.Tensor]) -> tf.Tensor:
+    with mock.patch.object(layer, "activation", keras.activations.linear):
+        return _called(layer, node, tensors)

@@ -1,0 +1,42 @@
+"""Knowledge distillation into another, smaller network: Hinton, Vinyals & Dean 2015."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from tfmo_drive.base.keras2 import keras
+from tfmo_drive.contracts import BadInput, Context
+from tfmo_drive.networks import networks
+from tfmo_drive.networks.networks import DenseLayers, Network
+from tfmo_drive.training.distillation import SoftLabels
+from tfmo_drive.training.trained_step import TrainedStep
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Distill(TrainedStep):
+    """Replace the model by `student`, taught by the baseline or by `distill.teacher`.
+
+    `distill=SoftLabels(alpha=0.0)` trains the same student on the same views without a teacher: the control.
+    """
+
+    student: Network | DenseLayers = networks.SmallCNN()
+    distill: SoftLabels | None = SoftLabels()
+    epochs: int = 12
+    learning_rate: float = 0.02
+    warmup_epochs: float = 1.0
+
+    anew = True
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.distill is None:
+            raise BadInput("Distill.distill is None. Use SoftLabels(alpha=0.0) for a student without a teacher.")
+
+    def structure(self, model: keras.Model, context: Context) -> keras.Model:
+        if (len(model.input_shape) == 2) != isinstance(self.student, DenseLayers):
+            raise BadInput(
+                f"Distill.student must take what the model takes, {model.input_shape[1:]}, got "
+                f"{type(self.student).__name__}. Rows of numbers need a DenseLayers, images any other network."
+            )
+        keras.utils.set_random_seed(context.seed)
+        return context.task.build(self.student)

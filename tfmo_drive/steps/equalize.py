@@ -1,0 +1,138 @@
+"""Cross-layer equalization: channels scaled against one another so that int8 rounds all alike, outputs as before.
+
+Nagel et al. 2019, "Data-free quantization through weight equalization and bias correction", section 4.1, for what a
+TensorFlow Lite file rounds. Its kernels have a scale per output channel, so the first kernel of a pair never suffers;
+what does is the tensor between (one scale for all channels) and the second kernel's input channels (one scale for all).
+These two are balanced, the tensor by its range on calibration images, as SmoothQuant does (Xiao et al. 2023).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from tfmo_drive.base.keras2 import keras, tf
+from tfmo_drive.contracts import BadInput, Context, Step
+from tfmo_drive.networks import graph
+from tfmo_drive.networks.fake_quant import refuse_quantize_aware
+from tfmo_drive.surgery.channel_graph import MAKERS
+from tfmo_drive.surgery.channel_scales import ChannelScales
+
+ROUNDS = 100
+SETTLED = 0.01
+"""Largest change of any factor in the last round: 1 %, where a step of int8 is 0.8 % of the range."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Equalize(Step):
+    """Scale the channels of every ReLU network so that activations and weights lose alike to int8; nothing is trained.
+
+    Ranges come from `calibration_images` of train, without labels. Channels around a layer through which a scale does
+    not pass (ReLU6, sigmoid, a product) keep theirs; the log names them.
+    """
+
+    calibration_images: int = 100
+
+    keeps = ("sparsity",)
+
+    def __post_init__(self):
+        if self.calibration_images < 1:
+            raise BadInput(f"Equalize.calibration_images must be at least 1, got {self.calibration_images}.")
+
+    def __call__(self, model: keras.Model, context: Context) -> keras.Model:
+        refuse_quantize_aware(model, "Equalize")
+        scales = ChannelScales(graph.flat(model))
+        images = context.task.preprocessing(context.calibration(self.calibration_images))
+        return scales.rescaled(balanced(scales, channel_ranges(scales, images)))
+
+    def left_alone(self, model: keras.Model) -> dict[str, str]:
+        return ChannelScales(graph.flat(model)).untouched
+
+    def reload(self, model: keras.Model, weights: Path, context: Context) -> keras.Model:
+        made = graph.copied(model)
+        made.load_weights(str(weights))
+        return made
+
+
+def channel_ranges(scales: ChannelScales, inputs: np.ndarray, batch: int = 16) -> np.ndarray:
+    """float64 [channel numbers]: the largest absolute value of each channel on preprocessed `inputs`, wherever it is
+    carried; 0 for a channel that is nowhere active or in none of `scales.tensors`."""
+    ranges = np.zeros(len(scales.free))
+    if not scales.tensors:
+        return ranges
+    probe = keras.Model(scales.model.inputs, [tensor for tensor, _ in scales.tensors])
+
+    @tf.function(input_signature=[tf.TensorSpec([None, *inputs.shape[1:]], tf.float32)])
+    def largest(pixels):
+        found = tf.nest.flatten(probe(pixels, training=False))
+        return [tf.reduce_max(tf.abs(one), axis=list(range(len(one.shape) - 1))) for one in found]
+
+    for start in range(0, len(inputs), batch):
+        for (_, numbers), values in zip(scales.tensors, largest(inputs[start : start + batch]), strict=True):
+            np.maximum.at(ranges, numbers, values.numpy())
+    return ranges
+
+
+def balanced(scales: ChannelScales, ranges: np.ndarray) -> np.ndarray:
+    """float64 [channel numbers]: the factors under which each channel is as far above the mean of its tensors as above
+    that of the kernels that read it (in logarithms).
+
+    A channel's range is the largest that it has anywhere: one that a branch of a residual stage leaves near zero is not
+    small in their sum. One without a range gets its factor from the kernels alone.
+    """
+    logs, kernels = np.zeros(len(scales.free)), list(_kernels(scales))
+    for _ in range(ROUNDS):
+        tensors, readers = _Mean(len(logs)), _Mean(len(logs))
+        for _, numbers in scales.tensors:
+            tensors.add(numbers, _log(ranges[numbers]) + logs[numbers])
+        for numbers, taps in kernels:
+            shares = taps * np.exp(-logs[numbers], dtype=np.float32)[:, None]
+            shares /= np.maximum(shares.max(axis=0), np.finfo(np.float32).tiny)
+            readers.add(numbers, _log(np.sqrt(np.mean(shares**2, axis=1))))
+        sides = np.maximum(tensors.known.astype(int) + readers.known, 1)
+        step = np.where(scales.free, (readers() - tensors()) / sides, 0.0)
+        logs += step
+        if np.abs(step).max() < SETTLED:
+            break
+    return np.exp(logs)
+
+
+class _Mean:
+    """The mean, by channel number, of what several tensors (or kernels) say of their channels against one another."""
+
+    def __init__(self, count: int):
+        self.total, self.count = np.zeros(count), np.zeros(count)
+
+    @property
+    def known(self) -> np.ndarray:
+        return self.count > 0
+
+    def add(self, numbers: np.ndarray, sizes: np.ndarray) -> None:
+        """Logarithms of sizes; those that are minus infinity say nothing."""
+        known = np.isfinite(sizes)
+        if known.any():
+            # Behind a Flatten a channel is read at many places: together they count once.
+            weight = known / np.bincount(numbers, minlength=len(self.count))[numbers]
+            relative = np.where(known, sizes - sizes[known].mean(), 0.0)
+            np.add.at(self.total, numbers, relative * weight)
+            np.add.at(self.count, numbers, weight)
+
+    def __call__(self) -> np.ndarray:
+        """0 where nothing is known."""
+        return self.total / np.where(self.known, self.count, 1.0)
+
+
+def _kernels(scales: ChannelScales):
+    """(numbers read [c_in], largest absolute taps float32 [c_in, c_out]) of the kernels that mix channels."""
+    for layer in graph.flat_layers(scales.model):
+        if type(layer) in MAKERS and scales.free[scales.reads[layer.name]].any():
+            kernel = np.abs(layer.get_weights()[0])
+            taps = kernel.max(axis=tuple(range(kernel.ndim - 2)))
+            yield scales.reads[layer.name], taps.T if type(layer) is keras.layers.Conv2DTranspose else taps
+
+
+def _log(values: np.ndarray) -> np.ndarray:
+    with np.errstate(divide="ignore"):
+        return np.log(values.astype(np.float64))

@@ -1,0 +1,48 @@
+"""BatchNorm folded into the convolution or dense layer beside it: Jacob et al. 2018, section 3.2; exact in inference.
+
+A converter does the same to the graph that it is given; here it is done to the Keras model, for the steps that look at
+kernels as they will run (equalization, clustering), for runtimes that would not, and for QuantizeAware, which refuses a
+Rescaling or Normalization that stands alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from tfmo_drive.base.keras2 import keras
+from tfmo_drive.contracts import BrokenPromise, Context, Step
+from tfmo_drive.networks import batch_norm
+from tfmo_drive.networks.fake_quant import refuse_quantize_aware
+
+
+@dataclasses.dataclass(frozen=True)
+class FoldBatchNorm(Step):
+    """Drop every BatchNormalization, Rescaling or Normalization that a convolution or dense layer can take in; outputs
+    in inference stay equal.
+
+    That is one that alone reads a linear layer, or that is read by one layer alone (where it adds something, by one
+    that does not pad). Zeros stay zeros. Any other, or an output of the model, is left where it is. Dropout and noise,
+    which inference does without, are dropped: train before this step rather than after it.
+    """
+
+    promise = "BatchNorm folded"
+    keeps = ("sparsity",)
+
+    def __call__(self, model: keras.Model, context: Context) -> keras.Model:
+        refuse_quantize_aware(model, "FoldBatchNorm")
+        return batch_norm.folded(model)
+
+    def outline(self, model: keras.Model) -> keras.Model:
+        return batch_norm.folded(model)
+
+    def check(self, model: keras.Model) -> None:
+        left = batch_norm.foldable(model)
+        if left:
+            name, norm = next(iter(left.items()))
+            raise BrokenPromise(f"FoldBatchNorm promised {self.promise}; {norm.name} beside {name} could be folded.")
+
+    def reload(self, model: keras.Model, weights: Path, context: Context) -> keras.Model:
+        folded = self(model, context)
+        folded.load_weights(str(weights))
+        return folded

@@ -1,0 +1,159 @@
+"""8-bit quantization-aware training on tfmot: Jacob et al. 2018; BatchNorm frozen late as in Krishnamoorthi 2018.
+
+What `preserve` names is found at the start and stays: "sparsity" zeros (as tfmot's collaborative PQAT), "clusters" the
+values that the weights of a kernel share (its CQAT), "sparsity+clusters" both (its PCQAT). tfmot's own schemes are not
+used: that for zeros loses those before a ReLU, those for clusters round each output channel on its own scale, which
+makes other values of the same ones, lose clusters on ResNet50 and turn 1x1 kernels into zeros (issues 1056 and 979 of
+tensorflow/model-optimization). Here the weights that share a value move together, as in Deep Compression (Han et al.
+2016), and a kernel has one range.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow_model_optimization as tfmot
+
+from tfmo_drive.base.given_file import reason
+from tfmo_drive.base.keras2 import keras
+from tfmo_drive.contracts import Artifact, BadInput, BrokenPromise, Context
+from tfmo_drive.networks import batch_norm, fake_quant, graph, int8_coverage, layers, plain_layers, quantize_scheme
+from tfmo_drive.surgery import clusters
+from tfmo_drive.training.trained_step import Hooks, TrainedStep
+
+PRESERVABLE = ("", "sparsity", "clusters", "sparsity+clusters")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class QuantizeAware(TrainedStep):
+    """Train with fake-quantised weights (per channel) and activations (per tensor), ranges started from calibration.
+
+    `preserve`: "", "sparsity", "clusters" or "sparsity+clusters"; kernels with shared weights have one range for all
+    channels. BatchNorm (statistics, scale and shift) is frozen after `freeze_bn_after` of the epochs, rounded down: a
+    single epoch is trained with BatchNorm frozen throughout. One that no convolution right before it takes in (behind
+    a dense layer, before a convolution) is folded first, as by `FoldBatchNorm`.
+    """
+
+    epochs: int = 2
+    learning_rate: float = 0.001
+    warmup_epochs: float = 0.0
+    preserve: str = ""
+    freeze_bn_after: float = 0.5
+    calibration_images: int = 256
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.preserve not in PRESERVABLE:
+            known = ", ".join(f'"{text}"' for text in PRESERVABLE)
+            raise BadInput(f"QuantizeAware.preserve must be one of {known}, got {self.preserve!r}.")
+        if not 0 <= self.freeze_bn_after <= 1:
+            raise BadInput(f"QuantizeAware.freeze_bn_after must be in [0, 1], got {self.freeze_bn_after}.")
+        if self.calibration_images < 1:
+            raise BadInput(f"QuantizeAware.calibration_images must be at least 1, got {self.calibration_images}.")
+
+    guarantees = "int8"
+
+    @property
+    def keeps(self) -> tuple[str, ...]:
+        return tuple(self.preserve.split("+")) if self.preserve else ()
+
+    @property
+    def promise(self) -> str:
+        return "int8"
+
+    def refuse(self, model: keras.Model) -> None:
+        self._quantisable(model)
+
+    def structure(self, model: keras.Model, context: Context) -> keras.Model:
+        """Built from the model before, whose zeros and shared weights are what is preserved."""
+        quantize = tfmot.quantization.keras
+        try:
+            made = quantize.quantize_apply(quantize.quantize_annotate_model(self._quantisable(model)), self._scheme())
+        except RuntimeError as error:
+            raise BadInput(
+                f"QuantizeAware cannot quantise {model.name}: {reason(error)}. Replace that layer."
+            ) from error
+        fake_quant.freeze_what_does_not_train(made)
+        return made
+
+    def _quantisable(self, model: keras.Model) -> keras.Model:
+        """A copy in which every BatchNorm (or its like) stands where fake quantisation can train it; the others are
+        folded into the layer beside them. Raises BadInput for layers that cannot be quantised."""
+        model = batch_norm.scaled_by_convolution(plain_layers.split(model))
+        readers = graph.only_reader(model)
+        made = batch_norm.folded(model, stays=lambda norm: quantize_scheme.trains_with(norm, readers))
+        if "clusters" in self.keeps and len(made.layers) < len(model.layers):
+            raise BadInput(
+                'QuantizeAware(preserve="clusters") cannot fold BatchNorm into shared weights. Put FoldBatchNorm '
+                "before Cluster."
+            )
+        if unknown := quantize_scheme.unsupported(made):
+            more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
+            folded = batch_norm.folded(model)
+            helps = not quantize_scheme.unsupported(folded)  # that drops dropout and noise, which may be in the way
+            advice = "Put FoldBatchNorm before it" if helps else "Replace those layers"
+            raise BadInput(
+                f"QuantizeAware cannot quantise {model.name}: there is no fake-quantised form of "
+                f"{', '.join(unknown[:3])}{more}. {advice}, or leave QuantizeAware out: int8 without training (make "
+                "train-post_training) takes more kinds than that."
+            )
+        return made
+
+    def _scheme(self) -> quantize_scheme.Scheme:
+        def shared(kernel: np.ndarray) -> bool:
+            return "clusters" in self.keeps and clusters.found_values(kernel) is not None
+
+        return quantize_scheme.Scheme(shared, zeros="sparsity" in self.keeps)
+
+    def prepared(self, model: keras.Model, context: Context) -> tuple[keras.Model, Hooks]:
+        quantized = self.structure(model, context)
+        self.check(quantized)
+        rule = context.task.preprocessing
+        inputs = rule(context.calibration(self.calibration_images))
+        # Rows are recorded in time: the mean of what stretches of them reach would clip what all of them reach.
+        size = 64 if rule.limits else len(inputs)
+        fake_quant.calibrate(quantized, [inputs[i : i + size] for i in range(0, len(inputs), size)], rule.bounds)
+        frozen_from = int(self.epochs * self.freeze_bn_after)
+
+        def freeze_late(epoch: int, trained: keras.Model) -> bool:
+            return epoch >= frozen_from and _set_bn_trainable(trained, False)
+
+        sharing = clusters.ShareWeights(self._shared(quantized))
+        return quantized, Hooks(
+            callbacks=(sharing,), before_epoch=freeze_late, tracing=fake_quant.fast, variables=sharing.variables
+        )
+
+    def _shared(self, quantized: keras.Model) -> Iterator[clusters.SharedKernel]:
+        """The kernels to hold together while they train."""
+        for kernel in layers.kernels(quantized) if "clusters" in self.keeps else ():
+            values = clusters.found_values(kernel.variable.numpy())
+            if values is not None:
+                yield clusters.SharedKernel(kernel.variable, values, free=False, zeros="sparsity" in self.keeps)
+
+    def finished(self, trained: keras.Model) -> keras.Model:
+        _set_bn_trainable(trained, True)
+        fake_quant.widen(trained)  # what died while it was trained
+        return trained
+
+    def check(self, model: keras.Model) -> None:
+        if not fake_quant.is_quantize_aware(model):
+            raise BrokenPromise("QuantizeAware promised int8; no layer is fake-quantised any more.")
+        if left := int8_coverage.missing(model):
+            raise BrokenPromise(f"QuantizeAware promised int8; {len(left)} would stay in float: {', '.join(left[:3])}.")
+
+    def check_artifact(self, artifact: Artifact) -> None:
+        floats = [name for name, value in artifact.weights().items() if value.ndim >= 2 and value.dtype != np.int8]
+        if floats:
+            names = ", ".join(floats[:3])
+            raise BrokenPromise(f"QuantizeAware promised int8, but {artifact.path} keeps {names} wider.")
+
+
+def _set_bn_trainable(model: keras.Model, trainable: bool) -> bool:
+    """Freeze or thaw BatchNorm; True when that changed anything, so that the graph must be traced again."""
+    found = [getattr(layer, "layer", layer) for layer in model.layers]
+    changed = [bn for bn in found if isinstance(bn, keras.layers.BatchNormalization) and bn.trainable != trainable]
+    for bn in changed:
+        bn.trainable = trainable
+    return bool(changed)

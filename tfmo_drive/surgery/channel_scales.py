@@ -1,0 +1,98 @@
+"""Which channels of a network can be scaled without changing what it computes, and the network with them scaled.
+
+Cross-layer equalization (Nagel et al. 2019, section 4.1) for any graph: every channel number of `ChannelGraph` has a
+positive factor; whatever makes the channel multiplies by it and whatever reads the channel divides by it, so that a sum
+ties the factors of what it adds. A BatchNorm and a depthwise kernel take any factor into their own weights: channels
+behind them have numbers of their own.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tfmo_drive.base.keras2 import keras
+from tfmo_drive.networks import graph
+from tfmo_drive.surgery.channel_graph import MAKERS, TYING, ChannelGraph
+
+layers = keras.layers
+Layer = layers.Layer
+
+READERS = (*MAKERS, layers.DepthwiseConv2D, *TYING, layers.Concatenate)
+"""What they read is a tensor of its own in an int8 file; what a BatchNorm or a ReLU reads is fused away."""
+
+
+class ChannelScales(ChannelGraph):
+    """The channels of a flat functional model whose scale is free; `untouched` says why others are not.
+
+    `free`: bool [channel numbers]. `tensors`: (Keras tensor, its channel numbers) for every tensor with free channels
+    that an int8 file stores.
+    """
+
+    def __init__(self, model: keras.Model):
+        self._carried: dict[str, tuple] = {}
+        super().__init__(model)
+        self.free = np.ones(len(self._parent), bool)
+        self.free[list(self._fixed)] = False
+        read = dict.fromkeys(
+            one for node in graph.calls(model) if isinstance(node.layer, READERS) for one in node.flat_input_ids
+        )
+        stored = [self._carried[one] for one in read if one in self._carried]
+        rooted = [(tensor, self._roots(numbers)) for tensor, numbers in stored]
+        self.tensors = [(tensor, numbers) for tensor, numbers in rooted if self.free[numbers].any()]
+
+    def rescaled(self, factors: np.ndarray) -> keras.Model:
+        """The model in new variables with channel n multiplied by factors[n] wherever it is carried; outputs stay.
+
+        factors: float64 [channel numbers], positive, 1 where not free. Zeros stay zeros, and training goes on alike:
+        what a BatchNorm normalises is left as it was.
+        """
+        made = graph.copied(self.model)
+        for layer in graph.flat_layers(made):
+            if layer.weights:
+                read, makes = factors[self.reads[layer.name]], factors[self.makes[layer.name]]
+                if (read != 1).any() or (makes != 1).any():
+                    layer.set_weights(_scaled(layer, read, makes))
+        return made
+
+    def _through(self, layer: Layer, inputs: list[np.ndarray], output) -> np.ndarray:
+        numbers = super()._through(layer, inputs, output)
+        if layer.name not in self.untouched:
+            if reason := _bent(layer):
+                self.untouched[layer.name] = reason
+                self._fix(numbers)
+            elif type(layer) is layers.BatchNormalization:  # what it reads is never stored, or is normalised anyway
+                self._fix(numbers)
+                numbers = self._new(len(numbers))
+            elif type(layer) is layers.DepthwiseConv2D:
+                numbers = self._new(len(numbers))
+        if output is not None:
+            self._carried[str(id(output))] = (output, numbers)
+        return numbers
+
+
+def _bent(layer: Layer) -> str:
+    """Why f(s x) is not s f(x) for every positive s, or ""."""
+    kind = type(layer)
+    if kind is layers.ReLU and (layer.max_value is not None or layer.threshold != 0):
+        return "a bounded ReLU does not scale"
+    if kind is layers.BatchNormalization and not layer.scale:
+        return "a BatchNorm without scale cannot take a factor"
+    linear = (keras.activations.linear, keras.activations.relu)
+    if kind in (layers.ELU, layers.ThresholdedReLU) or getattr(layer, "activation", linear[0]) not in linear:
+        return "its activation does not scale"
+    return "a product multiplies its factors" if kind is layers.Multiply else ""
+
+
+def _scaled(layer: Layer, read: np.ndarray, makes: np.ndarray) -> list[np.ndarray]:
+    """The layer's weights, in `get_weights` order, where it reads and makes channels multiplied by these factors."""
+    kernel, *rest = layer.get_weights()
+    if type(layer) is layers.BatchNormalization:
+        shifted = int(layer.center)  # beta; mean and variance belong to what is read
+        return [kernel * makes, *(one * makes for one in rest[:shifted]), *rest[shifted:]]
+    if type(layer) is layers.DepthwiseConv2D:  # [h, w, c, multiplier]
+        kernel = kernel * (makes.reshape(len(read), -1) / read[:, None])
+    elif type(layer) is layers.Conv2DTranspose:  # [h, w, c_out, c_in]
+        kernel = kernel * (makes[:, None] / read)
+    else:  # [..., c_in, c_out]
+        kernel = kernel * (makes / read[:, None])
+    return [kernel, *(bias * makes for bias in rest)]

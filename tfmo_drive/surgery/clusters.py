@@ -1,0 +1,178 @@
+"""Shared weights: every weight of a kernel is one of a few values (Han, Mao & Dally 2016, "Deep Compression").
+
+They learn as under tfmot's clustering with averaged gradients (its `GradientAggregation.AVG`): a shared value moves as
+its weights do on average (which projects the gradient on what can still move, so a learning rate keeps its meaning);
+each weight moves on its own as well, straight through the rounding, and then takes the value nearest to it. tfmot's
+wrapper compares every weight with every value in each forward pass, and keeps 8 bytes of index per weight in the model
+(189 MB for ResNet50). Here the kernel itself always holds shared values; what rounding took from a weight lies beside
+it, is given back before the next rounding, and the rounding is a binary search. Under plain gradient descent the
+numbers are tfmot's; momentum is each weight's own.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable
+
+import numpy as np
+from tensorflow_model_optimization.python.core.clustering.keras.cluster_config import CentroidInitialization
+from tensorflow_model_optimization.python.core.clustering.keras.clustering_centroids import CentroidsInitializerFactory
+
+from tfmo_drive.base.keras2 import keras, tf
+
+STARTS = {kind.name.lower(): kind for kind in CentroidInitialization if kind is not CentroidInitialization.RANDOM}
+"""tfmot's initialisations by name, but for the one that no seed repeats."""
+MOST = 255
+"""Values that a symmetric int8 range tells apart (-127 to 127)."""
+
+
+class SharedKernel:
+    """A kernel while its weights are shared: `values` float32 [count], ascending, and which of them each weight has.
+
+    free: weights choose their value anew after every step; else they keep the one they have.
+    zeros: weights that are zero now, and the value that is zero, stay so.
+    """
+
+    def __init__(self, kernel: tf.Variable, values: np.ndarray, free: bool, zeros: bool):
+        self.kernel, self.free, self.zeros = kernel, free, zeros
+        weights = self._flat()
+        self.alive = weights != 0 if zeros else tf.ones_like(weights, tf.bool)
+        self.values = tf.Variable(values, trainable=False)
+        self._chosen = _chosen(len(values))
+        chosen, shared, rest = self._chosen(weights, tf.zeros_like(weights), self.values, self.alive)
+        self.chosen = tf.Variable(chosen, trainable=False)
+        self.rest = tf.Variable(rest, trainable=False) if free else None
+        self._put(shared)
+
+    @property
+    def variables(self) -> tuple[tf.Variable, ...]:
+        """What the next step depends on beside the kernel; the choice follows from kernel and values."""
+        return (self.values, self.rest) if self.free else (self.values,)
+
+    def choose(self) -> None:
+        """Find the values that the kernel holds."""
+        weights = self._flat()
+        self.chosen.assign(self._chosen(weights, tf.zeros_like(weights), self.values, self.alive)[0])
+
+    def share(self) -> None:
+        """After an optimizer's step, which moved every weight on its own, put shared values back."""
+        moved, before, chosen = self._flat(), self.values.read_value(), self.chosen.read_value()
+        values = before + self._means(moved - _given(before, chosen), chosen)
+        if self.zeros:
+            values = tf.where(before == 0, 0.0, values)
+        if self.free:
+            values = tf.sort(values)
+            chosen, shared, rest = self._chosen(moved, self.rest, values, self.alive)
+            self.chosen.assign(chosen)
+            self.rest.assign(rest)
+        else:
+            shared = _given(values, chosen)
+        self.values.assign(values)
+        self._put(shared)
+
+    def _means(self, ways: tf.Tensor, chosen: tf.Tensor) -> tf.Tensor:
+        """[count]: the mean over the weights of each value; by rows, so that no thread decides the order of a sum."""
+        rows, count = [-1, self.kernel.shape[-1]], self.values.shape[0]
+        chosen = tf.reshape(chosen, rows)
+        sums = tf.raw_ops.DenseBincount(input=chosen, size=count, weights=tf.reshape(ways, rows))
+        members = tf.raw_ops.DenseBincount(input=chosen, size=count, weights=tf.zeros([0]))
+        return tf.reduce_sum(sums, 0) / tf.maximum(tf.reduce_sum(members, 0), 1)
+
+    def _flat(self) -> tf.Tensor:
+        return tf.reshape(self.kernel, [-1])
+
+    def _put(self, shared: tf.Tensor) -> None:
+        self.kernel.assign(tf.reshape(shared, self.kernel.shape))
+
+
+class ShareWeights(keras.callbacks.Callback):
+    """Between the steps of training: kernels hold shared values whenever somebody looks at them."""
+
+    def __init__(self, shared: Iterable[SharedKernel]):
+        super().__init__()
+        self.shared = tuple(shared)
+        self.share = tf.function(lambda: [kernel.share() for kernel in self.shared])
+
+    @property
+    def variables(self) -> tuple[tf.Variable, ...]:
+        return tuple(variable for kernel in self.shared for variable in kernel.variables)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        for kernel in self.shared:  # what was saved may have been read back since
+            if kernel.free:
+                kernel.choose()
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.share()
+
+
+def nearest(weights: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+    """int32 [n]: the position in `values` (ascending) that is nearest to each of `weights` [n]; the lower of equals."""
+    halvings = (values.shape[0] - 1).bit_length()
+    beyond = tf.fill([2**halvings - values.shape[0]], np.float32(np.inf))
+    edges = tf.concat([(values[1:] + values[:-1]) / 2, beyond], 0)
+    position = tf.zeros_like(weights, tf.int32)
+    for half in (2**power for power in reversed(range(halvings))):
+        position = tf.where(weights > tf.gather(edges, position + half - 1), position + half, position)
+    return position
+
+
+# Compiled to one loop each, once per size; as separate operations over all weights they take six times as long.
+_WEIGHTS, _POSITIONS = tf.TensorSpec([None]), tf.TensorSpec([None], tf.int32)
+
+
+@tf.function(jit_compile=True, input_signature=[_WEIGHTS, _POSITIONS])
+def _given(values: tf.Tensor, chosen: tf.Tensor) -> tf.Tensor:
+    return tf.gather(values, chosen)
+
+
+@functools.cache
+def _chosen(count: int) -> Callable[..., tuple[tf.Tensor, ...]]:
+    """For `count` values: the nearest one of what each weight would be without rounding, as its position and as itself,
+    and what it takes away."""
+
+    @tf.function(
+        jit_compile=True,
+        input_signature=[_WEIGHTS, _WEIGHTS, tf.TensorSpec([count]), tf.TensorSpec([None], tf.bool)],
+    )
+    def choose(moved: tf.Tensor, rest: tf.Tensor, values: tf.Tensor, alive: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        wanted = tf.where(alive, moved + rest, 0.0)
+        chosen = nearest(wanted, values)
+        shared = tf.gather(values, chosen)
+        return chosen, shared, wanted - shared
+
+    return choose
+
+
+def found_values(kernel: np.ndarray) -> np.ndarray | None:
+    """The values that a kernel's weights share, ascending; None where they do not."""
+    values = np.unique(kernel)
+    return values if 1 < len(values) <= MOST and len(values) < kernel.size else None
+
+
+def first_values(kernel: np.ndarray, count: int, start: str, zero: bool) -> np.ndarray:
+    """float32 [count], ascending, to begin with: where tfmot starts, then moved until each is the mean of the weights
+    nearest to it (Lloyd's k-means, as in Deep Compression). zero: one of them is 0 and stays there."""
+    weights = np.sort(kernel.reshape(-1))
+    distinct = np.unique(np.append(weights, 0) if zero else weights).astype(np.float32)
+    if len(distinct) <= count:
+        return np.pad(distinct, (0, count - len(distinct)), mode="edge")
+    kind = CentroidsInitializerFactory.get_centroid_initializer(STARTS[start])
+    values = np.sort(kind(tf.constant(weights), count, preserve_sparsity=zero).get_cluster_centroids().numpy())
+    return _settled(weights, values.astype(np.float64), zero).astype(np.float32)
+
+
+def _settled(weights: np.ndarray, values: np.ndarray, zero: bool, rounds: int = 100) -> np.ndarray:
+    """Lloyd's k-means on sorted weights: a cluster is a slice, so a round costs a few binary searches."""
+    sums = np.append(0, np.cumsum(weights, dtype=np.float64))
+    for _ in range(rounds):
+        edges = np.searchsorted(weights, (values[1:] + values[:-1]) / 2, side="right")
+        edges = np.concatenate([[0], edges, [len(weights)]])
+        members = np.diff(edges)
+        means = np.where(members > 0, np.diff(sums[edges]) / np.maximum(members, 1), values)
+        if zero:
+            means[values == 0] = 0
+        if np.array_equal(means, values):
+            break
+        values = means
+    return values

@@ -1,0 +1,258 @@
+"""One convolution or dense layer as a chain of thinner ones: its kernel decomposed once, then cut at any rank.
+
+Matrices, and kernels as k x 1 then 1 x k: singular values (Jaderberg et al. 2014). k x k kernels: Tucker-2, the higher
+order SVD on the two channel modes (Kim et al. 2016). A kernel may be weighted by what its layer reads and by what is
+made of its outputs, so that the error that is least is that of the outputs (Zhang et al. 2016, section 3.1).
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import functools
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from tfmo_drive.base.keras2 import keras, tf
+from tfmo_drive.networks import batch_norm, graph
+
+Layer = keras.layers.Layer
+Chain = list[tuple[Layer, list[np.ndarray]]]
+"""Layers one after the other, not built yet, each with its weights in `get_weights` order."""
+
+RIDGE = 1e-2
+"""The least weight of a direction, as a fraction of the mean (of inputs) or the largest (of outputs)."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Weighting:
+    """What makes one error of a kernel worse than another."""
+
+    root: np.ndarray
+    """float64 [c_in, c_in], lower triangular: root @ root.T are the second moments of what the layer reads."""
+    scale: np.ndarray
+    """float64 [c_out], positive: what one unit of each output channel is worth behind the layer."""
+
+
+class Factors(abc.ABC):
+    """A layer's kernel, decomposed. `ranks`: where each of its modes is cut."""
+
+    def __init__(self, layer: Layer, weighting: Weighting | None = None):
+        kernel = layer.get_weights()[0].astype(np.float64)
+        self.layer, self.weighting = layer, weighting
+        self.kernel = kernel.reshape((1, 1) * (kernel.ndim == 2) + kernel.shape)
+        """float64 [h, w, c_in, c_out], weighted."""
+        if weighting:
+            self.kernel = weighting.root.T @ self.kernel * weighting.scale
+        self.inside, self.outside = (tensor.shape[1:-1] for tensor in (layer.input, layer.output))
+
+    @abc.abstractmethod
+    def ranks(self, energy: float, multiple: int) -> tuple[int, ...]:
+        """The cheapest cut that keeps the fraction `energy` of every mode's squared singular values, in multiples."""
+
+    @abc.abstractmethod
+    def macs(self, ranks: tuple[int, ...]) -> int:
+        """Multiply-accumulates of the chain, for one example."""
+
+    @abc.abstractmethod
+    def _parts(self, ranks: tuple[int, ...]) -> list[tuple[np.ndarray, dict]]:
+        """(weighted kernel, settings that differ from the layer's) of each layer of the chain."""
+
+    def chain(self, ranks: tuple[int, ...], taken: set[str]) -> Chain:
+        """Linear layers without bias, and a last one with the layer's name, bias and activation.
+
+        Their names are put into `taken`, and are none that was there.
+        """
+        kernels, settings = self._unweighted(ranks)
+        for count in range(len(kernels) - 1):
+            kernels[count : count + 2] = _balanced(*kernels[count : count + 2])
+        found = []
+        for kernel, changed in zip(kernels[:-1], settings[:-1], strict=True):
+            name = _free(f"{self.layer.name}_{len(found) + 1}", taken)
+            linear = {"name": name, "use_bias": False, "activation": "linear", "activity_regularizer": None}
+            found.append(_part(self.layer, kernel, changed | linear))
+        last, values = _part(self.layer, kernels[-1], settings[-1])
+        return [*found, (last, values + self.layer.get_weights()[1:])]
+
+    def product(self, ranks: tuple[int, ...]) -> np.ndarray:
+        """float32 [the layer's kernel]: the one kernel that does what the chain does."""
+        # Of two neighbours at most one has taps in either direction, so a matrix product per tap joins them.
+        joined = functools.reduce(np.matmul, self._unweighted(ranks)[0])
+        return joined.reshape(self.layer.kernel.shape).astype(np.float32)
+
+    def _unweighted(self, ranks: tuple[int, ...]) -> tuple[list[np.ndarray], list[dict]]:
+        """`_parts` with kernels as they serve, the weighting taken out again."""
+        kernels, settings = map(list, zip(*self._parts(ranks), strict=True))
+        if self.weighting:
+            kernels[0] = np.linalg.solve(self.weighting.root.T, kernels[0])
+            kernels[-1] = kernels[-1] / self.weighting.scale
+        return kernels, settings
+
+
+class Split(Factors):
+    """Two layers with `rank` channels between them: of a dense layer or 1x1 convolution two of its kind, of a k x l
+    convolution k x 1, then 1 x l."""
+
+    def __init__(self, layer: Layer, weighting: Weighting | None = None):
+        super().__init__(layer, weighting)
+        height, width, read, made = self.kernel.shape
+        matrix = self.kernel.transpose(0, 2, 1, 3).reshape(height * read, width * made)
+        left, values, right = np.linalg.svd(matrix, full_matrices=False)
+        signs = _signs(left)
+        self.spectrum = values**2
+        self.first = (left * signs).reshape(height, 1, read, -1)
+        self.second = (right * (values * signs)[:, None]).reshape(1, -1, width, made).swapaxes(1, 2)
+
+    def ranks(self, energy: float, multiple: int) -> tuple[int, ...]:
+        return (rank(self.spectrum, energy, multiple),)
+
+    def macs(self, ranks: tuple[int, ...]) -> int:
+        height, width, read, made = self.kernel.shape
+        places = math.prod(self.outside) if width == 1 else self.outside[0] * self.inside[1]
+        return ranks[0] * (places * height * read + math.prod(self.outside) * width * made)
+
+    def _parts(self, ranks: tuple[int, ...]) -> list[tuple[np.ndarray, dict]]:
+        first, second = self.first[..., : ranks[0]], self.second[:, :, : ranks[0]]
+        if isinstance(self.layer, keras.layers.Dense):
+            return [(first, {}), (second, {})]
+        (down, right), dilation = self.layer.strides, self.layer.dilation_rate
+        early = second.shape[1] == 1  # nothing looks sideways any more, so it may be skipped at once
+        return [
+            (first, {"strides": (down, right if early else 1), "dilation_rate": (dilation[0], 1)}),
+            (second, {"strides": (1, 1 if early else right), "dilation_rate": (1, dilation[1])}),
+        ]
+
+
+class Tucker(Factors):
+    """A 1x1 convolution to fewer channels, the k x k one between few channels, a 1x1 convolution to all of them;
+    a mode that keeps all its channels needs no 1x1."""
+
+    def __init__(self, layer: Layer, weighting: Weighting | None = None):
+        super().__init__(layer, weighting)
+        self.reads, self.read_spectrum = _directions(self.kernel, 2)
+        self.makes, self.made_spectrum = _directions(self.kernel, 3)
+
+    def ranks(self, energy: float, multiple: int) -> tuple[int, ...]:
+        modes = [(len(one), rank(one, energy, multiple)) for one in (self.read_spectrum, self.made_spectrum)]
+        return min(itertools.product(*modes), key=self.macs)
+
+    def macs(self, ranks: tuple[int, ...]) -> int:
+        (height, width, read, made), (few_read, few_made) = self.kernel.shape, ranks
+        first = math.prod(self.inside) * read * few_read * (few_read < read)
+        last = math.prod(self.outside) * few_made * made * (few_made < made)
+        return first + math.prod(self.outside) * height * width * few_read * few_made + last
+
+    def _parts(self, ranks: tuple[int, ...]) -> list[tuple[np.ndarray, dict]]:
+        reads, makes = self.reads[:, : ranks[0]], self.makes[:, : ranks[1]]
+        thin = {"strides": (1, 1), "dilation_rate": (1, 1)}
+        parts, core = [], self.kernel
+        if ranks[0] < len(self.reads):
+            parts, core = [(reads[None, None], thin)], reads.T @ core
+        if ranks[1] < len(self.makes):
+            return [*parts, (core @ makes, {}), (makes.T[None, None], thin)]
+        return [*parts, (core, {})]
+
+
+def decompose(layer: Layer, spatial: bool = False, weighting: Weighting | None = None) -> Factors:
+    """Of a layer that is `factorable`; k x k convolutions by Tucker-2, or as k x 1 and 1 x k where `spatial`."""
+    flat = getattr(layer, "kernel_size", (1, 1)) == (1, 1)
+    return (Split if flat or spatial else Tucker)(layer, weighting)
+
+
+def factorable(layer: Layer) -> bool:
+    """Whether the layer is a dense one or a plain convolution with channels last: all its outputs read all inputs."""
+    plain = getattr(layer, "groups", 1) == 1 and getattr(layer, "data_format", "channels_last") == "channels_last"
+    return type(layer) in (keras.layers.Dense, keras.layers.Conv2D) and plain
+
+
+def replaced(model: keras.Model, chains: Mapping[str, Chain]) -> keras.Model:
+    """A flat copy with chains in the place of the layers that are named."""
+    made = graph.rebuilt(
+        model, lambda layer: [part for part, _ in chains[layer.name]] if layer.name in chains else None
+    )
+    for part, values in itertools.chain.from_iterable(chains.values()):
+        part.set_weights(values)
+    return made
+
+
+def rank(spectrum: np.ndarray, energy: float, multiple: int) -> int:
+    """The least rank that keeps the fraction `energy` of `spectrum` (squared singular values, largest first), rounded
+    up to a multiple; never more than there are."""
+    kept = np.cumsum(spectrum)
+    least = int(np.searchsorted(kept, energy * kept[-1])) + 1
+    return min(len(spectrum), -(-least // multiple) * multiple)
+
+
+def weightings(model: keras.Model, names: Sequence[str], inputs: np.ndarray) -> dict[str, Weighting]:
+    """By layer's name, what makes the error of its kernel that of its outputs on preprocessed `inputs`, as BatchNorm
+    scales them where it alone reads them. Taps of a kernel count as if their inputs were independent."""
+    readers, found = graph.only_reader(model), {}
+    for name, second in _moments(model, names, inputs).items():
+        width = len(second)
+        # Directions that these inputs never took are not free to change: they keep a little weight.
+        root = np.linalg.cholesky(second + (RIDGE * np.trace(second) / width + 1e-12) * np.eye(width))
+        norm = readers.get(name)
+        known = isinstance(norm, keras.layers.BatchNormalization)
+        scale = np.abs(batch_norm.affine(norm)[0]) if known else np.ones(model.get_layer(name).output.shape[-1])
+        found[name] = Weighting(root, np.maximum(scale, RIDGE * scale.max() or 1.0))
+    return found
+
+
+def _moments(model: keras.Model, names: Sequence[str], inputs: np.ndarray, batch: int = 32) -> dict[str, np.ndarray]:
+    """By layer's name, the second moments float64 [c_in, c_in] of what it reads, summed over an image's positions."""
+    watched = keras.Model(model.inputs, [model.get_layer(name).input for name in names])
+
+    @tf.function
+    def products(images: tf.Tensor) -> list[tf.Tensor]:
+        seen = [tf.reshape(one, (-1, one.shape[-1])) for one in tf.nest.flatten(watched(images, training=False))]
+        return [tf.matmul(one, one, transpose_a=True) / len(inputs) for one in seen]
+
+    total = dict.fromkeys(names, 0.0)
+    for start in range(0, len(inputs), batch):
+        for name, more in zip(names, products(tf.constant(inputs[start : start + batch])), strict=True):
+            total[name] = total[name] + more.numpy().astype(np.float64)
+    return total
+
+
+def _part(layer: Layer, kernel: np.ndarray, changes: dict) -> tuple[Layer, list[np.ndarray]]:
+    """A layer of the same kind and settings but for `changes`, with that kernel (Dense: the one tap of it)."""
+    dense = isinstance(layer, keras.layers.Dense)
+    size = {"units": kernel.shape[-1]} if dense else {"filters": kernel.shape[-1], "kernel_size": kernel.shape[:2]}
+    made = type(layer).from_config({**layer.get_config(), "kernel_constraint": None, **size, **changes})
+    return made, [(kernel[0, 0] if dense else kernel).astype(np.float32)]
+
+
+def _directions(kernel: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
+    """Orthonormal directions [c, c] of a channel mode, columns, and their squared singular values, largest first."""
+    unfolded = np.moveaxis(kernel, axis, 0).reshape(kernel.shape[axis], -1)
+    values, basis = np.linalg.eigh(unfolded @ unfolded.T)
+    basis = basis[:, ::-1]
+    return basis * _signs(basis), np.maximum(values[::-1], 0.0)
+
+
+def _balanced(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same product of [..., r] and [..., r, c], with equal norms on both sides of each channel between them.
+
+    Both sides train at one learning rate, and without this the one that reads pixels of 0..255 would be tiny.
+    """
+    before = np.linalg.norm(first.reshape(-1, first.shape[-1]), axis=0)
+    after = np.linalg.norm(np.moveaxis(second, -2, 0).reshape(second.shape[-2], -1), axis=1)
+    known = (before > 0) & (after > 0)
+    scale = np.sqrt(np.divide(after, before, out=np.ones_like(after), where=known))
+    return first * scale, second / scale[:, None]
+
+
+def _signs(columns: np.ndarray) -> np.ndarray:
+    """+-1 by column, so that its largest entry becomes positive: a decomposition leaves the sign open."""
+    largest = np.abs(columns).argmax(0)
+    return np.where(columns[largest, np.arange(columns.shape[1])] < 0, -1.0, 1.0)
+
+
+def _free(name: str, taken: set[str]) -> str:
+    while name in taken:
+        name += "_"
+    taken.add(name)
+    return name

@@ -1,0 +1,138 @@
+"""How much a channel matters: small objects that a step takes as a setting.
+
+Scores are means over the layers that make a channel, each layer's divided by its own mean: blind to a layer's scale,
+which BatchNorm undoes anyway, and so comparable between groups.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+
+import numpy as np
+
+from tfmo_drive.base.keras2 import keras
+from tfmo_drive.contracts import BadInput, Context
+from tfmo_drive.surgery import saliency
+from tfmo_drive.surgery.channel_graph import MAKERS, ChannelGraph, ChannelGroup
+
+
+class Importance(abc.ABC):
+    """Concrete ones are frozen dataclasses; one of your own is a class with `layer_scores`."""
+
+    def fitted(self, model: keras.Model, context: Context) -> Importance:
+        """What answers for this model: itself, or where data is needed, what was learnt from a slice of train."""
+        return self
+
+    @abc.abstractmethod
+    def layer_scores(self, layer: keras.layers.Layer) -> np.ndarray | None:
+        """float [channels that the layer makes], larger is more important; None where the layer says nothing."""
+
+    def __call__(self, channels: ChannelGraph, group: ChannelGroup) -> np.ndarray:
+        """float64 [n], about 1 on average, for the group's channels. BadInput where no layer says anything of them."""
+        place = {number: index for index, number in enumerate(group.channels.tolist())}
+        total, count = np.zeros(len(place)), np.zeros(len(place))
+        for layer in channels.model.layers:
+            where = np.array([place.get(number, -1) for number in channels.makes.get(layer.name, ())], int)
+            scores = self.layer_scores(layer) if (where >= 0).any() else None
+            if scores is not None:
+                np.add.at(total, where[where >= 0], (scores / max(scores.mean(), 1e-30))[where >= 0])
+                np.add.at(count, where[where >= 0], 1)
+        if not count.all():
+            raise BadInput(f"{type(self).__name__} says nothing of {group}. Use L2().")
+        return total / count
+
+
+@dataclasses.dataclass(frozen=True)
+class L1(Importance):
+    """Sum of a filter's absolute weights: Li et al. 2017, "Pruning filters for efficient ConvNets"."""
+
+    def layer_scores(self, layer):
+        filters = _filters(layer)
+        return None if filters is None else np.abs(filters).sum(1)
+
+
+@dataclasses.dataclass(frozen=True)
+class L2(Importance):
+    """A filter's Euclidean norm."""
+
+    def layer_scores(self, layer):
+        filters = _filters(layer)
+        return None if filters is None else np.linalg.norm(filters, axis=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class GeometricMedian(Importance):
+    """A filter's distance to all others of its layer; near ones can be replaced by them: He et al. 2019 (FPGM)."""
+
+    def layer_scores(self, layer):
+        filters = _filters(layer)
+        if filters is None:
+            return None
+        squares = (filters**2).sum(1)
+        return np.sqrt(np.maximum(squares[:, None] + squares - 2 * filters @ filters.T, 0)).sum(1)
+
+
+@dataclasses.dataclass(frozen=True)
+class BatchNormScale(Importance):
+    """|gamma| of the BatchNorm behind: Liu et al. 2017, "network slimming"."""
+
+    def layer_scores(self, layer):
+        scaled = isinstance(layer, keras.layers.BatchNormalization) and layer.scale
+        return np.abs(layer.gamma.numpy()).astype(np.float64) if scaled else None
+
+
+@dataclasses.dataclass(frozen=True)
+class Taylor(Importance):
+    """What the loss would change without a filter: (sum of gradient x weight)^2, the mean over batches of `images`
+    labelled train examples: Molchanov et al. 2019, "Importance estimation for neural network pruning", eq. 8."""
+
+    images: int = 256
+
+    def __post_init__(self):
+        if self.images < 1:
+            raise BadInput(f"Taylor.images must be at least 1, got {self.images}.")
+
+    def fitted(self, model, context):
+        kernels = {layer.name: layer.kernel for layer in model.layers if _filters(layer) is not None}
+        totals = dict.fromkeys(kernels, 0.0)
+        for found in saliency.products(model, kernels, context, self.images):
+            for name, product in found.items():
+                totals[name] = totals[name] + _by_filter(model.get_layer(name), product).sum(1) ** 2
+        return _Known(totals)
+
+    def layer_scores(self, layer):
+        raise RuntimeError("Taylor answers once it is fitted.")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Known(Importance):
+    scores: dict[str, np.ndarray]
+
+    def layer_scores(self, layer):
+        return self.scores.get(layer.name)
+
+
+@dataclasses.dataclass(frozen=True)
+class Random(Importance):
+    """The control."""
+
+    seed: int = 0
+
+    def layer_scores(self, layer):
+        filters = _filters(layer)
+        if filters is None:
+            return None
+        return np.random.default_rng([self.seed, *layer.name.encode()]).random(len(filters))
+
+
+def _filters(layer: keras.layers.Layer) -> np.ndarray | None:
+    """float64 [c_out, weights of one filter] of a layer that makes new channels."""
+    return _by_filter(layer, layer.kernel.numpy()) if type(layer) in MAKERS else None
+
+
+def _by_filter(layer: keras.layers.Layer, kernel: np.ndarray) -> np.ndarray:
+    """A kernel, or what has its shape, as float64 [c_out, weights of one filter]."""
+    if type(layer) is keras.layers.Conv2DTranspose:  # [h, w, c_out, c_in]
+        kernel = np.moveaxis(kernel, 2, -1)
+    return kernel.reshape(-1, kernel.shape[-1]).T.astype(np.float64)

@@ -1,0 +1,24 @@
+"""What integers do to kernels, in float: symmetric, with a step for each output channel, as int8 files have them.
+
+https://ai.google.dev/edge/litert/conversion/tensorflow/quantization/quantization_spec
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tfmo_drive.base.keras2 import keras
+
+
+def rounded_kernel(layer: keras.layers.Layer, bits: int = 8) -> np.ndarray:
+    """The layer's kernel, float32, at the values that it has in a file of that many bits a weight: 8 use -127..127, so
+    that zero is in the middle.
+
+    A BatchNorm behind it changes nothing: folded, it multiplies an output channel and its step alike.
+    """
+    kernel, levels = layer.get_weights()[0], np.float32(2 ** (bits - 1) - 1)
+    # Kernels are [..., c_in, c_out], but depthwise [h, w, c, multiplier] and transposed [h, w, c_out, c_in].
+    kept = {keras.layers.DepthwiseConv2D: (-2, -1), keras.layers.Conv2DTranspose: (-2,)}.get(type(layer), (-1,))
+    axes = tuple(axis for axis in range(kernel.ndim) if axis - kernel.ndim not in kept)
+    step = np.maximum(np.abs(kernel).max(axis=axes, keepdims=True) / levels, np.finfo(np.float32).tiny)
+    return np.rint(kernel / step) * step

@@ -1,0 +1,1 @@
+"""Object detection, and what it alone needs (floor 4)."""

@@ -1,0 +1,207 @@
+"""Object detection: cars, pedestrians, signs and whatever else a COCO JSON file lists, or the built-in scenes' objects.
+
+A ResNet50 (or another backbone) under a feature pyramid and an anchor-free head (networks.detector says which and why).
+Boxes and scores are separate outputs; decoding and suppression stay outside the quantised graph (data.detections).
+Score: COCO's mAP; beside it AP50, by object size and class, and how many pedestrians are missed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tfmo_drive.base.keras2 import keras
+from tfmo_drive.base.outputs import at
+from tfmo_drive.contracts import Arrays, BadInput, Examples, Judgement, Trivial
+from tfmo_drive.data import detections
+from tfmo_drive.data.augmentation import Augmentation
+from tfmo_drive.data.boxes import Detections, Truth
+from tfmo_drive.data.class_names import read_class_names
+from tfmo_drive.data.detections import BOXES, FIELDS, SCORES, STRIDE, Decoding
+from tfmo_drive.data.layouts import coco_listing
+from tfmo_drive.data.packed import pack
+from tfmo_drive.networks import detector, number_scale, output_kind
+from tfmo_drive.networks.networks import Network
+from tfmo_drive.scenes.frames import DETECTED, Chosen, truth
+from tfmo_drive.scenes.scenes import Scene
+from tfmo_drive.scores import flicker, pictures
+from tfmo_drive.tasks.detection.coco_score import CocoScore
+from tfmo_drive.tasks.detection.miss_rate import miss_rate
+from tfmo_drive.tasks.frame_task import FrameTask
+from tfmo_drive.tasks.image_task import SCENES
+
+_WALKERS = ("pedestrian", "person", "people")
+"""Class names whose miss rate is reported."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Annotations:
+    """Names of COCO JSON files, relative to `data`; empty ones are found by their usual names."""
+
+    train: str = ""
+    val: str = ""
+    test: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Detection(FrameTask):
+    """Real `data`: a folder with COCO JSON files (instances) and their images; `classes`: a file that chooses among
+    their categories, in the order of the outputs.
+
+    `channels`: width of the pyramid and the head. `threshold`: the score from which a detection is acted upon, for
+    pictures, agreement and the ranking of images; the mAP looks at all of them.
+    """
+
+    channels: int = 64
+    threshold: float = 0.3
+    augmentation: Augmentation = Augmentation(flip=True, zoom=0.2, shear_degrees=0.0)
+    decoding: Decoding = Decoding()
+    annotations: Annotations = Annotations()
+
+    name = "detection"
+    ends = (SCORES, BOXES)
+    own_settings = ("channels",)
+    reads_class_files = False  # COCO files name their classes themselves
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.channels < 4:
+            raise BadInput(f"Detection.channels must be at least 4, got {self.channels}.")
+        if not 0 < self.threshold < 1:
+            raise BadInput(f"Detection.threshold must be in (0, 1), got {self.threshold}.")
+
+    @functools.cached_property
+    def _listing(self):
+        chosen = read_class_names(self.classes) if self.classes else None
+        named = {split: name for split, name in dataclasses.asdict(self.annotations).items() if name}
+        return coco_listing.list_coco(self.data, chosen, named, self.split_seed, self.skip_bad)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return DETECTED if self.data == SCENES else self._listing.class_names
+
+    def packed(self, split: str) -> Examples:
+        """Pixels uint8 [b, h, w, 3] and, by name, what detections.padded makes of the truth."""
+        if self.data == SCENES:
+            frames = self.scenes.packed(split, self.size)
+            return Chosen(frames, lambda targets: {field: targets[field] for field in FIELDS})
+        found = coco_listing.of_their_size(self._listing[split], self.skip_bad)
+        sizes = found.sizes.tolist()
+        moved = [
+            one.resized(tuple(size), self.size, self.resize) for one, size in zip(found.truths, sizes, strict=True)
+        ]
+        labelled = dataclasses.replace(found, labels=detections.padded(moved))
+        return pack(labelled, self.size, self.resize, skip_bad=self.skip_bad, label=split)
+
+    def heads(self, network: Network, backbone: keras.Model) -> list:
+        return detector.heads(backbone, len(self.class_names), self.channels)
+
+    def moved(self, targets, randoms):
+        boxes, kinds = self.augmentation.move_boxes(targets["boxes"], targets["classes"], self.size, randoms)
+        return {**targets, "boxes": boxes, "classes": kinds}
+
+    def encode(self, targets):
+        grid = (self.size[0] // STRIDE, self.size[1] // STRIDE)
+        return detector.encode(targets, grid, len(self.class_names))
+
+    def loss(self, model: keras.Model):
+        return detector.loss
+
+    def check_answers(self, model: keras.Model, outputs: Arrays, targets: Arrays, subject: str) -> None:
+        """Scores are logits here, whose sigmoid every decoder of these files takes, and boxes exponents."""
+        if output_kind.found(model, SCORES) in (output_kind.PROBABILITIES, output_kind.SIGMOIDS):
+            raise BadInput(
+                f"{subject}: its {SCORES} are probabilities already, and a decoder takes their sigmoid. Save it with "
+                f"logits: model.get_layer('{SCORES}').activation = keras.activations.linear; model.save('logits.h5')."
+            )
+        inside = np.all((outputs[SCORES] >= 0) & (outputs[SCORES] <= 1))
+        if inside and np.ptp(outputs[SCORES]):
+            raise BadInput(
+                f"{subject}: its {SCORES} on val are all in 0..1, as probabilities are; logits are expected, whose "
+                "sigmoid is the score. Save it without its last activation."
+            )
+        seen = outputs[BOXES][outputs[SCORES].max(-1) >= np.quantile(outputs[SCORES].max(-1), 0.99)]
+        if np.median(seen) > np.log(4 * max(self.size)):
+            raise BadInput(
+                f"{subject}: its {BOXES} on val are {number_scale.ranged(seen)} where it is surest; exponents "
+                f"of pixels are expected, at most {np.log(max(self.size)):.1f} for an image of {max(self.size)}."
+            )
+
+    def soft_loss(self, outputs, teacher, temperature: float):
+        return detector.soft_loss(outputs, teacher, temperature)
+
+    def where(self, targets):
+        return targets["objects"]
+
+    def judge(self, outputs: Arrays, targets: Mapping[str, np.ndarray]) -> Judgement:
+        """outputs as `heads` gives them, or a naive export's single one; targets by name, as `packed` gives them."""
+        found, truths = self.decoding(outputs, self.size), detections.truths(targets)
+        coco = CocoScore(found, truths, self.class_names, max(self.size))
+        numbers = coco.numbers()
+        numbers.pop("score", None)
+        counts = coco.image_counts(self.threshold)
+        captions = {
+            "truth": [self._counted(np.bincount(one.classes[~one.crowd], minlength=counts.shape[1])) for one in truths],
+            "says": [self._counted(one) for one in counts],
+        }
+        return Judgement(
+            coco.image_values(self.threshold), counts, coco.per_class(), numbers | self._missed(found, truths),
+            coco.scores, captions,
+        )  # fmt: skip
+
+    def score(self, outputs: Arrays, targets: Mapping[str, np.ndarray]) -> float:
+        coco = CocoScore(self.decoding(outputs, self.size), detections.truths(targets), self.class_names, sizes=False)
+        return float(coco.scores(np.ones((1, len(targets["classes"]))))[0])
+
+    def trivial(self, count: int) -> Trivial:
+        """Nothing is detected: no cell says anything."""
+        grid = (count, self.size[0] // STRIDE, self.size[1] // STRIDE)
+        silent = np.broadcast_to(np.float32(-100), (*grid, len(self.class_names)))
+        return Trivial("nothing", {SCORES: silent, BOXES: np.broadcast_to(np.float32(0), (*grid, 4))})
+
+    def _missed(self, found: Sequence[Detections], truths: Sequence[Truth]) -> dict[str, float]:
+        """Of pedestrians; nothing where the data knows none."""
+        label = next((i for i, name in enumerate(self.class_names) if name.lower() in _WALKERS), None)
+        if label is None:
+            return {}
+        missed = miss_rate(found, truths, label)
+        return {
+            "pedestrians": missed.objects,
+            "miss_rate_at_0.1": missed.at_tenth,
+            "miss_rate_at_1": missed.at_one,
+            "log_average_miss_rate": missed.log_average,
+        }
+
+    def _counted(self, counts: np.ndarray) -> str:
+        said = [f"{count} {name}" for name, count in zip(self.class_names, counts.tolist(), strict=True) if count]
+        return ", ".join(said) or "nothing"
+
+    def over_time(self, outputs: Arrays, scenes: Sequence[Scene], clips: np.ndarray) -> dict[str, float]:
+        found = [one.at(one.scores >= self.threshold) for one in self.decoding(outputs, self.size)]
+        identities = [[thing.identity for thing in scene.objects] for scene in scenes]
+        return flicker.of_boxes(found, [truth(scene) for scene in scenes], identities, clips)
+
+    def drawn(self, image: np.ndarray, outputs: Arrays) -> np.ndarray:
+        if isinstance(outputs, Mapping) and "classes" in outputs:
+            (known,) = detections.truths(at(outputs, None))
+            return pictures.boxed(image, known.boxes[~known.crowd], known.classes[~known.crowd], self.class_names)
+        (found,) = self.decoding(at(outputs, None), self.size)
+        shown = found.at(found.scores >= self.threshold)
+        return pictures.boxed(image, shown.boxes, shown.classes, self.class_names)
+
+    def metadata(self, model: keras.Model) -> dict[str, Any]:
+        described = {"task": self.name, "labels": list(self.class_names), "input": self.input_metadata()}
+        return described | {"output": {"kind": "detections", "stride": STRIDE, "decode": _DECODE}
+                            | dataclasses.asdict(self.decoding) | {"threshold": self.threshold}}  # fmt: skip
+
+
+_DECODE = (
+    "score = sigmoid(scores); sides = cell centre -+ exp(boxes) px (left, top, right, bottom), cell centre = "
+    "(index + 0.5) * stride; clip to the image; keep cells that score highest among their 3 x 3 neighbours and at "
+    "least least_score, the best candidates of them; then greedy suppression, class by class, above an overlap of iou, "
+    "limit at most"
+)

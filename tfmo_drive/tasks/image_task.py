@@ -1,0 +1,162 @@
+"""What every task on images has: where the images come from, the network, where its training starts, its baseline."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import functools
+import hashlib
+from pathlib import Path
+from typing import Any, ClassVar
+
+from tfmo_drive.base.keras2 import keras
+from tfmo_drive.base.overrides import settings
+from tfmo_drive.base.run_folder import file_digest
+from tfmo_drive.contracts import BadInput, Examples, Preprocessing, Task
+from tfmo_drive.data import images
+from tfmo_drive.data.augmentation import Augmentation
+from tfmo_drive.data.class_names import FILES
+from tfmo_drive.data.repeated import say_repeated
+from tfmo_drive.data.splitting import SPLITS
+from tfmo_drive.networks import networks
+from tfmo_drive.networks.networks import Network
+from tfmo_drive.training import given_model
+
+SCENES = "scenes"
+"""`data` of the built-in driving scenes."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ImageTask(Task):
+    """`data`: "scenes" (built in), or real images.
+
+    `weights`: where training starts: none | imagenet | a "notop" .h5. `baseline`: a trained model, which is then not
+    trained again: weights for `network`, or a whole Keras 2 model of your own, for which `preprocessing_name` (none,
+    unit, tf, caffe, torch) and `classes` (a file with its class order) must be said. `allow_code`: code inside the
+    files of models (a Lambda layer) may run; by default they are refused.
+    """
+
+    data: str = SCENES
+    network: Network = networks.ResNet()
+    weights: str = "none"
+    baseline: str = ""
+    classes: str = ""
+    preprocessing_name: str = ""
+    resize: images.Resize = images.Resize()
+    augmentation: Augmentation = Augmentation()
+    skip_bad: bool = False
+    split_seed: int = 0
+    allow_code: bool = dataclasses.field(default=False, compare=False)
+    place: str = dataclasses.field(default="task", init=False, compare=False)
+    """Where its settings are, which is no setting itself: of a part of several tasks, "task.parts.0"."""
+
+    ends: ClassVar[tuple[str, ...]]
+    """What the outputs are called, in their order."""
+    own_settings: ClassVar[tuple[str, ...]] = ()
+    """Settings of the concrete task that a trained model depends on."""
+    given_settings: ClassVar[tuple[str, ...]] = ()
+    """Those that say something of a given model alone: no model depends on them where they are not set."""
+    reads_class_files: ClassVar[bool] = True
+    """Whether classes.json or classes.txt beside the data says the order of the outputs."""
+
+    def __post_init__(self):
+        kind = type(self).__name__
+        if len(self.size) != 2 or not all(isinstance(side, int) and 16 <= side <= 1024 for side in self.size):
+            square = isinstance(type(self).image_size, int)
+            wanted = "a side of square images" if square else "(height, width)"
+            raise BadInput(f"{kind}.image_size must be {wanted}, in 16..1024 pixels, got {self.image_size}.")
+        if not self.data.strip():
+            raise BadInput(f'{kind}.data must not be empty. Name a folder or a file, or "{SCENES}".')
+        if self.split_seed < 0:
+            raise BadInput(f"{kind}.split_seed must be at least 0, got {self.split_seed}.")
+        if self.preprocessing_name:
+            images.preprocessing(self.preprocessing_name)
+
+    @property
+    @abc.abstractmethod
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the images that the model takes, in pixels."""
+
+    @property
+    @abc.abstractmethod
+    def class_names(self) -> tuple[str, ...]:
+        """In the order of the model's outputs; () where it predicts no class."""
+
+    @abc.abstractmethod
+    def heads(self, network: Network, backbone: keras.Model) -> list:
+        """The task's outputs (Keras tensors, each of a layer named after it) on the backbone of `network`."""
+
+    @abc.abstractmethod
+    def packed(self, split: str) -> Examples:
+        """One split, decoded once and then read from one flat file, whose content has a `fingerprint`."""
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        return images.preprocessing(self.preprocessing_name or self.network.preprocessing)
+
+    @functools.cached_property
+    def _splits(self) -> dict[str, Examples]:
+        splits = {split: self.packed(split) for split in SPLITS}
+        if self.data != SCENES:
+            say_repeated(self.data, splits, self.class_names)
+        return splits
+
+    def examples(self, split: str) -> Examples:
+        return self._splits[split]
+
+    def fingerprint(self) -> str:
+        text = " ".join(self._splits[split].fingerprint for split in SPLITS)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def identity(self) -> dict[str, Any]:
+        kept = ("image_size", "network", "preprocessing_name", "resize", "augmentation", *self.own_settings)
+        kept += tuple(name for name in self.given_settings if getattr(self, name) not in ("", None))
+        start = Path(self.weights)
+        return {
+            **{name: settings(getattr(self, name)) for name in kept},
+            "classes": list(self.class_names),
+            "weights": file_digest(start) if start.is_file() else self.weights,
+        }
+
+    def assembled(self, network: Network, weights: str) -> keras.Model:
+        """`network` with the task's outputs, starting from `weights`."""
+        backbone = networks.started(network, self.size, weights)
+        outputs = self.heads(network, backbone)
+        return keras.Model(backbone.input, outputs if len(outputs) > 1 else outputs[0], name=backbone.name)
+
+    def build(self, network: Network | None = None) -> keras.Model:
+        """The untrained model, or the given baseline; input preprocessed float32 [b, height, width, 3]."""
+        if network is not None:
+            return self.assembled(network, "none")
+        if not self.baseline:
+            return self.assembled(self.network, self.weights)
+        own = self.assembled(self.network, "none")
+        return given_model.baseline(Path(self.baseline), own, self, self._require_declarations)
+
+    def _require_declarations(self):
+        """A whole model of the user's: nothing about its inputs and outputs is guessed."""
+        if not self.preprocessing_name:
+            raise BadInput(
+                "task.baseline is a model of your own: say how its input was made, with "
+                f"--set=task.preprocessing_name=NAME, one of {', '.join(images.PREPROCESSINGS)}."
+            )
+        folder = Path(self.data)
+        place = folder if folder.is_dir() else folder.parent
+        said = self.classes or (self.reads_class_files and any((place / name).is_file() for name in FILES))
+        if self.class_names and not said and self.data != SCENES:
+            raise BadInput(
+                "task.baseline is a model of your own: say the order of its outputs, with "
+                f"--set={self.place}.classes=classes.txt (one name per line); the data's order may be another."
+            )
+
+    def augment(self, inputs, targets, randoms):
+        return self.augmentation.apply(inputs, randoms), self.moved(targets, randoms)
+
+    def moved(self, targets, randoms):
+        """TensorFlow graph code: the targets of images that the augmentation changes by `randoms`."""
+        return targets
+
+    def input_metadata(self) -> dict[str, Any]:
+        """How a board makes the model's input, in JSON types."""
+        height, width = self.size
+        return {"height": height, "width": width, "colour_order": "RGB", "resize": self.resize.to_dict()}

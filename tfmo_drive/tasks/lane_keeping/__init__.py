@@ -1,0 +1,1 @@
+"""Lane keeping, and what it alone needs (floor 4)."""

@@ -1,0 +1,204 @@
+"""Lane keeping: the steering angle from the camera (Bojarski et al. 2016, arXiv:1604.07316, "PilotNet").
+
+Score: 1 - |error| in root mean squares of the training truth, at least 0; beside it degrees of error, on all frames and
+on curves, and the jitter from frame to frame, which is what a controller feels (tasks.lane_keeping.steering_score).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tfmo_drive.base.keras2 import keras, tf
+from tfmo_drive.base.outputs import names
+from tfmo_drive.contracts import Arrays, BadInput, Examples, Judgement, Trivial
+from tfmo_drive.data.augmentation import Augmentation
+from tfmo_drive.data.layouts.steering_log import list_log
+from tfmo_drive.data.packed import pack
+from tfmo_drive.networks import number_scale
+from tfmo_drive.networks.networks import Network
+from tfmo_drive.scenes.frames import Chosen
+from tfmo_drive.scenes.scenes import Scene
+from tfmo_drive.scores import pictures
+from tfmo_drive.tasks.frame_task import FrameTask
+from tfmo_drive.tasks.image_task import SCENES
+from tfmo_drive.tasks.lane_keeping.steering_balance import balanced_order, shares
+from tfmo_drive.tasks.lane_keeping.steering_score import SteeringScale, of_steering, spread_of
+from tfmo_drive.training import distillation
+
+STEERING = "steering"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LogColumns:
+    """Names of the log's columns; empty ones are found by their usual names."""
+
+    file: str = ""
+    steering: str = ""
+    split: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LaneKeeping(FrameTask):
+    """Real `data`: a driving log (CSV) or its folder. `limit`: full lock in the log's unit; `degrees`: of the wheels
+    there.
+
+    `full_lock`: what a model of your own answers at full lock to the right: 1 (a share of it), the limit (the log's own
+    unit), 25 (degrees), or below 0 where left is positive; it must be said where `limit` is not 1.
+    `curve_degrees`: what is steered further is a curve. `balance`: show curves more often than they were driven.
+    `augmentation.flip` mirrors the steering with the image.
+    """
+
+    image_size: tuple[int, int] = (64, 128)
+    limit: float = 1.0
+    degrees: float = 25.0
+    full_lock: float | None = None
+    curve_degrees: float = 1.0
+    balance: bool = True
+    augmentation: Augmentation = Augmentation(flip=True, shift=0.0, zoom=0.0, shear_degrees=0.0)
+    columns: LogColumns = LogColumns()
+
+    name = "lane_keeping"
+    ends = (STEERING,)
+    own_settings = ("balance",)
+    given_settings = ("full_lock",)
+
+    def __post_init__(self):
+        super().__post_init__()
+        SteeringScale(spread=1.0, degrees=self.degrees, curve_degrees=self.curve_degrees)
+        if self.full_lock is not None and not 1e-6 < abs(self.full_lock) < 1e6:
+            raise BadInput(f"LaneKeeping.full_lock must be a number that is not 0, got {self.full_lock}.")
+        if not self.limit > 0:
+            raise BadInput(f"LaneKeeping.limit must be above 0, got {self.limit}.")
+        if self.augmentation.shift or self.augmentation.shear_degrees or self.augmentation.rotation_degrees:
+            raise BadInput(
+                "LaneKeeping.augmentation must not shift, shear or turn images: the right steering would be another. "
+                "Use flip, zoom, brightness and contrast."
+            )
+
+    class_names = ()
+
+    @functools.cached_property
+    def _listing(self):
+        columns = {key: value for key, value in dataclasses.asdict(self.columns).items() if value}
+        return list_log(self.data, columns or None, self.limit, self.split_seed, self.skip_bad)
+
+    def packed(self, split: str) -> Examples:
+        """Pixels uint8 [b, h, w, 3]; "steering" float32 [b, 1] in [-1, 1], the "group" that a frame belongs to, and
+        which "frame" of the split it is, int64 [b]."""
+        if self.data == SCENES:
+            return _Grouped(self.scenes.packed(split, self.size), lambda targets: targets[STEERING])
+        frames = pack(self._listing[split], self.size, self.resize, skip_bad=self.skip_bad, label=split)
+        return _Grouped(frames, lambda steering: steering)
+
+    @functools.cached_property
+    def _train_truth(self) -> np.ndarray:
+        labels = self.examples("train").examples.labels
+        return np.asarray(labels if labels.dtype.names is None else labels[STEERING]).reshape(-1)
+
+    @functools.cached_property
+    def _scale(self) -> SteeringScale:
+        return SteeringScale(
+            spread=spread_of(self._train_truth), degrees=self.degrees, curve_degrees=self.curve_degrees
+        )
+
+    def order(self, seed: int, epoch: int) -> np.ndarray | None:
+        return balanced_order(self._train_truth, seed, epoch) if self.balance else None
+
+    def heads(self, network: Network, backbone: keras.Model) -> list:
+        return [network.head(backbone.output, 1, STEERING)]
+
+    def moved(self, targets, randoms):
+        mirrored = self.augmentation.mirrored(randoms)[:, None]
+        return {**targets, STEERING: tf.where(mirrored, -targets[STEERING], targets[STEERING])}
+
+    def _require_declarations(self):
+        super()._require_declarations()
+        if self.full_lock is None and self.limit != 1:
+            raise BadInput(
+                "task.baseline is a model of your own: say what it answers at full lock to the right, with "
+                f"--set={self.place}.full_lock={self.limit:g} (it answers in the log's unit) or "
+                f"--set={self.place}.full_lock=1 (a share of full lock)."
+            )
+
+    def converted(self, model: keras.Model, subject: str) -> keras.Model:
+        if self.full_lock in (None, 1):
+            return model
+        output = names(model)[0] if len(model.outputs) == 1 else STEERING
+        return number_scale.rescaled(model, output, 1 / self.full_lock, 0.0, subject)
+
+    def check_answers(self, model: keras.Model, outputs: np.ndarray, targets: Mapping[str, np.ndarray], subject: str):
+        truth, unit = targets[STEERING], self.full_lock or 1.0
+        found = number_scale.fit(outputs, truth)
+        if not found.odd:
+            return
+        if found.follows:
+            advice = f"Say what it answers there: --set={self.place}.full_lock={self._likely(found.ratio * unit):.4g}."
+        else:
+            advice = f"Check {self.place}.full_lock, task.preprocessing_name, and whether such frames trained it."
+        aside = ", and to the other side" if found.correlation < 0 else ""
+        raise BadInput(
+            f"{subject} answers {number_scale.ranged(outputs * unit)} on val, where the truth is "
+            f"{number_scale.ranged(truth * self.limit)} of at most {self.limit:g}: taken for {unit:g} at full lock to "
+            f"the right, that is {abs(found.ratio):.3g} times as wide{aside} (correlation {found.correlation:.2f}). "
+            + advice
+        )
+
+    def _likely(self, full_lock: float) -> float:
+        """The nearest of the usual units, where one is near to what the data says."""
+        known = (self.limit, self.degrees, np.deg2rad(self.degrees), 1.0)
+        near = min((sign * one for one in known for sign in (1, -1)), key=lambda one: abs(one - full_lock))
+        return near if abs(near - full_lock) < abs(near) / 4 else full_lock
+
+    def loss(self, model: keras.Model):
+        """Huber's (1964), in root mean squares of the training truth. Absolute errors alone, which is what is scored,
+        are least for the median, and of a drive that is mostly straight that is 0: a small network then answers nothing
+        else."""
+        huber, spread = keras.losses.Huber(), self._scale.spread
+        return lambda targets, outputs: huber(targets[STEERING] / spread, outputs / spread)
+
+    def soft_loss(self, outputs, teacher, temperature: float):
+        spread = self._scale.spread
+        return distillation.soft_loss(outputs / spread, teacher / spread, temperature)
+
+    def judge(self, outputs: np.ndarray, targets: Mapping[str, np.ndarray]) -> Judgement:
+        """outputs float [n, 1] of 1 at full lock, positive to the right. Frames that do not follow one another, as in a
+        subset, have no jitter."""
+        apart = (np.diff(targets["group"]) != 0) | (np.diff(targets["frame"]) != 1)
+        return of_steering(outputs, targets[STEERING], np.append(0, np.cumsum(apart)), self._scale)
+
+    def merit(self, outputs: np.ndarray, targets: Mapping[str, np.ndarray]) -> float:
+        """Frames count as `balance` shows them: by the plain score, the best epoch of a mostly straight drive is often
+        one that steers nowhere."""
+        judged = self.judge(outputs, targets)
+        return float(judged.scores(shares(targets[STEERING])[None])[0]) if self.balance else judged.score
+
+    def trivial(self, count: int) -> Trivial:
+        return Trivial("always straight ahead", np.zeros((count, 1), np.float32))
+
+    def over_time(self, outputs: np.ndarray, scenes: Sequence[Scene], clips: np.ndarray) -> dict[str, float]:
+        truth = np.array([scene.steering for scene in scenes])
+        more = of_steering(outputs, truth, clips, self._scale).more
+        return {name: number for name, number in more.items() if name.startswith("jitter")}
+
+    def drawn(self, image: np.ndarray, outputs: Arrays) -> np.ndarray:
+        steering = outputs[STEERING] if isinstance(outputs, Mapping) else outputs
+        return pictures.steered(image, float(np.ravel(steering)[0]), self.degrees)
+
+    def metadata(self, model: keras.Model) -> dict[str, Any]:
+        output = {"kind": "number", "decode": "wheel angle in degrees = output * degrees, positive to the right",
+                  "degrees": self.degrees}  # fmt: skip
+        return {"task": self.name, "input": self.input_metadata(), "output": output}
+
+
+class _Grouped(Chosen):
+    """Steering, with the group and the number of each frame: jitter is a matter of frames that follow one another."""
+
+    def read(self, indices: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        pixels, steering = super().read(indices)
+        frames = np.asarray(indices, np.int64)
+        return pixels, {STEERING: steering, "group": self.groups[frames], "frame": frames}

@@ -1,0 +1,1 @@
+"""Semantic segmentation, and what it alone needs (floor 4)."""

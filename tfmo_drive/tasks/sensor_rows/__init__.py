@@ -1,0 +1,1 @@
+"""Rows of sensor values, and what they alone need (floor 4)."""

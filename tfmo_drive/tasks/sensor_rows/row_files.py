@@ -1,0 +1,199 @@
+"""One CSV or Parquet file as blocks of numbers, every cell checked.
+
+CSV is parsed by `np.loadtxt`'s C reader, some megabytes at a time; Parquet by pyarrow, batch by batch
+(https://arrow.apache.org/docs/python/generated/pyarrow.parquet.ParquetFile.html).
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tfmo_drive.base.given_file import reading
+from tfmo_drive.contracts import BadInput
+from tfmo_drive.data.class_names import is_missing
+from tfmo_drive.data.csv_table import cells, number_in, separator_of
+
+SUFFIXES = (".csv", ".tsv", ".parquet")
+_BLOCK_BYTES = 8 << 20
+_BATCH_ROWS = 1 << 14
+_LARGEST = float(np.finfo(np.float32).max)
+_ADVICE = "Mend the cell, drop its row, or leave the column out with --set=task.columns.ignore"
+
+
+class Codes(dict[str, int]):
+    """A number for every word, in the order in which they are met."""
+
+    def __missing__(self, word: str) -> int:
+        self[word] = len(self)
+        return self[word]
+
+    def code(self, cell: str) -> float:
+        """NaN for a cell without a value (empty, nan, ...), which no word is."""
+        return np.nan if is_missing(cell) else self[cell.strip()]
+
+
+class RowFile(abc.ABC):
+    """A file with a header."""
+
+    path: Path
+    header: tuple[str, ...]
+
+    @abc.abstractmethod
+    def blocks(self, wanted: Sequence[str], words: Mapping[str, Codes]) -> Iterator[np.ndarray]:
+        """float64 [m, wanted], in order: these columns as numbers within float32, those in `words` by their codes.
+
+        Raises BadInput that names file, line and column of the first cell that is empty, or no finite number.
+        """
+
+
+def opened(path: Path) -> RowFile:
+    """The reader for the file's suffix (one of SUFFIXES). BadInput where it cannot be read, or columns share a name."""
+    return ParquetRows(path) if path.suffix.lower() == ".parquet" else CsvRows(path)
+
+
+class CsvRows(RowFile):
+    """Cells split by the commonest of comma, semicolon and tab in the first line, which names the columns."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with self._reading(), open(path, encoding="utf-8-sig") as file:
+            first = file.readline()
+            self._delimiter = separator_of(first)
+            self.header = tuple(cells(path, 1, first, self._delimiter))
+        if not _names_columns(self.header) or all(map(_is_number, self.header)):
+            raise BadInput(f"{path}: the first line must name every column, each once, got {first.strip()[:60]!r}.")
+
+    def blocks(self, wanted: Sequence[str], words: Mapping[str, Codes]) -> Iterator[np.ndarray]:
+        places = {name: self.header.index(name) for name in wanted}
+        options = {
+            "delimiter": self._delimiter, "comments": None, "quotechar": '"', "ndmin": 2,
+            "usecols": list(places.values()),
+            "converters": {places[name]: codes.code for name, codes in words.items()},
+        }  # fmt: skip
+        with self._reading(), open(self.path, encoding="utf-8-sig") as file:
+            file.readline()
+            line = 2
+            while lines := file.readlines(_BLOCK_BYTES):
+                self._refuse_stray_quotes(lines, line)
+                # A line too long is no error to loadtxt where some columns are left out: a decimal comma would pass.
+                if any(text.count(self._delimiter) != len(self.header) - 1 for text in lines):
+                    self._explain(lines, line, places, words)
+                if any(map(str.strip, lines)):
+                    try:
+                        block = np.loadtxt(lines, **options)
+                    except ValueError as error:
+                        self._explain(lines, line, places, words)
+                        raise BadInput(f"{self.path}, near line {line}: {error}. Expected numbers.") from error
+                    if not (np.abs(block) <= _LARGEST).all():
+                        self._explain(lines, line, places, words)
+                    yield block
+                line += len(lines)
+
+    def _reading(self):
+        return reading(self.path, "a CSV file in UTF-8")
+
+    def _refuse_stray_quotes(self, lines: list[str], first: int) -> None:
+        """A quote without its other half would swallow every row up to the next one."""
+        for line, text in enumerate(lines, first):
+            if '"' in text:
+                cells(self.path, line, text, self._delimiter)
+
+    def _explain(self, lines: list[str], first: int, places: Mapping[str, int], words: Mapping[str, Codes]) -> None:
+        """BadInput for the first line or cell that cannot be read, where there is one; slow, so asked only then."""
+        for line, text in enumerate(lines, first):
+            found = cells(self.path, line, text, self._delimiter) if text.strip() else []
+            where = f"{self.path}, line {line}"
+            if found and len(found) != len(self.header):
+                expected = f"{len(self.header)} cells expected, as in the header"
+                raise BadInput(f"{where}: {expected}, got {len(found)}. Decimal commas and gaps shift cells.")
+            for name, place in places.items() if found else ():
+                if name in words and is_missing(found[place]):
+                    said = f'"{found[place]}"' if found[place] else "empty"
+                    raise BadInput(f'{where}, column "{name}": the cell is {said}. Fill it, or drop its row.')
+                if name not in words and not _is_number(found[place]):
+                    raise BadInput(f'{where}, column "{name}": {found[place]!r} is no finite number. {_ADVICE}={name}.')
+
+
+class ParquetRows(RowFile):
+    """A Parquet file; "line" in errors is the row, counted from 1."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            import pyarrow
+            import pyarrow.parquet
+        except ImportError:
+            raise BadInput(f"Reading {path} needs pyarrow. pip install pyarrow, or give a CSV file.") from None
+        self.path, self._arrow = path, pyarrow
+        with self._reading():
+            # By itself pyarrow 26 reads a row group whole before its first batch: 849 MB resident for a million rows of
+            # 100 columns, against 430 MB so, by pages.
+            self._file = pyarrow.parquet.ParquetFile(
+                path, pre_buffer=False, buffer_size=1 << 16, page_checksum_verification=True
+            )
+            self.header = tuple(self._file.schema_arrow.names)
+        if not _names_columns(self.header):
+            raise BadInput(f"{path} must name every column, each once, got {str(self.header)[:60]}.")
+
+    def blocks(self, wanted: Sequence[str], words: Mapping[str, Codes]) -> Iterator[np.ndarray]:
+        with self._reading():
+            yield from self._blocks(wanted, words)
+
+    def _reading(self):
+        return reading(self.path, "a whole Parquet file")
+
+    def _blocks(self, wanted: Sequence[str], words: Mapping[str, Codes]) -> Iterator[np.ndarray]:
+        first = 1
+        for batch in self._file.iter_batches(batch_size=_BATCH_ROWS, columns=list(wanted)):
+            columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+            block = np.empty((batch.num_rows, len(wanted)))
+            for place, name in enumerate(wanted):
+                block[:, place] = (
+                    self._coded(columns[name], name, words[name])
+                    if name in words
+                    else self._numbers(columns[name], name)
+                )
+            bad = np.argwhere(~(np.abs(block) <= _LARGEST))
+            if len(bad):
+                row, place = bad[0]
+                name, value = wanted[place], columns[wanted[place]][int(row)].as_py()
+                raise BadInput(
+                    f'{self.path}, line {first + row}, column "{name}": {value!r} is '
+                    + (f"no finite number. {_ADVICE}={name}." if name not in words else "empty. Fill it, or drop it.")
+                )
+            first += len(block)
+            yield block
+
+    def _numbers(self, column, name: str) -> np.ndarray:
+        """float64 [m]; NaN where there is no value."""
+        try:
+            return column.cast(self._arrow.float64(), safe=False).to_numpy(zero_copy_only=False)
+        except self._arrow.ArrowException as error:
+            raise BadInput(
+                f'{self.path}, column "{name}": its values are {column.type}, not numbers. Leave it out with '
+                f"--set=task.columns.ignore={name}."
+            ) from error
+
+    def _coded(self, column, name: str, codes: Codes) -> np.ndarray:
+        """float64 [m]; NaN where there is no word."""
+        kind, types = column.type, self._arrow.types
+        kind = kind.value_type if types.is_dictionary(kind) else kind
+        if not any(is_kind(kind) for is_kind in (types.is_string, types.is_large_string, types.is_string_view,
+                                                 types.is_integer, types.is_boolean, types.is_floating,
+                                                 types.is_null)):  # fmt: skip
+            raise BadInput(f'{self.path}, column "{name}": its values are {kind}, not words. Write them as text.')
+        coded = column.cast(self._arrow.string()).dictionary_encode()
+        table = np.array([*(codes.code(word) for word in coded.dictionary.to_pylist()), np.nan])
+        return table[coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)]
+
+
+def _names_columns(header: Sequence[str]) -> bool:
+    return bool(header) and len(set(header)) == len(header) and "" not in header
+
+
+def _is_number(cell: str) -> bool:
+    value = number_in(cell)
+    return value is not None and abs(value) <= _LARGEST

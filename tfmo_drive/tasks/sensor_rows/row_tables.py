@@ -1,0 +1,145 @@
+"""Tables of rows: which column is what, and the files of a folder one after the other. Nothing is kept in memory."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tfmo_drive.base.spelling import suggestion
+from tfmo_drive.contracts import BadInput
+from tfmo_drive.data.class_names import quoted
+from tfmo_drive.data.layouts.csv_listing import COLUMNS
+from tfmo_drive.data.splitting import SPLIT_WORDS, SPLITS
+from tfmo_drive.tasks.sensor_rows.packed_rows import Chunk, RowSource
+from tfmo_drive.tasks.sensor_rows.row_files import SUFFIXES, Codes, opened
+
+USUAL = {
+    "target": ("target", *COLUMNS["label"], "y"),
+    "split": COLUMNS["split"],
+    "group": ("drive", *COLUMNS["group"]),
+}
+"""What the columns are called, in lower case, where nobody says."""
+_MOST_CLASSES = 1000
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Columns:
+    """Which column is what; empty ones are found by their usual names. `inputs`: () is every column that is left, but
+    for those in `ignore`."""
+
+    target: str = ""
+    inputs: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    split: str = ""
+    group: str = ""
+
+    def __post_init__(self):
+        for field in ("inputs", "ignore"):
+            names = getattr(self, field)
+            twice = next((name for name in names if names.count(name) > 1), None)
+            if twice is not None:
+                raise BadInput(f'Columns.{field} must name every column once, got "{twice}" more than once.')
+
+
+class Table(RowSource):
+    """Rows of one file, or of all files of a folder in the order of their names, each then a group of its own.
+
+    `classes`: the target is a class, whatever its text, rather than a number.
+    """
+
+    def __init__(self, path: Path, columns: Columns, classes: bool) -> None:
+        self.name = str(path)
+        self._files = [opened(file) for file in _files(path)]
+        first = self._files[0]
+        for file in self._files[1:]:
+            if file.header != first.header:
+                raise BadInput(f"{file.path} has other columns than {first.path.name}. Give files of one kind.")
+        self._roles = _roles(self.name, first.header, columns)
+        self.columns = _inputs(self.name, first.header, columns, set(self._roles.values()))
+        worded = [role for role in self._roles if classes or role != "target"]
+        self._words = {role: Codes() for role in worded}
+        facts = [(os.path.abspath(file.path), os.stat(file.path)) for file in self._files]
+        files = [[path, found.st_size, found.st_mtime_ns] for path, found in facts]
+        self.key = ["table", files, self.columns, self._roles, classes]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return tuple(self._words.get("target", ()))
+
+    def chunks(self) -> Iterator[Chunk]:
+        for codes in self._words.values():
+            codes.clear()
+        wanted = [*self.columns, *self._roles.values()]
+        words = {self._roles[role]: codes for role, codes in self._words.items()}
+        for number, file in enumerate(self._files):
+            for block in file.blocks(wanted, words):
+                self._refuse_many_classes()
+                yield self._chunk(block, number if len(self._files) > 1 else -1)
+
+    def _chunk(self, block: np.ndarray, file: int) -> Chunk:
+        """block: float64 [m, columns and roles]; words are codes."""
+        cells = dict(zip(self._roles, block[:, len(self.columns) :].T, strict=True))
+        groups = cells["group"].astype(np.int64) if "group" in cells else np.full(len(block), file)
+        splits = np.full(len(block), -1)
+        if "split" in cells:
+            splits = np.array([self._split(word) for word in self._words["split"]])[cells["split"].astype(np.int64)]
+        return Chunk(block[:, : len(self.columns)], cells["target"], groups, splits)
+
+    def _split(self, word: str) -> int:
+        if word.lower() not in SPLIT_WORDS:
+            raise BadInput(
+                f'{self.name}, column "{self._roles["split"]}": there is no split "{word}". '
+                f"{suggestion(word, SPLIT_WORDS)}"
+            )
+        return SPLITS.index(SPLIT_WORDS[word.lower()])
+
+    def _refuse_many_classes(self) -> None:
+        if len(self.classes) > _MOST_CLASSES:
+            raise BadInput(
+                f'{self.name}: the target "{self._roles["target"]}" has more than {_MOST_CLASSES:,} values, such as '
+                f"{quoted(self.classes[:2])}. If it is a number, add --set=task.predicts=number."
+            )
+
+
+def _files(path: Path) -> list[Path]:
+    listed = sorted(path.iterdir()) if path.is_dir() else [path] if path.is_file() else []
+    found = [file for file in listed if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")]
+    if not found:
+        raise BadInput(f"No rows at {path}. Expected a .csv or .parquet file, or a folder of them; see data/README.md.")
+    return found
+
+
+def _roles(source: str, header: Sequence[str], columns: Columns) -> dict[str, str]:
+    """By role (target; split and group where there are any), the column."""
+    found = {}
+    for role, usual in USUAL.items():
+        said = getattr(columns, role)
+        if said and said not in header:
+            raise BadInput(f'{source} has no column "{said}" for the {role}. {suggestion(said, header)}')
+        free = [name for name in header if name not in columns.inputs + columns.ignore]
+        matches = [name for word in usual for name in free if name.lower() == word]
+        if said or matches:
+            found[role] = said or matches[0]
+    if "target" not in found:
+        raise BadInput(
+            f"{source} has no column for the target; it has {quoted(header)}. "
+            "Say which it is with --set=task.columns.target=NAME."
+        )
+    return found
+
+
+def _inputs(source: str, header: Sequence[str], columns: Columns, taken: set[str]) -> tuple[str, ...]:
+    for name in columns.inputs + columns.ignore:
+        if name not in header:
+            raise BadInput(f'{source} has no column "{name}". {suggestion(name, header)}')
+    both = next((name for name in columns.inputs if name in taken), None)
+    if both:
+        raise BadInput(f'{source}: "{both}" is the target, the split or the group, so it cannot be an input too.')
+    left = columns.inputs or tuple(name for name in header if name not in taken.union(columns.ignore))
+    if not left:
+        raise BadInput(f"{source} has no column left to be an input; it has {quoted(header)}.")
+    return left

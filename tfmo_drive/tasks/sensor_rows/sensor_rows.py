@@ -1,0 +1,278 @@
+"""Rows of sensor readings to a class or a number: large low-dimensional data, read from disk by index.
+
+Rows are CSV or Parquet files, the logs of recorded drives, or the built-in series. A board feeds raw float32 numbers:
+mean and scale of the train split are inside every file. The score is accuracy, or for numbers 1 - |error| in standard
+deviations of the train targets, at least 0 (scores.judging).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from absl import logging
+
+from tfmo_drive.base import cache
+from tfmo_drive.base.keras2 import keras
+from tfmo_drive.base.outputs import names
+from tfmo_drive.base.overrides import settings
+from tfmo_drive.contracts import BadInput, Judgement, Preprocessing, Task, Trivial
+from tfmo_drive.data.class_names import label_ids, no_class, ordered, quoted, read_class_names
+from tfmo_drive.data.splitting import SPLITS
+from tfmo_drive.networks import networks, number_scale, output_kind
+from tfmo_drive.networks.networks import DenseLayers
+from tfmo_drive.scores import judging
+from tfmo_drive.tasks.sensor_rows import drive_log, packed_rows
+from tfmo_drive.tasks.sensor_rows.packed_rows import RowExamples, RowPack, RowSource, Summary
+from tfmo_drive.tasks.sensor_rows.row_splits import Stretches, divided
+from tfmo_drive.tasks.sensor_rows.row_tables import Columns, Table
+from tfmo_drive.tasks.sensor_rows.sensor_series import Series, SeriesRows
+from tfmo_drive.training import distillation, given_model
+
+CLASS, NUMBER = "class", "number"
+RAW, STANDARDISED = "raw", "standardised"
+"""What a given model's numbers are: the target's own, or as this task trains, (number - mean) / deviation."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SensorRows(Task):
+    """`data`: "series" (built in), a .csv or .parquet file, a folder of them, or of the .npz logs of drives.
+
+    `predicts`: "class" or "number". `columns` says which column is what; of a drive's log, `columns.target` is speed or
+    steering. `classes`: a file with the class order. `baseline`: a trained model, which is then not trained again:
+    weights for `network`, or a whole Keras 2 model, whose `standardise` must be said where it is your own: "train"
+    (it takes columns standardised by the train split) or "none" (it takes them raw), and whose `outputs` too: of a
+    number, "raw" (the target's own unit) or "standardised" (by the train split), of classes only where its graph does
+    not tell, "logits", "probabilities" or "sigmoids". `allow_code`: code inside the files of models (a Lambda layer)
+    may run; by default they are refused.
+    """
+
+    data: str = "series"
+    predicts: str = CLASS
+    network: DenseLayers = DenseLayers()
+    baseline: str = ""
+    classes: str = ""
+    standardise: str = ""
+    outputs: str = ""
+    columns: Columns = Columns()
+    stretches: Stretches = Stretches()
+    series: Series = Series()
+    split_seed: int = 0
+    allow_code: bool = dataclasses.field(default=False, compare=False)
+
+    name = "sensor_rows"
+    randoms = 0
+
+    def __post_init__(self):
+        if not self.data.strip():
+            raise BadInput('SensorRows.data must not be empty. Name a folder or a file, or "series".')
+        if self.predicts not in (CLASS, NUMBER):
+            raise BadInput(f"SensorRows.predicts must be class or number, got {self.predicts!r}.")
+        if self.standardise not in ("", "train", "none"):
+            raise BadInput(f'SensorRows.standardise must be "", train or none, got {self.standardise!r}.')
+        if self.predicts == CLASS:
+            output_kind.refuse_unknown("SensorRows.outputs", self.outputs)
+        elif self.outputs not in ("", RAW, STANDARDISED):
+            raise BadInput(f'SensorRows.outputs of a number must be "", {RAW} or {STANDARDISED}, got {self.outputs!r}.')
+        if self.split_seed < 0:
+            raise BadInput(f"SensorRows.split_seed must be at least 0, got {self.split_seed}.")
+
+    @functools.cached_property
+    def _source(self) -> RowSource:
+        classes, path = self.predicts == CLASS, Path(self.data)
+        if self.data == "series":
+            return SeriesRows(self.series, classes)
+        if not drive_log.is_log(path):
+            return Table(path, self.columns, classes)
+        if classes:
+            raise BadInput(f"{path}: the log of a drive has no classes. Add --set=task.predicts=number.")
+        return drive_log.DriveLogs(path, self.columns.target or "speed")
+
+    @functools.cached_property
+    def _pack(self) -> RowPack:
+        return packed_rows.pack(self._source)
+
+    @functools.cached_property
+    def _runs(self) -> packed_rows.Runs:
+        return divided(self._pack.runs, self.stretches, self.split_seed, self._source.name)
+
+    @functools.cached_property
+    def class_names(self) -> tuple[str, ...]:
+        """In the order of the model's outputs; () where it predicts a number."""
+        if self.predicts == NUMBER:
+            return ()
+        found = read_class_names(self.classes) if self.classes else ordered(self._source.name, self._pack.classes)
+        if len(found) < 2:
+            raise BadInput(f"{self._source.name}: the target is always {quoted(found)}. Give rows of two classes.")
+        return found
+
+    @functools.cached_property
+    def _ids(self) -> np.ndarray | None:
+        """The class id of every code in the pack."""
+        if self.predicts == NUMBER:
+            return None
+        ids = label_ids(self._pack.classes, self.class_names)
+        unknown = next((word for word in self._pack.classes if word not in ids), None)
+        if unknown is not None:
+            raise BadInput(f"{self._source.name}: {no_class(unknown, self.class_names)}")
+        return np.array([ids[word] for word in self._pack.classes], np.int64)
+
+    @functools.cached_property
+    def _splits(self) -> dict[str, RowExamples]:
+        runs = self._runs
+        return {name: RowExamples(self._pack, runs.at(runs.split == i), self._ids) for i, name in enumerate(SPLITS)}
+
+    def examples(self, split: str) -> RowExamples:
+        """Raw rows float32 [b, columns], and class ids int64 [b] or numbers float32 [b, 1]."""
+        return self._splits[split]
+
+    @functools.cached_property
+    def _summary(self) -> Summary:
+        """Of the train split; BadInput where it cannot teach."""
+        found = self.examples("train").summary()
+        absent = [name for i, name in enumerate(self.class_names) if i not in found.classes]
+        if absent:
+            raise BadInput(
+                f"{self._source.name}: no train row of class {quoted(absent)}. Add some, or change split_seed."
+            )
+        if self.predicts == NUMBER and not found.deviation[-1]:
+            raise BadInput(f"{self._source.name}: the target is {found.mean[-1]:g} in every train row. Name another.")
+        return found
+
+    @functools.cached_property
+    def preprocessing(self) -> Preprocessing:
+        """(x - mean) / deviation of the train split; a column that is constant there says nothing, and becomes 0."""
+        count = len(self._source.columns)
+        if self.standardise == "none":
+            return Preprocessing("none", tuple(range(count)), (1.0,) * count, (0.0,) * count, "row", None)
+        mean, deviation = self._summary.mean[:-1], self._summary.deviation[:-1]
+        constant = np.flatnonzero(deviation == 0)
+        if len(constant):
+            unused = quoted([self._source.columns[i] for i in constant])
+            logging.warning("%s: constant in train, so not used: %s.", self._source.name, unused)
+        scale = np.divide(1.0, deviation, out=np.zeros(count), where=deviation > 0).astype(np.float32)
+        offset = (-mean * scale).astype(np.float32)
+        name = f"standardised {cache.digest([scale.tolist(), offset.tolist()])[:12]}"
+        return Preprocessing(name, tuple(range(count)), tuple(scale.tolist()), tuple(offset.tolist()), "row", None)
+
+    def identity(self) -> dict[str, Any]:
+        kept = {name: settings(getattr(self, name)) for name in ("predicts", "network", "standardise")}
+        kept |= {"outputs": self.outputs} if self.outputs else {}
+        return {**kept, "columns": list(self._source.columns), "classes": list(self.class_names)}
+
+    def fingerprint(self) -> str:
+        """Of the rows, and of which are in which split."""
+        return hashlib.sha256(self._pack.fingerprint.encode() + np.stack(self._runs).tobytes()).hexdigest()
+
+    def build(self, network: DenseLayers | None = None) -> keras.Model:
+        """The untrained model, or the given baseline; input standardised float32 [b, columns]."""
+        count, outputs = len(self._source.columns), len(self.class_names) or 1
+        if network is not None or not self.baseline:
+            return networks.build(network or self.network, count, outputs)
+        own = networks.build(self.network, count, outputs)
+        return given_model.baseline(Path(self.baseline), own, self, self._require_declarations)
+
+    def _require_declarations(self) -> None:
+        """A whole model of the user's: nothing about its inputs and outputs is guessed."""
+        if not self.standardise:
+            raise BadInput(
+                "task.baseline is a model of your own: say what its input was, with --set=task.standardise=train "
+                "(columns standardised by this train split) or none (raw columns)."
+            )
+        if self.predicts == NUMBER and not self.outputs:
+            raise BadInput(
+                f"task.baseline is a model of your own: say what it answers: --set=task.outputs={RAW} (the target's "
+                f"own unit) or {STANDARDISED} (the target less its mean, in standard deviations of this train split)."
+            )
+
+    def augment(self, inputs, targets, randoms):
+        return inputs, targets
+
+    def _kind(self, model: keras.Model) -> str:
+        return output_kind.of(model, names(model)[0], self.outputs, "task.outputs")
+
+    def logits(self, model: keras.Model):
+        if self.predicts == NUMBER:
+            return super().logits(model)
+        return functools.partial(output_kind.logits, kind=self._kind(model))
+
+    def converted(self, model: keras.Model, subject: str) -> keras.Model:
+        if self.outputs != RAW:
+            return model
+        mean, deviation = float(self._summary.mean[-1]), float(self._summary.deviation[-1])
+        return number_scale.rescaled(model, names(model)[0], 1 / deviation, -mean / deviation, subject)
+
+    def check_answers(self, model: keras.Model, outputs: np.ndarray, targets: np.ndarray, subject: str) -> None:
+        if self.predicts == CLASS:
+            asked = output_kind.Asked(model, names(model)[0], self.outputs, "task.outputs", subject)
+            return output_kind.refuse_other_kind(asked, outputs)
+        mean, deviation = self._summary.mean[-1], self._summary.deviation[-1]
+        readings = {STANDARDISED: outputs * deviation + mean, RAW: outputs}
+        if self.outputs == RAW:  # converted already
+            readings = {RAW: outputs * deviation + mean, STANDARDISED: (outputs * deviation + mean) * deviation + mean}
+        (taken, answers), (other, otherwise) = readings.items()
+        found = number_scale.fit(answers, targets)
+        if not found.odd:
+            return None
+        better = not number_scale.fit(otherwise, targets).odd
+        advice = f"Add --set=task.outputs={other}." if better else (
+            "Check task.outputs, task.standardise, and the order of the columns (task.columns.inputs=a,b,c)."
+        )  # fmt: skip
+        raise BadInput(
+            f"{subject} answers {number_scale.ranged(answers)} on val, taken for {taken}, where the target is "
+            f"{number_scale.ranged(targets)}: {abs(found.ratio):.3g} times its deviation (correlation "
+            f"{found.correlation:.2f}). {advice}"
+        )
+
+    def loss(self, model: keras.Model):
+        if self.predicts == CLASS:
+            return output_kind.cross_entropy(self._kind(model))
+        return _StandardisedHuber(self._summary.mean[-1], self._summary.deviation[-1])
+
+    def soft_loss(self, outputs, teacher, temperature: float):
+        return distillation.soft_loss(outputs, teacher, temperature)
+
+    def judge(self, outputs: np.ndarray, targets: np.ndarray) -> Judgement:
+        """outputs float [n, classes] and targets int [n]; or outputs [n, 1] as trained and numbers [n, 1]."""
+        if self.predicts == CLASS:
+            return judging.of_classes(outputs, targets, self.class_names)
+        mean, spread = self._summary.mean[-1], self._summary.deviation[-1]
+        return judging.of_numbers(outputs[:, 0] * spread + mean, targets[:, 0], spread)
+
+    @functools.cached_property
+    def _train_targets(self) -> np.ndarray:
+        """[m]: class ids, or numbers."""
+        return self.examples("train").targets().reshape(-1)
+
+    def trivial(self, count: int) -> Trivial:
+        """The most frequent class; of numbers the median, from which absolute errors are least."""
+        if self.predicts == CLASS:
+            return judging.always_class(self._train_targets, self.class_names, count)
+        median = float(np.median(self._train_targets))
+        mean, spread = self._summary.mean[-1], self._summary.deviation[-1]
+        return Trivial(f"always {median:.4g}", np.full((count, 1), (median - mean) / spread))
+
+    def metadata(self, model: keras.Model) -> dict[str, Any]:
+        feed = "one float32 per column, raw, in this order; standardising is inside the file"
+        described = {"task": self.name, "input": {"columns": list(self._source.columns), "feed": feed}}
+        if self.predicts == CLASS:
+            kind = output_kind.metadata(self._kind(model))
+            return {**described, "labels": list(self.class_names), "output": kind}
+        scale, offset = float(self._summary.deviation[-1]), float(self._summary.mean[-1])
+        rule = "number = output * scale + offset (of an integer output: once it is dequantised)"
+        return {**described, "output": {"kind": NUMBER, "decode": rule, "scale": scale, "offset": offset}}
+
+
+class _StandardisedHuber(keras.losses.Huber):
+    """Huber's loss (1964), which a sensor's outliers do not rule, in standard deviations of the train split."""
+
+    def __init__(self, mean: float, spread: float) -> None:
+        super().__init__()
+        self.mean, self.spread = mean, spread
+
+    def call(self, y_true, y_pred):
+        return super().call((y_true - self.mean) / self.spread, y_pred)

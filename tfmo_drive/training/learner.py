@@ -1,0 +1,53 @@
+"""What Keras's `fit` is called on: a model and its task's loss, whatever the number of outputs.
+
+Keras's own losses go by the names of output layers, which tfmot's wrappers change; here a task's loss sees all outputs
+at once, by the names that they keep.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tfmo_drive.base.keras2 import keras, tf
+from tfmo_drive.base.outputs import named
+from tfmo_drive.contracts import Task
+
+
+class Learner(keras.Model):
+    """Trains `model` on (preprocessed inputs, encoded targets) by `task.loss`; its variables are the model's own."""
+
+    def __init__(self, model: keras.Model, task: Task):
+        super().__init__(name=f"learning_{model.name}")
+        self.model, self.task_loss = model, task.loss(model)
+        self.build(model.input_shape)
+        self.loss_metric = keras.metrics.Mean(name="loss")
+
+    def call(self, inputs, training=None):
+        return self.model(inputs, training=training)
+
+    @property
+    def metrics(self):
+        return [self.loss_metric]
+
+    @property
+    def learnt(self) -> list[tf.Variable]:
+        """What the optimizer changes, in its order."""
+        return self.model.trainable_variables
+
+    def hard_loss(self, targets: Any, outputs: Any) -> tf.Tensor:
+        """The task's loss of the model's outputs, and what its layers add (regularisers)."""
+        return tf.add_n([self.task_loss(targets, outputs), *self.model.losses])
+
+    def loss_of(self, inputs: tf.Tensor, targets: Any) -> tf.Tensor:
+        """Of one batch, in training mode."""
+        return self.hard_loss(targets, named(self.model, self.model(inputs, training=True)))
+
+    @tf.autograph.experimental.do_not_convert  # tfmot's quantisers, converted from here, now and then lose their `self`
+    def train_step(self, data):
+        """One step of the optimizer."""
+        inputs, targets = data
+        with tf.GradientTape() as tape:
+            loss = self.loss_of(inputs, targets)
+        self.optimizer.minimize(loss, self.learnt, tape=tape)
+        self.loss_metric.update_state(loss)
+        return {"loss": self.loss_metric.result()}

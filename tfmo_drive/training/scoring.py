@@ -1,0 +1,66 @@
+"""The task's score of a Keras model itself, float or fake-quantised; an artifact's score is measures/accuracy.py's."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tfmo_drive.base import finite, outputs
+from tfmo_drive.base.keras2 import keras, tf
+from tfmo_drive.contracts import Arrays, Task
+from tfmo_drive.data import batches
+from tfmo_drive.networks import graph
+
+
+class Scorer:
+    """The task's score of the Keras model itself (fake-quantised where it is); traced once, as often as it is asked."""
+
+    def __init__(self, model: keras.Model, task: Task):
+        self.model, self.task = model, task
+        raw = tf.TensorSpec([None, *model.input_shape[1:]], task.preprocessing.dtype)
+
+        @tf.function(input_signature=[raw], autograph=False)
+        def answers(raw):
+            found = model(batches.preprocess(task, tf.cast(raw, tf.float32)), training=False)
+            return outputs.named(model, found)
+
+        self.answers = answers
+
+    def said(self, split: str, indices: np.ndarray | None = None) -> tuple[Arrays, Arrays]:
+        """Outputs and targets [n, ...] of all examples of the split, or of those at `indices`.
+
+        Raises BadInput where an output is not finite, naming the layer.
+        """
+        found = [
+            (outputs.each(lambda tensor: tensor.numpy(), self.answers(x)), y)
+            for x, y in batches.scoring_batches(self.task, split, indices)
+        ]
+        answers, targets = (outputs.joined(parts) for parts in zip(*found, strict=True))
+        bad = finite.wrong(answers)
+        if len(bad):
+            first = bad[0] if indices is None else indices[bad[0]]
+            layer = self._overflowing(self.task.examples(split).read(np.array([first]))[0])
+            advice = f"The first layer that does so is {layer}: lower learning_rate, or give other weights."
+            finite.refuse_answers(answers, f"{self.model.name} in Keras, of {split}", advice)
+        return answers, targets
+
+    def _overflowing(self, raw: np.ndarray) -> str:
+        """The first layer whose outputs for raw inputs are not finite; the model's name where none is seen alone."""
+        made = [(node.layer.name, one) for node in graph.calls(self.model) for one in tf.nest.flatten(node.outputs)]
+        inputs = batches.preprocess(self.task, tf.cast(raw, tf.float32))
+        values = keras.Model(self.model.inputs, [one for _, one in made])(inputs, training=False)
+        odd = (name for (name, _), value in zip(made, outputs.flat(values), strict=True)
+               if not np.isfinite(value.numpy()).all())  # fmt: skip
+        return next(odd, self.model.name)
+
+    def __call__(self, split: str, indices: np.ndarray | None = None) -> float:
+        """In [0, 1], over the same examples."""
+        return self.task.score(*self.said(split, indices))
+
+    def merit(self, split: str) -> float:
+        """By which training keeps its best epoch, and what `val_score` is in curves, stages and logs."""
+        return self.task.merit(*self.said(split))
+
+
+def score(model: keras.Model, task: Task, split: str) -> float:
+    """`Scorer` for a single question."""
+    return Scorer(model, task)(split)

@@ -1,0 +1,137 @@
+"""A teacher whose logits are computed once, for every step and every run that asks for the same views.
+
+The student's epochs cycle through `views` fixed augmentations of each image, so an epoch costs the student alone ("a
+consistent teacher", Beyer et al. 2022, needs the same view on both sides: here it is).
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from pathlib import Path
+
+import numpy as np
+from absl import logging
+from tqdm import tqdm
+
+from tfmo_drive.base.cache import cache_root, made_once
+from tfmo_drive.base.keras2 import keras, tf
+from tfmo_drive.base.outputs import by_name, named, names
+from tfmo_drive.base.run_folder import file_digest, key
+from tfmo_drive.contracts import Arrays, BadInput, Context
+from tfmo_drive.data import augmentation, batches
+from tfmo_drive.data.batches import Attached, view_batches
+from tfmo_drive.networks import output_kind, own_model
+from tfmo_drive.networks.layers import weights_digest
+from tfmo_drive.training import given_model
+from tfmo_drive.training.distillation import SoftLabels
+from tfmo_drive.training.scoring import score
+
+_ROWS = "logits.rows"
+
+
+def attached(labels: SoftLabels, context: Context) -> Attached:
+    """What rides along with the targets of a taught step; with alpha = 0 nothing but the choice of views."""
+    if not labels.alpha:
+        return Attached(labels.views)
+    return cached_logits(model(labels, context), labels.views, context)
+
+
+def cached_logits(teacher: keras.Model, views: int, context: Context) -> Attached:
+    """The teacher's logits for every train example, each view one entry of the cache: as the model's outputs, float32
+    [n, ...]; those of maps are kept as float16."""
+    task = context.task
+    rows = [(name, tuple(output.shape[1:])) for name, output in zip(names(teacher), teacher.outputs, strict=True)]
+    row = np.dtype([(name, _stored(shape), shape) for name, shape in rows])
+    facts = [weights_digest(teacher), teacher.to_json(), task.fingerprint(), task.identity(), _code_digest()]
+    folder, files = cache_root() / "teacher", []
+    try:
+        for view in range(views):
+            write = functools.partial(_write_logits, teacher, view, context, row)
+            made = made_once(folder / key(*facts, context.seed, view), write, (_ROWS,))
+            files.append(open(made / _ROWS, "rb", buffering=0))
+    except OSError as error:
+        raise BadInput(
+            f"The teacher's logits cannot be kept in {folder}: {error.strerror or error}. "
+            "Make room there, or set TFMO_DRIVE_CACHE to another folder."
+        ) from error
+
+    def read(view: int, indices: np.ndarray) -> Arrays:
+        size = row.itemsize
+        data = b"".join(os.pread(files[view].fileno(), size, int(index) * size) for index in indices)
+        found = np.frombuffer(data, row)
+        return by_name(row.names, [found[name].astype(np.float32) for name in row.names])
+
+    logging.info("teacher: %d views of %d examples in %s", views, len(task.examples("train")), folder)
+    return Attached(views, read)
+
+
+def _stored(shape: tuple[int, ...]) -> type:
+    return np.float16 if len(shape) > 1 else np.float32
+
+
+def _code_digest() -> str:
+    """Of what makes the views, so that logits are never read back for pixels that are drawn otherwise now."""
+    files = [Path(module.__file__) for module in (augmentation, batches, output_kind)]
+    return key(*(file_digest(file) for file in files))
+
+
+def model(labels: SoftLabels, context: Context) -> keras.Model:
+    """The teacher that `labels` name; BadInput where it does not fit the baseline."""
+    if not labels.files:
+        return context.baseline
+    teachers = [_read(path, context) for path in labels.files]
+    teacher = teachers[0]
+    if set(names(teacher)) < set(names(context.baseline)) or len(teachers) > 1:
+        if labels.features:
+            raise BadInput("distill.features: learn from the maps of one teacher that gives all of the outputs.")
+        teacher = _joined(teachers, context.baseline)
+    val_score = score(teacher, context.task, "val")
+    logging.info("teacher %s: val score %.4f on the baseline's inputs", labels.teacher, val_score)
+    return teacher
+
+
+def _read(path: Path, context: Context) -> keras.Model:
+    if not own_model.is_whole_model(path, "distill.teacher"):
+        raise BadInput(f"distill.teacher: {path} holds weights alone. Save the whole model: model.save('teacher.h5').")
+    ends, allowed = own_model.Ends.of(context.baseline, some=True), context.task.allow_code
+    teacher = own_model.read_model(path, ends, "distill.teacher", allow_code=allowed)
+    if not own_model.is_stage(path):
+        return given_model.adopted(teacher, context.task, f"distill.teacher: {path}")
+    known = context.task.metadata(context.baseline)
+    parts = known.get("parts", {}).values()
+    known = next((part for part in parts if set(part["outputs"]) == set(names(teacher))), known)
+    own_model.refuse_other_stage(path, context.task.preprocessing.name, known, "distill.teacher")
+    return teacher
+
+
+def _joined(teachers: list[keras.Model], baseline: keras.Model) -> keras.Model:
+    """One model with the outputs of `baseline`, each said by the teacher that gives it, the rest by `baseline`."""
+    inputs = keras.Input(baseline.input_shape[1:])
+    said = {}
+    for number, one in enumerate([*teachers, baseline]):
+        inside = keras.Model(one.inputs, one.outputs, name=f"teacher_{number}")  # Keras wants a name for each
+        outputs = dict(zip(names(one), tf.nest.flatten(inside(inputs)), strict=True))
+        twice = set(outputs) & set(said) if one is not baseline else ()
+        if twice:
+            raise BadInput(f"distill.teacher: two of the teachers give {', '.join(sorted(twice))}. Leave one out.")
+        said = outputs | said
+    ends = [keras.layers.Activation("linear", name=name)(said[name]) for name in names(baseline)]
+    return keras.Model(inputs, ends)
+
+
+def _write_logits(teacher: keras.Model, view: int, context: Context, row: np.dtype, folder: Path) -> None:
+    logits = context.task.logits(teacher)
+
+    @tf.function(reduce_retracing=True)
+    def call(batch):
+        said = logits(named(teacher, teacher(batch, training=False)))
+        return [said[name] for name in row.names] if len(row.names) > 1 else [said]
+
+    total = -(-len(context.task.examples("train")) // 64)
+    with open(folder / _ROWS, "wb") as out:
+        for batch in tqdm(view_batches(context, view), f"teacher, view {view + 1}", total, leave=False):
+            rows = np.empty(len(batch), row)
+            for name, values in zip(row.names, call(tf.constant(batch)), strict=True):
+                rows[name] = values.numpy()
+            out.write(rows.tobytes())

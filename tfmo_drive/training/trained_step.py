@@ -1,0 +1,326 @@
+"""The training loop every trained step shares: cosine schedule with warm-up, best weights, resume, TensorBoard.
+
+SGDR cosine: Loshchilov & Hutter 2017; warm-up: Goyal et al. 2017. One call of Keras's `fit` per epoch; after each, all
+that the next epoch depends on (weights, masks, moving averages, optimizer slots, step) is saved, so that an interrupted
+stage continues from its last epoch and ends in the same weights.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import math
+import time
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from absl import logging
+
+from tfmo_drive.base import atomic, given_file
+from tfmo_drive.base.keras2 import keras, tf
+from tfmo_drive.contracts import BadInput, Context, Step
+from tfmo_drive.data import batches
+from tfmo_drive.networks.fake_quant import is_quantize_aware
+from tfmo_drive.training import begun, filter_gradient, teacher
+from tfmo_drive.training.distillation import Distiller, SoftLabels
+from tfmo_drive.training.learner import Learner
+from tfmo_drive.training.optimizers import OPTIMIZERS, optimizer
+from tfmo_drive.training.scoring import Scorer
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainedStep(Step):
+    """A step that trains: settings of the loop, in epochs, so that they mean the same on any data set."""
+
+    epochs: int = 1
+    batch_size: int = 64
+    learning_rate: float = 0.01
+    warmup_epochs: float = 0.1
+    momentum: float = 0.9
+    optimizer: str = "sgd"
+    """Nesterov "sgd", or "adam", whose first moment decays by `momentum`: it wants about a tenth of the rate."""
+    final_learning_rate: float = 0.01
+    """The cosine's end, as a fraction of `learning_rate`."""
+    averaged_epochs: int = 0
+    """End in the mean of the last so many epochs' weights (Izmailov et al. 2018, "Averaging weights leads to wider
+    optima"), where a small or noisy val split cannot tell which epoch is best; 0: in the best epoch's by val."""
+    distill: SoftLabels | None = None
+    """Learn from a teacher's soft labels too (by default the float baseline's)."""
+
+    def __post_init__(self):
+        name, whole = type(self).__name__, "a whole number of at least"
+        for setting, holds, allowed in (
+            ("epochs", self.epochs >= 0 and int(self.epochs) == self.epochs, f"{whole} 0"),
+            ("batch_size", self.batch_size >= 1 and int(self.batch_size) == self.batch_size, f"{whole} 1"),
+            ("learning_rate", 0 < self.learning_rate < 10, "in (0, 10)"),
+            ("warmup_epochs", 0 <= self.warmup_epochs <= max(self.epochs, 1), "in [0, epochs]"),
+            ("momentum", 0 <= self.momentum < 1, "in [0, 1)"),
+            ("optimizer", self.optimizer in OPTIMIZERS, f"one of {', '.join(OPTIMIZERS)}"),
+            ("final_learning_rate", 0 <= self.final_learning_rate <= 1, "in [0, 1]"),
+            ("averaged_epochs", self.averaged_epochs in range(int(self.epochs) + 1), f"{whole} 0, at most epochs"),
+        ):
+            if not holds:
+                raise BadInput(f"{name}.{setting} must be {allowed}, got {getattr(self, setting)!r}.")
+        if self.averaged_epochs and "clusters" in (self.guarantees, *self.keeps):
+            raise BadInput(f"{name}.averaged_epochs: a mean of epochs shares no weights. Leave it 0.")
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return self.distill.files if self.distill else ()
+
+    def __call__(self, model: keras.Model, context: Context) -> keras.Model:
+        """`prepared`, trained, `finished`; zero epochs train nothing. BadInput after QuantizeAware, and where
+        `context.workdir` holds another step's progress."""
+        if is_quantize_aware(model):
+            raise BadInput(f"{type(self).__name__} cannot follow QuantizeAware: make QuantizeAware the last step.")
+        self.refuse(model)
+        begun.claim(self, model, context)
+        return self.trained(model, context)
+
+    def trained(self, model: keras.Model, context: Context) -> keras.Model:
+        """The step's result, in a workdir that is its own."""
+        trained, hooks = self.prepared(model, context)
+        train(trained, self, context, hooks)
+        return self.finished(trained)
+
+    def prepared(self, model: keras.Model, context: Context) -> tuple[keras.Model, Hooks]:
+        """What is trained in `model`'s place (new variables), and how the step takes part in the loop."""
+        return self.structure(model, context), Hooks()
+
+    def finished(self, trained: keras.Model) -> keras.Model:
+        """The step's result, from what was trained."""
+        return trained
+
+    def structure(self, model: keras.Model, context: Context) -> keras.Model:
+        """The step's result before training: a finished stage is read back into it."""
+        return copy(model)
+
+    def reload(self, model: keras.Model, weights: Path, context: Context) -> keras.Model:
+        finished = self.structure(model, context)
+        finished.load_weights(str(weights))
+        return finished
+
+
+@dataclasses.dataclass
+class Hooks:
+    """Where a step takes part in the loop."""
+
+    callbacks: tuple = ()
+    before_epoch: Callable[[int, keras.Model], bool] = lambda epoch, model: False
+    """(epoch from 0, model) -> True when the graph changed and must be traced again."""
+    best_from_epoch: int = 0
+    """Epochs before it (from 0) are neither best nor averaged: a pruning ramp has not reached its sparsity there."""
+    tracing: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext
+    """Entered around the loop, for a training graph that differs from the exported one (fast fake quantisation)."""
+    variables: tuple = ()
+    """What the next epoch depends on beside the model's own variables: saved and restored with them."""
+
+
+def copy(model: keras.Model) -> keras.Model:
+    """The same architecture and weights in new variables."""
+    clone = keras.models.clone_model(model)
+    clone.set_weights(model.get_weights())
+    return clone
+
+
+def train(model: keras.Model, fit: TrainedStep, context: Context, hooks: Hooks) -> None:
+    """Train in place and leave in `model` the best weights by `Task.merit` on val, or `fit.averaged_epochs`' mean.
+
+    Progress is kept in `context.workdir`: `progress.npz`, `curves.json`, `tensorboard/`.
+    Raises BadInput when the loss stops being finite, naming the batch.
+    """
+    if not fit.epochs:
+        return
+    loop = _Loop(model, fit, context, hooks)
+    with filter_gradient.fast(), hooks.tracing():
+        for epoch in range(loop.restore(), fit.epochs):
+            loop.run(epoch)
+    loop.finish()
+
+
+def learner(model: keras.Model, fit: TrainedStep, context: Context) -> tuple[Learner, batches.Attached | None]:
+    """What Keras's `fit` is called on in `model`'s place, and what rides along with its targets."""
+    if fit.distill is None:
+        return Learner(model, context.task), None
+    features = fit.distill.features
+    if features and features.where == "objects" and not batches.knows_objects(context.task):
+        raise BadInput(f"Features.where: {context.task.name} knows no objects. Use everywhere.")
+    taught = teacher.attached(fit.distill, context)
+    inside = None
+    if features:
+        inside = teacher.model(fit.distill, context)
+        keras.utils.set_random_seed(context.seed)  # of the adapters
+    return Distiller(model, context.task, fit.distill, inside), taught
+
+
+class _Loop:
+    def __init__(self, model: keras.Model, fit: TrainedStep, context: Context, hooks: Hooks):
+        self.model, self.fit, self.context, self.hooks = model, fit, context, hooks
+        self.folder = context.workdir
+        self.steps = batches.steps_per_epoch(len(context.task.examples("train")), fit.batch_size)
+        self.curves: dict[str, list] = {key: [] for key in ("epoch", "loss", "val_score", "learning_rate", "seconds")}
+        self.best: list[np.ndarray] | None = None
+        self.best_score = -1.0
+        self.optimizer = optimizer(fit, self.steps)
+        self.learner, self.attached = learner(model, fit, context)
+        # Once, while everything is trainable: freezing a layer later changes neither list nor order.
+        learnt = self.learner.learnt
+        self.optimizer._create_all_weights(learnt)
+        adapters = learnt[len(model.trainable_variables) :]
+        self.variables = [*model.variables, *adapters, *hooks.variables]
+        self.scorer = Scorer(model, context.task)
+        self.random = [
+            module for module in model.submodules if isinstance(module, keras.__internal__.layers.BaseRandomLayer)
+        ]
+        self.compile()
+
+    def compile(self):
+        self.learner.compile(optimizer=self.optimizer)
+
+    def run(self, epoch: int):
+        started = time.perf_counter()
+        self.reseed(epoch)
+        if self.hooks.before_epoch(epoch, self.model) or self.random:
+            self.compile()
+        dataset = batches.training_epoch(self.context, self.fit.batch_size, epoch, self.attached)
+        watch = _StopOnNonFinite(epoch, self.context, self.fit.batch_size)
+        board = keras.callbacks.TensorBoard(self.folder / "tensorboard", update_freq="epoch", write_graph=False)
+        history = self.learner.fit(
+            dataset,
+            epochs=epoch + 1,
+            initial_epoch=epoch,
+            callbacks=[*self.hooks.callbacks, watch, board],
+            verbose=1 if logging.get_verbosity() >= logging.INFO else 0,
+        )
+        self.refuse_non_finite(epoch)
+        val_score = self.scorer.merit("val")
+        self.record(epoch, history.history["loss"][-1], val_score, time.perf_counter() - started)
+
+    def reseed(self, epoch: int):
+        """Dropout and its like draw from generators that no save holds: each epoch begins them anew, from its number.
+
+        Keras 2 keeps them in the traced graph, so a model that has such layers is traced again every epoch.
+        """
+        if not self.random:
+            return
+        seed = zlib.crc32(f"{self.context.seed} {epoch}".encode()) % 2**31
+        keras.utils.set_random_seed(seed)
+        for number, layer in enumerate(self.random):
+            generator = layer._random_generator
+            generator._seed = seed + number
+            if getattr(generator, "_generator", None) is not None:
+                generator._generator.reset_from_seed(seed + number)
+
+    def refuse_non_finite(self, epoch: int):
+        """A ReLU turns NaN into 0, so the loss can stay finite over weights that are not."""
+        bad = [variable.name for variable in self.variables if not np.isfinite(variable.numpy()).all()]
+        if bad:
+            raise BadInput(
+                f"{len(bad)} weights (first {bad[0]}) are not finite after epoch {epoch + 1}. Lower learning_rate."
+            )
+
+    def record(self, epoch: int, loss: float, val_score: float, seconds: float):
+        rate = float(self.optimizer.learning_rate(self.optimizer.iterations))
+        values = {"epoch": epoch + 1, "loss": loss, "val_score": val_score, "learning_rate": rate, "seconds": seconds}
+        for key, value in values.items():
+            self.curves[key].append(value)
+        with tf.summary.create_file_writer(str(self.folder / "tensorboard" / "val")).as_default():
+            tf.summary.scalar("val_score", val_score, step=epoch)
+        logging.info("epoch %d/%d: loss %.4f, val score %.4f", epoch + 1, self.fit.epochs, loss, val_score)
+        self.keep(epoch, val_score)
+        self.save()
+
+    def keep(self, epoch: int, val_score: float):
+        """What training would end in, were this its last epoch."""
+        averaged = self.fit.averaged_epochs
+        first = max(self.hooks.best_from_epoch, self.fit.epochs - averaged if averaged else 0)
+        if epoch < first:
+            return
+        weights = [variable.numpy() for variable in self.variables]
+        if averaged:
+            self.best = [_mean(*pair, epoch - first) for pair in zip(self.best or weights, weights, strict=True)]
+        elif val_score >= self.best_score:
+            self.best, self.best_score = weights, val_score
+
+    def save(self):
+        weights = [variable.numpy() for variable in self.variables]
+        groups = {"weight": weights, "slot": self.optimizer.get_weights(), "best": self.best}
+        arrays = {f"{name}_{i:05}": value for name, group in groups.items() for i, value in enumerate(group or [])}
+        # Not synced: that takes longer than a third of a short epoch, and a power cut only costs what `restore` says.
+        with atomic.file(self.folder / "progress.npz", durable=False) as temporary:
+            np.savez(temporary, score=self.best_score, curves=np.array(json.dumps(self.curves)), **arrays)
+        atomic.write_json(self.folder / "curves.json", self.curves)
+
+    def restore(self) -> int:
+        """Continue from the last saved epoch; the number of epochs already done. What a power cut left in part, or
+        somebody changed, is no progress."""
+        path = self.folder / "progress.npz"
+        if not path.exists():
+            return 0
+        try:
+            with given_file.reading(path, "the progress of this step"):
+                saved = self.saved(path)
+        except BadInput as error:
+            logging.warning("%s Training begins again.", error)
+            return 0
+        self.curves, self.best_score, self.best = saved["curves"], saved["score"], saved["best"] or None
+        self.optimizer.set_weights(saved["slot"])
+        for variable, value in zip(self.variables, saved["weight"], strict=True):
+            variable.assign(value)
+        atomic.write_json(self.folder / "curves.json", self.curves)  # killed between the two files, it lacks an epoch
+        done = len(self.curves["epoch"])
+        logging.info("continuing after epoch %d of %d (%s)", done, self.fit.epochs, self.folder)
+        return done
+
+    def saved(self, path: Path) -> dict[str, Any]:
+        """What `save` wrote; ValueError and others where it is nothing that this loop could have written."""
+        with np.load(path) as file:
+            arrays = {name: file[name] for name in sorted(file.files)}
+        found = {
+            group: [value for name, value in arrays.items() if name.startswith(f"{group}_")]
+            for group in ("weight", "slot", "best")
+        }
+        wanted = {"weight": self.variables, "slot": self.optimizer.get_weights(), "best": self.variables}
+        for group, values in found.items():
+            kinds = [[(tuple(one.shape), one.dtype.name) for one in side] for side in (values, wanted[group])]
+            if kinds[0] != kinds[1] and (values or group != "best"):  # before the ramp's end there is no best
+                raise ValueError(f"its {group}s are of another network")
+        curves = json.loads(str(arrays["curves"]))
+        epochs = list(range(1, len(curves["epoch"]) + 1))
+        if curves.keys() != self.curves.keys() or curves["epoch"] != epochs or len(epochs) > self.fit.epochs:
+            raise ValueError("its curves are not by epoch")
+        if any(len(values) != len(epochs) for values in curves.values()):
+            raise ValueError("its curves differ in length")
+        return found | {"curves": curves, "score": float(arrays["score"])}
+
+    def finish(self):
+        if self.best is not None:
+            for variable, value in zip(self.variables, self.best, strict=True):
+                variable.assign(value)
+
+
+def _mean(before: np.ndarray, value: np.ndarray, count: int) -> np.ndarray:
+    """Of `count` values, whose mean is `before`, and one more; of what only counts (steps), the last."""
+    return before + (value - before) / (count + 1) if np.issubdtype(value.dtype, np.floating) else value
+
+
+class _StopOnNonFinite(keras.callbacks.Callback):
+    """Keras's TerminateOnNaN stops silently; this says which batch, and with which examples, it happened."""
+
+    def __init__(self, epoch: int, context: Context, batch_size: int):
+        super().__init__()
+        self.epoch, self.context, self.batch_size = epoch, context, batch_size
+
+    def on_train_batch_end(self, batch, logs=None):
+        if math.isfinite(logs["loss"]):
+            return
+        shown = batches.shown(self.context.task, self.context.seed, self.epoch)
+        indices = shown[batch * self.batch_size :][: self.batch_size]
+        raise BadInput(
+            f"The loss became {logs['loss']} in epoch {self.epoch + 1}, batch {batch + 1} (train examples "
+            f"{', '.join(map(str, indices[:8]))}, ...). Lower learning_rate, or look at these examples."
+        )
