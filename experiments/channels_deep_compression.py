@@ -10,7 +10,7 @@ points against float, 82x smaller (1,055 test examples).
 
 from tfmo_drive.expect import Expect
 from tfmo_drive.experiment import Experiment
-from tfmo_drive.steps.channels import Channels
+from tfmo_drive.steps.channel_pruning import ChannelPruning
 from tfmo_drive.steps.cluster import Cluster
 from tfmo_drive.steps.prune import Prune
 from tfmo_drive.steps.quantize_aware import QuantizeAware
@@ -18,13 +18,13 @@ from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
 from tfmo_drive.tasks.classification import Classification
 from tfmo_drive.training.distillation import SoftLabels
 
-TEACHER = SoftLabels(views=4)
+TEACHER = SoftLabels(augmented_copies=4)
 RATE = 0.005
 
 EXPERIMENT = Experiment(
     task=Classification(),
     recipe=(
-        Channels(removed=0.8, epochs=14, warmup_epochs=2.0, learning_rate=0.05, distill=TEACHER),
+        ChannelPruning(pruning_ratio=0.8, epochs=14, warmup_epochs=2.0, learning_rate=0.05, distill=TEACHER),
         Prune(sparsity=0.5, allocation="lamp", epochs=3, learning_rate=0.01, distill=TEACHER),
         Cluster(clusters=16, preserve="sparsity", epochs=1, learning_rate=RATE, distill=TEACHER),
         QuantizeAware(epochs=1, learning_rate=RATE, preserve="sparsity+clusters", distill=TEACHER),

@@ -30,7 +30,7 @@ from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
 from tfmo_drive.tasks.classification import Classification
 from tfmo_drive.training.distillation import SoftLabels
 
-TEACHER = SoftLabels(views=1)
+TEACHER = SoftLabels(augmented_copies=1)
 PRUNED = Prune(sparsity=0.9, allocation="lamp", epochs=3, learning_rate=0.02, distill=TEACHER)
 RATE = 0.005
 

@@ -19,7 +19,7 @@ from tfmo_drive.experiment import MEASURES, Experiment
 from tfmo_drive.measures.robustness import Robustness
 from tfmo_drive.measures.temporal import Temporal
 from tfmo_drive.networks.networks import ResNet
-from tfmo_drive.steps.channels import Channels
+from tfmo_drive.steps.channel_pruning import ChannelPruning
 from tfmo_drive.steps.distill import Distill
 from tfmo_drive.steps.train import Train
 from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
@@ -28,7 +28,7 @@ from tfmo_drive.training.distillation import SoftLabels
 
 TRAINING = Train(epochs=60, batch_size=8, learning_rate=0.02, warmup_epochs=1.0)
 BATCHES = {"batch_size": 8, "optimizer": "adam"}
-TAUGHT = {"distill": SoftLabels(alpha=0.9, temperature=1.0, views=8), **BATCHES}
+TAUGHT = {"distill": SoftLabels(alpha=0.9, temperature=1.0, augmented_copies=8), **BATCHES}
 LONG = {"averaged_epochs": 60, "learning_rate": 0.002, "final_learning_rate": 0.2}
 SECOND = {"epochs": 120, "warmup_epochs": 1.0, **LONG}
 PYRAMID = tuple(f"detection_lateral{stride}_conv" for stride in (4, 8, 16, 32))
@@ -38,7 +38,7 @@ EXPERIMENT = Experiment(
     task=Detection(),
     training=TRAINING,
     recipe=(
-        Channels(removed=0.78, skip=PYRAMID, **ROUNDS, **TAUGHT),
+        ChannelPruning(pruning_ratio=0.78, skip=PYRAMID, **ROUNDS, **TAUGHT),
         Train(**SECOND, **TAUGHT),
     ),
     controls={
@@ -47,7 +47,7 @@ EXPERIMENT = Experiment(
                 student=ResNet(width=0.25),
                 epochs=2 * ROUNDS["epochs_between"] + ROUNDS["epochs"] + SECOND["epochs"],
                 warmup_epochs=2.0,
-                distill=SoftLabels(alpha=0.0, views=8),
+                distill=SoftLabels(alpha=0.0, augmented_copies=8),
                 **BATCHES,
                 **LONG,
             ),

@@ -19,7 +19,7 @@ from tfmo_drive.training.distillation import Features, SoftLabels
 
 TRAINING = Train(epochs=60, batch_size=8, learning_rate=0.02, warmup_epochs=1.0)
 PLACES = tuple((name, name) for name in ("detection_relu16", "detection_relu8", "detection_smooth_relu"))
-LABELS = {"alpha": 0.5, "temperature": 1.0, "views": 8}
+LABELS = {"alpha": 0.5, "temperature": 1.0, "augmented_copies": 8}
 STUDENT = {
     "student": ResNet(blocks=(1, 1, 1, 1), width=0.25), "epochs": 30, "learning_rate": 0.02, "warmup_epochs": 2.0,
     "batch_size": 16,

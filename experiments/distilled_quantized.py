@@ -17,8 +17,10 @@ from tfmo_drive.training.distillation import SoftLabels
 
 EXPERIMENT = Experiment(
     task=Classification(),
-    recipe=(Distill(epochs=6, distill=SoftLabels(views=2)), QuantizeAware(epochs=1)),
-    controls={"untaught": (Distill(epochs=6, distill=SoftLabels(views=2, alpha=0.0)), QuantizeAware(epochs=1))},
+    recipe=(Distill(epochs=6, distill=SoftLabels(augmented_copies=2)), QuantizeAware(epochs=1)),
+    controls={
+        "untaught": (Distill(epochs=6, distill=SoftLabels(augmented_copies=2, alpha=0.0)), QuantizeAware(epochs=1))
+    },
     targets=(LiteRTFloat32(), LiteRTInt8()),
     expect=Expect(parameter_ratio=0.05, over_control=0.0, size_ratio=0.01, latency_ratio=0.05),
 )

@@ -31,8 +31,8 @@ STUDENT = {
 EXPERIMENT = Experiment(
     task=LaneKeeping(),
     training=TRAINING,
-    recipe=(Distill(**STUDENT, distill=SoftLabels(alpha=0.5, views=8)),),
-    controls={"untaught": (Distill(**STUDENT, distill=SoftLabels(alpha=0.0, views=8)),)},
+    recipe=(Distill(**STUDENT, distill=SoftLabels(alpha=0.5, augmented_copies=8)),),
+    controls={"untaught": (Distill(**STUDENT, distill=SoftLabels(alpha=0.0, augmented_copies=8)),)},
     targets=(LiteRTFloat32(), LiteRTInt8()),
     measures=(*MEASURES, Robustness(), Temporal()),
     expect=Expect(error_ratio=1.1, size_ratio=0.02),

@@ -21,8 +21,8 @@ from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
 from tfmo_drive.tasks.classification import Classification
 from tfmo_drive.training.distillation import SoftLabels
 
-TEACHER = SoftLabels(views=1)
-UNTAUGHT = SoftLabels(views=1, alpha=0.0)
+TEACHER = SoftLabels(augmented_copies=1)
+UNTAUGHT = SoftLabels(augmented_copies=1, alpha=0.0)
 
 EXPERIMENT = Experiment(
     task=Classification(),

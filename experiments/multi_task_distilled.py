@@ -30,7 +30,7 @@ TUNED = {
     "epochs": 6, "batch_size": 16, "learning_rate": 0.005, "warmup_epochs": 0.3, "final_learning_rate": 0.05,
     "averaged_epochs": 3,
 }  # fmt: skip
-LABELS = {"temperature": 1.0, "views": 2}
+LABELS = {"temperature": 1.0, "augmented_copies": 2}
 
 EXPERIMENT = Experiment(
     task=TASK,

@@ -24,7 +24,7 @@ TUNED = {"epochs": 4, "batch_size": 16, "learning_rate": 0.002}
 EXPERIMENT = Experiment(
     task=TASK,
     training=TRAINING,
-    recipe=(QuantizeAware(**TUNED, distill=SoftLabels(alpha=0.5, temperature=1.0, views=4)),),
+    recipe=(QuantizeAware(**TUNED, distill=SoftLabels(alpha=0.5, temperature=1.0, augmented_copies=4)),),
     controls={"longer_training": (Train(**TUNED),)},
     targets=(LiteRTFloat32(), LiteRTInt8()),
     measures=(*MEASURES, Robustness(), Temporal()),

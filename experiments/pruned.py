@@ -17,7 +17,7 @@ from tfmo_drive.training.distillation import SoftLabels
 
 EXPERIMENT = Experiment(
     task=Classification(),
-    recipe=(Prune(sparsity=0.5, epochs=1, learning_rate=0.02, distill=SoftLabels(views=2)),),
+    recipe=(Prune(sparsity=0.5, epochs=1, learning_rate=0.02, distill=SoftLabels(augmented_copies=2)),),
     controls={"longer_training": (Train(epochs=1, learning_rate=0.02),)},
     targets=(LiteRTFloat32(), LiteRTInt8()),
     expect=Expect(score_drop=0.01, size_ratio=0.30),

@@ -19,7 +19,7 @@ from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
 from tfmo_drive.tasks.classification import Classification
 from tfmo_drive.training.distillation import SoftLabels
 
-TEACHER = SoftLabels(views=1)
+TEACHER = SoftLabels(augmented_copies=1)
 
 EXPERIMENT = Experiment(
     task=Classification(),

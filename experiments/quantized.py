@@ -18,7 +18,7 @@ from tfmo_drive.training.distillation import SoftLabels
 
 EXPERIMENT = Experiment(
     task=Classification(),
-    recipe=(QuantizeAware(epochs=1, learning_rate=0.005, distill=SoftLabels(views=1)),),
+    recipe=(QuantizeAware(epochs=1, learning_rate=0.005, distill=SoftLabels(augmented_copies=1)),),
     controls={"longer_training": (Train(epochs=1, learning_rate=0.005),)},
     targets=(LiteRTFloat32(), LiteRTInt8()),
     expect=Expect(score_drop=0.005, keras_gap=0.003, size_ratio=0.30),

@@ -16,7 +16,7 @@ from tfmo_drive.expect import Expect
 from tfmo_drive.experiment import MEASURES, Experiment
 from tfmo_drive.measures.robustness import Robustness
 from tfmo_drive.measures.temporal import Temporal
-from tfmo_drive.steps.channels import Channels
+from tfmo_drive.steps.channel_pruning import ChannelPruning
 from tfmo_drive.steps.quantize_aware import QuantizeAware
 from tfmo_drive.steps.train import Train
 from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
@@ -24,7 +24,7 @@ from tfmo_drive.tasks.segmentation.segmentation import Segmentation
 from tfmo_drive.training.distillation import SoftLabels
 
 TRAINING = Train(epochs=40, batch_size=16, learning_rate=0.05, warmup_epochs=1.0)
-TAUGHT = {"batch_size": 16, "distill": SoftLabels(alpha=0.5, temperature=1.0, views=12)}
+TAUGHT = {"batch_size": 16, "distill": SoftLabels(alpha=0.5, temperature=1.0, augmented_copies=12)}
 DECODER = (*(f"segmentation_lateral{stride}_conv" for stride in (4, 8, 16, 32)), "segmentation_smooth_conv")
 ROUNDS = {"rounds": 3, "epochs_between": 12, "epochs": 180, "learning_rate": 0.05, "warmup_epochs": 2.0}
 
@@ -32,7 +32,7 @@ EXPERIMENT = Experiment(
     task=Segmentation(),
     training=TRAINING,
     recipe=(
-        Channels(removed=0.8, skip=DECODER, **ROUNDS, **TAUGHT),
+        ChannelPruning(pruning_ratio=0.8, skip=DECODER, **ROUNDS, **TAUGHT),
         Train(epochs=120, learning_rate=0.04, warmup_epochs=1.0, **TAUGHT),
         QuantizeAware(epochs=4, learning_rate=0.002, **TAUGHT),
     ),

@@ -22,7 +22,7 @@ EXPERIMENT = Experiment(
     ),
     training=Train(epochs=8, learning_rate=0.05, batch_size=32),
     recipe=(
-        Prune(sparsity=0.5, epochs=2, batch_size=32, distill=SoftLabels(views=2)),
+        Prune(sparsity=0.5, epochs=2, batch_size=32, distill=SoftLabels(augmented_copies=2)),
         QuantizeAware(epochs=1, batch_size=32, preserve="sparsity", calibration_images=64),
     ),
     controls={"longer_training": (Train(epochs=3, batch_size=32),)},

@@ -12,7 +12,7 @@ from PIL import Image
 
 from tfmo_drive import lint
 from tfmo_drive.commands.command_line import guarded
-from tfmo_drive.commands.lint import calibration_set, forecast
+from tfmo_drive.commands.lint import calibration_set, int8_forecast
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.steps.equalize import Equalize
 from tfmo_drive.steps.spoilers.spread import Spread
@@ -23,7 +23,7 @@ TINY = ("task.image_size=32", "task.network.blocks=1,1", "task.network.width=0.2
 @pytest.fixture(scope="module")
 def look(context, tiny_task):
     """look(model, images): what is found, by default of 100 calibration images."""
-    raw, train = context().calibration(100), lint.drawn(tiny_task, 0)
+    raw, train = context().calibration(100), lint.sampled(tiny_task, 0)
 
     def call(model, images=lambda raw: raw):
         return lint.findings(model, tiny_task.preprocessing, images(raw), train)
@@ -43,7 +43,7 @@ def test_what_was_made_hard_on_purpose_is_told_and_equalized_away(look, context,
     hard = Spread()(tiny_baseline, context())
     found = look(hard)
     assert {one.kind for one in found} == {"outlier channel"} and len(found) > 5
-    assert {one.mend for one in found} == {forecast.EQUALIZE}
+    assert {one.mend for one in found} == {int8_forecast.EQUALIZE}
     assert [one.bits_lost for one in found] == sorted((one.bits_lost for one in found), reverse=True)
     assert look(Equalize()(hard, context())) == ()
 

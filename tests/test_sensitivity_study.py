@@ -13,7 +13,7 @@ from tfmo_drive.commands.sensitivity import probes
 from tfmo_drive.commands.sensitivity.sensitivity_page import document, write
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.networks import layers, macs
-from tfmo_drive.steps.channels import Channels
+from tfmo_drive.steps.channel_pruning import ChannelPruning
 from tfmo_drive.steps.low_rank import LowRank
 from tfmo_drive.steps.prune import Prune
 from tfmo_drive.surgery.channel_graph import ChannelGraph
@@ -89,7 +89,7 @@ def test_pruning_spares_what_the_study_found_tough(studied, context, tiny_baseli
 
 
 def test_channels_go_by_the_study_too(studied, context, tiny_baseline):
-    step = Channels(removed=0.5, multiple=1, epochs=0, allocation=str(studied / "channels.json"))
+    step = ChannelPruning(pruning_ratio=0.5, multiple=1, epochs=0, allocation=str(studied / "channels.json"))
     before, after = (ChannelGraph(one).groups for one in (tiny_baseline, step.structure(tiny_baseline, context())))
     left = [len(one.channels) / len(whole.channels) for one, whole in zip(after, before, strict=True)]
     assert np.ptp(left) > 0.05
@@ -106,9 +106,9 @@ def test_ranks_go_by_the_study_too(studied, context, tiny_baseline):
     ("step", "settings", "said"),
     [
         (Prune, {"allocation": "by_eye"}, "one of uniform, lamp, global, or a file that make sensitivity-"),
-        (Channels, {"allocation": "by_eye"}, "one of uniform, global, or a file"),
+        (ChannelPruning, {"allocation": "by_eye"}, "one of uniform, global, or a file"),
         (LowRank, {"allocation": "by_eye"}, "one of uniform, or a file"),
-        (Channels, {"allocation": "channels.json", "rounds": 2}, "rounds must be 1"),
+        (ChannelPruning, {"allocation": "channels.json", "rounds": 2}, "rounds must be 1"),
         (LowRank, {"allocation": "rank.json", "method": "spatial"}, "studies are of method tucker"),
     ],
 )

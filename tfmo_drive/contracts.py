@@ -61,35 +61,38 @@ class Examples(abc.ABC):
 
 @dataclasses.dataclass(frozen=True)
 class Preprocessing:
-    """What turns raw inputs into what the Keras model was trained on: `x[..., order] * scale + offset`.
+    """What turns raw inputs into what the Keras model was trained on: `x[..., channel_order] * scale + offset`.
 
     Affine per channel (of RGB pixels) or column (of rows), so that every target can put it into its file and a board
-    feeds raw inputs. What has `limits` is folded into the graph and quantised with it. Columns without limits (101,325
-    Pa beside 0.01 rad/s) have no common 8-bit scale: a file standardises them in float32 before they are quantised.
+    feeds raw inputs. What has `input_range` is folded into the graph and quantised with it. Columns without a
+    range (101,325 Pa beside 0.01 rad/s) have no common 8-bit scale: a file standardises them in float32 before they
+    are quantised.
     """
 
     name: str
-    order: tuple[int, ...] = (0, 1, 2)
+    channel_order: tuple[int, ...] = (0, 1, 2)
     scale: tuple[float, ...] = (1.0, 1.0, 1.0)
     offset: tuple[float, ...] = (0.0, 0.0, 0.0)
     input: str = "image"  # what it is called in every file
-    limits: tuple[float, float] | None = (0.0, 255.0)  # lowest and highest raw input, 255 steps; None: any float32
+    input_range: tuple[float, float] | None = (0.0, 255.0)  # lowest and highest raw input, 255 steps; None: any float32
 
     @property
     def dtype(self) -> str:
         """Of raw inputs."""
-        return "uint8" if self.limits else "float32"
+        return "uint8" if self.input_range else "float32"
 
     @property
     def bounds(self) -> tuple[float, float] | None:
         """The lowest and the highest value that a preprocessed input can have; None where the raw one has no limits."""
         changes = list(zip(self.scale, self.offset, strict=True))
-        ends = [limit * scale + offset for limit in self.limits or () for scale, offset in changes]
+        ends = [limit * scale + offset for limit in self.input_range or () for scale, offset in changes]
         return (min(ends), max(ends)) if ends else None
 
     def __call__(self, raw: np.ndarray) -> np.ndarray:
         """Raw inputs [..., channels] to float32 [..., channels]."""
-        return np.asarray(raw, np.float32)[..., list(self.order)] * np.float32(self.scale) + np.float32(self.offset)
+        return np.asarray(raw, np.float32)[..., list(self.channel_order)] * np.float32(self.scale) + np.float32(
+            self.offset
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +106,7 @@ class Trivial:
 
 
 @dataclasses.dataclass(frozen=True)
-class Judgement:
+class Evaluation:
     """What a task says of some outputs."""
 
     values: np.ndarray
@@ -116,7 +119,7 @@ class Judgement:
     scores: Scores | None = None
     """Of any choice of the examples, where that is not the weighted mean of their `values` (mAP, mean IoU)."""
     captions: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)  # {"truth": [n], "says": [n]}
-    parts: Mapping[str, Judgement] = dataclasses.field(default_factory=dict)
+    parts: Mapping[str, Evaluation] = dataclasses.field(default_factory=dict)
     """Of several tasks judged together, that of each by its name."""
     constant: bool = False
     """Whether every example is answered alike, which needs no model, whatever it scores."""
@@ -166,12 +169,12 @@ class Task(abc.ABC):
         """What training lowers: (encoded targets, outputs by name or the only one) to a scalar, in TensorFlow."""
 
     @abc.abstractmethod
-    def soft_loss(self, outputs: Any, teacher: Any, temperature: float) -> Any:
+    def distillation_loss(self, outputs: Any, teacher: Any, temperature: float) -> Any:
         """TensorFlow graph code: what distillation lowers, of student's and teacher's logits; on `loss`'s scale."""
 
     def logits(self, model: keras.Model) -> Callable[[Any], Any]:
-        """What turns the model's outputs into what `soft_loss` takes, in TensorFlow: of class probabilities, their
-        logarithms; where a model gives logits or numbers, those themselves."""
+        """What turns the model's outputs into what `distillation_loss` takes, in TensorFlow: of class probabilities,
+        their logarithms; where a model gives logits or numbers, those themselves."""
         return lambda outputs: outputs
 
     def converted(self, model: keras.Model, subject: str) -> keras.Model:
@@ -183,18 +186,18 @@ class Task(abc.ABC):
         """Raise BadInput where what a given `model` answers on real data cannot mean what the task takes it for."""
         return None
 
-    def where(self, targets: Any) -> Any:
+    def object_mask(self, targets: Any) -> Any:
         """TensorFlow graph code: where objects are, from encoded targets: float32 [b, h, w, 1] in [0, 1]; or None."""
         return None
 
     @abc.abstractmethod
-    def judge(self, outputs: Arrays, targets: Arrays) -> Judgement: ...
+    def evaluate(self, outputs: Arrays, targets: Arrays) -> Evaluation: ...
 
     def score(self, outputs: Arrays, targets: Arrays) -> float:
         """`judge(...).score`, where nothing else is asked; a task may know a shorter way."""
-        return self.judge(outputs, targets).score
+        return self.evaluate(outputs, targets).score
 
-    def merit(self, outputs: Arrays, targets: Arrays) -> float:
+    def selection_score(self, outputs: Arrays, targets: Arrays) -> float:
         """Of an epoch in training, which keeps the best one: `score`, unless that rewards what nobody wants."""
         return self.score(outputs, targets)
 
@@ -210,7 +213,7 @@ class Task(abc.ABC):
         """What changes between frames that should not: outputs [n, ...] of scenes.Scene frames, clips int [n]."""
         return {}
 
-    def drawn(self, image: np.ndarray, outputs: Arrays) -> np.ndarray:
+    def rendered(self, image: np.ndarray, outputs: Arrays) -> np.ndarray:
         """uint8 [any height, any width, 3]: an image with what its `outputs`, or its targets, say drawn over it."""
         return image
 
@@ -261,10 +264,10 @@ class Step:
 
     promise: str | None = None
     """What it guarantees from then on ("70 % zeros"); None = nothing to re-check."""
-    guarantees: str = ""
-    """The promise in one word ("sparsity"), for later steps to say in `keeps` that they leave it alone."""
-    keeps: tuple[str, ...] = ()
-    anew: bool = False
+    provides: str = ""
+    """The promise in one word ("sparsity"), for later steps to say in `preserves` that they leave it alone."""
+    preserves: tuple[str, ...] = ()
+    replaces_model: bool = False
     """Whether the result is another network, to which no earlier promise applies."""
 
     @property
@@ -292,7 +295,12 @@ class Step:
 
     def undoes(self, earlier: Step) -> bool:
         """Whether this step would undo what `earlier`, before it in a recipe, guarantees."""
-        return self.anew and bool(earlier.promise) or bool(earlier.guarantees) and earlier.guarantees not in self.keeps
+        return (
+            self.replaces_model
+            and bool(earlier.promise)
+            or bool(earlier.provides)
+            and earlier.provides not in self.preserves
+        )
 
     def to_keep(self, guarantees: Sequence[str]) -> str:
         """What to type so that this step keeps what earlier ones guarantee; "" where it cannot."""
@@ -308,7 +316,7 @@ class Step:
     def check_artifact(self, artifact: Artifact) -> None:
         """The same promise in the file that ships."""
 
-    def left_alone(self, model: keras.Model) -> Mapping[str, str]:
+    def skipped_layers(self, model: keras.Model) -> Mapping[str, str]:
         """By name, the layers of its result that the step could not change, and why; for the report."""
         return {}
 
@@ -362,7 +370,7 @@ def refuse(recipe: Sequence[Step], model: keras.Model) -> None:
     another network are asked when that is there."""
     for step in recipe:
         step.refuse(model)
-        if step.anew:
+        if step.replaces_model:
             return
         model = step.outline(model)
 
@@ -372,13 +380,13 @@ def compress(model: keras.Model, recipe: tuple[Step, ...], context: Context, don
     for count, step in enumerate(recipe, start=1):
         if count <= done:
             continue
-        if count == done + 1 or recipe[count - 2].anew:
+        if count == done + 1 or recipe[count - 2].replaces_model:
             refuse(recipe[count - 1 :], model)
         folder = context.workdir / f"{count}_{step.name}"
         model = step(model, dataclasses.replace(context, workdir=folder))
         step.check(model)
         for kept in recipe[: count - 1]:
-            _check_again(kept, step, model, [earlier.guarantees for earlier in recipe[: count - 1]])
+            _check_again(kept, step, model, [earlier.provides for earlier in recipe[: count - 1]])
         yield count, step, model
 
 
@@ -388,7 +396,7 @@ def _check_again(kept: Step, step: Step, model: keras.Model, guaranteed: list[st
         kept.check(model)
     except BrokenPromise as broken:
         name = type(step).__name__
-        if kept.guarantees and kept.guarantees in step.keeps:
+        if kept.provides and kept.provides in step.preserves:
             advice = f"It was to keep that: a fault of {name}, which is worth a report with the recipe."
         else:
             wanted = [one for one in guaranteed if one]

@@ -221,7 +221,9 @@ class Run:
             refuse(recipe, model)
         given = bool(getattr(task, "baseline", ""))
         if given:
-            logging.info("baseline %s: val score %.4f", task.baseline, scoring.Scorer(model, task).merit("val"))
+            logging.info(
+                "baseline %s: val score %.4f", task.baseline, scoring.Scorer(model, task).selection_score("val")
+            )
         facts = [task.identity(), task.fingerprint(), self.seed, self.deterministic]
         facts += [run_folder.file_digest(Path(task.baseline))] if given else [settings(trainer)]
         key, folder = run_folder.key(*facts), context.workdir / "0_baseline"
@@ -276,18 +278,24 @@ class Run:
         seconds = time.perf_counter() - started
         finite.refuse_weights(model, f"stage {stage.path.name}")
         scorer = scoring.Scorer(model, context.task)
-        keras_score, val_score = scorer("test"), scorer.merit("val")
+        keras_score, val_score = scorer("test"), scorer.selection_score("val")
         logging.info("stage %s: Keras score %.4f on test, %.0f s", stage.path.name, keras_score, seconds)
         seconds = max(seconds, sum(stage.curves().get("seconds", [])))  # of a resumed stage, the epochs before too
         facts = {"keras_score": keras_score, "val_score": val_score, "seconds": round(seconds, 1)}
         known = context.task.metadata(model)
         facts |= {"preprocessing": context.task.preprocessing.name, "labels": known.get("labels")}
         facts |= {"units": own_model.units(known)}
-        found = step.left_alone(model) if step else {}
-        left_alone = {layer: why for layer, why in found.items() if layer not in model.output_names}  # they stay anyway
-        for layer, reason in left_alone.items():
+        found = step.skipped_layers(model) if step else {}
+        skipped_layers = {
+            layer: why for layer, why in found.items() if layer not in model.output_names
+        }  # they stay anyway
+        for layer, reason in skipped_layers.items():
             logging.info("stage %s leaves %s alone: %s", stage.path.name, layer, reason)
-        facts |= {"left_alone": left_alone, "promise": getattr(step, "promise", None), "settings": settings(step)}
+        facts |= {
+            "skipped_layers": skipped_layers,
+            "promise": getattr(step, "promise", None),
+            "settings": settings(step),
+        }
         stage.finish(model, facts)
 
     def _rows(

@@ -134,12 +134,12 @@ def _onnx(path: Path, before: str, context: Context) -> Iterator[Stage]:
     from tfmo_drive.runtimes import tflite_file
     from tfmo_drive.runtimes.interpreters import OnnxArtifact
 
-    types = {end["dtype"] for ends in tflite_file.ends(path).values() for end in ends}
+    types = {end["dtype"] for ends in tflite_file.signature(path).values() for end in ends}
     if types != {"int8"} or tflite_file.float_operators(path):
         logging.info("onnxruntime: only files that are int8 from end to end have a twin with the same integers")
         return
     made = context.workdir.parent / "ledger" / "model.onnx"
-    ends = tuple(end["name"] for end in tflite_file.ends(path)["outputs"])
+    ends = tuple(end["name"] for end in tflite_file.signature(path)["outputs"])
     atomic.write_bytes(made, conversion.onnx_int8(path.read_bytes(), ends))
     yield _of_file(OnnxArtifact(made), before, context, None)
 
@@ -151,7 +151,7 @@ def ledger(stages: list[Stage], context: Context, images: int, agreement: float,
     from tfmo_drive.measures.accuracy import over_trivial
     from tfmo_drive.scores.statistics import resampled
 
-    def drawn(scores: Scores) -> Resampled:
+    def bootstrapped(scores: Scores) -> Resampled:
         return resampled(scores, groups, context.seed)
 
     examples = context.task.examples("test")
@@ -160,8 +160,8 @@ def ledger(stages: list[Stage], context: Context, images: int, agreement: float,
     known, rows = {}, []
     for stage in stages:
         said = stage.said(indices)
-        judged = context.task.judge(said, targets)
-        score = drawn(judged.scores)
+        judged = context.task.evaluate(said, targets)
+        score = bootstrapped(judged.scores)
         known[stage.name] = stage, said, judged, score
         low, high = score.interval()
         row = {"stage": stage.name, "runtime": stage.runtime, "against": stage.against, "score": judged.score,
@@ -178,7 +178,7 @@ def ledger(stages: list[Stage], context: Context, images: int, agreement: float,
             worst = indices[np.sort(np.argsort(-moved, kind="stable")[:LOOKED_AT])]
             row["parts_at"] = _parting(before, stage, examples.read(worst)[0], sqnr_db) if searched else "not searched"
         else:
-            row |= over_trivial(context.task, judged, targets, score, drawn)
+            row |= over_trivial(context.task, judged, targets, score, bootstrapped)
         logging.info("%s: score %.4f", stage.name, judged.score)
         rows.append(row)
     return {"examples": len(indices), "of": len(examples), "agreement": agreement, "sqnr_db": sqnr_db, "stages": rows}

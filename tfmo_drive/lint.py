@@ -24,7 +24,7 @@ from tfmo_drive.contracts import BadInput, Preprocessing, Task
 if TYPE_CHECKING:
     import tf_keras as keras
 
-    from tfmo_drive.commands.lint.forecast import Finding
+    from tfmo_drive.commands.lint.int8_forecast import Finding
 
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(experiment_flags)
@@ -49,7 +49,7 @@ def main(argv: list[str]) -> int:
     run = Run(name=name, experiment=chosen, workdir=workdir, seed=FLAGS.seed, deterministic=FLAGS.deterministic)
     with run.opened() as context:
         raw = given if given is not None else context.calibration(min(filter(None, counts), default=IMAGES))
-        found = findings(context.baseline, task.preprocessing, raw, drawn(task, FLAGS.seed))
+        found = findings(context.baseline, task.preprocessing, raw, sampled(task, FLAGS.seed))
         said = {"schema": SCHEMA, "experiment": name, "seed": FLAGS.seed, "calibration_images": len(raw)}
         atomic.write_json(workdir / "lint.json", said | {"findings": [dataclasses.asdict(one) for one in found]})
     for one in found:
@@ -66,7 +66,7 @@ def findings(
 
     Both raw inputs [n, ...], as a board gets them. Raises BadInput for a quantize-aware model, which has its ranges.
     """
-    from tfmo_drive.commands.lint import calibration_set, forecast
+    from tfmo_drive.commands.lint import calibration_set, int8_forecast
     from tfmo_drive.commands.lint.stored_tensors import StoredTensors
     from tfmo_drive.networks import fake_quant, graph
 
@@ -74,11 +74,11 @@ def findings(
         raise BadInput(f"{model.name} is quantize-aware and has its ranges. Give the float model that it was made of.")
     stored = StoredTensors(graph.flat(model))
     ours, theirs = (_sample(stored, one, preprocessing) for one in (raw, train))
-    found = calibration_set.faults(ours, theirs, preprocessing) + forecast.faults(stored, theirs.ranges)
+    found = calibration_set.faults(ours, theirs, preprocessing) + int8_forecast.faults(stored, theirs.ranges)
     return tuple(sorted(found, key=lambda one: -1.0 if one.bits_lost is None else one.bits_lost, reverse=True))
 
 
-def drawn(task: Task, seed: int) -> np.ndarray:
+def sampled(task: Task, seed: int) -> np.ndarray:
     """Raw inputs of TRAIN train examples, others than `Context.calibration` draws (but for chance)."""
     examples = task.examples("train")
     indices = np.random.default_rng([seed, 0x714]).permutation(len(examples))[:TRAIN]
@@ -93,7 +93,7 @@ def images(folder: Path, task: Task) -> np.ndarray:
     from tfmo_drive.data.found_files import Found, walk
     from tfmo_drive.data.images import SUFFIXES, decode
 
-    if not task.preprocessing.limits:
+    if not task.preprocessing.input_range:
         raise BadInput(f"--calibration is a folder of images, but {task.name} takes rows. Leave it out.")
     found = walk(folder, SUFFIXES) if folder.is_dir() else Found()
     found.say_left_out(folder)

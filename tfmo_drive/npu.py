@@ -73,7 +73,7 @@ def _answers_int8(path: Path) -> bool:
     artifact_metadata.refuse_damaged(path)
     with reading(path, "a TensorFlow Lite model"):
         tflite_file.weights(path)
-        return {end["dtype"] for end in tflite_file.ends(path)["outputs"]} == {"int8"}
+        return {end["dtype"] for end in tflite_file.signature(path)["outputs"]} == {"int8"}
 
 
 def compiled(rows: list[dict[str, Any]], accelerators: list[str]) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ import pytest
 
 from tfmo_drive.base import cache
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.data.packed import PackedExamples, pack_generated
+from tfmo_drive.data.image_cache import PackedExamples, pack_generated
 
 NAMES = ("big.bin", "small.json", "maybe.npz")
 

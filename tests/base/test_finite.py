@@ -20,7 +20,7 @@ from tfmo_drive.conversion.freezing import freeze
 from tfmo_drive.data.detections import Decoding
 from tfmo_drive.data.mask_files import IGNORE
 from tfmo_drive.measures.accuracy import Accuracy
-from tfmo_drive.scores.judging import of_classes, of_numbers
+from tfmo_drive.scores.evaluation import of_classes, of_numbers
 from tfmo_drive.tasks.segmentation import segmentation_score
 from tfmo_drive.training import scoring
 from tfmo_drive.training.trained_step import copy
@@ -30,8 +30,8 @@ PACKAGE = Path(tfmo_drive.__file__).parent
 OTHERS = {
     "conversion/calibration.py": "counts of a histogram", "surgery/factors.py": "entries of a factor",
     "scores/flicker.py": "overlaps of boxes, which Decoding leaves finite",
-    "commands/lint/forecast.py": "spans of weights",
-    "scores/judging.py": "how often a class occurs",
+    "commands/lint/int8_forecast.py": "spans of weights",
+    "scores/evaluation.py": "how often a class occurs",
     "tasks/segmentation/segmentation.py": "how many pixels a class has",
     "pack/verify.py": "golden outputs, finite where they were written", "base/finite.py": "the one that leaves NaN out",
     "pack/example.py": "answers, finite where they are read", "predict.py": "answers, finite where they are read",
@@ -115,7 +115,7 @@ def test_answers_that_are_not_finite_name_the_first_layer_that_gives_them(tiny_t
     kernel, bias = model.get_layer("logits").get_weights()
     model.get_layer("logits").set_weights([np.full_like(kernel, 3e38), bias])
     with pytest.raises(BadInput, match="of val: answers to 64 examples .* that does so is logits: lower"):
-        scoring.Scorer(model, tiny_task).merit("val")
+        scoring.Scorer(model, tiny_task).selection_score("val")
 
 
 class Overflowing(Artifact):

@@ -14,7 +14,7 @@ from tfmo_drive.base.run_folder import StageFolder, held, inputs, read_facts
 from tfmo_drive.contracts import BadInput
 
 GOOD = {"key": "k", "keras_score": 0.5, "val_score": 0.5, "seconds": 1.0, "preprocessing": "unit",
-        "labels": ["a", "b"], "left_alone": {"conv": "too small"}, "promise": None, "settings": {}}  # fmt: skip
+        "labels": ["a", "b"], "skipped_layers": {"conv": "too small"}, "promise": None, "settings": {}}  # fmt: skip
 
 
 class Model:
@@ -183,7 +183,8 @@ DAMAGED = {
     '{"val_score": "0.9"}': "val_score must be a number", '{"val_score": true}': "val_score must be a number",
     f'{{"seconds": {"9" * 400}}}': "seconds must be a number", f'{{"seconds": {"9" * 5000}}}': "limit",
     '{"keras_score": 1e400}': "keras_score must be a number", '{"labels": {"a": 1}}': "labels must be a list",
-    '{"labels": ["a", 3]}': "labels must be a list", '{"left_alone": {"conv": []}}': "left_alone must be an object",
+    '{"labels": ["a", 3]}': "labels must be a list",
+    '{"skipped_layers": {"conv": []}}': "skipped_layers must be an object",
     '{"preprocessing": ["unit"]}': "preprocessing must be a text", '{"settings": 3}': "settings must be an object",
 }  # fmt: skip
 

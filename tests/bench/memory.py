@@ -34,13 +34,13 @@ with tempfile.TemporaryDirectory() as workdir:
 CHANNELS = """
 import time
 from pathlib import Path
-from tfmo_drive.steps.channels import Channels
+from tfmo_drive.steps.channel_pruning import ChannelPruning
 from tfmo_drive.contracts import Context
 from tfmo_drive.networks.networks import ResNet, build
 
 model = build(ResNet(), 224, 1000)
 started = time.perf_counter()
-Channels(removed=0.5).structure(model, Context(None, model, (), Path("."), 0))
+ChannelPruning(pruning_ratio=0.5).structure(model, Context(None, model, (), Path("."), 0))
 print(time.perf_counter() - started)
 {peak}
 """

@@ -118,7 +118,7 @@ def distill_step(rounds: int = 9) -> dict:
     """The default student under its teacher's cached logits, against plain training of the same student."""
     steps = 40  # small ones, beside which the start of an epoch would weigh too much
     with tempfile.TemporaryDirectory() as workdir:
-        context, step = _context(workdir, steps), Distill(distill=SoftLabels(views=2))
+        context, step = _context(workdir, steps), Distill(distill=SoftLabels(augmented_copies=2))
         alone = dataclasses.replace(context, baseline=step.structure(context.baseline, context))
         runs = {
             "reference": _prepared(Train(learning_rate=step.learning_rate), alone),

@@ -45,7 +45,9 @@ def every_box(task: Detection, targets: Mapping) -> np.ndarray:
 
 
 def every_part(task: MultiTask, targets: Mapping) -> dict:
-    return {name: CASES[type(part)].perfect(part, targets[part.name]) for part in task.parts for name in part.ends}
+    return {
+        name: CASES[type(part)].perfect(part, targets[part.name]) for part in task.parts for name in part.output_names
+    }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Case:
     """(setting, a value out of its range)."""
     others: Callable[[Task], Task]
     """The same task on other data."""
-    ends: tuple[str, ...]
+    output_names: tuple[str, ...]
 
 
 def other_frames(task: Task) -> Task:
@@ -77,14 +79,14 @@ CASES = {
         perfect=one_hot,
         bad=(*ANY_IMAGE, ("image_size", 15), ("image_size", 1025), ("outputs", "odds")),
         others=other_frames,
-        ends=(LOGITS,),
+        output_names=(LOGITS,),
     ),
     Detection: Case(
         make=lambda streets: Detection(channels=8, decoding=detections.Decoding(iou=0.98), **streets),
         perfect=every_box,
         bad=(*ANY_FRAME, ("channels", 3), ("threshold", 0.0), ("threshold", 1), ("threshold", math.nan)),
         others=other_frames,
-        ends=("scores", "boxes"),
+        output_names=("scores", "boxes"),
     ),
     LaneKeeping: Case(
         make=lambda streets: LaneKeeping(**streets),
@@ -94,7 +96,7 @@ CASES = {
             ("limit", 0.0), ("limit", math.nan), ("augmentation", Augmentation()),
         ),
         others=other_frames,
-        ends=("steering",),
+        output_names=("steering",),
     ),
     MultiTask: Case(
         make=lambda streets: MultiTask(parts=(Segmentation(channels=8), LaneKeeping()), **streets),
@@ -105,21 +107,21 @@ CASES = {
             ("loss_weights", (1.0, math.nan)),
         ),
         others=other_frames,
-        ends=("mask", "steering"),
+        output_names=("mask", "steering"),
     ),
     Segmentation: Case(
         make=lambda streets: Segmentation(channels=8, **streets),
         perfect=one_hot,
         bad=(*ANY_FRAME, ("channels", 0), ("shown", "lane"), ("ignore", -1), ("ignore", 256)),
         others=other_frames,
-        ends=("mask",),
+        output_names=("mask",),
     ),
     SensorRows: Case(
         make=lambda streets: SensorRows(network=DenseLayers(units=(8,)), series=Series(train=900, val=90, test=90)),
         perfect=one_hot,
         bad=(("predicts", "text"), ("standardise", "test"), ("split_seed", -1)),
         others=lambda task: dataclasses.replace(task, series=dataclasses.replace(task.series, seed=7)),
-        ends=(LOGITS,),
+        output_names=(LOGITS,),
     ),
 }  # fmt: skip
 

@@ -62,7 +62,7 @@ def preserving(step, promised: str):
 )
 def test_two_steps_keep_the_first_promise_or_say_which_order_does(kinds, small, first, context, tiny_task):
     earlier, (before, model) = kinds[0], first(kinds[0])
-    after = preserving(example(kinds[1], epochs=1), before.guarantees)
+    after = preserving(example(kinds[1], epochs=1), before.provides)
     place = dataclasses.replace(context(), baseline=small)
     try:
         Experiment(task=tiny_task, recipe=(before, after))

@@ -15,7 +15,7 @@ from tfmo_drive import steps
 from tfmo_drive.contracts import BadInput, BrokenPromise, Step
 from tfmo_drive.networks import fake_quant, layers
 from tfmo_drive.networks.networks import Head, SmallCNN
-from tfmo_drive.steps.channels import Channels
+from tfmo_drive.steps.channel_pruning import ChannelPruning
 from tfmo_drive.steps.cluster import Cluster
 from tfmo_drive.steps.correct_bias import CorrectBias
 from tfmo_drive.steps.distill import Distill
@@ -65,11 +65,11 @@ CASES = {
         nothing=QuantizeAware(epochs=0),
         bad=(("preserve", "channels"), ("freeze_bn_after", 1.5), ("calibration_images", 0)),
     ),
-    Channels: Case(
-        Channels(removed=0.5, multiple=4, **SHORT),
-        nothing=Channels(removed=0.0, multiple=1, epochs=0),
+    ChannelPruning: Case(
+        ChannelPruning(pruning_ratio=0.5, multiple=4, **SHORT),
+        nothing=ChannelPruning(pruning_ratio=0.0, multiple=1, epochs=0),
         bad=(
-            ("removed", 1.0), ("removed", math.nan), ("macs", 0.0), ("parameters", 2.0), ("latency", -1),
+            ("pruning_ratio", 1.0), ("pruning_ratio", math.nan), ("macs", 0.0), ("parameters", 2.0), ("latency", -1),
             ("allocation", "lamp"), ("multiple", 0), ("calibration_images", 0), ("rounds", 0), ("epochs_between", -1),
         ),
     ),
@@ -95,7 +95,7 @@ CASES = {
     CorrectBias: Case(CorrectBias(calibration_images=20), nothing=None, bad=(("calibration_images", 0),)),
     Spread: Case(Spread(), nothing=Spread(decades=0), bad=(("decades", -1), ("decades", 7), ("decades", math.nan))),
     Distill: Case(
-        Distill(student=SmallCNN(filters=(4, 8), head=Head(units=8)), distill=SoftLabels(views=2), **SHORT),
+        Distill(student=SmallCNN(filters=(4, 8), head=Head(units=8)), distill=SoftLabels(augmented_copies=2), **SHORT),
         nothing=None,  # SoftLabels(alpha=0) is a student without a teacher: tests/compress/test_distill.py
         bad=(("distill", None),),
     ),

@@ -29,16 +29,16 @@ def mixed(answers):
 
 def test_the_truth_scores_one_and_garbage_less(case, task):
     targets = known(task)[1]
-    right = task.judge(case.perfect(task, targets), targets)
+    right = task.evaluate(case.perfect(task, targets), targets)
     assert right.score == pytest.approx(1) and right.values == pytest.approx(np.ones(16))
     assert all(entry["score"] == pytest.approx(1) for entry in right.per_class.values())
-    wrong = task.judge(mixed(case.perfect(task, targets)), targets)
+    wrong = task.evaluate(mixed(case.perfect(task, targets)), targets)
     assert 0 <= wrong.score < 0.99 and wrong.values.min() < 1
 
 
 def test_a_judgement_has_one_entry_for_every_example(case, task):
     targets = known(task)[1]
-    judged = task.judge(mixed(case.perfect(task, targets)), targets)
+    judged = task.evaluate(mixed(case.perfect(task, targets)), targets)
     assert judged.values.shape == (16,) and judged.values.dtype == np.float64
     assert judged.values.min() >= 0 and judged.values.max() <= 1
     assert all(len(one) == 16 for one in outputs.flat(judged.decisions))
@@ -52,11 +52,11 @@ def test_a_judgement_has_one_entry_for_every_example(case, task):
 def test_scores_of_a_choice_are_those_of_judging_it_alone(case, task):
     targets = known(task)[1]
     answers = mixed(case.perfect(task, targets))
-    judged = task.judge(answers, targets)
+    judged = task.evaluate(answers, targets)
     assert judged.scores(np.ones((1, 16)))[0] == pytest.approx(judged.score)
     chosen = [np.arange(8), np.arange(16)[::3], np.array([0, 0, 5])]
     weights = np.stack([np.bincount(indices, minlength=16) for indices in chosen]).astype(np.float64)
-    alone = [task.judge(outputs.at(answers, indices), outputs.at(targets, indices)).score for indices in chosen]
+    alone = [task.evaluate(outputs.at(answers, indices), outputs.at(targets, indices)).score for indices in chosen]
     assert judged.scores(weights) == pytest.approx(np.array(alone))
 
 
@@ -69,7 +69,7 @@ def test_outputs_and_truth_can_be_drawn_over_an_image(task, model):
     for index in range(2):
         before = raw[index].copy()
         for one in (outputs.at(targets, index), outputs.at(said, index)):
-            picture = task.drawn(raw[index], one)
+            picture = task.rendered(raw[index], one)
             assert picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3
         assert np.array_equal(raw[index], before), "the image itself is left alone"
 
@@ -98,10 +98,10 @@ def test_the_trivial_answer_is_one_for_all_examples_and_far_from_the_truth(case,
     assert trivial.says and all(len(one) == 16 for one in outputs.flat(trivial.outputs))
     for one in outputs.flat(trivial.outputs):
         assert (np.asarray(one) == np.asarray(one)[:1]).all()
-    least = task.judge(trivial.outputs, targets)
+    least = task.evaluate(trivial.outputs, targets)
     parts = least.parts or {"": least}
     for name, judged in parts.items():
-        assert judged.score < task.judge(case.perfect(task, targets), targets).score
+        assert judged.score < task.evaluate(case.perfect(task, targets), targets).score
         assert (judged.decisions == judged.decisions[:1]).all(), name
     if "score_straight" in least.more:
         assert least.score == least.more["score_straight"]

@@ -38,9 +38,9 @@ def test_every_task_is_a_frozen_dataclass_with_a_case(task):
 
 def test_a_model_takes_what_examples_give_and_its_outputs_are_called_as_said(case, task, model):
     raw, targets = task.examples("train").read(np.arange(2))
-    assert outputs.names(model) == case.ends
+    assert outputs.names(model) == case.output_names
     if isinstance(task, ImageTask):
-        assert task.ends == case.ends
+        assert task.output_names == case.output_names
     assert raw.dtype == np.dtype(task.preprocessing.dtype)
     found = outputs.named(model, model(task.preprocessing(raw), training=False))
     assert all(len(one) == 2 and np.isfinite(one).all() for one in outputs.flat(found))
@@ -50,7 +50,7 @@ def test_a_model_takes_what_examples_give_and_its_outputs_are_called_as_said(cas
 def test_a_network_of_ones_choice_starts_untrained_with_the_same_outputs(case, task, model):
     other = dataclasses.replace(task.network, **({"units": (3,)} if isinstance(task, SensorRows) else {"width": 0.125}))
     smaller = task.build(other)
-    assert outputs.names(smaller) == case.ends and smaller.count_params() < model.count_params()
+    assert outputs.names(smaller) == case.output_names and smaller.count_params() < model.count_params()
     assert [one.shape for one in smaller.outputs] == [one.shape for one in model.outputs]
 
 
@@ -70,12 +70,12 @@ def test_the_loss_of_one_batch_falls(task, model, tmp_path):
 def test_a_student_that_says_what_its_teacher_says_has_nothing_to_lower(task, model):
     said = outputs.named(model, model(task.preprocessing(known(task, 4)[0]), training=False))
     teacher = outputs.each(lambda tensor: tf.constant(tensor.numpy()), said)
-    least = task.soft_loss(said, teacher, 2.0)
+    least = task.distillation_loss(said, teacher, 2.0)
     assert least.shape == () and math.isfinite(float(least))
     generator = np.random.default_rng(0)
     for _ in range(3):
         other = outputs.each(lambda one: one + generator.normal(0, 0.1, one.shape).astype(np.float32), said)
-        assert float(task.soft_loss(other, teacher, 2.0)) > float(least)
+        assert float(task.distillation_loss(other, teacher, 2.0)) > float(least)
 
 
 def test_same_seed_same_batches(task, tmp_path):
@@ -108,11 +108,11 @@ def test_an_int8_file_has_the_models_outputs_under_their_names(case, task, model
     artifact = LiteRTInt8(calibration_images=8)(model, tmp_path, place(task, model, tmp_path))
     raw, targets = known(task)
     said = artifact.outputs(raw)
-    assert tuple(said) == case.ends
+    assert tuple(said) == case.output_names
     wanted = tf.nest.flatten(model(task.preprocessing(raw), training=False))
     for one, other in zip(said.values(), wanted, strict=True):
         assert one.shape == other.shape and one.dtype == np.float32
-    judged = task.judge(artifact.predict(raw), targets)
+    judged = task.evaluate(artifact.predict(raw), targets)
     assert 0 <= judged.score <= 1
 
 

@@ -11,18 +11,18 @@ import pytest
 from damage import damaged_bytes, damaged_json, damaged_text, pick
 
 from tfmo_drive.base import cache
-from tfmo_drive.data import packed
-from tfmo_drive.data.packed import Drawn, pack_generated
+from tfmo_drive.data import image_cache
+from tfmo_drive.data.image_cache import Example, pack_generated
 from tfmo_drive.tasks.sensor_rows import packed_rows
 
 COUNT = 7
 
 
-def _drawn(index: int) -> Drawn:
+def _drawn(index: int) -> Example:
     random = np.random.default_rng(index)
     label = {"angle": random.normal(size=2).astype(np.float32), "class": np.int64(index % 3)}
     pixels = random.integers(0, 256, (4, 5, 3), np.uint8)
-    return Drawn(pixels, label, pixels[..., 0] % 4, {"weather": ("rain", "sun")[index % 2]}, index // 2)
+    return Example(pixels, label, pixels[..., 0] % 4, {"weather": ("rain", "sun")[index % 2]}, index // 2)
 
 
 class Table(packed_rows.RowSource):
@@ -47,7 +47,7 @@ def _table(folder: Path) -> list[np.ndarray]:
     return [found.read(np.arange(40)), np.stack(found.runs), np.array([*found.columns, *found.classes])]
 
 
-READERS = ((_images, packed._FILES), (_table, packed_rows._FILES))
+READERS = ((_images, image_cache._FILES), (_table, packed_rows._FILES))
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def _damage(random: np.random.Generator, entry: Path) -> None:
     elif kind == 4:
         path.unlink(missing_ok=True) if not path.is_dir() else None
     elif kind == 5:
-        path = entry / pick(random, (*packed._FILES, *packed_rows._FILES, "notes.txt"))
+        path = entry / pick(random, (*image_cache._FILES, *packed_rows._FILES, "notes.txt"))
         path.unlink(missing_ok=True) if not path.is_dir() else None
         path.write_bytes(random.bytes(9))
     elif kind == 6 and not path.is_dir():

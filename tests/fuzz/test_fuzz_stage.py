@@ -14,7 +14,7 @@ from tfmo_drive.steps.train import Train
 from tfmo_drive.training import trained_step
 
 FACTS = {"keras_score": 0.5, "val_score": 0.5, "seconds": 1.0, "preprocessing": "unit", "labels": ["a", "b"],
-         "left_alone": {"conv": "too small"}, "promise": "70 % zeros", "settings": {"kind": "Prune"}}  # fmt: skip
+         "skipped_layers": {"conv": "too small"}, "promise": "70 % zeros", "settings": {"kind": "Prune"}}  # fmt: skip
 CURVES = {"epoch": [1, 2], "loss": [1.0, 0.5], "val_score": [0.1, 0.2], "seconds": [1.0, 1.0]}
 
 

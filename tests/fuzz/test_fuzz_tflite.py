@@ -89,7 +89,7 @@ def test_damaged_graphs_are_read_within_their_bytes_or_refused(fuzz, models):
         kind = pick(case.random, ("tflite", "tflite", "onnx"))
         path, module = case.folder / f"model.{kind}", tflite_file if kind == "tflite" else onnx_file
         path.write_bytes(damaged_bytes(case.random, models[kind], 2))
-        look = pick(case.random, (module.weights, module.macs, module.ends))
+        look = pick(case.random, (module.weights, module.macs, module.signature))
         found = case.read(path, lambda: look(path))
         for values in found.values() if look is module.weights and found else ():
             assert isinstance(values, np.ndarray) and values.nbytes <= len(models[kind])

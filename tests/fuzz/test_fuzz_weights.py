@@ -12,7 +12,7 @@ from damage import VALUES, damaged_bytes, damaged_json, pick
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.networks import networks, own_model
 
-ENDS = own_model.Ends((3,), {networks.LOGITS: (2,)})
+ENDS = own_model.Signature((3,), {networks.LOGITS: (2,)})
 
 
 def _network() -> keras.Model:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tfmo_drive.base import speed
-from tfmo_drive.contracts import Artifact, BadInput, Context, Examples, Judgement, Preprocessing, Task, Trivial
+from tfmo_drive.contracts import Artifact, BadInput, Context, Evaluation, Examples, Preprocessing, Task, Trivial
 from tfmo_drive.measures.accuracy import Accuracy
 from tfmo_drive.measures.cost import Cost
 from tfmo_drive.measures.latency import Latency
@@ -46,10 +46,10 @@ class Signs(Task):
     def loss(self, model):
         raise NotImplementedError
 
-    def soft_loss(self, outputs, teacher, temperature):
+    def distillation_loss(self, outputs, teacher, temperature):
         raise NotImplementedError
 
-    def judge(self, outputs, targets):
+    def evaluate(self, outputs, targets):
         says = outputs.argmax(1)
         values = (says == targets).astype(float)
         classes = {
@@ -59,7 +59,7 @@ class Signs(Task):
         }
         macro = {"score_macro": float(np.mean([c["score"] for c in classes.values()]))}
         captions = {"truth": [LABELS[i] for i in targets], "says": [LABELS[i] for i in says]}
-        return Judgement(values, says, classes, macro, captions=captions)
+        return Evaluation(values, says, classes, macro, captions=captions)
 
     def trivial(self, count):
         return Trivial("always stop", np.tile([[1.0, 0.0]], (count, 1)))
@@ -157,9 +157,9 @@ def test_slices_are_scored_and_compared_attribute_by_attribute(context, monkeypa
 
 def test_a_slice_that_leaves_nothing_to_judge_is_left_out(context, monkeypatch):
     monkeypatch.setattr(Pixels, "attributes", {"light": np.array(["day"] * 7 + ["night"])})
-    plain = Signs.judge
+    plain = Signs.evaluate
 
-    def judge(self, outputs, targets):
+    def evaluate(self, outputs, targets):
         """The mean over the first seven: an example without any object, as far as a detector's score goes."""
         judged = plain(self, outputs, targets)
         known = np.arange(len(targets)) < 7
@@ -170,7 +170,7 @@ def test_a_slice_that_leaves_nothing_to_judge_is_left_out(context, monkeypatch):
 
         return dataclasses.replace(judged, scores=scores)
 
-    monkeypatch.setattr(Signs, "judge", judge)
+    monkeypatch.setattr(Signs, "evaluate", evaluate)
     row = Accuracy()(Table(RIGHT), Table(RIGHT), context)
     assert row["slices"] == {"light": {"day": {"score": 1.0, "delta": 0.0, "examples": 7}}}
 
@@ -180,8 +180,8 @@ def test_a_naive_exports_single_output_is_judged_beside_a_reference_with_two(con
         def predict(self, batch):
             return {"a": super().predict(batch), "b": np.zeros((len(batch), 3))}
 
-    plain = Signs.judge
-    monkeypatch.setattr(Signs, "judge", lambda self, o, t: plain(self, o["a"] if isinstance(o, dict) else o, t))
+    plain = Signs.evaluate
+    monkeypatch.setattr(Signs, "evaluate", lambda self, o, t: plain(self, o["a"] if isinstance(o, dict) else o, t))
     row = Accuracy()(Table([0, 1, 0, 0, 0, 1, 0, 1]), Two(RIGHT), context)
     assert row["score"] == 7 / 8 and [one["index"] for one in row["regressions"]] == [3]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tfmo_drive.contracts import Artifact, BadInput, Context, Examples, Judgement, Preprocessing
+from tfmo_drive.contracts import Artifact, BadInput, Context, Evaluation, Examples, Preprocessing
 from tfmo_drive.measures.corruptions import CORRUPTIONS, corrupt
 from tfmo_drive.measures.robustness import Robustness
 
@@ -37,7 +37,7 @@ class Brightness:
 
     def score(self, outputs, targets):
         self.asked.append(targets)
-        return Judgement(outputs, outputs, {}).score
+        return Evaluation(outputs, outputs, {}).score
 
 
 class Says(Artifact):
@@ -122,7 +122,7 @@ def test_another_seed_takes_other_examples(context, tmp_path):
 
 
 def test_rows_of_numbers_are_not_corrupted(context, monkeypatch):
-    monkeypatch.setattr(Brightness, "preprocessing", Preprocessing("none", limits=None))
+    monkeypatch.setattr(Brightness, "preprocessing", Preprocessing("none", input_range=None))
     assert MEASURE(Says(lambda grey: grey), Says(lambda grey: grey), context) == {}
 
 

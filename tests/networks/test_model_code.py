@@ -17,7 +17,7 @@ from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.commands.experiment_flags import FLAGS, assignments
 from tfmo_drive.contracts import BadInput, Context
 from tfmo_drive.networks import model_code, own_model
-from tfmo_drive.networks.own_model import Ends
+from tfmo_drive.networks.own_model import Signature
 from tfmo_drive.steps.train import Train
 from tfmo_drive.training import teacher
 from tfmo_drive.training.distillation import SoftLabels
@@ -56,7 +56,7 @@ def test_a_lambda_is_refused_by_name_before_it_runs_unless_it_is_allowed(planted
     path = tmp_path / f"model.{kind}"
     around(code, place).save(path, save_format=kind)
     ran.unlink()
-    ends = Ends((32, 32, 3), {"logits": (9,)})
+    ends = Signature((32, 32, 3), {"logits": (9,)})
     with pytest.raises(BadInput, match='the Lambda layer "planted". .* replace it .* add --allow_code') as refused:
         own_model.read_model(path, ends)
     assert not ran.exists() and "\n" not in str(refused.value)
@@ -73,7 +73,10 @@ def test_neither_a_baseline_nor_a_teacher_runs_its_code_unasked(planted, kind, t
     given = {"baseline": str(path), "preprocessing_name": "unit"}
     with pytest.raises(BadInput, match="^task.baseline: .*planted"):
         dataclasses.replace(tiny_task, **given).build()
-    labels, place = SoftLabels(views=1, teacher=str(path)), Context(tiny_task, tiny_task.build(), (), tmp_path, 0)
+    labels, place = (
+        SoftLabels(augmented_copies=1, teacher=str(path)),
+        Context(tiny_task, tiny_task.build(), (), tmp_path, 0),
+    )
     with pytest.raises(BadInput, match="^distill.teacher: .*planted"):
         Train(epochs=1, distill=labels)(place.baseline, place)
     assert not ran.exists()

@@ -13,7 +13,7 @@ from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.networks import networks, own_model
 from tfmo_drive.networks.networks import Head, MobileNetV2, ResNet, SmallCNN
-from tfmo_drive.networks.own_model import Ends
+from tfmo_drive.networks.own_model import Signature
 from tfmo_drive.tasks.classification import Classification
 from tfmo_drive.training import scoring, trained_step
 
@@ -122,7 +122,7 @@ def test_weights_that_fit_are_read(small, tmp_path):
 def refusal(path, size=SIZE, outputs=9) -> str:
     with pytest.raises(BadInput) as refused:
         own_model.is_whole_model(path)
-        own_model.read_model(path, Ends((size, size, 3), {"logits": (outputs,)}))
+        own_model.read_model(path, Signature((size, size, 3), {"logits": (outputs,)}))
     text = str(refused.value)
     assert text.startswith("task.baseline: ") and str(path) in text and "\n" not in text
     return text
@@ -136,7 +136,7 @@ def test_a_whole_model_is_told_from_weights(small, tmp_path):
     assert not own_model.is_whole_model(tmp_path / "weights.h5")
     batch = np.random.default_rng(0).normal(0, 60, (2, SIZE, SIZE, 3)).astype(np.float32)
     for name in ("model.h5", "saved"):
-        model = own_model.read_model(tmp_path / name, Ends((SIZE, SIZE, 3), {"logits": (9,)}))
+        model = own_model.read_model(tmp_path / name, Signature((SIZE, SIZE, 3), {"logits": (9,)}))
         np.testing.assert_allclose(model(batch, training=False), small(batch, training=False), rtol=1e-5, atol=1e-5)
         trained_step.copy(model)  # the steps need it
 
@@ -144,7 +144,7 @@ def test_a_whole_model_is_told_from_weights(small, tmp_path):
 def test_a_sequential_model_becomes_functional(tmp_path):
     layers = [keras.Input((SIZE, SIZE, 3)), keras.layers.Flatten(), keras.layers.Dense(9)]
     keras.Sequential(layers).save(tmp_path / "model.h5")
-    model = own_model.read_model(tmp_path / "model.h5", Ends((SIZE, SIZE, 3), {"logits": (9,)}))
+    model = own_model.read_model(tmp_path / "model.h5", Signature((SIZE, SIZE, 3), {"logits": (9,)}))
     assert not isinstance(model, keras.Sequential) and model.output_shape == (None, 9)
 
 
@@ -167,7 +167,7 @@ def test_models_inside_a_model_are_opened(kind, name, tmp_path):
     keras.utils.set_random_seed(0)
     model = nested(kind)
     model.save(tmp_path / name, save_format="h5" if name.endswith(".h5") else "tf")
-    read = own_model.read_model(tmp_path / name, Ends((SIZE, SIZE, 3), {"logits": (9,)}))
+    read = own_model.read_model(tmp_path / name, Signature((SIZE, SIZE, 3), {"logits": (9,)}))
     assert not any(isinstance(layer, keras.Model) for layer in read.layers)
     assert all(layer.trainable for layer in read.layers)
     assert read.output_names == ["logits"] and read.count_params() == model.count_params()
@@ -184,7 +184,7 @@ def test_two_layers_of_one_name_in_nested_models_are_numbered_from_the_outside(t
     backbone = keras.Model(inner, keras.layers.Dense(4, name="same")(keras.layers.Flatten()(inner)))
     model = keras.Model(inputs, keras.layers.Dense(9, name="same")(backbone(inputs)))
     model.save(tmp_path / "model.h5")
-    found = own_model.read_model(tmp_path / "model.h5", Ends((SIZE, SIZE, 3), {"logits": (9,)}))
+    found = own_model.read_model(tmp_path / "model.h5", Signature((SIZE, SIZE, 3), {"logits": (9,)}))
     assert [layer.name for layer in found.layers[-2:]] == ["same_2", "same"] and found.output_names == ["same"]
     batch = np.ones((2, SIZE, SIZE, 3), np.float32)
     np.testing.assert_allclose(found(batch), model(batch), rtol=1e-5)

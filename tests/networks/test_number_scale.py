@@ -147,7 +147,9 @@ def test_a_teachers_unit_is_the_same_question(log, tmp_path):
     steered(LIMIT).save(tmp_path / "degrees.h5")
     steered(1.0).save(tmp_path / "share.h5")
     place = Context(task, steered(1.0), (), tmp_path, 0)
-    read = teacher.attached(SoftLabels(views=1, teacher=str(tmp_path / "degrees.h5")), place).read(0, np.arange(16))
+    read = teacher.attached(SoftLabels(augmented_copies=1, teacher=str(tmp_path / "degrees.h5")), place).read(
+        0, np.arange(16)
+    )
     assert 0.5 < np.abs(read).max() <= 1.05
     with pytest.raises(BadInput, match="^distill.teacher: .*full_lock=1"):
         teacher.model(SoftLabels(teacher=str(tmp_path / "share.h5")), place)

@@ -178,7 +178,7 @@ def test_answers_that_contradict_what_they_are_taken_for_are_refused(end, settin
 @pytest.mark.parametrize("end", [tf.sigmoid, tf.nn.softmax])
 def test_a_teachers_soft_labels_are_its_logits_whatever_it_ends_in(end, tiny_task, tmp_path):
     plain, ended = own(lambda x: x / 4.0), own(lambda x: end(x / 4.0))
-    labels, said = SoftLabels(views=1), []
+    labels, said = SoftLabels(augmented_copies=1), []
     for model in (plain, ended):
         model.set_weights(plain.get_weights())
         place = Context(tiny_task, model, (), tmp_path, 0)

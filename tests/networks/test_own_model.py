@@ -7,7 +7,7 @@ import pytest
 
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.networks.own_model import Ends, read_model
+from tfmo_drive.networks.own_model import Signature, read_model
 
 layers = keras.layers
 
@@ -24,7 +24,7 @@ def mask(size=(32, 48), classes=3, name="mask"):
     return keras.Model(inputs, layers.Conv2D(classes, 1, padding="same", name=name)(inputs))
 
 
-WANTED = Ends.of(detector())
+WANTED = Signature.of(detector())
 
 
 @pytest.fixture
@@ -37,9 +37,9 @@ def read(tmp_path):
 
 
 def test_ends_are_what_a_model_takes_and_gives_under_its_own_names():
-    assert WANTED == Ends((32, 48, 3), {"scores": (8, 12, 3), "boxes": (8, 12, 4)})
-    assert Ends.of(detector(names=("quant_scores", "prune_low_magnitude_boxes"))) == WANTED
-    assert Ends.of(mask()) == Ends((32, 48, 3), {"mask": (32, 48, 3)})
+    assert WANTED == Signature((32, 48, 3), {"scores": (8, 12, 3), "boxes": (8, 12, 4)})
+    assert Signature.of(detector(names=("quant_scores", "prune_low_magnitude_boxes"))) == WANTED
+    assert Signature.of(mask()) == Signature((32, 48, 3), {"mask": (32, 48, 3)})
 
 
 def test_a_model_that_fits_is_read_with_its_weights(read):
@@ -54,14 +54,14 @@ def test_the_order_of_several_outputs_is_theirs_and_a_single_one_may_be_called_a
     turned = detector()
     turned = keras.Model(turned.inputs, turned.outputs[::-1])
     assert read(turned).output_names == ["boxes", "scores"], "outputs go by their names"
-    assert read(mask(name="anything"), Ends.of(mask())).output_names == ["anything"]
+    assert read(mask(name="anything"), Signature.of(mask())).output_names == ["anything"]
 
 
 def test_separable_convolutions_are_read_as_the_two_that_they_are(read):
     """So that every step knows them: pruned, clustered and quantised like any other."""
     inputs = keras.Input((8, 8, 3))
     model = keras.Model(inputs, layers.SeparableConv2D(4, 3, name="mask")(inputs))
-    found = read(model, Ends.of(model))
+    found = read(model, Signature.of(model))
     assert [type(layer).__name__ for layer in found.layers[1:]] == ["DepthwiseConv2D", "Conv2D"]
     assert found.output_names == ["mask"]
 
@@ -92,20 +92,20 @@ def test_a_detector_that_does_not_fit_says_what_in_one_line(model, words, read):
 )
 def test_a_mask_that_does_not_fit_says_what_in_one_line(model, words, read):
     with pytest.raises(BadInput, match=words) as refused:
-        read(model(), Ends.of(mask()))
+        read(model(), Signature.of(mask()))
     assert "\n" not in str(refused.value)
 
 
 def test_a_square_tasks_size_is_one_number(read):
     with pytest.raises(BadInput, match="Add --set=task.image_size=64.$"):
-        read(mask((64, 64)), Ends.of(mask((32, 32))))
+        read(mask((64, 64)), Signature.of(mask((32, 32))))
 
 
 def test_a_model_of_half_precision_says_how_to_make_it_whole(read):
     inputs = keras.Input((32, 48, 3))
     half = layers.Conv2D(3, 1, name="half", dtype="mixed_float16")(inputs)
     with pytest.raises(BadInput, match=r"computes in float16 \(half\). Build it again under the policy float32"):
-        read(keras.Model(inputs, layers.Activation("softmax", dtype="float32")(half)), Ends.of(mask()))
+        read(keras.Model(inputs, layers.Activation("softmax", dtype="float32")(half)), Signature.of(mask()))
 
 
 def test_layers_that_are_two_operators_are_split_and_metrics_of_training_dropped(read):
@@ -113,7 +113,7 @@ def test_layers_that_are_two_operators_are_split_and_metrics_of_training_dropped
     x = layers.SeparableConv2D(8, 3, activation="swish", padding="same", name="apart")(inputs)
     model = keras.Model(inputs, layers.Conv2D(3, 1, activation="elu", name="mask")(x))
     model.add_metric(keras.backend.mean(x), name="mean")
-    found = read(model, Ends.of(model))
+    found = read(model, Signature.of(model))
     names = [layer.name for layer in found.layers[1:]]
     assert names == ["apart_depthwise", "apart", "apart_swish", "mask_linear", "mask"]
     images = np.random.default_rng(0).uniform(0, 1, (2, 32, 48, 3)).astype(np.float32)

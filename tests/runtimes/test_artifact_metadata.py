@@ -78,7 +78,7 @@ def test_tflite_metadata_names_the_files_own_tensors(contents, tmp_path):
     described = model.Buffers(entry.Buffer()).DataAsNumpy().tobytes()
     with zipfile.ZipFile(path) as archive:
         assert all(name.encode() in described for name in archive.namelist())
-    for ends in tflite_file.ends(content).values():
+    for ends in tflite_file.signature(content).values():
         assert all(end["name"].encode() in described for end in ends)
 
 

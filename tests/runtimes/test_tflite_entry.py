@@ -10,7 +10,7 @@ from tfmo_drive.base.keras2 import keras
 from tfmo_drive.contracts import Preprocessing
 from tfmo_drive.conversion import conversion
 from tfmo_drive.conversion.freezing import freeze
-from tfmo_drive.runtimes import unpacked
+from tfmo_drive.runtimes import flatbuffer_edit
 from tfmo_drive.runtimes.tflite_entry import put
 
 NAME = "NOTE"
@@ -51,26 +51,26 @@ def test_entries_of_other_names_stay(model):
 
 
 def test_an_entry_that_another_tool_wrote_anew_is_replaced(model):
-    foreign = unpacked.pack(unpacked.unpack(put(model, NAME, b"theirs")))
+    foreign = flatbuffer_edit.pack(flatbuffer_edit.unpack(put(model, NAME, b"theirs")))
     assert entries(foreign)[NAME] == b"theirs" and entries(put(foreign, NAME, b"ours"))[NAME] == b"ours"
 
 
 def test_four_bytes_that_look_like_a_model_are_none(model):
-    opened = unpacked.unpack(model)
+    opened = flatbuffer_edit.unpack(model)
     largest = max((one for one in opened.buffers if one.data is not None), key=lambda one: len(one.data))
     largest.data = np.frombuffer(b"TFL3" * (len(largest.data) // 4), np.uint8)
-    lookalike = unpacked.pack(opened)
+    lookalike = flatbuffer_edit.pack(opened)
     assert put(lookalike, NAME, b"x").endswith(lookalike)
 
 
 def test_a_file_with_buffers_behind_the_flatbuffer_is_left_alone(model):
-    opened = unpacked.unpack(model)
+    opened = flatbuffer_edit.unpack(model)
     opened.buffers[-1].offset, opened.buffers[-1].size = 2**31, 16
-    large = unpacked.pack(opened)
+    large = flatbuffer_edit.pack(opened)
     assert put(large, NAME, b"x") == large
 
 
 def test_a_file_without_any_entry_gets_one(model):
-    opened = unpacked.unpack(model)
+    opened = flatbuffer_edit.unpack(model)
     opened.metadata = None
-    assert entries(put(unpacked.pack(opened), NAME, b"x")) == {NAME: b"x"}
+    assert entries(put(flatbuffer_edit.pack(opened), NAME, b"x")) == {NAME: b"x"}

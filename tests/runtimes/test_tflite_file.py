@@ -87,7 +87,7 @@ def test_a_constant_used_twice_is_counted_once():
 def test_operators_and_ends_are_named(frozen_model):
     content = conversion.float32(frozen_model[1])
     assert tflite_file.operators(content)["FULLY_CONNECTED"] == 1
-    assert tflite_file.ends(content) == {
+    assert tflite_file.signature(content) == {
         "inputs": [{"name": "image", "shape": [1, 12, 10, 3], "dtype": "float32"}],
         "outputs": [{"name": "head", "shape": [1, 4], "dtype": "float32"}],
     }

@@ -64,7 +64,7 @@ def test_every_file_takes_raw_rows_and_says_what_keras_says(kind, model, rows, t
     content = converted(kind, model, rows)
     said, wanted = artifact(content, tmp_path).predict(rows), model(RULE(rows)).numpy()
     assert said.dtype == np.float32 and np.abs(said - wanted).max() <= NEAR[kind] * wanted.std()
-    (end,) = tflite_file.ends(content)["inputs"]
+    (end,) = tflite_file.signature(content)["inputs"]
     assert end == {"name": "row", "shape": [1, 5], "dtype": "float32"}
     assert [o.name for o in tflite_file.read(content).operators][:2] == ["MUL", "ADD"]
 
@@ -122,7 +122,7 @@ def test_onnx_takes_the_same_rows(kind, model, rows, tmp_path):
         made._session = onnxruntime.InferenceSession(content, options)
     step = onnx_file.quantization(content)["logits"][0] if kind == "int8" else 1e-4
     assert np.abs(made.predict(rows) - theirs).max() <= 1.01 * step
-    assert onnx_file.ends(content)["inputs"] == [{"name": "row", "shape": [1, 5], "dtype": "float32"}]
+    assert onnx_file.signature(content)["inputs"] == [{"name": "row", "shape": [1, 5], "dtype": "float32"}]
     assert onnx_file.macs(content) == tflite_file.macs(tflite)
 
 

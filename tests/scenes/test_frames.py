@@ -8,7 +8,7 @@ import pytest
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.detections import truths
 from tfmo_drive.scenes import scenes
-from tfmo_drive.scenes.frames import DETECTED, LANES, MASKS, SIGN, Chosen, Frames, drawn, truth
+from tfmo_drive.scenes.frames import DETECTED, LANES, MASKS, SIGN, Chosen, Frames, generated, truth
 
 SIZE = (64, 96)
 FRAMES = Frames(train=16, val=16, test=16)
@@ -57,7 +57,7 @@ def test_splits_and_masks_are_different_sets(packed):
 
 
 def test_another_seed_gives_other_frames():
-    one, other = (drawn(1000 * seed, 0, SIZE, "semantic").pixels for seed in (0, 1))
+    one, other = (generated(1000 * seed, 0, SIZE, "semantic").pixels for seed in (0, 1))
     assert not np.array_equal(one, other)
 
 

@@ -42,7 +42,7 @@ class _Artifact:
 
 def _task(drawn, dtype="uint8"):
     examples = _Examples()
-    return SimpleNamespace(preprocessing=SimpleNamespace(dtype=dtype), drawn=drawn, examples=lambda split: examples)
+    return SimpleNamespace(preprocessing=SimpleNamespace(dtype=dtype), rendered=drawn, examples=lambda split: examples)
 
 
 def _marked(image, said):
@@ -76,8 +76,10 @@ def test_the_float_row_is_not_shown_beside_itself(artifacts):
 
 
 def test_a_task_that_draws_nothing_has_no_panels_and_predicts_nothing(artifacts):
-    # Task.drawn itself: what a task has that says nothing else.
-    assert Gallery(_task(lambda image, said: Task.drawn(None, image, said)), artifacts).panels("pruned/int8", [5]) == []
+    # Task.rendered itself: what a task has that says nothing else.
+    assert (
+        Gallery(_task(lambda image, said: Task.rendered(None, image, said)), artifacts).panels("pruned/int8", [5]) == []
+    )
     assert Gallery(_task(_marked, dtype="float32"), artifacts).panels("pruned/int8", [5]) == []
     assert Gallery(_task(_marked), artifacts).panels("pruned/int8", []) == []
     assert all(one.batches == [] for one in artifacts.values())

@@ -4,12 +4,12 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tfmo_drive.contracts import Judgement
+from tfmo_drive.contracts import Evaluation
 from tfmo_drive.scores import statistics
 
 
 def mean_of(values):
-    return Judgement(np.asarray(values), np.zeros(len(values)), {}).scores
+    return Evaluation(np.asarray(values), np.zeros(len(values)), {}).scores
 
 
 def interval(values, groups, *more, level=0.95, **settings):

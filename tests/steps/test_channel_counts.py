@@ -7,7 +7,7 @@ import numpy as np
 from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.conversion.freezing import freeze
 from tfmo_drive.measures.cost import Cost
-from tfmo_drive.steps.channels import Channels
+from tfmo_drive.steps.channel_pruning import ChannelPruning
 from tfmo_drive.targets.litert import LiteRTFloat32
 
 profiler = tf.compat.v1.profiler
@@ -15,7 +15,7 @@ profiler = tf.compat.v1.profiler
 
 def test_macs_and_parameters_of_a_narrowed_network(tiny_task, tiny_baseline, context, tmp_path):
     place = context()
-    narrow = Channels(removed=0.5, multiple=1, epochs=0)(tiny_baseline, place)
+    narrow = ChannelPruning(pruning_ratio=0.5, multiple=1, epochs=0)(tiny_baseline, place)
     artifact = LiteRTFloat32()(narrow, tmp_path, place)
 
     found = Cost()(artifact, artifact, place)

@@ -16,7 +16,7 @@ from tfmo_drive.steps.distill import Distill
 from tfmo_drive.steps.prune import Prune
 from tfmo_drive.steps.train import Train
 from tfmo_drive.training import teacher
-from tfmo_drive.training.distillation import Distiller, SoftLabels, soft_loss
+from tfmo_drive.training.distillation import Distiller, SoftLabels, distillation_loss
 
 STUDENT = SmallCNN(filters=(4, 8), head=Head(units=8))
 LOGITS = np.float32([[1, 2, 0], [0, -1, 3]])
@@ -35,7 +35,7 @@ def soft_by_hand(student: np.ndarray, teacher: np.ndarray, temperature: float) -
 
 @pytest.mark.parametrize("temperature", [1.0, 4.0])
 def test_the_soft_loss_by_hand(temperature):
-    found = float(soft_loss(tf.constant(LOGITS), tf.constant(TEACHERS), temperature))
+    found = float(distillation_loss(tf.constant(LOGITS), tf.constant(TEACHERS), temperature))
     assert found == pytest.approx(soft_by_hand(LOGITS, TEACHERS, temperature), rel=1e-5)
 
 
@@ -44,7 +44,7 @@ def test_the_gradient_of_the_soft_loss_keeps_its_scale_as_the_temperature_grows(
     student, teacher = tf.constant(LOGITS), tf.constant(TEACHERS)
     with tf.GradientTape() as tape:
         tape.watch(student)
-        loss = soft_loss(student, teacher, 1000.0)
+        loss = distillation_loss(student, teacher, 1000.0)
     difference = LOGITS - TEACHERS
     limit = (difference - difference.mean(-1, keepdims=True)) / 3 / len(LOGITS)
     np.testing.assert_allclose(tape.gradient(loss, student), limit, atol=2e-3)
@@ -94,7 +94,7 @@ def test_logits_changed_in_the_cache_are_computed_again(context, tiny_baseline, 
 
 
 @pytest.mark.parametrize(
-    "bad", [{"temperature": 0}, {"temperature": math.inf}, {"alpha": 1.1}, {"alpha": -0.1}, {"views": 0}]
+    "bad", [{"temperature": 0}, {"temperature": math.inf}, {"alpha": 1.1}, {"alpha": -0.1}, {"augmented_copies": 0}]
 )
 def test_soft_labels_out_of_range_are_refused(bad):
     with pytest.raises(BadInput, match=f"SoftLabels.{next(iter(bad))} must be"):
@@ -104,7 +104,7 @@ def test_soft_labels_out_of_range_are_refused(bad):
 def test_a_teacher_of_ones_own_is_a_file(small_cnn, context, tmp_path):
     path = tmp_path / "teacher.h5"
     small_cnn.save(path, include_optimizer=False)
-    labels, place = SoftLabels(views=1, teacher=str(path)), context()
+    labels, place = SoftLabels(augmented_copies=1, teacher=str(path)), context()
     indices = np.array([5, 0])
     pixels = np.concatenate(list(batches.view_batches(place, 0)))[indices]
     found = teacher.attached(labels, place).read(0, indices)
@@ -126,14 +126,14 @@ def test_a_teacher_that_cannot_teach_is_refused(small_cnn, context, tmp_path):
 def test_a_pruned_model_stays_closer_to_the_teacher_that_it_hears(tiny_task, tiny_baseline, finished):
     pixels = tiny_task.preprocessing(tiny_task.examples("test").read(np.arange(64))[0])
     settings = {"sparsity": 0.7, "epochs": 2, "batch_size": 64}  # as elsewhere, so that each is run once
-    taught, alone = Prune(distill=SoftLabels(views=2), **settings), Prune(**settings)
+    taught, alone = Prune(distill=SoftLabels(augmented_copies=2), **settings), Prune(**settings)
     apart = [np.abs(finished(step)(pixels) - tiny_baseline(pixels)).mean() for step in (taught, alone)]
     assert apart[0] < apart[1]
 
 
 def test_the_control_has_the_views_and_no_teacher(context):
-    attached = teacher.attached(SoftLabels(alpha=0.0, views=5), context())
-    assert attached.views == 5 and attached.read(0, np.arange(2)).shape == (2, 0)
+    attached = teacher.attached(SoftLabels(alpha=0.0, augmented_copies=5), context())
+    assert attached.augmented_copies == 5 and attached.read(0, np.arange(2)).shape == (2, 0)
 
 
 @pytest.mark.parametrize("epoch", [0, 1, 2, 5])
@@ -177,7 +177,7 @@ def test_declared_probabilities_of_a_teacher_become_logits(tiny_task, context, t
     features = keras.layers.Dense(9)(keras.layers.GlobalAveragePooling2D()(inputs))
     own = keras.Model(inputs, keras.layers.Reshape((9,), name="odds")(keras.layers.Softmax()(features)))
     place = dataclasses.replace(context(), task=task, baseline=own)
-    logits = teacher.attached(SoftLabels(views=1), place).read(0, np.arange(4))
+    logits = teacher.attached(SoftLabels(augmented_copies=1), place).read(0, np.arange(4))
     pixels = next(batches.view_batches(place, 0))[:4]
     np.testing.assert_allclose(softmax(logits), own(pixels), rtol=1e-4, atol=1e-6)
 

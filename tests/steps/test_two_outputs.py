@@ -10,7 +10,7 @@ import pytest
 from tfmo_drive.base import outputs
 from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.runtimes import tflite_file
-from tfmo_drive.steps.channels import Channels
+from tfmo_drive.steps.channel_pruning import ChannelPruning
 from tfmo_drive.steps.cluster import Cluster
 from tfmo_drive.steps.low_rank import LowRank
 from tfmo_drive.steps.prune import Prune
@@ -19,7 +19,7 @@ from tfmo_drive.targets.litert import LiteRTInt8
 from tfmo_drive.training import scoring
 
 STEPS = [
-    Channels(removed=0.5, multiple=4, epochs=0),
+    ChannelPruning(pruning_ratio=0.5, multiple=4, epochs=0),
     LowRank(macs=0.6, multiple=4, calibration_images=16, epochs=0),
     Prune(sparsity=0.5, epochs=0),
     Cluster(clusters=8, epochs=0),
@@ -52,7 +52,7 @@ def test_outputs_keep_their_names_order_and_shapes_and_are_judged(step, made):
     assert [one.shape for one in model.outputs] == [one.shape for one in place.baseline.outputs]
     found, targets = said(model, place.task)
     assert found["boxes"].min() >= 0 and found["boxes"].max() <= 6.1, "boxes are still exponents"
-    judged = place.task.judge(found, targets)
+    judged = place.task.evaluate(found, targets)
     assert 0 <= judged.score <= 1 and len(judged.values) == 16
     step.check(model)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tfmo_drive.base.keras2 import keras
-from tfmo_drive.contracts import Context, Examples, Judgement, Preprocessing, Task
+from tfmo_drive.contracts import Context, Evaluation, Examples, Preprocessing, Task
 
 SIZE, CLASSES = 32, 5
 
@@ -71,12 +71,12 @@ class Guessing(Task):
     def loss(self, model):
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
-    def soft_loss(self, outputs, teacher, temperature):
+    def distillation_loss(self, outputs, teacher, temperature):
         raise NotImplementedError
 
-    def judge(self, outputs, targets):
+    def evaluate(self, outputs, targets):
         says = outputs.argmax(1)
-        return Judgement((says == targets).astype(float), says, {})
+        return Evaluation((says == targets).astype(float), says, {})
 
     def metadata(self, model):
         resize = {"rule": "bilinear", "fit": "stretch", "pad": 114}

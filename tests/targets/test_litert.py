@@ -52,7 +52,7 @@ def test_artifact_says_what_keras_says(target, model, context, expected):
 @pytest.mark.parametrize("which", ["model", "aware"])
 def test_int8_input_is_pixel_minus_128(which, request, context, images):
     artifact = LiteRTInt8(calibration_images=20)(request.getfixturevalue(which), context.workdir, context)
-    end = tflite_file.ends(artifact.path.read_bytes())["inputs"][0]
+    end = tflite_file.signature(artifact.path.read_bytes())["inputs"][0]
     assert (end["dtype"], end["scale"], end["zero_point"]) == ("int8", 1.0, -128)
     interpreter = artifact._interpreter
     artifact.runner(images[0])

@@ -18,8 +18,8 @@ from tfmo_drive.base.keras2 import keras
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.pack import c_array
 from tfmo_drive.pack.verify import SUMS
-from tfmo_drive.runtimes.unpacked import pack as repacked
-from tfmo_drive.runtimes.unpacked import unpack
+from tfmo_drive.runtimes.flatbuffer_edit import pack as repacked
+from tfmo_drive.runtimes.flatbuffer_edit import unpack
 
 
 @pytest.fixture

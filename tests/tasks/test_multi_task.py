@@ -43,7 +43,7 @@ def test_parts_take_over_what_is_shared_and_keep_what_is_theirs(task, streets):
         assert part.augmentation == task.augmentation
     assert segmentation.channels == 8 and lane.curve_degrees == 2.0
     assert detection.channels == 4 and detection.threshold == 0.4
-    assert task.ends == ("mask", "steering", "scores", "boxes")
+    assert task.output_names == ("mask", "steering", "scores", "boxes")
     assert "segmentation road" in task.class_names and "detection car" in task.class_names
 
 
@@ -79,22 +79,24 @@ def test_the_loss_is_the_weighted_sum_of_the_parts(task, answers, weights):
     goal = weighted.encode(tf.nest.map_structure(tf.constant, targets))
     said = outputs.each(tf.constant, said)
     model = task.build()
-    parts = [part.loss(model)(goal[part.name], outputs.by_name(part.ends, [said[end] for end in part.ends]))
-             for part in task.parts]  # fmt: skip
+
+    def of(part, answers):
+        return outputs.by_name(part.output_names, [answers[name] for name in part.output_names])
+
+    parts = [part.loss(model)(goal[part.name], of(part, said)) for part in task.parts]
     expected = sum(weight * float(loss) for weight, loss in zip(weights or (1, 1, 1), parts, strict=True))
     assert float(weighted.loss(model)(goal, said)) == pytest.approx(expected, rel=1e-5)
     changed = outputs.each(lambda tensor: tensor + 0.1, said)
-    soft = [part.soft_loss(*(outputs.by_name(part.ends, [one[end] for end in part.ends]) for one in (changed, said)), 2)
-            for part in task.parts]  # fmt: skip
+    soft = [part.distillation_loss(of(part, changed), of(part, said), 2) for part in task.parts]
     expected = sum(weight * float(loss) for weight, loss in zip(weights or (1, 1, 1), soft, strict=True))
-    assert float(weighted.soft_loss(changed, said, 2)) == pytest.approx(expected, rel=1e-5)
-    assert weighted.where(goal) is goal["detection"]["objects"]
+    assert float(weighted.distillation_loss(changed, said, 2)) == pytest.approx(expected, rel=1e-5)
+    assert weighted.object_mask(goal) is goal["detection"]["objects"]
 
 
 def test_the_score_is_the_mean_of_the_parts_which_stand_beside_it(task, answers):
     said, targets = answers
-    judged = task.judge(said, targets)
-    alone = {part.name: part.judge(one, targets[part.name]) for part, one in task._each(said)}
+    judged = task.evaluate(said, targets)
+    alone = {part.name: part.evaluate(one, targets[part.name]) for part, one in task._each(said)}
     for name, one in alone.items():
         assert judged.more[f"part_{name}"] == one.score
         assert all(judged.more[f"{name}_{key}"] == number for key, number in one.more.items())
@@ -110,8 +112,12 @@ def test_the_score_is_the_mean_of_the_parts_which_stand_beside_it(task, answers)
 def test_the_merit_is_the_mean_of_the_parts_merits(task, answers):
     said, targets = answers
     said = said | {"steering": targets["lane_keeping"]["steering"] * 0.6}
-    merits = [part.merit(one, targets[part.name]) for part, one in task._each(said)]
-    assert task.merit(said, targets) == pytest.approx(np.mean(merits)) != pytest.approx(task.score(said, targets))
+    selection_scores = [part.selection_score(one, targets[part.name]) for part, one in task._each(said)]
+    assert (
+        task.selection_score(said, targets)
+        == pytest.approx(np.mean(selection_scores))
+        != pytest.approx(task.score(said, targets))
+    )
 
 
 def test_training_shows_the_order_that_one_of_the_parts_asks_for(task, streets):
@@ -123,7 +129,7 @@ def test_pictures_of_all_parts_stand_side_by_side(task, answers):
     said, targets = answers
     raw, _ = task.examples("test").read(np.arange(1))
     for one in (outputs.at(said, 0), outputs.at(targets, 0)):
-        assert task.drawn(raw[0], one).shape == (64 * 4, 3 * 96 * 4, 3)
+        assert task.rendered(raw[0], one).shape == (64 * 4, 3 * 96 * 4, 3)
 
 
 def test_a_board_finds_every_parts_outputs(task):

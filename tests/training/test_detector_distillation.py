@@ -9,7 +9,7 @@ from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.contracts import BadInput, Context
 from tfmo_drive.data import batches
 from tfmo_drive.networks import detector
-from tfmo_drive.networks.detector import soft_loss
+from tfmo_drive.networks.detector import distillation_loss
 from tfmo_drive.steps.train import Train
 from tfmo_drive.training import teacher
 from tfmo_drive.training.distillation import Features, SoftLabels, hint_loss
@@ -40,7 +40,7 @@ def test_soft_scores_by_hand(temperature):
     apart = (p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q))).sum(axis=1)
     weights = sigmoid([2.0, 1.0, -3.0, 3.0])
     expected = temperature**2 * (weights * apart).sum() / (weights[0] + weights[3])
-    assert float(soft_loss(says(*ours), says(*theirs), temperature)) == pytest.approx(expected, rel=1e-4)
+    assert float(distillation_loss(says(*ours), says(*theirs), temperature)) == pytest.approx(expected, rel=1e-4)
 
 
 def test_soft_boxes_by_hand():
@@ -48,24 +48,24 @@ def test_soft_boxes_by_hand():
     nothing, boxes say nothing."""
     theirs = says([0.0], [-20.0])
     ours = theirs | {"boxes": tf.math.log(cells([4.0] * 4, [1.0] * 4))}
-    assert float(soft_loss(ours, theirs, 1.0)) == pytest.approx(5 * (1 - 1 / 4), rel=1e-4)
-    assert float(soft_loss(ours, theirs, 2.0)) == pytest.approx(5 * (1 - 1 / 4), rel=1e-4)  # no logits
+    assert float(distillation_loss(ours, theirs, 1.0)) == pytest.approx(5 * (1 - 1 / 4), rel=1e-4)
+    assert float(distillation_loss(ours, theirs, 2.0)) == pytest.approx(5 * (1 - 1 / 4), rel=1e-4)  # no logits
 
 
 def test_who_says_the_same_has_nothing_to_learn():
     one = says([3, -2], [-8, -9])
     with tf.GradientTape() as tape:
         tape.watch(one["scores"])
-        loss = soft_loss(one, says([3, -2], [-8, -9]), 2.0)
+        loss = distillation_loss(one, says([3, -2], [-8, -9]), 2.0)
     assert float(loss) == pytest.approx(0, abs=1e-5)
     assert np.abs(tape.gradient(loss, one["scores"])).max() < 1e-6
 
 
 def test_background_hardly_counts_and_empty_images_are_finite():
     there, nowhere = says([2.0]), says([-9.0])
-    wrong = [float(soft_loss(says(*one["scores"][0, 0] + 1), one, 1.0)) for one in (there, nowhere)]
+    wrong = [float(distillation_loss(says(*one["scores"][0, 0] + 1), one, 1.0)) for one in (there, nowhere)]
     assert 0 <= wrong[1] < wrong[0] / 1000
-    assert np.isfinite(float(soft_loss(says([0.0]), says([-200.0]), 1.0)))
+    assert np.isfinite(float(distillation_loss(says([0.0]), says([-200.0]), 1.0)))
 
 
 def test_teacher_and_truth_speak_equally_loud():
@@ -78,7 +78,7 @@ def test_teacher_and_truth_speak_equally_loud():
     sides = np.stack([x - 20, y - 20, 44 - x, 52 - y], axis=-1)[None]
     seen = {"scores": tf.math.log(heat / (1 - heat)), "boxes": np.log(np.maximum(sides, 1.0)).astype(np.float32)}
     student = {"scores": tf.fill([1, 16, 16, 1], -2.2), "boxes": tf.fill([1, 16, 16, 4], np.float32(np.log(10)))}
-    ratio = float(soft_loss(student, seen, 1.0)) / float(detector.loss(hard, student))
+    ratio = float(distillation_loss(student, seen, 1.0)) / float(detector.loss(hard, student))
     assert 0.3 < ratio < 3
 
 
@@ -91,8 +91,8 @@ def test_the_graph_says_what_eager_arithmetic_says(function):
          "boxes": tf.constant(generator.uniform(0, 6, (2, 4, 5, 4)).astype(np.float32))}
         for _ in range(2)
     )  # fmt: skip
-    found = function(lambda a, b: soft_loss(a, b, 2.0))(ours, theirs)
-    expected = soft_loss(ours, theirs, 2.0)
+    found = function(lambda a, b: distillation_loss(a, b, 2.0))(ours, theirs)
+    expected = distillation_loss(ours, theirs, 2.0)
     assert found.shape == () and float(found) == pytest.approx(float(expected), rel=1e-5)
 
 
@@ -136,8 +136,8 @@ def test_rows_come_in_the_order_asked_for(cached):
 
 def test_a_detector_learns_from_scores_and_hints_at_once(detector):
     place = detector()
-    hints = Features(where="objects", pairs=(("detection_relu4", "detection_relu4"),))
-    fit = Train(epochs=1, batch_size=16, distill=SoftLabels(views=1, features=hints))
+    hints = Features(places="objects", pairs=(("detection_relu4", "detection_relu4"),))
+    fit = Train(epochs=1, batch_size=16, distill=SoftLabels(augmented_copies=1, features=hints))
     trained = fit(place.baseline, place)
     assert trained.output_names == place.baseline.output_names
     moved = [np.abs(a - b).max() for a, b in zip(trained.get_weights(), place.baseline.get_weights(), strict=True)]
@@ -145,14 +145,14 @@ def test_a_detector_learns_from_scores_and_hints_at_once(detector):
 
 
 def test_a_task_without_objects_says_so_in_one_line(tiny_task, small_cnn, tmp_path):
-    fit = Train(distill=SoftLabels(views=1, features=Features(where="objects")))
-    with pytest.raises(BadInput, match="^Features.where: classification knows no objects. Use everywhere.$"):
+    fit = Train(distill=SoftLabels(augmented_copies=1, features=Features(places="objects")))
+    with pytest.raises(BadInput, match="^Features.places: classification knows no objects. Use everywhere.$"):
         fit(small_cnn, Context(tiny_task, small_cnn, (), tmp_path, 0))
 
 
-@pytest.mark.parametrize("bad", [{"where": "boxes"}, {"where": "objects", "kind": "attention"}])
+@pytest.mark.parametrize("bad", [{"places": "boxes"}, {"places": "objects", "kind": "attention"}])
 def test_places_that_do_not_exist_are_refused(bad):
-    with pytest.raises(BadInput, match="^Features.where must be everywhere or, of hints, objects, got '"):
+    with pytest.raises(BadInput, match="^Features.places must be everywhere or, of hints, objects, got '"):
         Features(**bad)
 
 

@@ -9,7 +9,7 @@ from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.networks import networks
 from tfmo_drive.networks.networks import ResNet
-from tfmo_drive.steps.channels import Channels
+from tfmo_drive.steps.channel_pruning import ChannelPruning
 from tfmo_drive.steps.distill import Distill
 from tfmo_drive.steps.quantize_aware import QuantizeAware
 from tfmo_drive.training import distillation, trained_step
@@ -78,7 +78,9 @@ def test_a_narrower_student_comes_nearer_to_its_teachers_maps(kind, tiny_baselin
 
 def test_adapters_go_on_after_a_kill(tiny_baseline, context, monkeypatch):
     student = ResNet(blocks=(1, 1), width=0.125)
-    step = Distill(student=student, distill=SoftLabels(views=1, features=Features()), learning_rate=0.02, **SHORT)
+    step = Distill(
+        student=student, distill=SoftLabels(augmented_copies=1, features=Features()), learning_rate=0.02, **SHORT
+    )
     expected = step(tiny_baseline, context()).get_weights()
     place, run = context(), trained_step._Loop.run
 
@@ -94,8 +96,8 @@ def test_adapters_go_on_after_a_kill(tiny_baseline, context, monkeypatch):
         np.testing.assert_array_equal(ours, wanted)
 
 
-@pytest.mark.parametrize("kind", [Channels, QuantizeAware], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", [ChannelPruning, QuantizeAware], ids=lambda kind: kind.__name__)
 def test_compressed_models_learn_from_the_maps_they_had(kind, tiny_baseline, context):
-    step = kind(distill=SoftLabels(views=1, features=Features()), epochs=1, batch_size=64)
+    step = kind(distill=SoftLabels(augmented_copies=1, features=Features()), epochs=1, batch_size=64)
     made = step(tiny_baseline, context())
     assert all(np.isfinite(value).all() for value in made.get_weights())

@@ -54,7 +54,7 @@ def taught(labels, place):
 
 
 def test_a_single_task_network_teaches_what_it_gives_and_the_baseline_the_rest(place, singles):
-    found = taught(SoftLabels(views=1, teacher=str(singles["detection"])), place)
+    found = taught(SoftLabels(augmented_copies=1, teacher=str(singles["detection"])), place)
     baseline, detector = said(place.baseline, place), said(keras.models.load_model(singles["detection"]), place)
     assert np.abs(baseline["boxes"] - detector["boxes"]).max() > 1e-3, "two networks, or nothing is tested"
     for name, wanted in {"mask": baseline["mask"], "scores": detector["scores"], "boxes": detector["boxes"]}.items():
@@ -62,7 +62,7 @@ def test_a_single_task_network_teaches_what_it_gives_and_the_baseline_the_rest(p
 
 
 def test_several_teachers_stand_for_the_whole_and_train(place, singles, tmp_path):
-    labels = SoftLabels(views=1, teacher=", ".join(map(str, singles.values())))
+    labels = SoftLabels(augmented_copies=1, teacher=", ".join(map(str, singles.values())))
     mask = said(keras.models.load_model(singles["segmentation"]), place)["mask"]
     np.testing.assert_allclose(taught(labels, place)["mask"], mask, rtol=1e-2, atol=1e-2)
     fit = Train(epochs=1, batch_size=16, distill=labels)

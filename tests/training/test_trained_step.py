@@ -15,7 +15,7 @@ from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data import batches
 from tfmo_drive.networks.networks import Head, SmallCNN
-from tfmo_drive.steps.channels import Channels
+from tfmo_drive.steps.channel_pruning import ChannelPruning
 from tfmo_drive.steps.cluster import Cluster
 from tfmo_drive.steps.distill import Distill
 from tfmo_drive.steps.low_rank import LowRank
@@ -33,12 +33,12 @@ INTERRUPTED = (
     Train(**SHORT),
     Train(optimizer="adam", learning_rate=0.001, **AVERAGED),
     Prune(sparsity=0.7, **SHORT),
-    Prune(sparsity=0.7, distill=SoftLabels(views=2), **SHORT),
+    Prune(sparsity=0.7, distill=SoftLabels(augmented_copies=2), **SHORT),
     QuantizeAware(**SHORT),  # its BatchNorm is frozen in the second epoch, so only after the interruption
-    Channels(removed=0.5, multiple=4, **SHORT),
+    ChannelPruning(pruning_ratio=0.5, multiple=4, **SHORT),
     LowRank(macs=0.4, multiple=4, **SHORT),
     Cluster(clusters=8, **SHORT),
-    Distill(student=SmallCNN(filters=(4, 8), head=Head(units=8)), distill=SoftLabels(views=2), **SHORT),
+    Distill(student=SmallCNN(filters=(4, 8), head=Head(units=8)), distill=SoftLabels(augmented_copies=2), **SHORT),
 )
 
 
@@ -120,8 +120,10 @@ def test_progress_that_a_power_cut_left_in_part_is_not_gone_on_from(kept, contex
 
 
 OTHERS = {
-    Prune(sparsity=0.5, **SHORT): (Prune(sparsity=0.9, **SHORT), Train(**SHORT), Channels(multiple=4, **SHORT)),
-    Channels(removed=0.3, multiple=4, rounds=2, **SHORT): (Channels(removed=0.6, multiple=4, rounds=2, **SHORT),),
+    Prune(sparsity=0.5, **SHORT): (Prune(sparsity=0.9, **SHORT), Train(**SHORT), ChannelPruning(multiple=4, **SHORT)),
+    ChannelPruning(pruning_ratio=0.3, multiple=4, rounds=2, **SHORT): (
+        ChannelPruning(pruning_ratio=0.6, multiple=4, rounds=2, **SHORT),
+    ),
     Cluster(clusters=8, **SHORT): (Cluster(clusters=4, **SHORT),),
 }
 
@@ -166,7 +168,7 @@ def test_the_progress_of_other_weights_data_or_seed_is_refused(small_cnn, tiny_t
 
 
 def test_a_changed_teacher_is_another_beginning(small_cnn, context, tmp_path):
-    step, place = Train(epochs=1, batch_size=64, distill=SoftLabels(views=1)), context()
+    step, place = Train(epochs=1, batch_size=64, distill=SoftLabels(augmented_copies=1)), context()
     step(small_cnn, place)
     other = dataclasses.replace(place, baseline=small_cnn)
     with pytest.raises(BadInput, match="begun with other baseline"):
@@ -213,12 +215,12 @@ def test_the_best_weights_by_merit_on_val_are_left_the_later_of_equals(linear, c
     after_epoch, said = [], iter([0.2, 0.9, 0.9, 0.5])
 
     def scorer(model, task):
-        def merit(split):
+        def selection_score(split):
             assert split == "val"
             after_epoch.append(model.get_weights())
             return next(said)
 
-        return SimpleNamespace(merit=merit)
+        return SimpleNamespace(selection_score=selection_score)
 
     monkeypatch.setattr(trained_step, "Scorer", scorer)
     left = Train(epochs=4, batch_size=256)(linear, context()).get_weights()
@@ -228,7 +230,7 @@ def test_the_best_weights_by_merit_on_val_are_left_the_later_of_equals(linear, c
 
 def test_epochs_before_the_ramp_has_ended_cannot_be_the_best(linear, context, monkeypatch):
     said = iter([0.9, 0.1, 0.05])
-    monkeypatch.setattr(trained_step, "Scorer", lambda *_: SimpleNamespace(merit=lambda split: next(said)))
+    monkeypatch.setattr(trained_step, "Scorer", lambda *_: SimpleNamespace(selection_score=lambda split: next(said)))
     step = Prune(sparsity=0.8, epochs=3, batch_size=64)
     step.check(step(linear, context()))
 
@@ -279,7 +281,7 @@ def test_averaged_epochs_end_in_the_mean_of_their_weights(linear, context, monke
     after_epoch = []
 
     def scorer(model, task):
-        return SimpleNamespace(merit=lambda split: after_epoch.append(model.get_weights()) or 0.5)
+        return SimpleNamespace(selection_score=lambda split: after_epoch.append(model.get_weights()) or 0.5)
 
     monkeypatch.setattr(trained_step, "Scorer", scorer)
     left = Train(epochs=4, batch_size=256, averaged_epochs=3)(linear, context()).get_weights()
@@ -291,7 +293,7 @@ def test_averaged_epochs_end_in_the_mean_of_their_weights(linear, context, monke
     "step", [
         Prune(sparsity=0.7, **AVERAGED),
         QuantizeAware(**AVERAGED),  # counts its steps in a variable, of which there is no mean
-        Channels(removed=0.5, multiple=4, rounds=2, **AVERAGED),  # of the last round: those before have fewer epochs
+        ChannelPruning(pruning_ratio=0.5, multiple=4, rounds=2, **AVERAGED),  # of the last round
     ],
     ids=lambda step: step.name,
 )  # fmt: skip
@@ -366,5 +368,10 @@ def test_scoring_batches_are_the_whole_split_in_order_and_raw(tiny_task):
 
 def test_steps_that_keep_nothing_share_a_workdir(small_cnn, context):
     place = context()
-    for step in (Train(epochs=0), Prune(sparsity=0.5, epochs=0), Channels(multiple=4, epochs=0), Cluster(epochs=0)):
+    for step in (
+        Train(epochs=0),
+        Prune(sparsity=0.5, epochs=0),
+        ChannelPruning(multiple=4, epochs=0),
+        Cluster(epochs=0),
+    ):
         step(small_cnn, place)

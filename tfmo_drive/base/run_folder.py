@@ -175,7 +175,7 @@ def read_facts(stage: Path) -> dict[str, Any]:
     for name, (kinds, wanted) in _FACTS.items():
         value = facts.get(name)
         right = value is None or (_is_number(value) if float in kinds else isinstance(value, kinds))
-        if right and name in ("labels", "left_alone"):
+        if right and name in ("labels", "skipped_layers"):
             texts = value.values() if isinstance(value, dict) else value
             right = all(isinstance(text, str) for text in texts or ())
         if not right:
@@ -195,7 +195,7 @@ _FACTS: dict[str, tuple[tuple[type, ...], str]] = {
     **dict.fromkeys(("key", "preprocessing", "promise", "sha256"), ((str,), "a text")),
     **dict.fromkeys(("keras_score", "val_score", "seconds"), ((int, float), "a number")),
     "finished": ((bool,), "true or false"), "labels": ((list,), "a list of texts"),
-    "left_alone": ((dict,), "an object"), "settings": ((dict,), "an object"),
+    "skipped_layers": ((dict,), "an object"), "settings": ((dict,), "an object"),
 }  # fmt: skip
 """What a stage.json says, where it says it, and of which types."""
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from tfmo_drive.runtimes.unpacked import Exposed
+from tfmo_drive.runtimes.flatbuffer_edit import Exposed
 
 METHODS = ("minmax", "percentile", "mse")
 BINS = 2048
 CANDIDATES = 64
-"""Ends tried on either side of zero, at equal distances."""
+"""Signature tried on either side of zero, at equal distances."""
 STEPS = 255
 
 

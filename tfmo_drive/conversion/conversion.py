@@ -28,8 +28,8 @@ from tfmo_drive.conversion.calibration import MINMAX, Ranges
 from tfmo_drive.conversion.freezing import Frozen
 from tfmo_drive.conversion.onnx_order import canonical
 from tfmo_drive.runtimes import tflite_file, tflite_rows
-from tfmo_drive.runtimes.tflite_file import ends
-from tfmo_drive.runtimes.unpacked import pack, unpack
+from tfmo_drive.runtimes.flatbuffer_edit import pack, unpack
+from tfmo_drive.runtimes.tflite_file import signature
 
 OPSET = 17
 
@@ -59,7 +59,7 @@ def base(frozen: Frozen) -> bytes:
 
 def taking_raw(tflite: bytes, frozen: Frozen) -> bytes:
     """The file that ships: what takes rows takes them raw, and standardises them first."""
-    if frozen.preprocessing.limits:
+    if frozen.preprocessing.input_range:
         return tflite
     model = unpack(tflite)
     tflite_rows.standardise_first(model, frozen.preprocessing)
@@ -96,7 +96,7 @@ def calibrated(frozen: Frozen, images: np.ndarray, ranges: Ranges = MINMAX) -> b
     _refuse_loops(frozen)
     with _quiet():
         watched = calibrator.Calibrator(calibrator.add_intermediate_tensors(base(frozen)))
-        model, limits = unpack(watched.calibrate(_feed(frozen, images))), frozen.preprocessing.limits
+        model, limits = unpack(watched.calibrate(_feed(frozen, images))), frozen.preprocessing.input_range
         if limits:
             graph = model.subgraphs[0]
             range_ = graph.tensors[graph.inputs[0]].quantization
@@ -121,7 +121,7 @@ def int16x8(frozen: Frozen, images: np.ndarray) -> bytes:
     from tensorflow.lite.python.optimize import calibrator
 
     _refuse_loops(frozen)
-    images, limits = np.array(images), frozen.preprocessing.limits
+    images, limits = np.array(images), frozen.preprocessing.input_range
     if limits:  # this quantizer keeps its statistics to itself, so one white corner says that pixels go up to 255
         images[0, 0, 0] = limits[1]
     with _quiet():
@@ -138,7 +138,7 @@ def onnx_float32(frozen: Frozen) -> bytes:
     input_, names = frozen.function.inputs[0].name, dict(zip(frozen.graph_outputs, frozen.outputs, strict=True))
     rule, fed = frozen.preprocessing, {}
     with tf.Graph().as_default() as graph:
-        if not rule.limits:
+        if not rule.input_range:
             raw = tf.compat.v1.placeholder(tf.float32, frozen.shape, f"raw_{rule.input}")
             fed = {input_: raw * tf.constant(rule.scale) + tf.constant(rule.offset)}
             input_ = raw.name
@@ -151,7 +151,7 @@ def onnx_int8(tflite: bytes, outputs: tuple[str, ...]) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.tflite"
         path.write_bytes(tflite)
-        return _onnx(None, [ends(tflite)["inputs"][0]["name"]], list(outputs), tflite_path=str(path))
+        return _onnx(None, [signature(tflite)["inputs"][0]["name"]], list(outputs), tflite_path=str(path))
 
 
 def _onnx(graph: tf.Graph | None, inputs: list[str], outputs: list[str], **source: Any) -> bytes:
@@ -195,7 +195,7 @@ def _convert(frozen: Frozen, default: bool = False, integer: bool = False, types
         converter.optimizations = [tf.lite.Optimize.DEFAULT] if default else []
         converter.target_spec.supported_types = types or []
         if integer:
-            converter.inference_input_type = tf.int8 if frozen.preprocessing.limits else tf.float32
+            converter.inference_input_type = tf.int8 if frozen.preprocessing.input_range else tf.float32
             converter.inference_output_type = tf.int8
         return bytes(converter.convert())
 
@@ -204,7 +204,7 @@ def _quantized(calibrated: bytes, frozen: Frozen, **settings: Any) -> bytes:
     from tensorflow.lite.python.convert import mlir_quantize
 
     with _quiet():
-        input_type = tf.int8 if frozen.preprocessing.limits else tf.float32
+        input_type = tf.int8 if frozen.preprocessing.input_range else tf.float32
         made = mlir_quantize(calibrated, input_data_type=input_type, **settings)
     return _named(bytes(made), frozen)
 

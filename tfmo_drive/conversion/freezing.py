@@ -44,7 +44,7 @@ class Frozen:
 
     def fed(self, raw: np.ndarray) -> np.ndarray:
         """Raw inputs as this graph takes them: pixels as they are, rows standardised, float32 both."""
-        return np.asarray(raw, np.float32) if self.preprocessing.limits else self.preprocessing(raw)
+        return np.asarray(raw, np.float32) if self.preprocessing.input_range else self.preprocessing(raw)
 
 
 def freeze(model: keras.Model, preprocessing: Preprocessing, batch: int | None = 1) -> Frozen:
@@ -65,7 +65,7 @@ def _freeze(model: keras.Model, preprocessing: Preprocessing, batch: int | None)
     from tensorflow.python.framework import convert_to_constants
 
     shape, aware = (batch, *_input_shape(model, preprocessing)), is_quantize_aware(model)
-    limits = preprocessing.limits
+    limits = preprocessing.input_range
 
     @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name=preprocessing.input)], autograph=False)
     def serve(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -90,7 +90,7 @@ def _fold(image: tf.Tensor, preprocessing: Preprocessing, aware: bool) -> tf.Ten
     if preprocessing == dataclasses.replace(Preprocessing(""), name=preprocessing.name):
         return image
     kernel = np.zeros((1, 1, 3, 3), np.float32)
-    kernel[0, 0, list(preprocessing.order), range(3)] = preprocessing.scale
+    kernel[0, 0, list(preprocessing.channel_order), range(3)] = preprocessing.scale
     with tf.name_scope(PREPROCESSING):
         weights = tf.constant(kernel)
         if aware:
@@ -103,11 +103,11 @@ def _fold(image: tf.Tensor, preprocessing: Preprocessing, aware: bool) -> tf.Ten
 
 def _input_shape(model: keras.Model, preprocessing: Preprocessing) -> tuple[int, ...]:
     shapes = [tuple(tensor.shape[1:]) for tensor in model.inputs]
-    if not preprocessing.limits:
-        if shapes != [(len(preprocessing.order),)]:
+    if not preprocessing.input_range:
+        if shapes != [(len(preprocessing.channel_order),)]:
             raise BadInput(
-                f"{model.name}: a target needs one input of {len(preprocessing.order)} columns, got {shapes}. "
-                f"Build the model with keras.Input(({len(preprocessing.order)},))."
+                f"{model.name}: a target needs one input of {len(preprocessing.channel_order)} columns, got {shapes}. "
+                f"Build the model with keras.Input(({len(preprocessing.channel_order)},))."
             )
     elif len(shapes) != 1 or len(shapes[0]) != 3 or None in shapes[0] or shapes[0][-1] != 3:
         raise BadInput(

@@ -68,7 +68,7 @@ class TFLiteTarget(Target):
             )
         path = Path(folder) / "model.tflite"
         task = {**context.task.metadata(model), **notes}
-        metadata = artifact_metadata.describe(task, self.name, tflite_file.ends(content), frozen.quantize_aware)
+        metadata = artifact_metadata.describe(task, self.name, tflite_file.signature(content), frozen.quantize_aware)
         artifact_metadata.save(path, content, metadata)
         artifact = self._opened(path)
         artifact.notes = {**artifact.notes, **notes}

@@ -20,10 +20,10 @@ from tfmo_drive.data.augmentation import randoms
 class Attached:
     """Per-example arrays that ride along with the targets (a teacher's cached logits), by augmented view.
 
-    With `views`, epoch e uses the augmentation of view e % views, so that what was computed once stays right.
+    Epoch e uses the augmentation of copy e % `augmented_copies`, so that what was computed once stays right.
     """
 
-    views: int
+    augmented_copies: int
     read: Callable[[int, np.ndarray], Arrays] = lambda view, indices: np.zeros([len(indices), 0], np.float32)
     """(view, indices) to float32 [b, ...]."""
 
@@ -50,7 +50,7 @@ def training_epoch(context: Context, batch_size: int, epoch: int, attached: Atta
     With `attached`, targets are {"hard": targets, "soft": what is attached}.
     """
     task, examples = context.task, context.task.examples("train")
-    view = epoch if attached is None else epoch % attached.views
+    view = epoch if attached is None else epoch % attached.augmented_copies
     table = randoms(context.seed, view, len(examples), task.randoms)
     steps = steps_per_epoch(len(examples), batch_size)
     batches = shown(task, context.seed, epoch)[: steps * batch_size].reshape(steps, -1)
@@ -94,7 +94,7 @@ def prepared(task: Task, raw, targets, randoms) -> tuple:
 def knows_objects(task: Task) -> bool:
     """Whether the task says where objects are, of its first train example."""
     targets = task.examples("train").read(np.arange(1))[1]
-    return task.where(task.encode(tf.nest.map_structure(tf.constant, targets))) is not None
+    return task.object_mask(task.encode(tf.nest.map_structure(tf.constant, targets))) is not None
 
 
 def view_batches(context: Context, view: int, batch_size: int = 64) -> Iterator[np.ndarray]:
@@ -114,7 +114,7 @@ def view_batches(context: Context, view: int, batch_size: int = 64) -> Iterator[
 def preprocess(task: Task, raw):
     """TensorFlow's side of contracts.Preprocessing."""
     rule = task.preprocessing
-    return tf.gather(raw, rule.order, axis=-1) * tf.constant(rule.scale) + tf.constant(rule.offset)
+    return tf.gather(raw, rule.channel_order, axis=-1) * tf.constant(rule.scale) + tf.constant(rule.offset)
 
 
 def scoring_batches(task: Task, split: str, indices: np.ndarray | None = None, size: int = 64) -> Iterator:

@@ -44,7 +44,7 @@ _TORCH_OFFSET = tuple(-mean / std for mean, std in zip(_TORCH_MEAN, _TORCH_STD, 
 
 PREPROCESSINGS: dict[str, Preprocessing] = {
     "none": Preprocessing("none"),
-    "caffe": Preprocessing("caffe", order=(2, 1, 0), offset=tuple(-mean for mean in _CAFFE_MEAN)),
+    "caffe": Preprocessing("caffe", channel_order=(2, 1, 0), offset=tuple(-mean for mean in _CAFFE_MEAN)),
     "tf": Preprocessing("tf", scale=(1 / 127.5,) * 3, offset=(-1.0,) * 3),
     "torch": Preprocessing("torch", scale=_TORCH_SCALE, offset=_TORCH_OFFSET),
     "unit": Preprocessing("unit", scale=(1 / 255,) * 3),

@@ -79,7 +79,7 @@ def assemble(rows: Rows, fractions: Sequence[float] = FRACTIONS, seed: int = 0) 
     splits = rows.splits.astype("<U5")
     missing = [split for split in SPLITS[1:] if split not in splits]
     free = np.isin(splits, ("", "train"))
-    splits[free] = drawn(rows.labels[free], rows.groups[free], {s: fractions[SPLITS.index(s)] for s in missing}, seed)
+    splits[free] = sampled(rows.labels[free], rows.groups[free], {s: fractions[SPLITS.index(s)] for s in missing}, seed)
     listed = {split: _split(rows, np.flatnonzero(splits == split)) for split in SPLITS}
     for split, part in listed.items():
         if not len(part):
@@ -127,7 +127,7 @@ def _split(rows: Rows, members: np.ndarray) -> Split:
     return Split(tuple(rows.files[i] for i in members), rows.labels[members], rows.groups[members])
 
 
-def drawn(labels: np.ndarray, groups: np.ndarray, shares: Mapping[str, float], seed: int) -> np.ndarray:
+def sampled(labels: np.ndarray, groups: np.ndarray, shares: Mapping[str, float], seed: int) -> np.ndarray:
     """Split names [n] by a seeded draw; `shares` of val or test, the rest is train.
 
     Groups are drawn whole, class by class (a group counts for its first example's class); of a class with fewer than
@@ -147,7 +147,7 @@ def drawn(labels: np.ndarray, groups: np.ndarray, shares: Mapping[str, float], s
     return names[members]
 
 
-def drawn_blocks(splits: np.ndarray, groups: np.ndarray, source: Path, seed: int = 0) -> np.ndarray:
+def sampled_blocks(splits: np.ndarray, groups: np.ndarray, source: Path, seed: int = 0) -> np.ndarray:
     """Split names [n] of recorded frames, whose `groups` (int64 [n]) are blocks of neighbours; "" is still to be drawn.
 
     Where there is train and val but no test, val becomes test: it is what others report on. What is missing then is
@@ -159,7 +159,7 @@ def drawn_blocks(splits: np.ndarray, groups: np.ndarray, source: Path, seed: int
         splits[splits == "val"] = "test"
     shares = {split: FRACTIONS[SPLITS.index(split)] for split in SPLITS[1:] if split not in splits}
     free = np.isin(splits, ("", "train"))
-    splits[free] = drawn(np.zeros(free.sum(), np.int64), groups[free], shares, seed)
+    splits[free] = sampled(np.zeros(free.sum(), np.int64), groups[free], shares, seed)
     for split in SPLITS:
         if split not in splits:
             raise BadInput(

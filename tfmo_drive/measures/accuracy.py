@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tfmo_drive.base import outputs
-from tfmo_drive.contracts import Arrays, Artifact, BadInput, Context, Examples, Judgement, Measure, Scores, Task
+from tfmo_drive.contracts import Arrays, Artifact, BadInput, Context, Evaluation, Examples, Measure, Scores, Task
 from tfmo_drive.scores.statistics import Resampled, resampled
 
 _SHOWN = 24
@@ -44,18 +44,18 @@ class Accuracy(Measure):
         targets = _targets(examples, indices)
         theirs = outputs.at(_run(reference, examples, np.arange(len(examples)), self._key(context)), indices)
         ours = theirs if artifact is reference else _run(artifact, examples, indices)
-        judged, before = context.task.judge(ours, targets), context.task.judge(theirs, targets)
+        judged, before = context.task.evaluate(ours, targets), context.task.evaluate(theirs, targets)
         groups = examples.groups[indices]
 
-        def drawn(scores: Scores) -> Resampled:
+        def bootstrapped(scores: Scores) -> Resampled:
             return resampled(scores, groups, context.seed)
 
-        score, reference_score = drawn(judged.scores), drawn(before.scores)
+        score, reference_score = bootstrapped(judged.scores), bootstrapped(before.scores)
         row = {
             **judged.more,
             **_bounded("score", score),
             **_bounded("score_delta", score - reference_score),
-            **over_trivial(context.task, judged, targets, score, drawn),
+            **over_trivial(context.task, judged, targets, score, bootstrapped),
             "agreement": outputs.agreement(judged.decisions, before.decisions),
             "examples": len(indices),
             "per_class": _per_class(judged, before),
@@ -93,23 +93,23 @@ def _bounded(key: str, score: Resampled) -> dict[str, float | None]:
 
 
 def over_trivial(
-    task: Task, judged: Judgement, targets: Arrays, score: Resampled, drawn: Callable[[Scores], Resampled]
+    task: Task, judged: Evaluation, targets: Arrays, score: Resampled, bootstrapped: Callable[[Scores], Resampled]
 ) -> dict[str, Any]:
     """trivial_answer in words, trivial_score, over_trivial with _low and _high, and always_the_same where the row's own
     answer is as trivial; of several tasks in one model, the same numbers of each in `parts`, beside its score."""
     trivial = task.trivial(len(judged.values))
     if trivial is None:
         return {}
-    least = task.judge(trivial.outputs, targets)
+    least = task.evaluate(trivial.outputs, targets)
 
-    def compared(ours: Judgement, drawn_ours: Resampled, theirs: Judgement) -> dict[str, float | bool | None]:
-        answered = drawn(theirs.scores)
+    def compared(ours: Evaluation, drawn_ours: Resampled, theirs: Evaluation) -> dict[str, float | bool | None]:
+        answered = bootstrapped(theirs.scores)
         found = {"trivial_score": answered.whole, **_bounded("over_trivial", drawn_ours - answered)}
         return found | {"always_the_same": True} if ours.constant else found
 
     parts = {}
     for name, part in judged.parts.items():
-        own = drawn(part.scores)
+        own = bootstrapped(part.scores)
         parts[name] = {"score": own.whole, **compared(part, own, least.parts[name])}
     found = {"trivial_answer": trivial.says, **compared(judged, score, least)}
     return {**found, "parts": parts} if parts else found
@@ -119,14 +119,14 @@ def _subset(count: int, whole: int) -> str:
     return f"{count:,} of {whole:,}, seeded"
 
 
-def _per_class(judged: Judgement, before: Judgement) -> dict[str, dict[str, float]]:
+def _per_class(judged: Evaluation, before: Evaluation) -> dict[str, dict[str, float]]:
     return {
         name: {**numbers, "delta": numbers["score"] - before.per_class[name]["score"]}
         for name, numbers in judged.per_class.items()
     }
 
 
-def _slices(judged: Judgement, before: Judgement, attributes: Mapping[str, np.ndarray]) -> dict[str, dict]:
+def _slices(judged: Evaluation, before: Evaluation, attributes: Mapping[str, np.ndarray]) -> dict[str, dict]:
     """{"weather": {"rain": {"score", "delta", "examples"}}}: of the examples that have something in common."""
     found: dict[str, dict] = {}
     for attribute, values in attributes.items():
@@ -139,7 +139,9 @@ def _slices(judged: Judgement, before: Judgement, attributes: Mapping[str, np.nd
     return found
 
 
-def _regressions(judged: Judgement, before: Judgement, moved: np.ndarray, indices: np.ndarray) -> list[dict[str, Any]]:
+def _regressions(
+    judged: Evaluation, before: Evaluation, moved: np.ndarray, indices: np.ndarray
+) -> list[dict[str, Any]]:
     """Examples that lost score, worst first: largest loss, then the outputs that moved most."""
     lost = before.values - judged.values
     worst = [i for i in np.lexsort((-moved, -lost)) if lost[i] > 0][:_SHOWN]

@@ -33,7 +33,7 @@ class Temporal(Measure):
         size = context.task.clip_size
         if size is None:
             return {}
-        scenes = drawn(CLIP_SEED + context.seed, self.clips, self.frames, size)
+        scenes = generated(CLIP_SEED + context.seed, self.clips, self.frames, size)
         parts = np.split(np.stack([scene.image for scene in scenes]), self.clips)
         progress = tqdm(parts, f"{artifact.name}, clips", disable=None, leave=False)
         said = outputs.joined([outputs.answered(artifact, images) for images in progress])
@@ -42,6 +42,6 @@ class Temporal(Measure):
 
 
 @functools.lru_cache(maxsize=1)
-def drawn(seed: int, clips: int, frames: int, size: tuple[int, int]) -> tuple[Scene, ...]:
+def generated(seed: int, clips: int, frames: int, size: tuple[int, int]) -> tuple[Scene, ...]:
     """All frames, clip by clip; the same ones for every row, so they are drawn once."""
     return tuple(scene for number in range(clips) for scene in clip(seed, number, frames, size))

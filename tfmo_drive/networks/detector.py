@@ -114,7 +114,7 @@ def loss(targets: dict, outputs: dict):
     return focal(targets["heat"], outputs[SCORES], targets["open"]) / objects + _BOX_WEIGHT * boxes
 
 
-def soft_loss(outputs: dict, teacher: dict, temperature: float):
+def distillation_loss(outputs: dict, teacher: dict, temperature: float):
     """The same two sums against what a teacher says, by object that it sees: T^2 x `soft_scores` + 5 x `soft_boxes`.
 
     On the scale of `loss`, so that alpha means what it says.

@@ -118,7 +118,7 @@ def _said(values: Mapping[str, float]) -> str:
 
 
 @dataclasses.dataclass(frozen=True)
-class Ends:
+class Signature:
     """What a model must take, and give, of one example."""
 
     input: tuple[int, ...]
@@ -129,12 +129,12 @@ class Ends:
     """Some of the outputs are enough, if the model names them so."""
 
     @classmethod
-    def of(cls, model: keras.Model, some: bool = False) -> Ends:
+    def of(cls, model: keras.Model, some: bool = False) -> Signature:
         """What `model` takes and gives."""
         shapes = {name: tuple(one.shape[1:]) for name, one in zip(names(model), model.outputs, strict=True)}
         return cls(tuple(model.input_shape[1:]), shapes, some)
 
-    def asked_of(self, model: keras.Model) -> Ends:
+    def asked_of(self, model: keras.Model) -> Signature:
         """These; where some of the outputs are enough and the model names no others, those that it names."""
         given = names(model)
         if not self.some or not set(given) <= set(self.outputs):
@@ -157,8 +157,10 @@ def load(path: Path, setting: str, allow_code: bool) -> keras.Model:
 
 
 @reads("a model that can be taken", "Save it again with tf_keras.")
-def read_model(path: Path, ends: Ends, setting: str = "task.baseline", *, allow_code: bool = False) -> keras.Model:
-    """A user's functional model, flat (models inside it are opened), that takes and gives what `ends` say.
+def read_model(
+    path: Path, signature: Signature, setting: str = "task.baseline", *, allow_code: bool = False
+) -> keras.Model:
+    """A user's functional model, flat (models inside it are opened), that takes and gives what `signature` say.
 
     Raises BadInput that says what does not fit, which layer's weights are not finite, or which code it holds, unless
     `allow_code`.
@@ -171,22 +173,22 @@ def read_model(path: Path, ends: Ends, setting: str = "task.baseline", *, allow_
     revived = [type(layer).__name__ for layer in graph.flat_layers(model) if "saved_model" in type(layer).__module__]
     if revived:
         raise BadInput(f"{setting}: {path} has the layer {revived[0]}. {_CUSTOM_LAYER}")
-    subject, ends = f"{setting}: {path}", ends.asked_of(model)
+    subject, signature = f"{setting}: {path}", signature.asked_of(model)
     half = next((layer for layer in graph.flat_layers(model) if layer.compute_dtype in ("float16", "bfloat16")), None)
     if half:
         raise BadInput(
             f"{subject} computes in {half.compute_dtype} ({half.name}). Build it again under the policy float32 "
             "(keras.mixed_precision.set_global_policy('float32')), give it the same weights (set_weights), and save it."
         )
-    _check_count(model, subject, ends)
-    (_check_row if len(ends.input) == 1 else _check_image)(model, subject, ends.input)
-    _check_outputs(model, subject, ends)
+    _check_count(model, subject, signature)
+    (_check_row if len(signature.input) == 1 else _check_image)(model, subject, signature.input)
+    _check_outputs(model, subject, signature)
     try:
         model = plain_layers.split(graph.flat(keras.Model(model.inputs, model.outputs, name=model.name)))
     except BadInput as error:
         raise BadInput(f"{subject}: {error} Give every layer a name of its own.") from error
     finite.refuse_weights(model, subject)
-    if _one_for_two(Ends.of(model), ends):
+    if _one_for_two(Signature.of(model), signature):
         model = two_classes.of_one_sigmoid(model, subject)
     model.trainable = True  # a backbone frozen for transfer learning must follow what a step does to it
     return model
@@ -203,23 +205,25 @@ def _refuse_subclassed(model: keras.Model, subject: str, inside: str = "is"):
             _refuse_subclassed(layer, subject, f"holds {layer.name},")
 
 
-def _check_count(model: keras.Model, subject: str, ends: Ends):
-    count = len(ends.outputs)
+def _check_count(model: keras.Model, subject: str, signature: Signature):
+    count = len(signature.outputs)
     if len(model.inputs) != 1 or len(model.outputs) != count:
-        wanted = "one output" if count == 1 else f"{count} outputs: {quoted(list(ends.outputs))}"
+        wanted = "one output" if count == 1 else f"{count} outputs: {quoted(list(signature.outputs))}"
         raise BadInput(
             f"{subject} has {len(model.inputs)} inputs and {len(model.outputs)} outputs; the task "
             f"takes one input and gives {wanted}."
         )
 
 
-def _check_outputs(model: keras.Model, subject: str, ends: Ends):
-    found = Ends.of(model).outputs
-    if len(found) > 1 and found != ends.outputs:
-        raise BadInput(f"{subject} gives {dict(found)}, the task {dict(ends.outputs)}. Name and shape its outputs so.")
-    if _one_for_two(Ends.of(model), ends):
+def _check_outputs(model: keras.Model, subject: str, signature: Signature):
+    found = Signature.of(model).outputs
+    if len(found) > 1 and found != signature.outputs:
+        raise BadInput(
+            f"{subject} gives {dict(found)}, the task {dict(signature.outputs)}. Name and shape its outputs so."
+        )
+    if _one_for_two(Signature.of(model), signature):
         return
-    (shape, *others), (wanted, *_) = found.values(), ends.outputs.values()
+    (shape, *others), (wanted, *_) = found.values(), signature.outputs.values()
     if not others and shape != wanted:
         said = (f"{wanted[-1]} classes" if wanted[-1] > 1 else "one number to predict") if len(wanted) == 1 else wanted
         raise BadInput(
@@ -228,9 +232,9 @@ def _check_outputs(model: keras.Model, subject: str, ends: Ends):
         )
 
 
-def _one_for_two(given: Ends, wanted: Ends) -> bool:
+def _one_for_two(given: Signature, wanted: Signature) -> bool:
     """Whether a model gives one number where the data has two classes."""
-    return [list(ends.outputs.values()) for ends in (given, wanted)] == [[(1,)], [(2,)]]
+    return [list(signature.outputs.values()) for signature in (given, wanted)] == [[(1,)], [(2,)]]
 
 
 def _check_row(model: keras.Model, subject: str, shape: tuple[int, ...]):

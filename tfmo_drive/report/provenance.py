@@ -44,12 +44,12 @@ def skipped(report: dict) -> Section | None:
     return Section("Skipped rows", "What was not made, and why.", table=table)
 
 
-def left_alone(report: dict) -> Section | None:
+def skipped_layers(report: dict) -> Section | None:
     """Layers that a step could not change, with the reason."""
     rows = tuple(
         (Cell(str(stage["name"])), Cell(str(stage.get("recipe") or numbers.DASH)), Cell(layer), Cell(reason))
         for stage in report.get("stages") or ()
-        for layer, reason in (stage.get("left_alone") or {}).items()
+        for layer, reason in (stage.get("skipped_layers") or {}).items()
     )
     table = Table(("Stage", "Recipe", "Layer", "Reason"), rows, text_columns=4)
     caption = "What a step could not change, nor what hangs together with it."

@@ -40,7 +40,7 @@ def document(report: dict) -> Document:
         memory_section.npu(report["rows"]),
         memory_section.peak(row),
         provenance.skipped(report),
-        provenance.left_alone(report),
+        provenance.skipped_layers(report),
         _every_class(report),
         provenance.environment(report),
         provenance.settings(report),

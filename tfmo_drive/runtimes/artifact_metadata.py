@@ -97,7 +97,7 @@ def _attach_tflite(model: bytes, metadata: dict[str, Any]) -> bytes:
         with zipfile.ZipFile(stream) as old:
             start = min(entry.header_offset for entry in old.infolist())
         model = model[:start]
-    entry = tflite_metadata.described(metadata, tflite_file.ends(model))
+    entry = tflite_metadata.described(metadata, tflite_file.signature(model))
     stream = io.BytesIO(tflite_entry.put(model, tflite_metadata.NAME, entry))
     with zipfile.ZipFile(stream, "a") as archive:
         files = {_JSON: json.dumps(metadata, indent=1, sort_keys=True) + "\n"}

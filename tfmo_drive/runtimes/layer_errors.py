@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tfmo_drive.runtimes.unpacked import Exposed, kind, name, read_values, unpack
+from tfmo_drive.runtimes.flatbuffer_edit import Exposed, kind, name, read_values, unpack
 
 SCALING = ("QUANTIZE", "DEQUANTIZE")
 """Operators that give the same values another scale."""

@@ -95,7 +95,7 @@ def quantization(path: Path | bytes) -> dict[str, tuple[float, int]]:
 
 
 @_FILE
-def ends(source: Path | bytes) -> dict[str, list[dict[str, Any]]]:
+def signature(source: Path | bytes) -> dict[str, list[dict[str, Any]]]:
     """Inputs and outputs in JSON types: name, shape, dtype, and scale and zero_point where they are integers."""
     import onnx
 

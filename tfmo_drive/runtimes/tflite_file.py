@@ -119,7 +119,7 @@ def macs(path: Path | bytes) -> int:
 
 
 @_FILE
-def ends(source: Path | bytes) -> dict[str, list[dict[str, Any]]]:
+def signature(source: Path | bytes) -> dict[str, list[dict[str, Any]]]:
     """Inputs and outputs in JSON types: name, shape, dtype, and scale and zero_point where they are integers."""
     graph = read(source)
     return {kind: [_end(tensor) for tensor in getattr(graph, kind)] for kind in ("inputs", "outputs")}

@@ -29,7 +29,7 @@ Table = dict[int, Any]
 def described(metadata: Facts, ends: Mapping[str, Sequence[Facts]]) -> bytes:
     """The entry's content; equal arguments give equal bytes.
 
-    metadata: artifact_metadata's; ends: the file's "inputs" and "outputs", as tflite_file.ends gives them.
+    metadata: artifact_metadata's; ends: the file's "inputs" and "outputs", as tflite_file.signature gives them.
     """
     graph = {
         2: [_input(end, metadata.get("input", {})) for end in ends["inputs"]],

@@ -11,7 +11,7 @@ import numpy as np
 from tfmo_drive.contracts import Arrays, Examples
 from tfmo_drive.data.boxes import Truth
 from tfmo_drive.data.detections import padded
-from tfmo_drive.data.packed import Drawn, PackedExamples, pack_generated
+from tfmo_drive.data.image_cache import Example, PackedExamples, pack_generated
 from tfmo_drive.data.splitting import SPLITS, refuse_few
 from tfmo_drive.scenes import scenes
 from tfmo_drive.scenes.layout import SIGNS
@@ -43,21 +43,21 @@ class Frames:
         """Pixels uint8 [b, h, w, 3]; targets by name: those of detections.padded, "steering" float32 [b, 1] in [-1, 1]
         and "mask" uint8 [b, h, w]. Weather and time of day are the attributes."""
         seed = [self.seed, SPLITS.index(split)]
-        generate = functools.partial(drawn, 1000 * seed[0] + seed[1], size=size, mask=mask)
+        generate = functools.partial(generated, 1000 * seed[0] + seed[1], size=size, mask=mask)
         return pack_generated(generate, getattr(self, split), ["frame", scenes.version(), *seed, *size, mask])
 
 
-def drawn(seed: int, index: int, size: tuple[int, int], mask: str) -> Drawn:
+def generated(seed: int, index: int, size: tuple[int, int], mask: str) -> Example:
     """Frame `index` of the set `seed`, with its truth."""
     return labelled(scenes.draw(seed, index, size), mask)
 
 
-def labelled(scene: scenes.Scene, mask: str) -> Drawn:
+def labelled(scene: scenes.Scene, mask: str) -> Example:
     """A frame as an example."""
     row = padded([truth(scene)], _MOST)[0]
     label = {field: row[field] for field in row.dtype.names} | {"steering": np.float32([scene.steering])}
     shown = scene.mask if mask == "semantic" else (scene.lanes > 0).astype(np.uint8)
-    return Drawn(scene.image, label, shown, {"weather": scene.weather, "time of day": scene.time_of_day})
+    return Example(scene.image, label, shown, {"weather": scene.weather, "time of day": scene.time_of_day})
 
 
 def truth(scene: scenes.Scene) -> Truth:

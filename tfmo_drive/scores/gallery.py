@@ -67,4 +67,4 @@ class Gallery:
         }
 
     def _drawn(self, pixels: np.ndarray, said: outputs.Arrays) -> list[np.ndarray]:
-        return [self.task.drawn(image, outputs.at(said, i)) for i, image in enumerate(pixels)]
+        return [self.task.rendered(image, outputs.at(said, i)) for i, image in enumerate(pixels)]

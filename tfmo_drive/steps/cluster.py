@@ -51,10 +51,10 @@ class Cluster(TrainedStep):
         if self.preserve not in PRESERVABLE:
             raise BadInput(f'Cluster.preserve must be "" or "sparsity", got {self.preserve!r}.')
 
-    guarantees = "clusters"
+    provides = "clusters"
 
     @property
-    def keeps(self) -> tuple[str, ...]:
+    def preserves(self) -> tuple[str, ...]:
         return (self.preserve,) if self.preserve else ()
 
     @property

@@ -35,7 +35,7 @@ class CorrectBias(Step):
 
     calibration_images: int = 100
 
-    keeps = ("sparsity", "clusters")
+    preserves = ("sparsity", "clusters")
 
     def __post_init__(self):
         if self.calibration_images < 1:

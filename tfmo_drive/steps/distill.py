@@ -25,7 +25,7 @@ class Distill(TrainedStep):
     learning_rate: float = 0.02
     warmup_epochs: float = 1.0
 
-    anew = True
+    replaces_model = True
 
     def __post_init__(self):
         super().__post_init__()

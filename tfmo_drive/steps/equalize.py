@@ -35,7 +35,7 @@ class Equalize(Step):
 
     calibration_images: int = 100
 
-    keeps = ("sparsity",)
+    preserves = ("sparsity",)
 
     def __post_init__(self):
         if self.calibration_images < 1:
@@ -47,7 +47,7 @@ class Equalize(Step):
         images = context.task.preprocessing(context.calibration(self.calibration_images))
         return scales.rescaled(balanced(scales, channel_ranges(scales, images)))
 
-    def left_alone(self, model: keras.Model) -> dict[str, str]:
+    def skipped_layers(self, model: keras.Model) -> dict[str, str]:
         return ChannelScales(graph.flat(model)).untouched
 
     def reload(self, model: keras.Model, weights: Path, context: Context) -> keras.Model:

@@ -27,7 +27,7 @@ class FoldBatchNorm(Step):
     """
 
     promise = "BatchNorm folded"
-    keeps = ("sparsity",)
+    preserves = ("sparsity",)
 
     def __call__(self, model: keras.Model, context: Context) -> keras.Model:
         refuse_quantize_aware(model, "FoldBatchNorm")

@@ -83,8 +83,8 @@ class Prune(TrainedStep):
         if masks.pattern(self.pattern) == (2, 4) and self.sparsity != 0.5:
             raise BadInput(f"Prune.pattern 2:4 means sparsity 0.5, got {self.sparsity}. Leave sparsity out.")
 
-    guarantees = "sparsity"
-    keeps = ("sparsity",)
+    provides = "sparsity"
+    preserves = ("sparsity",)
 
     def refuse(self, model: keras.Model) -> None:
         self.outline(model)

@@ -53,10 +53,10 @@ class QuantizeAware(TrainedStep):
         if self.calibration_images < 1:
             raise BadInput(f"QuantizeAware.calibration_images must be at least 1, got {self.calibration_images}.")
 
-    guarantees = "int8"
+    provides = "int8"
 
     @property
-    def keeps(self) -> tuple[str, ...]:
+    def preserves(self) -> tuple[str, ...]:
         return tuple(self.preserve.split("+")) if self.preserve else ()
 
     @property
@@ -84,7 +84,7 @@ class QuantizeAware(TrainedStep):
         model = batch_norm.scaled_by_convolution(plain_layers.split(model))
         readers = graph.only_reader(model)
         made = batch_norm.folded(model, stays=lambda norm: quantize_scheme.trains_with(norm, readers))
-        if "clusters" in self.keeps and len(made.layers) < len(model.layers):
+        if "clusters" in self.preserves and len(made.layers) < len(model.layers):
             raise BadInput(
                 'QuantizeAware(preserve="clusters") cannot fold BatchNorm into shared weights. Put FoldBatchNorm '
                 "before Cluster."
@@ -103,9 +103,9 @@ class QuantizeAware(TrainedStep):
 
     def _scheme(self) -> quantize_scheme.Scheme:
         def shared(kernel: np.ndarray) -> bool:
-            return "clusters" in self.keeps and clusters.found_values(kernel) is not None
+            return "clusters" in self.preserves and clusters.found_values(kernel) is not None
 
-        return quantize_scheme.Scheme(shared, zeros="sparsity" in self.keeps)
+        return quantize_scheme.Scheme(shared, zeros="sparsity" in self.preserves)
 
     def prepared(self, model: keras.Model, context: Context) -> tuple[keras.Model, Hooks]:
         quantized = self.structure(model, context)
@@ -113,7 +113,7 @@ class QuantizeAware(TrainedStep):
         rule = context.task.preprocessing
         inputs = rule(context.calibration(self.calibration_images))
         # Rows are recorded in time: the mean of what stretches of them reach would clip what all of them reach.
-        size = 64 if rule.limits else len(inputs)
+        size = 64 if rule.input_range else len(inputs)
         fake_quant.calibrate(quantized, [inputs[i : i + size] for i in range(0, len(inputs), size)], rule.bounds)
         frozen_from = int(self.epochs * self.freeze_bn_after)
 
@@ -127,10 +127,10 @@ class QuantizeAware(TrainedStep):
 
     def _shared(self, quantized: keras.Model) -> Iterator[clusters.SharedKernel]:
         """The kernels to hold together while they train."""
-        for kernel in layers.kernels(quantized) if "clusters" in self.keeps else ():
+        for kernel in layers.kernels(quantized) if "clusters" in self.preserves else ():
             values = clusters.found_values(kernel.variable.numpy())
             if values is not None:
-                yield clusters.SharedKernel(kernel.variable, values, free=False, zeros="sparsity" in self.keeps)
+                yield clusters.SharedKernel(kernel.variable, values, free=False, zeros="sparsity" in self.preserves)
 
     def finished(self, trained: keras.Model) -> keras.Model:
         _set_bn_trainable(trained, True)

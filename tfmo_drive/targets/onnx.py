@@ -42,7 +42,7 @@ class _Onnx(Target):
             content = self._convert(frozen, context)
         path = Path(folder) / "model.onnx"
         metadata = artifact_metadata.describe(
-            context.task.metadata(model), self.name, onnx_file.ends(content), frozen.quantize_aware
+            context.task.metadata(model), self.name, onnx_file.signature(content), frozen.quantize_aware
         )
         artifact_metadata.save(path, content, metadata)
         return OnnxArtifact(path, self.name, self.threads)

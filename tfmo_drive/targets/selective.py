@@ -16,8 +16,8 @@ from tfmo_drive.base.finite import largest
 from tfmo_drive.conversion import conversion
 from tfmo_drive.conversion.calibration import Ranges
 from tfmo_drive.conversion.freezing import Frozen
+from tfmo_drive.runtimes.flatbuffer_edit import Exposed, kind, name, read_values, unpack
 from tfmo_drive.runtimes.layer_errors import LayerError, layer_errors
-from tfmo_drive.runtimes.unpacked import Exposed, kind, name, read_values, unpack
 
 PASSING = ("PAD", "PADV2", "MAX_POOL_2D", "RESHAPE", "TRANSPOSE", "SLICE", "STRIDED_SLICE")
 """Operators whose output has its input's scale: the rounding is done by whatever writes their input."""

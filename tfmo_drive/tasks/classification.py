@@ -13,15 +13,15 @@ import numpy as np
 
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.base.outputs import names
-from tfmo_drive.contracts import BadInput, Judgement, Trivial
+from tfmo_drive.contracts import BadInput, Evaluation, Trivial
 from tfmo_drive.data.class_names import quoted, read_class_names
+from tfmo_drive.data.image_cache import PackedExamples, pack, pack_generated
 from tfmo_drive.data.layouts.listing import list_source
-from tfmo_drive.data.packed import PackedExamples, pack, pack_generated
 from tfmo_drive.data.splitting import SPLITS, refuse_few
 from tfmo_drive.networks import networks, output_kind
 from tfmo_drive.networks.networks import Network
 from tfmo_drive.scenes import scenes
-from tfmo_drive.scores import judging
+from tfmo_drive.scores import evaluation
 from tfmo_drive.tasks.image_task import SCENES, ImageTask
 from tfmo_drive.training import distillation
 
@@ -63,7 +63,7 @@ class Classification(ImageTask):
     columns: Columns = Columns()
 
     name = "classification"
-    ends = (networks.LOGITS,)
+    output_names = (networks.LOGITS,)
     own_settings = ("outputs",)
 
     def __post_init__(self):
@@ -120,15 +120,15 @@ class Classification(ImageTask):
     def loss(self, model: keras.Model):
         return output_kind.cross_entropy(self._kind(model))
 
-    def soft_loss(self, outputs, teacher, temperature: float):
-        return distillation.soft_loss(outputs, teacher, temperature)
+    def distillation_loss(self, outputs, teacher, temperature: float):
+        return distillation.distillation_loss(outputs, teacher, temperature)
 
-    def judge(self, outputs: np.ndarray, targets: np.ndarray) -> Judgement:
+    def evaluate(self, outputs: np.ndarray, targets: np.ndarray) -> Evaluation:
         """outputs float [n, classes], targets int [n]."""
-        return judging.of_classes(outputs, targets, self.class_names)
+        return evaluation.of_classes(outputs, targets, self.class_names)
 
     def trivial(self, count: int) -> Trivial:
-        return judging.always_class(self.examples("train").labels, self.class_names, count)
+        return evaluation.always_class(self.examples("train").labels, self.class_names, count)
 
     def metadata(self, model: keras.Model) -> dict[str, Any]:
         return {

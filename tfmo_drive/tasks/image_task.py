@@ -50,7 +50,7 @@ class ImageTask(Task):
     place: str = dataclasses.field(default="task", init=False, compare=False)
     """Where its settings are, which is no setting itself: of a part of several tasks, "task.parts.0"."""
 
-    ends: ClassVar[tuple[str, ...]]
+    output_names: ClassVar[tuple[str, ...]]
     """What the outputs are called, in their order."""
     own_settings: ClassVar[tuple[str, ...]] = ()
     """Settings of the concrete task that a trained model depends on."""

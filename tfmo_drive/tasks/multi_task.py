@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from tfmo_drive.base import outputs as ends
+from tfmo_drive.base import outputs as model_outputs
 from tfmo_drive.base.keras2 import keras, tf
-from tfmo_drive.contracts import Arrays, BadInput, Examples, Judgement, Trivial
+from tfmo_drive.contracts import Arrays, BadInput, Evaluation, Examples, Trivial
 from tfmo_drive.data.augmentation import Augmentation
 from tfmo_drive.networks.networks import Network
 from tfmo_drive.scenes.scenes import Scene
@@ -65,8 +65,8 @@ class MultiTask(FrameTask):
         return tuple(f"{part.name} {name}" for part in self.parts for name in part.class_names)
 
     @functools.cached_property
-    def ends(self) -> tuple[str, ...]:
-        return tuple(name for part in self.parts for name in part.ends)
+    def output_names(self) -> tuple[str, ...]:
+        return tuple(name for part in self.parts for name in part.output_names)
 
     def identity(self) -> dict[str, Any]:
         return super().identity() | {"parts": {part.name: part.identity() for part in self.parts}}
@@ -85,18 +85,22 @@ class MultiTask(FrameTask):
     def _each(self, outputs: Any) -> Iterator[tuple[FrameTask, Any]]:
         """Every part with its own outputs, as it knows them."""
         for part in self.parts:
-            yield part, ends.by_name(part.ends, [outputs[name] for name in part.ends])
+            yield part, model_outputs.by_name(part.output_names, [outputs[name] for name in part.output_names])
 
     def _given(self, model: keras.Model) -> list[FrameTask]:
         """The parts that a model has all outputs of: a teacher may know some alone."""
-        return [part for part in self.parts if set(part.ends) <= set(ends.names(model))]
+        return [part for part in self.parts if set(part.output_names) <= set(model_outputs.names(model))]
 
     def logits(self, model: keras.Model):
         turns = {part.name: part.logits(model) for part in self.parts}
 
         def of_all(outputs):
             said = {part: turns[part.name](one) for part, one in self._each(outputs)}
-            return {name: one if len(part.ends) == 1 else one[name] for part, one in said.items() for name in part.ends}
+            return {
+                name: one if len(part.output_names) == 1 else one[name]
+                for part, one in said.items()
+                for name in part.output_names
+            }
 
         return of_all
 
@@ -106,9 +110,9 @@ class MultiTask(FrameTask):
         return model
 
     def check_answers(self, model: keras.Model, outputs: Arrays, targets: Arrays, subject: str) -> None:
-        outputs = outputs if isinstance(outputs, Mapping) else {ends.names(model)[0]: outputs}
+        outputs = outputs if isinstance(outputs, Mapping) else {model_outputs.names(model)[0]: outputs}
         for part in self._given(model):
-            own = ends.by_name(part.ends, [outputs[name] for name in part.ends])
+            own = model_outputs.by_name(part.output_names, [outputs[name] for name in part.output_names])
             part.check_answers(model, own, targets[part.name], subject)
 
     def _weighted(self, losses: list) -> Any:
@@ -131,16 +135,16 @@ class MultiTask(FrameTask):
             [losses[part.name](targets[part.name], one) for part, one in self._each(outputs)]
         )
 
-    def soft_loss(self, outputs, teacher, temperature: float):
+    def distillation_loss(self, outputs, teacher, temperature: float):
         pairs = zip(self._each(outputs), self._each(teacher), strict=True)
-        return self._weighted([part.soft_loss(one, other, temperature) for (part, one), (_, other) in pairs])
+        return self._weighted([part.distillation_loss(one, other, temperature) for (part, one), (_, other) in pairs])
 
-    def where(self, targets):
-        return next((one for part in self.parts if (one := part.where(targets[part.name])) is not None), None)
+    def object_mask(self, targets):
+        return next((one for part in self.parts if (one := part.object_mask(targets[part.name])) is not None), None)
 
-    def judge(self, outputs: Arrays, targets: Arrays) -> Judgement:
+    def evaluate(self, outputs: Arrays, targets: Arrays) -> Evaluation:
         """outputs by name; targets by part."""
-        found = {part.name: part.judge(one, targets[part.name]) for part, one in self._each(outputs)}
+        found = {part.name: part.evaluate(one, targets[part.name]) for part, one in self._each(outputs)}
         more = {f"part_{name}": judged.score for name, judged in found.items()}
         more |= {f"{name}_{key}": number for name, judged in found.items() for key, number in judged.more.items()}
         classes = {f"{name}: {key}": one for name, judged in found.items() for key, one in judged.per_class.items()}
@@ -157,20 +161,20 @@ class MultiTask(FrameTask):
 
         values = np.mean([judged.values for judged in found.values()], axis=0)
         decisions = {name: judged.decisions for name, judged in found.items()}
-        return Judgement(values, decisions, classes, more, scores, captions, found)
+        return Evaluation(values, decisions, classes, more, scores, captions, found)
 
     def trivial(self, count: int) -> Trivial:
         """Each part's."""
         found = [(part, part.trivial(count)) for part in self.parts]
         said = {name: one for part, trivial in found
-                for name, one in zip(part.ends, _by_end(part, trivial.outputs), strict=True)}  # fmt: skip
+                for name, one in zip(part.output_names, _by_end(part, trivial.outputs), strict=True)}  # fmt: skip
         return Trivial("; ".join(f"{part.name}: {trivial.says}" for part, trivial in found), said)
 
     def score(self, outputs: Arrays, targets: Arrays) -> float:
         return float(np.mean([part.score(one, targets[part.name]) for part, one in self._each(outputs)]))
 
-    def merit(self, outputs: Arrays, targets: Arrays) -> float:
-        return float(np.mean([part.merit(one, targets[part.name]) for part, one in self._each(outputs)]))
+    def selection_score(self, outputs: Arrays, targets: Arrays) -> float:
+        return float(np.mean([part.selection_score(one, targets[part.name]) for part, one in self._each(outputs)]))
 
     def over_time(self, outputs: Arrays, scenes: Sequence[Scene], clips: np.ndarray) -> dict[str, float]:
         return {
@@ -179,19 +183,19 @@ class MultiTask(FrameTask):
             for key, number in part.over_time(one, scenes, clips).items()
         }
 
-    def drawn(self, image: np.ndarray, outputs: Arrays) -> np.ndarray:
+    def rendered(self, image: np.ndarray, outputs: Arrays) -> np.ndarray:
         truth = set(outputs) == {part.name for part in self.parts}
         said = [(part, outputs[part.name]) for part in self.parts] if truth else self._each(outputs)
-        return np.concatenate([part.drawn(image, one) for part, one in said], axis=1)
+        return np.concatenate([part.rendered(image, one) for part, one in said], axis=1)
 
     def metadata(self, model: keras.Model) -> dict[str, Any]:
-        parts = {part.name: part.metadata(model) | {"outputs": list(part.ends)} for part in self.parts}
+        parts = {part.name: part.metadata(model) | {"outputs": list(part.output_names)} for part in self.parts}
         return {"task": self.name, "labels": list(self.class_names), "input": self.input_metadata(), "parts": parts}
 
 
 def _by_end(part: FrameTask, outputs: Arrays) -> list[np.ndarray]:
     """A part's outputs in the order of its ends."""
-    return [outputs[name] for name in part.ends] if isinstance(outputs, Mapping) else [outputs]
+    return [outputs[name] for name in part.output_names] if isinstance(outputs, Mapping) else [outputs]
 
 
 class _Together(Examples):

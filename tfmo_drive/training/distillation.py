@@ -25,7 +25,7 @@ class Features:
 
     `kind`: "hint" (the teacher's maps themselves, through a 1x1 adapter where channels differ) or "attention" (where
     they are strong: squares averaged over channels). `pairs`: (student's layer, teacher's layer) of maps of equal
-    size; () takes the last map of each size that both have. The teacher then runs in every training step. `where`:
+    size; () takes the last map of each size that both have. The teacher then runs in every training step. `places`:
     hints "everywhere" or, of a detector, at "objects": inside and around the boxes (Wang et al. 2019, "Distilling
     object detectors with fine-grained feature imitation"), where a small network has most to learn.
     """
@@ -33,13 +33,13 @@ class Features:
     kind: str = "hint"
     pairs: tuple[tuple[str, str], ...] = ()
     weight: float = 1.0
-    where: str = "everywhere"
+    places: str = "everywhere"
 
     def __post_init__(self):
         if self.kind not in FEATURES:
             raise BadInput(f"Features.kind must be one of {', '.join(FEATURES)}, got {self.kind!r}.")
-        if self.where not in PLACES or (self.where == "objects" and self.kind != "hint"):
-            raise BadInput(f"Features.where must be everywhere or, of hints, objects, got {self.where!r}.")
+        if self.places not in PLACES or (self.places == "objects" and self.kind != "hint"):
+            raise BadInput(f"Features.places must be everywhere or, of hints, objects, got {self.places!r}.")
         if not 0 < self.weight <= 1000:
             raise BadInput(f"Features.weight must be in (0, 1000], got {self.weight}.")
 
@@ -48,8 +48,9 @@ class Features:
 class SoftLabels:
     """A teacher beside the labels: the loss is (1 - alpha) hard + alpha T^2 soft.
 
-    `alpha` in [0, 1]; 0 is no teacher at all (the control, which then sees the same views). `views`: the teacher's
-    logits are computed once for this many augmentations of each image, and the epochs cycle through them. `teacher`:
+    `alpha` in [0, 1]; 0 is no teacher at all (the control, which then sees the same copies). `augmented_copies`:
+    the teacher's logits are computed once for this many augmentations of each image, and the epochs cycle through them.
+    `teacher`:
     the path of a Keras 2 model with the baseline's inputs and outputs, or paths, separated by commas, of models that
     give some of its outputs each, as single-task networks do (Clark et al. 2019, "BAM! Born-again multi-task
     networks"); the baseline says the rest, with "" all. What they answer is read as a given baseline's is
@@ -59,7 +60,7 @@ class SoftLabels:
 
     temperature: float = 4.0
     alpha: float = 0.9
-    views: int = 3
+    augmented_copies: int = 3
     teacher: str = ""
     features: Features | None = None
 
@@ -68,8 +69,8 @@ class SoftLabels:
             raise BadInput(f"SoftLabels.temperature must be in (0, 100], got {self.temperature}.")
         if not 0 <= self.alpha <= 1:
             raise BadInput(f"SoftLabels.alpha must be in [0, 1], got {self.alpha}.")
-        if self.views < 1:
-            raise BadInput(f"SoftLabels.views must be at least 1, got {self.views}.")
+        if self.augmented_copies < 1:
+            raise BadInput(f"SoftLabels.augmented_copies must be at least 1, got {self.augmented_copies}.")
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -77,7 +78,7 @@ class SoftLabels:
         return tuple(Path(path.strip()) for path in self.teacher.split(",") if path.strip())
 
 
-def soft_loss(student: tf.Tensor, teacher: tf.Tensor, temperature: float) -> tf.Tensor:
+def distillation_loss(student: tf.Tensor, teacher: tf.Tensor, temperature: float) -> tf.Tensor:
     """T^2 x mean cross-entropy of softened logits [b, ..., classes]; T^2 keeps its gradient on the hard loss's scale.
 
     Of numbers [b, 1], half the mean squared difference, which is what the former tends to for high temperatures
@@ -186,7 +187,7 @@ class Distiller(Learner):
             losses = [attention_loss(one, other) for one, other in zip(maps, wanted, strict=True)]
         else:
             adapted = [adapter(one) for adapter, one in zip(self.adapters, maps, strict=True)]
-            where = self.task.where(targets) if features.where == "objects" else None
+            where = self.task.object_mask(targets) if features.places == "objects" else None
             losses = [hint_loss(one, other, where) for one, other in zip(adapted, wanted, strict=True)]
         return features.weight * tf.add_n(losses) / len(losses)
 
@@ -199,7 +200,7 @@ class Distiller(Learner):
         loss = self.hard_loss(hard, outputs)
         if not alpha:
             return loss
-        soft = self.task.soft_loss(self.logits(outputs), targets["soft"], self.labels.temperature)
+        soft = self.task.distillation_loss(self.logits(outputs), targets["soft"], self.labels.temperature)
         return (1 - alpha) * loss + alpha * soft + self.feature_loss(maps, inputs, hard)
 
     @property

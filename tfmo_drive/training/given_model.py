@@ -33,7 +33,7 @@ def baseline(path: Path, own: keras.Model, task: Task, declared: Callable[[], No
         own_model.refuse_other_stage(path, task.preprocessing.name, task.metadata(own))
     else:
         declared()
-    model = own_model.read_model(path, own_model.Ends.of(own), allow_code=task.allow_code)
+    model = own_model.read_model(path, own_model.Signature.of(own), allow_code=task.allow_code)
     return model if stage else adopted(model, task, subject)
 
 

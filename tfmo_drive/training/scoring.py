@@ -56,9 +56,9 @@ class Scorer:
         """In [0, 1], over the same examples."""
         return self.task.score(*self.said(split, indices))
 
-    def merit(self, split: str) -> float:
+    def selection_score(self, split: str) -> float:
         """By which training keeps its best epoch, and what `val_score` is in curves, stages and logs."""
-        return self.task.merit(*self.said(split))
+        return self.task.selection_score(*self.said(split))
 
 
 def score(model: keras.Model, task: Task, split: str) -> float:

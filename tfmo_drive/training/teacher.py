@@ -1,7 +1,7 @@
 """A teacher whose logits are computed once, for every step and every run that asks for the same views.
 
-The student's epochs cycle through `views` fixed augmentations of each image, so an epoch costs the student alone ("a
-consistent teacher", Beyer et al. 2022, needs the same view on both sides: here it is).
+The student's epochs cycle through a fixed number of augmented copies of each image, so an epoch costs the student alone
+("a consistent teacher", Beyer et al. 2022, needs the same view on both sides: here it is).
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ _ROWS = "logits.rows"
 def attached(labels: SoftLabels, context: Context) -> Attached:
     """What rides along with the targets of a taught step; with alpha = 0 nothing but the choice of views."""
     if not labels.alpha:
-        return Attached(labels.views)
-    return cached_logits(model(labels, context), labels.views, context)
+        return Attached(labels.augmented_copies)
+    return cached_logits(model(labels, context), labels.augmented_copies, context)
 
 
 def cached_logits(teacher: keras.Model, views: int, context: Context) -> Attached:
@@ -94,7 +94,7 @@ def model(labels: SoftLabels, context: Context) -> keras.Model:
 def _read(path: Path, context: Context) -> keras.Model:
     if not own_model.is_whole_model(path, "distill.teacher"):
         raise BadInput(f"distill.teacher: {path} holds weights alone. Save the whole model: model.save('teacher.h5').")
-    ends, allowed = own_model.Ends.of(context.baseline, some=True), context.task.allow_code
+    ends, allowed = own_model.Signature.of(context.baseline, some=True), context.task.allow_code
     teacher = own_model.read_model(path, ends, "distill.teacher", allow_code=allowed)
     if not own_model.is_stage(path):
         return given_model.adopted(teacher, context.task, f"distill.teacher: {path}")

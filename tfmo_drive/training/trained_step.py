@@ -65,7 +65,7 @@ class TrainedStep(Step):
         ):
             if not holds:
                 raise BadInput(f"{name}.{setting} must be {allowed}, got {getattr(self, setting)!r}.")
-        if self.averaged_epochs and "clusters" in (self.guarantees, *self.keeps):
+        if self.averaged_epochs and "clusters" in (self.provides, *self.preserves):
             raise BadInput(f"{name}.averaged_epochs: a mean of epochs shares no weights. Leave it 0.")
 
     @property
@@ -128,7 +128,8 @@ def copy(model: keras.Model) -> keras.Model:
 
 
 def train(model: keras.Model, fit: TrainedStep, context: Context, hooks: Hooks) -> None:
-    """Train in place and leave in `model` the best weights by `Task.merit` on val, or `fit.averaged_epochs`' mean.
+    """Train in place and leave in `model` the weights of the best `Task.selection_score` on val, or the mean of
+    `fit.averaged_epochs`.
 
     Progress is kept in `context.workdir`: `progress.npz`, `curves.json`, `tensorboard/`.
     Raises BadInput when the loss stops being finite, naming the batch.
@@ -147,8 +148,8 @@ def learner(model: keras.Model, fit: TrainedStep, context: Context) -> tuple[Lea
     if fit.distill is None:
         return Learner(model, context.task), None
     features = fit.distill.features
-    if features and features.where == "objects" and not batches.knows_objects(context.task):
-        raise BadInput(f"Features.where: {context.task.name} knows no objects. Use everywhere.")
+    if features and features.places == "objects" and not batches.knows_objects(context.task):
+        raise BadInput(f"Features.places: {context.task.name} knows no objects. Use everywhere.")
     taught = teacher.attached(fit.distill, context)
     inside = None
     if features:
@@ -197,7 +198,7 @@ class _Loop:
             verbose=1 if logging.get_verbosity() >= logging.INFO else 0,
         )
         self.refuse_non_finite(epoch)
-        val_score = self.scorer.merit("val")
+        val_score = self.scorer.selection_score("val")
         self.record(epoch, history.history["loss"][-1], val_score, time.perf_counter() - started)
 
     def reseed(self, epoch: int):

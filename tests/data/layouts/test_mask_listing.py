@@ -3,9 +3,9 @@ import pytest
 from PIL import Image
 
 from tfmo_drive.contracts import BadInput
+from tfmo_drive.data.image_cache import pack
 from tfmo_drive.data.layouts.mask_listing import list_masks
 from tfmo_drive.data.mask_files import IGNORE, MaskIds
-from tfmo_drive.data.packed import pack
 from tfmo_drive.data.splitting import SPLITS
 from tfmo_drive.tasks.segmentation.segmentation_score import overlaps
 

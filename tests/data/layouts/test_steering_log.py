@@ -3,8 +3,8 @@ import pytest
 from PIL import Image
 
 from tfmo_drive.contracts import BadInput
+from tfmo_drive.data.image_cache import pack
 from tfmo_drive.data.layouts.steering_log import list_log, time_blocks
-from tfmo_drive.data.packed import pack
 from tfmo_drive.data.splitting import SPLITS
 
 

@@ -49,7 +49,7 @@ def test_what_training_sees_moves_with_the_image(task):
     goal = mirrored.encode(moved)
     assert goal["heat"].shape == (1, 16, 24, 6)
     assert goal["heat"][0, 5, 19, 0] == 1  # the middle, (76, 20) px
-    assert task.where(goal).shape == (1, 16, 24, 1)
+    assert task.object_mask(goal).shape == (1, 16, 24, 1)
 
 
 def outputs_of(arrays):
@@ -59,43 +59,43 @@ def outputs_of(arrays):
 def test_the_score_looks_at_all_detections_and_values_at_those_acted_upon(task):
     truth = targets(CAR, WALKER)
     found = said((10, 10, 30, 30, 0, 0.9), (40, 10, 50, 40, 2, 0.2))
-    judged = task.judge(found, truth)
+    judged = task.evaluate(found, truth)
     assert judged.score == pytest.approx(1) and judged.values == pytest.approx([2 / 3])  # one hit, one not found
     assert judged.decisions.tolist() == [[1, 0, 0, 0, 0, 0]]
     assert judged.captions == {"truth": ["1 car, 1 pedestrian"], "says": ["1 car"]}
-    low = dataclasses.replace(task, threshold=0.1).judge(found, truth)
+    low = dataclasses.replace(task, threshold=0.1).evaluate(found, truth)
     assert low.values == pytest.approx([1]) and low.score == judged.score
-    blind = dataclasses.replace(task, decoding=detections.Decoding(least_score=0.5)).judge(found, truth)
+    blind = dataclasses.replace(task, decoding=detections.Decoding(least_score=0.5)).evaluate(found, truth)
     assert blind.score == pytest.approx(0.5)
 
 
 def test_pedestrians_missed_stand_beside_the_score(task):
-    judged = task.judge(said((40, 10, 50, 40, 2, 0.9)), targets(CAR, WALKER))
+    judged = task.evaluate(said((40, 10, 50, 40, 2, 0.9)), targets(CAR, WALKER))
     assert judged.more["pedestrians"] == 1
     assert judged.more["miss_rate_at_0.1"] == judged.more["miss_rate_at_1"] == 0
-    missed = task.judge(said((10, 10, 30, 30, 0, 0.9)), targets(CAR, WALKER))
+    missed = task.evaluate(said((10, 10, 30, 30, 0, 0.9)), targets(CAR, WALKER))
     assert missed.more["miss_rate_at_1"] == missed.more["log_average_miss_rate"] == 1
 
 
 def test_crowds_are_neither_found_nor_missed_nor_drawn(task):
     crowd = (40, 10, 90, 60, 0, True)
-    judged = task.judge(said((10, 10, 30, 30, 0, 0.9), (45, 15, 85, 55, 0, 0.95)), targets(CAR, crowd))
+    judged = task.evaluate(said((10, 10, 30, 30, 0, 0.9), (45, 15, 85, 55, 0, 0.95)), targets(CAR, crowd))
     assert judged.score == pytest.approx(1) and judged.captions["truth"] == ["1 car"]
     grey = np.full((64, 96, 3), 90, np.uint8)
     one = {name: array[0] for name, array in targets(CAR, crowd).items()}
     alone = {name: array[0] for name, array in targets(CAR).items()}
-    np.testing.assert_array_equal(task.drawn(grey, one), task.drawn(grey, alone))
+    np.testing.assert_array_equal(task.rendered(grey, one), task.rendered(grey, alone))
 
 
 def test_what_is_acted_upon_is_drawn_in_either_form(task):
     grey = np.full((64, 96, 3), 90, np.uint8)
     truth = {name: array[0] for name, array in targets(CAR).items()}
-    drawn = task.drawn(grey, said((10, 10, 30, 30, 0, 0.9), (40, 10, 50, 40, 2, 0.2))[0])
-    np.testing.assert_array_equal(drawn, task.drawn(grey, truth))
+    drawn = task.rendered(grey, said((10, 10, 30, 30, 0, 0.9), (40, 10, 50, 40, 2, 0.2))[0])
+    np.testing.assert_array_equal(drawn, task.rendered(grey, truth))
     maps = {"scores": np.full((16, 24, 6), -9, np.float32), "boxes": np.full((16, 24, 4), np.log(10), np.float32)}
     maps["scores"][4, 4, 0] = 3  # about (18, 18) px
     maps["boxes"][4, 4] = np.log([8, 8, 12, 12])
-    np.testing.assert_array_equal(task.drawn(grey, maps), drawn)
+    np.testing.assert_array_equal(task.rendered(grey, maps), drawn)
 
 
 def test_a_board_is_told_how_to_decode(task):
@@ -154,5 +154,5 @@ def test_camvid(shared):
     boxes = found[2]["boxes"][found[2]["classes"] >= 0]
     assert boxes.min() >= 0 and (boxes[:, 2:] <= (96, 64)).all() and (boxes[:, 2:] > boxes[:, :2]).all()
     nothing = {"scores": np.full((101, 16, 24, 3), -9, np.float32), "boxes": np.ones((101, 16, 24, 4), np.float32)}
-    judged = task.judge(nothing, found[2])
+    judged = task.evaluate(nothing, found[2])
     assert judged.score == 0 and judged.more["miss_rate_at_1"] == 1

@@ -53,9 +53,9 @@ def test_the_best_epoch_is_not_one_that_steers_nowhere(task):
     targets = {"steering": truth, "group": np.zeros(100, int), "frame": np.arange(100)}
     straight, steers = np.zeros_like(truth), truth * 0.6 + 0.03
     assert task.score(straight, targets) > task.score(steers, targets)
-    assert task.merit(straight, targets) < task.merit(steers, targets)
+    assert task.selection_score(straight, targets) < task.selection_score(steers, targets)
     drive = dataclasses.replace(task, balance=False)
-    assert drive.merit(straight, targets) == drive.score(straight, targets)
+    assert drive.selection_score(straight, targets) == drive.score(straight, targets)
 
 
 def test_training_shows_the_balanced_order(task, tmp_path):
@@ -84,27 +84,27 @@ def targets(steering, groups, frames=None):
 def test_jitter_is_only_between_frames_that_follow_one_another(task):
     """At 25 degrees: the errors 0, 0.2, 0, 0.4 change by 5, 5 and 10 degrees; that in the middle is between groups."""
     answers = np.float32([0, 0.2, 0, 0.4])[:, None]
-    judged = task.judge(answers, targets([0, 0, 0, 0], [0, 0, 1, 1]))
+    judged = task.evaluate(answers, targets([0, 0, 0, 0], [0, 0, 1, 1]))
     assert judged.more["jitter_degrees"] == pytest.approx((5 + 10) / 2)
     assert judged.more["jitter_truth_degrees"] == 0
-    together = task.judge(answers, targets([0, 0, 0, 0], [7, 7, 7, 7]))
+    together = task.evaluate(answers, targets([0, 0, 0, 0], [7, 7, 7, 7]))
     assert together.more["jitter_degrees"] == pytest.approx((5 + 5 + 10) / 3)
-    alone = task.judge(answers, targets([0, 0, 0, 0], [0, 1, 2, 3]))
+    alone = task.evaluate(answers, targets([0, 0, 0, 0], [0, 1, 2, 3]))
     assert "jitter_degrees" not in alone.more
 
 
 def test_frames_left_out_of_a_subset_leave_no_jitter(task):
     answers = np.float32([0, 0.2, 0, 0.4])[:, None]
-    judged = task.judge(answers, targets([0, 0, 0, 0], [7, 7, 7, 7], frames=[3, 4, 9, 20]))
+    judged = task.evaluate(answers, targets([0, 0, 0, 0], [7, 7, 7, 7], frames=[3, 4, 9, 20]))
     assert judged.more["jitter_degrees"] == pytest.approx(5)
 
 
 def test_errors_are_in_degrees_and_curves_beside_them(task):
-    judged = task.judge(np.float32([[0.1], [0.5]]), targets([0.0, 0.4], [0, 1]))
+    judged = task.evaluate(np.float32([[0.1], [0.5]]), targets([0.0, 0.4], [0, 1]))
     assert judged.more["error_degrees"] == pytest.approx(25 * 0.1)
     assert judged.more["error_curves_degrees"] == pytest.approx(25 * 0.1)
     wide = dataclasses.replace(task, degrees=50.0, curve_degrees=30.0)
-    judged = wide.judge(np.float32([[0.1], [0.5]]), targets([0.0, 0.4], [0, 1]))
+    judged = wide.evaluate(np.float32([[0.1], [0.5]]), targets([0.0, 0.4], [0, 1]))
     assert judged.more["error_degrees"] == pytest.approx(50 * 0.1) and "error_curves_degrees" not in judged.more
 
 
@@ -116,7 +116,7 @@ def test_the_loss_is_hubers_in_root_mean_squares_of_the_training_truth(task):
     for error, expected in ((0.5, 0.125), (3.0, 2.5)):
         found = loss({"steering": tf.constant([[0.1]])}, tf.constant([[0.1 + error * spread]], tf.float32))
         assert float(found) == pytest.approx(expected, rel=1e-4)
-    soft = float(task.soft_loss(tf.constant([[spread]], tf.float32), tf.constant([[0.0]]), 4.0))
+    soft = float(task.distillation_loss(tf.constant([[spread]], tf.float32), tf.constant([[0.0]]), 4.0))
     assert soft == pytest.approx(0.5, rel=1e-4)
 
 
@@ -129,9 +129,9 @@ def test_the_simulators_log(shared):
     train = task.examples("train").read(np.arange(604))[1]["steering"]
     assert 0.7 < (train == 0).mean() < 0.73
     assert (train[batches.shown(task, 0, 0)] == 0).mean() < 0.5
-    straight = task.judge(np.zeros((101, 1)), truth)
+    straight = task.evaluate(np.zeros((101, 1)), truth)
     assert straight.score == pytest.approx(0.79, abs=0.01)
     assert straight.more["score_curves"] == pytest.approx(0.26, abs=0.01)
     assert straight.more["jitter_answer_degrees"] == 0 < straight.more["jitter_truth_degrees"]
-    subset = task.judge(np.zeros((21, 1)), task.examples("test").read(np.arange(0, 101, 5))[1])
+    subset = task.evaluate(np.zeros((21, 1)), task.examples("test").read(np.arange(0, 101, 5))[1])
     assert "jitter_truth_degrees" not in subset.more

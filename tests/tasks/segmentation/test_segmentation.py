@@ -77,10 +77,12 @@ def test_road_and_pedestrians_stand_by_name_where_they_are_shown(task):
     names = task.class_names
     masks = np.zeros((1, 64, 96), np.uint8)
     masks[:, 32:] = names.index("road")
-    judged = task.judge(np.eye(len(names), dtype=np.float32)[masks], masks)
+    judged = task.evaluate(np.eye(len(names), dtype=np.float32)[masks], masks)
     assert judged.more == {"pixel_accuracy": 1.0, "iou_road": 1.0}
     masks[:, :8] = names.index("pedestrian")
-    judged = task.judge(np.eye(len(names), dtype=np.float32)[np.where(masks == names.index("road"), masks, 0)], masks)
+    judged = task.evaluate(
+        np.eye(len(names), dtype=np.float32)[np.where(masks == names.index("road"), masks, 0)], masks
+    )
     assert judged.more["iou_road"] == 1 and judged.more["iou_pedestrian"] == 0
     assert judged.more["pixel_accuracy"] == pytest.approx(56 / 64)
 
@@ -96,7 +98,7 @@ def test_lanes_are_two_classes_of_the_same_frames(task):
 def test_a_mask_and_logits_that_say_the_same_are_drawn_alike(task):
     raw, masks = task.examples("val").read(np.arange(1))
     said = np.eye(len(task.class_names), dtype=np.float32)[masks[0]]
-    np.testing.assert_array_equal(task.drawn(raw[0], masks[0]), task.drawn(raw[0], said))
+    np.testing.assert_array_equal(task.rendered(raw[0], masks[0]), task.rendered(raw[0], said))
 
 
 @pytest.fixture
@@ -156,5 +158,5 @@ def test_camvid(shared):
     assert [len(task.examples(split)) for split in ("train", "val", "test")] == [316, 51, 101]
     _, masks = task.examples("test").read(np.arange(101))
     assert set(np.unique(masks).tolist()) == {*range(11), IGNORE}
-    judged = task.judge(masks % IGNORE, masks)  # ids are as good as logits; unlabelled pixels count nowhere
+    judged = task.evaluate(masks % IGNORE, masks)  # ids are as good as logits; unlabelled pixels count nowhere
     assert judged.score == 1 and judged.more["iou_road"] == judged.more["iou_pedestrian"] == 1

@@ -19,7 +19,7 @@ from tfmo_drive.measures.size import Size
 from tfmo_drive.networks import layers
 from tfmo_drive.networks.networks import DenseLayers, SmallCNN
 from tfmo_drive.runtimes import artifact_metadata
-from tfmo_drive.steps.channels import Channels
+from tfmo_drive.steps.channel_pruning import ChannelPruning
 from tfmo_drive.steps.distill import Distill
 from tfmo_drive.steps.prune import Prune
 from tfmo_drive.steps.quantize_aware import QuantizeAware
@@ -30,7 +30,7 @@ from tfmo_drive.tasks.sensor_rows.row_tables import Columns
 from tfmo_drive.tasks.sensor_rows.sensor_rows import SensorRows
 from tfmo_drive.tasks.sensor_rows.sensor_series import Series
 from tfmo_drive.training import scoring
-from tfmo_drive.training.distillation import SoftLabels, soft_loss
+from tfmo_drive.training.distillation import SoftLabels, distillation_loss
 
 SERIES = Series(train=9000, val=900, test=900)
 FIT = {"batch_size": 64, "learning_rate": 0.05}
@@ -86,7 +86,7 @@ def test_artifacts_score_what_the_keras_model_scores(target, task, context):
     place = context()
     artifact = target(place.baseline, place.workdir, place)
     inputs, targets = task.examples("test").read(np.arange(900))
-    score = float(task.judge(artifact.predict(inputs), targets).values.mean())
+    score = float(task.evaluate(artifact.predict(inputs), targets).values.mean())
     assert score == pytest.approx(scoring.score(place.baseline, task, "test"), abs=0.02)
     artifact.runner(inputs[0])()
 
@@ -115,19 +115,19 @@ def test_half_the_weights_go_and_int8_keeps_the_zeros(task, context):
     Prune(sparsity=0.5).check_artifact(artifact)
     quantize.check_artifact(artifact)
     inputs, targets = task.examples("test").read(np.arange(900))
-    score = float(task.judge(artifact.predict(inputs), targets).values.mean())
+    score = float(task.evaluate(artifact.predict(inputs), targets).values.mean())
     assert score > scoring.score(place.baseline, task, "test") - 0.03
 
 
 def test_units_can_be_removed(task, context):
     place = context()
-    narrow = Channels(removed=0.5, epochs=1, **FIT)(place.baseline, place)
+    narrow = ChannelPruning(pruning_ratio=0.5, epochs=1, **FIT)(place.baseline, place)
     assert narrow.get_layer("dense1").units == 24 and narrow.input_shape == (None, 100)
 
 
 def test_a_student_learns_from_a_teacher(task, context):
     place = context()
-    step = Distill(student=DenseLayers(units=(8,)), distill=SoftLabels(views=1), epochs=3, **FIT)
+    step = Distill(student=DenseLayers(units=(8,)), distill=SoftLabels(augmented_copies=1), epochs=3, **FIT)
     student = step(place.baseline, place)
     assert student.get_layer("dense1").units == 8
     gap = scoring.score(place.baseline, task, "test") - scoring.score(student, task, "test")
@@ -143,12 +143,12 @@ def test_images_refuse_a_student_for_rows(small_cnn, tiny_task, tmp_path):
 
 def test_soft_labels_of_a_number_are_the_teachers_answers():
     student, teacher = tf.constant([[1.0], [4.0]]), tf.constant([[0.0], [2.0]])
-    assert float(soft_loss(student, teacher, 4.0)) == (1 + 4) / 2 / 2
+    assert float(distillation_loss(student, teacher, 4.0)) == (1 + 4) / 2 / 2
     # The gradient of classes tends to the same, over their count, at a high temperature.
     logits, theirs = tf.constant([[1.0, -1.0]]), tf.constant([[5.0, -5.0]])
     with tf.GradientTape() as tape:
         tape.watch(logits)
-        loss = soft_loss(logits, theirs, 1000.0)
+        loss = distillation_loss(logits, theirs, 1000.0)
     np.testing.assert_allclose(tape.gradient(loss, logits), (logits - theirs) / 2, atol=1e-3)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.tasks.sensor_rows import sensor_series
-from tfmo_drive.tasks.sensor_rows.sensor_series import CHANNELS, MANOEUVRES, ROWS, WINDOW, Series, SeriesRows, drawn
+from tfmo_drive.tasks.sensor_rows.sensor_series import CHANNELS, MANOEUVRES, ROWS, WINDOW, Series, SeriesRows, generated
 
 SMALL = Series(train=2 * ROWS + 10, val=ROWS, test=ROWS)
 
@@ -37,14 +37,14 @@ def test_a_row_depends_on_seed_split_and_place_alone():
 
 
 def test_a_window_slides_one_step_from_row_to_row():
-    rows, _, _ = drawn(Series(), 0, 0)
+    rows, _, _ = generated(Series(), 0, 0)
     steps = rows.reshape(len(rows), ROWS, WINDOW, len(CHANNELS))
     assert np.array_equal(steps[:, 1:, :-1], steps[:, :-1, 1:])
     assert SeriesRows.columns[0] == "wheel_speed_kmh -0.9 s" and SeriesRows.columns[-1] == "battery_mv 0.0 s"
 
 
 def test_clean_sensors_say_what_was_driven():
-    rows, manoeuvres, speeds = drawn(Series(difficulty=0.0), 0, 0)
+    rows, manoeuvres, speeds = generated(Series(difficulty=0.0), 0, 0)
     steps = rows.reshape(len(rows), ROWS, WINDOW, len(CHANNELS))
     cruising = (manoeuvres == MANOEUVRES.index("cruise"))[:, 10:]  # ten rows later the wheel may slip no more
     wheel = steps[:, 10:, -1, CHANNELS.index("wheel_speed_kmh")] / 3.6
@@ -65,7 +65,7 @@ def test_columns_differ_in_range_by_orders_of_magnitude():
 
 def test_the_number_is_the_speed_to_come():
     speeds = everything(SMALL, classes=False)[1]
-    assert np.array_equal(speeds[:ROWS], drawn(SMALL, 0, 0)[2][0]) and 0 <= speeds.min() and speeds.max() <= 45
+    assert np.array_equal(speeds[:ROWS], generated(SMALL, 0, 0)[2][0]) and 0 <= speeds.min() and speeds.max() <= 45
     assert SeriesRows(SMALL, False).classes == () and SeriesRows(SMALL, True).classes == MANOEUVRES
 
 

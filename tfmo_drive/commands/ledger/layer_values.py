@@ -16,8 +16,8 @@ from tfmo_drive.base import outputs
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.networks import graph
 from tfmo_drive.runtimes import micro
+from tfmo_drive.runtimes.flatbuffer_edit import Exposed, exposed, kind, name, unpack
 from tfmo_drive.runtimes.layer_errors import layer_name
-from tfmo_drive.runtimes.unpacked import Exposed, exposed, kind, name, unpack
 
 EQUAL_DB = 200.0
 """Signal to noise of values without any difference."""

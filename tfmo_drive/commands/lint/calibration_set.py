@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tfmo_drive.commands.lint.forecast import Finding
+from tfmo_drive.commands.lint.int8_forecast import Finding
 from tfmo_drive.commands.lint.stored_tensors import span
 from tfmo_drive.contracts import Preprocessing
 
@@ -92,8 +92,8 @@ def _unlike(ours: np.ndarray, train: np.ndarray, preprocessing: Preprocessing) -
     """How inputs were made otherwise than train's, or ""."""
     ours, train = ours.astype(np.float64), train.astype(np.float64)
     axes = tuple(range(train.ndim - 1))
-    if preprocessing.limits:
-        low, high = preprocessing.limits
+    if preprocessing.input_range:
+        low, high = preprocessing.input_range
         if ours.min() < low or ours.max() > high:
             return f"values go from {ours.min():.3g} to {ours.max():.3g}, raw ones from {low:g} to {high:g}."
         if ours.max() <= 1 < train.max():

@@ -28,7 +28,7 @@ from tfmo_drive.data.layouts.csv_listing import find_files
 from tfmo_drive.data.layouts.mask_listing import MASKS
 from tfmo_drive.data.layouts.other_layouts import unread
 from tfmo_drive.data.recordings import blocks
-from tfmo_drive.data.splitting import SPLIT_WORDS, SPLITS, Listing, Split, drawn_blocks, refuse_repeated_files
+from tfmo_drive.data.splitting import SPLIT_WORDS, SPLITS, Listing, Split, refuse_repeated_files, sampled_blocks
 
 _FOLDERS = ("annotations", "labels")
 """Beside the folders of images: COCO's own and FiftyOne's."""
@@ -252,5 +252,5 @@ def _divided(parts: dict[str, BoxSplit], data: Path, seed: int) -> dict[str, Box
     groups, sizes = (np.concatenate([getattr(part, name) for part in parts.values()]) for name in ("groups", "sizes"))
     files, truths = (sum((getattr(part, name) for part in parts.values()), ()) for name in ("files", "truths"))
     whole = BoxSplit(files, np.arange(len(files)), groups, sizes, truths)
-    places = drawn_blocks(given, groups, data, seed)
+    places = sampled_blocks(given, groups, data, seed)
     return {split: whole.at(np.flatnonzero(places == split)) for split in SPLITS}

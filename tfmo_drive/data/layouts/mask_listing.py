@@ -23,7 +23,7 @@ from tfmo_drive.data.layouts.mask_colours import COLOURS, Colour, class_colours,
 from tfmo_drive.data.layouts.other_layouts import unread
 from tfmo_drive.data.mask_files import IGNORE, MaskIds, MaskSplit
 from tfmo_drive.data.recordings import blocks
-from tfmo_drive.data.splitting import SPLIT_WORDS, SPLITS, Listing, drawn_blocks, refuse_repeated_files
+from tfmo_drive.data.splitting import SPLIT_WORDS, SPLITS, Listing, refuse_repeated_files, sampled_blocks
 
 IMAGES = ("images", "image", "imgs", "img")
 MASKS = ("masks", "mask", "labels", "annotations", "annot")
@@ -68,7 +68,7 @@ def list_masks(
     if colours is None:
         refuse_other_palettes(root, masks)
     names, ids = _classes(root, class_names, ignore, colours)
-    places = drawn_blocks(np.array(splits, "<U5"), np.array(groups, np.int64), root, seed)
+    places = sampled_blocks(np.array(splits, "<U5"), np.array(groups, np.int64), root, seed)
     listed = {}
     for split in SPLITS:
         members = np.flatnonzero(places == split)

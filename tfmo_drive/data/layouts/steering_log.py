@@ -21,7 +21,7 @@ from tfmo_drive.data.csv_table import number_in, read_table
 from tfmo_drive.data.found_files import identity
 from tfmo_drive.data.layouts.csv_listing import find_columns, find_recorded, read_splits
 from tfmo_drive.data.layouts.other_layouts import unread
-from tfmo_drive.data.splitting import SPLITS, Listing, Split, drawn_blocks
+from tfmo_drive.data.splitting import SPLITS, Listing, Split, sampled_blocks
 
 COLUMNS = {
     "file": ("center", "centre", "file", "path", "filename", "image", "image_path"),
@@ -52,7 +52,7 @@ def list_log(
     unit: steering must be in [-limit, limit] and is divided by it. Images are looked for where the log says, beside it,
     and in its IMG/ or images/. Blocks of about 5 s are the groups, whatever the order of the lines, where images are
     called after their times. Missing splits are drawn out of train with `seed`,
-    block by block; a log with train and val only has its val as test (splitting.drawn_blocks).
+    block by block; a log with train and val only has its val as test (splitting.sampled_blocks).
     Raises BadInput for a missing log or column, and for steering out of range or no number, missing images and those of
     an earlier frame: counted, ten named, unless `skip_bad` leaves them out.
     """
@@ -83,7 +83,7 @@ def list_log(
     times = _times(files)
     order, groups = np.argsort(times, kind="stable"), np.empty(len(files), np.int64)
     groups[order] = time_blocks(times[order], splits[order])
-    places = drawn_blocks(splits, groups, path, seed)
+    places = sampled_blocks(splits, groups, path, seed)
     members = {split: np.flatnonzero(places == split) for split in SPLITS}
     return Listing((), {s: Split(tuple(files[i] for i in m), labels[m], groups[m]) for s, m in members.items()})
 

@@ -24,7 +24,7 @@ class Spread(Step):
 
     decades: float = 3.0
 
-    keeps = ("sparsity",)
+    preserves = ("sparsity",)
 
     def __post_init__(self):
         # float32 has 7 digits: beyond 6 decades a sum of such channels would no longer be the same number.

@@ -16,14 +16,14 @@ import numpy as np
 
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.base.outputs import at
-from tfmo_drive.contracts import Arrays, BadInput, Examples, Judgement, Trivial
+from tfmo_drive.contracts import Arrays, BadInput, Evaluation, Examples, Trivial
 from tfmo_drive.data import detections
 from tfmo_drive.data.augmentation import Augmentation
 from tfmo_drive.data.boxes import Detections, Truth
 from tfmo_drive.data.class_names import read_class_names
 from tfmo_drive.data.detections import BOXES, FIELDS, SCORES, STRIDE, Decoding
+from tfmo_drive.data.image_cache import pack
 from tfmo_drive.data.layouts import coco_listing
-from tfmo_drive.data.packed import pack
 from tfmo_drive.networks import detector, number_scale, output_kind
 from tfmo_drive.networks.networks import Network
 from tfmo_drive.scenes.frames import DETECTED, Chosen, truth
@@ -63,7 +63,7 @@ class Detection(FrameTask):
     annotations: Annotations = Annotations()
 
     name = "detection"
-    ends = (SCORES, BOXES)
+    output_names = (SCORES, BOXES)
     own_settings = ("channels",)
     reads_class_files = False  # COCO files name their classes themselves
 
@@ -131,13 +131,13 @@ class Detection(FrameTask):
                 f"of pixels are expected, at most {np.log(max(self.size)):.1f} for an image of {max(self.size)}."
             )
 
-    def soft_loss(self, outputs, teacher, temperature: float):
-        return detector.soft_loss(outputs, teacher, temperature)
+    def distillation_loss(self, outputs, teacher, temperature: float):
+        return detector.distillation_loss(outputs, teacher, temperature)
 
-    def where(self, targets):
+    def object_mask(self, targets):
         return targets["objects"]
 
-    def judge(self, outputs: Arrays, targets: Mapping[str, np.ndarray]) -> Judgement:
+    def evaluate(self, outputs: Arrays, targets: Mapping[str, np.ndarray]) -> Evaluation:
         """outputs as `heads` gives them, or a naive export's single one; targets by name, as `packed` gives them."""
         found, truths = self.decoding(outputs, self.size), detections.truths(targets)
         coco = CocoScore(found, truths, self.class_names, max(self.size))
@@ -148,7 +148,7 @@ class Detection(FrameTask):
             "truth": [self._counted(np.bincount(one.classes[~one.crowd], minlength=counts.shape[1])) for one in truths],
             "says": [self._counted(one) for one in counts],
         }
-        return Judgement(
+        return Evaluation(
             coco.image_values(self.threshold), counts, coco.per_class(), numbers | self._missed(found, truths),
             coco.scores, captions,
         )  # fmt: skip
@@ -185,7 +185,7 @@ class Detection(FrameTask):
         identities = [[thing.identity for thing in scene.objects] for scene in scenes]
         return flicker.of_boxes(found, [truth(scene) for scene in scenes], identities, clips)
 
-    def drawn(self, image: np.ndarray, outputs: Arrays) -> np.ndarray:
+    def rendered(self, image: np.ndarray, outputs: Arrays) -> np.ndarray:
         if isinstance(outputs, Mapping) and "classes" in outputs:
             (known,) = detections.truths(at(outputs, None))
             return pictures.boxed(image, known.boxes[~known.crowd], known.classes[~known.crowd], self.class_names)

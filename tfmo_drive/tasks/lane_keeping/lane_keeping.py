@@ -15,10 +15,10 @@ import numpy as np
 
 from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.base.outputs import names
-from tfmo_drive.contracts import Arrays, BadInput, Examples, Judgement, Trivial
+from tfmo_drive.contracts import Arrays, BadInput, Evaluation, Examples, Trivial
 from tfmo_drive.data.augmentation import Augmentation
+from tfmo_drive.data.image_cache import pack
 from tfmo_drive.data.layouts.steering_log import list_log
-from tfmo_drive.data.packed import pack
 from tfmo_drive.networks import number_scale
 from tfmo_drive.networks.networks import Network
 from tfmo_drive.scenes.frames import Chosen
@@ -63,7 +63,7 @@ class LaneKeeping(FrameTask):
     columns: LogColumns = LogColumns()
 
     name = "lane_keeping"
-    ends = (STEERING,)
+    output_names = (STEERING,)
     own_settings = ("balance",)
     given_settings = ("full_lock",)
 
@@ -161,20 +161,20 @@ class LaneKeeping(FrameTask):
         huber, spread = keras.losses.Huber(), self._scale.spread
         return lambda targets, outputs: huber(targets[STEERING] / spread, outputs / spread)
 
-    def soft_loss(self, outputs, teacher, temperature: float):
+    def distillation_loss(self, outputs, teacher, temperature: float):
         spread = self._scale.spread
-        return distillation.soft_loss(outputs / spread, teacher / spread, temperature)
+        return distillation.distillation_loss(outputs / spread, teacher / spread, temperature)
 
-    def judge(self, outputs: np.ndarray, targets: Mapping[str, np.ndarray]) -> Judgement:
+    def evaluate(self, outputs: np.ndarray, targets: Mapping[str, np.ndarray]) -> Evaluation:
         """outputs float [n, 1] of 1 at full lock, positive to the right. Frames that do not follow one another, as in a
         subset, have no jitter."""
         apart = (np.diff(targets["group"]) != 0) | (np.diff(targets["frame"]) != 1)
         return of_steering(outputs, targets[STEERING], np.append(0, np.cumsum(apart)), self._scale)
 
-    def merit(self, outputs: np.ndarray, targets: Mapping[str, np.ndarray]) -> float:
+    def selection_score(self, outputs: np.ndarray, targets: Mapping[str, np.ndarray]) -> float:
         """Frames count as `balance` shows them: by the plain score, the best epoch of a mostly straight drive is often
         one that steers nowhere."""
-        judged = self.judge(outputs, targets)
+        judged = self.evaluate(outputs, targets)
         return float(judged.scores(shares(targets[STEERING])[None])[0]) if self.balance else judged.score
 
     def trivial(self, count: int) -> Trivial:
@@ -185,7 +185,7 @@ class LaneKeeping(FrameTask):
         more = of_steering(outputs, truth, clips, self._scale).more
         return {name: number for name, number in more.items() if name.startswith("jitter")}
 
-    def drawn(self, image: np.ndarray, outputs: Arrays) -> np.ndarray:
+    def rendered(self, image: np.ndarray, outputs: Arrays) -> np.ndarray:
         steering = outputs[STEERING] if isinstance(outputs, Mapping) else outputs
         return pictures.steered(image, float(np.ravel(steering)[0]), self.degrees)
 

@@ -1,6 +1,6 @@
 """How well a network steers: errors in degrees, on curves alone, and what a controller feels, the jitter.
 
-A frame's value is max(0, 1 - |error| / spread) (judging.of_numbers). The spread is the root mean square of the
+A frame's value is max(0, 1 - |error| / spread) (evaluation.of_numbers). The spread is the root mean square of the
 training truth, so that the score is on the scale of steering itself; of a drive that is mostly straight, always
 answering 0 is right most of the time. On the test split of the simulator's log, 71 % straight, that scores 0.79, and
 0.26 on curves alone, which is why `score_curves` and `score_straight` stand beside the score.
@@ -12,8 +12,8 @@ import dataclasses
 
 import numpy as np
 
-from tfmo_drive.contracts import BadInput, Judgement
-from tfmo_drive.scores.judging import of_numbers
+from tfmo_drive.contracts import BadInput, Evaluation
+from tfmo_drive.scores.evaluation import of_numbers
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ def spread_of(truth: np.ndarray) -> float:
     return spread
 
 
-def of_steering(answers: np.ndarray, truth: np.ndarray, groups: np.ndarray, scale: SteeringScale) -> Judgement:
+def of_steering(answers: np.ndarray, truth: np.ndarray, groups: np.ndarray, scale: SteeringScale) -> Evaluation:
     """answers and truth: float [n] or [n, 1], of 1 at full lock; groups: int [n], frames of one in the order of time.
 
     Beside the score, in degrees at the wheels: error_degrees, and where there are curves error_curves_degrees, with

@@ -17,19 +17,19 @@ from absl import logging
 
 from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.base.outputs import names
-from tfmo_drive.contracts import BadInput, Examples, Judgement, Trivial
+from tfmo_drive.contracts import BadInput, Evaluation, Examples, Trivial
 from tfmo_drive.data.augmentation import Augmentation
 from tfmo_drive.data.class_names import quoted, read_class_names
+from tfmo_drive.data.image_cache import pack
 from tfmo_drive.data.layouts.mask_listing import list_masks
 from tfmo_drive.data.mask_files import IGNORE
-from tfmo_drive.data.packed import pack
 from tfmo_drive.data.splitting import SPLITS
 from tfmo_drive.networks import decoders, output_kind
 from tfmo_drive.networks.networks import Network
 from tfmo_drive.scenes.frames import MASKS, Chosen, labelled
 from tfmo_drive.scenes.scenes import Scene
 from tfmo_drive.scores import flicker, pictures
-from tfmo_drive.scores.judging import alike
+from tfmo_drive.scores.evaluation import alike
 from tfmo_drive.tasks.frame_task import FrameTask
 from tfmo_drive.tasks.image_task import SCENES
 from tfmo_drive.tasks.segmentation.class_balance import class_weights
@@ -59,7 +59,7 @@ class Segmentation(FrameTask):
     augmentation: Augmentation = Augmentation(flip=True, zoom=0.2)
 
     name = "segmentation"
-    ends = (MASK,)
+    output_names = (MASK,)
     own_settings = ("channels", "shown", "balance")
     given_settings = ("outputs",)
 
@@ -153,10 +153,10 @@ class Segmentation(FrameTask):
     def loss(self, model: keras.Model):
         return functools.partial(_cross_entropy, tf.constant(self._class_weights), kind=self._kind(model))
 
-    def soft_loss(self, outputs, teacher, temperature: float):
-        return distillation.soft_loss(outputs, teacher, temperature)
+    def distillation_loss(self, outputs, teacher, temperature: float):
+        return distillation.distillation_loss(outputs, teacher, temperature)
 
-    def judge(self, outputs: np.ndarray, targets: np.ndarray) -> Judgement:
+    def evaluate(self, outputs: np.ndarray, targets: np.ndarray) -> Evaluation:
         """outputs: logits or probabilities float [n, h, w, classes]; targets: masks uint8 [n, h, w]."""
         counts = overlaps(outputs, targets, len(self.class_names))
         classes, values = counts.per_class(self.class_names), counts.values
@@ -166,7 +166,7 @@ class Segmentation(FrameTask):
             more |= {number: classes[known]["score"]} if known else {}
         captions = {"truth": [""] * len(values), "says": [f"mean IoU {value:.2f}" for value in values]}
         decisions = decided(outputs, targets.shape[1:])
-        return Judgement(values, decisions, classes, more, counts.scores, captions, constant=alike(decisions))
+        return Evaluation(values, decisions, classes, more, counts.scores, captions, constant=alike(decisions))
 
     def trivial(self, count: int) -> Trivial:
         """The class of most training pixels, everywhere."""
@@ -178,7 +178,7 @@ class Segmentation(FrameTask):
         masks = np.stack([labelled(scene, self.shown).mask for scene in scenes])
         return flicker.of_pixels(decided(outputs, self.size), masks, clips)
 
-    def drawn(self, image: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+    def rendered(self, image: np.ndarray, outputs: np.ndarray) -> np.ndarray:
         mask = outputs if outputs.ndim == 2 else decided(outputs[None], image.shape[:2])[0]
         return pictures.masked(image, mask, pictures.palette(len(self.class_names)))
 

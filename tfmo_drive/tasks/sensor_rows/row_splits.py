@@ -10,7 +10,7 @@ import dataclasses
 import numpy as np
 
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.data.splitting import FRACTIONS, SPLITS, drawn
+from tfmo_drive.data.splitting import FRACTIONS, SPLITS, sampled
 from tfmo_drive.tasks.sensor_rows.packed_rows import Runs
 
 TRAIN, UNKNOWN = 0, -1
@@ -43,7 +43,7 @@ def divided(runs: Runs, stretches: Stretches, seed: int, source: str) -> Runs:
     _refuse_shared_groups(runs, source)
     shares = {SPLITS[place]: FRACTIONS[place] for place in (1, 2) if place not in runs.split}
     free = np.isin(runs.split, (UNKNOWN, TRAIN))
-    names = drawn(np.zeros(free.sum(), np.int64), runs.group[free], shares, seed)
+    names = sampled(np.zeros(free.sum(), np.int64), runs.group[free], shares, seed)
     split = runs.split.copy()
     split[free] = [SPLITS.index(name) for name in names]
     runs = _parted(runs._replace(split=split), origin, stretches.gap)

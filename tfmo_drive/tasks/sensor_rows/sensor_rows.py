@@ -20,12 +20,12 @@ from tfmo_drive.base import cache
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.base.outputs import names
 from tfmo_drive.base.overrides import settings
-from tfmo_drive.contracts import BadInput, Judgement, Preprocessing, Task, Trivial
+from tfmo_drive.contracts import BadInput, Evaluation, Preprocessing, Task, Trivial
 from tfmo_drive.data.class_names import label_ids, no_class, ordered, quoted, read_class_names
 from tfmo_drive.data.splitting import SPLITS
 from tfmo_drive.networks import networks, number_scale, output_kind
 from tfmo_drive.networks.networks import DenseLayers
-from tfmo_drive.scores import judging
+from tfmo_drive.scores import evaluation
 from tfmo_drive.tasks.sensor_rows import drive_log, packed_rows
 from tfmo_drive.tasks.sensor_rows.packed_rows import RowExamples, RowPack, RowSource, Summary
 from tfmo_drive.tasks.sensor_rows.row_splits import Stretches, divided
@@ -233,15 +233,15 @@ class SensorRows(Task):
             return output_kind.cross_entropy(self._kind(model))
         return _StandardisedHuber(self._summary.mean[-1], self._summary.deviation[-1])
 
-    def soft_loss(self, outputs, teacher, temperature: float):
-        return distillation.soft_loss(outputs, teacher, temperature)
+    def distillation_loss(self, outputs, teacher, temperature: float):
+        return distillation.distillation_loss(outputs, teacher, temperature)
 
-    def judge(self, outputs: np.ndarray, targets: np.ndarray) -> Judgement:
+    def evaluate(self, outputs: np.ndarray, targets: np.ndarray) -> Evaluation:
         """outputs float [n, classes] and targets int [n]; or outputs [n, 1] as trained and numbers [n, 1]."""
         if self.predicts == CLASS:
-            return judging.of_classes(outputs, targets, self.class_names)
+            return evaluation.of_classes(outputs, targets, self.class_names)
         mean, spread = self._summary.mean[-1], self._summary.deviation[-1]
-        return judging.of_numbers(outputs[:, 0] * spread + mean, targets[:, 0], spread)
+        return evaluation.of_numbers(outputs[:, 0] * spread + mean, targets[:, 0], spread)
 
     @functools.cached_property
     def _train_targets(self) -> np.ndarray:
@@ -251,7 +251,7 @@ class SensorRows(Task):
     def trivial(self, count: int) -> Trivial:
         """The most frequent class; of numbers the median, from which absolute errors are least."""
         if self.predicts == CLASS:
-            return judging.always_class(self._train_targets, self.class_names, count)
+            return evaluation.always_class(self._train_targets, self.class_names, count)
         median = float(np.median(self._train_targets))
         mean, spread = self._summary.mean[-1], self._summary.deviation[-1]
         return Trivial(f"always {median:.4g}", np.full((count, 1), (median - mean) / spread))

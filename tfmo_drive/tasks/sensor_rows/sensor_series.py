@@ -73,7 +73,7 @@ class SeriesRows(RowSource):
         for split, name in enumerate(SPLITS):
             count = getattr(self.series, name)
             for block in range(-(-count // (_DRIVES * ROWS))):
-                inputs, manoeuvres, speeds = drawn(self.series, split, block)
+                inputs, manoeuvres, speeds = generated(self.series, split, block)
                 targets = (manoeuvres if self._classes else speeds).reshape(-1)
                 groups = before + block * _DRIVES + np.repeat(np.arange(_DRIVES), ROWS)
                 kept = slice(count - block * _DRIVES * ROWS)
@@ -82,7 +82,7 @@ class SeriesRows(RowSource):
             before += -(-count // ROWS)
 
 
-def drawn(series: Series, split: int, block: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def generated(series: Series, split: int, block: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The drives of one block: rows float32 [drives, ROWS, WINDOW * channels], oldest instant first; manoeuvres int64
     [drives, ROWS]; speeds one second later, float64 [drives, ROWS] in m/s."""
     generator = np.random.default_rng([series.seed, split, block])

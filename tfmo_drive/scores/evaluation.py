@@ -12,10 +12,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from tfmo_drive.base.finite import largest
-from tfmo_drive.contracts import Judgement, Trivial
+from tfmo_drive.contracts import Evaluation, Trivial
 
 
-def of_classes(outputs: np.ndarray, targets: np.ndarray, names: Sequence[str]) -> Judgement:
+def of_classes(outputs: np.ndarray, targets: np.ndarray, names: Sequence[str]) -> Evaluation:
     """outputs float [n, classes], targets int [n]; beside the accuracy the macro average (over classes). What is not a
     number is no class's score: where none is, the decision is -1, which is never right."""
     decisions = largest(outputs)
@@ -29,10 +29,12 @@ def of_classes(outputs: np.ndarray, targets: np.ndarray, names: Sequence[str]) -
         "truth": [names[label] for label in targets],
         "says": [names[label] if label >= 0 else "nothing" for label in decisions],
     }
-    return Judgement(values, decisions, per_class, {"score_macro": macro}, captions=captions, constant=alike(decisions))
+    return Evaluation(
+        values, decisions, per_class, {"score_macro": macro}, captions=captions, constant=alike(decisions)
+    )
 
 
-def of_numbers(answers: np.ndarray, targets: np.ndarray, spread: float) -> Judgement:
+def of_numbers(answers: np.ndarray, targets: np.ndarray, spread: float) -> Evaluation:
     """answers and targets float [n] in one unit, spread in it too; decisions are answers to a tenth of the spread.
 
     Beside the score: mean_absolute_error, and r2 where the targets are not all equal.
@@ -47,7 +49,7 @@ def of_numbers(answers: np.ndarray, targets: np.ndarray, spread: float) -> Judge
         more["r2"] = 1 - float((errors**2).mean()) / variance
     captions = {"truth": [f"{target:.3g}" for target in targets], "says": [f"{answer:.3g}" for answer in answers]}
     values, decisions = np.maximum(0.0, 1 - errors / spread), np.round(answers / step) * step
-    return Judgement(values, decisions, {}, more, captions=captions, constant=alike(decisions))
+    return Evaluation(values, decisions, {}, more, captions=captions, constant=alike(decisions))
 
 
 def alike(decisions: np.ndarray) -> bool:

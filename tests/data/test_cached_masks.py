@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from tfmo_drive.contracts import BadInput
+from tfmo_drive.data.image_cache import Example, PackedExamples, pack, pack_generated
 from tfmo_drive.data.images import Resize, decode
 from tfmo_drive.data.mask_files import IGNORE, MaskIds, MaskSplit, read_mask
-from tfmo_drive.data.packed import Drawn, PackedExamples, pack, pack_generated
 from tfmo_drive.data.splitting import Split
 
 SIZE = (6, 8)
@@ -114,7 +114,7 @@ def drawn(index, **changes):
         "attributes": {"weather": "rain" if index % 2 else "clear", "time_of_day": "night"},
         "group": index // 3,
     }
-    return Drawn(**example | changes)
+    return Example(**example | changes)
 
 
 def test_generated_examples_have_masks_targets_by_name_attributes_and_groups(tmp_path):

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from tfmo_drive.base.keras2 import keras
-from tfmo_drive.commands.lint import calibration_set, forecast
+from tfmo_drive.commands.lint import calibration_set, int8_forecast
 from tfmo_drive.commands.lint.calibration_set import Sample
-from tfmo_drive.commands.lint.forecast import EQUALIZE, KEEP_FLOAT, OWN_OUTPUTS
+from tfmo_drive.commands.lint.int8_forecast import EQUALIZE, KEEP_FLOAT, OWN_OUTPUTS
 from tfmo_drive.commands.lint.stored_tensors import StoredTensors
 from tfmo_drive.contracts import Preprocessing
 from tfmo_drive.surgery.channel_scales import ChannelScales
@@ -47,7 +47,9 @@ def _scale(model, name, factors):
 
 def faults(model, inputs=INPUTS):
     stored = StoredTensors(model)
-    return [(one.kind, one.layer, one.mend, one.bits_lost) for one in forecast.faults(stored, stored.ranges(inputs))]
+    return [
+        (one.kind, one.layer, one.mend, one.bits_lost) for one in int8_forecast.faults(stored, stored.ranges(inputs))
+    ]
 
 
 def test_what_is_fused_into_its_operator_is_not_stored():
@@ -75,7 +77,7 @@ def test_ranges_are_those_of_all_batches_with_zero_inside():
 ])  # fmt: skip
 def test_lost_bits_by_hand(kernel, own, bits):
     kernel = None if kernel is None else np.array(kernel)
-    assert forecast.lost_bits(kernel, np.array(own, float)) == pytest.approx(bits)
+    assert int8_forecast.lost_bits(kernel, np.array(own, float)) == pytest.approx(bits)
 
 
 def test_a_plain_network_is_silent():

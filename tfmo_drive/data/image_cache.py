@@ -36,7 +36,7 @@ _CHUNK_BYTES = 16 << 20
 """Decoded pixels held at once; large enough that threads seldom wait for one another."""
 
 
-class Drawn(NamedTuple):
+class Example(NamedTuple):
     """One example of a pack."""
 
     pixels: np.ndarray
@@ -108,7 +108,7 @@ class _Source:
     shape: tuple[int, ...] | None
     count: int
     name: str
-    rows: Callable[[], Iterable[Drawn | UnreadableImage]]
+    rows: Callable[[], Iterable[Example | UnreadableImage]]
 
 
 def pack(
@@ -144,13 +144,13 @@ def pack(
 def pack_generated(
     generate: Callable[[int], tuple], count: int, key: object, folder: Path | None = None
 ) -> PackedExamples:
-    """Pack `generate(0)`, ..., `generate(count - 1)`: each a `Drawn` of one shape, or its first items (pixels, label).
+    """Pack `generate(0)`, ..., `generate(count - 1)`: each an `Example` of one shape, or its first items.
 
     `key` (JSON types) must say everything that `generate` depends on: seed, size, version of the drawing code.
     """
     name = digest([key, count])
     return _packed(
-        folder, _Source(name, None, count, "draw scenes", lambda: (Drawn(*generate(i)) for i in range(count)))
+        folder, _Source(name, None, count, "draw scenes", lambda: (Example(*generate(i)) for i in range(count)))
     )
 
 
@@ -198,7 +198,7 @@ def _write(source: _Source, folder: Path) -> None:
     atomic.write_json(folder / "pack.json", facts | {"key": source.key, "skipped": skipped})
 
 
-def _check(row: Drawn, shape: tuple[int, ...], masked: bool, name: str) -> None:
+def _check(row: Example, shape: tuple[int, ...], masked: bool, name: str) -> None:
     planes = [(row.pixels, shape), *([(row.mask, shape[:2])] if masked else [])]
     for plane, expected in planes:
         if plane is None or plane.dtype != np.uint8 or plane.shape != expected:
@@ -221,7 +221,7 @@ def _stacked(labels: list) -> np.ndarray:
 
 def _decoded_rows(
     split: Split, size: tuple[int, int], resize: Resize, skip_bad: bool
-) -> Iterator[Drawn | UnreadableImage]:
+) -> Iterator[Example | UnreadableImage]:
     bad: list[UnreadableImage] = []
     chunk = max(1, min(1024, _CHUNK_BYTES // (size[0] * size[1] * 3)))
     with ThreadPoolExecutor() as threads:
@@ -236,7 +236,7 @@ def _decoded_rows(
         raise BadInput(f"{text} Mend or remove them, or skip them with --set=task.skip_bad=True.")
 
 
-def _decoded(split: Split, index: int, size: tuple[int, int], resize: Resize) -> Drawn | UnreadableImage:
+def _decoded(split: Split, index: int, size: tuple[int, int], resize: Resize) -> Example | UnreadableImage:
     file, mask = split.files[index], None
     attributes = {name: values[index] for name, values in split.attributes.items()}
     try:
@@ -245,7 +245,7 @@ def _decoded(split: Split, index: int, size: tuple[int, int], resize: Resize) ->
             mask = read_mask(split.masks[index], file, split.ids, size, resize)
     except UnreadableImage as error:
         return error
-    return Drawn(pixels, split.labels[index], mask, attributes, int(split.groups[index]))
+    return Example(pixels, split.labels[index], mask, attributes, int(split.groups[index]))
 
 
 def _complaint(bad: list[list[str]], split: Split) -> str:

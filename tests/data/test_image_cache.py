@@ -10,9 +10,9 @@ from PIL import Image
 from tfmo_drive.base import faults
 from tfmo_drive.base.cache import cache_root
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.data import packed
+from tfmo_drive.data import image_cache
+from tfmo_drive.data.image_cache import PackedExamples, pack, pack_generated
 from tfmo_drive.data.images import Resize, decode
-from tfmo_drive.data.packed import PackedExamples, pack, pack_generated
 from tfmo_drive.data.splitting import Split
 
 SIZE = (6, 8)
@@ -54,13 +54,13 @@ def test_a_pack_holds_what_decode_gives(split, tmp_path):
 
 def test_order_does_not_depend_on_chunks(split, tmp_path, monkeypatch):
     whole = pack(split, SIZE, folder=tmp_path / "a")
-    monkeypatch.setattr(packed, "_CHUNK_BYTES", 2 * 6 * 8 * 3)
+    monkeypatch.setattr(image_cache, "_CHUNK_BYTES", 2 * 6 * 8 * 3)
     assert pack(split, SIZE, folder=tmp_path / "b").fingerprint == whole.fingerprint
 
 
 def test_a_finished_pack_is_reused_and_a_changed_one_is_not(split, tmp_path, monkeypatch):
     first = pack(split, SIZE, folder=tmp_path / "packs")
-    monkeypatch.setattr(packed, "_decoded", None)  # decoding again would fail
+    monkeypatch.setattr(image_cache, "_decoded", None)  # decoding again would fail
     assert pack(split, SIZE, folder=tmp_path / "packs").fingerprint == first.fingerprint
     monkeypatch.undo()
     other = Split(split.files, split.labels[::-1].copy(), split.groups)
@@ -145,7 +145,7 @@ def test_a_place_that_cannot_be_written_is_one_line(split, tmp_path):
 def test_two_processes_can_pack_at_once(split, tmp_path):
     program = (
         "import sys, numpy as np; from pathlib import Path;"
-        "from tfmo_drive.data.packed import pack; from tfmo_drive.data.splitting import Split;"
+        "from tfmo_drive.data.image_cache import pack; from tfmo_drive.data.splitting import Split;"
         "files = tuple(Path(f) for f in sys.argv[2:]);"
         "print(pack(Split(files, np.arange(9) % 3, np.arange(9) // 2), (6, 8), folder=Path(sys.argv[1])).fingerprint)"
     )
@@ -188,7 +188,7 @@ def test_an_interrupted_generation_leaves_nothing(tmp_path):
 def test_reading_does_not_grow_with_the_pack(tmp_path):
     program = (
         "import resource, sys, numpy as np; from pathlib import Path;"
-        "from tfmo_drive.data.packed import pack_generated;"
+        "from tfmo_drive.data.image_cache import pack_generated;"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024;"
         "image = np.zeros((512, 512, 3), np.uint8);"
         "before = peak();"

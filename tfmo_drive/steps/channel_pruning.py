@@ -29,7 +29,7 @@ BUDGETS = ("macs", "parameters", "latency")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Channels(TrainedStep):
+class ChannelPruning(TrainedStep):
     """Remove `removed` (a fraction) of the channels, the least important ones, then train on.
 
     Or to a budget, the fraction to keep at most of the `macs` (multiply-accumulates), the `parameters` or the `latency`
@@ -41,7 +41,7 @@ class Channels(TrainedStep):
     there in equal proportions, with `epochs_between` after each but the last; importance is asked anew each time.
     """
 
-    removed: float = 0.5
+    pruning_ratio: float = 0.5
     macs: float | None = None
     parameters: float | None = None
     latency: float | None = None
@@ -57,24 +57,24 @@ class Channels(TrainedStep):
 
     def __post_init__(self):
         super().__post_init__()
-        if not 0 <= self.removed < 1:
-            raise BadInput(f"Channels.removed must be in [0, 1), got {self.removed}.")
+        if not 0 <= self.pruning_ratio < 1:
+            raise BadInput(f"ChannelPruning.pruning_ratio must be in [0, 1), got {self.pruning_ratio}.")
         given = [name for name in BUDGETS if getattr(self, name) is not None]
         for name in given:
             if not 0 < getattr(self, name) <= 1:
                 raise BadInput(f"Channels.{name} must be in (0, 1], got {getattr(self, name)}.")
         if len(given) > 1:
             raise BadInput(f"Channels takes one budget, got {' and '.join(given)}. Keep one of them.")
-        sensitivity_curves.refuse("Channels.allocation", self.allocation, ALLOCATIONS)
+        sensitivity_curves.refuse("ChannelPruning.allocation", self.allocation, ALLOCATIONS)
         for name in ("multiple", "calibration_images", "rounds"):
             if getattr(self, name) < 1:
                 raise BadInput(f"Channels.{name} must be at least 1, got {getattr(self, name)}.")
         if self.rounds > 1 and sensitivity_curves.names_file(self.allocation):
             raise BadInput(
-                f"Channels.rounds must be 1 where allocation is a study of the whole network, got {self.rounds}."
+                f"ChannelPruning.rounds must be 1 where allocation is a study of the whole network, got {self.rounds}."
             )
         if self.epochs_between < 0:
-            raise BadInput(f"Channels.epochs_between must be at least 0, got {self.epochs_between}.")
+            raise BadInput(f"ChannelPruning.epochs_between must be at least 0, got {self.epochs_between}.")
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -83,7 +83,7 @@ class Channels(TrainedStep):
     @property
     def _budget(self) -> str:
         """The setting that says how much is left at the end."""
-        return next((name for name in BUDGETS if getattr(self, name) is not None), "removed")
+        return next((name for name in BUDGETS if getattr(self, name) is not None), "pruning_ratio")
 
     def trained(self, model: keras.Model, context: Context) -> keras.Model:
         """All rounds; each keeps its progress below `context.workdir`, so that a killed one goes on."""
@@ -98,12 +98,12 @@ class Channels(TrainedStep):
             model = TrainedStep.trained(step, model, place)
         return model
 
-    def _round(self, whole: keras.Model, model: keras.Model, context: Context, way: float) -> Channels:
+    def _round(self, whole: keras.Model, model: keras.Model, context: Context, way: float) -> ChannelPruning:
         """One round as a step: from `model`, which is what is left of `whole`, by `way` (a fraction) to the end."""
         name = self._budget
-        goal = 1 - self.removed if name == "removed" else getattr(self, name)
+        goal = 1 - self.pruning_ratio if name == "pruning_ratio" else getattr(self, name)
         kept = min(goal / (1.0 if model is whole else self._share(whole, model, context)), 1.0) ** way
-        aim = 1 - kept if name == "removed" else kept
+        aim = 1 - kept if name == "pruning_ratio" else kept
         return dataclasses.replace(self, **{name: aim}, rounds=1)
 
     def _share(self, whole: keras.Model, model: keras.Model, context: Context) -> float:
@@ -113,17 +113,19 @@ class Channels(TrainedStep):
         counts = {
             "macs": macs.of_model,
             "parameters": keras.Model.count_params,
-            "removed": lambda one: sum(len(group.channels) for group in ChannelGraph(graph.flat(one)).groups),
+            "pruning_ratio": lambda one: sum(len(group.channels) for group in ChannelGraph(graph.flat(one)).groups),
         }
         return counts[self._budget](model) / counts[self._budget](whole)
 
     def structure(self, model: keras.Model, context: Context) -> keras.Model:
         channels = ChannelGraph(graph.flat(model))
-        refuse_unknown("Channels.skip", self.skip, (layer.name for layer in channels.model.layers))
+        refuse_unknown("ChannelPruning.skip", self.skip, (layer.name for layer in channels.model.layers))
         groups = [group for group in channels.groups if not set(group.makers) & set(self.skip)]
         importance = self.importance.fitted(channels.model, context)
         scores = [importance(channels, group) for group in groups]
-        fraction = self.removed if self._budget == "removed" else self._found(channels, groups, scores, context)
+        fraction = (
+            self.pruning_ratio if self._budget == "pruning_ratio" else self._found(channels, groups, scores, context)
+        )
         removed = self._least(groups, scores, fraction)
         logging.info(
             "%d of %d channels removed, %.3f of the multiply-accumulates left",
@@ -131,7 +133,7 @@ class Channels(TrainedStep):
         )  # fmt: skip
         return channels.without(removed)
 
-    def left_alone(self, model: keras.Model) -> dict[str, str]:
+    def skipped_layers(self, model: keras.Model) -> dict[str, str]:
         return ChannelGraph(graph.flat(model)).untouched
 
     def prepared(self, model: keras.Model, context: Context) -> tuple[keras.Model, Hooks]:

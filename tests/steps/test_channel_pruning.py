@@ -15,7 +15,7 @@ from tfmo_drive.base.overrides import override
 from tfmo_drive.contracts import BadInput, Target
 from tfmo_drive.experiment import Experiment
 from tfmo_drive.networks import batch_norm
-from tfmo_drive.steps.channels import Channels
+from tfmo_drive.steps.channel_pruning import ChannelPruning
 from tfmo_drive.steps.prune import Prune
 from tfmo_drive.steps.quantize_aware import QuantizeAware
 from tfmo_drive.surgery import importance
@@ -75,14 +75,14 @@ def test_every_importance_can_be_asked_of_a_resnet(tiny_baseline, context):
     place = context()
     kinds = (importance.L1(), importance.L2(), importance.GeometricMedian(), importance.BatchNormScale(),
              importance.Taylor(images=64), importance.Random())  # fmt: skip
-    chosen = [Channels(importance=kind, multiple=4, epochs=0).structure(tiny_baseline, place) for kind in kinds]
+    chosen = [ChannelPruning(importance=kind, multiple=4, epochs=0).structure(tiny_baseline, place) for kind in kinds]
     assert {model.count_params() for model in chosen} == {chosen[0].count_params()}
     kernels = [model.get_layer("conv1_conv").kernel.numpy().tobytes() for model in chosen]
     assert len(set(kernels)) > 3
 
 
 def test_importance_is_named_on_the_command_line():
-    changed = override(Channels(), ["importance=Taylor", "importance.images=64", "macs=0.25"])
+    changed = override(ChannelPruning(), ["importance=Taylor", "importance.images=64", "macs=0.25"])
     assert (changed.importance, changed.macs) == (importance.Taylor(images=64), 0.25)
 
 
@@ -105,11 +105,11 @@ def test_importance_that_says_nothing_of_a_group_is_told():
     [(64, 0.5, 8, 32), (64, 0.3, 8, 48), (64, 0.99, 8, 8), (6, 0.5, 8, 6), (10, 0.0, 8, 8), (10, 0.4, 1, 6)],
 )
 def test_widths_are_multiples(count, share, multiple, width):
-    assert Channels(multiple=multiple)._width(count, share) == width
+    assert ChannelPruning(multiple=multiple)._width(count, share) == width
 
 
 def test_the_least_important_go_and_the_rest_are_the_same_numbers(chain, context):
-    step = Channels(removed=0.5, multiple=1, epochs=0)
+    step = ChannelPruning(pruning_ratio=0.5, multiple=1, epochs=0)
     (group,) = chain.groups
     removed = step._least([group], [step.importance(chain, group)], 0.5)
     smaller = chain.without(removed)
@@ -120,7 +120,7 @@ def test_the_least_important_go_and_the_rest_are_the_same_numbers(chain, context
 def test_global_allocation_takes_more_where_scores_are_low(tiny_baseline):
     channels = ChannelGraph(tiny_baseline)
     groups = list(channels.groups)
-    step = Channels(removed=0.5, multiple=1, allocation="global")
+    step = ChannelPruning(pruning_ratio=0.5, multiple=1, allocation="global")
     total = sum(len(group.channels) for group in groups)
     removed = step._least(groups, [step.importance(channels, group) for group in groups], 0.5)
     assert len(removed) == pytest.approx(total / 2, abs=len(groups))
@@ -130,19 +130,19 @@ def test_global_allocation_takes_more_where_scores_are_low(tiny_baseline):
 
 @pytest.mark.parametrize("allocation", ["uniform", "global"])
 def test_a_budget_of_multiply_accumulates_is_met_and_used(allocation, tiny_baseline, context):
-    narrow = Channels(macs=0.4, multiple=1, allocation=allocation, epochs=0)(tiny_baseline, context())
+    narrow = ChannelPruning(macs=0.4, multiple=1, allocation=allocation, epochs=0)(tiny_baseline, context())
     assert 0.33 < ChannelGraph(narrow).macs() / ChannelGraph(tiny_baseline).macs() <= 0.4
 
 
 def test_a_budget_that_cannot_be_met_says_the_smallest_that_can(tiny_baseline, context):
     with pytest.raises(BadInput, match=r"macs=0.001 cannot be met .* 0\.\d+ is the smallest") as refused:
-        Channels(macs=0.001, multiple=4, epochs=0)(tiny_baseline, context())
+        ChannelPruning(macs=0.001, multiple=4, epochs=0)(tiny_baseline, context())
     smallest = float(str(refused.value).split(": ")[1].split()[0]) + 0.0001
-    Channels(macs=smallest, multiple=4, epochs=0)(tiny_baseline, context())
+    ChannelPruning(macs=smallest, multiple=4, epochs=0)(tiny_baseline, context())
 
 
 def test_a_budget_of_parameters_is_met_and_counted_as_keras_does(tiny_baseline, context):
-    narrow = Channels(parameters=0.3, multiple=1, epochs=0)(tiny_baseline, context())
+    narrow = ChannelPruning(parameters=0.3, multiple=1, epochs=0)(tiny_baseline, context())
     assert 0.2 < narrow.count_params() / tiny_baseline.count_params() <= 0.3
     channels = ChannelGraph(tiny_baseline)
     assert channels.parameters() == tiny_baseline.count_params()
@@ -162,7 +162,7 @@ class Sleepy(Target):
 
 def test_a_budget_of_latency_is_met_on_the_last_target_and_remembered(tiny_baseline, context):
     place = dataclasses.replace(context(), targets=(LiteRTFloat32(), Sleepy()))
-    step = Channels(latency=0.5, multiple=1, epochs=0)
+    step = ChannelPruning(latency=0.5, multiple=1, epochs=0)
     narrow = step(tiny_baseline, place)
     assert 0.3 < narrow.count_params() / tiny_baseline.count_params() < 0.6
     again = step(tiny_baseline, dataclasses.replace(place, targets=()))
@@ -175,18 +175,18 @@ def test_a_budget_of_latency_is_met_on_the_last_target_and_remembered(tiny_basel
 
 def test_two_budgets_are_one_too_many():
     with pytest.raises(BadInput, match="one budget, got macs and latency"):
-        Channels(macs=0.5, latency=0.5)
+        ChannelPruning(macs=0.5, latency=0.5)
 
 
-@pytest.mark.parametrize("aim", [{"removed": 0.75}, {"macs": 0.2}, {"parameters": 0.2}], ids=str)
+@pytest.mark.parametrize("aim", [{"pruning_ratio": 0.75}, {"macs": 0.2}, {"parameters": 0.2}], ids=str)
 def test_rounds_end_where_one_shot_does(aim, tiny_baseline, context):
     once, thrice = (
-        Channels(**aim, multiple=1, rounds=rounds, epochs=0, epochs_between=0)(tiny_baseline, context())
+        ChannelPruning(**aim, multiple=1, rounds=rounds, epochs=0, epochs_between=0)(tiny_baseline, context())
         for rounds in (1, 3)
     )
     assert ChannelGraph(thrice).macs() == pytest.approx(ChannelGraph(once).macs(), rel=0.15)
     for name, bound in aim.items():
-        if name != "removed":
+        if name != "pruning_ratio":
             found = thrice.count_params() / tiny_baseline.count_params()
             found = found if name == "parameters" else ChannelGraph(thrice).macs() / ChannelGraph(tiny_baseline).macs()
             assert found <= bound
@@ -194,7 +194,7 @@ def test_rounds_end_where_one_shot_does(aim, tiny_baseline, context):
 
 def test_finished_rounds_are_not_trained_again(tiny_baseline, context, monkeypatch):
     place = context()
-    step = Channels(removed=0.5, multiple=4, rounds=2, epochs_between=1, epochs=1)
+    step = ChannelPruning(pruning_ratio=0.5, multiple=4, rounds=2, epochs_between=1, epochs=1)
     first = step(tiny_baseline, place)
     (place.workdir / "stage.json").write_text('{"key": "as it was made"}')
     curves = run_folder.StageFolder(place.workdir, "as it was made").curves()
@@ -209,7 +209,7 @@ def test_finished_rounds_are_not_trained_again(tiny_baseline, context, monkeypat
 
 def test_multiply_accumulates_are_those_that_the_file_counts(tiny_task, tiny_baseline, context, tmp_path):
     place = context()
-    narrow = Channels(removed=0.5, multiple=4, epochs=0)(tiny_baseline, place)
+    narrow = ChannelPruning(pruning_ratio=0.5, multiple=4, epochs=0)(tiny_baseline, place)
     for model in (tiny_baseline, narrow):
         artifact = LiteRTFloat32()(model, tmp_path, place)
         folded = tiny_task.image_size**2 * 9  # the channel order and mean, as a 1x1 convolution
@@ -217,8 +217,8 @@ def test_multiply_accumulates_are_those_that_the_file_counts(tiny_task, tiny_bas
 
 
 def test_skipped_layers_keep_their_channels(tiny_baseline, context):
-    step = Channels(removed=0.5, multiple=4, skip=("conv1_conv",), epochs=0)
-    with pytest.raises(BadInput, match='Channels.skip: no layer .* Did you mean "conv1_conv"'):
+    step = ChannelPruning(pruning_ratio=0.5, multiple=4, skip=("conv1_conv",), epochs=0)
+    with pytest.raises(BadInput, match='ChannelPruning.skip: no layer .* Did you mean "conv1_conv"'):
         dataclasses.replace(step, skip=("conv1_cnov",))(tiny_baseline, context())
     smaller = step(tiny_baseline, context())
     assert smaller.get_layer("conv1_conv").filters == tiny_baseline.get_layer("conv1_conv").filters
@@ -239,7 +239,7 @@ def test_batch_norm_is_estimated_on_the_narrow_network():
 
 
 def test_training_brings_the_score_back_and_the_result_can_be_quantised(tiny_task, tiny_baseline, finished, context):
-    step = Channels(removed=0.5, multiple=4, epochs=2, batch_size=64)
+    step = ChannelPruning(pruning_ratio=0.5, multiple=4, epochs=2, batch_size=64)
     narrow = finished(step)
     assert narrow.count_params() < 0.4 * tiny_baseline.count_params()
     at_once = dataclasses.replace(step, epochs=0)(tiny_baseline, context())
@@ -250,5 +250,5 @@ def test_training_brings_the_score_back_and_the_result_can_be_quantised(tiny_tas
 
 def test_zeros_come_after_removal(tiny_task):
     with pytest.raises(BadInput, match="Put Channels first"):
-        Experiment(task=tiny_task, recipe=(Prune(), Channels()))
-    Experiment(task=tiny_task, recipe=(Channels(), Prune()))
+        Experiment(task=tiny_task, recipe=(Prune(), ChannelPruning()))
+    Experiment(task=tiny_task, recipe=(ChannelPruning(), Prune()))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tfmo_drive.scores.judging import of_classes, of_numbers
+from tfmo_drive.scores.evaluation import of_classes, of_numbers
 
 
 def test_numbers_lose_their_error_in_spreads_and_never_more_than_all():
