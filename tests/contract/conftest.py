@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib
+import inspect
 import math
 import pkgutil
 from collections.abc import Callable, Mapping
@@ -127,10 +128,11 @@ CASES = {
 
 
 def all_tasks() -> list[type[Task]]:
-    """The Task classes that the files of tfmo_drive/tasks define, by name."""
+    """The Task classes that the files of tfmo_drive/tasks define, by name; not those that tasks share."""
     names = [found.name for found in pkgutil.walk_packages(tasks.__path__, f"{tasks.__name__}.")]
     classes = [value for name in names for value in vars(importlib.import_module(name)).values()
-               if isinstance(value, type) and issubclass(value, Task) and value.__module__ == name]  # fmt: skip
+               if isinstance(value, type) and issubclass(value, Task) and value.__module__ == name
+               and not inspect.isabstract(value)]  # fmt: skip
     return sorted(classes, key=lambda kind: kind.__name__)
 
 
