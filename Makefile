@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.installed
 # Variables of the targets below, as they are typed: a value may hold spaces, quotes and dollars.
-VARIABLES = DATA WEIGHTS WORKDIR SET SEED CONTROLS METHODS EXAMPLES BOARD CALIBRATION RUNS NPUS CASES CASE READERS
+VARIABLES = DATA WEIGHTS WORKDIR SET SEED CONTROLS METHODS EXAMPLES BOARD CALIBRATION RUNS NPUS CASES CASE READERS SECTION
 SEED ?= 0
 CONTROLS ?= all
 
@@ -24,7 +24,7 @@ CHOICE = $(call flag,DATA,data) $(call flag,WEIGHTS,weights) $(call flag,WORKDIR
 FLAGS = $(CHOICE) $(if $(filter-out all,$(value CONTROLS)),$(call flag,CONTROLS,controls))
 FOLDERS = $(foreach one,$(or $(value RUNS),runs/*),$(foreach folder,$(or $(wildcard $(one)),$(one)),$(call quote,$(folder))))
 
-.PHONY: help demo setup test lint fuzz bench compare npu clean
+.PHONY: help demo setup test lint fuzz bench compare npu results clean
 
 help:  ## Print this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 22
@@ -38,29 +38,29 @@ $(READY): setup.cfg constraints.txt
 	touch $@
 
 demo: $(READY)  ## The main job on built-in driving scenes: train, prune, quantise, convert, measure (10 to 15 minutes)
-	$(BIN)/python -m tfmo_drive.run --experiment=demo $(FLAGS)
+	$(BIN)/tfmo-drive run --experiment=demo $(FLAGS)
 
 train-%: $(READY)  ## Run an experiment: make train-pruned DATA=images WEIGHTS=baseline.h5 SET="recipe.0.sparsity=0.7"
-	$(BIN)/python -m tfmo_drive.run --experiment=$(call quote,$*) $(FLAGS)
+	$(BIN)/tfmo-drive run --experiment=$(call quote,$*) $(FLAGS)
 
 export-%: $(READY)  ## The experiment's artifacts alone, or a board's pack: make export-quantized BOARD=raspberry_pi_4
-	$(BIN)/python -m tfmo_drive.run --experiment=$(call quote,$*) --export $(call flag,BOARD,board) $(FLAGS)
+	$(BIN)/tfmo-drive $(if $(call flag,BOARD,board),pack,export) --experiment=$(call quote,$*) $(call flag,BOARD,board) $(FLAGS)
 
 sensitivity-%: $(READY)  ## How far each layer can go: make sensitivity-pruned DATA=images WEIGHTS=baseline.h5 METHODS=rank
-	$(BIN)/python -m tfmo_drive.sensitivity --experiment=$(call quote,$*) $(call flag,METHODS,methods) \
+	$(BIN)/tfmo-drive sensitivity --experiment=$(call quote,$*) $(call flag,METHODS,methods) \
 		$(call flag,EXAMPLES,examples) $(CHOICE)
 
 ledger-%: $(READY)  ## Where the score goes, from Keras to every runtime: make ledger-quantized DATA=images WEIGHTS=baseline.h5
-	$(BIN)/python -m tfmo_drive.ledger --experiment=$(call quote,$*) $(CHOICE)
+	$(BIN)/tfmo-drive ledger --experiment=$(call quote,$*) $(CHOICE)
 
 lint-%: $(READY)  ## What would go wrong in int8, before training: make lint-post_training DATA=images WEIGHTS=baseline.h5
-	$(BIN)/python -m tfmo_drive.lint --experiment=$(call quote,$*) $(call flag,CALIBRATION,calibration) $(CHOICE)
+	$(BIN)/tfmo-drive lint --experiment=$(call quote,$*) $(call flag,CALIBRATION,calibration) $(CHOICE)
 
 compare: $(READY)  ## A table and plot of all runs, for each data set: make compare [RUNS="runs/a runs/b"]
-	$(BIN)/python -m tfmo_drive.compare $(FOLDERS)
+	$(BIN)/tfmo-drive compare $(FOLDERS)
 
 npu: $(READY)  ## What an Ethos-U would make of int8 files: make npu RUNS="runs/quantized runs/channels_quantized" [NPUS=ethos-u85-512]
-	$(BIN)/python -m tfmo_drive.npu $(FOLDERS) $(call flag,NPUS,accelerators)
+	$(BIN)/tfmo-drive npu $(FOLDERS) $(call flag,NPUS,accelerators)
 
 test: $(READY)  ## All tests (about 7 minutes on 2 cores)
 	TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
@@ -71,6 +71,9 @@ fuzz: $(READY)  ## Damaged files and texts for every reader, for hours: make fuz
 
 bench: $(READY)  ## Speed ratios into runs/bench/bench.json (about 20 minutes)
 	$(BIN)/python -m tests.bench
+
+results: $(READY)  ## Write measured results into this repository's pages: make results RUNS="runs/quantized" [SECTION=perception]
+	$(BIN)/python -m tests.results $(FOLDERS) $(call flag,SECTION,section)
 
 lint: $(READY)  ## Style and likely mistakes
 	$(BIN)/ruff check --line-length 120 --select E,F,I,B,UP,N --ignore N812,N818 tfmo_drive experiments tests

@@ -28,7 +28,7 @@ STUDENT = {
 EXPERIMENT = Experiment(
     task=Detection(),
     training=TRAINING,
-    recipe=(Distill(**STUDENT, distill=SoftLabels(**LABELS, features=Features(pairs=PLACES, where="objects"))),),
+    recipe=(Distill(**STUDENT, distill=SoftLabels(**LABELS, features=Features(pairs=PLACES, places="objects"))),),
     controls={
         "soft_labels_alone": (Distill(**STUDENT, distill=SoftLabels(**LABELS)),),
         "untaught": (Distill(**STUDENT, distill=SoftLabels(**LABELS | {"alpha": 0.0})),),

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from absl import flags
 from absl.testing import flagsaver
 from PIL import Image
 
-from tfmo_drive import run
+from tfmo_drive.commands import board_pack, export, run
 from tfmo_drive.commands.command_line import guarded
 
 TINY = ("task.image_size=32", "task.network.blocks=1,1", "task.network.width=0.25")
@@ -18,15 +19,15 @@ TINY = ("task.image_size=32", "task.network.blocks=1,1", "task.network.width=0.2
 
 @pytest.fixture
 def command(tmp_path, capsys, monkeypatch):
-    """Run `python -m tfmo_drive.run` in this process; (exit code, what it wrote to stderr)."""
-    monkeypatch.chdir(Path(run.__file__).parents[1])
+    """Run `tfmo-drive run`, or another verb, in this process; (exit code, what it wrote to stderr)."""
+    monkeypatch.chdir(Path(run.__file__).parents[2])
 
-    def call(experiment="smoke", settings=TINY, workdir=None, **given):
+    def call(experiment="smoke", settings=TINY, workdir=None, verb=run, **given):
         given |= {"experiment": experiment, "set": list(settings), "workdir": str(workdir or tmp_path / "run")}
         with flagsaver.flagsaver(**given):
-            if not run.FLAGS.is_parsed():
-                run.FLAGS(["run"])
-            code = guarded(run.main)(["run"])
+            if not flags.FLAGS.is_parsed():
+                flags.FLAGS(["tfmo-drive"])
+            code = guarded(verb.main)(["tfmo-drive"])
         return code, capsys.readouterr().err
 
     return call
@@ -151,7 +152,7 @@ def test_baseline_with_a_backbone_inside_is_taken_and_its_file_gives_the_same(co
     from tfmo_drive.runtimes.interpreters import LiteRTArtifact
 
     given, model = _of_ones_own(tmp_path / "own", ResNet(blocks=(1,), width=0.25).backbone(32))
-    code, errors = command(**given, export=True)
+    code, errors = command(**given, verb=export)
     assert code == 0, errors
     pixels = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3)).astype(np.uint8)
     file = tmp_path / "run" / "artifacts" / "baseline" / "litert_float32" / "model.tflite"
@@ -159,9 +160,9 @@ def test_baseline_with_a_backbone_inside_is_taken_and_its_file_gives_the_same(co
     np.testing.assert_allclose(LiteRTArtifact(file).predict(pixels), expected, atol=1e-4 * np.abs(expected).max())
 
 
-def test_a_board_is_for_an_export_and_must_exist(command, tmp_path):
-    _refused(command(board="stm32h743"), tmp_path / "run", "make export-<experiment> BOARD=<name>")
-    _refused(command(board="stm32h7", export=True), tmp_path / "run", 'Did you mean "stm32h743"?')
+def test_a_pack_is_for_a_board_that_must_exist(command, tmp_path):
+    _refused(command(verb=board_pack), tmp_path / "run", "Say which board: --board=")
+    _refused(command(board="stm32h7", verb=board_pack), tmp_path / "run", 'Did you mean "stm32h743"?')
 
 
 def test_unknown_experiment_suggests_the_nearest(command, tmp_path):

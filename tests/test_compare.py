@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from absl.testing import flagsaver
 
-from tfmo_drive import compare
 from tfmo_drive.base import atomic
+from tfmo_drive.commands import compare
 from tfmo_drive.commands.command_line import guarded
 
 
@@ -141,8 +141,8 @@ def test_no_runs_is_one_line_and_exit_code_one(folders, runs, capsys):
 
 
 def test_help_teaches_the_command():
-    done = subprocess.run([sys.executable, "-m", "tfmo_drive.compare", "--help"], capture_output=True, text=True)
-    assert "python -m tfmo_drive.compare runs/*" in done.stdout and "--out" in done.stdout
+    done = subprocess.run([sys.executable, "-m", "tfmo_drive", "compare", "--help"], capture_output=True, text=True)
+    assert "tfmo-drive compare runs/*" in done.stdout and "--out" in done.stdout
 
 
 def test_rows_named_after_their_run_are_not_named_twice():

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tfmo_drive import run
 from tfmo_drive.base.overrides import describe, override
-from tfmo_drive.commands import experiment_flags
+from tfmo_drive.commands import chosen_run, experiment_flags
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.expect import FIGURES, Expect
 from tfmo_drive.experiment import Experiment
@@ -218,8 +217,8 @@ def test_every_bound_has_a_figure():
 
 def test_controls_can_be_left_out():
     whole = experiment_flags.experiment("pruned_quantized")
-    assert run.with_controls(whole, None) is whole
-    assert not run.with_controls(whole, ["none"]).controls
-    assert run.with_controls(whole, ["longer_training"]).controls == whole.controls
+    assert chosen_run.with_controls(whole, None) is whole
+    assert not chosen_run.with_controls(whole, ["none"]).controls
+    assert chosen_run.with_controls(whole, ["longer_training"]).controls == whole.controls
     with pytest.raises(BadInput, match="no control 'longer_trainin'. Did you mean"):
-        run.with_controls(whole, ["longer_trainin"])
+        chosen_run.with_controls(whole, ["longer_trainin"])

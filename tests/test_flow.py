@@ -21,10 +21,10 @@ SETTINGS = (
 VOLATILE = speed.KEYS | {"seconds", "environment"}
 
 
-def _start(workdir: Path, *flags: str) -> subprocess.Popen:
-    words = ["--experiment=smoke", f"--workdir={workdir}", *(f"--set={setting}" for setting in SETTINGS), *flags]
+def _start(workdir: Path, *flags: str, verb: str = "run") -> subprocess.Popen:
+    words = [verb, "--experiment=smoke", f"--workdir={workdir}", *(f"--set={setting}" for setting in SETTINGS), *flags]
     return subprocess.Popen(
-        [sys.executable, "-m", "tfmo_drive.run", *words], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        [sys.executable, "-m", "tfmo_drive", *words], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True, start_new_session=True,
     )  # fmt: skip
 
@@ -148,7 +148,7 @@ def test_finished_run_started_again_reuses_every_stage(whole):
 def test_a_pack_for_a_board_is_made_of_the_finished_stages_and_proves_itself(whole):
     workdir, _ = whole
     settings = (workdir / "experiment.json").read_bytes()
-    printed = _finish(_start(workdir, "--deterministic", "--export", "--board=stm32h743"))
+    printed = _finish(_start(workdir, "--deterministic", "--board=stm32h743", verb="pack"))
     assert "2_quantize_aware is finished already, reused" in printed
     assert "RAM: needs" in printed and printed.rstrip().endswith("stm32h743.zip")
     assert (workdir / "experiment.json").read_bytes() == settings

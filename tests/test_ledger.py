@@ -7,8 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from tfmo_drive import ledger
-from tfmo_drive.commands.ledger import layer_values
+from tfmo_drive.commands.ledger import layer_values, ledger
 from tfmo_drive.commands.ledger.ledger_page import document, verdict
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.networks import graph

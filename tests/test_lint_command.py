@@ -10,9 +10,8 @@ import pytest
 from absl.testing import flagsaver
 from PIL import Image
 
-from tfmo_drive import lint
 from tfmo_drive.commands.command_line import guarded
-from tfmo_drive.commands.lint import calibration_set, int8_forecast
+from tfmo_drive.commands.lint import calibration_set, int8_forecast, lint
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.steps.equalize import Equalize
 from tfmo_drive.steps.spoilers.spread import Spread
@@ -73,7 +72,7 @@ def test_a_set_of_one_class_is_told_without_labels(look, tiny_task, tiny_baselin
 @pytest.fixture
 def command(tmp_path, capsys, monkeypatch):
     """Run the command in this process: (exit code, stdout, stderr); everything goes into tmp_path / "run"."""
-    monkeypatch.chdir(Path(lint.__file__).parents[1])
+    monkeypatch.chdir(Path(lint.__file__).parents[3])
 
     def call(**given):
         given = {"experiment": "smoke", "set": list(TINY), "workdir": str(tmp_path / "run")} | given

@@ -17,16 +17,18 @@ pytestmark = pytest.mark.skipif(not shutil.which("make"), reason="needs make")
 
 @pytest.fixture
 def make(tmp_path):
-    """make(...) -> the lists of arguments that the targets' commands got; python is a stub that prints them."""
-    stub = tmp_path / "venv" / "bin" / "python"
-    stub.parent.mkdir(parents=True)
-    stub.write_text(f"#!{sys.executable}\nimport json, sys\nprint(json.dumps(sys.argv[1:]))\n")
-    stub.chmod(0o755)
-    (stub.parents[1] / ".installed").touch()
+    """make(...) -> the lists of arguments that the targets' commands got; stubs print them in the programs' place."""
+    venv = tmp_path / "venv"
+    (venv / "bin").mkdir(parents=True)
+    (venv / ".installed").touch()
+    for name in ("python", "tfmo-drive"):
+        stub = venv / "bin" / name
+        stub.write_text(f"#!{sys.executable}\nimport json, sys\nprint(json.dumps(sys.argv[1:]))\n")
+        stub.chmod(0o755)
 
     def call(*words: str) -> list[list[str]]:
         plain = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
-        done = subprocess.run(["make", "--silent", f"VENV={stub.parents[1]}", *words], cwd=ROOT, text=True,
+        done = subprocess.run(["make", "--silent", f"VENV={venv}", *words], cwd=ROOT, text=True,
                               capture_output=True, env=plain)  # fmt: skip
         if done.returncode:
             raise RuntimeError(done.stderr)
@@ -49,12 +51,12 @@ def test_every_value_reaches_the_program_as_it_is_typed(make):
 
 def test_settings_are_separated_by_spaces(make):
     (said,) = make("train-pruned", "SET=recipe.0.sparsity=0.7 task.data='a'$b", "SEED=3")
-    assert said == ["-m", "tfmo_drive.run", "--experiment=pruned", "--seed=3", "--set=recipe.0.sparsity=0.7",
+    assert said == ["run", "--experiment=pruned", "--seed=3", "--set=recipe.0.sparsity=0.7",
                     "--set=task.data='a'$b"]  # fmt: skip
 
 
 def test_what_is_not_given_is_not_passed_on_and_what_is_given_empty_is(make):
-    assert make("train-pruned") == [["-m", "tfmo_drive.run", "--experiment=pruned", "--seed=0"]]
+    assert make("train-pruned") == [["run", "--experiment=pruned", "--seed=0"]]
     assert "--data=" in make("train-pruned", "DATA=")[0]
 
 
@@ -63,8 +65,8 @@ def test_runs_are_patterns_or_folders(make, tmp_path):
         (tmp_path / "runs" / name).mkdir(parents=True)
     runs = [str(tmp_path / "runs" / name) for name in ("b", "it's")]
     for given in (f"RUNS={tmp_path}/runs/*", f"RUNS={' '.join(runs)}"):
-        assert make("compare", given) == [["-m", "tfmo_drive.compare", *runs]]
-    assert make("npu", f"RUNS={runs[0]}", "NPUS=x'y") == [["-m", "tfmo_drive.npu", runs[0], "--accelerators=x'y"]]
+        assert make("compare", given) == [["compare", *runs]]
+    assert make("npu", f"RUNS={runs[0]}", "NPUS=x'y") == [["npu", runs[0], "--accelerators=x'y"]]
 
 
 @pytest.mark.parametrize(("typed", "meant"), [("data", "DATA"), ("WEIGTHS", "WEIGHTS"), ("sets", "SET"), ("Q", None)])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from absl.testing import flagsaver
 
-from tfmo_drive import npu
 from tfmo_drive.base import atomic
+from tfmo_drive.commands import npu
 from tfmo_drive.commands.command_line import guarded
 from tfmo_drive.commands.npu_page import document
 from tfmo_drive.steps.prune import Prune
@@ -34,7 +34,7 @@ def runs(context, tiny_baseline, finished, tmp_path_factory):
 
 def test_integer_files_are_compiled_and_baselines_once(runs, tmp_path, capsys):
     npu.FLAGS.mark_as_parsed()
-    with flagsaver.flagsaver(npu_out=str(tmp_path)):
+    with flagsaver.flagsaver(out=str(tmp_path)):
         assert npu.main(["npu", str(runs / "plain"), str(runs / "pruned"), str(runs / "absent")]) == 0
     said = capsys.readouterr()
     assert "No report.json" in said.err

@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 
 from tfmo_drive.base.keras2 import keras
+from tfmo_drive.commands.predict import classify
 from tfmo_drive.contracts import Preprocessing
 from tfmo_drive.conversion import conversion
 from tfmo_drive.conversion.freezing import freeze
 from tfmo_drive.data.images import Resize
-from tfmo_drive.predict import classify
 from tfmo_drive.runtimes import artifact_metadata
 
 FACTS = {
@@ -65,7 +65,7 @@ def predict(*arguments: str, cwd: Path) -> subprocess.CompletedProcess:
     """The real command, in a Python that cannot import TensorFlow."""
     code = (
         "import sys, runpy; sys.modules['tensorflow'] = None; sys.modules['tf_keras'] = None; "
-        "sys.argv = ['predict', *sys.argv[1:]]; runpy.run_module('tfmo_drive.predict', run_name='__main__')"
+        "sys.argv = ['tfmo-drive', 'predict', *sys.argv[1:]]; runpy.run_module('tfmo_drive', run_name='__main__')"
     )
     root = Path(__file__).parents[1]
     return subprocess.run(

@@ -13,6 +13,7 @@ OPENERS = {"open", "read_text", "read_bytes", "File", "load_model", "load_weight
 """Last parts of what opens a file, or a model of one."""
 GUARDS = {"reading", "reads", "_reading", "_FILE", "text_of", "json_of"}
 OWN = {
+    "commands/catalogue.py": "this program",
     "steps/": "stages of this run, by their digests", "experiment.py: _baseline": "as above",
     "training/trained_step.py: reload": "as above", "training/trained_step.py: saved": "progress, refused by name",
     "base/cache.py": "the cache, by its seals", "training/teacher.py": "as above",
@@ -20,7 +21,7 @@ OWN = {
     "scenes/scenes.py: version": "this program", "base/environment.py": "the system",
     "runtimes/vela.py": "what Vela has just written", "runtimes/micro.py": "an artifact just made",
     "commands/ledger/layer_values.py": "as above", "runtimes/flatbuffer_edit.py": "as above",
-    "ledger.py: _onnx": "as above",
+    "commands/ledger/ledger.py: _onnx": "as above",
     "measures/size.py": "as above", "runtimes/artifact_metadata.py: write": "as above",
     "runtimes/artifact_metadata.py: _attach_tflite": "bytes in memory",
     "runtimes/artifact_metadata.py: _read_tflite": "as above, inside the guard of `read`",

@@ -30,7 +30,7 @@ def test_linked_files_exist():
 
 
 def test_results_are_between_the_markers_of_the_generator():
-    from tfmo_drive.results import block_of
+    from results import block_of
 
     for section in ("", "perception"):
         assert len(block_of(section).findall(README)) == 1

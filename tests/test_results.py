@@ -5,9 +5,9 @@ import re
 
 import numpy as np
 import pytest
+import results
 
 from tests.bench.interleaving import ratio
-from tfmo_drive import results
 from tfmo_drive.commands.command_line import guarded
 
 README = "# x\n\n<!-- results: written by -->\nold table\n<!-- end of results -->\n\nafter\n"
@@ -36,7 +36,7 @@ def run_folder(tmp_path, monkeypatch):
     (tmp_path / "experiments").mkdir()
     (tmp_path / "experiments" / "tried.py").write_text(NOTEBOOK)
     rows = [_row("baseline/litert_float32", 0.9, 4000, True), _row("tried/litert_int8", 0.895, 1000)]
-    environment = {"cores": 2, "processor": "p", "date": "2026-11-22", "command": "python -m tfmo_drive.run --x"}
+    environment = {"cores": 2, "processor": "p", "date": "2026-11-22", "command": "tfmo-drive run --x"}
     pair = {
         "row": "tried/litert_int8", "against": "control/litert_int8", "score_delta": 0.004, "score_delta_low": -0.001,
         "score_delta_high": 0.009, "agreement": 0.98,
@@ -57,7 +57,7 @@ def test_table_holds_the_reports_numbers_and_nothing_else_changes(run_folder):
     assert "| `tried/litert_int8` | `control` | 0 | +0.40 (-0.10 to +0.90) |" in text
     times = "about 7.5x: about 0.80 ms against about 6.0 ms (±30 %) | 4.0x: 1.00 ms against 4.00 ms (±4 %)"
     assert f"| {times} | 5.0x: 0.800 ms against 4.00 ms (±5 %) |" in text
-    assert "python -m tfmo_drive.run --x" in text and "2 cores" in text
+    assert "tfmo-drive run --x" in text and "2 cores" in text
 
 
 def test_a_section_is_written_without_the_other_and_with_pictures_of_its_own(run_folder, monkeypatch):
@@ -79,14 +79,14 @@ def test_what_is_told_anew_leaves_the_block_of_rows_whose_runs_are_gone(run_fold
 
     readme, tables = run_folder.parent / "README.md", table("other", "tried/litert_int8", "gone/litert_int8")
     tables += "| row | control, same target |\n|---|---|\n| `tried/litert_int8` | `control` | 0 | +0.1 |\n"
-    tables += "| `tried/litert_int8` | `control` | 1 | +0.2 |\n\n    python -m tfmo_drive.run --experiment=x --seed=0\n"
+    tables += "| `tried/litert_int8` | `control` | 1 | +0.2 |\n\n    tfmo-drive run --experiment=x --seed=0\n"
     tables += "\n### Ledger of x\n\nold\n\n#### Stages\n\nold\n\n### On the NPU\n\nkept\n"
     (run_folder / "ledger.md").write_text("# Ledger of x\n\nnew\n")
     monkeypatch.setattr(results.FLAGS["pages"], "value", [str(run_folder / "ledger.md")])
     tables = table("built in", "tried/litert_int8") + tables
     readme.write_text(f"{README}\n<!-- earlier results: no times -->\n{tables}<!-- end of earlier results -->\n")
     report = json.loads((run_folder / "report.json").read_text())
-    report["environment"]["command"] = "python -m tfmo_drive.run --experiment=x"
+    report["environment"]["command"] = "tfmo-drive run --experiment=x"
     (run_folder / "report.json").write_text(json.dumps(report))
     results.main(["results", str(run_folder)])
     earlier = readme.read_text().split("<!-- earlier results")[1]

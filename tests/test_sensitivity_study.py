@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tfmo_drive import sensitivity as command
 from tfmo_drive.commands.sensitivity import probes
+from tfmo_drive.commands.sensitivity import sensitivity as command
 from tfmo_drive.commands.sensitivity.sensitivity_page import document, write
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.networks import layers, macs

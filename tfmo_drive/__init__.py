@@ -18,7 +18,7 @@ def _stop_at_once(*_) -> None:
 
 
 _module = next((two for one, two in zip(sys.orig_argv, sys.orig_argv[1:], strict=False) if one == "-m"), "")
-if sys.argv[0] == "-m" and _module.startswith("tfmo_drive."):
+if sys.argv[0] == "-m" and _module == "tfmo_drive" or os.path.basename(sys.argv[0]) == "tfmo-drive":
     # While modules are imported, until the command line takes over; what ignores interrupts (nohup) goes on doing so.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _stop_at_once)

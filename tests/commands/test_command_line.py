@@ -61,7 +61,7 @@ def test_a_second_interrupt_ends_it_at_once():
 
 
 def test_an_interrupt_while_modules_are_imported_is_one_line():
-    started = subprocess.Popen([sys.executable, "-X", "importtime", "-m", "tfmo_drive.compare"], cwd=ROOT, text=True,
+    started = subprocess.Popen([sys.executable, "-X", "importtime", "-m", "tfmo_drive", "compare"], cwd=ROOT, text=True,
                                stderr=subprocess.PIPE)  # fmt: skip
     while started.stderr.readline().split("|")[-1].strip() != "tfmo_drive":
         assert started.poll() is None
@@ -76,7 +76,7 @@ def test_an_interrupt_while_modules_are_imported_is_one_line():
     ("--weights=", "--weights is empty"), ("--workdir=", "--workdir is empty"), ("--controls=", "--controls is empty"),
 ])  # fmt: skip
 def test_flags_that_say_nothing_or_too_much_are_one_line(given, words):
-    done = subprocess.run([sys.executable, "-m", "tfmo_drive.run", "--experiment=smoke", given], cwd=ROOT, text=True,
+    done = subprocess.run([sys.executable, "-m", "tfmo_drive", "run", "--experiment=smoke", given], cwd=ROOT, text=True,
                           capture_output=True)  # fmt: skip
     assert done.returncode == 1 and not done.stdout
     assert done.stderr.startswith("error: ") and words in done.stderr and done.stderr.count("\n") == 1, done.stderr

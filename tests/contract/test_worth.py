@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 from absl.testing import flagsaver
 
-from tfmo_drive import run
-from tfmo_drive.commands import experiment_flags
+from tfmo_drive.commands import experiment_flags, run
 from tfmo_drive.experiment import Experiment
 from tfmo_drive.measures.accuracy import Accuracy
 from tfmo_drive.networks.networks import DenseLayers, SmallCNN

@@ -8,7 +8,7 @@ import json
 from absl.testing import flagsaver
 from damage import damaged_bytes, damaged_json, damaged_text, pick
 
-from tfmo_drive import compare, npu, results
+from tfmo_drive.commands import compare, npu, results
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.report.rendering import numbers
 from tfmo_drive.report.write_report import read

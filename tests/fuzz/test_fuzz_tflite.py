@@ -14,7 +14,7 @@ import pytest
 from damage import damaged_bytes, damaged_json, pick
 from PIL import Image
 
-from tfmo_drive import predict
+from tfmo_drive.commands import predict
 from tfmo_drive.contracts import Preprocessing
 from tfmo_drive.conversion import conversion
 from tfmo_drive.data.images import Resize

@@ -12,10 +12,10 @@ from PIL import Image
 
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.base.outputs import at
+from tfmo_drive.commands.predict import _angle
 from tfmo_drive.contracts import BadInput, Context
 from tfmo_drive.networks import number_scale, own_model
 from tfmo_drive.networks.networks import ResNet
-from tfmo_drive.predict import _angle
 from tfmo_drive.runtimes import interpreters
 from tfmo_drive.targets.litert import LiteRTFloat32
 from tfmo_drive.tasks.lane_keeping.lane_keeping import LaneKeeping

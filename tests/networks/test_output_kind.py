@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfmo_drive import predict
 from tfmo_drive.base.keras2 import keras, tf
+from tfmo_drive.commands import predict
+from tfmo_drive.commands.predict import classify
 from tfmo_drive.contracts import BadInput, Context
 from tfmo_drive.data import batches
 from tfmo_drive.networks import output_kind
 from tfmo_drive.networks.output_kind import KINDS, LOGITS, PROBABILITIES, SIGMOIDS
 from tfmo_drive.pack import verify
-from tfmo_drive.predict import classify
 from tfmo_drive.training import teacher
 from tfmo_drive.training.distillation import SoftLabels
 

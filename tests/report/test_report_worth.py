@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import results
 
-from tfmo_drive import results
 from tfmo_drive.base import atomic
 from tfmo_drive.expect import Expect, exit_code
 from tfmo_drive.pack import write_pack as pack

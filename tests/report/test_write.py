@@ -100,6 +100,6 @@ def test_refused_report_leaves_nothing_behind(bare_report, tmp_path):
 
 
 def test_reports_are_made_without_tensorflow_or_pyplot():
-    code = "import sys, tfmo_drive.compare, tfmo_drive.report.write_report; print(*sys.modules)"
+    code = "import sys, tfmo_drive.commands.compare, tfmo_drive.report.write_report; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"tensorflow", "tf_keras", "matplotlib.pyplot"} & set(done.stdout.split())

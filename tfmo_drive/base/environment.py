@@ -27,13 +27,14 @@ def describe() -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},
         "git_commit": _commit(),
-        "command": shlex.join(["python", *(_module() or sys.argv[:1]), *sys.argv[1:]]),
+        "command": _command(),
     }
 
 
-def _module() -> list[str] | None:
-    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
-    return ["-m", spec.name] if spec else None
+def _command() -> str:
+    """What was typed, without the folder that the program lies in; `python` before a script of somebody's own."""
+    verb = os.path.basename(sys.argv[0])  # "tfmo-drive run"
+    return " ".join([*verb.split(), shlex.join(sys.argv[1:])]) if " " in verb else shlex.join(["python", *sys.argv])
 
 
 def _version(name: str) -> str | None:

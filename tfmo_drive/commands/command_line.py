@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import signal
 import socket
@@ -30,7 +31,7 @@ def start(main: Main) -> None:
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as under nohup
         signal.signal(signal.SIGINT, signal.default_int_handler)
         _stop_soon_after_interrupts()
-    app.run(guarded(main), flags_parser=_parsed)
+    app.run(guarded(main), flags_parser=functools.partial(_parsed, main))
 
 
 def guarded(main: Main) -> Main:
@@ -72,7 +73,11 @@ def _tell(error: object) -> None:
     print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
 
 
-def _parsed(argv: list[str]) -> list[str]:
+def _parsed(main: Main, argv: list[str]) -> list[str]:
+    if {"-h", "--help", "--helpshort"} & set(argv[1:]):
+        module = sys.modules[main.__module__]
+        print(module.__doc__, *flags.FLAGS.module_help(module).split("\n")[2:], sep="\n")
+        sys.exit(0)
     try:
         return flags.FLAGS(argv)
     except flags.Error as error:

@@ -43,7 +43,7 @@ def experiment(name: str):
     """The EXPERIMENT of experiments/<name>.py or of a file's path; BadInput with what there is otherwise."""
     path = Path(name) if name.endswith(".py") else Path(EXPERIMENTS) / f"{name}.py"
     if not path.is_file():
-        names = sorted(file.stem for file in Path(EXPERIMENTS).glob("*.py") if file.stem != "__init__")
+        names = [file.stem for file in files()]
         raise BadInput(f"No experiment {name!r} ({path}). {suggestion(name, names)}")
     spec = importlib.util.spec_from_file_location(f"experiments.{path.stem}", path)
     module = importlib.util.module_from_spec(spec)
@@ -58,6 +58,11 @@ def experiment(name: str):
     if not hasattr(module, "EXPERIMENT"):
         raise BadInput(f"{path} defines no EXPERIMENT = Experiment(...).")
     return module.EXPERIMENT
+
+
+def files() -> list[Path]:
+    """Return the files of the experiments there are, in the order of their names."""
+    return sorted(file for file in Path(EXPERIMENTS).glob("*.py") if file.stem != "__init__")
 
 
 def assignments() -> list[str]:

@@ -30,7 +30,7 @@ BUDGETS = ("macs", "parameters", "latency")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ChannelPruning(TrainedStep):
-    """Remove `removed` (a fraction) of the channels, the least important ones, then train on.
+    """Remove `pruning_ratio` (a fraction) of the channels, the least important ones, then train on.
 
     Or to a budget, the fraction to keep at most of the `macs` (multiply-accumulates), the `parameters` or the `latency`
     (at batch 1 on the experiment's last target, in turns with the whole model): `removed` is then found, and not read.

@@ -1,8 +1,8 @@
 """What would go wrong in int8, before anything is trained or converted: a look at the float model and calibration set.
 
-    python -m tfmo_drive.lint --experiment=post_training --data=path/to/images --weights=baseline.h5
-    python -m tfmo_drive.lint --experiment=post_training --weights=runs/pruned/stages/1_prune/model.h5
-    python -m tfmo_drive.lint --experiment=post_training --calibration=path/to/my/calibration/images
+    tfmo-drive lint --experiment=post_training --data=path/to/images --weights=baseline.h5
+    tfmo-drive lint --experiment=post_training --weights=runs/pruned/stages/1_prune/model.h5
+    tfmo-drive lint --experiment=post_training --calibration=path/to/my/calibration/images
 
 Prints a line for each finding, the dearest first, with the step that mends it, and writes <workdir>/lint.json. Of the
 experiment only its baseline is read (and trained, where none is given) and how many images its targets calibrate with.
@@ -18,7 +18,7 @@ import numpy as np
 from absl import flags, logging
 
 from tfmo_drive.base import atomic, faults
-from tfmo_drive.commands import command_line, experiment_flags
+from tfmo_drive.commands import experiment_flags
 from tfmo_drive.contracts import BadInput, Preprocessing, Task
 
 if TYPE_CHECKING:
@@ -109,7 +109,3 @@ def _sample(stored, raw: np.ndarray, preprocessing: Preprocessing):
 
     inputs = preprocessing(raw)
     return Sample(raw, stored.ranges(inputs), stored.decided(inputs))
-
-
-if __name__ == "__main__":
-    command_line.start(main)

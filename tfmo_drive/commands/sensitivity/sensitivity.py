@@ -1,8 +1,8 @@
 """Which layers can be compressed, and how far: what is lost with one layer at a time sparse, narrow, thin or coarse.
 
-    python -m tfmo_drive.sensitivity --experiment=pruned --data=path/to/images --weights=baseline.h5
-    python -m tfmo_drive.sensitivity --experiment=pruned --methods=sparsity,channels --examples=1000
-    python -m tfmo_drive.run --experiment=pruned --set=recipe.0.allocation=runs/pruned/sensitivity/sparsity.json
+    tfmo-drive sensitivity --experiment=pruned --data=path/to/images --weights=baseline.h5
+    tfmo-drive sensitivity --experiment=pruned --methods=sparsity,channels --examples=1000
+    tfmo-drive run --experiment=pruned --set=recipe.0.allocation=runs/pruned/sensitivity/sparsity.json
 
 Of the experiment only its baseline is read (and trained, where none is given); scores are of validation examples.
 Everything goes into <workdir>/sensitivity, after every layer; the same command goes on where it was stopped.
@@ -20,14 +20,14 @@ from tqdm import tqdm
 
 from tfmo_drive.base import atomic, environment, run_folder
 from tfmo_drive.base.spelling import suggestion
-from tfmo_drive.commands import command_line, experiment_flags
+from tfmo_drive.commands import experiment_flags, shared_flags  # noqa: F401 (defines --examples)
 from tfmo_drive.contracts import BadInput, Context
 from tfmo_drive.surgery import sensitivity_curves
 
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(experiment_flags)
 flags.DEFINE_list("methods", None, "Some of sparsity, channels, rank, bits. Default: all.")
-flags.DEFINE_integer("examples", 500, "At most so many validation examples score each layer.", lower_bound=1)
+flags.declare_key_flag("examples")
 
 CALIBRATION = 256
 """Train images whose activations say which directions of a kernel matter: LowRank's own default."""
@@ -49,7 +49,7 @@ def main(argv: list[str]) -> int:
     folder = workdir / "sensitivity"
     run = Run(name=name, experiment=chosen, workdir=workdir, seed=FLAGS.seed, deterministic=FLAGS.deterministic)
     with run.opened() as context:
-        found = studies(context, methods, FLAGS.examples, folder)
+        found = studies(context, methods, FLAGS.examples or 500, folder)
         if not any(study["parts"] for study in found):
             raise BadInput(f"The baseline has nothing that {' or '.join(methods)} could compress.")
         write(found, name, environment.describe()["command"], folder)
@@ -116,7 +116,3 @@ def _scored(model: Any, kernels: Mapping[str, np.ndarray], scorer: Callable, ind
     finally:
         for name, variable in variables.items():
             variable.assign(before[name])
-
-
-if __name__ == "__main__":
-    command_line.start(main)

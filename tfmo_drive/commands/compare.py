@@ -1,7 +1,7 @@
 """Several runs in one table and one plot for each data set: nothing is ranked across test data.
 
-    python -m tfmo_drive.compare runs/*
-    python -m tfmo_drive.compare runs/pruned runs/distilled --out=runs/compare
+    tfmo-drive compare runs/*
+    tfmo-drive compare runs/pruned runs/distilled --out=runs/compare
 
 Reads the report.json of each run folder (folders without one are skipped, with a note), prints a table for every data
 set (runs of one task whose data has the same fingerprint), and writes compare.md, compare.html and figures/*.png into
@@ -19,7 +19,7 @@ from absl import flags
 
 from tfmo_drive.base import speed
 from tfmo_drive.base.given_file import reading
-from tfmo_drive.commands import command_line
+from tfmo_drive.commands import shared_flags  # noqa: F401 (defines --out)
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.report import timing, worth
 from tfmo_drive.report.document import Document, Figure, Section
@@ -33,7 +33,7 @@ from tfmo_drive.report.sections import TIME
 from tfmo_drive.report.write_report import read, write_document
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("out", "runs/compare", "Folder for compare.md, compare.html and figures/.")
+flags.declare_key_flag("out")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,12 +56,13 @@ class Comparison:
 
 def main(argv: list[str]) -> int:
     """Compare the run folders in argv[1:]; BadInput when there is nothing to compare."""
-    reports, skipped = _read_runs([Path(name) for name in argv[1:]], Path(FLAGS.out))
+    out = Path(FLAGS.out or "runs/compare")
+    reports, skipped = _read_runs([Path(name) for name in argv[1:]], out)
     compared = compare(reports)
     print(terminal(compared))
     print(*(f"\nNote: {note}" for note in [*compared.notes, *skipped]), sep="")
-    write(compared, Path(FLAGS.out))
-    print(f"\n{Path(FLAGS.out) / 'compare.html'}")
+    write(compared, out)
+    print(f"\n{out / 'compare.html'}")
     return 0
 
 
@@ -235,7 +236,3 @@ def _read_runs(folders: list[Path], out: Path) -> tuple[dict[str, dict], list[st
         given = f"{skipped[0].rstrip('.')}{more}" if skipped else "no folder of a run was given, such as runs/*"
         raise BadInput(f"No runs to compare: {given}.")
     return reports, skipped
-
-
-if __name__ == "__main__":
-    command_line.start(main)

@@ -1,7 +1,7 @@
 """What does this model file say of these images? From the file's own metadata, without TensorFlow.
 
-python -m tfmo_drive.predict model.tflite image.jpg [more.jpg]
-python -m tfmo_drive.predict --top=3 model.onnx *.png
+tfmo-drive predict model.tflite image.jpg [more.jpg]
+tfmo-drive predict --top=3 model.onnx *.png
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from absl import flags
 
 from tfmo_drive.base.given_file import reading
 from tfmo_drive.base.outputs import answered, at, by_name
-from tfmo_drive.commands import command_line
 from tfmo_drive.contracts import Arrays, BadInput
 from tfmo_drive.data.boxes import restored
 from tfmo_drive.data.detections import Decoding
@@ -111,10 +110,6 @@ def _answer(model: str, files: list[str]) -> None:
 
 def main(argv: list[str]) -> int:
     if len(argv) < 3:
-        raise BadInput("Give a model and at least one image: python -m tfmo_drive.predict model.tflite image.jpg")
+        raise BadInput("Give a model and at least one image: tfmo-drive predict model.tflite image.jpg")
     _answer(argv[1], argv[2:])
     return 0
-
-
-if __name__ == "__main__":
-    command_line.start(main)

@@ -1,10 +1,10 @@
 """What an Arm Ethos-U would make of the int8 files of finished runs: one table of Vela's estimates.
 
-    python -m tfmo_drive.npu runs/quantized runs/channels_quantized
-    python -m tfmo_drive.npu runs/* --accelerators=ethos-u55-128,ethos-u85-512
+    tfmo-drive npu runs/quantized runs/channels_quantized
+    tfmo-drive npu runs/* --accelerators=ethos-u55-128,ethos-u85-512
 
 Reads the report.json of each run folder and compiles the .tflite of every integer row; scores are the report's. Writes
-npu.json, npu.md and npu.html into --npu_out. No NPU is run: cycles are the compiler's.
+npu.json, npu.md and npu.html into --out. No NPU is run: cycles are the compiler's.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tqdm import tqdm
 from tfmo_drive.base import atomic, environment
 from tfmo_drive.base.given_file import reading
 from tfmo_drive.base.spelling import suggestion
-from tfmo_drive.commands import command_line
+from tfmo_drive.commands import shared_flags  # noqa: F401 (defines --out)
 from tfmo_drive.commands.npu_page import write
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.report.schema import AGAIN
@@ -31,7 +31,7 @@ from tfmo_drive.targets.ethos_u import ACCELERATORS, system_of
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("accelerators", "ethos-u55-128", "Which NPUs, of Vela's names.")
-flags.DEFINE_string("npu_out", "runs/npu", "Folder for npu.json, npu.md and npu.html.")
+flags.declare_key_flag("out")
 
 
 def main(argv: list[str]) -> int:
@@ -43,8 +43,9 @@ def main(argv: list[str]) -> int:
     if not rows:
         raise BadInput("No finished run with an int8 .tflite here. Type: make npu RUNS=runs/quantized.")
     found = {"rows": compiled(rows, FLAGS.accelerators), "command": environment.describe()["command"]}
-    atomic.write_json(Path(FLAGS.npu_out) / "npu.json", found)
-    print(write(found, Path(FLAGS.npu_out)))
+    out = Path(FLAGS.out or "runs/npu")
+    atomic.write_json(out / "npu.json", found)
+    print(write(found, out))
     return 0
 
 
@@ -97,7 +98,3 @@ def compiled(rows: list[dict[str, Any]], accelerators: list[str]) -> list[dict[s
     if not found:
         raise BadInput("Vela compiles none of them; the lines above say why.")
     return sorted(found, key=lambda row: accelerators.index(row["npu"]["accelerator"]))
-
-
-if __name__ == "__main__":
-    command_line.start(main)

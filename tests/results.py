@@ -1,8 +1,8 @@
 """Write measured results into the README and the experiments' docstrings, from report.json and bench.json alone.
 
-    python -m tfmo_drive.results runs/post_training runs/quantized runs/pruned_quantized --bench=runs/bench/bench.json
-    python -m tfmo_drive.results runs/quantized --pages=runs/npu/npu.md,runs/quantized/ledger/ledger.md
-    python -m tfmo_drive.results runs/detection_quantized runs/lane_quantized --section=perception
+    python -m tests.results runs/post_training runs/quantized runs/pruned_quantized --bench=runs/bench/bench.json
+    python -m tests.results runs/quantized --pages=runs/npu/npu.md,runs/quantized/ledger/ledger.md
+    python -m tests.results runs/detection_quantized runs/lane_quantized --section=perception
 
 A section has a block of its own, from `<!-- results of perception: ... -->` to `<!-- end of results of perception -->`,
 so that its runs can be told anew without the others. Nothing between the markers in README.md, and no "Measured" line
@@ -43,7 +43,7 @@ MEASURED = re.compile(r'\n\nMeasured [^"]*?(?=\n""")')
 
 def main(argv: list[str]) -> int:
     if len(argv) < 2:
-        raise BadInput("Say which runs: python -m tfmo_drive.results runs/quantized runs/pruned_quantized.")
+        raise BadInput("Say which runs: python -m tests.results runs/quantized runs/pruned_quantized.")
     reports = {Path(name): read(Path(name)) for name in argv[1:]}
     for folder, report in reports.items():  # each alone first, so that one that cannot be shown is named
         with reading(folder / "report.json", "a report that can be shown", AGAIN):
@@ -101,7 +101,7 @@ def _telling_lines(block: str) -> Iterator[tuple[str, tuple | None]]:
         cells, what = [cell.strip() for cell in line.strip("|").split("|")], None
         if line.startswith("| `"):
             what = ("row", data, cells[0]) if data else ("pair", *cells[:3])
-        elif line.startswith("    python -m tfmo_drive.run"):
+        elif line.startswith("    tfmo-drive run"):
             given = dict(re.findall(r"--(experiment|data|seed)=(\S+)", line))
             what = ("run", given.get("experiment"), Path(given.get("data", "")).name, given.get("seed", "0"))
         yield line, what

@@ -1,7 +1,7 @@
 """Where does the score go? The same images through every stage: Keras, each step, and the file on every runtime.
 
-    python -m tfmo_drive.ledger --experiment=channels_quantized --data=path/to/images --weights=baseline.h5
-    python -m tfmo_drive.ledger --experiment=quantized --images=1000
+    tfmo-drive ledger --experiment=channels_quantized --data=path/to/images --weights=baseline.h5
+    tfmo-drive ledger --experiment=quantized --examples=1000
 
 Finished stages are reused, missing ones made first. Where two stages disagree, the first layer that differs is named.
 Everything goes into <workdir>/ledger: ledger.json, .md and .html.
@@ -19,7 +19,7 @@ from absl import flags, logging
 
 from tfmo_drive.base import atomic, environment, outputs
 from tfmo_drive.base.spelling import suggestion
-from tfmo_drive.commands import command_line, experiment_flags
+from tfmo_drive.commands import experiment_flags, shared_flags  # noqa: F401 (defines --examples)
 from tfmo_drive.contracts import Arrays, Artifact, BadInput, Context, Scores
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(experiment_flags)
-flags.DEFINE_integer("images", 200, "At most so many seeded test examples go through every stage.", lower_bound=2)
+flags.declare_key_flag("examples")
 flags.DEFINE_string("target", None, "Which target's file. Default: the experiment's last .tflite.")
 flags.DEFINE_float("agreement", 0.99, "Stages that decide alike less often than this are searched layer by layer.")
 flags.DEFINE_float("sqnr_db", 20.0, "A layer below this signal-to-noise ratio differs.")
@@ -64,7 +64,7 @@ def main(argv: list[str]) -> int:
     with run.chain() as chain:
         artifact = tflite(chain.artifacts, FLAGS.target)
         stages = list(stages_of(chain.models, artifact, chain.context))
-        found = ledger(stages, chain.context, FLAGS.images, FLAGS.agreement, FLAGS.sqnr_db)
+        found = ledger(stages, chain.context, FLAGS.examples or 200, FLAGS.agreement, FLAGS.sqnr_db)
         found |= {"experiment": name, "target": artifact.name, "environment": environment.describe()}
         atomic.write_json(workdir / "ledger" / "ledger.json", found)
         print(write(found, workdir / "ledger"))
@@ -191,7 +191,3 @@ def _parting(before: Stage, stage: Stage, raw: np.ndarray, sqnr_db: float) -> di
         return "its layers cannot be seen"
     found = layer_values.parting(before.layers(raw), stage.layers(raw), sqnr_db, stage.same_file)
     return dataclasses.asdict(found) if found else "nowhere in particular"
-
-
-if __name__ == "__main__":
-    command_line.start(main)

@@ -1,0 +1,41 @@
+"""Write the pack of an experiment's model for a board: a folder for the firmware team that proves itself.
+
+    tfmo-drive pack --experiment=channels_quantized --board=raspberry_pi_4 --data=path/to/images --weights=baseline.h5
+
+Finished stages are reused, missing ones are made first. It says what the model needs of the board; `tfmo-drive list
+boards` prints the boards there are.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from absl import flags
+
+from tfmo_drive.commands import chosen_run
+from tfmo_drive.contracts import BadInput
+
+FLAGS = flags.FLAGS
+flags.adopt_module_key_flags(chosen_run)
+flags.DEFINE_string("board", None, "The board: a name that `tfmo-drive list boards` prints (raspberry_pi_4).")
+
+
+def main(argv: list[str]) -> int:
+    """Write the pack and print where it is and whether the model fits.
+
+    Raises BadInput where no board is named or the board's target does not take the model.
+    """
+    from tfmo_drive.boards.board import named
+    from tfmo_drive.expect import Expect
+    from tfmo_drive.pack.write_pack import write
+
+    if not FLAGS.board:
+        raise BadInput("Say which board: --board=raspberry_pi_4; `tfmo-drive list boards` prints all.")
+    board, run = named(FLAGS.board), chosen_run.run(argv)
+    there = dataclasses.replace(run.experiment, targets=(board.target,), expect=Expect())
+    with dataclasses.replace(run, experiment=there).chain() as made:
+        if not made.artifacts:
+            raise BadInput(f"{board.title} does not take this model; the line above says why.")
+        pack = write(made.artifacts[0], board, FLAGS.board, made.context)
+    print(board.title, *(f"  {need}" for need in pack.needs), pack.folder, pack.archive, sep="\n")
+    return 0

@@ -1,0 +1,53 @@
+"""The run that the flags of `run`, `plan`, `export` and `pack` choose: an experiment, its controls, a run folder."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from absl import flags, logging
+
+from tfmo_drive.base.spelling import suggestion
+from tfmo_drive.commands import experiment_flags
+from tfmo_drive.contracts import BadInput
+
+if TYPE_CHECKING:
+    from tfmo_drive.experiment import Experiment, Run
+
+FLAGS = flags.FLAGS
+flags.adopt_module_key_flags(experiment_flags)
+flags.DEFINE_list("controls", None, "Only these controls (none: no control). Default: all.")
+
+
+def run(argv: list[str]) -> Run:
+    """Return the run that the flags choose, from now on with its progress on the terminal.
+
+    Raises BadInput where the flags are wrong, or where `argv` holds more than the verb.
+    """
+    from tfmo_drive.experiment import Run
+
+    name, chosen, workdir = experiment(argv)
+    logging.set_verbosity(logging.INFO)
+    return Run(name=name, experiment=chosen, workdir=workdir, seed=FLAGS.seed, deterministic=FLAGS.deterministic)
+
+
+def experiment(argv: list[str]) -> tuple:
+    """Return (name, Experiment with the settings and the controls asked for, run folder); BadInput as `run`."""
+    if len(argv) > 1:
+        raise BadInput(f"Unexpected {argv[1]!r}. Settings are given as --set=name=value; see --help.")
+    name, chosen, workdir = experiment_flags.chosen()
+    return name, with_controls(chosen, FLAGS.controls), workdir
+
+
+def with_controls(whole: Experiment, names: list[str] | None) -> Experiment:
+    """Return the experiment with the named controls alone (["none"]: without any; None: all of them).
+
+    Raises BadInput for the name of a control that it does not have.
+    """
+    if names is None:
+        return whole
+    names = [] if names == ["none"] else names
+    for name in names:
+        if name not in whole.controls:
+            raise BadInput(f"--controls: no control {name!r}. {suggestion(name, whole.controls)}")
+    return dataclasses.replace(whole, controls={name: whole.controls[name] for name in names})
