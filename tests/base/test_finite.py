@@ -34,7 +34,8 @@ OTHERS = {
     "scores/evaluation.py": "how often a class occurs",
     "tasks/segmentation/segmentation.py": "how many pixels a class has",
     "pack/verify.py": "golden outputs, finite where they were written", "base/finite.py": "the one that leaves NaN out",
-    "pack/example.py": "answers, finite where they are read", "commands/predict.py": "answers, finite where they are read",
+    "pack/example.py": "answers, finite where they are read",
+    "commands/predict.py": "answers, finite where they are read",
 }  # fmt: skip
 """Files with an arg max, and of what."""
 
