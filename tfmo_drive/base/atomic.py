@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all: write to a temporary name beside them, fsync, rename (POSIX).
+"""Writes files and folders that appear whole or not at all: a temporary name beside them, fsync, then rename (POSIX).
 
 A temporary name holds this program's name and 64 random bits: nobody else's file is called so, processes of equal
 number (in containers) never choose the same one, and nobody can plant a link there beforehand.
@@ -24,15 +24,22 @@ DISK_SIGNS = {
     "No space left": errno.ENOSPC, "errno = 28": errno.ENOSPC, "Read-only file system": errno.EROFS,
     "errno = 30": errno.EROFS, "Disk quota exceeded": errno.EDQUOT, "Input/output error": errno.EIO,
 }  # fmt: skip
-"""What h5py, numpy and TensorFlow write of a disk's errors."""
+"""Parts of the messages with which h5py, numpy and TensorFlow report a disk's errors."""
 _OURS = re.compile(r"\.(?P<name>.*)\.tfmo_drive-[0-9a-f]{16}\.(?P<kind>tmp|old)(\..*)?", re.DOTALL)
 
 
 @contextlib.contextmanager
 def file(path: Path, durable: bool = True) -> Iterator[Path]:
-    """A temporary, empty file (same folder, same suffix) that becomes `path` when the block ends without an error.
+    """Yields a temporary, empty file of the same folder and suffix, which becomes `path` when the block ends without an
+    error.
 
-    durable=False spares the fsync: safe from a killed process, not from a power cut, and much faster for large files.
+    Args:
+        path: The file to write; its folder is made where it is missing.
+        durable: Whether to fsync the file and its folder. Without it the write survives a killed process, not a power
+            cut, and large files are written much faster.
+
+    Raises:
+        OSError: The disk is full or fails; the error names `path`.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,10 +59,10 @@ def file(path: Path, durable: bool = True) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def folder(path: Path) -> Iterator[Path]:
-    """A temporary folder that becomes `path` (in an older one's place) when the block ends without an error.
+    """Yields a temporary folder, which becomes `path` (in place of an older one) when the block ends without an error.
 
-    The older one is set aside, not removed, until the new one is in its place: whoever is killed between leaves it
-    to `recover`. The caller has made sure that nothing in it is anybody else's.
+    The older folder is set aside, not removed, until the new one is in its place; if the process is killed in between,
+    `recover` puts it back. The caller makes sure beforehand that the older folder holds nothing of anybody else.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -83,8 +90,10 @@ def folder(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _disk_errors_of(path: Path) -> Iterator[None]:
-    """OSError with `path` for a full or failing disk: write() does not say of which file, and what h5py and TensorFlow
-    raise is no OSError."""
+    """Raises an OSError that names `path` for a full or failing disk.
+
+    The error of write() does not say which file it is about, and what h5py and TensorFlow raise is no OSError at all.
+    """
     try:
         yield
     except Exception as error:
@@ -96,17 +105,20 @@ def _disk_errors_of(path: Path) -> Iterator[None]:
 
 
 def remove_folder(path: Path) -> None:
-    """Remove a folder and all in it so that a killed process leaves it whole, or under a name that `recover` knows."""
+    """Removes a folder and all in it; a killed process leaves it whole, or under a name that `recover` knows."""
     gone = _beside(path, path.name, "tmp")
     os.rename(path, gone)
     _remove(gone)
 
 
 def recover(place: Path, name: str | None = None) -> None:
-    """Put an older folder back that a process killed in `folder` had set aside, and remove what others left unfinished.
+    """Puts back an older folder that a process killed inside `folder` had set aside, and removes unfinished temporary
+    files.
 
-    Looks at what lies in `place` itself. With `name`, only at what was to become that, whatever random part it has:
-    `name` must then be one that nobody else uses, such as a key of the cache. The caller holds the place's lock.
+    Args:
+        place: The folder whose direct entries are looked at. The caller holds its lock.
+        name: Look only at what was to become the entry of this name. It must then be one that nobody else uses, such as
+            a key of the cache.
     """
     pattern = re.compile(rf"\.(?P<name>{re.escape(name)})\..+\.(?P<kind>tmp|old)") if name else _OURS
     for entry in sorted(os.listdir(place)):
@@ -120,13 +132,15 @@ def recover(place: Path, name: str | None = None) -> None:
 
 
 def is_temporary(name: str) -> bool:
-    """Whether a file or folder of this name is one that this module made and a killed process left."""
+    """Says whether this is the name of a temporary file or folder of this module, left by a killed process."""
     return _OURS.fullmatch(name) is not None
 
 
 def opened(path: Path) -> TextIO:
-    """The regular file `path`, made where there is none, to be read and added to. Raises BadInput where it is a link,
-    a FIFO or a device: what lies behind those is somebody else's."""
+    """Opens the regular file `path` to be read and appended to, and makes it where there is none.
+
+    Raises BadInput where it is a link, a FIFO or a device, because what lies behind those is somebody else's.
+    """
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
         descriptor = os.open(path, flags, 0o666)
@@ -141,18 +155,18 @@ def opened(path: Path) -> TextIO:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write `data` so that a reader sees the old file or the new one, never a part."""
+    """Writes `data` so that a reader sees the old file or the new one, never a part."""
     with file(path) as temporary:
         temporary.write_bytes(data)
 
 
 def write_text(path: Path, text: str) -> None:
-    """As `write_bytes`, UTF-8."""
+    """Writes `text` in UTF-8, as `write_bytes` does."""
     write_bytes(path, text.encode())
 
 
 def write_json(path: Path, value: Any) -> None:
-    """As `write_text`, indented, with a newline at the end."""
+    """Writes `value` as indented JSON with a newline at the end, as `write_text` does."""
     write_text(path, json.dumps(value, indent=1) + "\n")
 
 

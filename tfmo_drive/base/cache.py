@@ -1,7 +1,7 @@
-"""Where results live that every run may use again: decoded images, packed rows, teachers' logits.
+"""Keeps results that every run may use again: decoded images, packed rows, teachers' logits.
 
 An entry is a folder named after a hash of everything it is made of. `sealed.json`, written last, has the length and the
-SHA-256 of each of its files; an entry that is not as it was sealed is made again.
+SHA-256 of each of its files; an entry that no longer agrees with its seal is made again.
 """
 
 from __future__ import annotations
@@ -28,15 +28,26 @@ _SETTLED_NS = 10**9
 
 
 def cache_root() -> Path:
-    """$TFMO_DRIVE_CACHE, or ~/.cache/tfmo_drive."""
+    """Returns the folder of the cache: `$TFMO_DRIVE_CACHE`, or `~/.cache/tfmo_drive`."""
     return Path(os.environ.get("TFMO_DRIVE_CACHE") or "~/.cache/tfmo_drive").expanduser()
 
 
 def made_once(path: Path, make: Callable[[Path], None], names: Collection[str]) -> Path:
-    """`path`, a folder that `make` fills (it is given a temporary one) with files of some of these `names`.
+    """Returns `path`, a folder of the cache, and has it made first where it is missing or damaged.
 
-    It appears whole or not at all, and of several processes only one makes it. One that is not as it was sealed is made
-    again. Raises OSError, and BadInput where something else would be lost with it.
+    The folder appears whole or not at all, and among several processes only one makes it.
+
+    Args:
+        path: The entry's folder, named after everything that it is made of.
+        make: A function that is given an empty temporary folder and fills it.
+        names: The names of files that `make` may write.
+
+    Returns:
+        `path`.
+
+    Raises:
+        OSError: The folder cannot be written.
+        BadInput: The folder holds files that this program did not write, which would be lost.
     """
     if _fault(path, names):
         with _alone(path):
@@ -52,12 +63,12 @@ def made_once(path: Path, make: Callable[[Path], None], names: Collection[str]) 
 
 
 def digest(value: object) -> str:
-    """A name for what is made of `value` (JSON types): equal values, equal names."""
+    """Returns the SHA-256, in hex, of a value of JSON types; equal values have equal digests."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def _fault(path: Path, names: Collection[str]) -> str:
-    """Why the entry cannot be used as it is; "" where it can."""
+    """Returns why the entry cannot be used as it is, or "" where it can."""
     try:
         there = set(os.listdir(path))
         if SEAL not in there:
@@ -83,8 +94,11 @@ def _fault(path: Path, names: Collection[str]) -> str:
 
 
 def _as_last_seen(path: Path, seal: dict[str, Any], name: str) -> bool:
-    """Whether nobody has written to the file since its digest was last compared: reading gigabytes again would cost
-    more than what they are read for. The system sets the time of change (ctime); nobody can set it back."""
+    """Says whether nobody has written to the file since its digest was last compared.
+
+    Reading gigabytes again would cost more than what they are read for. The system sets the time of change (ctime), and
+    nobody can set it back.
+    """
     found = os.stat(path)
     seen = seal["seen"].get(name)
     return seen == [found.st_ino, found.st_ctime_ns, found.st_size] and seal["at"] - found.st_ctime_ns > _SETTLED_NS
@@ -104,7 +118,7 @@ def _seal(folder: Path) -> None:
 
 
 def _look_back_on(path: Path, files: dict[str, Any], at: int) -> None:
-    """Write down that these files were as they were made, at this time (ns)."""
+    """Writes down that these files agreed with their digests at the time `at` (ns)."""
     seen = {}
     for name in files:
         found = os.stat(path / name)
@@ -114,7 +128,7 @@ def _look_back_on(path: Path, files: dict[str, Any], at: int) -> None:
 
 
 def _refuse_others(path: Path, names: Collection[str]) -> None:
-    """BadInput where the entry's folder holds what this program did not put there."""
+    """Raises BadInput where the entry's folder holds what this program did not put there."""
     entries = os.listdir(path) if path.is_dir() else ["."]
     for name in sorted(entries):
         ours = name in (*names, SEAL) or atomic.is_temporary(name)
@@ -126,7 +140,8 @@ def _refuse_others(path: Path, names: Collection[str]) -> None:
 
 @contextlib.contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """Hold a lock file beside `path`, so that two processes do not do the same work; the lock ends with its process."""
+    """Holds a lock file beside `path`, so that two processes do not do the same work; the lock ends with its
+    process."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic.opened(path.with_name(f".{path.name}.lock")) as lock:
         try:

@@ -1,4 +1,4 @@
-"""What a result depends on besides its settings: machine, package versions, commit, command."""
+"""Describes what a result depends on besides its settings: machine, package versions, commit, command."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ PACKAGES = (
 
 
 def describe() -> dict[str, Any]:
-    """Cores, processor, Python, packages, git commit (with + where the tree differs) and the command, JSON types."""
+    """Returns cores, processor, Python, packages, git commit and command, in JSON types.
+
+    The commit ends in "+" where the working tree differs from it.
+    """
     return {
         "date": datetime.date.today().isoformat(),
         "cores": len(os.sched_getaffinity(0)),

@@ -1,4 +1,5 @@
-"""What cannot be used of a data set: counted, the first ten named, and an error unless it may be left out."""
+"""Reports what cannot be used in a data set: faults are counted, the first ten named, and refused unless they may be
+skipped."""
 
 from __future__ import annotations
 
@@ -14,7 +15,13 @@ NAMED, LONGEST = 10, 400
 
 
 def counted(faults: Sequence[str], total: int, what: str) -> str:
-    """`2 of 811 images are missing: a.jpg, b.jpg.` for faults ["a.jpg", "b.jpg"] and what "images are missing"."""
+    """Returns one line such as `2 of 811 images are missing: a.jpg, b.jpg.`
+
+    Args:
+        faults: What is faulty, such as ["a.jpg", "b.jpg"]; the first ten are named.
+        total: The number of things looked at.
+        what: The things and their fault, such as "images are missing".
+    """
     more = f" and {len(faults) - NAMED:,} more" if len(faults) > NAMED else ""
     shown = ", ".join(shortened(fault, LONGEST) for fault in faults[:NAMED])
     return one_line(f"{len(faults):,} of {total:,} {what}: {shown}{more}.")
@@ -23,8 +30,16 @@ def counted(faults: Sequence[str], total: int, what: str) -> str:
 def refuse(
     source: Path, faults: Sequence[str], total: int, what: str, skip_bad: bool, treated: str = "left out"
 ) -> None:
-    """Raise BadInput where there are faults, or with `skip_bad` warn that they are `treated`, unless nothing else is
-    left."""
+    """Raises BadInput where there are faults; with `skip_bad` it only warns, as long as something else is left.
+
+    Args:
+        source: The file or folder of the data, with which the line begins.
+        faults: What is faulty; the first ten are named.
+        total: The number of things looked at.
+        what: The things and their fault, such as "images are missing".
+        skip_bad: Whether the user allows that faulty things are skipped.
+        treated: What happens to the faulty ones, for the warning.
+    """
     if not faults:
         return
     text = f"{source}: {counted(faults, total, what)}"

@@ -1,7 +1,7 @@
-"""NaN and infinities: refused in weights and in answers, and never the largest of some scores.
+"""Refuses NaN and infinities in weights and in answers, and never takes NaN for the largest of some scores.
 
-numpy's arg max answers with the place of a NaN, so that a model of NaN weights would always say the same class, float
-and int8 alike, and nothing would seem to be lost.
+numpy's arg max answers with the place of a NaN, so that a model of NaN weights would always predict the same class, in
+float as in int8, and nothing would seem to be lost.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def largest(scores: np.ndarray, axis: int = -1) -> np.ndarray:
-    """The place of the largest number along `axis`, int64, the first of equal ones; -1 where there is no number."""
+    """Returns the index of the largest number along `axis`, int64; the first among equals, and -1 where all are NaN."""
     scores = np.asarray(scores)
     known = ~np.isnan(scores)
     if known.all():
@@ -27,8 +27,10 @@ def largest(scores: np.ndarray, axis: int = -1) -> np.ndarray:
 
 
 def refuse_weights(model: keras.Model, subject: str) -> None:
-    """BadInput where a weight of the model is NaN or infinite, or a BatchNorm's variance so far below 0 that it has no
-    root, naming the first layer."""
+    """Raises BadInput where a weight is NaN or infinite, or where a BatchNorm's variance plus epsilon is not above 0.
+
+    The message names the first layer that is concerned; `subject` says whose weights they are.
+    """
     bad = {variable.name: int(np.size(values) - np.isfinite(values).sum()) for variable in model.weights
            if np.issubdtype((values := variable.numpy()).dtype, np.floating)}  # fmt: skip
     bad = {name: count for name, count in bad.items() if count}
@@ -48,7 +50,11 @@ def refuse_weights(model: keras.Model, subject: str) -> None:
 
 
 def wrong(answers: Arrays) -> np.ndarray:
-    """Which examples, int64 [k], have answers (one array [n, ...], or several by name) that are NaN or infinite."""
+    """Returns the indices, int64 [k], of examples whose answers are NaN or infinite.
+
+    Args:
+        answers: Outputs of a model, one array [n, ...] or several by name.
+    """
     found = [wrong(one) for one in answers.values()] if isinstance(answers, Mapping) else []
     if found:
         return np.unique(np.concatenate(found))
@@ -56,7 +62,13 @@ def wrong(answers: Arrays) -> np.ndarray:
 
 
 def refuse_answers(answers: Arrays, subject: str, advice: str) -> None:
-    """BadInput where some examples' answers are not finite, naming the first of them."""
+    """Raises BadInput where some examples' answers are not finite, and names the first of these examples.
+
+    Args:
+        answers: Outputs of a model, one array [n, ...] or several by name.
+        subject: What gave the answers, with which the line begins.
+        advice: A sentence that says what to do.
+    """
     bad = wrong(answers)
     if len(bad):
         raise BadInput(

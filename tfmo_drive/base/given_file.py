@@ -1,4 +1,4 @@
-"""Reading what somebody gives: whatever a parser raises on a damaged file becomes one line that names the file.
+"""Reads files that users give: whatever a parser raises on a damaged file becomes one line that names the file.
 
 Every reader of users' files reads inside `reading`; tests/fuzz walks them all.
 """
@@ -21,16 +21,21 @@ from tfmo_drive.contracts import BadInput
 T = TypeVar("T")
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
 _LONGEST = 200
-"""Letters of what a parser says that are passed on."""
+"""The number of letters of a parser's message that are passed on."""
 
 
 @contextlib.contextmanager
 def reading(path: str | os.PathLike, expected: str, advice: str = "", setting: str = "") -> Iterator[None]:
-    """Around what reads the file (or folder) at `path`, which is to be `expected` ("a log of a drive"); `setting` says
-    who named it.
+    """Turns every error of the code inside it, which reads the file or folder at `path`, into one BadInput.
 
-    Raises BadInput in place of whatever is raised inside, and before anything is opened where `path` is neither a file
-    nor a folder: a pipe would keep its reader waiting for ever. BadInput from inside passes as it is.
+    A BadInput from inside passes as it is. A `path` that is neither a file nor a folder is refused before anything is
+    opened, because a pipe would keep its reader waiting for ever.
+
+    Args:
+        path: The file or folder that is read.
+        expected: What it should be, such as "a log of a drive".
+        advice: A sentence that says what to do.
+        setting: The setting that named the file, with which the line begins.
     """
     advice, name = f" {advice}" if advice else "", f"{setting}: {path}" if setting else path
     try:
@@ -47,7 +52,8 @@ def reading(path: str | os.PathLike, expected: str, advice: str = "", setting: s
 
 
 def reads(expected: str, advice: str = "") -> Callable[[Callable[..., T]], Callable[..., T]]:
-    """For a function whose first argument is a file's path, or its bytes: it reads the file as inside `reading`."""
+    """Decorates a function whose first argument is a file's path, or its bytes: it reads the file as inside
+    `reading`."""
 
     def decorated(function: Callable[..., T]) -> Callable[..., T]:
         @functools.wraps(function)
@@ -63,7 +69,7 @@ def reads(expected: str, advice: str = "") -> Callable[[Callable[..., T]], Calla
 
 
 def text_of(path: str | os.PathLike, expected: str, advice: str = "") -> str:
-    """The text of a UTF-8 file, with or without a byte order mark; BadInput as from `reading`."""
+    """Returns the text of a UTF-8 file, with or without a byte order mark; raises BadInput as `reading` does."""
     with reading(path, expected, advice):
         data = Path(path).read_bytes()
         try:
@@ -75,8 +81,11 @@ def text_of(path: str | os.PathLike, expected: str, advice: str = "") -> str:
 
 
 def json_of(path: str | os.PathLike, expected: str, advice: str = "") -> Any:
-    """The value in a JSON file; BadInput as from `reading`, and where an object has a key twice (json keeps one), or a
-    text is half a letter (an escape such as \\ud800 alone), which no file can hold."""
+    """Returns the value in a JSON file.
+
+    Raises BadInput as `reading` does, and also where an object has a key twice (the json module would keep one of them)
+    or where a text holds half of a surrogate pair (such as \\ud800 alone), which no file can hold.
+    """
     text = text_of(path, expected, advice)
     with reading(path, expected, advice):
         value = json.loads(text, object_pairs_hook=_once)
@@ -86,8 +95,10 @@ def json_of(path: str | os.PathLike, expected: str, advice: str = "") -> Any:
 
 
 def is_number(value: Any, most: float = 1e15) -> bool:
-    """Whether a value of JSON is a number within `most` of zero, so that its square is one too in float32; neither NaN
-    nor true is."""
+    """Says whether a value of JSON is a number within `most` of zero, so that its square is finite in float32.
+
+    NaN, true and false are no numbers.
+    """
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= most
 
 
@@ -100,7 +111,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def reason(error: BaseException) -> str:
-    """What an error says, shortened to one line without a full stop, and of which kind it is where that tells more."""
+    """Returns what an error says, in one line without a full stop, led by the error's class where that tells more."""
     said = " ".join(str(error).split())[:_LONGEST].rstrip(". ")
     plain = said and not isinstance(error, LookupError | AttributeError | TypeError | AssertionError)
     return said if plain else f"{type(error).__name__} {said}".strip()

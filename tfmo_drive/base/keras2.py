@@ -1,4 +1,5 @@
-"""The one place that imports TensorFlow and its Keras 2, so that the order of imports is right everywhere."""
+"""Imports TensorFlow and its Keras 2, and is the one place that does, so that the order of imports is right
+everywhere."""
 
 import tensorflow as tf  # noqa: I001
 import tf_keras as keras

@@ -1,4 +1,5 @@
-"""The order of a recipe: which steps would undo what an earlier one guarantees, and what to type instead."""
+"""Checks the order of a recipe's steps: which of them would undo what an earlier one provides, and what to type
+instead."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ from tfmo_drive.contracts import BadInput, Step
 
 
 def refuse(recipe: tuple[Step, ...]) -> None:
-    """BadInput, before hours of training, where a later step would undo what an earlier one guarantees."""
+    """Raises BadInput, before hours of training, where a later step would undo what an earlier one promises."""
     for count, later in enumerate(recipe):
         undone = next((earlier for earlier in recipe[:count] if later.undoes(earlier)), None)
         if undone is not None:

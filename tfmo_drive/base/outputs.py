@@ -1,4 +1,4 @@
-"""Outputs and targets: one array, or several by name (contracts.Arrays), handled alike.
+"""Handles outputs and targets alike, whether they are one array or several by name (`contracts.Arrays`).
 
 A Keras model's outputs are called after its output layers, without the prefixes that tfmot's wrappers put before them:
 the names stay the same through every step, and are those of the file that ships.
@@ -24,52 +24,57 @@ _PREFIXES = re.compile("^(quant_|prune_low_magnitude_|cluster_)+")
 
 
 def bare(name: str) -> str:
-    """A layer's own name, whatever of tfmot's wraps it."""
+    """Returns a layer's own name, without the prefixes of the tfmot wrappers around it."""
     return _PREFIXES.sub("", name)
 
 
 def names(model: keras.Model) -> tuple[str, ...]:
-    """Of the model's outputs, in its order."""
+    """Returns the names of the model's outputs, in the model's order."""
     return tuple(bare(name) for name in model.output_names)
 
 
 def named(model: keras.Model, outputs: Any) -> Any:
-    """What calling `model` gave: the only output itself, several by name."""
+    """Returns what calling `model` gave in the form of `contracts.Arrays`: the only output itself, or several by
+    name."""
     return by_name(names(model), flat(outputs))
 
 
 def flat(nest: Any) -> list[Any]:
-    """The arrays of a nest one after the other, those by name in the order of their names (as tf.nest has them)."""
+    """Returns the arrays of a nest as one list; those by name come in the order of their names, as in tf.nest."""
     if isinstance(nest, Mapping):
         return [array for name in sorted(nest) for array in flat(nest[name])]
     return [array for one in nest for array in flat(one)] if isinstance(nest, list | tuple) else [nest]
 
 
 def by_name(names: Sequence[str], values: Sequence[Any]) -> Any:
-    """The only one of `values` itself, several by name."""
+    """Returns the only one of `values` itself, or a dictionary where there are several."""
     return dict(zip(names, values, strict=True)) if len(values) > 1 else values[0]
 
 
 def each(change: Callable[..., Any], *nests: Any) -> Any:
-    """`change` of every array, or of those of one name in several nests (names may be nested): the same form."""
+    """Applies `change` to every array of a nest, or to the arrays of the same name in several nests, and keeps their
+    form."""
     if isinstance(nests[0], Mapping):
         return {name: each(change, *(nest[name] for nest in nests)) for name in nests[0]}
     return change(*nests)
 
 
 def joined(parts: Iterable[Arrays]) -> Arrays:
-    """Batches [b, ...] one after the other: [n, ...]."""
+    """Concatenates batches [b, ...] along their first axis and returns [n, ...]."""
     return each(lambda *arrays: np.concatenate(arrays), *parts)
 
 
 def at(arrays: Arrays, indices: Any) -> Arrays:
-    """Those of some examples, or of one."""
+    """Returns the arrays of the examples at `indices`, or of a single example."""
     return each(lambda array: array[indices], arrays)
 
 
 def distance(ours: Arrays, theirs: Arrays) -> np.ndarray:
-    """float64 [n]: how far the outputs of each example lie apart, summed over all of them; 0 where two models have
-    outputs of different forms (a naive export's only one beside two), which cannot be subtracted."""
+    """Returns, float64 [n], the L1 distance between two models' outputs for each example, summed over all outputs.
+
+    It is 0 where the two have outputs of different forms (one array beside several by name), which cannot be
+    subtracted.
+    """
     if isinstance(ours, Mapping) != isinstance(theirs, Mapping):
         return np.zeros(len(flat(ours)[0]))
     moved = each(lambda a, b: np.abs(a - b).reshape(len(a), -1).sum(axis=1, dtype=np.float64), ours, theirs)
@@ -77,18 +82,22 @@ def distance(ours: Arrays, theirs: Arrays) -> np.ndarray:
 
 
 def agreement(ours: Arrays, theirs: Arrays) -> float:
-    """The share of decisions [n, ...] that are equal; of decisions by name, the mean of their shares."""
+    """Returns the share in [0, 1] of decisions [n, ...] that are equal; for decisions by name, the mean of their
+    shares."""
     return float(np.mean(flat(each(lambda a, b: np.mean(a == b), ours, theirs))))
 
 
 def predicted(artifact: Artifact, examples: Examples, indices: np.ndarray) -> Arrays:
-    """What the artifact says of the examples at `indices`, read batch by batch; BadInput where it is not finite."""
+    """Returns the artifact's outputs for the examples at `indices`, which are read batch by batch.
+
+    Raises BadInput where an output is not finite.
+    """
     parts = tqdm(in_batches(indices), artifact.name, unit=f"x{_BATCH} examples", disable=None, leave=False)
     return _finite(artifact, joined([artifact.predict(examples.read(part)[0]) for part in parts]))
 
 
 def answered(artifact: Artifact, batch: np.ndarray) -> Arrays:
-    """What the artifact says of raw inputs [b, ...]; BadInput where it is not finite."""
+    """Returns the artifact's outputs for raw inputs [b, ...]; raises BadInput where an output is not finite."""
     return _finite(artifact, artifact.predict(batch))
 
 
@@ -100,5 +109,5 @@ def _finite(artifact: Artifact, found: Arrays) -> Arrays:
 
 
 def in_batches(indices: np.ndarray) -> list[np.ndarray]:
-    """The same indices in pieces that fit into memory with their examples."""
+    """Splits indices into pieces whose examples fit into memory."""
     return [indices[start : start + _BATCH] for start in range(0, len(indices), _BATCH)]

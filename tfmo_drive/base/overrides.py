@@ -1,4 +1,5 @@
-"""`--set=recipe.0.sparsity=0.7`: a frozen dataclass tree built again with other values, so that every check runs again.
+"""Applies `--set=recipe.0.sparsity=0.7`: rebuilds a tree of frozen dataclasses with other values, so that every check
+runs again.
 
 The fields of a dataclass are the settings: there is no second list of them anywhere.
 """
@@ -22,15 +23,25 @@ from tfmo_drive.contracts import BadInput
 T = TypeVar("T")
 
 _Change = tuple[list[str], str, str]
-"""The path that is left below some value, the text to put there, and the whole assignment as typed."""
+"""The rest of the path below the current value, the text to put there, and the whole assignment as it was typed."""
 
 
 def override(value: T, assignments: Sequence[str]) -> T:
-    """`value` (a frozen dataclass) with `path=text` assignments made; the last one of a path wins.
+    """Returns `value`, a tree of frozen dataclasses, with the assignments made; the last one of a path wins.
 
-    They are made all at once, so that values that only make sense together can be given together.
-    A path goes through fields, tuple positions and dictionary keys: `recipe.0.sparsity`. Raises BadInput on a name that
-    is not there (with the nearest one), a text of the wrong type, and whatever a `__post_init__` refuses.
+    The assignments are made all at once, so that values that only make sense together can be given together.
+
+    Args:
+        value: The dataclass, such as an Experiment.
+        assignments: Texts `path=text`. A path goes through fields, tuple positions and dictionary keys, as
+            `recipe.0.sparsity`.
+
+    Returns:
+        A new tree of the same classes.
+
+    Raises:
+        BadInput: A name is not there (the line suggests the nearest one), a text is of the wrong type, or a
+            `__post_init__` refuses the value.
     """
     changes: list[_Change] = []
     for assignment in assignments:
@@ -45,10 +56,11 @@ def override(value: T, assignments: Sequence[str]) -> T:
 
 
 def settings(value: Any) -> Any:
-    """JSON types for a dataclass tree: {"kind": class name, field: ...}. Fields with `compare=False` are no settings.
+    """Returns a dataclass tree in JSON types: {"kind": class name, field: ...}.
 
-    Where a field is itself called kind, the class name is under "class".
-    Raises TypeError for a value that has no stable text (a model, a lambda), since equal settings must hash equally.
+    Fields with `compare=False` are no settings and are left out. Where a field is itself called kind, the class name
+    stands under "class". Raises TypeError for a value without a stable text (a model, a lambda), since equal settings
+    must hash equally.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         names = [field.name for field in dataclasses.fields(value) if field.compare]
@@ -72,7 +84,7 @@ def settings(value: Any) -> Any:
 
 
 def describe(value: Any) -> str:
-    """One line per setting, each as it is typed after --set=; a dataclass gets a line with its class name."""
+    """Returns one line for each setting, as it is typed after --set=; a dataclass gets a line with its class name."""
     lines = list(_described(value, ""))
     width = max((len(path) for path, _ in lines), default=0)
     return "\n".join(f"{path:<{width}}  {text}".rstrip() for path, text in lines)
@@ -95,7 +107,7 @@ def _described(value: Any, path: str) -> Iterator[tuple[str, str]]:
 
 
 def _changed(value: Any, annotation: Any, changes: list[_Change], where: str) -> Any:
-    """`value` with `changes` made below it; `annotation` is its declared type where there is one."""
+    """Returns `value` with `changes` made below it; `annotation` is its declared type where there is one."""
     for path, text, assignment in changes:
         if not path:
             try:
@@ -127,7 +139,11 @@ def _parsed(text: str, annotation: Any, value: Any) -> Any:
 
 
 def _refuse_unheard(value: Any, changes: list[_Change]):
-    """What shares its settings with its parts (MultiTask) would else lose in silence what was asked of a part."""
+    """Raises BadInput for a setting of a part that the whole then overwrites.
+
+    MultiTask, for instance, gives its own settings to each of its tasks, so that one set on a task alone would be
+    ignored without a word.
+    """
     paths = [path for path, _, _ in changes]
     for path, text, assignment in {tuple(change[0]): change for change in changes}.values():
         if any(len(other) > len(path) and other[: len(path)] == path for other in paths):
@@ -160,7 +176,7 @@ def _rebuilt(value: Any, made: dict[str, Any]) -> Any:
 
 
 def _children(value: Any, annotation: Any, where: str, change: _Change) -> tuple[dict[str, Any], Callable[[str], Any]]:
-    """What lies one step below `value`, and a function from its name to its declared type."""
+    """Returns what lies one level below `value`, by name, and a function from such a name to its declared type."""
     if dataclasses.is_dataclass(value):
         hints = _hints(type(value))
         fields = [field for field in dataclasses.fields(value) if field.init]

@@ -1,4 +1,4 @@
-"""The run folder: who holds it, which stages are finished, and under which settings they were made.
+"""Keeps the run folder: who holds it, which stages are finished, and under which settings they were made.
 
 A stage is reused where the hash of everything it depends on is equal; one with another hash is removed and made again.
 Nothing is removed but what a run wrote: temporary files by their names, stages by what is in them.
@@ -28,23 +28,28 @@ from tfmo_drive.contracts import BadInput
 _PLACES = ("stages", "artifacts", "figures", "pack", "ledger", "sensitivity", "tensorboard")
 """Folders that runs make in a run folder."""
 _REPLACED = re.compile(r"(experiment|report|lint)\.(txt|json|md|html)")
-"""Files that runs write anew, and other people may call so."""
+"""Names of files that runs replace, and that other people's files may have too."""
 _OWN = re.compile(rf"log\.txt|{_REPLACED.pattern}|" + "|".join(_PLACES))
-"""What is called as runs call their files and folders."""
+"""Names of the files and folders that runs write."""
 _STAGE = re.compile(
     r"stage\.json|model\.h5|begun\.json|progress\.npz|curves\.json|removed\.json|round_\d+|tensorboard|train|val|"
     r"validation|events\.out\.tfevents\..*"
 )
-"""What stages keep."""
+"""Names of the files and folders that stages write."""
 _PATHS = ("data", "baseline", "weights", "teacher", "classes", "allocation")
 """Settings that are paths."""
 
 
 @contextlib.contextmanager
 def held(workdir: Path, inputs: Mapping[str, Path] = MappingProxyType({})) -> Iterator[None]:
-    """Hold `workdir` for this process and log into its log.txt; `inputs`: what the run reads, by setting.
+    """Holds `workdir` for this process while the block runs, and logs into its log.txt.
 
-    BadInput says which process holds it already, or why no run may write there; nothing is written then.
+    Args:
+        workdir: The run folder, which is made where it is missing.
+        inputs: The files and folders that the run reads, by the setting that names them.
+
+    Raises:
+        BadInput: Another process holds the folder, or no run may write there. Nothing is written then.
     """
     for setting, path in inputs.items():
         _refuse_input(workdir, setting, path)
@@ -74,14 +79,14 @@ def held(workdir: Path, inputs: Mapping[str, Path] = MappingProxyType({})) -> It
 
 
 def _recover(place: Path, deep: bool) -> None:
-    """Clear what killed runs left in a folder, and below it where `deep`; links lead to what is somebody else's."""
+    """Clears what killed runs left in a folder, and below it where `deep`; links are not followed."""
     for folder, below, _ in os.walk(place) if not place.is_symlink() or not deep else ():
         atomic.recover(Path(folder))
         below[:] = [name for name in below if deep and not atomic.is_temporary(name)]
 
 
 def _refuse(workdir: Path) -> None:
-    """BadInput where `workdir` is no folder for a run: what lies there is other people's."""
+    """Raises BadInput where `workdir` is no folder for a run, because other people's files lie there."""
     place = Path(os.path.realpath(workdir))
     known = {"the folder you are in": os.getcwd(), "your home folder": os.path.expanduser("~"), "the root": "/"}
     for what, path in known.items():
@@ -111,7 +116,7 @@ def _holds_run(folder: Path) -> bool:
 
 
 def _refuse_input(workdir: Path, setting: str, path: Path) -> None:
-    """BadInput where the run would write into what it reads, or remove it."""
+    """Raises BadInput where the run would write into what it reads, or remove it."""
     place, read = Path(os.path.realpath(workdir)), Path(os.path.realpath(path))
     if read.is_dir() and (place == read or place in read.parents or read in place.parents):
         where = "is" if place == read else "holds" if place in read.parents else "lies in"
@@ -124,7 +129,7 @@ def _refuse_input(workdir: Path, setting: str, path: Path) -> None:
 
 
 def inputs(settings: Any, name: str = "") -> Iterator[tuple[str, Path]]:
-    """(setting, path) of everything in these settings (base.overrides) that names a file or folder which is there."""
+    """Yields (setting, path) for every setting (of `base.overrides.settings`) that names an existing file or folder."""
     if isinstance(settings, dict | list):
         for key, value in settings.items() if isinstance(settings, dict) else enumerate(settings):
             yield from inputs(value, f"{name}.{key}".lstrip("."))
@@ -142,7 +147,8 @@ def _entries(folder: Path) -> list[str]:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file of ours; {} where there is none. Raises BadInput where it is something else."""
+    """Returns the JSON object in a file of ours, or {} where there is none; raises BadInput where it holds something
+    else."""
     if not os.path.lexists(path):
         return {}
     advice = f"Put back what was there, or remove {path.parent}."
@@ -169,7 +175,8 @@ def _logged(path: Path) -> Iterator[None]:
 
 
 def read_facts(stage: Path) -> dict[str, Any]:
-    """A stage folder's stage.json; {} where there is none. Raises BadInput where it is damaged."""
+    """Returns the facts of a stage folder's stage.json, or {} where there is none; raises BadInput where it is
+    damaged."""
     path = stage / "stage.json"
     facts = read_json(path)
     for name, (kinds, wanted) in _FACTS.items():
@@ -187,7 +194,7 @@ def read_facts(stage: Path) -> dict[str, Any]:
 
 
 def _is_number(value: Any) -> bool:
-    """Whether it is one that float64 can hold; a score may be NaN."""
+    """Says whether the value is a number that float64 can hold; NaN is one here, because a score may be NaN."""
     return given_file.is_number(value, sys.float_info.max) or value != value
 
 
@@ -197,19 +204,28 @@ _FACTS: dict[str, tuple[tuple[type, ...], str]] = {
     "finished": ((bool,), "true or false"), "labels": ((list,), "a list of texts"),
     "skipped_layers": ((dict,), "an object"), "settings": ((dict,), "an object"),
 }  # fmt: skip
-"""What a stage.json says, where it says it, and of which types."""
+"""The types of a stage.json's facts, and their names in an error; a fact may be missing."""
 
 
 def key(*facts: Any) -> str:
-    """Hash of JSON-able facts: the same facts, the same key."""
+    """Returns a hash, 20 hex digits, of JSON-able facts; equal facts have equal keys."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:20]
 
 
 class StageFolder:
-    """One stage on disk: `model.h5` and, last of all, `stage.json` with `finished`; training progress before that.
+    """Represents one stage on disk: `model.h5` and, written last, `stage.json` with `finished`; before that, training
+    progress.
 
-    A folder of another key is removed where all in it is a stage's. Raises BadInput where it is not, and where what a
-    finished stage saved was damaged, or lacks one of the facts that are `wanted`.
+    A folder of another key is removed where everything in it belongs to a stage.
+
+    Args:
+        path: The stage's folder.
+        stage_key: The hash of everything that the stage depends on.
+        wanted: The facts that a finished stage must have.
+
+    Raises:
+        BadInput: A folder of another key holds other people's files; or what a finished stage saved is damaged, or
+            lacks a wanted fact.
     """
 
     def __init__(self, path: Path, stage_key: str, wanted: Iterable[str] = ()):
@@ -239,19 +255,22 @@ class StageFolder:
 
     @property
     def weights(self) -> Path:
+        """Returns the path of the model that the stage saves."""
         return self.path / "model.h5"
 
     @property
     def finished(self) -> bool:
+        """Says whether the stage has saved its model and its facts."""
         return bool(self.facts.get("finished")) and self.weights.exists()
 
     def read(self) -> contextlib.AbstractContextManager:
-        """Around what reads the finished stage's weights; BadInput where they cannot be read."""
+        """Returns a context manager around code that reads the finished stage's weights; it raises BadInput where they
+        are unreadable."""
         advice = f"Put back what was there, or remove {self.path}: the stage is then made again."
         return given_file.reading(self.weights, "the model of a stage", advice)
 
     def finish(self, model, facts: dict[str, Any]) -> None:
-        """Save the model, then say so; what only served an interrupted run is removed."""
+        """Saves the model, then the facts, and removes what only served an interrupted run."""
         with atomic.file(self.weights) as temporary:
             model.save(temporary, include_optimizer=False)
         self.facts = {"key": self.key, **facts, "sha256": file_digest(self.weights), "finished": True}
@@ -259,7 +278,7 @@ class StageFolder:
         self._drop_progress()
 
     def _refuse_others(self) -> None:
-        """BadInput where something that no stage wrote would be lost."""
+        """Raises BadInput where something that no stage wrote would be lost."""
         if self.path.is_symlink() or not self.path.is_dir():
             raise BadInput(f"{self.path} should be a stage's folder, and is none. Move it away.")
         for folder, below, files in os.walk(self.path):
@@ -279,8 +298,10 @@ class StageFolder:
             (place / "progress.npz").unlink(missing_ok=True)
 
     def curves(self) -> dict[str, list]:
-        """Training curves by epoch, those of a step's rounds (folders in its own) first; empty where nothing was
-        trained."""
+        """Returns the training curves by name, a value for each epoch; {} where nothing was trained.
+
+        The curves of a step's rounds, which lie in folders of their own, come first.
+        """
         paths = [*sorted(self.path.glob("*/curves.json")), self.path / "curves.json"]
         parts = [(path, read_json(path)) for path in paths if path.exists()]
         for path, part in parts:
@@ -294,7 +315,7 @@ class StageFolder:
 
 
 def file_digest(path: Path) -> str:
-    """sha256 of a file, or of every file of a folder, in order."""
+    """Returns the SHA-256, in hex, of a file, or of every file of a folder in the order of their paths."""
     digest = hashlib.sha256()
     for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
         if file.is_file():

@@ -1,7 +1,7 @@
-"""What the times of a report's row say: the one judge of faster, slower and sure.
+"""Decides what the times of a report's row mean, and is the only place that says faster, slower or sure.
 
 A row's time and the float baseline's come from the same turns, and their ratio is computed here from these two, so that
-no sentence can divide one minute's time by another's. Every sentence, table, picture and expectation asks this judge.
+no sentence can divide one minute's time by another's. Every sentence, table, picture and expectation asks this module.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from tfmo_drive.base.given_file import is_number
 Row = Mapping[str, Any]
 
 SURE = 0.2
-"""A spread up to which a time is a number: beyond it is said as "about", and meets or misses nothing."""
+"""The spread up to which a time counts as a number; beyond it pages say "about", and no expectation is met or missed."""
 ALIKE = 0.02
-"""Nobody would call less than 2 % faster; timings on a shared machine repeat no better."""
+"""The difference, as a share, below which two times are called equal; timings on a shared machine repeat no better."""
 KEYS = frozenset({
     "latency_ms", "latency_spread", "latency_p95_ms", "latency_p95_spread",
     "reference_latency_ms", "speedup", "speedup_spread",
@@ -26,47 +26,49 @@ KEYS = frozenset({
     "latency_ms_2", "reference_latency_ms_2", "speedup_2", "speedup_2_spread",
     "speedup_best", "speedup_best_spread",
 })  # fmt: skip
-"""What measures.latency writes into a row."""
+"""The keys that measures.latency writes into a row."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Speed:
-    """One row's time of an inference against another's."""
+    """Compares one row's time for an inference with another's."""
 
     ratio: float
-    """How many times faster."""
+    """The other's time divided by the row's; 2 means twice as fast."""
     spread: float
     """(largest - smallest) / median of the ratio over the repeats."""
     milliseconds: tuple[float, float] | None = None
-    """The row's and the float baseline's, of the same turns; None where two rows are compared through it."""
+    """The row's and the float baseline's times, of the same turns; None where two rows are compared through it."""
     threads: tuple[int | None, int | None] = (None, None)
-    """The row's and the float baseline's."""
+    """The row's and the float baseline's numbers of threads."""
     steady: bool = True
-    """Whether the milliseconds are sure too; a drift leaves the ratio as it is."""
+    """Whether the milliseconds are sure too: a drift of the machine changes them and leaves the ratio as it is."""
 
     @property
     def sure(self) -> bool:
+        """Says whether the ratio repeated closely enough to be called a number."""
         return sure(self.spread)
 
     @property
     def faster(self) -> bool:
-        """Whether it is, even in the worst repeat."""
+        """Says whether the row is faster even in the worst repeat."""
         return self.ratio * (1 - self.spread) > 1 + ALIKE
 
     @property
     def slower(self) -> bool:
-        """Whether it is, even in the best repeat."""
+        """Says whether the row is slower even in the best repeat."""
         return self.ratio * (1 + self.spread) < 1 - ALIKE
 
     @property
     def open(self) -> bool:
-        """Whether the repeats differ too much to say faster, slower or neither."""
+        """Says whether the repeats differ too much to say faster, slower or neither."""
         return not (self.sure or self.faster or self.slower)
 
     def decides(self, bound: float) -> bool:
-        """Whether it can be said that the row takes at most, or more than, `bound` of the float baseline's time.
+        """Says whether it is certain that the row takes at most `bound` of the float baseline's time, or that it takes
+        more.
 
-        Where it is sure; and a verdict that means faster, or slower, takes that of every repeat.
+        It is certain where the ratio is sure; a bound that means faster, or slower, must also hold in every repeat.
         """
         met = 1 / self.ratio <= bound + 1e-9
         if met and bound < 1 / (1 + ALIKE):
@@ -75,12 +77,17 @@ class Speed:
 
 
 def sure(*spreads: float) -> bool:
-    """Whether what repeats within `spreads` is a number and not only a guess."""
+    """Says whether times that repeat within `spreads` are numbers and not only guesses."""
     return max(spreads) <= SURE
 
 
 def of(row: Row, threads: int | None = None) -> Speed | None:
-    """Against the float baseline, both on `threads` threads (1 or 2; None: the row's own); None: not timed in turns."""
+    """Returns the row's speed against the float baseline, or None where they were not timed in turns.
+
+    Args:
+        row: A row of the report.
+        threads: The number of threads of both, 1 or 2; None takes the row's own.
+    """
     end = "" if threads is None else f"_{threads}"
     times = _positive(row, f"latency_ms{end}"), _positive(row, f"reference_latency_ms{end}")
     both = threads or row.get("threads")
@@ -88,7 +95,7 @@ def of(row: Row, threads: int | None = None) -> Speed | None:
 
 
 def best(row: Row) -> Speed | None:
-    """Against the float baseline, each on the number of threads that suits it best."""
+    """Returns the row's speed against the float baseline, each on the number of threads that suits it best, or None."""
     own, theirs = _fastest(row, "latency_ms"), _fastest(row, "reference_latency_ms")
     if own is None or theirs is None:
         return None
@@ -96,7 +103,8 @@ def best(row: Row) -> Speed | None:
 
 
 def against(row: Row, other: Row) -> Speed | None:
-    """Against another row, which was timed in turns with the same float baseline, as this one was."""
+    """Returns the row's speed against another row, through the float baseline that both were timed in turns with, or
+    None."""
     if other.get("reference"):
         return of(row)
     one, two = of(row), of(other)
@@ -104,17 +112,18 @@ def against(row: Row, other: Row) -> Speed | None:
 
 
 def steady(row: Row) -> bool:
-    """Whether the row's median milliseconds are sure."""
+    """Says whether the row's median milliseconds are sure."""
     return sure(_spread(row, "latency_spread", "speedup_spread"))
 
 
 def steady_p95(row: Row) -> bool:
-    """Whether its 95th percentile is, which a busy neighbour moves long before the median."""
+    """Says whether the row's 95th percentile is sure; a busy neighbour moves it long before the median."""
     return sure(spread(row))
 
 
 def spread(row: Row) -> float:
-    """How far the row's times and their ratio repeated, the worst of them; 0 where that is not known."""
+    """Returns how far the row's times and their ratio spread over the repeats, the worst of them; 0 where that is
+    unknown."""
     return _spread(row, "latency_spread", "speedup_spread", "latency_p95_spread")
 
 
@@ -130,7 +139,7 @@ def _speed(row: Row, times: tuple, key: str, threads: tuple) -> Speed | None:
 
 
 def _fastest(row: Row, key: str) -> tuple[float, int | None] | None:
-    """Milliseconds, and on how many threads."""
+    """Returns the shortest milliseconds and their number of threads, or None."""
     known = [(_positive(row, f"{key}_{threads}"), threads) for threads in (1, 2)]
     known += [(_positive(row, key), row.get("threads"))]
     return min((pair for pair in known if pair[0] is not None), key=lambda pair: pair[0], default=None)

@@ -1,4 +1,4 @@
-"""Answers to a misspelt name: the nearest one that exists, and the list of what is there (difflib)."""
+"""Answers a misspelt name with the nearest one that exists and the list of what is there (difflib)."""
 
 from __future__ import annotations
 
@@ -7,14 +7,20 @@ from collections.abc import Iterable
 
 
 def nearest(name: str, choices: Iterable[str], cutoff: float = 0.5) -> str | None:
-    """The choice that `name` is most probably meant to be, whatever the case; None where none is near."""
+    """Returns the choice that `name` most probably means, whatever the case, or None where none is near.
+
+    Args:
+        name: What was typed.
+        choices: The names that exist.
+        cutoff: The similarity in [0, 1] (difflib's ratio) below which a name is not near.
+    """
     by_case = {choice.lower(): choice for choice in choices}
     near = difflib.get_close_matches(name.lower(), by_case, n=1, cutoff=cutoff)
     return by_case[near[0]] if near else None
 
 
 def suggestion(name: str, choices: Iterable[str]) -> str:
-    """`Did you mean "sparsity"? There is: epochs, sparsity.` (the question only where a choice is near)."""
+    """Returns `Did you mean "sparsity"? There is: epochs, sparsity.`, with the question only where a choice is near."""
     choices = list(choices)
     near = nearest(name, choices)
     question = f'Did you mean "{near}"? ' if near else ""
@@ -23,6 +29,6 @@ def suggestion(name: str, choices: Iterable[str]) -> str:
 
 
 def shortened(text: str, most: int = 200) -> str:
-    """`text`, with its middle left out where it has more than `most` letters: a cell may have a hundred thousand."""
+    """Returns `text` without its middle where it is longer than `most` letters; a cell may have a hundred thousand."""
     half = most // 2
     return text if len(text) <= most else f"{text[:half]}...{text[-half:]}"

@@ -1,4 +1,5 @@
-"""A text from the command line to a value of a declared type; strict where a guess would train the wrong model."""
+"""Turns a text from the command line into a value of a declared type; it is strict where a guess would train the wrong
+model."""
 
 from __future__ import annotations
 
@@ -17,20 +18,27 @@ from tfmo_drive.base.spelling import shortened
 
 _WORDS = {"true": True, "false": False, "none": None, "null": None}
 LARGEST = 2**40
-"""Of whole numbers: far beyond any count, and within what every array and file can hold."""
+"""The largest whole number taken: far beyond any count, and within what every array and file can hold."""
 _NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", types.NoneType: "none"}
 
 
 class WrongType(ValueError):
-    """The text does not fit the type."""
+    """Is raised where a text does not fit the declared type."""
 
 
 def parse(text: str, annotation: Any) -> Any:
-    """`text` as a value of type `annotation` (a class, X | None, Literal, tuple[int, ...], a mapping, Any).
+    """Returns `text` as a value of type `annotation`.
 
     Whole numbers become floats where a float is declared, never the other way round; `a,b` becomes a tuple where one is
-    declared. Raises WrongType otherwise, and for what no run can use: numbers that are not finite, whole ones beyond
-    LARGEST, texts that are not Unicode.
+    declared.
+
+    Args:
+        text: What was typed.
+        annotation: A class, X | None, Literal, tuple[int, ...], a mapping or Any.
+
+    Raises:
+        WrongType: The text does not fit, or no run can use it: a number that is not finite, a whole number beyond
+            LARGEST, a text that is not Unicode.
     """
     if any("\ud800" <= letter <= "\udfff" for letter in text):
         raise WrongType(f"must be a text in UTF-8, got {shortened(text, 60)}.")
@@ -40,7 +48,7 @@ def parse(text: str, annotation: Any) -> Any:
 
 
 def expected(annotation: Any) -> str:
-    """The type in words: "a whole number or none"."""
+    """Returns the type in words, such as "a whole number or none"."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin in (typing.Union, types.UnionType):
         return " or ".join(expected(member) for member in arguments)
@@ -58,7 +66,7 @@ def expected(annotation: Any) -> str:
 
 
 def default(kind: type) -> Any:
-    """A dataclass with its defaults; WrongType where it has a field without one."""
+    """Returns a dataclass with its default values; raises WrongType where it has a field without one."""
     needed = [f.name for f in dataclasses.fields(kind) if f.default is f.default_factory is dataclasses.MISSING]
     if needed:
         raise WrongType(f"cannot be made of defaults: {kind.__name__} needs {', '.join(needed)}.")
@@ -122,7 +130,7 @@ def _fit(kind: Any, value: Any, text: str) -> Any:
 
 
 def _family(kind: type) -> list[type]:
-    """The class and all that descend from it."""
+    """Returns the class and all that descend from it."""
     return [kind, *(one for child in kind.__subclasses__() for one in _family(child))]
 
 
