@@ -1,4 +1,5 @@
-"""Random views of training images, as TensorFlow graph code keyed by (seed, epoch, index), never by a global state.
+"""Augments training images in TensorFlow graph code whose random numbers depend on (seed, epoch, index), not on a
+global state.
 
 Stateful random operations under a parallel `map` give other weights on every run, so the random numbers are an input.
 One batched ImageProjectiveTransformV3 (the operator under Keras's own RandomRotation) does all the geometry.
@@ -16,7 +17,8 @@ from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.boxes import VISIBLE
 
 COLUMNS = 16
-"""Random numbers per example. Each kind of change has its own, so that switching one on leaves the others alike."""
+"""The count of random numbers per example. Each kind of change has its own, so that switching one on leaves the others
+as they are."""
 
 _LIMITS = {  # field: (highest value, itself allowed)
     "shift": (1, False),
@@ -30,17 +32,28 @@ _LIMITS = {  # field: (highest value, itself allowed)
 
 
 def randoms(seed: int, epoch: int, count: int, columns: int = COLUMNS) -> np.ndarray:
-    """float32 [count, columns] in [0, 1): row i depends on (seed, epoch, columns, i) alone, not on `count`."""
+    """Returns random numbers float32 [count, columns] in [0, 1); row i depends on (seed, epoch, columns, i) alone, not
+    on `count`."""
     return np.random.default_rng([seed, epoch]).random((count, columns), np.float32)
 
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """Strengths of the random changes; 0 or False switches one off.
+    """Sets the strengths of the random changes to training images; 0 or False switches one off.
 
-    shift: at most this fraction of the side, each way. zoom: scale in 1 -+ zoom. brightness: -+ this many levels.
-    contrast: factor in 1 -+ contrast about the image's mean. flip: left-right, half of the time; off where left and
-    right differ in meaning (signs, lanes). downscale: the probability of half the resolution, as of a far object.
+    Args:
+        shift: The largest shift each way, as a fraction of the side, in [0, 1).
+        zoom: The scale lies in 1 -+ zoom, in [0, 1).
+        shear_degrees: The largest shear each way, in [0, 90).
+        rotation_degrees: The largest rotation each way, in [0, 180].
+        brightness: The largest change each way in grey levels, in [0, 255].
+        contrast: The factor about the image's mean lies in 1 -+ contrast, in [0, 1].
+        flip: Whether left and right change sides half of the time; leave it off where they differ in meaning (signs,
+            lanes).
+        downscale: The probability of half the resolution, as of a far object, in [0, 1].
+
+    Raises:
+        BadInput: A strength is outside its range.
     """
 
     shift: float = 0.08
@@ -59,7 +72,12 @@ class Augmentation:
                 raise BadInput(f"Augmentation.{field} must be in [0, {highest}{']' if allowed else ')'}, got {got}.")
 
     def apply(self, images: tf.Tensor, randoms: tf.Tensor) -> tf.Tensor:
-        """Changed images of the same shape and range: float32 [b, h, w, 3] in 0..255, `randoms` float32 [b, 16]."""
+        """Returns changed images of the same shape and range.
+
+        Args:
+            images: float32 [b, h, w, 3] in 0..255.
+            randoms: float32 [b, 16] in [0, 1), from `randoms`.
+        """
         if self.moves:
             images = self._moved(images, randoms, "BILINEAR")
         if self.downscale:
@@ -72,24 +90,33 @@ class Augmentation:
         return images
 
     def mirrored(self, randoms: tf.Tensor) -> tf.Tensor:
-        """bool [b]: whose left and right change sides."""
+        """Returns, bool [b], which images have their left and right exchanged."""
         return (randoms[:, 5] < 0.5) & self.flip
 
     @property
     def moves(self) -> bool:
-        """Whether anything changes its place."""
+        """Says whether any change moves pixels."""
         return bool(self.shift or self.zoom or self.shear_degrees or self.rotation_degrees or self.flip)
 
     def move_masks(self, masks: tf.Tensor, randoms: tf.Tensor) -> tf.Tensor:
-        """Masks uint8 [b, h, w] of the images that `apply` changes by `randoms`, as these are moved."""
+        """Returns masks uint8 [b, h, w] moved as `apply` moves their images by the same `randoms`."""
         return self._moved(masks[..., None], randoms, "NEAREST")[..., 0] if self.moves else masks
 
     def move_boxes(
         self, boxes: tf.Tensor, kinds: tf.Tensor, size: tuple[int, int], randoms: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Boxes float32 [b, m, 4] (x0, y0, x1, y1 in pixels) of images of `size` = (height, width) that `apply`
-        changes, as these are moved: the bounds of their corners, clipped; and their kinds int64 [b, m], -1 where less
-        than VISIBLE of a box is left."""
+        """Moves boxes as `apply` moves their images by the same `randoms`.
+
+        Args:
+            boxes: float32 [b, m, 4], x0, y0, x1, y1 in pixels.
+            kinds: int64 [b, m], the boxes' classes.
+            size: (height, width) of the images in pixels.
+            randoms: float32 [b, 16] in [0, 1).
+
+        Returns:
+            The bounds of the moved corners, clipped to the image, float32 [b, m, 4]; and the classes, which become -1
+                where less than VISIBLE of a box is left.
+        """
         if not self.moves:
             return boxes, kinds
         a, b, x, c, d, y, _, _ = tf.unstack(self._transforms(size, randoms)[:, :, None, None], axis=1)
@@ -115,7 +142,7 @@ class Augmentation:
         )
 
     def _transforms(self, size, randoms: tf.Tensor) -> tf.Tensor:
-        """float32 [b, 8]: where each output pixel is read; one 2x2 matrix about the centre, and a shift."""
+        """Returns, float32 [b, 8], where each output pixel is read: one 2x2 matrix about the centre, and a shift."""
         height, width = tf.cast(size[0], tf.float32), tf.cast(size[1], tf.float32)
         swings = randoms * 2 - 1
         right, down = swings[:, 0] * self.shift * width, swings[:, 1] * self.shift * height

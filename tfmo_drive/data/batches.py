@@ -1,4 +1,4 @@
-"""Batches for training and scoring: seeded order, stateless augmentation, constant memory.
+"""Makes batches for training and scoring: seeded order, stateless augmentation, constant memory.
 
 Everything is a function of (seed, epoch, index), so that a run interrupted after any epoch continues with the batches
 it would have seen (no generator state to save), and parallel maps cannot change them.
@@ -18,7 +18,7 @@ from tfmo_drive.data.augmentation import randoms
 
 @dataclasses.dataclass(frozen=True)
 class Attached:
-    """Per-example arrays that ride along with the targets (a teacher's cached logits), by augmented view.
+    """Holds per-example arrays that accompany the targets (a teacher's cached logits), one set for each augmented copy.
 
     Epoch e uses the augmentation of copy e % `augmented_copies`, so that what was computed once stays right.
     """
@@ -29,25 +29,37 @@ class Attached:
 
 
 def order(count: int, seed: int, epoch: int) -> np.ndarray:
-    """The epoch's permutation of 0..count-1."""
+    """Returns the epoch's permutation of 0..count-1, int64 [count]."""
     return np.random.default_rng([seed, epoch, 0x0BDE6]).permutation(count)
 
 
 def shown(task: Task, seed: int, epoch: int) -> np.ndarray:
-    """The indices of the train examples that the epoch shows: the task's own choice, or all of them in `order`."""
+    """Returns the indices of the train examples that the epoch shows: the task's own choice, or all of them in
+    `order`."""
     chosen = task.order(seed, epoch)
     return order(len(task.examples("train")), seed, epoch) if chosen is None else chosen
 
 
 def steps_per_epoch(count: int, batch_size: int) -> int:
-    """Whole batches only (a last short batch would retrace the graph); a set smaller than a batch is one batch."""
+    """Returns the number of whole batches; a set smaller than a batch is one batch.
+
+    A last short batch is left out, because it would retrace the graph.
+    """
     return max(1, count // batch_size)
 
 
 def training_epoch(context: Context, batch_size: int, epoch: int, attached: Attached | None = None) -> tf.data.Dataset:
-    """One epoch of (inputs, targets): preprocessed float32 [b, ...] and what `task.loss` takes.
+    """Returns one epoch of batches (inputs, targets), augmented and preprocessed.
 
-    With `attached`, targets are {"hard": targets, "soft": what is attached}.
+    Args:
+        context: Gives the task and the seed.
+        batch_size: The number of examples in a batch.
+        epoch: The number of the epoch, from 0.
+        attached: Arrays that accompany the targets.
+
+    Returns:
+        A dataset of inputs float32 [b, ...] and what `task.loss` takes; with `attached`, targets are {"hard": those,
+            "soft": what is attached}.
     """
     task, examples = context.task, context.task.examples("train")
     view = epoch if attached is None else epoch % attached.augmented_copies
@@ -86,19 +98,28 @@ def training_epoch(context: Context, batch_size: int, epoch: int, attached: Atta
 
 
 def prepared(task: Task, raw, targets, randoms) -> tuple:
-    """TensorFlow graph code: examples as they are read, augmented, as the model and its loss take them."""
+    """Returns examples augmented and preprocessed for the model, with targets encoded for its loss (TensorFlow graph
+    code).
+
+    Args:
+        task: The task.
+        raw: Inputs as they are read, [b, ...].
+        targets: Targets as they are read.
+        randoms: float32 [b, task.randoms] in [0, 1).
+    """
     augmented, targets = task.augment(tf.cast(raw, tf.float32), targets, randoms)
     return preprocess(task, augmented), task.encode(targets)
 
 
 def knows_objects(task: Task) -> bool:
-    """Whether the task says where objects are, of its first train example."""
+    """Says whether the task gives an object mask, by asking it for that of its first train example."""
     targets = task.examples("train").read(np.arange(1))[1]
     return task.object_mask(task.encode(tf.nest.map_structure(tf.constant, targets))) is not None
 
 
 def view_batches(context: Context, view: int, batch_size: int = 64) -> Iterator[np.ndarray]:
-    """The whole train split in order, augmented as `training_epoch` augments this view: preprocessed float32."""
+    """Yields the whole train split in order, preprocessed float32 [b, ...], augmented as `training_epoch` augments copy
+    `view`."""
     task, examples = context.task, context.task.examples("train")
     table = randoms(context.seed, view, len(examples), task.randoms)
 
@@ -112,13 +133,15 @@ def view_batches(context: Context, view: int, batch_size: int = 64) -> Iterator[
 
 
 def preprocess(task: Task, raw):
-    """TensorFlow's side of contracts.Preprocessing."""
+    """Applies the task's preprocessing to raw inputs [..., channels] in TensorFlow, as `contracts.Preprocessing` does
+    in numpy."""
     rule = task.preprocessing
     return tf.gather(raw, rule.channel_order, axis=-1) * tf.constant(rule.scale) + tf.constant(rule.offset)
 
 
 def scoring_batches(task: Task, split: str, indices: np.ndarray | None = None, size: int = 64) -> Iterator:
-    """Raw (inputs, targets) of a split in order, as every artifact's `predict` takes them."""
+    """Yields raw (inputs, targets) of a split in order, or of its examples at `indices`, as every artifact's `predict`
+    takes them."""
     examples = task.examples(split)
     indices = np.arange(len(examples)) if indices is None else indices
     for start in range(0, len(indices), size):

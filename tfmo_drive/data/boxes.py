@@ -1,4 +1,4 @@
-"""Boxes: how much two overlap, which of many detections are kept, and where an image's boxes lie once it is resized.
+"""Computes with boxes: how much two overlap, which of many detections are kept, and where boxes lie in a resized image.
 
 A box is x0, y0, x1, y1 in pixels, float [4]: edges, not pixel centres, so a box over the whole image is 0, 0, width,
 height. Greedy non-maximum suppression as in Girshick et al. 2014 (arXiv:1311.2524, section 2.2), class by class.
@@ -13,12 +13,12 @@ import numpy as np
 from tfmo_drive.data.images import Resize
 
 VISIBLE = 0.3
-"""Of a box's area: with less of it left inside the image, nobody should have to find it."""
+"""The share of a box's area that must be left inside the image; with less, nobody should have to find the object."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Detections:
-    """What a detector says of one image: boxes float [k, 4], scores float [k], classes int [k]."""
+    """Holds what a detector finds in one image: boxes float [k, 4], scores float [k] and classes int [k]."""
 
     boxes: np.ndarray
     scores: np.ndarray
@@ -28,16 +28,21 @@ class Detections:
         return len(self.boxes)
 
     def at(self, kept: np.ndarray) -> Detections:
-        """Those at these indices, or where a mask is true."""
+        """Returns the detections at these indices, or where a mask is true."""
         return Detections(self.boxes[kept], self.scores[kept], self.classes[kept])
 
 
 @dataclasses.dataclass(frozen=True)
 class Truth:
-    """The objects of one image: boxes float32 [n, 4], classes int64 [n], crowd bool [n], areas float32 [n].
+    """Holds the objects of one image: boxes float32 [n, 4], classes int64 [n], crowd bool [n] and areas float32 [n].
 
-    crowd: the box is of many objects that were not told apart; finding one there is neither right nor wrong.
-    areas: of the object itself in square pixels (COCO: of its mask), which says whether it is small or large.
+    Args:
+        boxes: x0, y0, x1, y1 in pixels.
+        classes: The classes' indices.
+        crowd: Whether the box holds many objects that were not told apart; finding one there is neither right nor
+            wrong.
+        areas: The area of the object itself in square pixels (COCO: of its mask), which says whether it is small or
+            large.
     """
 
     boxes: np.ndarray
@@ -49,12 +54,14 @@ class Truth:
         return len(self.boxes)
 
     def at(self, kept: np.ndarray) -> Truth:
-        """Those at these indices, or where a mask is true."""
+        """Returns the objects at these indices, or where a mask is true."""
         return Truth(self.boxes[kept], self.classes[kept], self.crowd[kept], self.areas[kept])
 
     def resized(self, source_size: tuple[int, int], size: tuple[int, int], resize: Resize) -> Truth:
-        """In the pixels of the resized image (see `resized` below), without those that a crop leaves out; of which it
-        leaves less than VISIBLE is a crowd."""
+        """Returns the objects in the pixels of the resized image (see `resized` below).
+
+        An object that a crop leaves out is gone; one of which the crop leaves less than VISIBLE becomes a crowd.
+        """
         boxes = resized(self.boxes, source_size, size, resize).astype(np.float32)
         share = areas(boxes) / areas(self.boxes)  # of a box cut by a crop, the object is taken to be cut alike
         left = areas(restored(boxes, source_size, size, resize)) / areas(self.boxes)
@@ -63,14 +70,15 @@ class Truth:
 
 
 def areas(boxes: np.ndarray) -> np.ndarray:
-    """[n, 4] to [n], in square pixels; 0 where x1 <= x0 or y1 <= y0."""
+    """Returns the areas [n] of boxes [n, 4] in square pixels; 0 where x1 <= x0 or y1 <= y0."""
     return np.maximum(boxes[:, 2] - boxes[:, 0], 0) * np.maximum(boxes[:, 3] - boxes[:, 1], 0)
 
 
 def iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Intersection over union of every box of `first` [n, 4] with every box of `second` [m, 4]: [n, m] in [0, 1].
+    """Returns the intersection over union of every box of `first` [n, 4] with every box of `second` [m, 4]: [n, m] in
+    [0, 1].
 
-    0 for boxes of no area. In float64 for integer boxes, else in the boxes' own dtype.
+    It is 0 for boxes of no area, and computed in float64 for integer boxes, else in the boxes' own dtype.
     """
     corner = np.maximum(first[:, None, :2], second[None, :, :2])
     sides = np.maximum(np.minimum(first[:, None, 2:], second[None, :, 2:]) - corner, 0)
@@ -80,11 +88,18 @@ def iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def nms(boxes: np.ndarray, scores: np.ndarray, classes: np.ndarray, iou_threshold: float, limit: int) -> np.ndarray:
-    """Indices of the detections to keep, int64 [<= limit], by falling score (of equal scores the earlier one first).
+    """Returns the indices of the detections to keep, int64 [<= limit], by falling score (among equal scores the earlier
+    first).
 
-    From the highest score down, a detection is kept unless its IoU with a kept one of its own class is above
-    `iou_threshold`. boxes [n, 4], scores float [n], classes int [n]. A board does the same on its CPU, behind the
-    quantised graph.
+    From the highest score down, a detection is kept unless its IoU with a kept one of its own class is above the
+    threshold. A board does the same on its CPU, behind the quantised graph.
+
+    Args:
+        boxes: float [n, 4], x0, y0, x1, y1 in pixels.
+        scores: float [n].
+        classes: int [n].
+        iou_threshold: The largest overlap in [0, 1] with a kept box.
+        limit: The largest number of detections kept.
     """
     order = np.argsort(-np.asarray(scores), kind="stable")
     boxes, classes = boxes[order], classes[order]
@@ -98,9 +113,15 @@ def nms(boxes: np.ndarray, scores: np.ndarray, classes: np.ndarray, iou_threshol
 
 
 def resized(boxes: np.ndarray, source_size: tuple[int, int], size: tuple[int, int], resize: Resize) -> np.ndarray:
-    """Boxes of an image in the pixels of `resize(image, size)`, clipped to the part that shows the image: [n, 4].
+    """Returns boxes [n, 4] in the pixels of `resize(image, size)`, clipped to the part that shows the image.
 
-    Sizes are (height, width). What center_crop cuts away keeps its row, as a box of no area on the border.
+    A box that center_crop cuts away keeps its row, as a box of no area on the border.
+
+    Args:
+        boxes: [n, 4], in the pixels of the source image.
+        source_size: (height, width) of the source image.
+        size: (height, width) of the resized image.
+        resize: The rule of resizing.
     """
     scale, shift = _affine(source_size, size, resize)
     _, inner, corner = resize.placement(source_size, size)
@@ -109,14 +130,15 @@ def resized(boxes: np.ndarray, source_size: tuple[int, int], size: tuple[int, in
 
 
 def restored(boxes: np.ndarray, source_size: tuple[int, int], size: tuple[int, int], resize: Resize) -> np.ndarray:
-    """The inverse of `resized`: boxes of the resized image in the pixels of its source, clipped to it: [n, 4]."""
+    """Returns boxes [n, 4] of the resized image in the pixels of its source, clipped to it: the inverse of
+    `resized`."""
     scale, shift = _affine(source_size, size, resize)
     height, width = source_size
     return np.clip((boxes - shift) / scale, 0, [width, height, width, height])
 
 
 def _affine(source_size: tuple[int, int], size: tuple[int, int], resize: Resize) -> tuple[np.ndarray, np.ndarray]:
-    """(scale, shift), each [x, y, x, y]: resized = source * scale + shift."""
+    """Returns (scale, shift), each [x, y, x, y]: resized = source * scale + shift."""
     (left, top, right, bottom), inner, corner = resize.placement(source_size, size)
     scale = np.array(inner) / (right - left, bottom - top)
     return np.tile(scale, 2), np.tile(corner - scale * (left, top), 2)

@@ -1,4 +1,5 @@
-"""The order of the classes, from a file that says it: the output index of a model means nothing without it."""
+"""Reads and checks the names of the classes in the order of their ids: a model's output index means nothing without
+it."""
 
 from __future__ import annotations
 
@@ -14,9 +15,9 @@ from tfmo_drive.contracts import BadInput
 
 FILES = ("classes.json", "classes.txt")
 LONGEST = 200
-"""Letters of a class name at most."""
+"""The largest number of characters in a class name."""
 _MISSING = ("", "nan", "n/a", "#n/a", "<na>", "null")
-"""What tables hold where nothing is known."""
+"""What spreadsheets and pandas write into a cell without a value, in lower case."""
 _NUMBER = re.compile("-?[0-9]{1,18}")
 _WHOLE = re.compile(r"-?[0-9]{1,18}(\.0+)?")
 """A number as it is, or as pandas writes it beside others that are not whole, or missing."""
@@ -32,7 +33,7 @@ _TURNS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 
 def clean(name: str) -> str:
-    """A name as it is compared and kept: without spaces around it, in Unicode's composed form (NFC).
+    """Returns a name as it is compared and kept: without spaces around it, in Unicode's composed form (NFC).
 
     macOS writes an accented letter as two characters, and others as one: both are one class.
     """
@@ -40,17 +41,23 @@ def clean(name: str) -> str:
 
 
 def is_missing(cell: str) -> bool:
-    """Whether a cell of a table holds what spreadsheets and pandas write where there is no value."""
+    """Says whether a cell of a table holds what spreadsheets and pandas write where there is no value."""
     return cell.strip().lower() in _MISSING
 
 
 def refuse_unfit(source: object, names: Sequence[str], said: bool) -> None:
-    """Raise BadInput where a class may not be called so: names reach C code, Markdown, labels.txt and the model file.
+    """Raises BadInput where a class must not have such a name: names reach C code, Markdown, labels.txt and the model
+    file.
 
     A name is 1..LONGEST characters in NFC, without control characters, line separators, halves of surrogate pairs and
     marks that turn the direction of writing, without spaces around it, and no two are equal. Whatever else it holds
-    (quotes, `<`, `*/`, `??/`, pipes) is escaped by whoever writes it. Names that differ in case, leading zeros or
-    what is invisible alone, or mean that nothing is known (nan), must be `said` in a file: in data they are slips.
+    (quotes, `<`, `*/`, `??/`, pipes) is escaped by the code that writes it.
+
+    Args:
+        source: The file or folder of the names, with which the line begins.
+        names: The names.
+        said: Whether a file lists the names. Only then may names differ in case, leading zeros or invisible characters
+            alone, or mean that nothing is known (nan): in data these are slips.
     """
     for place, name in enumerate(names):
         fault = _fault(name)
@@ -97,7 +104,8 @@ def _folded(name: str) -> str:
 
 
 def read_class_names(path: str | Path) -> tuple[str, ...]:
-    """Names in the order of their ids, from a .txt (one per line) or a .json (a list, {name: id} or {id: name}).
+    """Returns the names in the order of their ids, from a .txt (one per line) or a .json (a list, {name: id} or {id:
+    name}).
 
     Raises BadInput where the file is missing, malformed or empty, where a name or an id comes twice or is left out, and
     for a name that no class may have (refuse_unfit).
@@ -117,13 +125,14 @@ def read_class_names(path: str | Path) -> tuple[str, ...]:
 
 
 def beside(folder: Path) -> tuple[str, ...] | None:
-    """The names in classes.json or classes.txt in `folder`; None where there is neither."""
+    """Returns the names in classes.json or classes.txt in `folder`, or None where there is neither."""
     found = [folder / name for name in FILES if (folder / name).exists() and not (folder / name).is_dir()]
     return read_class_names(found[0]) if found else None
 
 
 def ordered(source: object, names: Iterable[str]) -> tuple[str, ...]:
-    """The classes of data that names them: sorted, as numbers where all are (2 before 10), else as text.
+    """Returns the classes of data that names them, sorted: as numbers where all are numbers (2 before 10), else as
+    text.
 
     Raises BadInput for a name that no class may have (refuse_unfit).
     """
@@ -133,7 +142,8 @@ def ordered(source: object, names: Iterable[str]) -> tuple[str, ...]:
 
 
 def label_ids(labels: Iterable[str], names: Sequence[str]) -> dict[str, int]:
-    """{label: id} of the labels that can be: names, or ids where all are numbers and not themselves names ("30")."""
+    """Returns {label: id} for the labels that are names of classes, or ids where all are numbers that are not names
+    themselves."""
     labels, ids = {label: clean(label) for label in labels}, {clean(name): index for index, name in enumerate(names)}
     if not ids.keys() >= set(labels.values()) and all(_NUMBER.fullmatch(label) for label in labels.values()):
         return {label: int(plain) for label, plain in labels.items() if 0 <= int(plain) < len(names)}
@@ -141,7 +151,7 @@ def label_ids(labels: Iterable[str], names: Sequence[str]) -> dict[str, int]:
 
 
 def no_class(label: str, names: Sequence[str]) -> str:
-    """Why `label` is none of the classes, as the end of an error message."""
+    """Returns why `label` is none of the classes, as the end of an error message."""
     label = shortened(label)
     if _NUMBER.fullmatch(label):
         return f"labels must be in 0..{len(names) - 1} ({len(names)} classes), got {label}."
@@ -149,7 +159,7 @@ def no_class(label: str, names: Sequence[str]) -> str:
 
 
 def quoted(names: Sequence[str], most: int = 5) -> str:
-    """`"car", "truck", "bus" and 4 more`."""
+    """Returns names in quotes as one text, such as `"car", "truck", "bus" and 4 more`."""
     shown = ", ".join(f'"{shortened(name)}"' for name in names[:most])
     return shown + (f" and {len(names) - most:,} more" if len(names) > most else "")
 

@@ -1,4 +1,4 @@
-"""CSV as it is read here, by every reader: one line is one row (RFC 4180 without line breaks inside quotes).
+"""Reads CSV for every reader of the package: one line is one row (RFC 4180 without line breaks inside quotes).
 
 With them a stray quote swallows every row up to the next one, in silence. A quote is either around a whole cell, where
 quotes inside are doubled, or an error that names its line.
@@ -18,7 +18,7 @@ from tfmo_drive.data.class_names import is_missing
 
 SEPARATORS = ",;\t"
 LONGEST = 131_072
-"""Characters of a cell at most, as in Python's csv module."""
+"""The largest number of characters in a cell, as in Python's csv module."""
 _STRAY = "hold a quote that does not stand around a whole cell"
 _QUOTES = 'Remove it, or put the cell in quotes and double those inside: "12"" sign".'
 _QUOTED = re.compile('"[^"]*"')
@@ -31,8 +31,8 @@ _CELLS = {
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """A CSV file as read: cells without the spaces around them, every row as long as the header; empty lines are left
-    out."""
+    """Holds a CSV file as read: cells without the spaces around them, every row as long as the header, no empty
+    lines."""
 
     path: Path
     header: list[str]
@@ -41,21 +41,21 @@ class Table:
     """The line of each row in the file, from 1."""
 
     def line(self, row: int) -> str:
-        """Where a row is, to begin an error with: `signs.csv, line 7`."""
+        """Returns where a row is, to begin an error with: `signs.csv, line 7`."""
         return f"{self.path}, line {self.lines[row]}"
 
     def at(self, rows: Sequence[int]) -> Table:
-        """The table of these rows alone."""
+        """Returns a table of these rows alone."""
         return Table(self.path, self.header, [self.rows[row] for row in rows], [self.lines[row] for row in rows])
 
     def column(self, index: int) -> list[str]:
-        """The cells of one column, row after row."""
+        """Returns the cells of one column, row after row."""
         return [row[index] for row in self.rows]
 
     def filled(self, index: int, allowed: Sequence[str] = ()) -> list[str]:
-        """The cells of a column that needs a value in every row.
+        """Returns the cells of a column that needs a value in every row.
 
-        Raises BadInput that names the lines of those without one (empty, nan, ...), but for words that are `allowed`.
+        Raises BadInput that names the lines of empty cells (also nan, n/a, ...), except for words that are `allowed`.
         """
         cells = self.column(index)
         gaps = [row for row, cell in enumerate(cells) if is_missing(cell) and cell not in allowed]
@@ -67,10 +67,15 @@ class Table:
 
 
 def read_table(path: Path, unnamed: Sequence[str] = ()) -> Table:
-    """The header and the rows of a CSV file in UTF-8, separated by comma, semicolon or tab.
+    """Returns the header and the rows of a CSV file in UTF-8, separated by comma, semicolon or tab.
 
-    `unnamed`: what the columns are where the first line has as many cells and one of them is a number, so that it names
-    none. Raises BadInput that names file and line.
+    Args:
+        path: The file.
+        unnamed: The names of the columns of a file without a header: they are used where the first line has as many
+            cells and one of them is a number.
+
+    Raises:
+        BadInput: The file is no such CSV; the message names file and line.
     """
     lines = given_file.text_of(path, "a CSV file in UTF-8").split("\n")
     numbers = [number for number, line in enumerate(lines, start=1) if line.strip(f"{SEPARATORS} ")]
@@ -96,12 +101,12 @@ def read_table(path: Path, unnamed: Sequence[str] = ()) -> Table:
 
 
 def separator_of(line: str) -> str:
-    """The commonest of comma, semicolon and tab outside quotes."""
+    """Returns the commonest of comma, semicolon and tab outside quotes."""
     return max(SEPARATORS, key=_QUOTED.sub("", line).count)
 
 
 def cells(path: Path, number: int, line: str, separator: str) -> list[str]:
-    """The cells of a line of a CSV file (its break may be left on), without the spaces around them.
+    """Returns the cells of a line of a CSV file (its break may be left on), without the spaces around them.
 
     Raises BadInput that names the line for a quote that is not around a whole cell, a NUL and a cell beyond LONGEST.
     """
@@ -120,7 +125,7 @@ def _stray(line: str, separator: str) -> bool:
 
 
 def _quoted(line: str, separator: str) -> list[str] | None:
-    """The cells of a line with quotes; None where one does not stand around a whole cell."""
+    """Returns the cells of a line with quotes; None where a quote does not stand around a whole cell."""
     line, found, place, more = line.strip(" \r\n"), [], 0, True
     while more:
         cell = _CELLS[separator].match(line, place)
@@ -133,7 +138,7 @@ def _quoted(line: str, separator: str) -> list[str] | None:
 
 
 def number_in(cell: str) -> float | None:
-    """The finite number that a cell holds, None where it holds none; Python's own 1_000 is none."""
+    """Returns the finite number that a cell holds, or None where it holds none; Python's own 1_000 is none."""
     try:
         value = float(cell) if "_" not in cell else math.nan
     except ValueError:

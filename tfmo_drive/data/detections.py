@@ -1,5 +1,7 @@
-"""From a detector's two outputs to detections, and truth as arrays of one shape. What is here runs behind the quantised
-graph, on a board's CPU, so there is no TensorFlow in it; an artifact's metadata says the same in words.
+"""Turns a detector's two outputs into detections, and truths into arrays of one shape.
+
+This code runs behind the quantised graph, on a board's CPU, so there is no TensorFlow in it; an artifact's metadata
+says the same in words.
 """
 
 from __future__ import annotations
@@ -14,19 +16,23 @@ from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.boxes import Detections, Truth, nms
 
 SCORES, BOXES = "scores", "boxes"
-"""What a detector's outputs are called."""
+"""The names of a detector's outputs."""
 FIELDS = ("boxes", "classes", "crowd", "areas")
-"""Of truths as arrays (`padded`), in the order in which a Truth has them."""
+"""The fields of truths as arrays (`padded`), in the order in which a Truth has them."""
 STRIDE = 4
-"""Pixels of the image to a cell of its grid."""
+"""The side of a grid's cell in pixels of the image."""
 JOINED = "detections"
-"""The one output of a naive export: boxes in pixels and scores side by side (networks.detector.joined)."""
+"""The name of a naive export's only output: boxes in pixels and scores side by side (networks.detector.joined)."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Decoding:
-    """From maps to boxes: cells that score highest among their 3 x 3 neighbours and at least `least_score`, the best
-    `candidates` of them, without those that overlap a better one of their class by more than `iou`; `limit` at most."""
+    """Decodes maps of scores and distances into boxes.
+
+    A cell counts where its score is the highest among its 3 x 3 neighbours and at least `least_score`. The best
+    `candidates` cells become boxes; a box that overlaps a better one of its class by more than `iou` is dropped, and at
+    most `limit` stay. `least_score` and `iou` are in [0, 1).
+    """
 
     least_score: float = 0.02
     candidates: int = 300
@@ -42,10 +48,12 @@ class Decoding:
                 raise BadInput(f"Decoding.{name} must be at least 1, got {getattr(self, name)}.")
 
     def __call__(self, outputs: Mapping[str, np.ndarray] | np.ndarray, size: tuple[int, int]) -> list[Detections]:
-        """One Detections for each image, boxes clipped to it; size: (height, width) in pixels.
+        """Returns one Detections for each image, with boxes clipped to it.
 
-        outputs: logits [n, rows, columns, classes] and exponents of distances [n, rows, columns, 4], or the same as a
-        single output, [n, rows * columns, 4 + classes]: boxes in pixels and scores in [0, 1].
+        Args:
+            outputs: Logits [n, rows, columns, classes] and exponents of distances [n, rows, columns, 4] by name; or the
+                same as a single output, [n, rows * columns, 4 + classes]: boxes in pixels and scores in [0, 1].
+            size: (height, width) of the images in pixels.
         """
         if isinstance(outputs, Mapping):
             scores, boxes = sigmoid(outputs[SCORES]), decoded(outputs[BOXES])
@@ -71,12 +79,13 @@ class Decoding:
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:
-    """In [0, 1], float32."""
+    """Returns the logistic function of `logits`, float32 in [0, 1]."""
     return (0.5 * (1 + np.tanh(0.5 * np.asarray(logits, np.float32)))).astype(np.float32)
 
 
 def decoded(exponents: np.ndarray) -> np.ndarray:
-    """Boxes in pixels, float32 [n, rows, columns, 4] x0, y0, x1, y1: sides lie exp(z) px from their cell's centre."""
+    """Returns boxes in pixels, float32 [n, rows, columns, 4] x0, y0, x1, y1: sides lie exp(z) pixels from their cell's
+    centre."""
     rows, columns = exponents.shape[1:3]
     y, x = np.meshgrid((np.arange(rows) + 0.5) * STRIDE, (np.arange(columns) + 0.5) * STRIDE, indexing="ij")
     centres = np.stack([x, y, x, y], axis=-1).astype(np.float32)
@@ -84,8 +93,15 @@ def decoded(exponents: np.ndarray) -> np.ndarray:
 
 
 def padded(truths: Sequence[Truth], most: int = 0) -> np.ndarray:
-    """Truths of one shape, a structured array [n] of `most` objects each (0: as many as the richest image has): boxes
-    float32 [m, 4], classes int64 [m] (-1: no object), crowd bool [m], areas float32 [m]. The largest objects stay."""
+    """Returns truths of one shape: a structured array [n] with `most` objects each.
+
+    Its fields are boxes float32 [m, 4], classes int64 [m] (-1: no object), crowd bool [m] and areas float32 [m].
+
+    Args:
+        truths: The objects of each image.
+        most: The number of objects that an image can have, of which the largest stay; 0 takes as many as the richest
+            image has.
+    """
     most = most or max((len(truth) for truth in truths), default=1) or 1
     kinds = ((np.float32, (most, 4)), (np.int64, most), (bool, most), (np.float32, most))
     rows = np.zeros(len(truths), [(field, *kind) for field, kind in zip(FIELDS, kinds, strict=True)])
@@ -98,5 +114,5 @@ def padded(truths: Sequence[Truth], most: int = 0) -> np.ndarray:
 
 
 def truths(targets: Mapping[str, np.ndarray]) -> list[Truth]:
-    """What `padded` was made of, from arrays [n, m, ...] by field."""
+    """Returns the truths that `padded` was given, from its fields as arrays [n, m, ...] by name."""
     return [Truth(*(targets[field][i][there] for field in FIELDS)) for i, there in enumerate(targets["classes"] >= 0)]

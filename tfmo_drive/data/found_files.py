@@ -1,4 +1,4 @@
-"""Which files lie in a folder that somebody gives: every one once, whatever links lead to it, and the rest counted."""
+"""Lists the files of a folder that somebody gives: every one once, whatever links lead to it, and the rest counted."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ JUNK = ("__MACOSX", "$RECYCLE.BIN", "System Volume Information", "@eaDir", "lost
 
 @dataclasses.dataclass
 class Found:
-    """What lies below a folder: paths in the order of their folders and names."""
+    """Lists what lies below a folder; paths are in the order of their folders and names."""
 
     files: list[Path] = dataclasses.field(default_factory=list)
     """Regular files of the suffixes that were asked for."""
     odd: list[str] = dataclasses.field(default_factory=list)
-    """What has such a suffix and is no regular file, with the reason."""
+    """Paths that have such a suffix and are no regular files, each with the reason."""
     others: Counter[str] = dataclasses.field(default_factory=Counter)
-    """How many files of which other suffix there are ("" for none)."""
+    """The number of files of each other suffix ("" for none)."""
     again: list[Path] = dataclasses.field(default_factory=list)
     """Links to folders that hold them, or were walked through already; not followed."""
 
     def left_out(self) -> str:
-        """`12 .txt, 1 .heic, 2 links to folders that were listed already`, or nothing."""
+        """Returns `12 .txt, 1 .heic, 2 links to folders that were listed already`, or ""."""
         kinds = [f"{count:,} {suffix or 'without a suffix'}" for suffix, count in self.others.most_common(8)]
         if len(self.others) > 8:
             kinds.append(f"files of {len(self.others) - 8} other suffixes")
@@ -40,7 +40,7 @@ class Found:
         return ", ".join(kinds)
 
     def say_left_out(self, source: Path) -> None:
-        """A warning that counts what was not taken, where there is any."""
+        """Logs a warning that counts the files that were not taken, where there are any."""
         if text := self.left_out():
             logging.warning("%s", one_line(f"{source}: not read: {text}."))
 
@@ -51,10 +51,17 @@ class Found:
 
 
 def walk(folder: Path, suffixes: Sequence[str], root: Path | None = None) -> Found:
-    """All files below `folder`, every folder once, whatever links lead to it; hidden ones and JUNK are not looked at.
+    """Returns all files below `folder`; each folder is walked once, whatever links lead to it.
 
-    `root`: the folder of the whole data set, so that a link back to it is a loop too. Raises BadInput where a folder
-    cannot be listed.
+    Hidden files and folders, and JUNK, are not looked at.
+
+    Args:
+        folder: The folder.
+        suffixes: The suffixes of the files that are wanted, in lower case.
+        root: The folder of the whole data set, so that a link back to it is a loop too.
+
+    Raises:
+        BadInput: A folder cannot be listed.
     """
     found, waiting = Found(), [folder]
     holding = [place for place in folder.parents if root and (place == root or root in place.parents)]
@@ -84,7 +91,8 @@ def walk(folder: Path, suffixes: Sequence[str], root: Path | None = None) -> Fou
 
 
 def entries(folder: Path) -> Iterator[os.DirEntry[str]]:
-    """What lies in `folder`, by name, without hidden entries and JUNK; BadInput where it cannot be listed."""
+    """Returns the entries of `folder` by name, without hidden ones and JUNK; raises BadInput where it cannot be
+    listed."""
     try:
         with os.scandir(folder) as scanned:
             listed = sorted(scanned, key=lambda entry: entry.name)
@@ -94,13 +102,14 @@ def entries(folder: Path) -> Iterator[os.DirEntry[str]]:
 
 
 def folders_in(folder: Path) -> list[Path]:
-    """The folders in `folder`, by name, without hidden ones and JUNK. Raises BadInput where it cannot be listed."""
+    """Returns the folders in `folder` by name, without hidden ones and JUNK; raises BadInput where it cannot be
+    listed."""
     return [Path(entry.path) for entry in entries(folder) if entry.is_dir()]
 
 
 def identity(path: str | os.PathLike) -> object:
-    """What two names of one file have in common (links, "./"): its device and number, or its path where there is
-    none."""
+    """Returns what two names of one file have in common (links, "./"): device and inode, or the path where there is no
+    file."""
     try:
         found = os.stat(path)
     except (OSError, ValueError):

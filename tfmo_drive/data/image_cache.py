@@ -1,8 +1,9 @@
-"""Images decoded once into one flat file, then read by index: training memory does not grow with the data.
+"""Decodes images once into one flat file and reads them by index, so that training memory does not grow with the data.
 
-A pack is a folder named after its key, an entry of base.cache: images.u8 (raw uint8, example after example: pixels, and
-its mask behind them where there are masks), labels.npy, groups.npy, digests.npy, perhaps attributes.npz, and pack.json.
-Reads use pread, not mmap, because pages of a mapping count as resident memory; a mask comes with its pixels in one.
+An entry is a folder named after its key, an entry of base.cache: images.u8 (raw uint8, example after example: pixels,
+and its mask behind them where there are masks), labels.npy, groups.npy, digests.npy, perhaps attributes.npz, and
+pack.json. Reads use pread, not mmap, because pages of a mapping count as resident memory; a mask comes with its pixels
+in one.
 """
 
 from __future__ import annotations
@@ -33,11 +34,11 @@ from tfmo_drive.data.splitting import Split
 
 _FILES = ("images.u8", "labels.npy", "groups.npy", "digests.npy", "attributes.npz", "pack.json")
 _CHUNK_BYTES = 16 << 20
-"""Decoded pixels held at once; large enough that threads seldom wait for one another."""
+"""The bytes of decoded pixels held at once, large enough that threads seldom wait for one another."""
 
 
 class Example(NamedTuple):
-    """One example of a pack."""
+    """Holds one example of an entry: pixels, label and, where there are any, mask, attributes and group."""
 
     pixels: np.ndarray
     """uint8 [height, width, 3]."""
@@ -52,8 +53,11 @@ class Example(NamedTuple):
 
 
 class PackedExamples(Examples):
-    """A finished pack. `read` gives uint8 [b, ...] pixels and the targets; thread-safe, and independent of the folder
-    once open (the pack may be replaced meanwhile). Raises BadInput where the folder holds no whole pack."""
+    """Reads the examples of a finished entry.
+
+    `read` gives uint8 pixels [b, ...] and the targets. It is thread-safe, and independent of the folder once open: the
+    entry may be replaced meanwhile. Raises BadInput where the folder holds no whole entry.
+    """
 
     def __init__(self, folder: Path) -> None:
         with reading(folder, "a pack of images", "Remove it; it will be made again."):
@@ -61,7 +65,7 @@ class PackedExamples(Examples):
             self.labels = np.load(folder / "labels.npy")
             self.groups = np.load(folder / "groups.npy")
             self.attributes: dict[str, np.ndarray] = {}
-            """What slices are made of: "weather" to a name for every example, str [n]."""
+            """The names from which slices are made: "weather" to a name for every example, str [n]."""
             if (folder / "attributes.npz").exists():
                 with np.load(folder / "attributes.npz") as attributes:
                     self.attributes = dict(attributes)
@@ -81,10 +85,10 @@ class PackedExamples(Examples):
         return len(self.labels)
 
     def read(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray | dict[str, np.ndarray]]:
-        """Pixels uint8 [b, height, width, 3] and targets of these examples, in this order.
+        """Returns pixels uint8 [b, height, width, 3] and targets of these examples, in this order.
 
-        Targets are masks uint8 [b, height, width] where the pack has some, else labels [b] or [b, k]; of labels by
-        name, {name: [b, ...]}, with the masks as "mask".
+        Targets are masks uint8 [b, height, width] where there are masks, else labels [b] or [b, k]; labels by name are
+        {name: [b, ...]}, with the masks as "mask".
         """
         indices = np.asarray(indices, np.int64)
         labels = self.labels[indices]
@@ -102,7 +106,7 @@ class PackedExamples(Examples):
 
 @dataclasses.dataclass(frozen=True)
 class _Source:
-    """Everything `_packed` must know of what it packs."""
+    """Holds everything that `_packed` must know about what it packs."""
 
     key: str
     shape: tuple[int, ...] | None
@@ -119,12 +123,21 @@ def pack(
     skip_bad: bool = False,
     label: str = "images",
 ) -> PackedExamples:
-    """Decode every image of `split` to `size` = (height, width) into `folder/<key>`, or reuse what is there already.
+    """Decodes every image of `split` to `size`, or reuses the entry that is there already.
 
-    A MaskSplit's masks ride along. The key covers paths, sizes, times, labels, groups, attributes, size and resize.
-    `folder` is `cache_root()/packed` by default; `label` names the progress bar. Raises one BadInput that counts all
-    images and masks that cannot be used and names ten, unless `skip_bad`, and BadInput where the disk is full or cannot
-    be written.
+    The entry's key covers paths, sizes, times, labels, groups, attributes, size and resize. The masks of a MaskSplit
+    are packed with the pixels.
+
+    Args:
+        split: The images and their labels.
+        size: (height, width) in pixels.
+        resize: The rule of resizing; `Resize()` by default.
+        folder: Where entries lie; `cache_root()/packed` by default.
+        skip_bad: Whether images and masks that cannot be used are skipped.
+        label: The name on the progress bar.
+
+    Raises:
+        BadInput: Images or masks cannot be used (all are counted, ten named), or the folder cannot be written.
     """
     resize = resize or Resize()
     facts = [_file_facts(split.files), [_label_facts(split.labels), split.groups.tolist(), list(size)]]
@@ -144,9 +157,13 @@ def pack(
 def pack_generated(
     generate: Callable[[int], tuple], count: int, key: object, folder: Path | None = None
 ) -> PackedExamples:
-    """Pack `generate(0)`, ..., `generate(count - 1)`: each an `Example` of one shape, or its first items.
+    """Packs `generate(0)`, ..., `generate(count - 1)`, or reuses the entry that is there already.
 
-    `key` (JSON types) must say everything that `generate` depends on: seed, size, version of the drawing code.
+    Args:
+        generate: Returns an `Example`, or its first items, for an index; all of one shape.
+        count: The number of examples.
+        key: JSON types that say everything that `generate` depends on: seed, size, version of the drawing code.
+        folder: Where entries lie; `cache_root()/packed` by default.
     """
     name = digest([key, count])
     return _packed(
@@ -209,7 +226,7 @@ def _check(row: Example, shape: tuple[int, ...], masked: bool, name: str) -> Non
 
 
 def _stacked(labels: list) -> np.ndarray:
-    """[n] or [n, k]; of labels by name, a structured array [n]."""
+    """Returns labels as an array [n] or [n, k]; labels by name become a structured array [n]."""
     if not labels or not isinstance(labels[0], Mapping):
         return np.array(labels)
     columns = {name: np.stack([label[name] for label in labels]) for name in labels[0]}

@@ -1,7 +1,8 @@
-"""Image files to pixels, by a rule that is written down, so that a board can decode as the training did.
+"""Decodes image files to pixels by a rule that is written down, so that a board can decode as the training did.
 
-Pixels are uint8 RGB. Interpolation is Pillow's (https://pillow.readthedocs.io/en/stable/handbook/concepts.html#filters);
-preprocessing is that of keras.applications.imagenet_utils.
+Pixels are uint8 RGB. Interpolation is Pillow's
+(https://pillow.readthedocs.io/en/stable/handbook/concepts.html#filters); preprocessing is that of
+keras.applications.imagenet_utils.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ from tfmo_drive.contracts import BadInput, Preprocessing
 RULES = ("bilinear_antialias", "bilinear", "bicubic", "nearest")
 FITS = ("stretch", "center_crop", "letterbox")
 FORMATS = ("JPEG", "PNG", "PPM", "BMP", "DIB", "WEBP", "TIFF", "GIF", "JPEG2000", "AVIF")
-"""What is decoded, whatever a file is called. Pillow knows more: EPS it runs as a program."""
+"""The formats that are decoded, whatever a file is called. Pillow knows more, but runs EPS as a program."""
 SUFFIXES = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".ppm", ".pgm", ".pbm", ".pnm", ".bmp", ".dib", ".webp",
     ".tif", ".tiff", ".gif", ".jp2", ".j2k", ".avif",
 )  # fmt: skip
-"""How files of these formats are called, in lower case: what a folder is searched for."""
+"""The suffixes of files of these formats, in lower case, for which folders are searched."""
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
     5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
@@ -52,14 +53,14 @@ PREPROCESSINGS: dict[str, Preprocessing] = {
 
 
 def preprocessing(name: str) -> Preprocessing:
-    """The preprocessing called `name`; BadInput with the nearest name otherwise."""
+    """Returns the preprocessing called `name`; raises BadInput with the nearest name where there is none."""
     if name not in PREPROCESSINGS:
         raise BadInput(f'There is no preprocessing "{name}". {suggestion(name, PREPROCESSINGS)}')
     return PREPROCESSINGS[name]
 
 
 class UnreadableImage(BadInput):
-    """One `file` that cannot be decoded; `reason` is a few words ("truncated")."""
+    """Is raised for one `file` that cannot be decoded; `reason` is a few words ("truncated")."""
 
     def __init__(self, file: str, reason: str) -> None:
         super().__init__(f"{file} cannot be read: {reason}. Mend or remove the file.")
@@ -68,13 +69,15 @@ class UnreadableImage(BadInput):
 
 @dataclasses.dataclass(frozen=True)
 class Resize:
-    """How an image of any size becomes height x width pixels.
+    """Resizes an image of any size to height x width pixels.
 
-    rule: bilinear_antialias (Pillow BILINEAR: support grows with the reduction) | bilinear (no antialias, half-pixel
-    centres, as cv2.INTER_LINEAR and tf.image.resize, but rounded down: at most 1 level off) | bicubic (antialiased) |
-    nearest (to the pixel's centre).
-    fit: stretch | center_crop (the largest centred part of the right shape) | letterbox (whole image, padded).
-    pad: the grey level of letterbox borders; 114 is Ultralytics YOLO's letterbox colour.
+    Args:
+        rule: "bilinear_antialias" (Pillow's BILINEAR, whose support grows with the reduction), "bilinear" (no
+            antialias, half-pixel centres, as cv2.INTER_LINEAR and tf.image.resize, but rounded down: at most 1 level
+            off), "bicubic" (antialiased) or "nearest" (to the pixel's centre).
+        fit: "stretch", "center_crop" (the largest centred part of the right shape) or "letterbox" (the whole image,
+            padded).
+        pad: The grey level of letterbox borders, in 0..255; 114 is Ultralytics YOLO's letterbox colour.
     """
 
     rule: str = "bilinear_antialias"
@@ -90,12 +93,12 @@ class Resize:
             raise BadInput(f"Resize.pad must be in [0, 255], got {self.pad}.")
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON types, for an artifact's metadata."""
+        """Returns the rule in JSON types, for an artifact's metadata."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_dict(cls, facts: Mapping[str, Any]) -> Resize:
-        """What `to_dict` gave; BadInput for a key or a value that it never gives."""
+        """Returns the rule that `to_dict` was called on; raises BadInput for a key or a value that it never gives."""
         known = [field.name for field in dataclasses.fields(cls)]
         for key in facts:
             if key not in known:
@@ -103,7 +106,7 @@ class Resize:
         return cls(**facts)
 
     def __call__(self, image: Image.Image, size: tuple[int, int]) -> Image.Image:
-        """An image (RGB, or 8-bit grey) of any size to `size` = (height, width)."""
+        """Returns an image (RGB, or 8-bit grey) resized to `size` = (height, width)."""
         height, width = size
         box, inner, corner = self.placement((image.height, image.width), size)
         small = self._sample(image, inner, box)
@@ -116,10 +119,15 @@ class Resize:
     def placement(
         self, source_size: tuple[int, int], size: tuple[int, int]
     ) -> tuple[tuple[float, float, float, float], tuple[int, int], tuple[int, int]]:
-        """Which part of an image goes where: for boxes, which must follow the pixels.
+        """Returns which part of an image goes where, for boxes, which must follow the pixels.
 
-        Sizes are (height, width). Returns the part of the source that is used (x0, y0, x1, y1), the (width, height)
-        that it becomes and the (x, y) of its upper left corner in the result.
+        Args:
+            source_size: (height, width) of the image.
+            size: (height, width) of the result.
+
+        Returns:
+            The part of the source that is used (x0, y0, x1, y1), the (width, height) that it becomes, and the (x, y) of
+                its upper left corner in the result.
         """
         (rows, columns), (height, width) = source_size, size
         whole = (0.0, 0.0, float(columns), float(rows))
@@ -145,7 +153,7 @@ class Resize:
 
 
 def decode(source: str | os.PathLike | bytes, size: tuple[int, int], resize: Resize | None = None) -> np.ndarray:
-    """Decode one image file (a path, or its bytes) to uint8 [height, width, 3], RGB.
+    """Decodes one image file (a path, or its bytes) to uint8 [height, width, 3], RGB.
 
     The content says the format, not the suffix. The EXIF orientation is applied; one outside 1..8 is taken for 1, as
     browsers, Pillow and OpenCV do: it says nothing. Grey, palette and CMYK become RGB, alpha is dropped, 16-bit grey
@@ -159,8 +167,11 @@ def decode(source: str | os.PathLike | bytes, size: tuple[int, int], resize: Res
 
 
 def size_of(file: str | os.PathLike) -> tuple[int, int]:
-    """(height, width) of the image that `decode` would resize, from the file's header alone (of a TIFF, from all of
-    it); UnreadableImage else."""
+    """Returns (height, width) of the image that `decode` would resize, from the file's header alone (a TIFF is read
+    whole).
+
+    Raises UnreadableImage where it cannot be opened.
+    """
     with opened(file, file) as image:
         if image.format == "TIFF":  # which way Pillow turns it shows only then
             image.load()
@@ -170,8 +181,11 @@ def size_of(file: str | os.PathLike) -> tuple[int, int]:
 
 @contextlib.contextmanager
 def opened(source: str | os.PathLike | bytes, name: str | os.PathLike) -> Iterator[Image.Image]:
-    """An image of one of FORMATS, its pixels not decoded yet; whatever Pillow raises inside becomes an UnreadableImage
-    called `name`, and before anything is opened so does what is no file: a pipe would hold its reader for ever."""
+    """Yields an image of one of FORMATS, whose pixels are not decoded yet.
+
+    Whatever Pillow raises inside the block becomes an UnreadableImage called `name`. What is no regular file is refused
+    before anything is opened: a pipe would hold its reader for ever.
+    """
     try:
         if not isinstance(source, bytes) and not stat.S_ISREG(os.stat(source).st_mode):
             raise UnreadableImage(str(name), "not a regular file")
@@ -192,7 +206,8 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _orientation(image: Image.Image) -> int:
-    """1..8; 1 where there is none, or EXIF data that nobody can read, and of a TIFF, which Pillow turns itself."""
+    """Returns EXIF's orientation, 1..8; 1 where there is none or an unreadable one, and for a TIFF, which Pillow turns
+    itself."""
     if image.format == "TIFF":
         return 1
     try:

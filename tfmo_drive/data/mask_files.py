@@ -1,4 +1,4 @@
-"""Masks in files: PNGs of class ids, brought to size by the same geometry as their images' pixels.
+"""Reads masks, PNGs of class ids, and resizes them by the same geometry as their images' pixels.
 
 Read, a mask holds class indices 0..classes-1, and IGNORE where nothing is known, whatever ids the files use, so that
 losses and scores need not know the data set. 255 is also PASCAL VOC's id of "void" (Everingham et al. 2010).
@@ -21,16 +21,19 @@ EXPECTED = (
     "class_dict.csv (name,r,g,b) names."
 )
 MASKS_VERSION = 3
-"""Of how `read_mask` reads files, so that an old pack is never taken for its masks."""
+"""The version of how `read_mask` reads files, so that older cached masks are never taken for its own."""
 _GREY_STEPS = {2: 85, 4: 17}
 """Bits per pixel of a grey PNG to the step by which Pillow spreads its values over 0..255 (255 / 3, 255 / 15)."""
 
 
 @dataclasses.dataclass(frozen=True)
 class MaskIds:
-    """Ids 0..count-1 and 255 may be in files; those `ignored`, and 255, are no classes. The others move up in order.
+    """Maps the ids in mask files to class indices.
 
-    colours: of the ids in their order, (red, green, blue), where files hold colours in the place of ids.
+    Args:
+        count: Files may hold the ids 0..count-1, and 255.
+        ignored: The ids that are no classes, like 255; the ids above them move up in order.
+        colours: The (red, green, blue) of each id in order, where files hold colours in place of ids.
     """
 
     count: int
@@ -39,7 +42,8 @@ class MaskIds:
 
     @property
     def table(self) -> np.ndarray:
-        """int16 [256]: a file's id to class index, IGNORE, or -1 for what may not be."""
+        """Returns, int16 [256], the class index of each id in a file: IGNORE where it is no class, -1 where it must not
+        occur."""
         table = np.full(256, -1, np.int16)
         classes = [number for number in range(self.count) if number not in self.ignored]
         table[classes] = np.arange(len(classes))
@@ -49,14 +53,14 @@ class MaskIds:
 
 @dataclasses.dataclass(frozen=True)
 class MaskSplit(Split):
-    """Images of one split and their masks, in one order; labels say nothing (zeros)."""
+    """Lists the images of one split and their masks, in one order; the labels are all 0."""
 
     masks: tuple[Path, ...]
     ids: MaskIds
 
 
 def read_mask(file: Path, image: Path, ids: MaskIds, size: tuple[int, int], resize: Resize) -> np.ndarray:
-    """The mask of an image as uint8 [height, width]: class indices, and IGNORE in letterbox borders too.
+    """Returns the mask of an image as uint8 [height, width]: class indices, and IGNORE in letterbox borders too.
 
     Pixels are taken, not blended (nearest to the centre): between road (3) and tree (5) there is no pavement (4).
     Raises UnreadableImage (a BadInput) for a damaged file, colours, another size than the image's and unknown ids.
@@ -74,7 +78,7 @@ def read_mask(file: Path, image: Path, ids: MaskIds, size: tuple[int, int], resi
 
 
 def _read_ids(file: Path) -> np.ndarray:
-    """uint8 [height, width], as they are in the file."""
+    """Returns the ids as they are in the file, uint8 [height, width]."""
     with opened(file, file) as image:
         mode, kind, found = image.mode, image.format, np.asarray(image)
         if mode not in ("1", "L", "P"):
@@ -86,7 +90,7 @@ def _read_ids(file: Path) -> np.ndarray:
 
 
 def _read_colours(file: Path, ids: MaskIds) -> np.ndarray:
-    """uint8 [height, width]: the id of each pixel's colour."""
+    """Returns the id of each pixel's colour, uint8 [height, width]."""
     with opened(file, file) as image:
         if image.mode not in ("1", "L", "P", "RGB", "RGBA"):
             raise UnreadableImage(str(file), f"{image.mode} instead of colours")
@@ -102,5 +106,5 @@ def _read_colours(file: Path, ids: MaskIds) -> np.ndarray:
 
 
 def _coded(colours: np.ndarray) -> np.ndarray:
-    """int32 [..., 3] to [...]: one number for each colour."""
+    """Returns one number for each colour: int32 [..., 3] to [...]."""
     return colours[..., 0] << 16 | colours[..., 1] << 8 | colours[..., 2]

@@ -1,4 +1,4 @@
-"""Which images are neighbours in one recording: near-duplicates, so they are drawn and judged as blocks, never singly.
+"""Groups neighbouring frames of a recording, which are near-duplicates, so that they are split and resampled as blocks.
 
 Block cross-validation: Roberts et al. 2017, "Cross-validation strategies for data with temporal, spatial, hierarchical,
 or phylogenetic structure".
@@ -12,17 +12,21 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 
 BLOCK, LEAST = 20, 20
-"""Frames of a block at most, and blocks that a set is cut into at least: fewer groups make no interval."""
+"""The largest number of frames in a block, and the smallest number of blocks: fewer groups make no interval."""
 _NUMBER = re.compile(r"(\d+)(\D*)$")
 
 
 def blocks(names: Sequence[str], sizes: Sequence[Hashable]) -> np.ndarray:
-    """The block of each image: int64 [n], from 0. `names` are file names, `sizes` anything that says width and height.
+    """Returns the block of each image, int64 [n] from 0.
 
     A recording is what differs in the last number of its name alone (0016E5_00390.png, 0016E5_00420.png) and is of one
-    size throughout, as one camera makes it; photographs of many sizes are a block each. A recording is cut in the
-    order of its numbers into blocks of equal length: a twentieth of all images, at most 20. Where two blocks meet,
-    their frames are still alike, and blocks of one short drive are: intervals over them are too narrow.
+    size throughout, as one camera makes it; photographs of many sizes are a block each. A recording is cut in the order
+    of its numbers into blocks of equal length: a twentieth of all images, at most 20. Where two blocks meet, their
+    frames are still alike, and blocks of one short drive are: intervals over them are too narrow.
+
+    Args:
+        names: The images' file names.
+        sizes: Any values that tell the images' width and height apart.
     """
     recordings: dict[tuple[str, str], list[tuple[int, int]]] = {}
     for index, name in enumerate(names):

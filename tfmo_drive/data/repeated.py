@@ -1,4 +1,5 @@
-"""Images that are there twice: in train and test they make a score of memory, under two classes they teach neither."""
+"""Warns of images that occur twice: in train and test they make a score of memory, under two classes they teach
+neither."""
 
 from __future__ import annotations
 
@@ -12,8 +13,15 @@ from tfmo_drive.data.splitting import SPLITS
 
 
 def say_repeated(source: str, splits: Mapping[str, Examples], class_names: Sequence[str]) -> None:
-    """Warn, with a count, of images that are equal pixel by pixel (as packed, at the model's size) across splits, and
-    of those under two classes. Splits without digests are passed over."""
+    """Warns, with a count, of images that are equal pixel by pixel across splits, and of those under two classes.
+
+    Images are compared as they are cached, at the model's size. Splits without digests are passed over.
+
+    Args:
+        source: The data's name, with which the line begins.
+        splits: The examples of train, val and test.
+        class_names: The classes' names; without them only splits are compared.
+    """
     digests = {split: found for split in SPLITS if (found := getattr(splits[split], "digests", None)) is not None}
     if "train" in digests:
         for split in SPLITS[1:]:

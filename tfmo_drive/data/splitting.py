@@ -1,4 +1,5 @@
-"""Train, val and test: as given, or by a seeded draw that keeps classes in proportion and groups whole.
+"""Splits data into train, val and test: as given, or sampled by a seed that keeps classes in proportion and groups
+whole.
 
 Frames of one track look alike, so a track (group) never crosses splits: a score on frames of training tracks is not a
 score on new signs (GTSRB is split by track for this reason: Stallkamp et al., Man vs. computer, 2012).
@@ -29,14 +30,20 @@ FRACTIONS = (0.7, 0.15, 0.15)
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """Images of one split, in a fixed order: labels int64 [n] in [0, classes), float32 [n, k] or several by name
-    (a structured array [n]), groups int64 [n]."""
+    """Lists the images of one split in a fixed order.
+
+    Args:
+        files: The image files.
+        labels: int64 [n] in [0, classes), float32 [n, k], or several by name (a structured array [n]).
+        groups: int64 [n]; images of one group are not independent.
+        attributes: The names from which slices are made: "weather" to a name for every image, str [n].
+    """
 
     files: tuple[Path, ...]
     labels: np.ndarray
     groups: np.ndarray
     attributes: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict, kw_only=True)
-    """What slices are made of: "weather" to a name for every image, str [n]."""
+    """{"weather": a name for every image, str [n]}, from which slices are made."""
 
     def __len__(self) -> int:
         return len(self.files)
@@ -44,7 +51,7 @@ class Split:
 
 @dataclasses.dataclass(frozen=True)
 class Listing:
-    """A data set of images: `listing["train"]` is a Split; class i is called `class_names[i]`."""
+    """Lists a data set of images: `listing["train"]` is a Split, and class i is called `class_names[i]`."""
 
     class_names: tuple[str, ...]
     splits: Mapping[str, Split]
@@ -57,7 +64,7 @@ class Listing:
 
 @dataclasses.dataclass(frozen=True)
 class Rows:
-    """All images of one source before they are split; a split name of "" is still to be drawn."""
+    """Lists all images of one source before they are split; a split name of "" is still to be sampled."""
 
     source: Path
     class_names: tuple[str, ...]
@@ -68,10 +75,16 @@ class Rows:
 
 
 def assemble(rows: Rows, fractions: Sequence[float] = FRACTIONS, seed: int = 0) -> Listing:
-    """Draw the splits that `rows` does not give (missing val or test: out of train), check them all, and list them.
+    """Returns a Listing of `rows`, in which missing splits are sampled out of train, and every split is checked.
 
-    `fractions` are the shares of train, val and test. Raises BadInput where fractions do not sum to 1, a file has two
-    labels or is in two splits, a split stays empty or a class has no training image.
+    Args:
+        rows: The images, some of whose split names may be "".
+        fractions: The shares of train, val and test.
+        seed: The seed of the sampling.
+
+    Raises:
+        BadInput: The fractions do not sum to 1, a file has two labels or is in two splits, a split stays empty, or a
+            class has no training image.
     """
     if len(fractions) != 3 or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-6:
         raise BadInput(f"fractions of train, val and test must be positive and sum to 1, got {tuple(fractions)}.")
@@ -95,7 +108,7 @@ def assemble(rows: Rows, fractions: Sequence[float] = FRACTIONS, seed: int = 0) 
 
 
 def _each_once(rows: Rows) -> Rows:
-    """`rows` without those of a file that came before, by the same name or another (a link); counted in a warning.
+    """Returns `rows` without repetitions of a file, by the same name or another (a link); a warning counts them.
 
     Raises BadInput where such a file has two labels, or is in two splits.
     """
@@ -128,10 +141,16 @@ def _split(rows: Rows, members: np.ndarray) -> Split:
 
 
 def sampled(labels: np.ndarray, groups: np.ndarray, shares: Mapping[str, float], seed: int) -> np.ndarray:
-    """Split names [n] by a seeded draw; `shares` of val or test, the rest is train.
+    """Returns split names [n], sampled by a seed.
 
-    Groups are drawn whole, class by class (a group counts for its first example's class); of a class with fewer than
-    three groups, none is drawn.
+    Groups are sampled whole, class by class (a group counts for its first example's class); where a class has fewer
+    than three groups, all of them stay in train.
+
+    Args:
+        labels: The classes, int64 [n].
+        groups: int64 [n].
+        shares: The shares of val and test in [0, 1]; the rest is train.
+        seed: The seed of the sampling.
     """
     unique, firsts, members = np.unique(groups, return_index=True, return_inverse=True)
     names = np.full(len(unique), "train", "<U5")
@@ -148,10 +167,18 @@ def sampled(labels: np.ndarray, groups: np.ndarray, shares: Mapping[str, float],
 
 
 def sampled_blocks(splits: np.ndarray, groups: np.ndarray, source: Path, seed: int = 0) -> np.ndarray:
-    """Split names [n] of recorded frames, whose `groups` (int64 [n]) are blocks of neighbours; "" is still to be drawn.
+    """Returns split names [n] of recorded frames, where missing splits are sampled out of train, block by block.
 
-    Where there is train and val but no test, val becomes test: it is what others report on. What is missing then is
-    drawn out of train, block by block. Raises BadInput where a split stays empty.
+    Where there is train and val but no test, val becomes test: it is what others report on.
+
+    Args:
+        splits: The given split names [n]; "" is still to be sampled.
+        groups: int64 [n], blocks of neighbouring frames.
+        source: The data's file or folder, with which messages begin.
+        seed: The seed of the sampling.
+
+    Raises:
+        BadInput: A split stays empty.
     """
     splits = splits.astype("<U5")
     if "val" in splits and "test" not in splits:
@@ -170,7 +197,7 @@ def sampled_blocks(splits: np.ndarray, groups: np.ndarray, source: Path, seed: i
 
 
 def refuse_few(generated: object, least: int) -> None:
-    """Raise BadInput where the count of a split of generated examples (`generated.train`, ...) is below `least`."""
+    """Raises BadInput where a split of generated examples (`generated.train`, ...) has a count below `least`."""
     for split in SPLITS:
         count = getattr(generated, split)
         if count < least:
@@ -178,7 +205,7 @@ def refuse_few(generated: object, least: int) -> None:
 
 
 def refuse_repeated_files(source: Path, listed: Mapping[str, Split]) -> None:
-    """Raise BadInput where one file is in two splits, by the same name or another (a link)."""
+    """Raises BadInput where one file is in two splits, by the same name or another (a link)."""
     seen: dict[object, tuple[str, Path]] = {}
     for split, part in listed.items():
         for file in part.files:

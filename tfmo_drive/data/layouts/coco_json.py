@@ -1,4 +1,4 @@
-"""One annotation file in COCO's format for object detection (https://cocodataset.org/#format-data), checked.
+"""Reads and checks one annotation file in COCO's format for object detection (https://cocodataset.org/#format-data).
 
 {"images": [{"id", "file_name", "width", "height"}], "annotations": [{"id", "image_id", "category_id", "bbox": [x, y,
 width, height], "area", "iscrowd"}], "categories": [{"id", "name"}]}; an annotation's id, area and iscrowd may be left
@@ -29,7 +29,7 @@ _ROUNDING = 1.0
 
 @dataclasses.dataclass(frozen=True)
 class Document:
-    """A file as read; its images and annotations are not checked yet."""
+    """Holds a file as read; its images and annotations are not checked yet."""
 
     path: Path
     images: list[dict[str, Any]]
@@ -40,26 +40,26 @@ class Document:
 
 @dataclasses.dataclass(frozen=True)
 class Usable:
-    """Images of a document that can be used, in its order; sizes are (height, width)."""
+    """Lists the images of a document that can be used, in its order; sizes are (height, width)."""
 
     names: list[str]
     files: list[Path]
     sizes: list[tuple[int, int]]
     truths: list[Truth]
     faults: list[str]
-    """What is wrong with every other image or box; a box partly outside is clipped and is here too. An image goes with
-    an object whose box nobody knows: detectors would learn that there is none."""
+    """Every unusable image or box, with the reason; a box partly outside is clipped and listed here too. An image with
+    an object whose box is unknown is unusable, because detectors would learn that there is no object."""
     ignored: int
-    """Annotations of categories that were not asked for."""
+    """The number of annotations of categories that were not asked for."""
     repeated: int
-    """Annotations that say what one before them says: one object, which counts once."""
+    """The number of annotations that repeat an earlier one; the object counts once."""
 
 
 def read_document(path: Path) -> Document:
-    """The document; a category that no annotation has and that is the group (supercategory) of others is left out.
+    """Returns the document in a file.
 
-    Raises BadInput where the file is no COCO JSON, holds no annotation, or names a category twice or as no class may be
-    called.
+    A category that no annotation has and that is the group (supercategory) of others is left out. Raises BadInput where
+    the file is no COCO JSON, holds no annotation, names a category twice, or gives it a name that no class may have.
     """
     facts = given_file.json_of(path, "a COCO JSON file")
     parts = [facts.get(key) if isinstance(facts, dict) else None for key in ("images", "annotations", "categories")]
@@ -85,9 +85,15 @@ def read_document(path: Path) -> Document:
 
 
 def usable(document: Document, indices: Mapping[int, int], locate: Callable[[str], Path | None]) -> Usable:
-    """Check all images and annotations; `indices`: {category id: class index} of the classes that are asked for.
+    """Checks all images and annotations and returns those that can be used.
 
-    `locate` says where the file of that name (see `name_of`) is, or None. Raises BadInput where no box is in pixels.
+    Args:
+        document: The file as read.
+        indices: {category id: class index} of the classes that are asked for.
+        locate: Returns the path of the image of a name (see `name_of`), or None where it is missing.
+
+    Raises:
+        BadInput: No box is in pixels.
     """
     boxes = [_box(annotation) for annotation in document.annotations]
     _refuse_shares(document.path, [box for box in boxes if box and min(box[2:]) > 0])
@@ -121,7 +127,7 @@ def usable(document: Document, indices: Mapping[int, int], locate: Callable[[str
 
 
 def name_of(image: Mapping[str, Any]) -> str:
-    """Its file_name, with slashes wherever it was written; "" where it has none."""
+    """Returns an image's file_name with slashes, whatever machine it was written on; "" where it has none."""
     name = image.get("file_name")
     return name.replace("\\", "/") if isinstance(name, str) else ""
 
@@ -136,7 +142,7 @@ class _Row(NamedTuple):
 def _images(
     document: Document, locate: Callable[[str], Path | None], faults: list[str]
 ) -> dict[int | str, tuple[str, Path, tuple[int, int]]]:
-    """{id: (name, file, (height, width))} of the images that can be used."""
+    """Returns {id: (name, file, (height, width))} for the images that can be used."""
     found, names = {}, set()
     for image in document.images:
         key, name = image.get("id"), name_of(image)
@@ -159,12 +165,12 @@ def _images(
 
 
 def _is_id(value: Any) -> bool:
-    """JSON's true is 1 to Python, and 1.0 is; neither is an id."""
+    """Says whether a value is an id: a whole number or a text, not JSON's true, which is 1 to Python, nor 1.0."""
     return type(value) in (int, str)
 
 
 def _mistyped(annotation: dict[str, Any]) -> str:
-    """Why what an annotation says beside its box cannot be meant, or nothing: Python takes "0" for true."""
+    """Returns why the annotation's iscrowd or area cannot be meant, or "": Python takes "0" for true."""
     crowd, area = annotation.get("iscrowd", 0), annotation.get("area")
     if type(crowd) not in (int, float, bool) or crowd not in (0, 1):
         return f"iscrowd {_shown(crowd)} is not 0 or 1"
@@ -174,13 +180,13 @@ def _mistyped(annotation: dict[str, Any]) -> str:
 
 
 def _shown(value: Any) -> str:
-    """A value as JSON has it, so that "1" and 1 differ, shortened."""
+    """Returns a value as JSON has it, so that "1" and 1 differ, shortened."""
     text = "nothing" if value is None else f'"{value}"' if isinstance(value, str) else _digits(value)
     return shortened(text, 60)
 
 
 def _digits(value: Any) -> str:
-    """str, but for whole numbers of so many digits that Python refuses to write them."""
+    """Returns str(value), also for whole numbers of so many digits that Python refuses to write them."""
     try:
         return str(value)
     except ValueError:
@@ -188,7 +194,8 @@ def _digits(value: Any) -> str:
 
 
 def _box(annotation: dict[str, Any]) -> list[float] | None:
-    """x, y, width, height: its bbox, or where it has none, the bounds of its polygons; None where it has neither."""
+    """Returns x, y, width, height of the bbox, or, where there is none, the bounds of the polygons; None without
+    either."""
     box = annotation.get("bbox")
     if box not in (None, []):
         return box if isinstance(box, list) and len(box) == 4 and all(map(is_number, box)) else None
@@ -214,7 +221,7 @@ def _refuse_shares(path: Path, boxes: list[list[float]]) -> None:
 def _broken(
     annotation: dict[str, Any], box: list[float] | None, known: set[int | str], categories: Mapping[int, str]
 ) -> str:
-    """What makes an annotation unusable whatever its image is, or nothing."""
+    """Returns what makes an annotation unusable whatever its image is, or ""."""
     image, label = annotation.get("image_id"), annotation.get("category_id")
     if not _is_id(image) or image not in known:
         return f"no image {_shown(image)}"
@@ -229,7 +236,7 @@ def _broken(
 
 
 def _inside(annotation: dict[str, Any], box: list[float], size: tuple[int, int]) -> tuple[_Row | None, str]:
-    """The annotation clipped to its image, None where nothing is left; and what is wrong with it, or nothing."""
+    """Returns the annotation clipped to its image, or None where nothing is left, and what is wrong with it, or ""."""
     (x, y, width, height), (rows, columns) = box, size
     box = [x, y, x + width, y + height]
     clipped = [min(max(edge, 0), side) for edge, side in zip(box, (columns, rows) * 2, strict=True)]

@@ -1,6 +1,6 @@
-"""Images with boxes from COCO JSON files: which file says what of which split, and where its images lie.
+"""Lists images with boxes from COCO JSON files: which file belongs to which split, and where its images lie.
 
-As with labels (listing.py), a split that is not there is drawn out of train; but recorded frames are drawn in blocks
+As with labels (listing.py), a missing split is sampled out of train; but recorded frames are sampled in blocks
 (recordings.py), and where there is train and val but no test, val becomes test: it is what others report on.
 """
 
@@ -31,21 +31,21 @@ from tfmo_drive.data.recordings import blocks
 from tfmo_drive.data.splitting import SPLIT_WORDS, SPLITS, Listing, Split, refuse_repeated_files, sampled_blocks
 
 _FOLDERS = ("annotations", "labels")
-"""Beside the folders of images: COCO's own and FiftyOne's."""
+"""The folders of annotations that lie beside those of images: COCO's own and FiftyOne's."""
 _OTHERS = ("captions", "person_keypoints", "panoptic", "stuff", "image_info", "classes", "manifest", ".")
-"""How JSON files begin that lie beside COCO's instances and hold something else."""
+"""The beginnings of names of JSON files that lie beside COCO's instances and hold something else."""
 
 
 @dataclasses.dataclass(frozen=True)
 class BoxSplit(Split):
-    """A Split whose labels are 0..n-1, the numbers of its truths."""
+    """Lists the images of one split with their boxes; the labels are 0..n-1, the indices of the truths."""
 
     sizes: np.ndarray
     """int64 [n, 2]: (height, width) of the image file, as the JSON says; boxes are in its pixels."""
     truths: tuple[Truth, ...]
 
     def at(self, kept: np.ndarray) -> BoxSplit:
-        """The images of these indices."""
+        """Returns the split of the images at these indices."""
         chosen = [self.truths[i] for i in kept]
         files = tuple(self.files[i] for i in kept)
         return BoxSplit(files, np.arange(len(kept)), self.groups[kept], self.sizes[kept], tuple(chosen))
@@ -58,16 +58,24 @@ def list_coco(
     seed: int = 0,
     skip_bad: bool = False,
 ) -> Listing:
-    """List a folder with COCO JSON files, or one such file; every split is a BoxSplit.
+    """Lists a folder with COCO JSON files, or one such file; every split is a BoxSplit.
 
     The files are found by the word train, val or test in their own name or their folder's, beside the images or in
-    annotations/; a single file without such a word is split by the seed. `annotations` names them instead:
-    {"train": "boxes.json"}, relative to `data`. Classes are the categories by rising id, or `class_names`, a choice of
-    them in any order; boxes of others are then ignored. Without a test file, val is the test split. What is missing
-    then is drawn from train, in whole blocks of recorded frames; blocks are the groups. Images are in the order of
-    their names, as those of mask folders are, so that one task can take both.
-    Raises BadInput for a split without an object, and for what it cannot use: counted, the first ten named. With
-    `skip_bad` those images and boxes are left out, and boxes partly outside their image clipped.
+    annotations/; a single file without such a word is split by the seed. Without a test file, val is the test split.
+    What is missing then is sampled from train, in whole blocks of recorded frames; blocks are the groups. Images are in
+    the order of their names, as those of mask folders are, so that one task can take both.
+
+    Args:
+        data: The folder or the file.
+        class_names: A choice of the categories in any order, whose indices become the classes; boxes of others are
+            ignored. By default all categories by rising id.
+        annotations: The files by split where names do not tell, {"train": "boxes.json"}, relative to `data`.
+        seed: The seed of the sampling.
+        skip_bad: Whether images and boxes that cannot be used are skipped, and boxes partly outside their image
+            clipped.
+
+    Raises:
+        BadInput: A split has no object, or something cannot be used (counted, the first ten named).
     """
     data = Path(data)
     documents = {split: read_document(path) for split, path in _annotation_files(data, annotations or {}).items()}
@@ -95,12 +103,12 @@ def list_coco(
 
 
 def _present(split: BoxSplit) -> set[int]:
-    """The classes of its objects; crowds are none."""
+    """Returns the classes of a split's objects; crowds do not count."""
     return {label for truth in split.truths for label in truth.classes[~truth.crowd].tolist()}
 
 
 def _say_unlisted(data: Path, parts: Mapping[str, BoxSplit]) -> None:
-    """Warn, with a count, of images that lie among those of the JSON files and are in none of them."""
+    """Warns, with a count, of images that lie among those of the JSON files and are in none of them."""
     listed = {file for part in parts.values() for file in part.files}
     there = [file for folder in sorted({file.parent for file in listed}) for file in map(Path, entries(folder))]
     others = [file for file in there if file.suffix.lower() in SUFFIXES and file not in listed]
@@ -110,9 +118,10 @@ def _say_unlisted(data: Path, parts: Mapping[str, BoxSplit]) -> None:
 
 
 def of_their_size(split: BoxSplit, skip_bad: bool = False) -> BoxSplit:
-    """`split` itself where every image file is as large as the JSON says (it opens all headers).
+    """Returns `split` itself where every image file is as large as the JSON says (it opens all headers).
 
-    Raises BadInput that counts the others and names ten, or leaves them out. Unreadable files are left to `pack`.
+    Raises BadInput that counts the others and names ten; with `skip_bad` it leaves them out. Unreadable files are left
+    to `pack`.
     """
     kept, odd = [], []
     for index, (file, said) in enumerate(zip(split.files, split.sizes.tolist(), strict=True)):
@@ -130,7 +139,7 @@ def of_their_size(split: BoxSplit, skip_bad: bool = False) -> BoxSplit:
 
 
 def _annotation_files(data: Path, named: Mapping[str, str]) -> dict[str, Path]:
-    """{split: file}, train first."""
+    """Returns {split: file}, train first."""
     if data.is_file() and named:
         raise BadInput(
             f"task.annotations.{next(iter(named))} names a file of a folder, but the data is one file, {data}. "
@@ -170,7 +179,7 @@ def _annotation_files(data: Path, named: Mapping[str, str]) -> dict[str, Path]:
 
 
 def _split_of(name: str) -> str:
-    """instances_train2017 -> train; "" where no word is a split."""
+    """Returns the split that a name tells (instances_train2017: train), or ""."""
     return next((SPLIT_WORDS[word] for word in _words(name) if word in SPLIT_WORDS), "")
 
 
@@ -179,9 +188,10 @@ def _words(name: str) -> list[str]:
 
 
 def _image_folders(path: Path, data: Path) -> tuple[list[Path], list[Path]]:
-    """Where the images of an annotation file may lie: likely places, likeliest first, and folders of any other name.
+    """Returns where the images of an annotation file may lie: likely places, likeliest first, and folders of any other
+    name.
 
-    Never in the folder of another split, or of masks, which may have the images' names.
+    The folders of another split, and of masks, which may have the images' names, are never among them.
     """
     split = _split_of(path.stem) or _split_of(path.parent.name)
     bases = [path.parent, *([path.parent.parent] if path.parent.name.lower() in _FOLDERS else [])]
@@ -195,7 +205,7 @@ def _image_folders(path: Path, data: Path) -> tuple[list[Path], list[Path]]:
 
 
 def _classes(documents: Mapping[str, Document], asked: Sequence[str] | None) -> tuple[dict[int, int], tuple[str, ...]]:
-    """({category id: class index}, class names)."""
+    """Returns ({category id: class index}, class names)."""
     first = next(iter(documents.values()))
     for other in documents.values():
         if other.categories != first.categories:
@@ -213,8 +223,11 @@ def _classes(documents: Mapping[str, Document], asked: Sequence[str] | None) -> 
 
 
 def _located(document: Document, likely: list[Path], others: list[Path]) -> dict[str, Path | None]:
-    """{name: file} of its images. Where a likely place holds one of them, no other is looked into: what is missing is
-    missing there, and a file of its name elsewhere may be a mask."""
+    """Returns {name: file} of a document's images.
+
+    Where a likely place holds one of them, no other place is looked into: what is missing is missing there, and a file
+    of its name elsewhere may be a mask.
+    """
     names = [coco_json.name_of(image) for image in document.images]
     found = find_files(likely, names)
     if not any(found):

@@ -1,4 +1,4 @@
-"""A CSV file of images: file, label, and where there are any, split and group (frames of one track).
+"""Lists a CSV file of images: file, label, and where there are any, split and group (frames of one track).
 
 Columns are found by name, whatever their case, separator or order (GTSRB's own `Filename;...;ClassId` included).
 """
@@ -41,14 +41,24 @@ def list_csv(
     seed: int = 0,
     skip_bad: bool = False,
 ) -> Listing:
-    """List the images of a CSV; `columns` says what cannot be guessed, as {"label": "Sign"} (see COLUMNS).
+    """Lists the images of a CSV file; labels are ids or class names.
 
-    Labels are ids or class names. Names come from `class_names`, else classes.json or classes.txt beside the CSV, else
-    the sorted labels. Images are looked for beside the CSV, in images/, and in a folder called as the CSV. Without a
-    split column, whole groups are drawn. A group is one group whatever its class (a drive passes many signs), unless
-    groups are numbers and the given splits cut them: then they restart per class, as GTSRB's tracks do.
-    Raises BadInput, with the line, on a missing column, an empty cell, a label that is no class, or a group in two
-    splits; and for images that are missing: counted, ten named, unless `skip_bad` leaves them out.
+    Images are looked for beside the CSV, in images/, and in a folder called as the CSV. Without a split column, whole
+    groups are sampled. A group is one group whatever its class (a drive passes many signs), unless groups are numbers
+    and the given splits cut them: then they restart per class, as GTSRB's tracks do.
+
+    Args:
+        path: The CSV file.
+        class_names: The classes' names; by default those of classes.json or classes.txt beside the CSV, else the sorted
+            labels.
+        columns: The columns that cannot be guessed, as {"label": "Sign"} (see COLUMNS).
+        fractions: The shares of train, val and test.
+        seed: The seed of the sampling.
+        skip_bad: Whether missing images are skipped.
+
+    Raises:
+        BadInput: A column is missing, a cell empty, a label no class, or a group in two splits (the message names the
+            line); or images are missing (counted, ten named).
     """
     path = Path(path)
     table = read_table(path)
@@ -71,9 +81,17 @@ def find_columns(
     kinds: Mapping[str, Sequence[str]],
     needed: Sequence[str],
 ) -> dict[str, int]:
-    """{kind: place in the header}: as `asked` ({kind: name}), else by the usual names of each of the `kinds`.
+    """Returns {kind: place in the header}: as asked, else by the usual names of each kind.
 
-    Raises BadInput, with the nearest name, where one of the `needed` kinds or an asked column is not there.
+    Args:
+        path: The file, with which errors begin.
+        header: The names of the file's columns.
+        asked: {kind: column}, as the user gave it.
+        kinds: The usual names of each kind's column, in lower case.
+        needed: The kinds that must be found.
+
+    Raises:
+        BadInput: A needed kind or an asked column is not there; the message suggests the nearest name.
     """
     for kind, name in asked.items():
         if kind not in kinds:
@@ -110,7 +128,7 @@ def _plain(name: str) -> str:
 
 
 def _whole(labels: list[str]) -> list[str]:
-    """Ids that pandas wrote as numbers with a fraction (0.0, 1.0, ...), as ids."""
+    """Returns ids that pandas wrote as numbers with a fraction (0.0, 1.0, ...) as whole numbers."""
     return [label.partition(".")[0] for label in labels] if all(map(_FLOAT_ID.fullmatch, labels)) else labels
 
 
@@ -144,7 +162,7 @@ def _labels(table: Table, labels: list[str], names: Sequence[str]) -> np.ndarray
 
 
 def _located(table: Table, index: int, skip_bad: bool) -> tuple[Table, list[Path]]:
-    """The rows whose image is there, and their images."""
+    """Returns the rows whose image is there, and their images."""
     path, names = table.path, table.filled(index)
     files = find_recorded([path.parent, path.parent / "images", path.parent / path.stem], names)
     missing = [names[row] for row, file in enumerate(files) if file is None]
@@ -155,11 +173,11 @@ def _located(table: Table, index: int, skip_bad: bool) -> tuple[Table, list[Path
 
 
 def find_recorded(folders: Sequence[Path], names: Sequence[str]) -> list[Path | None]:
-    """As `find_files`, for names that may be another machine's: what is not found as it stands is looked for with
-    slashes in the place of backslashes, then by ever shorter ends of it (signs/stop/1.png, stop/1.png, 1.png).
+    """Returns, as `find_files` does, where each name lies, also for names that another machine wrote.
 
-    Where one name was found without its beginning, others of that beginning are found so too, or are missing: 1.png of
-    another folder is another image.
+    A name that is not found as it stands is looked for with slashes in place of backslashes, then by ever shorter ends
+    of it (signs/stop/1.png, stop/1.png, 1.png). Where one name was found without its beginning, others of that
+    beginning are found so too, or are missing: 1.png of another folder is another image.
     """
     found = find_files(folders, names)
     parts = [PurePosixPath(name.replace("\\", "/")).parts for name in names]
@@ -182,7 +200,7 @@ def _beginning(parts: tuple[str, ...], dropped: int) -> tuple[bool, tuple[str, .
 
 
 def find_files(folders: Sequence[Path], names: Sequence[str]) -> list[Path | None]:
-    """Where each name lies in the first of the folders that holds it; None where none does.
+    """Returns where each name lies in the first of the folders that holds it, or None.
 
     Every folder is listed once: to ask each for each name would take minutes for many of both.
     """
@@ -208,7 +226,7 @@ def _entries(folder: Path) -> set[str]:
 
 
 def read_splits(table: Table, index: int) -> np.ndarray:
-    """The column of words for splits as train, val or test: <U5 [n]; BadInput with the line otherwise."""
+    """Returns a column of words as train, val or test, <U5 [n]; raises BadInput with the line for any other word."""
     words = table.filled(index)
     bad = next((row for row, word in enumerate(words) if word.lower() not in SPLIT_WORDS), None)
     if bad is not None:
@@ -219,7 +237,8 @@ def read_splits(table: Table, index: int) -> np.ndarray:
 
 
 def _groups(table: Table, index: int, labels: np.ndarray, splits: np.ndarray) -> np.ndarray:
-    """int64 [n], numbered in the order of first appearance; an empty cell (or nan, ...) is a group of its own.
+    """Returns groups int64 [n], numbered in the order of first appearance; an empty cell (or nan, ...) is a group of
+    its own.
 
     Numbers that several classes share are drives, unless the given splits cut them: then they restart per class.
     """

@@ -1,4 +1,5 @@
-"""The German Traffic Sign Recognition Benchmark as its authors give it (Stallkamp et al. 2012, benchmark.ini.rub.de).
+"""Lists the German Traffic Sign Recognition Benchmark as its authors give it (Stallkamp et al. 2012,
+benchmark.ini.rub.de).
 
     Final_Training/Images/00014/GT-00014.csv and 00007_00029.ppm: frame 29 of the 7th track of class 14
     Final_Test/Images/GT-final_test.csv and 00000.ppm
@@ -25,12 +26,12 @@ _TRAINING, _TEST = Path("Final_Training", "Images"), Path("Final_Test", "Images"
 
 
 def is_archive(root: Path) -> bool:
-    """Whether `root` holds the benchmark as it was unpacked, or is the folder of its training classes."""
+    """Says whether `root` holds the unpacked benchmark, or is the folder of its training classes."""
     return (root / _TRAINING).is_dir() or any(_tables(root))
 
 
 def _tables(training: Path) -> Iterator[Path]:
-    """GT-00014.csv in 00014/, ..., by their names."""
+    """Yields GT-00014.csv in 00014/, ..., by their names."""
     named = (folder / f"GT-{folder.name}.csv" for folder in folders_in(training))
     return (table for table in named if table.is_file())
 
@@ -42,10 +43,10 @@ def list_archive(
     seed: int = 0,
     skip_bad: bool = False,
 ) -> Listing:
-    """List the benchmark: its training tracks, of which some are drawn to be val, and its test images.
+    """Lists the benchmark: its training tracks, of which some are sampled to be val, and its test images.
 
-    Without Final_Test, test is drawn from the tracks as well. Classes are called by their ids, unless `class_names`, or
-    classes.json or classes.txt in `root` says more. Raises BadInput as `list_csv` does.
+    Without Final_Test, test is sampled from the tracks as well. Classes are called by their ids, unless `class_names`,
+    or classes.json or classes.txt in `root` says more. Raises BadInput as `list_csv` does.
     """
     training = root / _TRAINING if (root / _TRAINING).is_dir() else root
     tables = [(path, "train") for path in _tables(training)]

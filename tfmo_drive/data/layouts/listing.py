@@ -1,4 +1,4 @@
-"""Which image is in which split with which label: from folders of classes, or from a CSV file. No image is opened."""
+"""Lists which image is in which split with which label, from folders of classes or a CSV file; no image is opened."""
 
 from __future__ import annotations
 
@@ -32,8 +32,20 @@ def list_source(
     seed: int = 0,
     skip_bad: bool = False,
 ) -> Listing:
-    """List a CSV file, a folder with index.csv or exactly one CSV file, a folder of classes, or GTSRB as its authors
-    give it (whichever it is)."""
+    """Lists a CSV file, a folder with index.csv or exactly one CSV file, a folder of classes, or GTSRB's archive,
+    whichever it is.
+
+    Args:
+        path: The file or folder.
+        class_names: The classes' names in the order of their ids.
+        columns: The CSV's columns that cannot be guessed, as {"label": "Sign"}.
+        fractions: The shares of train, val and test.
+        seed: The seed of the sampling.
+        skip_bad: Whether images that cannot be used are skipped.
+
+    Raises:
+        BadInput: The path is none of these, or what it holds cannot be used.
+    """
     path = Path(path)
     if path.is_file() and path.suffix.lower() == ".csv":
         return list_csv(path, class_names, columns, fractions, seed, skip_bad)
@@ -59,13 +71,22 @@ def list_folder(
     seed: int = 0,
     skip_bad: bool = False,
 ) -> Listing:
-    """List `root/<split>/<class>/*` (split: train, val or valid or validation, test) or `root/<class>/*`.
+    """Lists `root/<split>/<class>/*` (split: train, val or valid or validation, test) or `root/<class>/*`.
 
-    A split that is not there is drawn from train, class by class. Names come from `class_names`, else classes.json or
-    classes.txt in `root`, else the folders' names, sorted (as numbers where all are numbers). Folders that are numbers
-    and no names are ids. What is no image is left out, counted in a warning by its suffix. Raises BadInput where the
-    folder is missing, empty or of another layout, a folder is not a class, a class has no training image, or an image's
-    name is no regular file (counted; `skip_bad` leaves those out).
+    A missing split is sampled from train, class by class. Folders whose names are numbers are ids where names are
+    given. Files that are no images are left out, counted in a warning by their suffix.
+
+    Args:
+        root: The folder.
+        class_names: The classes' names; by default those of classes.json or classes.txt in `root`, else the folders'
+            names, sorted (as numbers where all are numbers).
+        fractions: The shares of train, val and test.
+        seed: The seed of the sampling.
+        skip_bad: Whether an image's name that is no regular file is skipped.
+
+    Raises:
+        BadInput: The folder is missing, empty or of another layout, a folder is not a class, a class has no training
+            image, or an image's name is no regular file (counted).
     """
     root = Path(root)
     children = _subfolders(root)
@@ -97,7 +118,8 @@ def list_folder(
 
 
 def _split_folders(children: Sequence[Path]) -> dict[Path, str]:
-    """{folder: split}. Of folders beside others, only one that holds folders itself: a train may be a vehicle."""
+    """Returns {folder: split}; beside other folders, only one that holds folders itself counts, as a train may be a
+    vehicle."""
     named = [child for child in children if child.name.lower() in SPLIT_WORDS]
     if len(named) < len(children):
         named = [child for child in named if folders_in(child)]
@@ -105,7 +127,7 @@ def _split_folders(children: Sequence[Path]) -> dict[Path, str]:
 
 
 def _say_left_out(root: Path, folders: Sequence[Path], listed: Mapping[Path, Found]) -> None:
-    """Warn of files of other suffixes, of images beside the folders of classes, and of folders that are no split."""
+    """Warns of files of other suffixes, of images beside the folders of classes, and of folders that are no split."""
     sum(listed.values(), Found()).say_left_out(root)
     places = {child.parent for child in listed}
     loose = [entry.path for place in sorted(places) for entry in entries(place) if _is_image(entry)]

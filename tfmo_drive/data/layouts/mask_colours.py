@@ -1,4 +1,4 @@
-"""Masks whose colours are classes: class_dict.csv says which, as those of CamVid do (name,r,g,b, one class a line).
+"""Reads which colour of a mask is which class from class_dict.csv, as CamVid has it (name,r,g,b, one class a line).
 
 Palette files hold an index for each pixel; it is a class only where all files mean the same colour by it.
 """
@@ -23,7 +23,10 @@ _COLUMNS = {"name": ("name", "class", "class_name", "label"), "red": ("r", "red"
 
 
 def class_colours(path: Path) -> Mapping[str, Colour]:
-    """{name: (red, green, blue)} in the order of the lines; BadInput for levels outside 0..255 and what comes twice."""
+    """Returns {name: (red, green, blue)} in the order of the lines.
+
+    Raises BadInput for levels outside 0..255, and for a name or a colour that comes twice.
+    """
     table = read_table(path)
     found = find_columns(path, table.header, {}, _COLUMNS, tuple(_COLUMNS))
     names = [clean(name) for name in table.filled(found["name"], table.column(found["name"]))]
@@ -41,7 +44,7 @@ def class_colours(path: Path) -> Mapping[str, Colour]:
 
 
 def refuse_other_palettes(root: Path, masks: Sequence[Path]) -> None:
-    """Raise BadInput where an id of palette masks is another colour in another file; the unreadable are skipped.
+    """Raises BadInput where an id of palette masks is another colour in another file; unreadable files are skipped.
 
     Palettes of different lengths, or that differ in what no pixel uses, agree.
     """
@@ -63,7 +66,7 @@ def refuse_other_palettes(root: Path, masks: Sequence[Path]) -> None:
 
 
 def _palette(file: Path) -> bytes:
-    """Its colours, three bytes each; b"" where it has none, or cannot be read."""
+    """Returns a file's palette, three bytes for each colour; b"" where it has none, or cannot be read."""
     try:
         with opened(file, file) as image:
             return bytes(image.getpalette("RGB") or ()) if image.mode == "P" else b""

@@ -1,9 +1,11 @@
-"""Images and their masks in folders: CamVid's layout (Brostow et al. 2009, as SegNet's tutorial has it), and others.
+"""Lists images and their masks in folders: CamVid's layout (Brostow et al. 2009, as SegNet's tutorial has it), and
+others.
 
     train/ + trainannot/    images/train/ + masks/train/    train/images/ + train/masks/    images/ + masks/
 
-Frames of one drive are near-duplicates, so they are drawn and judged in blocks (recordings.py); where there is train
-and val but no test, val becomes test: it is what others report on. Only names are read here; `pack` opens the files.
+Frames of one drive are near-duplicates, so they are sampled and resampled in blocks (recordings.py); where there is
+train and val but no test, val becomes test: it is what others report on. Only names are read here; `pack` opens the
+files.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from tfmo_drive.data.splitting import SPLIT_WORDS, SPLITS, Listing, refuse_repea
 IMAGES = ("images", "image", "imgs", "img")
 MASKS = ("masks", "mask", "labels", "annotations", "annot")
 UNKNOWN_CLASSES = ("unlabelled", "unlabeled", "void", "ignore", "ignored")
-"""Names that are no classes: what nobody labelled (CamVid's class 11, Void)."""
+"""Names of what nobody labelled, which is no class (CamVid's class 11, Void)."""
 _LAYOUT = (
     "Expected train/ + trainannot/, images/train/ + masks/train/, train/images/ + train/masks/ or images/ + masks/."
 )
@@ -41,15 +43,21 @@ def list_masks(
     seed: int = 0,
     skip_bad: bool = False,
 ) -> Listing:
-    """List pairs of an image and a mask PNG of one stem; every split is a MaskSplit.
+    """Lists pairs of an image and a mask PNG of one stem; every split is a MaskSplit.
 
-    Class i of the files is called `class_names[i]`, by default from classes.json or classes.txt in `root`; with
-    class_dict.csv (name,r,g,b) there, masks are colours. The id `ignore` (0..255), 255, and classes called unlabelled
-    or void are no classes; those behind them move up. Missing splits are drawn out of train with `seed`, whole blocks
-    of neighbouring frames; blocks are the groups.
+    With class_dict.csv (name,r,g,b) in `root`, masks are colours. Missing splits are sampled out of train, in whole
+    blocks of neighbouring frames; blocks are the groups.
 
-    Raises BadInput where a folder or the names are missing, and for images and masks that are no pairs: counted, ten
-    named, unless `skip_bad` leaves them out.
+    Args:
+        root: The folder.
+        class_names: The names of the files' ids in order, by default those of classes.json or classes.txt in `root`.
+            Classes called unlabelled or void are no classes; those behind them move up.
+        ignore: One more id (0..255) that is no class, as 255 always is.
+        seed: The seed of the sampling.
+        skip_bad: Whether images without a mask, and masks without an image, are skipped.
+
+    Raises:
+        BadInput: A folder or the names are missing, or images and masks are no pairs (counted, ten named).
     """
     root = Path(root)
     images, masks, splits, groups, odd = [], [], [], [], []
@@ -98,7 +106,7 @@ def _classes(
 
 
 def _places(root: Path) -> dict[str, tuple[Path, Path]]:
-    """{split: (folder of images, folder of masks)}; "" where all are still to be split."""
+    """Returns {split: (folder of images, folder of masks)}; the split is "" where all are still to be split."""
     folders = _subfolders(root)
     found: dict[str, tuple[Path, Path]] = {}
     images, masks = _called(folders, IMAGES), _called(folders, MASKS)
@@ -128,7 +136,8 @@ def _places(root: Path) -> dict[str, tuple[Path, Path]]:
 
 
 def _inner(folder: Path, siblings: dict[str, Path]) -> tuple[Path | None, Path | None]:
-    """train/ + trainannot/ (or train_labels/, ...), or train/images/ + train/masks/."""
+    """Returns a split's folders of images and masks: train/ + trainannot/ (or train_labels/, ...), or train/images/ +
+    train/masks/."""
     word = folder.name.lower()
     beside_it = _called(siblings, [f"{word}{bar}{name}" for name in MASKS for bar in ("", "_")])
     if beside_it:
@@ -142,7 +151,7 @@ def _called(folders: dict[str, Path], names: Sequence[str]) -> Path | None:
 
 
 def _subfolders(path: Path) -> dict[str, Path]:
-    """{name in lower case: folder}, sorted."""
+    """Returns {name in lower case: folder}, sorted."""
     if not path.is_dir():
         raise BadInput(f"There is no folder {path}. {_LAYOUT}")
     found: dict[str, Path] = {}
@@ -153,9 +162,10 @@ def _subfolders(path: Path) -> dict[str, Path]:
 
 
 def _by_stem(folder: Path, suffixes: tuple[str, ...], odd: list[str]) -> dict[str, Path]:
-    """{path below the folder, without suffix: file}, sorted; BadInput where there is none, or two of one stem.
+    """Returns {path below the folder, without suffix: file}, sorted.
 
-    What is no regular file is added to `odd`; what is of another suffix is counted in a warning.
+    A path that is no regular file is added to `odd`; files of another suffix are counted in a warning. Raises BadInput
+    where there is no file, or two of one stem.
     """
     below, found = walk(folder, suffixes), {}
     below.say_left_out(folder)

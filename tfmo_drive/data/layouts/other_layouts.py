@@ -1,4 +1,4 @@
-"""Layouts of data sets that are known and not read: said by name, so that none is taken for folders of classes."""
+"""Recognises layouts of data sets that are known and not read, so that none is taken for folders of classes."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _OTHER_TASKS = {
     ),
     "a driving log": (("driving_log.csv",), "lane"),
 }
-"""What a folder of classes is no place for, and the experiment that reads it."""
+"""Data of other tasks, the paths that show it, and the experiment that reads it."""
 HOLDERS = ("images", "image", "imgs", "img", "jpegimages", "image_2", "labels", "label_2", "annotations")
-"""Folders that hold all images or what is said of them, in lower case; none is a class."""
+"""Names, in lower case, of folders that hold all images or their labels; none is a class."""
 
 
 def unread(root: Path) -> str:
-    """A sentence on the layout that `root` seems to be of, where it is one that nothing here reads; else nothing."""
+    """Returns a sentence on the layout that `root` seems to be of, where nothing here reads it; else ""."""
     for name, (signs, advice) in _UNREAD.items():
         if _shown(root, signs):
             return f"It looks like {name}, which is not read yet. {advice}"
@@ -37,7 +37,7 @@ def unread(root: Path) -> str:
 
 
 def no_classes(root: Path) -> str:
-    """Why `root` is no folder of classes, as a sentence, where its layout shows that; else nothing."""
+    """Returns a sentence why `root` is no folder of classes, where its layout shows that; else ""."""
     if found := unread(root):
         return found
     for name, (signs, experiment) in _OTHER_TASKS.items():
@@ -47,12 +47,12 @@ def no_classes(root: Path) -> str:
 
 
 def _shown(root: Path, signs: tuple[str, ...]) -> bool:
-    """Whether one of the signs is there: a path, or several with & between them; hidden ones do not count."""
+    """Says whether one of the signs is there: a path, or several with & between them; hidden ones do not count."""
     return any(all(_matches(root, path.split("/")) for path in sign.split(" & ")) for sign in signs)
 
 
 def _matches(folder: Path, parts: list[str]) -> bool:
-    """Only what a wildcard asks for is listed: folders of classes are long."""
+    """Says whether the path is there; only what a wildcard asks for is listed, because folders of classes are long."""
     first, *rest = parts
     below = [Path(entry.path) for entry in entries(folder)] if "*" in first else [folder / first]
     found = [path for path in below if path.match(first) and (path.is_dir() if rest else path.exists())]

@@ -1,4 +1,4 @@
-"""Driving logs: a CSV of camera frames and how the driver steered (Bojarski et al. 2016, arXiv:1604.07316).
+"""Lists driving logs: a CSV of camera frames and how the driver steered (Bojarski et al. 2016, arXiv:1604.07316).
 
 Udacity's simulator writes one without a header (CarController.cs of github.com/udacity/self-driving-car-sim): paths of
 the recording machine, the wheels' angle over its maximum of 25 degrees, positive to the right, and the time in the
@@ -29,13 +29,13 @@ COLUMNS = {
     "split": ("split", "set", "subset"),
 }
 CLASSIC = ("center", "left", "right", "steering", "throttle", "brake", "speed")
-"""What a file without a header holds."""
+"""The columns of a file without a header."""
 HERTZ = 15.0
-"""Frames per second where names hold no times: the simulator's own rate."""
+"""The frames per second where names hold no times: the simulator's own rate."""
 BLOCK_SECONDS = 5.0
 """In the log that this was made with, steering is uncorrelated after 5 s (0.37 after 0.9 s, below 0.05 from 5 s on)."""
 _PAUSE = 1.0
-"""Seconds without a frame that end a recording."""
+"""The seconds without a frame that end a recording."""
 _TIME = re.compile(r"\d{4}(_\d\d){5}_\d{3}")
 
 
@@ -46,15 +46,23 @@ def list_log(
     seed: int = 0,
     skip_bad: bool = False,
 ) -> Listing:
-    """List the frames of a log, or of a folder with driving_log.csv, in its order; labels float32 [n, 1] in [-1, 1].
+    """Lists the frames of a log, or of a folder with driving_log.csv, in its order; labels are float32 [n, 1] in [-1,
+    1].
 
-    `columns` says what cannot be guessed, as {"steering": "wheel"} (see COLUMNS); `limit` is full lock in the log's
-    unit: steering must be in [-limit, limit] and is divided by it. Images are looked for where the log says, beside it,
-    and in its IMG/ or images/. Blocks of about 5 s are the groups, whatever the order of the lines, where images are
-    called after their times. Missing splits are drawn out of train with `seed`,
-    block by block; a log with train and val only has its val as test (splitting.sampled_blocks).
-    Raises BadInput for a missing log or column, and for steering out of range or no number, missing images and those of
-    an earlier frame: counted, ten named, unless `skip_bad` leaves them out.
+    Images are looked for where the log says, beside it, and in its IMG/ or images/. Blocks of about 5 s are the groups,
+    whatever the order of the lines, where images are called after their times. Missing splits are sampled out of train,
+    block by block; where a log has train and val only, val becomes test (splitting.sampled_blocks).
+
+    Args:
+        path: The log, or its folder.
+        columns: The columns that cannot be guessed, as {"steering": "wheel"} (see COLUMNS).
+        limit: Full lock in the log's unit; steering must be in [-limit, limit] and is divided by it.
+        seed: The seed of the sampling.
+        skip_bad: Whether frames that cannot be used are skipped.
+
+    Raises:
+        BadInput: The log or a column is missing; steering is out of range or no number, an image is missing, or it is
+            that of an earlier frame (counted, ten named).
     """
     path = _log(Path(path))
     if not 0 < limit < math.inf:
@@ -98,9 +106,13 @@ def _log(path: Path) -> Path:
 
 
 def time_blocks(seconds: np.ndarray, splits: np.ndarray) -> np.ndarray:
-    """The block of each frame, int64 [n] from 0: frames in their order, float [n], cut into equal times of about 5 s.
+    """Returns the block of each frame, int64 [n] from 0; blocks are equal times of about 5 s.
 
     A pause of a second, a step back in time and another split begin a block too.
+
+    Args:
+        seconds: The frames' times in their order, float [n].
+        splits: The frames' split names [n].
     """
     steps = np.diff(seconds)
     cuts = np.flatnonzero((steps < 0) | (steps > _PAUSE) | (splits[1:] != splits[:-1])) + 1
@@ -114,7 +126,7 @@ def time_blocks(seconds: np.ndarray, splits: np.ndarray) -> np.ndarray:
 
 
 def _times(files: list[Path]) -> np.ndarray:
-    """Seconds, float64 [n], from the names of all images, or counted at HERTZ."""
+    """Returns the frames' times in seconds, float64 [n], from the names of all images, or counted at HERTZ."""
     found = [_TIME.search(file.name) for file in files]
     try:
         times = [datetime.datetime.strptime(match[0], "%Y_%m_%d_%H_%M_%S_%f") for match in found]
