@@ -16,7 +16,7 @@ from tfmo_drive.base.given_file import is_number
 Row = Mapping[str, Any]
 
 SURE = 0.2
-"""The spread up to which a time counts as a number; beyond it pages say "about", and no expectation is met or missed."""
+"""The spread up to which a time counts as a number; beyond it pages say "about", and nothing is met or missed."""
 ALIKE = 0.02
 """The difference, as a share, below which two times are called equal; timings on a shared machine repeat no better."""
 KEYS = frozenset({
