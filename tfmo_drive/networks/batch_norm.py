@@ -1,6 +1,7 @@
-"""BatchNorm: estimated again after surgery, and folded into the layer beside it (Jacob et al. 2018, section 3.2).
+"""Estimates BatchNorm again after surgery, and folds it into the layer beside it (Jacob et al. 2018, section 3.2).
 
-So are its like, which also are one multiplication and one addition per channel once a model is trained.
+Rescaling and Normalization are folded too: once a model is trained, each of these layers is one multiplication and one
+addition per channel.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from tfmo_drive.networks import graph
 layers = keras.layers
 Layer = layers.Layer
 FOLDABLE = (layers.Conv2D, layers.DepthwiseConv2D, layers.Conv2DTranspose, layers.Dense)
-"""These very classes: a separable convolution is a subclass of one, with two kernels."""
+"""Exactly these classes, not their subclasses: a separable convolution is a subclass of one and has two kernels."""
 AFFINE = (layers.BatchNormalization, layers.Rescaling, layers.Normalization)
 ONLY_IN_TRAINING = (
     layers.Dropout, layers.SpatialDropout2D, layers.GaussianDropout, layers.AlphaDropout, layers.GaussianNoise,
@@ -24,7 +25,7 @@ ONLY_IN_TRAINING = (
 
 
 def reestimate(model: keras.Model, inputs: np.ndarray, batch: int = 64) -> None:
-    """Means and variances of every BatchNorm from preprocessed `inputs` [n, h, w, 3], in place.
+    """Estimates the mean and variance of every BatchNorm from preprocessed `inputs` [n, h, w, 3], in place.
 
     Each batch counts alike (a momentum of i / (i + 1) is the plain mean), as in "precise BatchNorm", Wu & Johnson 2021.
     """
@@ -39,10 +40,13 @@ def reestimate(model: keras.Model, inputs: np.ndarray, batch: int = 64) -> None:
 
 
 def folded(model: keras.Model, stays: Callable[[Layer], bool] | None = None) -> keras.Model:
-    """A flat copy with equal outputs in inference, without the layers that `foldable` finds, and without dropout.
+    """Returns a flat copy with equal outputs in inference, in which `foldable` layers are folded and dropout is left
+    out.
 
-    With `stays`, affine layers of which it says so are left where they are, and so is all dropout: the copy can be
-    trained on.
+    Args:
+        model: A trained functional model.
+        stays: Says for an affine layer whether it stays as it is; with it all dropout stays too, so that the copy can
+            be trained on.
     """
     made = graph.rebuilt(
         model,
@@ -55,10 +59,11 @@ def folded(model: keras.Model, stays: Callable[[Layer], bool] | None = None) -> 
 
 
 def scaled_by_convolution(model: keras.Model) -> keras.Model:
-    """A flat copy in which Rescaling and Normalization of images are depthwise 1x1 convolutions that do not train.
+    """Returns a flat copy in which Rescaling and Normalization of images are depthwise 1x1 convolutions that do not
+    train.
 
-    Folded into the next kernel they would make its weights 255 times smaller and their gradients as much larger, at
-    which training with an ordinary learning rate ends.
+    Folded into the next kernel they would make its weights 255 times smaller and their gradients as much larger, so
+    that training with an ordinary learning rate diverges.
     """
     chosen = {
         layer.name: layer
@@ -79,8 +84,11 @@ def scaled_by_convolution(model: keras.Model) -> keras.Model:
 
 
 def foldable(model: keras.Model, stays: Callable[[Layer], bool] | None = None) -> dict[str, Layer]:
-    """By the name of the layer that takes it in, the affine layer right behind it, or else the one right before it;
-    those of which `stays` says so are left out."""
+    """Returns, by the name of the layer that absorbs it, the affine layer right behind it, or else the one right before
+    it.
+
+    Layers for which `stays` is true are left out.
+    """
     readers, outputs = graph.only_reader(model), set(model.output_names)
     found = [layer for layer in model.layers if type(layer) in AFFINE and _once_along_channels(layer)]
     found = [layer for layer in found if not (stays and stays(layer))]
@@ -99,7 +107,8 @@ def foldable(model: keras.Model, stays: Callable[[Layer], bool] | None = None) -
 
 
 def affine(layer: Layer) -> tuple[np.ndarray, np.ndarray]:
-    """(scale, offset), float64 [channels], of a layer of one of the kinds in AFFINE: what it does in inference."""
+    """Returns (scale, offset), float64 [channels], of a layer of one of the kinds in AFFINE, as it acts in
+    inference."""
     if isinstance(layer, layers.Rescaling):
         scale, offset = layer.scale, layer.offset
     elif isinstance(layer, layers.Normalization):
@@ -115,7 +124,7 @@ def affine(layer: Layer) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _once_along_channels(layer: Layer) -> bool:
-    """Whether an affine layer is called once and works along the last axis alone."""
+    """Says whether an affine layer is called once and works along the last axis alone."""
     last = len(layer.output.shape) - 1
     if isinstance(layer, layers.Rescaling):
         along = np.ndim(layer.scale) <= 1 and np.ndim(layer.offset) <= 1
@@ -125,7 +134,7 @@ def _once_along_channels(layer: Layer) -> bool:
 
 
 def _takes(layer: Layer, norm: Layer) -> bool:
-    """Whether the layer can take in the affine layer before it: padding adds zeros where there would be offsets."""
+    """Says whether the layer can absorb the affine layer before it: padding adds zeros where there would be offsets."""
     if type(layer) not in FOLDABLE or len(layer.inbound_nodes) != 1:
         return False
     if getattr(layer, "groups", 1) != 1 or getattr(layer, "data_format", "channels_last") != "channels_last":
@@ -135,7 +144,7 @@ def _takes(layer: Layer, norm: Layer) -> bool:
 
 
 def _without(model: keras.Model, pairs: dict[str, Layer]) -> keras.Model:
-    """The model with each affine layer of `pairs` in the layer that takes it in."""
+    """Returns the model with each affine layer of `pairs` folded into the layer that absorbs it."""
     readers = graph.only_reader(model)
     dropped = {norm.name for norm in pairs.values()}
 
@@ -155,7 +164,7 @@ def _without(model: keras.Model, pairs: dict[str, Layer]) -> keras.Model:
 
 
 def _with_behind(layer: Layer, scale: np.ndarray, offset: np.ndarray) -> list[np.ndarray]:
-    """[kernel, bias] float64 of a layer whose outputs are then multiplied and added to."""
+    """Returns [kernel, bias], float64, of a layer whose outputs are then multiplied and added to."""
     kernel, bias = _kernel_and_bias(layer)
     # Kernels are [..., c_in, c_out], but depthwise [h, w, c, multiplier] and transposed [h, w, c_out, c_in].
     along = {layers.DepthwiseConv2D: (-1, kernel.shape[-1]), layers.Conv2DTranspose: (-1, 1)}
@@ -163,7 +172,7 @@ def _with_behind(layer: Layer, scale: np.ndarray, offset: np.ndarray) -> list[np
 
 
 def _with_before(layer: Layer, scale: np.ndarray, offset: np.ndarray) -> list[np.ndarray]:
-    """[kernel, bias] float64 of a layer whose inputs were multiplied and added to."""
+    """Returns [kernel, bias], float64, of a layer whose inputs were multiplied and added to."""
     kernel, bias = _kernel_and_bias(layer)
     if type(layer) is layers.Conv2DTranspose:  # offsets are zero there
         return [kernel * scale, bias]

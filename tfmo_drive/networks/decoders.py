@@ -1,4 +1,4 @@
-"""From a backbone's feature maps back to a fine grid: the feature pyramid under detection and segmentation heads.
+"""Leads a backbone's feature maps back to a fine grid: the feature pyramid under detection and segmentation heads.
 
 Lin et al. 2017, "Feature pyramid networks for object detection": 1x1 convolutions bring every map to one width, and the
 coarse ones are added to the finer ones. Up-sampling inside repeats pixels (nearest), which int8 does without any error.
@@ -15,11 +15,11 @@ layers = keras.layers
 
 
 def feature_maps(backbone: keras.Model) -> dict[int, object]:
-    """By stride, fine to coarse, from 4 on: the widest map [b, h / stride, w / stride, c] that a layer computes, and of
-    those the last. That is where a stage ends: the v1.5 ResNet begins the next one at the old stride, with fewer
-    channels.
+    """Returns, by stride from 4 on and fine to coarse, the last of the widest maps [b, h / stride, w / stride, c] of a
+    backbone.
 
-    Raises BadInput where image sides are not multiples of the coarsest stride, or no map has stride 4.
+    That is where a stage ends: the v1.5 ResNet begins the next one at the old stride, with fewer channels. Raises
+    BadInput where image sides are not multiples of the coarsest stride, or no map has stride 4.
     """
     height, width = backbone.input_shape[1:3]
     found = {}
@@ -42,7 +42,8 @@ def feature_maps(backbone: keras.Model) -> dict[int, object]:
 
 
 def pyramid(backbone: keras.Model, channels: int, name: str):
-    """One map [b, h / 4, w / 4, channels] that has seen all of the backbone's; layers are called `name`_..."""
+    """Returns one map [b, h / 4, w / 4, channels] that all maps of the backbone contribute to; its layers are called
+    `name`_..."""
     merged = None
     for stride, features in reversed(feature_maps(backbone).items()):
         lateral = _convolution(features, channels, 1, f"{name}_lateral{stride}")
@@ -55,7 +56,7 @@ def pyramid(backbone: keras.Model, channels: int, name: str):
 
 
 def smooth(features, channels: int, name: str):
-    """A 3x3 convolution with BatchNorm and ReLU."""
+    """Applies a 3x3 convolution with BatchNorm and ReLU."""
     return layers.ReLU(name=f"{name}_relu")(_convolution(features, channels, 3, name))
 
 

@@ -1,4 +1,4 @@
-"""An anchor-free detector: two outputs on one fine grid, what they should be, and the loss between the two.
+"""Builds an anchor-free detector: two outputs on one fine grid, their targets, and the loss between the two.
 
 CenterNet (Zhou et al. 2019, "Objects as points"): a class's score is high at the cell of an object's centre. Distances
 to the four sides are learnt on all cells near it, as in TTFNet (Liu et al. 2020, "Training-time-friendly network for
@@ -19,23 +19,24 @@ from tfmo_drive.networks.decoders import pyramid, smooth
 
 layers = keras.layers
 LARGEST = 6.0
-"""Of the exponents."""
+"""The largest exponent."""
 _PRIOR = 0.1
-"""What every cell scores at first: Lin et al. 2017, "Focal loss for dense object detection", section 4.1, as
+"""The score of every cell before training: Lin et al. 2017, "Focal loss for dense object detection", section 4.1, as
 CenterNet."""
 _TYPICAL_PX = 10.0
-"""The distance that every cell says at first."""
+"""The distance in pixels that every cell gives before training."""
 _SPREAD = 0.54 / 6
-"""Standard deviation of an object's Gaussian as a part of its side: TTFNet, section 4.1."""
+"""The standard deviation of an object's Gaussian as a share of its side: TTFNet, section 4.1."""
 _NEAR = 0.1
-"""Cells where an object's Gaussian is higher learn its box."""
+"""The height of an object's Gaussian above which cells learn its box."""
 _AROUND = 1.25
-"""Where the objects are: inside boxes this much wider and higher."""
+"""The factor by which boxes are widened for the object mask."""
 _BOX_WEIGHT = 5.0  # TTFNet, section 4.2
 
 
 def heads(backbone: keras.Model, classes: int, channels: int) -> list:
-    """Logits [b, h / 4, w / 4, classes] and exponents of distances [b, h / 4, w / 4, 4] (left, top, right, bottom)."""
+    """Returns logits [b, h / 4, w / 4, classes] and exponents of distances [b, h / 4, w / 4, 4] (left, top, right,
+    bottom)."""
     features = pyramid(backbone, channels, "detection")
     scores, boxes = (smooth(features, channels, f"{name}_smooth") for name in (SCORES, BOXES))
     scores = _end(scores, classes, math.log(_PRIOR / (1 - _PRIOR)), SCORES)
@@ -44,21 +45,26 @@ def heads(backbone: keras.Model, classes: int, channels: int) -> list:
 
 
 def _end(features, count: int, start: float, name: str):
-    """A 1x1 convolution that says `start` everywhere at first, nearly."""
+    """Applies a 1x1 convolution whose outputs are nearly `start` everywhere before training."""
     weights = keras.initializers.RandomNormal(0, 0.01)
     bias = keras.initializers.Constant(start)
     return layers.Conv2D(count, 1, kernel_initializer=weights, bias_initializer=bias, name=name)(features)
 
 
 def encode(targets: dict, grid: tuple[int, int], classes: int) -> dict:
-    """TensorFlow graph code: what the outputs should be.
+    """Computes what the outputs should be, in TensorFlow graph code.
 
-    targets: "boxes" float32 [b, m, 4] x0, y0, x1, y1 in pixels, "classes" int64 [b, m], -1 where there is none, "crowd"
-    bool [b, m]: of crowds nothing is learnt, neither that they are there nor that they are not. grid: (rows, columns).
-    Gives "heat" [b, rows, columns, classes] in [0, 1], 1 at objects' centres; "boxes" [b, rows, columns, 4] in pixels,
-    of the smallest object near each cell, and how much they count, "weights" [b, rows, columns], 1 in all for every
-    object that is the smallest anywhere; "objects" [b, rows, columns, 1], 1 inside and around objects; and "open" [b,
-    rows, columns], 0 in crowds.
+    Args:
+        targets: "boxes" float32 [b, m, 4] x0, y0, x1, y1 in pixels; "classes" int64 [b, m], -1 where there is none;
+            "crowd" bool [b, m]: nothing is learnt from crowds, neither that they are there nor that they are not.
+        grid: (rows, columns) of the outputs.
+        classes: The number of classes.
+
+    Returns:
+        "heat" [b, rows, columns, classes] in [0, 1], 1 at objects' centres; "boxes" [b, rows, columns, 4] in pixels,
+            those of the smallest object near each cell; "weights" [b, rows, columns], how much these count, 1 in all
+            for every object that is the smallest anywhere; "objects" [b, rows, columns, 1], 1 inside and around
+            objects; and "open" [b, rows, columns], 0 in crowds.
     """
     boxes, kinds = targets["boxes"], targets["classes"]
     there = (kinds >= 0) & ~targets["crowd"]
@@ -85,7 +91,8 @@ def _flag(condition):
 
 
 class _Cells:
-    """Of every object on every cell, float32 [b, m, rows, columns]: how near, and whether inside or around."""
+    """Computes for every object and cell, float32 [b, m, rows, columns], how near they are, and whether the cell is
+    inside or around."""
 
     def __init__(self, boxes, there, grid: tuple[int, int]):
         rows, columns = (tf.range(count, dtype=tf.float32) for count in grid)
@@ -97,7 +104,7 @@ class _Cells:
 
     @staticmethod
     def _along(low, high, cells) -> tuple:
-        """The Gaussian [b, m, cells] about the cell of the centre, and 1 inside and around."""
+        """Returns the Gaussian [b, m, cells] about the cell of the centre, and 1 inside and around."""
         middle, side = (low + high) / 2 / STRIDE, tf.maximum((high - low) / STRIDE, 1e-3)
         centre = tf.clip_by_value(tf.floor(middle), 0.0, float(cells.shape[0] - 1))
         spread = _SPREAD * side
@@ -107,7 +114,8 @@ class _Cells:
 
 
 def loss(targets: dict, outputs: dict):
-    """CenterNet's focal loss of the scores, and 5 x 1 - GIoU (Rezatofighi et al. 2019) of the boxes, by object."""
+    """Computes CenterNet's focal loss of the scores plus 5 x (1 - GIoU) (Rezatofighi et al. 2019) of the boxes, by
+    object."""
     objects = tf.maximum(tf.reduce_sum(targets["weights"]), 1.0)
     apart = 1 - generalised_iou(targets["boxes"], decoded(outputs[BOXES]))
     boxes = tf.reduce_sum(targets["weights"] * apart) / objects
@@ -115,9 +123,9 @@ def loss(targets: dict, outputs: dict):
 
 
 def distillation_loss(outputs: dict, teacher: dict, temperature: float):
-    """The same two sums against what a teacher says, by object that it sees: T^2 x `soft_scores` + 5 x `soft_boxes`.
+    """Computes T^2 x `soft_scores` + 5 x `soft_boxes` against a teacher's outputs, by object that the teacher sees.
 
-    On the scale of `loss`, so that alpha means what it says.
+    It is on the scale of `loss`, so that a mix of the two by alpha weighs them as alpha says.
     """
     # The maximum before the sigmoid: TensorFlow's arithmetic optimizer would swap them the other way round, wrongly.
     best = tf.reduce_max(teacher[SCORES], axis=-1)
@@ -129,9 +137,12 @@ def distillation_loss(outputs: dict, teacher: dict, temperature: float):
 
 
 def soft_scores(student, teacher, sure):
-    """Divergence of sigmoids, of logits [b, rows, columns, classes]: classes do not exclude one another. The sum over
-    cells weighted by how sure the teacher is of any object there, [b, rows, columns] in [0, 1], since nearly all are
-    background (Chen et al. 2017, "Learning efficient object detection models with knowledge distillation").
+    """Computes the divergence between the sigmoids of two models' logits [b, rows, columns, classes], as a sum over
+    cells.
+
+    Sigmoids, because classes do not exclude one another. Each cell is weighted by how sure the teacher is of any object
+    there, [b, rows, columns] in [0, 1], since nearly all cells are background (Chen et al. 2017, "Learning efficient
+    object detection models with knowledge distillation").
     """
     wanted = tf.sigmoid(teacher)
     apart = tf.nn.sigmoid_cross_entropy_with_logits(wanted, student)
@@ -140,16 +151,23 @@ def soft_scores(student, teacher, sure):
 
 
 def soft_boxes(student, teacher, sure):
-    """1 - GIoU between two outputs of boxes, the mean over cells weighted by the square of `sure`: what a teacher says
-    where it sees no object is noise."""
+    """Computes 1 - GIoU between two outputs of boxes, as a mean over cells weighted by the square of `sure`.
+
+    The weights leave out the boxes that a teacher gives where it sees no object, which are noise.
+    """
     weights = tf.square(sure)
     apart = 1 - generalised_iou(decoded(teacher), decoded(student))
     return tf.reduce_sum(weights * apart) / tf.maximum(tf.reduce_sum(weights), 1e-6)
 
 
 def focal(heat, logits, open_):
-    """Penalty-reduced focal loss, the sum over all cells: CenterNet, eq. 1, alpha = 2, beta = 4. open_ [b, rows,
-    columns]: 0 where a score is neither right nor wrong."""
+    """Computes the penalty-reduced focal loss, as a sum over all cells: CenterNet, eq. 1, alpha = 2, beta = 4.
+
+    Args:
+        heat: The wanted scores in [0, 1], [b, rows, columns, classes].
+        logits: The model's logits, of the same shape.
+        open_: [b, rows, columns], 0 where a score is neither right nor wrong.
+    """
     yes, no = tf.math.log_sigmoid(logits), tf.math.log_sigmoid(-logits)
     score = tf.sigmoid(logits)
     centre = tf.cast(heat > 1 - 1e-6, tf.float32)
@@ -159,7 +177,7 @@ def focal(heat, logits, open_):
 
 
 def decoded(exponents):
-    """Boxes in pixels float32 [b, rows, columns, 4] from the boxes' output."""
+    """Returns boxes in pixels, float32 [b, rows, columns, 4] x0, y0, x1, y1, from the boxes' output."""
     rows, columns = exponents.shape[1:3]
     y, x = tf.meshgrid((tf.range(rows, dtype=tf.float32) + 0.5) * STRIDE,
                        (tf.range(columns, dtype=tf.float32) + 0.5) * STRIDE, indexing="ij")  # fmt: skip
@@ -169,7 +187,7 @@ def decoded(exponents):
 
 
 def generalised_iou(truth, found):
-    """GIoU in (-1, 1] of boxes [..., 4]."""
+    """Returns the GIoU in (-1, 1] of boxes [..., 4]."""
     left, top = tf.maximum(truth[..., 0], found[..., 0]), tf.maximum(truth[..., 1], found[..., 1])
     right, bottom = tf.minimum(truth[..., 2], found[..., 2]), tf.minimum(truth[..., 3], found[..., 3])
     common = tf.maximum(right - left, 0) * tf.maximum(bottom - top, 0)
@@ -183,7 +201,8 @@ def generalised_iou(truth, found):
 
 
 def joined(model: keras.Model, name: str) -> keras.Model:
-    """The model's own layers, with one output `name` [b, cells, 4 + classes]: boxes in pixels, scores in [0, 1]."""
+    """Returns a model of the same layers with one output `name` [b, cells, 4 + classes]: boxes in pixels, scores in [0,
+    1]."""
     scores, boxes = model.outputs
     cells = scores.shape[1] * scores.shape[2]
     parts = [

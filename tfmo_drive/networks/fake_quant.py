@@ -1,9 +1,9 @@
-"""Fake quantisation that trains fast and converts as tfmot's does, and ranges that start where the data is.
+"""Fake-quantises fast, as tfmot's operators would, and starts activation ranges where the data lies.
 
 tfmot fake-quantises kernels with `fake_quant_with_min_max_vars_per_channel`, whose CPU kernel takes 37.7 ms for a
-3x3x512x512 kernel (DESIGN, section 5). The same arithmetic in plain ops with a straight-through gradient (Bengio et al.
-2013; Jacob et al. 2018) takes a hundredth of it. The converter knows only the standard op, so `fast()` is entered where
-a training graph is traced, and left out where a graph is exported.
+3x3x512x512 kernel. The same arithmetic in plain ops with a straight-through gradient (Bengio et al. 2013; Jacob et al.
+2018) takes a hundredth of it. The converter knows only the standard op, so `fast()` is entered where a training graph
+is traced, and left out where a graph is exported.
 """
 
 from __future__ import annotations
@@ -22,41 +22,44 @@ from tfmo_drive.contracts import BadInput
 from tfmo_drive.networks import graph
 
 _DEAD, _WIDE = 1e-4, 1.0
-"""A map whose values stay within the first is always 0, to 8 bits of its neighbours; it is given the second."""
+"""A map whose range is narrower than the first number is 0 to 8 bits of its neighbours; it gets the second."""
 _LEAST_REACH = 1e-3
 """The largest weight of an output channel counts as at least this share of the whole kernel's largest."""
 
 
 def is_quantize_aware(model: keras.Model) -> bool:
-    """Whether the model carries tfmot's fake-quant wrappers, so that it converts to int8 without calibration."""
+    """Says whether the model carries tfmot's fake-quant wrappers, so that it converts to int8 without calibration."""
     return any(isinstance(module, QuantizeWrapper | QuantizeLayer) for module in model.submodules)
 
 
 def refuse_quantize_aware(model: keras.Model, step: str) -> None:
-    """BadInput where `step` (its class's name) would come after QuantizeAware, whose ranges belong to what it saw."""
+    """Raises BadInput where `step` (its class's name) would come after QuantizeAware.
+
+    The ranges of a quantize-aware model belong to the activations that it saw, which the step would change.
+    """
     if is_quantize_aware(model):
         raise BadInput(f"{step} cannot follow QuantizeAware: put {step} first.")
 
 
 @contextlib.contextmanager
 def fast() -> Iterator[None]:
-    """Graphs traced inside quantise kernels in plain ops; the variables and the values are tfmot's."""
+    """Makes graphs traced inside the block quantise kernels in plain ops; the variables and the values are tfmot's."""
     with mock.patch.object(quant_ops, "LastValueQuantize", _last_value):
         yield
 
 
 def calibrate(model: keras.Model, batches: list[np.ndarray], bounds: tuple[float, float] | None = None) -> None:
-    """Set every activation range of a quantize-aware model to what it sees on these preprocessed batches.
+    """Sets every activation range of a quantize-aware model to what the model sees on these preprocessed batches.
 
-    tfmot starts at -6..6 and moves with decay 0.999, which costs 35 points in the first steps (DESIGN, section 5).
-    Ranges are the mean over batches of each batch's minimum and maximum, as a moving average would settle.
+    tfmot starts at -6..6 and moves with decay 0.999, which costs 35 points in the first steps. Ranges are the mean over
+    batches of each batch's minimum and maximum, as a moving average would settle.
 
     Args:
         model: A quantize-aware model.
         batches: Preprocessed inputs, float32 [b, ...] each.
         bounds: The lowest and the highest value that a preprocessed input can have. The inputs' range is then these,
-            whatever the batches show: no brighter pixel is clipped, and the range is the one that the file's own
-            uint8 input has.
+            whatever the batches show: no brighter pixel is clipped, and the range is the one that the file's own uint8
+            input has.
     """
     seen: dict = {}
 
@@ -84,7 +87,7 @@ def calibrate(model: keras.Model, batches: list[np.ndarray], bounds: tuple[float
 
 
 def freeze_what_does_not_train(model: keras.Model) -> None:
-    """Keep tfmot's wrappers from training the kernel of a layer that is not trainable."""
+    """Keeps tfmot's wrappers from training the kernel of a layer that is not trainable."""
     for layer in model.layers:
         if isinstance(layer, QuantizeWrapper) and not layer.layer.trainable:
             layer._non_trainable_weights = layer._trainable_weights + layer._non_trainable_weights
@@ -92,7 +95,7 @@ def freeze_what_does_not_train(model: keras.Model) -> None:
 
 
 def widen(model: keras.Model) -> None:
-    """Give what died in training ranges and steps that the file can hold: kernels, biases, and maps that are always 0.
+    """Gives kernels, biases and maps that became (nearly) 0 in training ranges and steps that the file can hold.
 
     The converter leaves a map without a range in float, and TensorFlow Lite's addition aborts the whole process where a
     sum's scale is a 2^19th of an addend's.
@@ -107,11 +110,11 @@ def widen(model: keras.Model) -> None:
 
 
 def _widen_kernels(model: keras.Model) -> None:
-    """Give output channels whose weights are (nearly) 0 beside the others' steps that are large enough for their bias.
+    """Gives output channels whose weights are (nearly) 0 beside the others' steps that are large enough for their bias.
 
-    An int8 file stores a bias in 32 bits, in steps of the input's times the channel's: of a channel that died it is
-    clipped to nothing, of one whose BatchNorm multiplies by 0 the whole layer stays in float. What `_LEAST_REACH` adds
-    is less than a step of the output, whose channels have one range.
+    An int8 file stores a bias in 32 bits, in steps of the input's times the channel's: the bias of a channel that
+    became 0 is clipped to nothing, and a layer one of whose channels BatchNorm multiplies by 0 stays in float. What
+    `_LEAST_REACH` adds is less than a step of the output, whose channels have one range.
     """
     readers = graph.only_reader(model)
     for layer in model.layers:
@@ -139,8 +142,10 @@ def _widen_channels(ends: dict, norm: keras.layers.BatchNormalization | None) ->
 
 
 def _tell_biases_apart(model: keras.Model) -> None:
-    """Move one of a layer's biases by a millionth where all are equal: TensorFlow 2.21 converts a constant of equal
-    values with the scale of the first channel alone."""
+    """Moves one of a layer's biases by a millionth where all are equal.
+
+    TensorFlow 2.21 converts a constant of equal values with the scale of the first channel alone.
+    """
     for layer in model.layers:
         inner = getattr(layer, "layer", layer)
         for bias in (getattr(inner, "bias", None), getattr(inner, "beta", None)):
@@ -152,12 +157,13 @@ def _tell_biases_apart(model: keras.Model) -> None:
 
 @tf.custom_gradient
 def _round_to(values, step):
-    """The nearest multiple of `step` (broadcast over the last axis); the gradient passes straight through."""
+    """Rounds to the nearest multiple of `step` (broadcast over the last axis); the gradient passes straight through."""
     return tf.round(values / step) * step, lambda upstream: (upstream, None)
 
 
 def _last_value(inputs, min_var, max_var, **kwargs):
-    """quant_ops.LastValueQuantize; in symmetric narrow ranges nothing is clipped, since the range is the data's."""
+    """Replaces quant_ops.LastValueQuantize; in symmetric narrow ranges nothing is clipped, since the range is the
+    data's."""
     if not (kwargs.get("is_training", True) and kwargs.get("symmetric") and kwargs.get("narrow_range")):
         return _standard_last_value(inputs, min_var, max_var, **kwargs)
     axes = list(range(len(inputs.shape) - 1)) if kwargs.get("per_channel") else None
@@ -168,13 +174,17 @@ def _last_value(inputs, min_var, max_var, **kwargs):
 
 
 def round_symmetric(inputs, largest, bits: int = 8):
-    """`inputs` rounded to the integers of a range +-`largest` (broadcast over the last axis) without its lowest one."""
+    """Rounds `inputs` to the integers of a range +-`largest` (broadcast over the last axis) without the lowest integer.
+
+    The gradient passes straight through. `bits` is the width of the integers.
+    """
     levels = 2 ** (bits - 1) - 1
     return _round_to(inputs, tf.maximum(tf.stop_gradient(largest) / levels, np.finfo(np.float32).tiny))
 
 
 def _settle(inputs, min_var, max_var, **kwargs):
-    """quant_ops.LastValueQuantize outside training too: kernels also start at -6..6, which rounds most of them to 0."""
+    """Applies quant_ops.LastValueQuantize outside training too: kernels also start at -6..6, which rounds most of them
+    to 0."""
     return _standard_last_value(inputs, min_var, max_var, **{**kwargs, "is_training": True})
 
 

@@ -1,4 +1,5 @@
-"""The graph of a functional Keras 2 model: its calls in order, who reads whom, and the model built again with others.
+"""Walks the graph of a functional Keras 2 model: its calls in order, who reads whom, and the model rebuilt with other
+layers.
 
 `keras.models.clone_model` can change a layer's settings, but neither drop a layer nor put two in its place.
 """
@@ -17,7 +18,7 @@ Layer = keras.layers.Layer
 
 
 def calls(model: keras.Model) -> Iterator[Any]:
-    """Keras's nodes (one per call of a layer, inputs left out), each after those that it reads.
+    """Yields Keras's nodes (one per call of a layer, inputs left out), each after those that it reads.
 
     Raises BadInput for a subclassed model, whose calls Keras does not know.
     """
@@ -27,14 +28,22 @@ def calls(model: keras.Model) -> Iterator[Any]:
 
 
 def arguments(node: Any, tensors: dict[str, Any]) -> tuple[tuple, dict]:
-    """What a node's layer is called with, on other tensors: by the ids that the model has for its own."""
+    """Returns the (args, kwargs) with which a node's layer is called when other tensors take the place of the model's
+    own.
+
+    Args:
+        node: A call of a layer, from `calls`.
+        tensors: The other tensors, by the ids that the model has for its own.
+    """
     read = node.flat_input_ids
     return node.map_arguments({one: [tensors[one]] * read.count(one) for one in read})
 
 
 def only_reader(model: keras.Model) -> dict[str, Layer]:
-    """By layer's name, the one layer that reads it: layers called once, whose output goes to a single call and is no
-    output of the model."""
+    """Returns, by layer's name, the one layer that reads it.
+
+    Only layers count that are called once, whose output goes to a single call and is no output of the model.
+    """
     made_by, times, readers = {}, {}, {}
     for node in calls(model):
         times[node.layer.name] = times.get(node.layer.name, 0) + 1
@@ -50,7 +59,8 @@ def only_reader(model: keras.Model) -> dict[str, Layer]:
 
 
 def last(model: keras.Model, counts: Callable[[Layer], bool]) -> set[str]:
-    """Names of the layers that count and whose outputs reach the model's outputs through none that does."""
+    """Returns the names of layers that count and from which a path leads to the model's outputs through no other that
+    counts."""
     nearest: dict[str, set[str]] = {}
     for node in calls(model):
         read = set().union(*(nearest.get(one, set()) for one in node.flat_input_ids))
@@ -59,12 +69,18 @@ def last(model: keras.Model, counts: Callable[[Layer], bool]) -> set[str]:
 
 
 def rebuilt(model: keras.Model, replacement: Callable[[Layer], Sequence[Callable] | None]) -> keras.Model:
-    """The model in new variables and flat (models inside it are opened), with other layers in some places.
+    """Returns the model in new variables and flat (models inside it are opened), with other layers in some places.
 
-    replacement(layer): the layers (or what calls layers) that take its place one after the other ([]: what it reads
-    passes through), or None for a copy of it, weights included. The weights of replacements are the caller's to set,
-    once they are built. A layer of a model inside it that shares its name with another is numbered ("dense_2").
-    Raises BadInput for a subclassed model, and where a replacement has the name of another layer.
+    The weights of replacements are the caller's to set, once they are built. A layer of a model inside it that shares
+    its name with another is numbered ("dense_2").
+
+    Args:
+        model: A functional model.
+        replacement: Returns for a layer the layers (or what calls layers) that take its place one after the other ([]:
+            its input passes through), or None for a copy of it, weights included.
+
+    Raises:
+        BadInput: The model is subclassed, or a replacement has the name of another layer.
     """
     _require_functional(model)
     names = _own_names(model)
@@ -87,23 +103,23 @@ def rebuilt(model: keras.Model, replacement: Callable[[Layer], Sequence[Callable
 
 
 def copied(model: keras.Model) -> keras.Model:
-    """A flat copy with equal outputs, in new variables."""
+    """Returns a flat copy with equal outputs, in new variables."""
     return rebuilt(model, lambda layer: None)
 
 
 def flat(model: keras.Model) -> keras.Model:
-    """The model itself, or where it holds models, a flat copy with equal outputs."""
+    """Returns the model itself, or where it holds models, a flat copy with equal outputs."""
     return copied(model) if any(isinstance(layer, keras.Model) for layer in model.layers) else model
 
 
 def flat_layers(model: keras.Model) -> list[Layer]:
-    """The layers in order, those of models inside it in their place; inputs are left out."""
+    """Returns the layers in order, with those of models inside it in their place; inputs are left out."""
     layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
     return [one for layer in layers for one in (flat_layers(layer) if isinstance(layer, keras.Model) else [layer])]
 
 
 def free_name(wanted: str, taken: Collection[str]) -> str:
-    """A name of a layer that is not taken: `wanted`, or that with the first number that is free ("dense_2")."""
+    """Returns a layer's name that is not taken: `wanted`, or that with the first number that is free ("dense_2")."""
     names = itertools.chain([wanted], (f"{wanted}_{count}" for count in itertools.count(2)))
     return next(name for name in names if name not in taken)
 
@@ -117,7 +133,7 @@ def _require_functional(model: keras.Model) -> None:
 
 
 def _replayed(model: keras.Model, inputs: list, chains: dict[int, list[Callable]]) -> list:
-    """The model's calls made again on other tensors, through the chains."""
+    """Makes the model's calls again on other tensors, through the chains of replacements."""
     tensors = {str(id(reference)): tensor for reference, tensor in zip(model.inputs, inputs, strict=True)}
     for node in calls(model):
         args, kwargs = arguments(node, tensors)
@@ -137,7 +153,7 @@ def _maker(tensor) -> Layer:
 
 
 def _own_names(model: keras.Model) -> dict[int, str]:
-    """By id of each layer, a name that no other has: its own, where it is not that of one further outside."""
+    """Returns, by id of each layer, a name that no other has: its own, where no layer further outside has it."""
     outside = {id(layer) for layer in model.layers}
     layers = {id(layer): layer for layer in flat_layers(model)}
     found, taken = {}, {_maker(tensor).name for tensor in model.inputs}

@@ -1,4 +1,5 @@
-"""Whether the HDF5 library comes back from reading a file: of some damaged ones it never does, or it ends the process.
+"""Checks that the HDF5 library comes back from reading a file: from some damaged ones it never does, or it ends the
+process.
 
 That cannot be caught where it happens (it waits in C code), so a process of its own looks first: 0.3 s for a file.
 """
@@ -28,11 +29,11 @@ with contextlib.suppress(Exception), h5py.File(sys.argv[1]) as file:
     file.visititems(look)
 """
 _SECONDS, _BYTES = 10.0, 20e6
-"""That a look may take, and how many bytes may add a second."""
+"""The seconds that a look may take, and the number of bytes that add one more."""
 
 
 def refuse_endless(path: Path, setting: str) -> None:
-    """BadInput where reading the file at `path` takes for ever, or takes the process down."""
+    """Raises BadInput where reading the file at `path` takes for ever, or takes the process down."""
     found = os.stat(path)
     if not _comes_back(os.path.abspath(path), found.st_size, found.st_mtime_ns):
         raise BadInput(f"{setting}: {path} is damaged: the HDF5 library does not come back from it. Get it again.")

@@ -1,4 +1,4 @@
-"""What of a quantize-aware model its int8 file could not store in integers, counted on the Keras graph.
+"""Counts on the Keras graph what the int8 file of a quantize-aware model could not store in integers.
 
 Every kernel needs a fake quantiser, and every activation that the file stores a range: of its own, of an operator that
 keeps the range of what it reads, or one that the operator fixes (softmax, sigmoid, tanh). What one integer operator
@@ -31,7 +31,7 @@ _OPERATORS = (layers.Conv2D, layers.DepthwiseConv2D, layers.Conv2DTranspose, lay
 
 
 def missing(model: keras.Model) -> list[str]:
-    """In graph order, "kernel of conv1" and "output of add_2" for what has neither fake quantiser nor range.
+    """Returns, in graph order, "kernel of conv1" or "output of add_2" for everything without fake quantiser and range.
 
     Raises BadInput for a subclassed model, whose graph is not known.
     """
@@ -40,7 +40,7 @@ def missing(model: keras.Model) -> list[str]:
 
 
 def _has_quantised_kernels(layer: Layer) -> bool:
-    """Whether every weight with more than one axis has a fake quantiser; biases and BatchNorms have one axis."""
+    """Says whether every weight with more than one axis has a fake quantiser; biases and BatchNorms have one axis."""
     quantised = {variable.ref() for variable, _, _ in getattr(layer, "_weight_vars", ())}
     return all(len(weight.shape) < 2 or weight.ref() in quantised for weight in layer.weights)
 
@@ -62,7 +62,7 @@ class _Activations:
         return [f"output of {bare(node.layer.name)}" for node in self.nodes if not self._is_stored_with_range(node)]
 
     def _has_range(self, node: Any) -> bool:
-        """Whether what a node gives has a range: its own, a fixed one, or that of what it reads, which comes first."""
+        """Says whether a node's output has a range: its own, a fixed one, or that of its input, which comes first."""
         layer, inner = node.layer, _inner(node.layer)
         if isinstance(layer, QuantizeLayer):
             return layer.quantizer is not None
@@ -76,7 +76,7 @@ class _Activations:
         return keeps and all(tensor in self.ranged for tensor in node.flat_input_ids)
 
     def _is_stored_with_range(self, node: Any) -> bool:
-        """Whether what a node gives has a range, or takes that of its only reader, which is asked in its turn."""
+        """Says whether a node's output has a range, or takes that of its only reader, which is asked in its turn."""
         (tensor,) = node.flat_output_ids if len(node.flat_output_ids) == 1 else (None,)
         if tensor in self.ranged:
             return True
@@ -88,8 +88,8 @@ class _Activations:
 
 
 def _is_one_operator(layer: Layer, reader: Layer) -> bool:
-    """Whether an integer operator computes both: a convolution and its BatchNorm, or either of them, or a sum, and a
-    ReLU."""
+    """Says whether one integer operator computes both: a convolution and its BatchNorm; or either of them, or a sum,
+    and a ReLU."""
     if isinstance(reader, layers.BatchNormalization):
         return isinstance(layer, layers.Conv2D | layers.DepthwiseConv2D) and activation_name(layer) == "linear"
     linear = isinstance(layer, _OPERATORS) and activation_name(layer) == "linear"

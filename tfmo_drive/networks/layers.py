@@ -1,4 +1,4 @@
-"""Walking Keras models: which layers hold compressible weights, and what is in them."""
+"""Walks Keras models: which layers hold compressible weights, and what is in them."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from tfmo_drive.contracts import BadInput
 
 
 class Kernel(NamedTuple):
-    """The kernel of one convolution or dense layer."""
+    """Holds the kernel of one convolution or dense layer."""
 
     name: str
-    """The float layer's own ("conv1_conv", never "quant_conv1_conv")."""
+    """The float layer's own name ("conv1_conv", never "quant_conv1_conv")."""
     variable: tf.Variable
     """[..., c_in, c_out], as trained: a quantize wrapper puts a fake-quantised tensor in its place while it runs."""
 
 
 def kernels(model: keras.Model) -> Iterator[Kernel]:
-    """Every convolution's and dense layer's kernel in graph order, unwrapped from tfmot's wrappers and nested models.
+    """Yields every convolution's and dense layer's kernel in graph order, unwrapped from tfmot's wrappers and nested
+    models.
 
     Depthwise kernels are not among them: they hold few weights, and tfmot does not prune them.
     """
@@ -39,8 +40,10 @@ def kernels(model: keras.Model) -> Iterator[Kernel]:
 
 
 def is_kernel(name: str, values: np.ndarray) -> bool:
-    """Whether a weight of an artifact is the kernel of a layer that `kernels` walks: no bias, no depthwise kernel, and
-    not the folded preprocessing."""
+    """Says whether a weight of an artifact is the kernel of a layer that `kernels` walks.
+
+    Biases, depthwise kernels and the folded preprocessing are none.
+    """
     # [1, h, w, c] in .tflite, [c, 1, h, w] in .onnx; a 1x1 convolution in .tflite is [c_out, 1, 1, c_in].
     depthwise = values.ndim == 4 and (values.shape[0] == 1 or (values.shape[1] == 1 and values.shape[2] != 1))
     return values.ndim >= 2 and not depthwise and name.split("/")[0] != "preprocessing"
@@ -51,12 +54,12 @@ def _last_name(variable: tf.Variable) -> str:
 
 
 def sparsity(model: keras.Model) -> dict[str, float]:
-    """Fraction of zeros in each kernel."""
+    """Returns the fraction in [0, 1] of zeros in each kernel, by layer name."""
     return {kernel.name: float(np.mean(kernel.variable.numpy() == 0)) for kernel in kernels(model)}
 
 
 def weights_digest(model: keras.Model) -> str:
-    """Hex digest of every weight's values; 94 MB take a third of a second."""
+    """Returns a hex digest of every weight's values; 94 MB take a third of a second."""
     digest = hashlib.blake2b(digest_size=16)
     for weight in model.weights:
         digest.update(np.ascontiguousarray(weight.numpy()))
@@ -64,7 +67,13 @@ def weights_digest(model: keras.Model) -> str:
 
 
 def refuse_unknown(setting: str, chosen: Iterable[str], known: Iterable[str]) -> None:
-    """BadInput where a layer that a setting names is not there, with the nearest one that is."""
+    """Raises BadInput where a layer that a setting names is not there, with the nearest one that is.
+
+    Args:
+        setting: The setting, with which the line begins.
+        chosen: The layers' names that it gives.
+        known: The layers' names that exist.
+    """
     known = list(known)
     for name in chosen:
         if name not in known:

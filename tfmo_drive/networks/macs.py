@@ -1,4 +1,4 @@
-"""Multiply-accumulates of Keras models, counted from the layers; files are counted from their own graphs."""
+"""Counts multiply-accumulates of Keras models from their layers; files are counted from their own graphs."""
 
 from __future__ import annotations
 
@@ -11,13 +11,21 @@ layers = keras.layers
 
 
 def of_model(model: keras.Model) -> int:
-    """Of one example: convolutions and dense layers, those of models inside it too, each counted once."""
+    """Returns the multiply-accumulates of one example: convolutions and dense layers, also of models inside it, each
+    counted once."""
     return sum(of_layer(layer) for layer in graph.flat_layers(model))
 
 
 def of_layer(layer: layers.Layer, read: int | None = None, made: int | None = None) -> int:
-    """Of one example, if the layer read and made this many channels (by default what it does): every kernel tap on
-    every output position, padding included; 0 for any other layer (separable ones too)."""
+    """Returns the multiply-accumulates of one example: every kernel tap on every output position, padding included.
+
+    Any other layer counts 0 (separable convolutions too).
+
+    Args:
+        layer: A built layer.
+        read: The number of channels that it reads; by default its own.
+        made: The number of channels that it makes; by default its own.
+    """
     if not isinstance(layer, (layers.Conv2D, layers.Dense)):
         return 0
     # A transposed convolution multiplies at every input position, the others at every output position.

@@ -1,4 +1,5 @@
-"""The code that a Keras model's file would run while it is read, found in its configuration before anything of it runs.
+"""Finds the code that a Keras model's file would run while it is read, from its configuration, before anything of it
+runs.
 
 A Lambda layer is Python bytecode (marshal) inside the file; a class or function of a module that is not Keras's may
 make the reader import that module; operations by name reach all of TensorFlow, which writes files. Keras guards its
@@ -50,9 +51,12 @@ _SAVE = ("SaveV2", "MergeV2Checkpoints")
 
 
 def refuse_code(path: Path, setting: str) -> None:
-    """BadInput, naming the layer, where reading the model at `path` may run code of the file's; nothing is run here.
+    """Raises BadInput, naming the layer, where reading the model at `path` may run code of the file; nothing is run
+    here.
 
-    path: an HDF5 file that holds a whole model, or a SavedModel folder.
+    Args:
+        path: An HDF5 file that holds a whole model, or a SavedModel folder.
+        setting: The setting that names it, with which the line begins.
     """
     try:
         found = next(_carried(path), None)
@@ -90,7 +94,7 @@ def _carried(path: Path) -> Iterator[str]:
 
 
 def _saver(graph: Any) -> set[str]:
-    """The function that writes the checkpoint, where no other node and no function of an object calls it."""
+    """Returns the function that writes the checkpoint, where no other node and no function of an object calls it."""
     saves = graph.saver_def.save_tensor_name.split(":")[0]
     called: dict[bool, set[str]] = {True: set(), False: set(graph.object_graph_def.concrete_functions)}
     inside = (node for function in graph.graph_def.library.function for node in function.node_def)
@@ -102,7 +106,8 @@ def _saver(graph: Any) -> set[str]:
 
 
 def _computes(operation: str) -> bool:
-    """Whether a graph's operation has no effect outside the model; False for one that TensorFlow does not know."""
+    """Says whether a graph's operation has no effect outside the model; an operation that TensorFlow does not know may
+    have."""
     from tensorflow.python.framework import op_def_registry
 
     known = op_def_registry.get(operation)
@@ -116,7 +121,7 @@ def _computes(operation: str) -> bool:
 
 
 def _symbol_computes(symbol: str) -> bool:
-    """Whether the TensorFlow function of this name only computes, and is one that Keras writes into a model."""
+    """Says whether the TensorFlow function of this name only computes, and is one that Keras writes into a model."""
     from tensorflow.python.util.tf_export import get_symbol_from_name
 
     function = get_symbol_from_name(symbol)
@@ -135,7 +140,7 @@ def _parsed(message: Any, path: Path) -> Any:
 
 
 def _in_config(config: Any, name: str = "") -> Iterator[str]:
-    """Whatever may run, at any depth; `name`: of the layer that it is in."""
+    """Yields whatever may run, at any depth; `name` is that of the layer that it is in."""
     if isinstance(config, list):
         for one in config:
             yield from _in_config(one, name)
@@ -150,7 +155,7 @@ def _in_config(config: Any, name: str = "") -> Iterator[str]:
 
 
 def _code_of(config: dict[str, Any], inner: dict[str, Any]) -> str | None:
-    """What may run of this dictionary itself, in words that its layer's name follows."""
+    """Returns what may run in this dictionary itself, in words that its layer's name follows, or None."""
     kind = re.split("[>.]", str(config.get("class_name", "")))[-1]
     module = config.get("module")
     if kind == "Lambda":

@@ -1,4 +1,4 @@
-"""Backbones and heads in Keras 2: ResNet50 in both topologies, MobileNetV2, a small convolutional student.
+"""Builds backbones and heads in Keras 2: ResNet50 in both topologies, MobileNetV2, a small convolutional student.
 
 ResNet: He et al. 2015, "Deep Residual Learning" (v1: stride in the first 1x1), and the v1.5 of NVIDIA's and
 torchvision's reference models (stride in the 3x3). Layer names are keras.applications', so that its weight files load.
@@ -18,17 +18,17 @@ from tfmo_drive.networks.hdf5_file import refuse_endless
 
 layers = keras.layers
 LOGITS = "logits"
-"""The last layer of every network here, without a softmax."""
+"""The name of the last layer of every network here, which has no softmax."""
 NUMBER = "number"
-"""The last layer of a network whose one output is no class, but a number."""
+"""The name of the last layer of a network whose one output is no class, but a number."""
 BN_EPSILON = 1.001e-5  # keras.applications.resnet
 Size = int | tuple[int, int]
-"""Of square images, or (height, width), in pixels."""
+"""The side of square images, or (height, width), in pixels."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Head:
-    """What turns features into class logits: "gap" (average pooling + Dense) or "flatten" (Flatten + Dense(1024))."""
+    """Turns features into class logits: "gap" (average pooling + Dense) or "flatten" (Flatten + Dense(units))."""
 
     pooling: str = "gap"
     units: int = 1024
@@ -40,7 +40,8 @@ class Head:
             raise BadInput(f"Head.units must be at least 1, got {self.units}.")
 
     def __call__(self, features, outputs: int, name: str = LOGITS):
-        """Feature map [b, h, w, c] to logits (or whatever `name` says) float32 [b, outputs]."""
+        """Applies the head to a feature map [b, h, w, c] and returns float32 [b, outputs] from a layer called
+        `name`."""
         if self.pooling == "gap":
             features = layers.GlobalAveragePooling2D(name="avg_pool")(features)
         else:
@@ -50,7 +51,7 @@ class Head:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ResNet:
-    """ResNet with bottleneck blocks; the defaults are ResNet50. `width` scales every channel count."""
+    """Describes a ResNet with bottleneck blocks; the defaults are ResNet50, and `width` scales every channel count."""
 
     topology: str = "v1.5"
     head: Head = Head()
@@ -94,7 +95,8 @@ class ResNet:
         return layers.ReLU(name=f"{name}_out")(x)
 
     def backbone(self, size: Size) -> keras.Model:
-        """Preprocessed pixels float32 [b, height, width, 3] to features [b, height/32, width/32, 2048 * width]."""
+        """Returns a model from preprocessed pixels float32 [b, height, width, 3] to features [b, height/32, width/32,
+        2048 * width]."""
         inputs = x = image_input(size)
         x = layers.ZeroPadding2D(3, name="conv1_pad")(x)
         x = self._convolution(x, self._channels(64), 7, "conv1", strides=2)
@@ -111,7 +113,7 @@ class ResNet:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MobileNetV2:
-    """keras.applications.MobileNetV2; `width` is its alpha."""
+    """Describes keras.applications.MobileNetV2; `width` is its alpha."""
 
     head: Head = Head()
     width: float = 1.0
@@ -122,14 +124,14 @@ class MobileNetV2:
             raise BadInput(f"MobileNetV2.width must be in (0, 4], got {self.width}.")
 
     def backbone(self, size: Size) -> keras.Model:
-        """Preprocessed pixels float32 [b, height, width, 3] in [-1, 1] to features."""
+        """Returns a model from preprocessed pixels float32 [b, height, width, 3] in [-1, 1] to features."""
         inputs = image_input(size)
         return keras.applications.MobileNetV2(include_top=False, weights=None, alpha=self.width, input_tensor=inputs)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SmallCNN:
-    """The student: convolutions of 32 and 64 filters with pooling, Dense(128), logits.
+    """Describes a small student: convolutions of 32 and 64 filters with pooling, Dense(128), logits.
 
     BatchNorm keeps it trainable on inputs of any range: as a student it sees what its teacher was trained on. The last
     pooling leaves at most 11x11 features at any image size, so that the dense layer does not outgrow its teacher.
@@ -145,7 +147,7 @@ class SmallCNN:
             raise BadInput(f"SmallCNN.filters must be counts of at least 1, got {self.filters}.")
 
     def backbone(self, size: Size) -> keras.Model:
-        """Preprocessed pixels float32 [b, height, width, 3] to features."""
+        """Returns a model from preprocessed pixels float32 [b, height, width, 3] to features."""
         inputs = x = image_input(size)
         for index, filters in enumerate(self.filters, start=1):
             x = layers.Conv2D(filters, 3, name=f"conv{index}", use_bias=not self.batch_normalization)(x)
@@ -163,7 +165,7 @@ Network = ResNet | MobileNetV2 | SmallCNN
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DenseLayers:
-    """For rows of numbers: dense layers of `units` with ReLU, then the outputs."""
+    """Describes a network for rows of numbers: dense layers of `units` with ReLU, then the outputs."""
 
     units: tuple[int, ...] = (50,)
 
@@ -172,11 +174,12 @@ class DenseLayers:
             raise BadInput(f"DenseLayers.units must be counts of at least 1, got {self.units}.")
 
     def head(self, features, outputs: int):
-        """Features [b, c] to class logits float32 [b, outputs], or to one number [b, 1]."""
+        """Applies the last layer to features [b, c] and returns class logits float32 [b, outputs], or one number [b,
+        1]."""
         return layers.Dense(outputs, name=LOGITS if outputs > 1 else NUMBER)(features)
 
     def backbone(self, size: int) -> keras.Model:
-        """Standardised rows float32 [b, size] to features [b, units[-1]]."""
+        """Returns a model from standardised rows float32 [b, size] to features [b, units[-1]]."""
         inputs = x = keras.Input((size,), name="row")
         for index, units in enumerate(self.units, start=1):
             x = layers.Dense(units, activation="relu", name=f"dense{index}")(x)
@@ -184,21 +187,34 @@ class DenseLayers:
 
 
 def image_input(size: Size):
-    """Preprocessed pixels float32 [b, height, width, 3]."""
+    """Returns a Keras input for preprocessed pixels float32 [b, height, width, 3]."""
     height, width = (size, size) if isinstance(size, int) else size
     return keras.Input((height, width, 3), name="image")
 
 
 def build(network: Network | DenseLayers, size: Size, outputs: int, weights: str = "none") -> keras.Model:
-    """The float model with logits float32 [b, outputs]; `weights` as for `started`."""
+    """Returns the float model with logits float32 [b, outputs].
+
+    Args:
+        network: The backbone and its head.
+        size: The side, or (height, width), of images in pixels; the number of columns of rows.
+        outputs: The number of classes, or 1 for a number.
+        weights: The weights to start from, as for `started`.
+    """
     backbone = started(network, size, weights)
     return keras.Model(backbone.input, network.head(backbone.output, outputs), name=backbone.name)
 
 
 def started(network: Network | DenseLayers, size: Size, weights: str = "none") -> keras.Model:
-    """The network's backbone, with weights to start from: none | imagenet | a "notop" .h5 file.
+    """Returns the network's backbone with weights to start from.
 
-    Raises BadInput where the file is missing or of another shape, or ImageNet weights cannot be downloaded.
+    Args:
+        network: The backbone.
+        size: As for `build`.
+        weights: "none", "imagenet" or the path of a "notop" .h5 file.
+
+    Raises:
+        BadInput: The file is missing or of another shape, or ImageNet weights cannot be downloaded.
     """
     backbone = network.backbone(size)
     if weights == "imagenet":
@@ -209,9 +225,9 @@ def started(network: Network | DenseLayers, size: Size, weights: str = "none") -
 
 
 def load_weights(model: keras.Model, path: Path, setting: str) -> None:
-    """Read a Keras 2 .h5 weight file into `model`, layer by layer in order.
+    """Reads a Keras 2 .h5 weight file into `model`, layer by layer in order.
 
-    BadInput says what does not fit, or which layer's weights are not finite.
+    Raises BadInput that says what does not fit, or which layer's weights are not finite.
     """
     if not path.is_file():
         raise BadInput(f"{setting}: no file {path}. Give the path of a Keras 2 .h5 file.")
@@ -227,7 +243,7 @@ def load_weights(model: keras.Model, path: Path, setting: str) -> None:
 
 
 def _imagenet(network: Network) -> Path:
-    """Keras's own download, kept in its cache; offline, a message that says which file to put where."""
+    """Returns the file of Keras's own download, kept in its cache; offline, BadInput says which file to put where."""
     if isinstance(network, MobileNetV2):
         name = f"mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{network.width}_{224}_no_top.h5"
         origin = "https://storage.googleapis.com/tensorflow/keras-applications/mobilenet_v2/" + name

@@ -1,4 +1,4 @@
-"""The unit of a given model's numbers: brought to the task's where it is said, and checked against the data's truth.
+"""Converts a given model's numbers to the task's unit where it is stated, and checks them against the data's truth.
 
 A model of one's own may answer degrees, radians or a share of full lock, raw values or standardised ones; its file says
 nothing of that. What it answers on real data does: a model that follows the truth at 25 times its size answers degrees.
@@ -16,29 +16,32 @@ from tfmo_drive.base.outputs import names
 from tfmo_drive.contracts import BadInput
 
 _FOLLOWS, _CHANCE = 0.5, 3.0
-"""Correlation from which answers tell their scale; of n examples at least 3 / sqrt(n), which chance rarely reaches."""
+"""The correlation from which answers tell their scale; with n examples at least 3 / sqrt(n), which is rare by chance."""
 _CLOSELY, _FACTOR = 0.8, 2.0
 """Least squares answer the correlation's share of the truth's deviation, a model that learnt little even less: only
 answers that follow closely are too narrow for their unit."""
 _FAR = 5.0
-"""Times the truth's range: further off, or wider, no useful model answers, whatever it correlates with."""
+"""The multiple of the truth's range beyond which no useful model's answers lie, or spread, whatever they follow."""
 _FEWEST = 8
 
 
 class Fit(NamedTuple):
-    """How answers lie to the truth, both float64 [n]."""
+    """Describes how a model's answers relate to the truth, both float64 [n]."""
 
     correlation: float
     ratio: float
-    """Of the answers' standard deviation to the truth's; negative where they run against it."""
+    """The ratio of the answers' standard deviation to the truth's; negative where they run against it."""
     follows: bool
     """Whether the answers go with the truth or against it, so that their ratio tells their unit."""
     odd: bool
-    """No model that answers in the truth's unit answers so."""
+    """Whether no model that answers in the truth's unit would give these answers."""
 
 
 def fit(answers: np.ndarray, truth: np.ndarray) -> Fit:
-    """The Fit of answers to truth, numbers of any shape in one order; of too few or constant ones nothing is odd."""
+    """Returns the Fit of answers to the truth, numbers of any shape in the same order.
+
+    With fewer than 8 examples, a constant truth or answers that are not finite, nothing is called odd.
+    """
     answers, truth = (np.asarray(values, np.float64).ravel() for values in (answers, truth))
     spread, range_ = truth.std(), np.ptp(truth)
     if len(truth) < _FEWEST or not spread or not np.isfinite(answers).all():
@@ -53,15 +56,16 @@ def fit(answers: np.ndarray, truth: np.ndarray) -> Fit:
 
 
 def ranged(values: np.ndarray) -> str:
-    """The range of numbers in words: "-24.8 to 25.1"."""
+    """Returns the range of numbers in words: "-24.8 to 25.1"."""
     return f"{values.min():.4g} to {values.max():.4g}"
 
 
 def rescaled(model: keras.Model, output: str, scale: float, offset: float, subject: str) -> keras.Model:
-    """`model` with the output of that name, [b, 1], times `scale` plus `offset`: in the weights of the linear layer
-    that it ends in (the model's own variables change), else in one more Dense layer behind its only output.
+    """Returns `model` with the output of that name, [b, 1], times `scale` plus `offset`.
 
-    Raises BadInput, which `subject` begins, where one of several outputs ends in no such layer.
+    Both go into the weights of the linear layer that the output ends in (the model's own variables change), else into
+    one more Dense layer behind the model's only output. Raises BadInput, which `subject` begins, where one of several
+    outputs ends in no such layer.
     """
     (tensor,) = (one for name, one in zip(names(model), model.outputs, strict=True) if name == output)
     layer = tensor._keras_history.layer

@@ -1,8 +1,9 @@
-"""What a classifier's outputs mean: logits, probabilities of which one is true, or one probability for each class.
+"""Finds out what a classifier's outputs are: logits, probabilities of which one is true, or one probability for each
+class.
 
-Told by the graph: from an output back, through what only moves numbers about or averages them, to the layer or operator
-that made them. Where the graph does not tell (an operator of one's own, a quotient), `outputs` of the task must say it;
-and what is told is checked against answers on real data before anything is written.
+The graph tells it: from an output back, through what only moves numbers about or averages them, to the layer or
+operator that made them. Where the graph does not tell (an operator of one's own, a quotient), the task's setting
+`outputs` must; and either is checked against answers on real data before anything is written.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ layers = keras.layers
 
 LOGITS, PROBABILITIES, SIGMOIDS = "logits", "probabilities", "sigmoids"
 KINDS = (LOGITS, PROBABILITIES, SIGMOIDS)
-"""Of an output [..., classes]: any numbers, whose softmax counts; a softmax's; a sigmoid's, which need not sum to 1."""
+"""The kinds of an output [..., classes]: before a softmax, behind one, or behind sigmoids, which need not sum to 1."""
 
 _PASSES, _LINEAR = "passes", "linear"
-"""What a layer does to the meaning of what it reads: nothing (averages too), or it is linear: logits stay logits."""
+"""The effects of a layer on its input's kind: it passes it on (averages too), or is linear: logits stay logits."""
 _FUNCTIONS = {"softmax": PROBABILITIES, "sigmoid": SIGMOIDS, "logsoftmax": LOGITS, "linear": _PASSES}
 _OPERATORS = (
     _FUNCTIONS
@@ -55,21 +56,25 @@ _MAKERS = (
 
 
 def refuse_unknown(setting: str, said: str) -> None:
-    """BadInput where a setting says something that is no kind; "" is nothing said."""
+    """Raises BadInput where a setting is no kind; "" means that nothing is stated."""
     if said and said not in KINDS:
         raise BadInput(f'{setting} must be "", {", ".join(KINDS[:-1])} or {KINDS[-1]}, got {said!r}.')
 
 
 def found(model: keras.Model, output: str) -> str | None:
-    """One of KINDS, told by the graph of `model` (float, pruned or fake-quantised), of the output of that name; None
-    where it does not tell."""
+    """Returns which of KINDS the output of that name is, by the graph of `model`, or None where the graph does not
+    tell.
+
+    The model may be float, pruned or fake-quantised.
+    """
     (tensor,) = (one for name, one in zip(names(model), model.outputs, strict=True) if name == output)
     kind = _of(tensor, ())
     return kind if kind in KINDS else None
 
 
 def of(model: keras.Model, output: str, said: str, setting: str) -> str:
-    """One of KINDS: as the graph tells, else as `said`; BadInput that names `setting` where neither does."""
+    """Returns which of KINDS an output is: as the graph tells, else as `said`; raises BadInput that names `setting`
+    without either."""
     kind = found(model, output) or said
     if not kind:
         raise BadInput(
@@ -81,7 +86,8 @@ def of(model: keras.Model, output: str, said: str, setting: str) -> str:
 
 
 def logits(outputs: Any, kind: str) -> Any:
-    """TensorFlow graph code: logits of outputs [b, ..., classes] of a kind; of a sigmoid, the logarithm of its odds."""
+    """Returns logits of outputs [b, ..., classes] of a kind (TensorFlow graph code); of a sigmoid, the logarithm of its
+    odds."""
     if kind == PROBABILITIES:
         return tf.math.log(tf.maximum(outputs, _LEAST))
     if kind == SIGMOIDS:
@@ -91,13 +97,13 @@ def logits(outputs: Any, kind: str) -> Any:
 
 
 _LEAST = 1e-7
-"""Of a probability, as in Keras's losses."""
+"""The smallest probability whose logarithm is taken, as in Keras's losses."""
 
 
 def losses(labels: Any, outputs: Any, kind: str) -> Any:
-    """TensorFlow graph code: cross-entropies [b, ...] of class ids int [b, ...] and outputs [b, ..., classes].
+    """Returns cross-entropies [b, ...] of class ids int [b, ...] and outputs [b, ..., classes] (TensorFlow graph code).
 
-    Of sigmoids the sum over the classes, each against all the others.
+    For sigmoids they are summed over the classes, each against all the others.
     """
     found = logits(outputs, kind)
     if kind == SIGMOIDS:
@@ -107,14 +113,15 @@ def losses(labels: Any, outputs: Any, kind: str) -> Any:
 
 
 def cross_entropy(kind: str):
-    """The loss of a classifier whose outputs are of a kind: (class ids int [b], outputs [b, classes]) to a scalar."""
+    """Returns the loss of a classifier whose outputs are of a kind: (class ids int [b], outputs [b, classes]) to a
+    scalar."""
     if kind == SIGMOIDS:
         return lambda labels, outputs: tf.reduce_mean(losses(labels, outputs, kind))
     return keras.losses.SparseCategoricalCrossentropy(from_logits=kind == LOGITS)
 
 
 def metadata(kind: str) -> dict[str, str]:
-    """What a board must know of it, in JSON types."""
+    """Returns what a board must know about outputs of a kind, in JSON types."""
     if kind == SIGMOIDS:
         return {"kind": kind, "decode": "how sure each class is by itself, in 0..1; they need not sum to 1"}
     return {"kind": kind}
@@ -122,20 +129,25 @@ def metadata(kind: str) -> dict[str, str]:
 
 @dataclasses.dataclass(frozen=True)
 class Asked:
-    """A given model's output, and what its user says of it."""
+    """Holds a given model's output, and what its user states about it."""
 
     model: keras.Model
     output: str
     said: str
     setting: str
-    """Where it is said ("task.outputs")."""
+    """The setting's name ("task.outputs")."""
     subject: str
     """The setting that gives the model, and its file; errors begin with it."""
 
 
 def refuse_other_kind(asked: Asked, answers: np.ndarray) -> None:
-    """BadInput where answers float [n, ..., classes] of a given model cannot be of the kind that its graph tells or
-    that its user says, and where the two contradict one another."""
+    """Raises BadInput where a given model's answers contradict its kind, or where graph and user contradict one
+    another.
+
+    Args:
+        asked: The output and what is stated about it.
+        answers: The model's answers on val, float [n, ..., classes].
+    """
     said, setting, told = asked.said, asked.setting, found(asked.model, asked.output)
     seen, subject = f"on val, its {_described(answers)}", f'{asked.subject}: its output "{asked.output}"'
     if told is None and not said:
@@ -174,7 +186,7 @@ def _in_range(answers: np.ndarray) -> bool:
 
 
 def _sums_to_one(answers: np.ndarray) -> bool:
-    """Half precision rounds each probability by up to 0.0005."""
+    """Says whether answers sum to 1 along the last axis; half precision rounds each probability by up to 0.0005."""
     return bool(np.all(np.abs(answers.sum(-1, dtype=np.float64) - 1) < 2e-3 * max(5, answers.shape[-1] / 4)))
 
 
@@ -187,7 +199,7 @@ def _described(answers: np.ndarray) -> str:
 
 
 def _of(tensor: Any, outside: tuple) -> str | None:
-    """What a Keras tensor means: a kind, or None. outside: the calls of the models that it is inside of."""
+    """Returns the kind of a Keras tensor, or None. `outside` holds the calls of the models that it is inside of."""
     layer, call, place = tensor._keras_history
     node = layer.inbound_nodes[call]
     if isinstance(layer, keras.Model):
@@ -206,7 +218,7 @@ def _of(tensor: Any, outside: tuple) -> str | None:
 
 
 def _effect(layer: Any) -> str | None:
-    """A kind where the layer makes numbers of it, _PASSES, _LINEAR, or None where nothing is known."""
+    """Returns a kind where the layer makes numbers of it, _PASSES, _LINEAR, or None where nothing is known."""
     if isinstance(layer, layers.Wrapper) and not isinstance(layer, layers.Bidirectional):
         return _effect(layer.layer)  # tfmot's wrappers, TimeDistributed
     operator = getattr(layer, "symbol", None) or getattr(getattr(layer, "node_def", None), "op", None)

@@ -1,4 +1,4 @@
-"""Reading a trained baseline: weights for a network of ours, or a user's own functional Keras 2 model."""
+"""Reads a trained baseline: weights for a network of ours, or a user's own functional Keras 2 model."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ _CUSTOM_LAYER = "A custom layer is not known here: replace it by built-in Keras 
 
 
 def is_whole_model(path: Path, setting: str = "task.baseline") -> bool:
-    """Whether the file holds a model (its layers and weights) rather than weights alone. BadInput if it is neither."""
+    """Says whether the file holds a model (its layers and weights) rather than weights alone; raises BadInput for
+    neither."""
     if not path.exists():
         raise BadInput(f"{setting}: there is no {path}. Give a Keras 2 .h5 file or a SavedModel folder.")
     if path.suffix == ".keras":
@@ -56,7 +57,8 @@ def is_whole_model(path: Path, setting: str = "task.baseline") -> bool:
 
 
 def _of_keras_file(path: Path) -> str:
-    """Why a file in Keras's zip format is not taken, by the version that it says; nothing in it is unpacked."""
+    """Returns why a file in Keras's zip format is not taken, by the version that it states; nothing in it is
+    unpacked."""
     try:
         with zipfile.ZipFile(path) as archive:
             version = str(json.loads(archive.read("metadata.json"))["keras_version"])
@@ -71,12 +73,14 @@ def _of_keras_file(path: Path) -> str:
 
 
 def is_stage(path: Path) -> bool:
-    """Whether the file is a stage of an earlier run, which says how its inputs were made and what its outputs mean."""
+    """Says whether the file is a stage of an earlier run, which tells how its inputs were made and what its outputs
+    mean."""
     return path.name == "model.h5" and (path.parent / "stage.json").is_file()
 
 
 def units(metadata: Mapping[str, Any]) -> dict[str, float]:
-    """What the numbers mean that a model gives, by a task's metadata: a stage's file must mean the same."""
+    """Returns the settings of a task's metadata that give a model's numbers their meaning; a stage's file must agree
+    with them."""
     parts = metadata.get("parts") or {"": metadata}
     said = {f"{part}.{key}".lstrip("."): one["output"].get(key) for part, one in parts.items() for key in _UNITS}
     return {name: value for name, value in said.items() if value is not None}
@@ -88,8 +92,14 @@ _UNITS = ("scale", "offset", "degrees")
 def refuse_other_stage(
     path: Path, preprocessing: str, metadata: Mapping[str, Any], setting: str = "task.baseline"
 ) -> None:
-    """BadInput where an earlier run's stage was trained on other inputs or outputs than the task has, by its
-    preprocessing and its metadata."""
+    """Raises BadInput where an earlier run's stage was trained on other inputs or outputs than the task has.
+
+    Args:
+        path: The stage's model.
+        preprocessing: The name of the task's preprocessing.
+        metadata: The task's metadata.
+        setting: The setting that names the model, with which the line begins.
+    """
     facts, labels, known = read_facts(path.parent), metadata.get("labels"), units(metadata)
     if facts.get("preprocessing", preprocessing) != preprocessing:
         advice = (
@@ -119,23 +129,24 @@ def _said(values: Mapping[str, float]) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Signature:
-    """What a model must take, and give, of one example."""
+    """Describes the shapes that a model must take and give for one example."""
 
     input: tuple[int, ...]
-    """(height, width, 3) of images, (columns,) of rows."""
+    """(height, width, 3) for images, (columns,) for rows."""
     outputs: Mapping[str, tuple[int, ...]]
     """Shapes by name; where there is only one, it may be called anything."""
     some: bool = False
-    """Some of the outputs are enough, if the model names them so."""
+    """Whether some of the outputs are enough, if the model gives them these names."""
 
     @classmethod
     def of(cls, model: keras.Model, some: bool = False) -> Signature:
-        """What `model` takes and gives."""
+        """Returns the signature of `model`."""
         shapes = {name: tuple(one.shape[1:]) for name, one in zip(names(model), model.outputs, strict=True)}
         return cls(tuple(model.input_shape[1:]), shapes, some)
 
     def asked_of(self, model: keras.Model) -> Signature:
-        """These; where some of the outputs are enough and the model names no others, those that it names."""
+        """Returns the signature to ask of `model`: this one, or only those outputs that the model names, where some are
+        enough."""
         given = names(model)
         if not self.some or not set(given) <= set(self.outputs):
             return self
@@ -143,7 +154,7 @@ class Signature:
 
 
 def load(path: Path, setting: str, allow_code: bool) -> keras.Model:
-    """The whole model in an HDF5 file or a SavedModel folder.
+    """Returns the whole model in an HDF5 file or a SavedModel folder.
 
     Raises BadInput where it holds code that would run (model_code), unless `allow_code`, and where Keras cannot build
     it.
@@ -160,10 +171,17 @@ def load(path: Path, setting: str, allow_code: bool) -> keras.Model:
 def read_model(
     path: Path, signature: Signature, setting: str = "task.baseline", *, allow_code: bool = False
 ) -> keras.Model:
-    """A user's functional model, flat (models inside it are opened), that takes and gives what `signature` say.
+    """Returns a user's functional model, flat (models inside it are opened), whose inputs and outputs fit the
+    signature.
 
-    Raises BadInput that says what does not fit, which layer's weights are not finite, or which code it holds, unless
-    `allow_code`.
+    Args:
+        path: An HDF5 file or a SavedModel folder.
+        signature: The shapes that it must take and give.
+        setting: The setting that names the model, with which the line begins.
+        allow_code: Whether code inside the file, such as a Lambda layer's, may run.
+
+    Raises:
+        BadInput: Something does not fit, a layer's weights are not finite, or the file holds code and must not.
     """
     model = load(path, setting, allow_code)
     _refuse_subclassed(model, f"{setting}: {path}")
@@ -233,7 +251,7 @@ def _check_outputs(model: keras.Model, subject: str, signature: Signature):
 
 
 def _one_for_two(given: Signature, wanted: Signature) -> bool:
-    """Whether a model gives one number where the data has two classes."""
+    """Says whether a model gives one number where the data has two classes."""
     return [list(signature.outputs.values()) for signature in (given, wanted)] == [[(1,)], [(2,)]]
 
 

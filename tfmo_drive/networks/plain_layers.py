@@ -1,4 +1,5 @@
-"""A model's layers as integer operators have them: one kernel each, the activations that they take in, sums of two.
+"""Splits a model's layers as integer operators have them: one kernel each, the activations that they absorb, sums of
+two.
 
 A separable convolution is two; swish or ELU behind a convolution is an operator of its own, whose input is stored;
 three maps are added in two steps. Split so, every step sees every kernel, and fake quantisation every activation.
@@ -17,15 +18,17 @@ from tfmo_drive.networks.layers import kernels
 layers = keras.layers
 Layer = layers.Layer
 _TAKEN_IN = ("linear", "relu", "softmax", "sigmoid", "tanh")
-"""Activations that a layer may keep: its operator ends in the first two; the others have a range that is known."""
+"""The activations that a layer may keep: its operator ends in the first two; the others have a range that is known."""
 _WITH_ACTIVATION = (layers.Conv2D, layers.DepthwiseConv2D, layers.Conv2DTranspose, layers.Dense)
 _DEPTHWISE = ("kernel_size", "strides", "padding", "data_format", "dilation_rate", "depth_multiplier", "trainable")
 _POINTWISE = ("filters", "activation", "use_bias", "data_format", "name", "trainable")
 
 
 def split(model: keras.Model) -> keras.Model:
-    """The model with equal outputs of equal names, flat, and every layer that is several operators split; the model
-    itself where there is none."""
+    """Returns the model flat, with equal outputs of equal names, and every layer that is several operators split.
+
+    Where there is no such layer, it returns the model itself.
+    """
     model, taken = graph.flat(model), set()
 
     def free(name: str) -> str:
@@ -50,8 +53,10 @@ def split(model: keras.Model) -> keras.Model:
 
 
 def with_kernels(model: keras.Model, step: str) -> keras.Model:
-    """The model split so that `networks.layers.kernels` names every kernel of a file by its layer; BadInput,
-    which begins with the step's name, where a layer trains a kernel that is not among them."""
+    """Returns the model split so that `networks.layers.kernels` names every kernel of a file by its layer.
+
+    Raises BadInput, which begins with the step's name, where a layer trains a kernel that is not among them.
+    """
     model = split(model)
     named = {kernel.name for kernel in kernels(model)} & {layer.name for layer in model.layers}
     for layer in graph.flat_layers(model):
@@ -65,8 +70,11 @@ def with_kernels(model: keras.Model, step: str) -> keras.Model:
 
 
 def _chain(layer: Layer, shown: bool, free: Callable[[str], str]) -> list[Callable] | None:
-    """What takes the layer's place. What has the kernel is called as it was, or where its output is `shown`, the last
-    of them. free: makes a name of one that may be taken."""
+    """Returns the layers that take the layer's place, or None.
+
+    The one with the kernel keeps the layer's name, or, where its output is `shown`, the last of them does. `free` makes
+    a name that is not taken of one that may be.
+    """
     if type(layer) is layers.Add:
         count = max(len(node.flat_input_ids) for node in layer.inbound_nodes)
         return [_sum_in_pairs(layer.name, count, free)] if count > 2 else None
@@ -85,7 +93,7 @@ def _chain(layer: Layer, shown: bool, free: Callable[[str], str]) -> list[Callab
 
 
 def _own_activation(layer: Layer, free: Callable[[str], str]) -> Layer | None:
-    """A layer that does what a layer's own activation does, where that must stand alone."""
+    """Returns a layer that does what a layer's own activation does, where that must stand alone."""
     found = layer.activation
     if isinstance(found, Layer):
         if found.weights:

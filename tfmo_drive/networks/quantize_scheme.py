@@ -1,11 +1,11 @@
-"""Where a Keras model gets fake quantisation, so that its int8 file holds what was trained.
+"""Decides where a Keras model gets fake quantisation, so that its int8 file holds what was trained.
 
 tfmot places it by patterns on the model's JSON, and places it wrong in silence: a convolution or dense layer in front
 of a ReLU loses the quantiser of its kernel, so do those that a Concatenate reads where zeros are to be kept, the inputs
 of a Concatenate come back in another order where its branches differ in depth, a ReLU that stops at 4 counts as one
-that the convolution takes in, and "Conv2D" is a prefix of "Conv2DTranspose". Here it only puts a layer behind the
-input; the rest is decided on Keras's own graph by what the integer operators are: a convolution takes in the BatchNorm
-and the ReLU behind it, and a concatenation has one range for all that it reads and gives
+that the convolution absorbs, and "Conv2D" is a prefix of "Conv2DTranspose". Here it only puts a layer behind the input;
+the rest is decided on Keras's own graph by what the integer operators are: a convolution absorbs the BatchNorm and the
+ReLU behind it, and a concatenation has one range for all that it reads and gives
 (https://ai.google.dev/edge/litert/conversion/tensorflow/quantization/quantization_spec).
 """
 
@@ -42,16 +42,17 @@ from tfmo_drive.networks.fake_quant import round_symmetric
 layers = keras.layers
 Layer = layers.Layer
 _WITH_BATCH_NORM = (layers.Conv2D, layers.DepthwiseConv2D)
-"""Take in the BatchNorm behind them, one range for each output channel; a dense layer has one range in all."""
+"""The layers that absorb the BatchNorm behind them, with one range for each output channel; dense layers have one."""
 _WITH_RELU = (*_WITH_BATCH_NORM, layers.Conv2DTranspose, layers.Dense, layers.Add)
 _ACTIVATIONS = ("linear", "relu", "softmax", "sigmoid", "tanh")
-"""A layer may keep these of its own: they have one range. networks.plain_layers splits off all others."""
+"""The activations that a layer may keep: they have one range. networks.plain_layers splits off all others."""
 _KEEP_RANGE = (layers.UpSampling2D,)
-"""Whose integer operators give what they read, in its range; tfmot gives them one that the file cannot follow."""
+"""The layers whose integer operators keep their input's range; tfmot gives them one that the file cannot follow."""
 
 
 def trains_with(norm: Layer, readers: dict[str, Layer]) -> bool:
-    """Whether a BatchNormalization can be trained under fake quantisation: right behind a convolution that takes it in.
+    """Says whether a BatchNormalization can be trained under fake quantisation: right behind a convolution that absorbs
+    it.
 
     Args:
         norm: Any layer.
@@ -70,8 +71,10 @@ def trains_with(norm: Layer, readers: dict[str, Layer]) -> bool:
 
 
 def unsupported(model: keras.Model) -> list[str]:
-    """ "Multiply multiply_1" for every layer that has no fake-quantised form, in order, and in parentheses what of it
-    has none."""
+    """Returns "Multiply multiply_1" for every layer that has no fake-quantised form, in order.
+
+    Where only a part of a layer has none, the part stands behind it in parentheses.
+    """
     registry, readers = Scheme().get_quantize_registry(), graph.only_reader(model)
     return [
         f"{type(layer).__name__} {layer.name}{_why(layer)}"
@@ -92,7 +95,7 @@ def _why(layer: Layer) -> str:
 
 
 def _is_known(layer: Layer, registry: Any) -> bool:
-    """Whether tfmot knows the layer and its activation, and the converter an integer operator for both."""
+    """Says whether tfmot knows the layer and its activation, and the converter an integer operator for both."""
     if isinstance(layer, layers.BatchNormalization) or not registry.supports(layer):
         return False
     if isinstance(layer, layers.ReLU) and not is_plain_relu(layer):
@@ -106,10 +109,10 @@ def _is_known(layer: Layer, registry: Any) -> bool:
 
 
 class Scheme(Default8BitQuantizeScheme):
-    """tfmot's 8 bits with another placement.
+    """Quantises to tfmot's 8 bits with another placement.
 
     Args:
-        chosen: Says of a kernel (float32 [..., c_in, c_out]) whether all its output channels get one range, so that
+        chosen: Says for a kernel (float32 [..., c_in, c_out]) whether all its output channels get one range, so that
             equal weights become equal integers. It is stored per channel, where the converter can fold BatchNorm in.
         zeros: Whether weights that are 0 now stay so (tfmot's own scheme for that knows Conv2D and Dense alone).
     """
@@ -119,9 +122,11 @@ class Scheme(Default8BitQuantizeScheme):
         self.chosen, self.zeros = chosen, zeros
 
     def get_layout_transformer(self):
+        """Returns what tfmot asks for to decide where a model is quantised."""
         return _Layout(self.get_quantize_registry())
 
     def get_quantize_registry(self):
+        """Returns tfmot's registry of how each layer is quantised, changed as `chosen` and `zeros` say."""
         registry = super().get_quantize_registry()
         known = registry.get_quantize_config
 
@@ -144,7 +149,7 @@ class _Layout(QuantizeLayoutTransform):
         self.registry = registry
 
     def apply(self, model: keras.Model, layer_quantize_map: dict[str, dict]) -> tuple[keras.Model, dict[str, dict]]:
-        """The model with a quantiser behind its input, and every layer's configuration by its name."""
+        """Returns the model with a quantiser behind its input, and every layer's configuration by its name."""
         transforms = [default_8bit_transforms.InputLayerQuantize()]
         model, found = ModelTransformer(model, transforms, set(layer_quantize_map), layer_quantize_map).transform()
         readers = graph.only_reader(model)
@@ -155,7 +160,8 @@ class _Layout(QuantizeLayoutTransform):
         return model, found
 
     def _config(self, layer: Layer, readers: dict[str, Layer]) -> Any:
-        """How a layer is quantised; None, which tfmot refuses by the layer's name, where nothing is known of it."""
+        """Returns how a layer is quantised, or None, which tfmot refuses by the layer's name, where nothing is known of
+        it."""
         if trains_with(layer, readers):
             own = Default8BitOutputQuantizeConfig()
         elif _is_known(layer, self.registry):
@@ -172,7 +178,7 @@ class _Layout(QuantizeLayoutTransform):
 
 
 def _takes_in(reader: Layer, layer: Layer, readers: dict[str, Layer]) -> bool:
-    """Whether one integer operator computes `layer` and, without a rounding between, `reader` behind it."""
+    """Says whether one integer operator computes `layer` and, without a rounding between, `reader` behind it."""
     if trains_with(reader, readers):
         return True
     takes_relu = type(layer) in _WITH_RELU and activation_name(layer) == "linear" or trains_with(layer, readers)
@@ -184,21 +190,21 @@ def _shares_range(reader: Layer, layer: Layer) -> bool:
 
 
 def is_plain_relu(layer: Layer) -> bool:
-    """Whether it is one of the two that integer operators end in: up to 6, or without an end."""
+    """Says whether the layer is one of the two ReLUs that integer operators end in: up to 6, or without an end."""
     if isinstance(layer, layers.ReLU):
         return layer.max_value in (None, 6.0) and not layer.negative_slope and not layer.threshold
     return type(layer) is layers.Activation and activation_name(layer) in ("relu", "relu6")
 
 
 def activation_name(layer: Layer) -> str:
-    """What the layer's own activation is called, also while it is fake-quantised; "linear" where it has none."""
+    """Returns the name of the layer's own activation, also while it is fake-quantised; "linear" where it has none."""
     activation = getattr(layer, "activation", None)
     activation = getattr(activation, "activation", activation)  # inside tfmot's QuantizeAwareActivation
     return getattr(activation, "__name__", type(activation).__name__) if activation is not None else "linear"
 
 
 class _ZerosStay(Quantizer):
-    """Another quantiser of weights, for weights times the mask of those that are not 0 when it is built."""
+    """Quantises weights by another quantiser, times the mask of those that are not 0 when it is built."""
 
     def __init__(self, quantizer: Quantizer):
         self.quantizer = quantizer
@@ -216,7 +222,8 @@ class _ZerosStay(Quantizer):
 
 
 class _KernelRange(Default8BitConvWeightsQuantizer):
-    """Trains in plain ops, as `fast`; exports the standard op."""
+    """Gives all output channels of a kernel one range; it trains in plain ops, as `fast` does, and exports the standard
+    op."""
 
     def __init__(self, largest: float):
         super().__init__()

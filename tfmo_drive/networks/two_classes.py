@@ -1,4 +1,4 @@
-"""A binary classifier's one sigmoid as two classes, of which every part of this project knows how to speak.
+"""Turns a binary classifier's one sigmoid into two classes, which every part of this project handles.
 
 softmax(0, z) = (1 - sigmoid(z), sigmoid(z)): a Dense layer of one unit becomes one of two, whose first is always 0, and
 the answers are the same probabilities.
@@ -15,8 +15,12 @@ from tfmo_drive.networks import graph, output_kind
 
 
 def of_one_sigmoid(model: keras.Model, subject: str) -> keras.Model:
-    """The flat `model`, whose only output [b, 1] says how sure the second class is, with both in [b, 2], in new
-    variables. Raises BadInput, which `subject` begins, where it does not end in a Dense layer and a sigmoid."""
+    """Returns the flat `model` with two classes, [b, 2], in place of its only output [b, 1], the second class's
+    probability.
+
+    It is in new variables. Raises BadInput, which `subject` begins, where the model does not end in a Dense layer and a
+    sigmoid.
+    """
     if output_kind.found(model, names(model)[0]) != output_kind.SIGMOIDS:
         raise BadInput(
             f"{subject} gives one number for two classes, and does not end in a sigmoid. If the number is a "
@@ -37,7 +41,7 @@ def of_one_sigmoid(model: keras.Model, subject: str) -> keras.Model:
 
 
 def _ending(model: keras.Model) -> tuple[keras.layers.Layer | None, list]:
-    """The Dense layer [b, 1] that the output comes of, None where it is none, and the layers behind it."""
+    """Returns the Dense layer [b, 1] that the output comes from, or None where it is none, and the layers behind it."""
     tensor, behind = model.output, []
     while True:
         layer, call, _ = tensor._keras_history

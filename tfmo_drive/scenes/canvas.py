@@ -1,8 +1,9 @@
-"""A canvas of one integer per pixel: the brush stroke on top. Colour, class, object, depth are tables of strokes.
+"""Draws on a canvas of one integer per pixel, the number of the stroke on top; colour, class, object and depth are
+tables of strokes.
 
 So whatever a pixel looks like and whatever the truth says of it come from the same stroke, and later strokes hide
-earlier ones exactly (painter's algorithm). Colours are drawn at twice the resolution and averaged (anti-aliasing);
-the truth is every second pixel of the same drawing.
+earlier ones exactly (painter's algorithm). Colours are drawn at twice the resolution and averaged (anti-aliasing); the
+truth is every second pixel of the same drawing.
 """
 
 from __future__ import annotations
@@ -24,14 +25,20 @@ SEMANTIC_CLASSES = (
 SUPER = 2
 SKY_DEPTH_M = 1e4
 GROUND = 0.0
-"""As depth: the distance follows from the row, the ground being flat."""
+"""The depth of strokes on the flat ground, whose distance follows from the row."""
 
 
 class Canvas:
-    """Strokes over one view. `become` says what the next strokes belong to."""
+    """Collects strokes over one view; `become` says what the next strokes belong to."""
 
     def __init__(self, camera: Camera, height: int, width: int) -> None:
-        """`camera` is that of the finished image of `height` x `width` pixels."""
+        """Makes an empty canvas.
+
+        Args:
+            camera: The camera of the finished image.
+            height: The finished image's height in pixels.
+            width: The finished image's width in pixels.
+        """
         self.height, self.width, self.view = height, width, camera
         self.camera = camera.scaled(SUPER)
         self._image = Image.new("I", (width * SUPER, height * SUPER))
@@ -42,9 +49,14 @@ class Canvas:
         self._ink((0, 0, 0), 0.0)
 
     def become(self, semantic: str, depth: float, owner: int = 0, lane: int = 0, rough: float = 0.0) -> int:
-        """What the next strokes are: class, metres ahead, object number, lane line number, roughness of the surface.
+        """Sets what the next strokes belong to, and returns the number that the next stroke will have.
 
-        Returns the number that the next stroke will have.
+        Args:
+            semantic: One of SEMANTIC_CLASSES.
+            depth: Metres ahead of the camera; GROUND lets it follow from the row.
+            owner: The object's number, 0 for none.
+            lane: The lane line's number, 0 for none.
+            rough: The roughness of the surface, in [0, 1].
         """
         self._owner = (depth, rough, SEMANTIC_CLASSES.index(semantic), owner, lane)
         return len(self._rows)
@@ -54,11 +66,17 @@ class Canvas:
         return len(self._rows) - 1
 
     def polygon(self, points: Sequence[Point], colour: Colour, glow: float = 0.0) -> None:
-        """Fill; points in pixels of the doubled canvas, `glow` in [0, 1] is light of its own."""
+        """Fills a polygon.
+
+        Args:
+            points: The corners in pixels of the doubled canvas.
+            colour: RGB in 0..255.
+            glow: Light of its own, in [0, 1].
+        """
         self._draw.polygon(points, fill=self._ink(colour, glow))
 
     def ellipse(self, centre: Point, radius: Point, colour: Colour, glow: float = 0.0, ring: float = 0.0) -> None:
-        """Fill, or draw only the outer `ring` pixels; nothing where it lies wholly outside."""
+        """Fills an ellipse, or its outer `ring` pixels alone; nothing is drawn where it lies wholly outside."""
         (x, y), (rx, ry) = centre, radius
         if x + rx < 0 or y + ry < 0 or x - rx > self.width * SUPER or y - ry > self.height * SUPER:
             return
@@ -70,17 +88,21 @@ class Canvas:
             self._draw.ellipse(box, fill=ink)
 
     def line(self, points: Sequence[Point], width: float, colour: Colour, glow: float = 0.0) -> None:
-        """A polyline, at least one pixel wide."""
+        """Draws a polyline, at least one pixel wide."""
         self._draw.line(points, fill=self._ink(colour, glow), width=max(1, round(width)))
 
     def sees(self, left: float, top: float, right: float, bottom: float) -> bool:
-        """Whether a rectangle of the doubled canvas touches it."""
+        """Says whether a rectangle of the doubled canvas touches it."""
         return right >= 0 and bottom >= 0 and left <= self.width * SUPER and top <= self.height * SUPER
 
     def silhouette(self, first: int, region: tuple[float, float, float, float]) -> tuple[np.ndarray, int, int]:
-        """Where strokes from `first` on lie on top now: bool [h, w] of image pixels, and its left column and top row.
+        """Returns where strokes from number `first` on lie on top now: bool [h, w] of image pixels, its left column and
+        top row.
 
-        region: left, top, right, bottom in pixels of the doubled canvas, which hold all of those strokes.
+        Args:
+            first: The number of the first stroke that counts.
+            region: Left, top, right and bottom, in pixels of the doubled canvas, of a rectangle that holds all of those
+                strokes.
         """
         left, top = max(0, int(region[0]) // SUPER - 1), max(0, int(region[1]) // SUPER - 1)
         right = min(self.width, int(region[2]) // SUPER + 2)
@@ -91,12 +113,12 @@ class Canvas:
         return np.asarray(part)[::SUPER, ::SUPER] >= first, left, top
 
     def finish(self) -> Drawing:
-        """The tables applied."""
+        """Returns the drawing, in which the tables of strokes are applied to every pixel."""
         return Drawing(np.asarray(self._image), np.array(self._rows, np.float32), self.view)
 
 
 def cut_off(corners: Sequence[tuple[float, float, float]], nearest: float) -> list[tuple[float, ...]]:
-    """The part of a polygon whose third coordinate is at least `nearest` (Sutherland & Hodgman 1974)."""
+    """Returns the part of a polygon whose third coordinate is at least `nearest` (Sutherland & Hodgman 1974)."""
     kept: list[tuple[float, ...]] = []
     for start, end in zip([corners[-1], *corners[:-1]], corners, strict=True):
         if (start[2] < nearest) != (end[2] < nearest):
@@ -108,7 +130,7 @@ def cut_off(corners: Sequence[tuple[float, float, float]], nearest: float) -> li
 
 
 class Drawing:
-    """A finished canvas: surfaces before light and weather, and the truth, all [h, w, ...] of the image.
+    """Holds a finished canvas: surfaces before light and weather, and the truth, all [h, w, ...] of the image.
 
     float32: colour (RGB 0..255, black where `sky` shows), glow, sky (fraction of the pixel), cloud (grey levels that it
     adds to the sky), rough, depth (m). uint8: semantic, owner (object number), lane (line number).

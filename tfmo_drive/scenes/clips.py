@@ -1,4 +1,5 @@
-"""Moving built-in scenes: a drive along one street, with the exact truth of every frame, to measure flicker and jitter.
+"""Generates moving built-in scenes: a drive along one street, with the exact truth of every frame, to measure flicker
+and jitter.
 
 The camera drives at a steady speed along a bend whose curvature swings slowly, and sways within its lane. Stretches of
 street are put end to end; a thing is `place + (its pace - speed) * time` metres ahead, so frame 400 does not need the
@@ -21,17 +22,17 @@ from tfmo_drive.scenes.scenes import SEVERITY, Scene, check_drawable, render
 
 FRAMES_PER_SECOND = 10
 CLIP_SEED = 0xC11
-"""Of the streets that files are shown, which are no streets of single frames."""
+"""The seed of the streets on which files are measured, which are no streets of single frames."""
 FAR_M = {"building": 300.0, "tree": 300.0}
 """Where things come into being, else at OTHERS_FAR_M: of 96 rows a high house takes 4 there, a car 1."""
 OTHERS_FAR_M = 120.0
 _SIDEWAYS_MPS2 = 2.4
-"""At most, in bends: what drivers accept at 10 m/s (side friction 0.24 g, AASHTO Green Book 2011)."""
+"""The largest acceleration in bends: what drivers accept at 10 m/s (side friction 0.24 g, AASHTO Green Book 2011)."""
 _WALK_MPS, _RIDE_MPS = 1.3, 5.0
 _STRIDE_M, _CRANK_M = 1.4, 5.5
-"""Two steps of a walker; how far one turn of the pedals moves a bicycle."""
+"""The metres of two steps of a walker, and of one turn of a bicycle's pedals."""
 _PER_STRETCH = 1000
-"""More than there are things on a stretch of street."""
+"""A number larger than the count of things on a stretch of street."""
 
 
 def clip(
@@ -42,11 +43,21 @@ def clip(
     weather: str | None = None,
     time_of_day: str | None = None,
 ) -> Iterator[Scene]:
-    """Clip `number` of the endless set `seed`, drawn one by one: `frames` scenes, 1 / FRAMES_PER_SECOND s apart.
+    """Yields `frames` scenes of clip `number` of the endless set `seed`, 1 / FRAMES_PER_SECOND s apart.
 
-    size is (height, width) in pixels, each from 32; weather and time_of_day as in scenes.draw, the same in all frames.
-    Grain and rain are new in each, and frame i is the same however many are asked for. A thing keeps the `identity` of
-    its SceneObject from frame to frame. Raises BadInput for what cannot be drawn, before the first frame.
+    Grain and rain are new in each frame, and frame i is the same however many are asked for. A thing keeps the
+    `identity` of its SceneObject from frame to frame.
+
+    Args:
+        seed: The number of the set, at least 0.
+        number: The number of the clip, at least 0.
+        frames: The number of frames, at least 1.
+        size: (height, width) in pixels, each at least 32.
+        weather: One of WEATHERS for all frames; by default a random one.
+        time_of_day: One of TIMES_OF_DAY for all frames; by default a random one.
+
+    Raises:
+        BadInput: The clip cannot be drawn; raised before the first frame.
     """
     check_drawable(seed, number, min(size), 32)
     if frames < 1:
@@ -63,14 +74,15 @@ def clip(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Winding(Road):
-    """A road whose curvature `z` metres ahead is bend * cos(turn + rate * z): one rigid street, seen from any of it."""
+    """Describes a road whose curvature `z` metres ahead is bend * cos(turn + rate * z): one rigid street, seen from any
+    of it."""
 
     bend: float
     turn: float
     rate: float
 
     def x(self, across: float, z: float) -> float:
-        """As that of a Road, with the curvature integrated twice."""
+        """Returns metres right of the camera, as `Road.x` does, with the curvature integrated twice."""
         turned = (math.cos(self.turn) - math.cos(self.turn + self.rate * z)) / self.rate**2
         turned -= z * math.sin(self.turn) / self.rate
         return across - self.offset + self.heading * z + self.bend * turned
@@ -78,15 +90,15 @@ class _Winding(Road):
 
 @dataclasses.dataclass(frozen=True)
 class _Drive:
-    """A clip before it is drawn, as functions of time."""
+    """Describes a clip before it is drawn, as functions of time."""
 
     numbers: tuple[int, int]
     """Seed and number of the clip."""
     street: Layout
-    """Without things; its road is a _Winding, as at the start."""
+    """The street without things; its road is a _Winding, as at the start."""
     conditions: Conditions
     speed: float
-    """Of the camera, m/s."""
+    """The camera's speed in m/s."""
     sway: tuple[float, float, float]
     """Metres to either side, radians at the start, radians per metre."""
     paces: tuple[float, ...]
@@ -95,7 +107,7 @@ class _Drive:
     """In a quiet street nobody else drives and pedestrians cross; elsewhere they would be driven over."""
 
     def layout(self, seconds: float) -> Layout:
-        """The street as the camera sees it then."""
+        """Returns the street as the camera sees it then."""
         start, travelled = self.street.road, self.speed * seconds
         aside, phase, waves = self.sway
         turn = start.turn + start.rate * travelled
@@ -115,7 +127,7 @@ class _Drive:
         return dataclasses.replace(self.street, road=road, things=things, clouds=clouds, turned=turned)
 
     def _things(self, seconds: float) -> Iterator[Thing]:
-        """Everything that is not yet behind, nor still too far away."""
+        """Yields everything that is not yet behind, nor still too far away."""
         closing = [self.speed - pace for pace in (_RIDE_MPS, -_RIDE_MPS, *self.paces)]
         first = math.floor((min(closing) * seconds - LENGTH["building"]) / STRETCH_M) - 1
         last = math.floor((max(closing) * seconds + max(FAR_M.values())) / STRETCH_M)
@@ -142,7 +154,10 @@ class _Drive:
         return dataclasses.replace(thing, z=thing.z + (pace - self.speed) * seconds)
 
     def _driven(self, thing: Thing, seconds: float) -> Thing | None:
-        """One pace in each lane, so that nobody runs into anybody; the distances in our own lane breathe together."""
+        """Returns the thing where it is then, or None where it is out of sight.
+
+        There is one pace in each lane, so that nobody runs into anybody; the distances in our own lane vary together.
+        """
         road = self.street.road
         lane = int((thing.across - road.left) / road.lane_width)
         if lane != road.own_lane:
@@ -152,7 +167,7 @@ class _Drive:
         return dataclasses.replace(thing, z=thing.z * (1.2 - 0.2 * math.cos(2 * math.pi * seconds / 20)))
 
     def _crossing(self, thing: Thing, seconds: float) -> Thing:
-        """Over the road from kerb to kerb, in time to let the camera pass 14 to 24 m later."""
+        """Returns a pedestrian on the way from kerb to kerb, in time to let the camera pass 14 to 24 m later."""
         road, style = self.street.road, thing.style
         ahead = self._ahead(thing, 0.0, seconds)
         width = road.right - road.left + 2.4
@@ -174,7 +189,7 @@ def _posed(thing: Thing, changes: dict[int, float]) -> Thing:
 
 @functools.lru_cache(256)
 def _stretch(numbers: tuple[int, int], stretch: int, road: Road, city: bool) -> tuple[Thing, ...]:
-    """The things of one stretch of the street at the start, `z` in metres from where the camera is then."""
+    """Returns the things of one stretch of the street at the start, `z` in metres from where the camera is then."""
     things = place_things(np.random.default_rng([*numbers, 2, stretch]), road, city)
     return tuple(
         dataclasses.replace(
@@ -185,7 +200,8 @@ def _stretch(numbers: tuple[int, int], stretch: int, road: Road, city: bool) -> 
 
 
 def _out_of_the_way(thing: Thing, road: Road, city: bool) -> Thing:
-    """Where the camera can pass: cyclists beside the road (turned along it), and street trees before the houses."""
+    """Returns the thing where the camera can pass: cyclists beside the road (turned along it), street trees before the
+    houses."""
     edge, outward = (road.right, 1) if thing.across > 0 else (road.left, -1)
     if thing.kind == "cyclist":
         beside = dataclasses.replace(thing, across=edge + 0.4 * (edge - thing.across))

@@ -1,4 +1,4 @@
-"""From a `Layout` to a `Drawing`: ground, road and lane lines first, then every thing from far to near."""
+"""Draws a `Layout` into a `Drawing`: ground, road and lane lines first, then every thing from far to near."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BACKGROUND = {"tree": draw_tree, "pole": draw_pole, "building": draw_building}
 
 @dataclasses.dataclass(frozen=True)
 class SceneObject:
-    """One road user, sign or light, and the exact truth of it."""
+    """Describes one road user, sign or light, and the exact truth of it."""
 
     kind: str
     box: tuple[float, float, float, float]
@@ -32,7 +32,12 @@ class SceneObject:
 
 
 def draw_layout(layout: Layout, camera: Camera, height: int, width: int) -> tuple[Drawing, tuple[SceneObject, ...]]:
-    """Draw what `camera` sees; the k-th object (from 1) owns the pixels where `Drawing.owner` is k."""
+    """Draws what `camera` sees of a layout.
+
+    Returns:
+        The drawing, and its objects from far to near; the k-th of them (from 1) owns the pixels where `Drawing.owner`
+            is k.
+    """
     canvas = Canvas(camera, height, width)
     _ground(canvas, layout)
     outlines: list[tuple[Thing, tuple[float, float, float, float], int]] = []
@@ -51,7 +56,7 @@ def draw_layout(layout: Layout, camera: Camera, height: int, width: int) -> tupl
 
 
 def looks_at(camera: Camera, thing: Thing, layout: Layout) -> tuple[float, float, float, float]:
-    """About where a thing appears: left, top, right, bottom in pixels of the camera's image."""
+    """Returns about where a thing appears: left, top, right, bottom in pixels of the camera's image."""
     return _region(camera, thing, layout.road.x(thing.across, thing.z))
 
 
@@ -67,7 +72,7 @@ def _region(camera: Camera, thing: Thing, x: float) -> tuple[float, float, float
 
 
 def _extent(canvas: Canvas, first: int, region: tuple[float, float, float, float]) -> tuple:
-    """Box in image pixels and pixel count of the object just drawn."""
+    """Returns the box in image pixels and the pixel count of the object just drawn."""
     shape, left, top = canvas.silhouette(first, region)
     columns, rows = np.flatnonzero(shape.any(0)), np.flatnonzero(shape.any(1))
     if not len(columns):
@@ -77,7 +82,7 @@ def _extent(canvas: Canvas, first: int, region: tuple[float, float, float, float
 
 
 def _objects(drawing: Drawing, outlines: list) -> tuple[Drawing, tuple[SceneObject, ...]]:
-    """Leave out what cannot be seen at all, and number the rest without gaps."""
+    """Leaves out what cannot be seen at all, and numbers the rest without gaps."""
     seen = np.bincount(drawing.owner.ravel(), minlength=len(outlines) + 1)[1:]
     numbers = np.concatenate([[0], np.cumsum(seen > 0) * (seen > 0)]).astype(np.uint8)
     drawing.owner = numbers[drawing.owner]
@@ -90,7 +95,7 @@ def _objects(drawing: Drawing, outlines: list) -> tuple[Drawing, tuple[SceneObje
 
 
 def _ground(canvas: Canvas, layout: Layout) -> None:
-    """Hills, fields or paving, road, kerbs and lane lines."""
+    """Draws hills, fields or paving, road, kerbs and lane lines."""
     camera, road = canvas.camera, layout.road
     bottom, right = canvas.height * SUPER, canvas.width * SUPER
     _clouds(canvas, layout)
@@ -121,7 +126,7 @@ def _ground(canvas: Canvas, layout: Layout) -> None:
 
 
 def _clouds(canvas: Canvas, layout: Layout) -> None:
-    """The colour of a stroke of sky is what it adds to the sky."""
+    """Draws clouds; the colour of a stroke of sky is what it adds to the sky."""
     camera = canvas.camera
     canvas.become("sky", SKY_DEPTH_M)
     for right, up, half in layout.clouds:
@@ -139,7 +144,7 @@ def _strip(canvas: Canvas, road: Road, left: float, right: float, zs: list[float
 
 
 def _lane_lines(canvas: Canvas, road: Road, zs: list[float]) -> None:
-    """Solid at both edges, dashed between lanes; numbered from the left, from 1."""
+    """Draws lines, solid at both edges and dashed between lanes, numbered from the left, from 1."""
     near, far = zs[0], min(zs[-1], 110.0)
     if near >= far:
         return

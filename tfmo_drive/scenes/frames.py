@@ -1,4 +1,5 @@
-"""The built-in driving scenes as examples of tasks on whole frames: boxes, masks, lane lines, steering at once."""
+"""Offers the built-in driving scenes as examples of tasks on whole frames: boxes, masks, lane lines and steering at
+once."""
 
 from __future__ import annotations
 
@@ -20,16 +21,16 @@ SIGN = "traffic sign"
 DETECTED = ("car", "truck", "pedestrian", "cyclist", "traffic light", SIGN)
 LANES = ("no lane line", "lane line")
 MASKS = {"semantic": scenes.SEMANTIC_CLASSES, "lanes": LANES}
-"""What the mask of a frame may show, with its classes."""
+"""The kinds of a frame's mask, with their classes."""
 _MOST = 40
-"""Objects of a frame; the largest stay."""
+"""The largest number of a frame's objects; the largest objects stay."""
 _SEEN, _LEAST_PX = 0.3, 4.0
-"""An object that is hidden further, or lower, is no one's to find."""
+"""The visible share and the height in pixels below which nobody should have to find an object."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Frames:
-    """How many of the built-in frames."""
+    """Sets how many of the built-in frames are generated for each split, and their seed."""
 
     train: int = 1000
     val: int = 100
@@ -40,20 +41,28 @@ class Frames:
         refuse_few(self, 16)
 
     def packed(self, split: str, size: tuple[int, int], mask: str = "semantic") -> PackedExamples:
-        """Pixels uint8 [b, h, w, 3]; targets by name: those of detections.padded, "steering" float32 [b, 1] in [-1, 1]
-        and "mask" uint8 [b, h, w]. Weather and time of day are the attributes."""
+        """Returns a split's frames, generated once and cached.
+
+        Pixels are uint8 [b, h, w, 3]; targets by name are those of detections.padded, "steering" float32 [b, 1] in [-1,
+        1] and "mask" uint8 [b, h, w]. Weather and time of day are the attributes.
+
+        Args:
+            split: train, val or test.
+            size: (height, width) in pixels.
+            mask: What the mask shows, a key of MASKS.
+        """
         seed = [self.seed, SPLITS.index(split)]
         generate = functools.partial(generated, 1000 * seed[0] + seed[1], size=size, mask=mask)
         return pack_generated(generate, getattr(self, split), ["frame", scenes.version(), *seed, *size, mask])
 
 
 def generated(seed: int, index: int, size: tuple[int, int], mask: str) -> Example:
-    """Frame `index` of the set `seed`, with its truth."""
+    """Returns frame `index` of the set `seed`, with its truth."""
     return labelled(scenes.draw(seed, index, size), mask)
 
 
 def labelled(scene: scenes.Scene, mask: str) -> Example:
-    """A frame as an example."""
+    """Returns a scene as an example of the cache."""
     row = padded([truth(scene)], _MOST)[0]
     label = {field: row[field] for field in row.dtype.names} | {"steering": np.float32([scene.steering])}
     shown = scene.mask if mask == "semantic" else (scene.lanes > 0).astype(np.uint8)
@@ -61,7 +70,7 @@ def labelled(scene: scenes.Scene, mask: str) -> Example:
 
 
 def truth(scene: scenes.Scene) -> Truth:
-    """The frame's objects; what is hardly to be seen is a crowd."""
+    """Returns the scene's objects; one that can hardly be seen is a crowd."""
     boxes = np.array([thing.box for thing in scene.objects], np.float32).reshape(-1, 4)
     kinds = [SIGN if thing.kind in SIGNS else thing.kind for thing in scene.objects]
     hidden = [thing.visible < _SEEN or thing.box[3] - thing.box[1] < _LEAST_PX for thing in scene.objects]
@@ -72,7 +81,7 @@ def truth(scene: scenes.Scene) -> Truth:
 
 
 class Chosen(Examples):
-    """Other examples with targets made out of theirs."""
+    """Wraps other examples with targets that are made out of theirs."""
 
     def __init__(self, examples: PackedExamples, choose: Callable[[Arrays], Arrays]):
         self.examples, self.choose = examples, choose

@@ -1,8 +1,8 @@
-"""What stands where in a built-in driving scene, in metres, before anything is drawn.
+"""Places what stands in a built-in driving scene, in metres, before anything is drawn.
 
-A `Layout` holds the road, the camera and the things beside and on the road; `drawing` turns it into pixels and
-`light` into a photograph. Geometry is the pinhole model over flat ground; the steering truth is pure pursuit
-(Coulter, CMU-RI-TR-92-01, 1992): the arc that leads to a point of the own lane ahead.
+A `Layout` holds the road, the camera and the things beside and on the road; `drawing` turns it into pixels and `light`
+into a photograph. Geometry is the pinhole model over flat ground; the steering truth is pure pursuit (Coulter,
+CMU-RI-TR-92-01, 1992): the arc that leads to a point of the own lane ahead.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 SIGNS = ("stop sign", "yield sign", "speed limit", "priority sign", "no entry sign", "crossing sign")
 OBJECT_KINDS = ("car", "truck", "pedestrian", "cyclist", "traffic light", *SIGNS)
-"""What a scene lists with its box; poles, trees and buildings are only background."""
+"""The kinds that a scene lists with their boxes; poles, trees and buildings are only background."""
 
 EXTENT = {
     "car": (1.8, 1.6), "truck": (2.5, 3.5), "pedestrian": (0.8, 1.75), "cyclist": (1.7, 1.8), "tree": (5.0, 7.5),
@@ -29,7 +29,7 @@ LENGTH = {"car": 4.2, "truck": 8.0, "building": 14.0}
 """How far in metres a thing reaches behind its face, at most; its flank is in view when the face no longer is."""
 
 NEAREST_M = 0.8
-"""What is nearer to the camera's plane is cut off."""
+"""The metres from the camera's plane below which things are cut off."""
 LOOKAHEAD_M = 12.0
 FULL_LOCK_CURVATURE = 0.05
 """1/m: the arc of 20 m radius counts as steering +-1, so that ordinary bends use the whole range."""
@@ -37,7 +37,8 @@ FULL_LOCK_CURVATURE = 0.05
 
 @dataclasses.dataclass(frozen=True)
 class Camera:
-    """Pinhole: focal length, principal column and horizon row in pixels; height above the ground in metres."""
+    """Describes a pinhole camera: focal length, principal column and horizon row in pixels; height above the ground in
+    metres."""
 
     focal: float
     centre: float
@@ -45,18 +46,19 @@ class Camera:
     height: float
 
     def project(self, x: float, y: float, z: float) -> tuple[float, float]:
-        """Metres (right, up, ahead) to pixels (column, row); z must be above 0."""
+        """Projects metres (right, up, ahead) to pixels (column, row); z must be above 0."""
         scale = self.focal / z
         return self.centre + scale * x, self.horizon + scale * (self.height - y)
 
     def scaled(self, factor: float) -> Camera:
-        """The same view on an image `factor` times as large."""
+        """Returns the same view on an image `factor` times as large."""
         return Camera(self.focal * factor, self.centre * factor, self.horizon * factor, self.height)
 
 
 @dataclasses.dataclass(frozen=True)
 class Road:
-    """A bend of constant curvature (1/m, positive to the right), seen from `offset` metres right of the lane centre."""
+    """Describes a bend of constant curvature (1/m, positive to the right), seen from `offset` metres right of the lane
+    centre."""
 
     curvature: float
     heading: float
@@ -74,27 +76,34 @@ class Road:
 
     @property
     def left(self) -> float:
-        """Left edge, metres across from the own lane's centre."""
+        """Returns the left edge in metres across from the own lane's centre."""
         return -(self.own_lane + 0.5) * self.lane_width
 
     @property
     def right(self) -> float:
-        """Right edge, likewise."""
+        """Returns the right edge in metres across from the own lane's centre."""
         return self.left + self.lanes * self.lane_width
 
     def x(self, across: float, z: float) -> float:
-        """Metres right of the camera of a point `across` metres right of the own lane's centre, `z` metres ahead."""
+        """Returns how many metres right of the camera a point lies.
+
+        Args:
+            across: The point's metres right of the own lane's centre.
+            z: The point's metres ahead.
+        """
         return across - self.offset + self.heading * z + self.curvature * z * z / 2
 
     def steering(self) -> float:
-        """In [-1, 1], positive to the right: pure pursuit of the own lane's centre `LOOKAHEAD_M` ahead."""
+        """Returns the steering in [-1, 1], positive to the right: pure pursuit of the own lane's centre `LOOKAHEAD_M`
+        ahead."""
         curvature = 2 * self.x(0.0, LOOKAHEAD_M) / LOOKAHEAD_M**2
         return max(-1.0, min(1.0, curvature / FULL_LOCK_CURVATURE))
 
 
 @dataclasses.dataclass(frozen=True)
 class Thing:
-    """One car, sign, tree, ...: metres across from the own lane's centre and ahead; `style` decides its looks."""
+    """Describes one car, sign, tree, ...: metres across from the own lane's centre and ahead; `style` decides its
+    looks."""
 
     kind: str
     across: float
@@ -107,7 +116,7 @@ class Thing:
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """Everything that geometry says of one moment. A clip (clips) moves road and things, and draws again."""
+    """Holds the geometry of one moment; a clip (clips) moves road and things, and draws again."""
 
     road: Road
     things: tuple[Thing, ...]
@@ -121,11 +130,11 @@ class Layout:
     """Radians that the camera of a clip has turned to the right; None for a single frame."""
 
     def camera(self, height: int, width: int) -> Camera:
-        """A lens of about 60 degrees across for square images, wider for wide ones."""
+        """Returns a lens of about 60 degrees across for square images, wider for wide ones."""
         return Camera(0.85 * math.sqrt(height * width), width / 2, self.horizon * height, self.camera_height)
 
     def far_to_near(self) -> list[Thing]:
-        """The things in the order in which they hide one another.
+        """Returns the things in the order in which they hide one another.
 
         In a clip, what stands beside a building's flank, towards the road, comes after it. A single frame goes by the
         near faces alone: the pixels of its seeds are those of results that people have.
@@ -134,7 +143,8 @@ class Layout:
         return sorted(self.things, key=lambda thing: -thing.z - depth * (thing.kind == "building"))
 
     def side(self, thing: Thing) -> int:
-        """On which side of the road a thing stands: 1 right, -1 left; in a single frame, of the camera's axis."""
+        """Returns on which side of the road a thing stands: 1 right, -1 left; in a single frame, of the camera's
+        axis."""
         return 1 if (thing.across if self.turned is not None else self.road.x(thing.across, thing.z)) > 0 else -1
 
 
@@ -165,7 +175,7 @@ _PLACES = (
 
 
 def sample_layout(generator: np.random.Generator) -> Layout:
-    """One random street; equal generators give equal streets."""
+    """Returns one random street; equal generators give equal streets."""
     u = generator.random(12)
     city = bool(u[0] < 0.6)
     lanes = 2 + int(u[1] < 0.4)
@@ -186,7 +196,7 @@ def sample_layout(generator: np.random.Generator) -> Layout:
 
 
 def place_things(generator: np.random.Generator, road: Road, city: bool) -> list[Thing]:
-    """What stands on `STRETCH_M` of street, at random; each z is from the start of the stretch."""
+    """Returns random things on `STRETCH_M` of street; each z is from the start of the stretch."""
     counts = generator.poisson([place.mean for place in _PLACES])
     rolls = generator.random((int(counts.sum()), 11)).tolist()
     things: list[Thing] = []
@@ -217,7 +227,7 @@ def _buildings(generator: np.random.Generator, road: Road) -> list[Thing]:
 
 
 def _across(where: str, road: Road, first: float, second: float) -> float:
-    """Metres across for one roll of two dice."""
+    """Returns metres across from the own lane's centre, from two random numbers."""
     side = road.right if first < 0.7 else road.left
     outward = 1 if first < 0.7 else -1
     match where:

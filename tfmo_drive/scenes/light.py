@@ -1,4 +1,4 @@
-"""Light, weather and camera over a finished `Drawing`: they change what it looks like, never what is true of it.
+"""Photographs a finished `Drawing` in light and weather, which change what it looks like and never what is true of it.
 
 Fog follows Koschmieder's law (contrast falls as exp(-distance / range)), the standard model of haze in images.
 """
@@ -19,17 +19,20 @@ TIMES_OF_DAY = ("day", "dusk", "night")
 
 @dataclasses.dataclass(frozen=True)
 class Conditions:
-    """What the photograph is taken in."""
+    """Describes the conditions in which a photograph is taken."""
 
     weather: str
     time_of_day: str
     severity: float
     """In [0, 1]: how thick the fog, how dark the night, how strong the noise."""
     lightness: float | None = None
-    """In [0, 1]: how light it is for the time of day; None: drawn anew for every photograph."""
+    """In [0, 1]: how light it is for the time of day; None samples it for every photograph."""
 
     def asked(self, weather: str | None, time_of_day: str | None) -> Conditions:
-        """These conditions with what was asked for (None: nothing) in its place; BadInput for what there is not."""
+        """Returns these conditions with the given weather and time of day in place of their own.
+
+        Raises BadInput for a name that is none of WEATHERS or TIMES_OF_DAY; None changes nothing.
+        """
         changes = {"weather": weather, "time_of_day": time_of_day}
         for (name, value), allowed in zip(changes.items(), (WEATHERS, TIMES_OF_DAY), strict=True):
             if value is not None and value not in allowed:
@@ -43,7 +46,7 @@ class _Light:
     zenith: tuple[float, float, float]
     skyline: tuple[float, float, float]
     lamps: float
-    """How much headlights and other lamps add."""
+    """The light that headlights and other lamps add."""
     noise: float
     """Standard deviation in grey levels."""
 
@@ -56,14 +59,14 @@ _LIGHTS = {
 
 
 def sample_conditions(generator: np.random.Generator, severity: float) -> Conditions:
-    """Clear 60 %, fog and rain 20 % each; day 60 %, dusk 20 %, night 20 %."""
+    """Returns random conditions: clear 60 %, fog and rain 20 % each; day 60 %, dusk 20 %, night 20 %."""
     weather = WEATHERS[int(np.searchsorted((0.6, 0.8), generator.random(), side="right"))]
     time = TIMES_OF_DAY[int(np.searchsorted((0.6, 0.8), generator.random(), side="right"))]
     return Conditions(weather, time, float(severity * generator.random()))
 
 
 def photograph(drawing: Drawing, conditions: Conditions, generator: np.random.Generator) -> np.ndarray:
-    """The drawing under these conditions: uint8 [h, w, 3], RGB."""
+    """Returns the drawing as it looks under these conditions: uint8 [h, w, 3], RGB."""
     light = _LIGHTS[conditions.time_of_day]
     grey = 0.0 if conditions.weather == "clear" else 0.75
     lightness = generator.random() if conditions.lightness is None else conditions.lightness
@@ -84,7 +87,7 @@ def photograph(drawing: Drawing, conditions: Conditions, generator: np.random.Ge
 
 
 def _sky(drawing: Drawing, light: _Light, grey: float, ambient: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Sky colour [h, w, 3] by elevation, with clouds, and the colour of haze [3]."""
+    """Returns the sky's colour [h, w, 3] by elevation, with clouds, and the colour of haze [3]."""
     camera = drawing.camera
     rows = np.arange(len(drawing.depth), dtype=np.float32)
     high = ((camera.horizon - rows) / (0.4 * camera.focal)).clip(0, 1)[:, None, None]
@@ -96,7 +99,7 @@ def _sky(drawing: Drawing, light: _Light, grey: float, ambient: np.ndarray) -> t
 
 
 def _textured(drawing: Drawing, generator: np.random.Generator) -> np.ndarray:
-    """Surface colour with grain: half of it per pixel, half in patches of three pixels."""
+    """Returns the surfaces' colour with grain: half of it per pixel, half in patches of three pixels."""
     height, width = drawing.rough.shape
     patches = generator.standard_normal((height // 3 + 1, width // 3 + 1), np.float32)
     coarse = np.asarray(Image.fromarray(patches).resize((width, height), Image.Resampling.BILINEAR))
@@ -105,7 +108,7 @@ def _textured(drawing: Drawing, generator: np.random.Generator) -> np.ndarray:
 
 
 def _headlights(drawing: Drawing, light: _Light) -> np.ndarray:
-    """Low beam [h, w]: a cone in metres ahead, fading with distance, weaker above the bonnet."""
+    """Returns the light [h, w] of a low beam: a cone in metres ahead, fading with distance, weaker above the bonnet."""
     camera = drawing.camera
     height, width = drawing.depth.shape
     scale = drawing.depth / camera.focal
@@ -116,7 +119,7 @@ def _headlights(drawing: Drawing, light: _Light) -> np.ndarray:
 
 
 def _halo(drawing: Drawing) -> np.ndarray:
-    """Bloom around lamps [h, w, 3]."""
+    """Returns the bloom around lamps [h, w, 3]."""
     lamps = (drawing.colour * drawing.glow[..., None]).astype(np.uint8)
     radius = max(1.0, 0.012 * drawing.camera.focal) if lamps.any() else 0.0
     if not radius:
@@ -125,7 +128,7 @@ def _halo(drawing: Drawing) -> np.ndarray:
 
 
 def _hazy(image: np.ndarray, drawing: Drawing, conditions: Conditions, haze: np.ndarray) -> np.ndarray:
-    """Surfaces fade into the haze with distance; sky has none in front of it that it is not already made of."""
+    """Fades surfaces into the haze with distance; the sky already has the haze's colour."""
     reach = {"clear": 600.0, "fog": 75.0 - 55.0 * conditions.severity, "rain": 200.0}[conditions.weather]
     depth = np.where(drawing.depth >= SKY_DEPTH_M, 0.0, drawing.depth)
     clear = np.exp(-depth / np.float32(reach))[..., None]
@@ -133,7 +136,7 @@ def _hazy(image: np.ndarray, drawing: Drawing, conditions: Conditions, haze: np.
 
 
 def _streaks(height: int, width: int, severity: float, generator: np.random.Generator) -> np.ndarray:
-    """Rain [h, w] in [0, 1]: short slanted lines."""
+    """Returns rain [h, w] in [0, 1]: short slanted lines."""
     drops = Image.new("L", (width, height))
     pen = ImageDraw.Draw(drops)
     count = int((0.006 + 0.012 * severity) * height * width) + 4

@@ -1,4 +1,4 @@
-"""What lines the road of a built-in scene: trees, street lamps and buildings, from a few numbers in [0, 1)."""
+"""Draws what lines the road of a built-in scene: trees, street lamps and buildings, from a few numbers in [0, 1)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ WALLS = ((166, 150, 132), (150, 92, 74), (190, 182, 168), (120, 122, 126), (198,
 
 
 def draw_tree(canvas: Canvas, thing: Thing, x: float, side: int) -> None:
-    """A trunk and a crown of a few round masses, 4 to 7 m high."""
+    """Draws a trunk and a crown of a few round masses, 4 to 7 m high."""
     pen, style = Pen(canvas, x, thing.z), thing.style
     canvas.become("vegetation", thing.z, rough=0.22)
     size = 0.7 + 0.5 * style[0]
@@ -23,7 +23,7 @@ def draw_tree(canvas: Canvas, thing: Thing, x: float, side: int) -> None:
 
 
 def draw_pole(canvas: Canvas, thing: Thing, x: float, side: int) -> None:
-    """A street lamp, its arm over the road, which is on its left where `side` is 1."""
+    """Draws a street lamp with its arm over the road, which is on its left where `side` is 1."""
     pen = Pen(canvas, x, thing.z)
     canvas.become("pole", thing.z)
     arm = -1.2 * side
@@ -33,7 +33,7 @@ def draw_pole(canvas: Canvas, thing: Thing, x: float, side: int) -> None:
 
 
 def draw_building(canvas: Canvas, thing: Thing, x: float, side: int) -> None:
-    """A block 6 to 14 m high with rows of windows, its long face towards the road.
+    """Draws a block 6 to 14 m high with rows of windows, its long face towards the road.
 
     Windows are bands of glass across a whole face, then piers of wall over them: rows + columns of strokes instead of
     rows x columns. A flank that is turned away from the camera (in a bend) is left out.
@@ -63,7 +63,7 @@ def _faces(
     colours: tuple[tuple[float, float, float], tuple[float, float, float]],
     glow: float = 0.0,
 ) -> None:
-    """One rectangle on the flank (along the road) and one on the front (across it), at the same heights."""
+    """Draws one rectangle on the flank (along the road) and one on the front (across it), at the same heights."""
     (start, end), (bottom, top) = along, up
     if across * pen.x > 0:
         pen.side(0, ((start, bottom), (end, bottom), (end, top), (start, top)), colours[0], glow)

@@ -1,4 +1,4 @@
-"""The built-in data: driving scenes drawn from numbers, with their exact truth, so that nothing must be downloaded.
+"""Generates the built-in data: driving scenes with their exact truth, so that nothing must be downloaded.
 
 `draw` makes a whole frame for detection, segmentation, lanes and steering; `patch` a crop around one road user, sign or
 light for classification. Both depend on (seed, index) alone. A scene is a `Layout` (layout: geometry), drawn (drawing,
@@ -32,13 +32,13 @@ PATCH_CLASSES = (
 )  # fmt: skip
 DIFFICULTY = 0.6
 SEVERITY = 0.8
-"""Of the weather in whole frames."""
+"""The severity of the weather in whole frames."""
 LEAST_VISIBLE = 0.4
 
 
 @dataclasses.dataclass(frozen=True)
 class Scene:
-    """One frame and everything that is true of it."""
+    """Holds one frame and everything that is true of it."""
 
     image: np.ndarray
     """uint8 [h, w, 3], RGB."""
@@ -60,10 +60,17 @@ class Scene:
 def draw(
     seed: int, index: int, size: tuple[int, int], weather: str | None = None, time_of_day: str | None = None
 ) -> Scene:
-    """Frame `index` of the endless set `seed`; size is (height, width) in pixels, each from 32.
+    """Returns frame `index` of the endless set `seed`.
 
-    weather (WEATHERS) and time_of_day (TIMES_OF_DAY) replace the random ones and leave all truth as it is.
-    Raises BadInput for a size, seed or condition that cannot be drawn.
+    Args:
+        seed: The number of the set, at least 0.
+        index: The number of the frame, at least 0.
+        size: (height, width) in pixels, each at least 32.
+        weather: One of WEATHERS in place of the random one; it changes no truth.
+        time_of_day: One of TIMES_OF_DAY in place of the random one; it changes no truth.
+
+    Raises:
+        BadInput: The size, a seed or a condition cannot be drawn.
     """
     height, width = size
     check_drawable(seed, index, min(height, width), 32)
@@ -74,7 +81,7 @@ def draw(
 
 
 def render(layout: Layout, conditions: Conditions, size: tuple[int, int], generator: np.random.Generator) -> Scene:
-    """A frame of a given layout; the generator makes only noise, grain and rain."""
+    """Returns a frame of a given layout; the generator makes only noise, grain and rain."""
     drawing, objects = draw_layout(layout, layout.camera(*size), *size)
     return Scene(
         image=photograph(drawing, conditions, generator),
@@ -90,7 +97,7 @@ def render(layout: Layout, conditions: Conditions, size: tuple[int, int], genera
 
 
 def check_drawable(seed: int, index: int, side: int, least: int) -> None:
-    """BadInput unless seed and index are 0 or more and the shorter side at least `least` px."""
+    """Raises BadInput unless seed and index are at least 0 and the shorter side is at least `least` pixels."""
     if side < least:
         raise BadInput(f"The size of a scene must be at least {least} px, got {side}. Ask for a larger image.")
     if seed < 0 or index < 0:
@@ -98,12 +105,21 @@ def check_drawable(seed: int, index: int, side: int, least: int) -> None:
 
 
 def patch(seed: int, index: int, size: int, difficulty: float = DIFFICULTY) -> tuple[np.ndarray, int, dict[str, Any]]:
-    """Classification example `index` of the endless set `seed`.
+    """Returns classification example `index` of the endless set `seed`.
 
-    Returns the image (uint8 [size, size, 3], RGB), the class (index into PATCH_CLASSES, all equally likely) and what
-    makes it hard: weather, time_of_day, visible (fraction of the object not hidden) and pixels (its larger side before
-    up-sampling). `difficulty` in [0, 1] makes hiding, night, fog, noise and tiny objects more frequent and stronger.
-    Raises BadInput for sizes below 16 and a difficulty outside [0, 1].
+    Args:
+        seed: The number of the set, at least 0.
+        index: The number of the example, at least 0.
+        size: The side in pixels, at least 16.
+        difficulty: In [0, 1]; it makes hiding, night, fog, noise and tiny objects more frequent and stronger.
+
+    Returns:
+        The image (uint8 [size, size, 3], RGB), the class (index into PATCH_CLASSES, all equally likely) and what makes
+            it hard: weather, time_of_day, visible (fraction of the object not hidden) and pixels (its larger side
+            before up-sampling).
+
+    Raises:
+        BadInput: The size or the difficulty is out of range.
     """
     check_drawable(seed, index, size, 16)
     if not 0 <= difficulty <= 1:
@@ -129,7 +145,7 @@ def patch(seed: int, index: int, size: int, difficulty: float = DIFFICULTY) -> t
 
 
 def _draw_main(layout: Layout, camera: Camera, native: int, kind: str) -> tuple[Drawing, SceneObject | None]:
-    """The crop and its main object; what stands before the object goes when it hides too much to be named."""
+    """Returns the crop and its main object; things before the object go when they hide too much for it to be named."""
     for things in (layout.things, tuple(thing for thing in layout.things if thing.kind not in ("pole", "tree"))):
         drawing, objects = draw_layout(dataclasses.replace(layout, things=things), camera, native, native)
         main = next((thing for thing in reversed(objects) if thing.kind == kind), None)
@@ -139,14 +155,14 @@ def _draw_main(layout: Layout, camera: Camera, native: int, kind: str) -> tuple[
 
 
 def _native(size: int, rolls: list[float], difficulty: float) -> int:
-    """Side in pixels at which the crop is drawn: sometimes far below `size`, as for a distant object."""
+    """Returns the side in pixels at which the crop is drawn: sometimes far below `size`, as for a distant object."""
     if rolls[0] < 0.3 * difficulty:
         return max(10, round(size * (0.7 - 0.45 * rolls[1])))
     return size
 
 
 def _aim(layout: Layout, kind: str, native: int, rolls: list[float], difficulty: float) -> tuple[Layout, Camera]:
-    """Put one thing of `kind` on the street, point a long lens at it, and clear the view of rivals."""
+    """Puts one thing of `kind` on the street, points a long lens at it, and clears the view of rivals."""
     road = layout.road
     z = 8 + 22 * rolls[2]
     if kind == "clear road":
@@ -185,7 +201,7 @@ def _main_across(kind: str, layout: Layout, rolls: list[float]) -> float:
 
 
 def _welcome(thing: Thing, kind: str, z: float, camera: Camera, layout: Layout, native: int) -> bool:
-    """Whether a thing of the street may be in the crop: none of the classes nearby, nothing large in front."""
+    """Says whether a thing of the street may be in the crop: none of the classes nearby, nothing large in front."""
     left, top, right, bottom = looks_at(camera, thing, layout)
     if right < 0 or bottom < 0 or left > native or top > native:
         return False
@@ -195,7 +211,7 @@ def _welcome(thing: Thing, kind: str, z: float, camera: Camera, layout: Layout, 
 
 
 def _occluder(main: Thing, wide: float, road: Road, rolls: list[float]) -> Thing:
-    """A street lamp or tree between the camera and one side of the main thing."""
+    """Returns a street lamp or tree between the camera and one side of the main thing."""
     kind = "tree" if rolls[9] < 0.35 else "pole"
     side = 1 if rolls[10] < 0.5 else -1
     crown = 1.6 if kind == "tree" and main.kind in BASE else 0.0
@@ -208,14 +224,14 @@ _MASK_COLOURS = np.array(
     [(70, 130, 180), (70, 70, 70), (107, 142, 35), (128, 64, 128), (250, 250, 250), (244, 35, 232), (153, 153, 153),
      (0, 0, 200), (220, 20, 60), (255, 140, 0), (220, 220, 0), (0, 220, 160)], np.uint8,
 )  # fmt: skip
-"""One per SEMANTIC_CLASSES, after the Cityscapes palette (Cordts et al. 2016)."""
+"""The colours of SEMANTIC_CLASSES, after the Cityscapes palette (Cordts et al. 2016)."""
 _SHOWN = (
     ("clear", "day"), ("rain", "dusk"), ("clear", "night"), ("clear", "dusk"), ("fog", "day"), ("rain", "day"),
 )  # fmt: skip
 
 
 def contact_sheet(path: Path, seed: int = 0) -> None:
-    """Write a PNG to look at, about 1000 px wide: frames, frames with boxes, masks, and patches of every class."""
+    """Writes a PNG to look at, about 1000 px wide: frames, frames with boxes, masks, and patches of every class."""
     size, columns = (188, 330), 3
     frames = [_telling_frame(seed, number, size, *shown) for number, shown in enumerate(_SHOWN)]
     plain = [Image.fromarray(frame.image) for frame in frames[:columns]]
@@ -243,13 +259,14 @@ def contact_sheet(path: Path, seed: int = 0) -> None:
 
 
 def version() -> str:
-    """Of the drawing code, so that an old cache is never taken for its pictures."""
+    """Returns the version of the drawing code, 12 hex digits of its SHA-256, so that an old cache is never taken for
+    its images."""
     text = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
     return hashlib.sha256(text).hexdigest()[:12]
 
 
 def _telling_frame(seed: int, number: int, size: tuple[int, int], weather: str, time_of_day: str) -> Scene:
-    """The frame with the most kinds of large objects among a few."""
+    """Returns the frame with the most kinds of large objects among a few."""
     frames = (draw(seed, 12 * number + k, size, weather, time_of_day) for k in range(12))
     return max(frames, key=lambda frame: len({thing.kind for thing in frame.objects if _height(thing) > 18}))
 

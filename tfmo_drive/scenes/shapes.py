@@ -1,7 +1,7 @@
-"""How road users, signs and lights of a built-in scene look, from a few numbers in [0, 1).
+"""Draws road users, signs and lights of a built-in scene from a few numbers in [0, 1).
 
-Every function draws one `Thing` with a `Pen`, in metres from the middle of its foot. Signs follow the Vienna
-Convention on Road Signs and Signals (1968): red octagon, downward triangle, red ring with a number, yellow diamond.
+Every function draws one `Thing` with a `Pen`, in metres from the middle of its foot. Signs follow the Vienna Convention
+on Road Signs and Signals (1968): red octagon, downward triangle, red ring with a number, yellow diamond.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ GLYPHS = {  # polylines on a grid 2 wide and 4 high, origin at the lower left
 
 
 def pick(choices: Sequence[Colour], roll: float, shade: float = 1.0) -> Colour:
-    """One of the colours for a roll in [0, 1), times `shade`."""
+    """Returns one of the colours for a random number `roll` in [0, 1), times `shade`."""
     red, green, blue = choices[int(roll * len(choices))]
     return red * shade, green * shade, blue * shade
 
@@ -42,7 +42,7 @@ def pick(choices: Sequence[Colour], roll: float, shade: float = 1.0) -> Colour:
 class Pen:
     """Draws in metres (right, up) around the foot of a thing at `x`, `z`; `squeeze` narrows what is turned away.
 
-    Of a thing whose face is behind the camera, only flanks and shadow are drawn, as far as they are before it.
+    Where a thing's face is behind the camera, only flanks and shadow are drawn, as far as they are before it.
     """
 
     def __init__(self, canvas: Canvas, x: float, z: float, lift: float = 0.0, squeeze: float = 1.0) -> None:
@@ -50,46 +50,46 @@ class Pen:
         self.scale = canvas.camera.focal / max(z, NEAREST_M)
 
     def at(self, x: float, y: float, further: float = 0.0) -> Point:
-        """Metres to pixels of the doubled canvas."""
+        """Converts metres right, up and further away into pixels of the doubled canvas."""
         return self.canvas.camera.project(self.x + x * self.squeeze, self.lift + y, self.z + further)
 
     def polygon(self, points: Sequence[Point], colour: Colour, glow: float = 0.0) -> None:
-        """Corners in metres."""
+        """Fills a polygon whose corners are in metres."""
         if self.z > NEAREST_M:
             self.canvas.polygon([self.at(x, y) for x, y in points], colour, glow)
 
     def rectangle(self, edges: tuple[float, float, float, float], colour: Colour, glow: float = 0.0) -> None:
-        """Edges left, bottom, right, top in metres."""
+        """Fills a rectangle; its edges are left, bottom, right and top in metres."""
         left, bottom, right, top = edges
         self.polygon(((left, bottom), (right, bottom), (right, top), (left, top)), colour, glow)
 
     def disc(self, x: float, y: float, radius: float, colour: Colour, glow: float = 0.0) -> None:
-        """Radius in metres."""
+        """Fills a disc whose radius is in metres."""
         size = self.scale * radius
         self.canvas.ellipse(self.at(x, y), (size * self.squeeze, size), colour, glow)
 
     def line(self, points: Sequence[Point], width: float, colour: Colour) -> None:
-        """Corners and width in metres."""
+        """Draws a polyline; corners and width are in metres."""
         if self.z > NEAREST_M:
             self.canvas.line([self.at(x, y) for x, y in points], width * self.scale, colour)
 
     def side(self, inner: float, profile: Sequence[Point], colour: Colour, glow: float = 0.0) -> None:
-        """The flank at `inner` metres right: corners (metres further away, metres up)."""
+        """Fills a part of the flank `inner` metres to the right; corners are (metres further away, metres up)."""
         self.lying([(inner, y, further) for further, y in profile], colour, glow)
 
     def lying(self, corners: Sequence[tuple[float, float, float]], colour: Colour, glow: float = 0.0) -> None:
-        """A plane that reaches away from the camera: corners (metres right, up, further away)."""
+        """Fills a plane that reaches away from the camera; corners are (metres right, up, further away)."""
         seen = cut_off(corners, NEAREST_M - self.z)
         if seen:
             self.canvas.polygon([self.at(*corner) for corner in seen], colour, glow)
 
     def wheel(self, inner: float, further: float, radius: float, height: float) -> None:
-        """A tyre on the flank."""
+        """Draws a tyre on the flank; all sizes are in metres."""
         near, far = further - radius, further + radius
         self.side(inner, ((near, 0), (far, 0), (far, height), (near, height)), TYRE)
 
     def text(self, word: str, middle: Point, height: float, colour: Colour) -> None:
-        """Letters and digits of `GLYPHS`, centred."""
+        """Writes letters and digits of `GLYPHS`, centred at `middle`; `height` is in metres."""
         unit = height / 4
         left = middle[0] - unit * (3 * len(word) - 1) / 2
         for number, letter in enumerate(word):
@@ -106,12 +106,13 @@ def _shadow(pen: Pen, width: float, length: float) -> None:
 
 
 def _facing(pen: Pen, half: float) -> float:
-    """Which flank the camera sees: its metres right of the middle, or 0 when it is straight behind."""
+    """Returns which flank the camera sees, as its metres right of the middle, or 0 when the camera is straight
+    behind."""
     return 0.0 if abs(pen.x) < half else math.copysign(half, -pen.x)
 
 
 def car(pen: Pen, style: Sequence[float], oncoming: bool) -> None:
-    """A saloon, estate or van body, 1.7 to 1.9 m wide, from behind or (oncoming) from the front."""
+    """Draws a saloon, estate or van body, 1.7 to 1.9 m wide, from behind or (oncoming) from the front."""
     half, top = 0.85 + 0.1 * style[1], 1.38 + 0.35 * style[2] ** 2
     paint = pick(PAINTS, style[0], 0.85 + 0.25 * style[3])
     dim = tuple(0.7 * c for c in paint)
@@ -140,7 +141,7 @@ def car(pen: Pen, style: Sequence[float], oncoming: bool) -> None:
 
 
 def truck(pen: Pen, style: Sequence[float], oncoming: bool) -> None:
-    """A box lorry 2.5 m wide and 3.1 to 3.7 m high; oncoming ones show their cab."""
+    """Draws a box lorry 2.5 m wide and 3.1 to 3.7 m high; oncoming ones show their cab."""
     half, top = 1.25, 3.1 + 0.6 * style[1]
     box = pick((*PAINTS[:5], PAINTS[5], PAINTS[8], WHITE, WHITE), style[0], 0.9 + 0.1 * style[2])
     flank = _facing(pen, half)
@@ -169,7 +170,7 @@ def truck(pen: Pen, style: Sequence[float], oncoming: bool) -> None:
 
 
 def pedestrian(pen: Pen, style: Sequence[float], oncoming: bool) -> None:
-    """A walking person 1.5 to 1.9 m tall."""
+    """Draws a walking person 1.5 to 1.9 m tall."""
     tall = (1.5 + 0.4 * style[1]) / 1.75
     coat, trousers = pick(CLOTHES, style[0]), pick(CLOTHES[:6], style[2], 0.75)
     step, swing, lean = 0.34 * (style[3] - 0.5), 0.5 * (style[4] - 0.5), 0.06 * (style[5] - 0.5)
@@ -194,7 +195,7 @@ def pedestrian(pen: Pen, style: Sequence[float], oncoming: bool) -> None:
 
 
 def cyclist(pen: Pen, style: Sequence[float], oncoming: bool) -> None:
-    """A rider on a bicycle, seen from the side or obliquely."""
+    """Draws a rider on a bicycle, seen from the side or obliquely."""
     pen.squeeze = (0.4 + 0.6 * style[1]) * (1 if style[2] < 0.5 else -1)
     narrow = abs(pen.squeeze)
     frame, shirt = pick(PAINTS, style[0]), pick(CLOTHES[1:], style[3])
@@ -222,7 +223,8 @@ def _outline(corners: int, turn: float, radius: float) -> list[Point]:
 
 
 def sign(pen: Pen, kind: str, style: Sequence[float]) -> None:
-    """The plate of a traffic sign around the pen's foot, 0.8 m across; it faces the camera but for a slight turn."""
+    """Draws the plate of a traffic sign around the pen's foot, 0.8 m across; it faces the camera but for a slight
+    turn."""
     size = 0.4
     match kind:
         case "stop sign":
@@ -250,7 +252,7 @@ def sign(pen: Pen, kind: str, style: Sequence[float]) -> None:
 
 
 def traffic_light(pen: Pen, style: Sequence[float], oncoming: bool) -> None:
-    """A head of three lamps, one lit (red, amber or green)."""
+    """Draws a head of three lamps, one of which is lit (red, amber or green)."""
     if style[1] < 0.5:
         pen.rectangle((-0.3, 0.0, 0.3, 1.15), WHITE)
     pen.rectangle((-0.26 if style[1] < 0.5 else -0.2, 0.04, 0.26 if style[1] < 0.5 else 0.2, 1.11), (26, 28, 30))
@@ -269,7 +271,7 @@ SHADOWS = {"car": (0.95, 4.2), "truck": (1.3, 8.0), "pedestrian": (0.3, 0.5), "c
 
 
 def draw_object(canvas: Canvas, thing: Thing, x: float, owner: int, oncoming: bool) -> int:
-    """Draw one of OBJECT_KINDS whose middle is `x` metres right; returns the number of its first own stroke.
+    """Draws one of OBJECT_KINDS whose middle is `x` metres right, and returns the number of its first own stroke.
 
     Its pole and its shadow come first and are no part of it.
     """
