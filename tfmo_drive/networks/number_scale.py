@@ -16,7 +16,7 @@ from tfmo_drive.base.outputs import names
 from tfmo_drive.contracts import BadInput
 
 _FOLLOWS, _CHANCE = 0.5, 3.0
-"""The correlation from which answers tell their scale; with n examples at least 3 / sqrt(n), which is rare by chance."""
+"""The correlation from which answers tell their scale; with n examples at least 3 / sqrt(n): rare by chance."""
 _CLOSELY, _FACTOR = 0.8, 2.0
 """Least squares answer the correlation's share of the truth's deviation, a model that learnt little even less: only
 answers that follow closely are too narrow for their unit."""
