@@ -1,4 +1,4 @@
-"""Activation ranges for post-training int8, chosen from what calibration images show.
+"""Chooses activation ranges for post-training int8 from the activations on calibration images.
 
 "minmax" is the converter's own: everything seen is in range. "percentile" (Wu et al. 2020, "Integer quantization for
 deep learning inference", section 3.3) and "mse" (Nagel et al. 2021, "A white paper on neural network quantization",
@@ -18,13 +18,14 @@ from tfmo_drive.runtimes.flatbuffer_edit import Exposed
 METHODS = ("minmax", "percentile", "mse")
 BINS = 2048
 CANDIDATES = 64
-"""Signature tried on either side of zero, at equal distances."""
+"""The number of ends tried on either side of zero, at equal distances."""
 STEPS = 255
 
 
 @dataclasses.dataclass(frozen=True)
 class Ranges:
-    """How ranges are chosen; `percentile` percent of all values lie below the upper end, as many above the lower."""
+    """Sets how ranges are chosen; `percentile` percent of all values lie below the upper end, as many above the
+    lower."""
 
     method: str = "minmax"
     percentile: float = 99.99
@@ -34,20 +35,22 @@ MINMAX = Ranges()
 
 
 class Histogram:
-    """Values of one tensor between `low` and `high`; exact zeros, which every range holds, are counted apart."""
+    """Counts the values of one tensor between `low` and `high`; exact zeros, which every range holds, are counted
+    apart."""
 
     def __init__(self, low: float, high: float):
         self.low, self.high = low, high
         self.counts, self.zeros = np.zeros(BINS, np.int64), 0
 
     def add(self, values: np.ndarray) -> None:
-        """Values outside the ends count as the ends."""
+        """Adds values; those outside the ends count as the ends."""
         nonzero = values[values != 0]
         self.zeros += values.size - nonzero.size
         self.counts += np.bincount(self._bin(nonzero), minlength=BINS)
 
     def percentile(self, percent: float) -> tuple[float, float]:
-        """The narrowest range of whole bins that leaves out at most 100 - `percent` of the values on either side."""
+        """Returns the narrowest range of whole bins that leaves out at most 100 - `percent` of the values on either
+        side."""
         counts = self.counts.copy()
         counts[self._bin(np.zeros(1))] += self.zeros
         outside = counts.sum() * (100 - percent) / 100
@@ -57,7 +60,7 @@ class Histogram:
         return float(edges[first]), float(edges[last + 1])
 
     def least_error(self) -> tuple[float, float]:
-        """The range of least squared error: rounding (a uniform error of one step) inside, clipping outside."""
+        """Returns the range of least squared error: rounding (a uniform error of one step) inside, clipping outside."""
         edges = np.linspace(self.low, self.high, BINS + 1)
         centres = (edges[1:] + edges[:-1]) / 2
         shares = np.arange(CANDIDATES, 0, -1) / CANDIDATES
@@ -75,9 +78,14 @@ class Histogram:
 
 
 def narrow(model: Any, images: np.ndarray, ranges: Ranges) -> None:
-    """Replace the ranges that a calibrated model (runtimes.unpacked) has inside, its ends left as they are.
+    """Replaces the ranges of the tensors inside a calibrated model; those of its inputs and outputs stay as they are.
 
-    images: uint8 [n, h, w, 3]. A model's outputs are never clipped: its decisions are read from the largest.
+    A model's outputs are never clipped: its decisions are read from the largest.
+
+    Args:
+        model: A calibrated model, unpacked (runtimes.flatbuffer_edit).
+        images: Raw inputs, uint8 [n, h, w, 3].
+        ranges: How ranges are chosen.
     """
     graph = model.subgraphs[0]
     ends = {int(number) for number in (*graph.inputs, *graph.outputs)}

@@ -1,9 +1,10 @@
-"""Frozen graph to TensorFlow Lite flatbuffers and ONNX, sharing all that they have in common.
+"""Converts a frozen graph to TensorFlow Lite flatbuffers and ONNX, and shares all that they have in common.
 
 One float conversion is the base of float32, int8 and int16x8; the int8 file is the base of the int8 ONNX. The int8
 recipe is the converter's own, cut in two after calibration, because only there can the input range be set to exactly
-0..255 (scale 1, zero point -128): https://ai.google.dev/edge/litert/conversion/tensorflow/quantization/quantization_spec
-Rows are converted as the Keras model takes them, standardised; every file then gets the standardising put in front.
+0..255 (scale 1, zero point -128):
+https://ai.google.dev/edge/litert/conversion/tensorflow/quantization/quantization_spec Rows are converted as the Keras
+model takes them, standardised; every file then gets the standardising put in front.
 """
 
 from __future__ import annotations
@@ -34,11 +35,11 @@ from tfmo_drive.runtimes.tflite_file import signature
 OPSET = 17
 
 _cache: weakref.WeakKeyDictionary[Frozen, dict[str, bytes]] = weakref.WeakKeyDictionary()
-"""The two files that others are made from; the rest would only fill memory."""
+"""Keeps the two files that others are made from; the rest would only fill memory."""
 
 
 class _Converter(tf.lite.TFLiteConverter):
-    """The public converter without its second freeze, which costs as much as the conversion."""
+    """Converts as the public converter does, without its second freeze, which costs as much as the conversion."""
 
     frozen: Frozen
 
@@ -48,17 +49,17 @@ class _Converter(tf.lite.TFLiteConverter):
 
 
 def float32(frozen: Frozen) -> bytes:
-    """A float32 `.tflite`, batch as frozen."""
+    """Returns a float32 `.tflite`, with the batch as frozen."""
     return taking_raw(base(frozen), frozen)
 
 
 def base(frozen: Frozen) -> bytes:
-    """The float32 file that others are made from: rows go in standardised."""
+    """Returns the float32 file that others are made from: rows go in standardised."""
     return _once(frozen, "float32", lambda: _named(_convert(frozen), frozen))
 
 
 def taking_raw(tflite: bytes, frozen: Frozen) -> bytes:
-    """The file that ships: what takes rows takes them raw, and standardises them first."""
+    """Returns the file that ships: one that takes rows takes them raw, and standardises them first."""
     if frozen.preprocessing.input_range:
         return tflite
     model = unpack(tflite)
@@ -67,19 +68,23 @@ def taking_raw(tflite: bytes, frozen: Frozen) -> bytes:
 
 
 def float16(frozen: Frozen) -> bytes:
-    """float16 constants, float32 arithmetic."""
+    """Returns a `.tflite` with float16 constants and float32 arithmetic."""
     return taking_raw(_named(_convert(frozen, default=True, types=[tf.float16]), frozen), frozen)
 
 
 def dynamic(frozen: Frozen) -> bytes:
-    """int8 weights (of 1024 elements and more), float32 activations in the file."""
+    """Returns a `.tflite` with int8 weights (of 1024 elements and more) and float32 activations."""
     return taking_raw(_named(_convert(frozen, default=True), frozen), frozen)
 
 
 def int8(frozen: Frozen, images: np.ndarray | None = None, ranges: Ranges = MINMAX) -> bytes:
-    """Full integer, int8 out and in, input = pixel - 128; rows go in as float32, and are quantised once standardised.
+    """Returns a full-integer `.tflite`, int8 out and in, input = pixel - 128; rows go in as float32 and are quantised
+    after.
 
-    images: raw inputs [n, ...] from which activation ranges come; a quantize-aware graph has its own and needs none.
+    Args:
+        frozen: The graph. A quantize-aware one has its own ranges and needs no images.
+        images: Raw inputs [n, ...] from which activation ranges come.
+        ranges: How ranges are chosen.
     """
     if frozen.quantize_aware:
         made = _once(frozen, "int8", lambda: _named(_convert(frozen, default=True, integer=True), frozen))
@@ -90,7 +95,8 @@ def int8(frozen: Frozen, images: np.ndarray | None = None, ranges: Ranges = MINM
 
 
 def calibrated(frozen: Frozen, images: np.ndarray, ranges: Ranges = MINMAX) -> bytes:
-    """`base` with a range in every activation tensor, from raw inputs [n, ...]; that of pixels is 0..255."""
+    """Returns `base` with a range in every activation tensor, from raw inputs [n, ...]; the range of pixels is
+    0..255."""
     from tensorflow.lite.python.optimize import calibrator
 
     _refuse_loops(frozen)
@@ -107,17 +113,24 @@ def calibrated(frozen: Frozen, images: np.ndarray, ranges: Ranges = MINMAX) -> b
 
 
 def quantized(calibrated: bytes, frozen: Frozen) -> bytes:
-    """The int8 file of a calibrated one."""
+    """Returns the int8 file made from a calibrated one."""
     return _quantized(calibrated, frozen, output_data_type=tf.int8)
 
 
 def partly_quantized(calibrated: bytes, frozen: Frozen, floating: Sequence[str]) -> bytes:
-    """float32 out; operators whose output tensors are named in `floating` keep float32 weights and sums."""
+    """Returns an int8 file with float32 outputs in which some operators keep float32 weights and sums.
+
+    Args:
+        calibrated: The bytes of a calibrated file.
+        frozen: The graph that it was made from.
+        floating: The names of these operators' output tensors.
+    """
     return _quantized(calibrated, frozen, denylisted_nodes=list(floating) or None)
 
 
 def int16x8(frozen: Frozen, images: np.ndarray) -> bytes:
-    """int16 activations in (rows: float32) and out, int8 weights. images as for `int8`."""
+    """Returns a `.tflite` with int16 activations in (rows: float32) and out and int8 weights; `images` are as for
+    `int8`."""
     from tensorflow.lite.python.optimize import calibrator
 
     _refuse_loops(frozen)
@@ -134,7 +147,7 @@ def int16x8(frozen: Frozen, images: np.ndarray) -> bytes:
 
 
 def onnx_float32(frozen: Frozen) -> bytes:
-    """A float32 ONNX model of the same graph on raw inputs; the input keeps its shape."""
+    """Returns a float32 ONNX model of the same graph on raw inputs; the input keeps its shape."""
     input_, names = frozen.function.inputs[0].name, dict(zip(frozen.graph_outputs, frozen.outputs, strict=True))
     rule, fed = frozen.preprocessing, {}
     with tf.Graph().as_default() as graph:
@@ -147,7 +160,7 @@ def onnx_float32(frozen: Frozen) -> bytes:
 
 
 def onnx_int8(tflite: bytes, outputs: tuple[str, ...]) -> bytes:
-    """QuantizeLinear/DequantizeLinear ONNX with integer weights, from an int8 `.tflite`."""
+    """Returns a QuantizeLinear/DequantizeLinear ONNX model with integer weights, from an int8 `.tflite`."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.tflite"
         path.write_bytes(tflite)
@@ -155,7 +168,8 @@ def onnx_int8(tflite: bytes, outputs: tuple[str, ...]) -> bytes:
 
 
 def _onnx(graph: tf.Graph | None, inputs: list[str], outputs: list[str], **source: Any) -> bytes:
-    """What `tf2onnx.convert` does, except that it copies all constants before each of 36 optimizer passes."""
+    """Converts as `tf2onnx.convert` does, except that it does not copy all constants before each of 36 optimizer
+    passes."""
     import onnx
     from tf2onnx import optimizer, tfonnx
 
@@ -169,7 +183,8 @@ def _onnx(graph: tf.Graph | None, inputs: list[str], outputs: list[str], **sourc
 
 
 def _refuse_loops(frozen: Frozen) -> None:
-    """BadInput where TensorFlow 2.21 would end the whole process (SIGSEGV) instead of watching a loop's ranges."""
+    """Raises BadInput where TensorFlow 2.21 would end the whole process (SIGSEGV) instead of calibrating a loop's
+    ranges."""
     if loops := tflite_file.operators(base(frozen))["WHILE"]:
         raise BadInput(
             f"No integer file can be made of a model with a loop inside ({loops} WHILE: an LSTM, GRU or another "
@@ -214,7 +229,7 @@ def _feed(frozen: Frozen, images: np.ndarray) -> Callable[[], Iterator[list[np.n
 
 
 def _named(tflite: bytes, frozen: Frozen) -> bytes:
-    """The same file with its input and outputs called by their names, and the default signature for them."""
+    """Returns the same file with its input and outputs called by their names, and the default signature for them."""
     from ai_edge_litert import schema_py_generated as schema
 
     model = unpack(tflite)
@@ -237,7 +252,7 @@ def _named(tflite: bytes, frozen: Frozen) -> bytes:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """The converters' chatter, much of it written by C++ straight to the descriptor, goes nowhere."""
+    """Discards the converters' messages, many of which C++ writes straight to the descriptor."""
     previous = logging.root.manager.disable
     saved, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     logging.disable(logging.WARNING)

@@ -1,4 +1,4 @@
-"""Keras model to one frozen TensorFlow graph that eats raw inputs: freeze once, convert many.
+"""Freezes a Keras model to one TensorFlow graph that takes raw inputs: freeze once, convert many.
 
 The preprocessing of pixels becomes one 1x1 convolution at the front, so that a board feeds what its camera gives. That
 of rows is left to what is made of the graph (runtimes.tflite_rows), because no quantiser may see raw columns.
@@ -22,37 +22,44 @@ from tfmo_drive.networks.fake_quant import is_quantize_aware
 from tfmo_drive.networks.layers import weights_digest
 
 PREPROCESSING = "preprocessing"
-"""Name of the folded convolution, in every file format."""
+"""The name of the folded convolution, in every file format."""
 
 _cache: weakref.WeakKeyDictionary[keras.Model, dict[tuple, tuple[str, Frozen]]] = weakref.WeakKeyDictionary()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Frozen:
-    """A graph without variables, to the model's outputs: of float32 pixels 0..255, RGB [batch, h, w, 3], or of
-    standardised rows float32 [batch, n]."""
+    """Holds a graph without variables, from float32 pixels 0..255 [batch, h, w, 3] (RGB), or standardised rows [batch,
+    n]."""
 
     function: Any
-    """tf ConcreteFunction of one argument, on the model's own variables: it names the ends of `graph_def`."""
+    """tf ConcreteFunction of one argument, on the model's own variables; it names the ends of `graph_def`."""
     graph_def: Any
     outputs: tuple[str, ...]
-    """What the outputs are called in the files, in the model's order; `graph_outputs` are the tensors."""
+    """The outputs' names in the files, in the model's order; `graph_outputs` are the tensors."""
     graph_outputs: tuple[str, ...]
     shape: tuple[int | None, ...]
     quantize_aware: bool
     preprocessing: Preprocessing
 
     def fed(self, raw: np.ndarray) -> np.ndarray:
-        """Raw inputs as this graph takes them: pixels as they are, rows standardised, float32 both."""
+        """Returns raw inputs as this graph takes them, float32: pixels as they are, rows standardised."""
         return np.asarray(raw, np.float32) if self.preprocessing.input_range else self.preprocessing(raw)
 
 
 def freeze(model: keras.Model, preprocessing: Preprocessing, batch: int | None = 1) -> Frozen:
-    """The frozen graph of `model` in inference mode, its input called as `preprocessing` says.
+    """Returns the frozen graph of `model` in inference mode, its input called as `preprocessing` says.
 
     Freezing a model whose weights have not changed since costs a checksum. A quantize-aware model of images gets a
-    fake-quant node on its input, so that the converter's int8 input is `pixel - 128`. Raises BadInput for inputs that
-    are not one image of known size, or one row of as many columns as `preprocessing` has.
+    fake-quant node on its input, so that the converter's int8 input is `pixel - 128`.
+
+    Args:
+        model: A Keras model of one input.
+        preprocessing: What turns raw inputs into the model's.
+        batch: The batch of the graph; None leaves it open.
+
+    Raises:
+        BadInput: The input is not one image of known size, nor one row of as many columns as `preprocessing` has.
     """
     kept, key, checksum = _cache.setdefault(model, {}), (preprocessing, batch), weights_digest(model)
     if key not in kept or kept[key][0] != checksum:
@@ -86,7 +93,7 @@ def _freeze(model: keras.Model, preprocessing: Preprocessing, batch: int | None)
 
 
 def _fold(image: tf.Tensor, preprocessing: Preprocessing, aware: bool) -> tf.Tensor:
-    """`preprocessing` as one 1x1 convolution; nothing at all where it changes nothing."""
+    """Applies `preprocessing` as one 1x1 convolution; nothing at all where it changes nothing."""
     if preprocessing == dataclasses.replace(Preprocessing(""), name=preprocessing.name):
         return image
     kernel = np.zeros((1, 1, 3, 3), np.float32)

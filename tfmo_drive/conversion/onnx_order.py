@@ -1,4 +1,5 @@
-"""One order and one set of names for equal ONNX graphs: tf2onnx's come from Python sets, and differ from run to run."""
+"""Gives equal ONNX graphs one order and one set of names: tf2onnx's come from Python sets, and differ from run to
+run."""
 
 from __future__ import annotations
 
@@ -6,11 +7,12 @@ import re
 from typing import Any
 
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-"""Nodes that keep their layer's name; of others, tf2onnx merges equal ones under whichever name it met first."""
+"""The nodes that keep their layer's name; tf2onnx merges equal ones of the others under the name it met first."""
 
 
 def canonical(model: Any) -> Any:
-    """An onnx.ModelProto, changed in place: nodes depth first from the outputs, running numbers given anew."""
+    """Changes an onnx.ModelProto in place and returns it: nodes depth first from the outputs, running numbers given
+    anew."""
     graph = model.graph
     makers = {output: node for node in graph.node for output in node.output}
     constants = {constant.name: constant for constant in graph.initializer}
@@ -50,5 +52,5 @@ def canonical(model: Any) -> Any:
 
 
 def _lasting(name: str) -> str:
-    """A name without tf2onnx's running numbers."""
+    """Returns a name without tf2onnx's running numbers."""
     return re.sub(r"__[0-9]+", "", name)

@@ -1,4 +1,5 @@
-"""What every target has whose artifact is, or is made from, a `.tflite` file: convert, check, describe, save, open."""
+"""Holds what all targets share whose artifact is, or is made from, a `.tflite` file: convert, check, describe, save,
+open."""
 
 from __future__ import annotations
 
@@ -22,8 +23,11 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def converting(target: str, model: keras.Model) -> Iterator[None]:
-    """Around what freezes and converts a model: BadInput in place of what a converter raises of layers that it cannot
-    take, which is of many kinds and may hold a whole graph."""
+    """Turns what a converter raises for layers that it cannot take into one BadInput; use it around freezing and
+    converting.
+
+    Converters raise errors of many kinds, whose texts may hold a whole graph.
+    """
     try:
         yield
     except (BadInput, OSError, MemoryError):
@@ -36,6 +40,8 @@ def converting(target: str, model: keras.Model) -> Iterator[None]:
 
 
 class TFLiteTarget(Target):
+    """Converts a model to a `.tflite` file, checks it, writes its metadata and opens it."""
+
     integer: ClassVar[bool] = False
     """Whether the file must compute in integers throughout."""
 
@@ -75,7 +81,7 @@ class TFLiteTarget(Target):
         return artifact
 
     def _made(self, frozen: Frozen, context: Context) -> tuple[bytes, dict[str, Any]]:
-        """The file's bytes, and what was decided on the way (JSON types)."""
+        """Returns the file's bytes, and what was decided on the way (JSON types)."""
         return self._convert(frozen, context), {}
 
     def _convert(self, frozen: Frozen, context: Context) -> bytes:
@@ -83,11 +89,12 @@ class TFLiteTarget(Target):
 
     @abc.abstractmethod
     def _opened(self, path: Path) -> Artifact:
-        """The saved file, in the runtime that it is for."""
+        """Returns the saved file, opened in the runtime that it is for."""
 
 
 def calibrated(owner: object, images: int, method: str = "minmax", percentile: float = 100.0) -> Ranges:
-    """How activation ranges are found; BadInput, in the name of a target, for what cannot be."""
+    """Returns how activation ranges are chosen; raises BadInput, in the name of the target `owner`, for impossible
+    settings."""
     kind = type(owner).__name__
     if images < 1:
         raise BadInput(f"{kind}.calibration_images must be at least 1, got {images}.")
@@ -100,7 +107,7 @@ def calibrated(owner: object, images: int, method: str = "minmax", percentile: f
 
 @dataclasses.dataclass(frozen=True)
 class Int8Target(TFLiteTarget):
-    """Integer throughout, int8 in (`pixel - 128`) and out; a quantize-aware model brings its own ranges.
+    """Converts to integers throughout, int8 in (`pixel - 128`) and out; a quantize-aware model brings its own ranges.
 
     `calibration`: "minmax" (all that was seen), "percentile" (all but the outermost) or "mse" (least squared error).
     """

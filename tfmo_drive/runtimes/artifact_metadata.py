@@ -1,10 +1,10 @@
-"""Everything a board must know beside the graph, inside the model file itself.
+"""Writes everything that a board must know beside the graph into the model file itself, and reads it back.
 
 `.tflite`: TensorFlow Lite Metadata (https://ai.google.dev/edge/litert/conversion/tensorflow/metadata), and where that
 keeps associated files, a zip archive after the flatbuffer (model.json, labels.txt): `unzip -p model.tflite model.json`.
 `.onnx`: one entry in metadata_props. Both end with the SHA-256 of all that is before it (the archive's comment, or the
-last entry of metadata_props): a damaged file is told, not run, for interpreters answer one with wrong numbers, or take
-the process down with it.
+last entry of metadata_props): a damaged file is refused, not run, because interpreters answer one with wrong numbers,
+or take the process down with it.
 """
 
 from __future__ import annotations
@@ -32,9 +32,14 @@ _DIGITS = 64
 
 
 def describe(task: dict[str, Any], target: str, tensors: dict[str, Any], quantize_aware: bool) -> dict[str, Any]:
-    """A task's metadata with the target's name, the file's inputs and outputs (`tensors`) and what made it.
+    """Returns a task's metadata with the target's name, the file's inputs and outputs and the versions that made it.
 
-    quantize_aware: whether integer ranges are those that the model was trained with, rather than calibrated afterwards.
+    Args:
+        task: The task's own metadata, in JSON types.
+        target: The target's name.
+        tensors: The file's inputs and outputs, as `signature` of its format gives them.
+        quantize_aware: Whether integer ranges are those that the model was trained with, rather than calibrated
+            afterwards.
     """
     versions = {}
     for package in PACKAGES:
@@ -45,7 +50,7 @@ def describe(task: dict[str, Any], target: str, tensors: dict[str, Any], quantiz
 
 
 def save(path: Path, model: bytes, metadata: dict[str, Any]) -> None:
-    """Write `model` (a `.tflite` or `.onnx` file's bytes) with `metadata` (JSON types) inside, atomically.
+    """Writes `model` (a `.tflite` or `.onnx` file's bytes) with `metadata` (JSON types) inside, atomically.
 
     Equal arguments give equal bytes. Older metadata in `model` is replaced.
     """
@@ -54,12 +59,13 @@ def save(path: Path, model: bytes, metadata: dict[str, Any]) -> None:
 
 
 def write(path: Path, metadata: dict[str, Any]) -> None:
-    """Put `metadata` into the existing file."""
+    """Puts `metadata` into the existing file."""
     save(path, Path(path).read_bytes(), metadata)
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The metadata of a file; BadInput where there is no such file, it carries none, or it is not as it was written."""
+    """Returns the metadata of a file; raises BadInput where it is missing, carries none, or was changed since it was
+    written."""
     path = Path(path)
     if not path.exists():
         raise BadInput(f"{path} does not exist. Give the path of a .tflite or .onnx file.")
@@ -76,7 +82,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def refuse_damaged(path: Path) -> None:
-    """BadInput where a `.tflite` is not as it was written here; one that does not say its SHA-256 passes."""
+    """Raises BadInput where a `.tflite` was changed since it was written here; a file without a SHA-256 passes."""
     with reading(path, "a TensorFlow Lite model"):
         data = Path(path).read_bytes()
         if data[:-_DIGITS].endswith(f"{_SUM} ".encode()):

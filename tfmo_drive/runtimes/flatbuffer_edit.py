@@ -1,4 +1,4 @@
-"""A `.tflite` as objects that can be changed, and run with tensors inside it as inputs and outputs.
+"""Opens a `.tflite` as objects that can be changed, and runs it with tensors inside it as inputs and outputs.
 
 The objects are the schema's own (ModelT): tensors and operators are numbered as in the file.
 """
@@ -16,46 +16,47 @@ from tfmo_drive.runtimes.interpreters import real, stored
 
 
 def unpack(tflite: bytes) -> Any:
-    """The model in a file's bytes."""
+    """Returns the model in a file's bytes as objects of the schema."""
     from ai_edge_litert.tools import flatbuffer_utils
 
     return flatbuffer_utils.read_model_from_bytearray(bytearray(tflite))
 
 
 class _Aligned(flatbuffers.Builder):
-    """Bytes of tensors lie at multiples of 16, as the schema has them (force_align); its own Python writer forgets."""
+    """Writes the bytes of tensors at multiples of 16, as the schema has them (force_align); its own Python writer
+    forgets."""
 
     def StartVector(self, elemSize, numElems, alignment):  # noqa: N802, N803
         return super().StartVector(elemSize, numElems, 16 if elemSize == 1 else alignment)
 
 
 def pack(model: Any) -> bytes:
-    """The bytes of what `unpack` gave."""
+    """Returns the bytes of a model of `unpack`."""
     builder = _Aligned(1024)
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
     return bytes(builder.Output())
 
 
 def kind(model: Any, operator: Any) -> str:
-    """What the schema calls an operator: CONV_2D, ..."""
+    """Returns the schema's name of an operator: CONV_2D, ..."""
     code = model.operatorCodes[operator.opcodeIndex]
     return _kinds()[max(code.builtinCode, code.deprecatedBuiltinCode)]
 
 
 def name(tensor: Any) -> str:
-    """A tensor's name, which the schema keeps as bytes."""
+    """Returns a tensor's name, which the schema keeps as bytes."""
     return tensor.name.decode() if isinstance(tensor.name, bytes) else tensor.name
 
 
 def read_values(model: Any, operator: Any) -> list[int]:
-    """Numbers of the tensors that an operator reads and that are no constants."""
+    """Returns the numbers of the tensors that an operator reads and that are no constants."""
     graph = model.subgraphs[0]
     given = [int(number) for number in operator.inputs if number >= 0]
     return [number for number in given if model.buffers[graph.tensors[number].buffer].data is None]
 
 
 def exposed(model: Any, outputs: list[int], inputs: list[int] | None = None) -> bytes:
-    """The bytes of an unpacked model whose outputs (and inputs) are these tensors."""
+    """Returns the bytes of an unpacked model whose outputs (and inputs) are the tensors of these numbers."""
     opened, graph = copy.copy(model), copy.copy(model.subgraphs[0])
     opened.subgraphs, opened.signatureDefs = [graph], []
     graph.inputs, graph.outputs = list(graph.inputs if inputs is None else inputs), list(outputs)
@@ -63,10 +64,15 @@ def exposed(model: Any, outputs: list[int], inputs: list[int] | None = None) -> 
 
 
 class Exposed:
-    """The first subgraph of an unpacked model, run on floats at the file's batch.
+    """Runs the first subgraph of an unpacked model on floats, at the file's batch.
 
-    `outputs`: numbers of the tensors that are wanted. `inputs`: of those that are given, by default the model's own.
-    Integers are converted with the tensors' own scales. kernels: as LiteRTArtifact has them.
+    Integers are converted with the tensors' own scales.
+
+    Args:
+        model: The unpacked model.
+        outputs: The numbers of the tensors that are wanted.
+        inputs: The numbers of the tensors that are given, by default the model's own.
+        kernels: "xnnpack" or "reference", as LiteRTArtifact has them.
     """
 
     def __init__(self, model: Any, outputs: list[int], inputs: list[int] | None = None, kernels: str = "xnnpack"):
@@ -79,7 +85,7 @@ class Exposed:
         self._inputs, self._outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
 
     def __call__(self, *given: np.ndarray) -> list[np.ndarray]:
-        """float32 arrays in the order of `outputs`, from one array for each of `inputs`."""
+        """Returns float32 arrays in the order of `outputs`, from one array for each of `inputs`."""
         for detail, values in zip(self._inputs, given, strict=True):
             self._interpreter.set_tensor(detail["index"], stored(values, *detail["quantization"], detail["dtype"]))
         self._interpreter.invoke()

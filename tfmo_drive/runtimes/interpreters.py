@@ -1,4 +1,5 @@
-"""Model files opened in the runtime that ships: LiteRT for `.tflite`, onnxruntime for `.onnx`. No TensorFlow here.
+"""Opens model files in the runtime that ships: LiteRT for `.tflite`, onnxruntime for `.onnx`. No TensorFlow is used
+here.
 
 Files keep batch 1, which is what a board runs, so batches are loops, as many at once as there are threads.
 """
@@ -19,11 +20,11 @@ from tfmo_drive.runtimes import onnx_file, tflite_file
 
 KERNELS = ("xnnpack", "reference")
 _MOST_THREADS = 1024
-"""Each takes memory before the first inference."""
+"""The largest number of threads, each of which takes memory before the first inference."""
 
 
 def refuse_threads(target: object) -> None:
-    """Raise BadInput where a target's `threads` are none that a runtime can be asked for."""
+    """Raises BadInput where a target's `threads` is no number of threads that a runtime can be asked for."""
     count, kind = target.threads, type(target).__name__
     if not 1 <= count <= _MOST_THREADS:
         bound = "at least 1" if count < 1 else f"at most {_MOST_THREADS}"
@@ -31,7 +32,7 @@ def refuse_threads(target: object) -> None:
 
 
 class LiteRTArtifact(Artifact):
-    """A `.tflite` file. kernels: "xnnpack" (LiteRT's default) or "reference" (its plain C++)."""
+    """Runs a `.tflite` file. kernels: "xnnpack" (LiteRT's default) or "reference" (its plain C++)."""
 
     def __init__(self, path: Path, name: str = "litert", threads: int = 2, kernels: str = "xnnpack") -> None:
         if kernels not in KERNELS:
@@ -40,7 +41,8 @@ class LiteRTArtifact(Artifact):
 
     @property
     def runtime(self) -> str:
-        """What really runs: integer types that XNNPACK does not take fall back to LiteRT's built-in kernels."""
+        """Returns the name of the kernels that really run: integer types that XNNPACK does not take fall back to
+        LiteRT's built-in ones."""
         if self.kernels == "reference":
             return "litert reference"
         taken = any(detail["op_name"] == "DELEGATE" for detail in self._interpreter._get_ops_details())
@@ -52,8 +54,10 @@ class LiteRTArtifact(Artifact):
 
     @functools.cached_property
     def _workers(self) -> list:
-        """One interpreter of a single thread for each thread: their answers are the same, and two images at a time are
-        faster than one on two threads."""
+        """Returns one interpreter of a single thread for each thread.
+
+        Their answers are the same, and two images at a time are faster than one on two threads.
+        """
         return [self._opened(1) for _ in range(self.threads)] if self.threads > 1 else [self._interpreter]
 
     def _opened(self, threads: int):
@@ -69,10 +73,12 @@ class LiteRTArtifact(Artifact):
 
     @property
     def input_shape(self) -> tuple[int, ...]:
+        """Returns the shape of the file's input, with its batch."""
         return tuple(int(size) for size in self._input["shape"])
 
     def held(self, batch: np.ndarray) -> dict[str, np.ndarray]:
-        """Raw inputs [b, ...] to what the file's outputs hold [b, ...], integers where they are integers, by name."""
+        """Returns the outputs [b, ...] for raw inputs [b, ...] as the file holds them, integers where they are
+        integers, by name."""
         fed, details = self._quantised(batch), self._interpreter.get_output_details()
         found = [np.empty((len(fed), *detail["shape"][1:]), detail["dtype"]) for detail in details]
 
@@ -89,7 +95,7 @@ class LiteRTArtifact(Artifact):
         return {detail["name"]: values for values, detail in zip(found, details, strict=True)}
 
     def outputs(self, batch: np.ndarray) -> dict[str, np.ndarray]:
-        """Raw inputs [b, ...] to float32 outputs [b, ...] by name, dequantised with the file's own scales."""
+        """Returns float32 outputs [b, ...] for raw inputs [b, ...], by name, dequantised with the file's own scales."""
         scales = {detail["name"]: detail["quantization"] for detail in self._interpreter.get_output_details()}
         return {name: real(values, *scales[name]) for name, values in self.held(batch).items()}
 
@@ -97,7 +103,10 @@ class LiteRTArtifact(Artifact):
         return by_name(*zip(*self.outputs(batch).items(), strict=True))
 
     def runner(self, example: np.ndarray, threads: int | None = None) -> Callable[[], None]:
-        """On other than one thread or its own number, the interpreter lives as long as what is returned."""
+        """Returns a function that runs one inference.
+
+        On another number of threads than 1 and its own, an interpreter of its own lives as long as what is returned.
+        """
         if threads in (None, self.threads):
             interpreter = self._interpreter
         else:
@@ -121,7 +130,7 @@ class LiteRTArtifact(Artifact):
 
 
 class OnnxArtifact(Artifact):
-    """An `.onnx` file on onnxruntime's CPU provider."""
+    """Runs an `.onnx` file on onnxruntime's CPU provider."""
 
     runtime = "onnxruntime"
 
@@ -143,10 +152,11 @@ class OnnxArtifact(Artifact):
 
     @property
     def input_shape(self) -> tuple[int, ...]:
+        """Returns the shape of the file's input, with its batch."""
         return tuple(self._session.get_inputs()[0].shape)
 
     def outputs(self, batch: np.ndarray) -> dict[str, np.ndarray]:
-        """Raw inputs [b, ...] to float32 outputs [b, ...] by name, dequantised with the file's own scales."""
+        """Returns float32 outputs [b, ...] for raw inputs [b, ...], by name, dequantised with the file's own scales."""
         fed, entries = self._quantised(batch), self._session.get_outputs()
         name = self._session.get_inputs()[0].name
         results = [self._session.run(None, {name: image[None]}) for image in fed]
@@ -161,7 +171,10 @@ class OnnxArtifact(Artifact):
         return by_name(*zip(*self.outputs(batch).items(), strict=True))
 
     def runner(self, example: np.ndarray, threads: int | None = None) -> Callable[[], None]:
-        """A session of another number of threads lives as long as what is returned."""
+        """Returns a function that runs one inference.
+
+        On another number of threads than its own, a session of its own lives as long as what is returned.
+        """
         session = self._session if threads in (None, self.threads) else self._opened(threads)
         feed = {session.get_inputs()[0].name: self._quantised(example[None])}
         return lambda: session.run(None, feed)
@@ -186,7 +199,7 @@ class OnnxArtifact(Artifact):
 
 
 def load(path: Path, threads: int = 2) -> LiteRTArtifact | OnnxArtifact:
-    """The artifact class for the file's suffix."""
+    """Returns the file opened in the class for its suffix; raises BadInput for another suffix."""
     kinds = {".tflite": LiteRTArtifact, ".onnx": OnnxArtifact}
     if Path(path).suffix not in kinds:
         raise BadInput(f"{path} is neither .tflite nor .onnx. Give a model file that tfmo_drive wrote.")
@@ -194,7 +207,7 @@ def load(path: Path, threads: int = 2) -> LiteRTArtifact | OnnxArtifact:
 
 
 def stored(raw: np.ndarray, scale: float, zero_point: int, dtype: type) -> np.ndarray:
-    """Numbers as a file's type holds them: a pixel is `pixel - 128` where scale is 1 and zero point -128."""
+    """Returns numbers as a file's type holds them: a pixel is `pixel - 128` where scale is 1 and zero point -128."""
     if scale == 0:
         return raw.astype(dtype)
     limits = np.iinfo(dtype)
@@ -202,7 +215,7 @@ def stored(raw: np.ndarray, scale: float, zero_point: int, dtype: type) -> np.nd
 
 
 def real(values: np.ndarray, scale: float, zero_point: int) -> np.ndarray:
-    """float32 numbers from what a file's type holds; scale 0: they are the numbers."""
+    """Returns float32 numbers from those that a file's type holds; with scale 0 they are the numbers themselves."""
     values = values.astype(np.float32)
     return (values - np.float32(zero_point)) * np.float32(scale) if scale else values
 
@@ -212,7 +225,7 @@ def _stack(values: list[np.ndarray], shape: tuple[int, ...], dtype: type) -> np.
 
 
 def check_input(batch: np.ndarray, shape: tuple[int, ...], path: Path) -> None:
-    """BadInput for what the file does not take: rows where its input is a row, else images."""
+    """Raises BadInput for a batch that the file does not take: rows where its input is a row, else images."""
     if len(shape) == 2:
         if batch.dtype != np.float32 or batch.shape[1:] != tuple(shape[1:]):
             raise BadInput(

@@ -1,4 +1,5 @@
-"""What int8 costs each layer by itself: signal to noise of its output when it reads the float file's values, rounded.
+"""Measures what int8 costs each layer by itself: the signal to noise of its output when it reads the float file's
+values, rounded.
 
 Errors that earlier layers made are not in it, so that a layer that loses the signal is told from those that pass the
 loss on. The kernels are the runtime's own.
@@ -15,34 +16,42 @@ import numpy as np
 from tfmo_drive.runtimes.flatbuffer_edit import Exposed, kind, name, read_values, unpack
 
 SCALING = ("QUANTIZE", "DEQUANTIZE")
-"""Operators that give the same values another scale."""
+"""The operators that give the same values another scale."""
 BEST_DB = 100.0
-"""What a channel counts as at most: one without any error is no reason to overlook another."""
+"""The largest ratio that a channel counts with: one without any error is no reason to overlook another."""
 
 
 @dataclasses.dataclass(frozen=True)
 class LayerError:
-    """One operator of an int8 file."""
+    """Describes the error of one operator of an int8 file."""
 
     output: str
-    """The tensor that it writes, called alike in both files."""
+    """The name of the tensor that it writes, the same in both files."""
     operator: str
     sqnr_db: float
     """10 log10(signal / noise) of each output channel, averaged over the channels that are ever active."""
 
     @property
     def layer(self) -> str:
+        """Returns the name of the Keras layer that the operator comes from."""
         return layer_name(self.output)
 
 
 def layer_name(tensor: str) -> str:
-    """The Keras layer that a tensor is called after: conv1_relu for "resnet/conv1_relu/Relu;resnet/conv1_bn/..."."""
+    """Returns the Keras layer that a tensor is called after: conv1_relu for
+    "resnet/conv1_relu/Relu;resnet/conv1_bn/..."."""
     folders = tensor.split(";")[0].split("/")
     return folders[max(0, len(folders) - 2)]
 
 
 def layer_errors(floating: bytes, integer: bytes, images: np.ndarray) -> list[LayerError]:
-    """In graph order, of every operator that both files have; images: uint8 [n, h, w, 3]."""
+    """Returns the errors, in graph order, of every operator that both files have.
+
+    Args:
+        floating: The bytes of the float32 file.
+        integer: The bytes of the int8 file.
+        images: Raw inputs, uint8 [n, h, w, 3].
+    """
     theirs, ours = unpack(floating), unpack(integer)
     numbers = {name(tensor): number for number, tensor in enumerate(theirs.subgraphs[0].tensors)}
     apart, reads, makes = _apart(ours, numbers)
@@ -63,10 +72,18 @@ def layer_errors(floating: bytes, integer: bytes, images: np.ndarray) -> list[La
 
 
 def _apart(model: Any, numbers: dict[str, int]) -> tuple[Any, dict[int, int], dict[int, int]]:
-    """The operators of an unpacked file, each writing a tensor that no other reads: all can be fed from outside.
+    """Rewires the operators of an unpacked file so that each writes a tensor that no other reads: all can be fed from
+    outside.
 
-    numbers: the float file's tensors by name. Also gives, by the number of a tensor that is read or written here, the
-    float file's for the same values; an operator whose tensors are not all there is left out.
+    An operator whose tensors are not all known in the float file is left out.
+
+    Args:
+        model: The unpacked int8 file.
+        numbers: The float file's tensors by name.
+
+    Returns:
+        The rewired model, and by the number of each tensor that is read, and of each that is written, the float file's
+            tensor for the same values.
     """
     apart, graph = copy.copy(model), copy.copy(model.subgraphs[0])
     apart.subgraphs, graph.tensors, graph.operators = [graph], list(graph.tensors), []
@@ -91,7 +108,7 @@ def _apart(model: Any, numbers: dict[str, int]) -> tuple[Any, dict[int, int], di
 
 
 def _power(values: np.ndarray) -> np.ndarray:
-    """float64 [c]: sum of squares of each channel."""
+    """Returns the sum of squares of each channel, float64 [c]."""
     return np.sum(np.square(values, dtype=np.float64), axis=tuple(range(values.ndim - 1)))
 
 

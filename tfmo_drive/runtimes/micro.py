@@ -1,4 +1,5 @@
-"""A `.tflite` file in TensorFlow Lite Micro's own interpreter, as a microcontroller runs it. No TensorFlow here.
+"""Runs a `.tflite` file in TensorFlow Lite Micro's own interpreter, as a microcontroller does. No TensorFlow is used
+here.
 
 https://github.com/tensorflow/tflite-micro . Its kernels are plain C++ and give the integers of LiteRT's reference
 kernels, but for FULLY_CONNECTED, which differs by one now and then (`make ledger-<experiment>` counts how often).
@@ -23,11 +24,11 @@ from tfmo_drive.runtimes.interpreters import check_input, real, stored
 
 _ARENA = re.compile(r"Arena allocation (total|head|tail) (\d+) bytes")
 _ARENA_LIMIT = 512 * 2**20
-"""What the interpreter may ask for; it takes what it needs of it."""
+"""The bytes that the interpreter may ask for, of which it takes what it needs."""
 
 
 class MicroArtifact(Artifact):
-    """One image at a time, on one thread."""
+    """Runs one image at a time, on one thread."""
 
     runtime = "tflite micro"
     threads = 1
@@ -57,8 +58,12 @@ class MicroArtifact(Artifact):
 
     @functools.cached_property
     def arena(self) -> dict[str, int]:
-        """Bytes of RAM that the interpreter takes, as its recording allocator counts them after an inference: "total",
-        of these "head" (activations, shared by layers that are never live at once) and "tail" (what stays)."""
+        """Returns the bytes of RAM that the interpreter takes, as its recording allocator counts them after an
+        inference.
+
+        They are "total", of these "head" (activations, shared by layers that are never live at once) and "tail" (what
+        stays).
+        """
         interpreter = self._interpreter
         end = self._graph.inputs[0]
         interpreter.set_input(np.zeros(end.shape, end.dtype.lower()), 0)
@@ -68,7 +73,8 @@ class MicroArtifact(Artifact):
         return {part: int(count) for part, count in _ARENA.findall("\n".join(said))}
 
     def held(self, batch: np.ndarray) -> dict[str, np.ndarray]:
-        """Raw inputs [b, ...] to what the file's outputs hold [b, ...], integers where they are integers, by name."""
+        """Returns the outputs [b, ...] for raw inputs [b, ...] as the file holds them, integers where they are
+        integers, by name."""
         fed, interpreter = self._quantised(batch), self._interpreter
         found = {end.name: np.empty((len(fed), *end.shape[1:]), end.dtype.lower()) for end in self._graph.outputs}
         for place, image in enumerate(fed):
@@ -79,7 +85,7 @@ class MicroArtifact(Artifact):
         return found
 
     def outputs(self, batch: np.ndarray) -> dict[str, np.ndarray]:
-        """Raw inputs [b, ...] to float32 outputs [b, ...] by name, dequantised with the file's own scales."""
+        """Returns float32 outputs [b, ...] for raw inputs [b, ...], by name, dequantised with the file's own scales."""
         found = self.held(batch)
         return {end.name: real(found[end.name], *_scale(end)) for end in self._graph.outputs}
 
@@ -110,7 +116,8 @@ def _scale(end: tflite_file.Tensor) -> tuple[float, int]:
 
 @contextlib.contextmanager
 def _chatter() -> Iterator[list[str]]:
-    """The lines that C++ writes to the error descriptor meanwhile, instead of on the user's terminal."""
+    """Yields a list of the lines that C++ writes to the error descriptor meanwhile, instead of on the user's
+    terminal."""
     said: list[str] = []
     kept = os.dup(2)
     with tempfile.TemporaryFile() as heard:

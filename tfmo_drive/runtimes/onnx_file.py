@@ -1,4 +1,5 @@
-"""What an `.onnx` file really holds: weights, multiply-accumulates and the scales of its integer input and outputs.
+"""Reads what an `.onnx` file really holds: weights, multiply-accumulates and the scales of its integer input and
+outputs.
 
 Operators: https://onnx.ai/onnx/operators/ . Integer weights are initializers behind DequantizeLinear.
 """
@@ -18,12 +19,12 @@ from tfmo_drive.contracts import BadInput
 _FILE = reads("an ONNX model", "Give a .onnx file.")
 _LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 _LAYOUT = ("Transpose", "Reshape", "Identity", "Squeeze", "Unsqueeze")
-"""Operators that rearrange numbers and leave them as they are."""
+"""The operators that rearrange numbers and leave them as they are."""
 
 
 @_FILE
 def weights(path: Path | bytes) -> dict[str, np.ndarray]:
-    """`layer/kernel` and `layer/bias` as stored (float32, int8, int32), each constant once."""
+    """Returns `layer/kernel` and `layer/bias` as stored (float32, int8, int32), each constant once."""
     from onnx import numpy_helper
 
     graph = _load(path).graph
@@ -54,7 +55,7 @@ def weights(path: Path | bytes) -> dict[str, np.ndarray]:
 
 @_FILE
 def macs(path: Path | bytes) -> int:
-    """Multiply-accumulates of one inference at the file's batch."""
+    """Returns the multiply-accumulates of one inference at the file's batch."""
     import onnx
 
     model = onnx.shape_inference.infer_shapes(_load(path), data_prop=True)
@@ -78,7 +79,8 @@ def macs(path: Path | bytes) -> int:
 
 @_FILE
 def quantization(path: Path | bytes) -> dict[str, tuple[float, int]]:
-    """Scale and zero point of integer inputs and outputs by name, from the Q/DQ node beside each (layout aside)."""
+    """Returns scale and zero point of integer inputs and outputs by name, from the Q/DQ node beside each (layout
+    aside)."""
     from onnx import numpy_helper
 
     graph = _load(path).graph
@@ -96,7 +98,8 @@ def quantization(path: Path | bytes) -> dict[str, tuple[float, int]]:
 
 @_FILE
 def signature(source: Path | bytes) -> dict[str, list[dict[str, Any]]]:
-    """Inputs and outputs in JSON types: name, shape, dtype, and scale and zero_point where they are integers."""
+    """Returns inputs and outputs in JSON types: name, shape, dtype, and scale and zero_point where they are
+    integers."""
     import onnx
 
     graph, scales = _load(source).graph, quantization(source)
@@ -128,7 +131,7 @@ def _makers(graph) -> dict:
 
 
 def _reach(name: str, nodes: dict, onward: Callable) -> Any:
-    """The first node from `name` on that does more than rearrange."""
+    """Returns the first node from `name` on that does more than rearrange."""
     node = nodes.get(name)
     while node is not None and node.op_type in _LAYOUT:
         node = nodes.get(onward(node))
@@ -136,7 +139,7 @@ def _reach(name: str, nodes: dict, onward: Callable) -> Any:
 
 
 def _source(name: str, constants: dict, makers: dict) -> str | None:
-    """The initializer that `name` is, seen through dequantisation and changes of layout."""
+    """Returns the initializer that `name` comes from, seen through dequantisation and changes of layout."""
     while name not in constants:
         node = makers.get(name)
         if node is None or node.op_type not in (*_LAYOUT, "DequantizeLinear"):

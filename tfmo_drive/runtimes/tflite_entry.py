@@ -1,4 +1,4 @@
-"""A named entry of a `.tflite` file, put in without writing the model anew.
+"""Puts a named entry into a `.tflite` file without writing the model anew.
 
 Offsets in a flatbuffer are relative and point forwards, so a new root in front of the untouched file reaches everything
 in it: no time is spent, and what was aligned to 16 bytes stays so. Format, and slots as they are numbered here:
@@ -16,16 +16,21 @@ from flatbuffers.table import Table
 
 _IDENTIFIER = b"TFL3"
 _ALIGNED = 16
-"""Bytes; the schema's for a buffer's data."""
+"""The alignment of a buffer's data in bytes, as the schema has it."""
 _SUBGRAPHS, _BUFFERS, _ENTRIES = 2, 4, 6
-"""Slots of the root; 0 is the format's version, all others are offsets."""
+"""The slots of the root that are read; slot 0 is the format's version, all others are offsets."""
 
 
 def put(model: bytes, name: str, content: bytes) -> bytes:
-    """A `.tflite` file's bytes, with no archive behind them, with the entry; one of that name is replaced.
+    """Returns the file's bytes with the entry in them; an entry of the same name is replaced, all others stay.
 
-    All other entries stay. A file that keeps its buffers behind the flatbuffer, as those beyond 2 GB do, is given back
-    as it is: its offsets are absolute.
+    A file that keeps its buffers behind the flatbuffer, as those beyond 2 GB do, is returned as it is: its offsets are
+    absolute.
+
+    Args:
+        model: The bytes of a `.tflite` file, with no archive behind them.
+        name: The entry's name.
+        content: The entry's bytes.
     """
     model = _untouched(model, name)
     buffers, entries = _tables(model, _BUFFERS), _tables(model, _ENTRIES)
@@ -49,7 +54,7 @@ def put(model: bytes, name: str, content: bytes) -> bytes:
 
 
 def offsets(builder: flatbuffers.Builder, places: Sequence[int]) -> int:
-    """A vector of what the builder has at these places, counted from the end as it does; where the vector is."""
+    """Writes a vector of offsets to places that the builder counts from the end, and returns where the vector is."""
     builder.StartVector(4, len(places), 4)
     for place in reversed(places):
         builder.PrependUOffsetTRelative(place)
@@ -65,7 +70,7 @@ def _entry(builder: flatbuffers.Builder, name: str, buffer: int) -> int:
 
 
 def _root_with(builder: flatbuffers.Builder, model: bytes, vectors: Mapping[int, int]) -> int:
-    """The root once more, with other `vectors`; whatever else it has, known here or not, it keeps."""
+    """Writes the root once more with other `vectors`; it keeps whatever else it has, known here or not."""
     root = _root(model)
     vtable = root.Pos - root.Get(number_types.SOffsetTFlags, root.Pos)
     slots = (root.Get(number_types.VOffsetTFlags, vtable) - _place(0)) // 2
@@ -80,7 +85,8 @@ def _root_with(builder: flatbuffers.Builder, model: bytes, vectors: Mapping[int,
 
 
 def _untouched(model: bytes, name: str) -> bytes:
-    """Without the front that was made for this entry: behind it another root refers to the very same subgraphs."""
+    """Returns the file without the front that was made for this entry: behind it another root refers to the same
+    subgraphs."""
     start = model.find(_IDENTIFIER, 8) - 4
     try:
         in_front = start > 0 and _target(_root(model, start), _SUBGRAPHS) == _target(_root(model), _SUBGRAPHS)
@@ -107,10 +113,10 @@ def _tables(model: bytes, slot: int) -> list[Table]:
 
 
 def _target(table: Table, slot: int) -> int:
-    """Where what a slot refers to is in the file."""
+    """Returns where in the file the content of a slot is."""
     return table.Indirect(table.Pos + table.Offset(_place(slot)))
 
 
 def _place(slot: int) -> int:
-    """Of a slot in a vtable, in bytes: two sizes come first."""
+    """Returns a slot's place in a vtable, in bytes: two sizes come first."""
     return 4 + 2 * slot

@@ -1,7 +1,7 @@
-"""What a `.tflite` file really holds: operators, tensors, weights and multiply-accumulates, read from the flatbuffer.
+"""Reads what a `.tflite` file really holds, operators, tensors, weights and multiply-accumulates, from the flatbuffer.
 
-Format: https://github.com/tensorflow/tensorflow/blob/master/tensorflow/compiler/mlir/lite/schema/schema.fbs
-Weights are symmetric, zero point 0: https://ai.google.dev/edge/litert/conversion/tensorflow/quantization/quantization_spec
+Format: https://github.com/tensorflow/tensorflow/blob/master/tensorflow/compiler/mlir/lite/schema/schema.fbs Weights are
+symmetric, zero point 0: https://ai.google.dev/edge/litert/conversion/tensorflow/quantization/quantization_spec
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _LAYERS = {
     "FULLY_CONNECTED": (0, 1, 2),
     "TRANSPOSE_CONV": (2, 1, 3),
 }
-"""Operator to the positions of its input, kernel and bias."""
+"""The positions of each operator's input, kernel and bias among what it reads."""
 
 _KERNEL_NODES = ("Conv2D", "MatMul", "depthwise", "conv2d_transpose", "FakeQuant")
 _INNER_FOLDERS = ("LastValueQuant", "Tensordot", "")
@@ -33,19 +33,24 @@ _INNER_FOLDERS = ("LastValueQuant", "Tensordot", "")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Tensor:
+    """Describes a tensor of a file; only constants have data."""
+
     name: str
     shape: tuple[int, ...]
     dtype: str
-    """As in the schema: FLOAT32, INT8, ..."""
+    """The type's name in the schema: FLOAT32, INT8, ..."""
     scale: np.ndarray
     zero_point: np.ndarray
     buffer: int
     data: np.ndarray | None
-    """Constants only."""
+    """The values of a constant, None for any other tensor."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Operator:
+    """Describes an operator of a file, with the tensors that it reads (None where an optional one is left out) and
+    writes."""
+
     name: str
     inputs: tuple[Tensor | None, ...]
     outputs: tuple[Tensor, ...]
@@ -53,6 +58,8 @@ class Operator:
 
 @dataclasses.dataclass(frozen=True)
 class Graph:
+    """Holds the first subgraph of a file."""
+
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     operators: tuple[Operator, ...]
@@ -60,7 +67,7 @@ class Graph:
 
 @_FILE
 def read(source: Path | bytes) -> Graph:
-    """The first subgraph of a file or of its bytes. Raises BadInput for what is not a TensorFlow Lite model."""
+    """Returns the first subgraph of a file or of its bytes; raises BadInput for what is not a TensorFlow Lite model."""
     from ai_edge_litert import schema_py_generated as schema
 
     data, name = (source, "This") if isinstance(source, bytes) else (Path(source).read_bytes(), source)
@@ -87,13 +94,14 @@ def read(source: Path | bytes) -> Graph:
 
 @_FILE
 def operators(path: Path | bytes) -> Counter[str]:
-    """How often each operator occurs."""
+    """Returns how often each operator occurs."""
     return Counter(operator.name for operator in read(path).operators)
 
 
 @_FILE
 def weights(path: Path | bytes) -> dict[str, np.ndarray]:
-    """`layer/kernel` and `layer/bias` of convolutions and dense layers as stored; shared constants appear once."""
+    """Returns `layer/kernel` and `layer/bias` of convolutions and dense layers as stored; shared constants appear
+    once."""
     graph = read(path)
     # float16 files keep their constants behind DEQUANTIZE, pruned ones may keep them behind DENSIFY.
     behind = {id(o.outputs[0]): o.inputs[0] for o in graph.operators if o.name in ("DEQUANTIZE", "DENSIFY")}
@@ -114,20 +122,23 @@ def weights(path: Path | bytes) -> dict[str, np.ndarray]:
 
 @_FILE
 def macs(path: Path | bytes) -> int:
-    """Multiply-accumulates of one inference at the file's batch: every kernel tap on every output, padding included."""
+    """Returns the multiply-accumulates of one inference at the file's batch: every kernel tap on every output, padding
+    included."""
     return sum(_macs(operator) for operator in read(path).operators)
 
 
 @_FILE
 def signature(source: Path | bytes) -> dict[str, list[dict[str, Any]]]:
-    """Inputs and outputs in JSON types: name, shape, dtype, and scale and zero_point where they are integers."""
+    """Returns inputs and outputs in JSON types: name, shape, dtype, and scale and zero_point where they are
+    integers."""
     graph = read(source)
     return {kind: [_end(tensor) for tensor in getattr(graph, kind)] for kind in ("inputs", "outputs")}
 
 
 @_FILE
 def float_operators(path: Path | bytes) -> Counter[str]:
-    """Operators that compute in floating point, but for the standardising of raw rows: none in a full-integer file."""
+    """Returns the operators that compute in floating point, but for the standardising of raw rows: none in a
+    full-integer file."""
     floating = {"FLOAT32", "FLOAT16"}
     return Counter(
         o.name
@@ -159,7 +170,7 @@ def _macs(operator: Operator) -> int:
 
 
 def _layer(operator: Operator, behind: dict[int, Tensor]) -> str:
-    """The Keras layer's own name: the folder that the kernel (else the output) had in the TensorFlow graph."""
+    """Returns the Keras layer's own name: the folder that the kernel (else the output) had in the TensorFlow graph."""
     kernel = operator.inputs[_LAYERS[operator.name][1]]
     names = (behind.get(id(kernel), kernel).name, operator.outputs[0].name)
     paths = [path.split("/") for name in names for path in name.split(";") if "/" in path]
@@ -191,13 +202,14 @@ def _tensor(model, tensor, types: dict[int, str]) -> Tensor:
 
 
 def _integers(array: np.ndarray | int) -> list[int]:
-    """flatbuffers gives 0 where a vector is absent."""
+    """Returns a flatbuffer's vector as a list; flatbuffers gives 0 where the vector is absent."""
     return [int(value) for value in array] if isinstance(array, np.ndarray) else []
 
 
 @_FILE
 def vanishing(source: Path | bytes) -> list[str]:
-    """What integer additions and layers give that is so small beside what they read that the file cannot be loaded.
+    """Returns the outputs of integer additions and layers that are so small beside their inputs that the file cannot be
+    loaded.
 
     TensorFlow Lite aborts the process where add.cc's multiplier 2 x addend's scale / (2^20 x result's) reaches 1, and
     XNNPACK refuses a layer where (input's x kernel's) / result's reaches 256.

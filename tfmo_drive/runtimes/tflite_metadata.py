@@ -1,9 +1,9 @@
-"""TensorFlow Lite Metadata, as MediaPipe, Android Studio and others read it: tensors, normalisation, labels.
+"""Writes TensorFlow Lite Metadata, as MediaPipe, Android Studio and others read it: tensors, normalisation, labels.
 
 A flatbuffer of its own inside the model, as the entry TFLITE_METADATA. Slots are fields' places in their tables here:
-https://github.com/tensorflow/tflite-support/blob/master/tensorflow_lite_support/metadata/metadata_schema.fbs
-It is written by hand because the packages that write it are large (mediapipe) or given up (tflite-support). Both read
-it: their ImageClassifier gives a float32 file's own answers, by name; int8 inputs it takes from nobody.
+https://github.com/tensorflow/tflite-support/blob/master/tensorflow_lite_support/metadata/metadata_schema.fbs It is
+written by hand because the packages that write it are large (mediapipe) or given up (tflite-support). Both read it:
+their ImageClassifier gives a float32 file's own answers, by name; int8 inputs it takes from nobody.
 """
 
 from __future__ import annotations
@@ -18,18 +18,20 @@ from tfmo_drive.runtimes.tflite_entry import offsets
 NAME = "TFLITE_METADATA"
 _IDENTIFIER = b"M001"
 _PARSER = "1.0.0"
-"""The first of the schema's versions has all that is used here."""
+"""The version of the schema: its first has all that is used here."""
 _FEATURE, _IMAGE, _RGB, _NORMALISATION, _DESCRIPTIONS, _AXIS_LABELS = 1, 2, 1, 1, 1, 2
-"""Members of the schema's unions and enumerations."""
+"""The members of the schema's unions and enumerations that are used here."""
 
 Facts = Mapping[str, Any]
 Table = dict[int, Any]
 
 
 def described(metadata: Facts, ends: Mapping[str, Sequence[Facts]]) -> bytes:
-    """The entry's content; equal arguments give equal bytes.
+    """Returns the entry's content; equal arguments give equal bytes.
 
-    metadata: artifact_metadata's; ends: the file's "inputs" and "outputs", as tflite_file.signature gives them.
+    Args:
+        metadata: The metadata of artifact_metadata.
+        ends: The file's "inputs" and "outputs", as tflite_file.signature gives them.
     """
     graph = {
         2: [_input(end, metadata.get("input", {})) for end in ends["inputs"]],
@@ -48,13 +50,15 @@ def described(metadata: Facts, ends: Mapping[str, Sequence[Facts]]) -> bytes:
 
 
 def label_files(metadata: Facts) -> dict[str, list[str]]:
-    """Names of classes by the file that belongs into the archive: of the whole, and of each part that has its own."""
+    """Returns the classes' names by the file that belongs into the archive: of the whole, and of each part that has its
+    own."""
     whole = {"labels.txt": metadata} | {_part_file(name): part for name, part in metadata.get("parts", {}).items()}
     return {name: facts["labels"] for name, facts in whole.items() if "labels" in facts}
 
 
 def axis_labels(end: Facts, metadata: Facts) -> tuple[str, list[str]]:
-    """Of an output whose last axis is of classes: the file that names them, and the names; otherwise nothing."""
+    """Returns the file that names the classes of an output's last axis, and the names; ("", []) where it has no
+    classes."""
     file, facts = _facts_of(end, metadata)
     labels = facts.get("labels", [])
     # A detector's boxes have four sides, whatever the number of classes.
@@ -62,7 +66,7 @@ def axis_labels(end: Facts, metadata: Facts) -> tuple[str, list[str]]:
 
 
 def _facts_of(end: Facts, metadata: Facts) -> tuple[str, Facts]:
-    """What is known of an output, and its file of labels: of several tasks, its own."""
+    """Returns an output's file of labels, and its facts: with several tasks, those of its own task."""
     parts = metadata.get("parts", {}).items()
     return next(((_part_file(name), part) for name, part in parts if end["name"] in part["outputs"]),
                 ("labels.txt", metadata))  # fmt: skip
@@ -73,7 +77,8 @@ def _part_file(part: str) -> str:
 
 
 def _input(end: Facts, facts: Facts) -> Table:
-    """A TensorMetadata. Preprocessing is inside every file of this project: pixels and rows go in as they are."""
+    """Returns a TensorMetadata; preprocessing is inside every file of this project, so pixels and rows go in as they
+    are."""
     if "colour_order" not in facts:
         return {0: end["name"], 1: facts.get("feed", ""), 3: {0: _FEATURE, 1: {}}}
     return {
@@ -86,7 +91,7 @@ def _input(end: Facts, facts: Facts) -> Table:
 
 
 def _output(end: Facts, metadata: Facts) -> Table:
-    """A TensorMetadata, with the labels of its last axis where that is of classes."""
+    """Returns a TensorMetadata, with the labels of its last axis where that is of classes."""
     file, labels = axis_labels(end, metadata)
     said = _facts_of(end, metadata)[1].get("output", {})
     kind = ": ".join(said[key] for key in ("kind", "decode") if key in said)
@@ -94,7 +99,8 @@ def _output(end: Facts, metadata: Facts) -> Table:
 
 
 def _stored(builder: flatbuffers.Builder, value: Any) -> int:
-    """Where it is: a text, floats, tables, or a table {slot: value}; integers are bytes, as all that are used here."""
+    """Stores a text, floats, tables, or a table {slot: value}, and returns where; integers are bytes, as all that are
+    used here."""
     if isinstance(value, str):
         return builder.CreateString(value)
     if isinstance(value, list) and isinstance(value[0], dict):

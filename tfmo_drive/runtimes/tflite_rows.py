@@ -1,4 +1,4 @@
-"""Standardising put in front of a finished `.tflite` that takes rows, so that a board feeds raw numbers.
+"""Puts standardising in front of a finished `.tflite` that takes rows, so that a board feeds raw numbers.
 
 Two float32 operators, `MUL` by the scales and `ADD` of the offsets, stand before all else. Put there after conversion,
 they are the same in every file, and no quantiser can give raw columns of unlike ranges one 8-bit scale between them.
@@ -14,12 +14,16 @@ import numpy as np
 from tfmo_drive.contracts import Preprocessing
 
 STANDARDISE = "standardise"
-"""The folder that the names of both operators' tensors are in."""
+"""The folder in the names of both operators' tensors."""
 
 
 def standardise_first(model: Any, preprocessing: Preprocessing) -> None:
-    """Change `model` (a schema.ModelT of one input float32 [batch, n], with its default signature) in place, so that
-    its input is raw."""
+    """Changes `model` in place so that its input is raw.
+
+    Args:
+        model: A schema.ModelT of one input float32 [batch, n], with its default signature.
+        preprocessing: The scales and offsets of the n columns.
+    """
     from ai_edge_litert import schema_py_generated as schema
 
     graph = model.subgraphs[0]

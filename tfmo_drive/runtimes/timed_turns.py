@@ -1,4 +1,4 @@
-"""Latency of single inferences, taken in turns so that a drifting clock or a busy neighbour meets all of them alike."""
+"""Times single inferences in turns, so that a drifting clock or a busy neighbour meets all of them alike."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 _TURNS = 4
-"""How often the runs alternate within one repeat."""
+"""The number of times the runs alternate within one repeat."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Latency:
-    """Single inferences of one run, in milliseconds."""
+    """Holds the times of single inferences of one run, in milliseconds."""
 
     median_ms: float
     p95_ms: float
@@ -25,21 +25,29 @@ class Latency:
 
     @property
     def spread(self) -> float:
-        """(largest - smallest) of the repeats' medians / the median of all."""
+        """Returns (largest - smallest) of the repeats' medians / the median of all."""
         return (max(self.repeats_ms) - min(self.repeats_ms)) / self.median_ms
 
     @property
     def p95_spread(self) -> float:
-        """(largest - smallest) of the repeats' 95th percentiles / that of all; a busy neighbour shows here first."""
+        """Returns (largest - smallest) of the repeats' 95th percentiles / that of all; a busy neighbour shows here
+        first."""
         return (max(self.repeats_p95_ms) - min(self.repeats_p95_ms)) / self.p95_ms
 
 
 def in_turns(
     runs: Sequence[Callable[[], None]], seconds: float = 2.0, minimum: int = 200, repeats: int = 5
 ) -> tuple[Latency, ...]:
-    """Time the runs in alternating blocks, about `seconds` in all and never more than about twice that.
+    """Times the runs in alternating blocks, about `seconds` in all and never more than about twice that.
 
-    Each gets an equal share of the time; `minimum` inferences where twice its share allows that.
+    Args:
+        runs: Functions that run one inference each.
+        seconds: The time for all of them together; each gets an equal share.
+        minimum: The number of inferences of each, where twice its share of the time allows that.
+        repeats: The number of repeats, whose differences give the spread.
+
+    Returns:
+        The Latency of each run, in their order.
     """
     share = seconds / len(runs)
     counts = [_count(_warm_up(run, share / 10), share, minimum) for run in runs]
@@ -54,8 +62,10 @@ def in_turns(
 
 
 def ratio(slow: Latency, fast: Latency) -> tuple[float, float]:
-    """How many times `fast` is faster, by their medians, and (largest - smallest) of the repeats' ratios / that; both
-    were taken in the same turns."""
+    """Returns how many times `fast` is faster by the medians, and (largest - smallest) of the repeats' ratios / that.
+
+    Both were timed in the same turns.
+    """
     times = slow.median_ms / fast.median_ms
     repeats = [times, *(a / b for a, b in zip(slow.repeats_ms, fast.repeats_ms, strict=True))]
     return times, (max(repeats) - min(repeats)) / times
@@ -66,7 +76,7 @@ def _count(once_s: float, share_s: float, minimum: int) -> int:
 
 
 def _warm_up(run: Callable[[], None], seconds: float) -> float:
-    """Seconds of one run, the median of what fits; at least three, since the first allocates."""
+    """Returns the seconds of one run, the median of what fits; at least three run, since the first allocates."""
     times, end = [], time.perf_counter() + seconds
     while len(times) < 3 or time.perf_counter() < end:
         times.extend(_times(run, 1))
@@ -74,7 +84,7 @@ def _warm_up(run: Callable[[], None], seconds: float) -> float:
 
 
 def _times(run: Callable[[], None], count: int) -> np.ndarray:
-    """Milliseconds of `count` runs, each timed alone."""
+    """Returns the milliseconds of `count` runs, each timed alone."""
     clock, marks = time.perf_counter_ns, []
     for _ in range(count):
         start = clock()

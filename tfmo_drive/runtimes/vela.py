@@ -1,4 +1,4 @@
-"""Arm's Vela: compiles an int8 `.tflite` for an Ethos-U NPU, and says what it will cost there.
+"""Runs Arm's Vela, which compiles an int8 `.tflite` for an Ethos-U NPU and estimates what it costs there.
 
 https://gitlab.arm.com/artificial-intelligence/ethos-u/ethos-u-vela . Cycles are Vela's estimates: no NPU is here.
 """
@@ -25,10 +25,10 @@ _FALLEN = re.compile(r"^(?:Info|Warning): (.+ is a CPU only op.*|.+Placing on CP
 
 @dataclasses.dataclass(frozen=True)
 class System:
-    """An NPU in a chip, in Vela's words: `vela --list-configs Arm/vela.ini`."""
+    """Names an NPU in a chip, in Vela's words: `vela --list-configs Arm/vela.ini`."""
 
     accelerator: str
-    """Such as "ethos-u55-128": 128 multiply-accumulates in a cycle."""
+    """The NPU, such as "ethos-u55-128": 128 multiply-accumulates in a cycle."""
     system: str
     memory: str
     configs: str = CONFIGS
@@ -36,16 +36,18 @@ class System:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Compiled:
+    """Holds a compiled file and what Vela tells about it."""
+
     content: bytes
     """The file that ships: its operators on the NPU have become one of Vela's own."""
     facts: dict[str, Any]
-    """In JSON types; bytes and cycles are of one inference."""
+    """Vela's figures in JSON types; bytes and cycles are of one inference."""
     layers: list[dict[str, Any]]
-    """Of every operator on the NPU, in order: "name", "operator", "cycles", "macs"."""
+    """The "name", "operator", "cycles" and "macs" of every operator on the NPU, in order."""
 
 
 def compiled(model: Path, system: System) -> Compiled:
-    """Raises BadInput with what Vela complains of."""
+    """Returns the file compiled for the NPU; raises BadInput with Vela's own complaint."""
     with tempfile.TemporaryDirectory() as folder:
         arguments = [
             str(model), "--accelerator-config", system.accelerator, "--system-config", system.system,
@@ -92,14 +94,16 @@ def _facts(summary: dict[str, str], printed: str, system: System) -> dict[str, A
 
 
 def _arena(content: bytes) -> int:
-    """What the NPU's operators ask of the interpreter's arena: "Shared_Sram" one piece, "Dedicated_Sram" a slow and a
-    fast one."""
+    """Returns the bytes that the NPU's operators ask of the interpreter's arena.
+
+    With "Shared_Sram" that is one piece, with "Dedicated_Sram" a slow and a fast one.
+    """
     given = [tensor for operator in tflite_file.read(content).operators for tensor in operator.inputs if tensor]
     return sum({one.name: one.shape[0] for one in given if one.name.startswith("scratch")}.values())
 
 
 def _layers(table: list[dict[str, str]]) -> list[dict[str, Any]]:
-    """Several steps of one operator are one entry."""
+    """Returns one entry for each operator, also where it takes several steps."""
     found: dict[str, dict[str, Any]] = {}
     for row in table:
         entry = found.setdefault(row["Name"], {"name": row["Name"], "operator": row["Original Operator"],

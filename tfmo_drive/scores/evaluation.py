@@ -1,4 +1,5 @@
-"""Scores in [0, 1] that are means over examples: of classes the accuracy, of numbers what their errors leave of 1.
+"""Computes scores in [0, 1] that are means over examples: the accuracy of classes, and for numbers 1 minus their
+errors.
 
 A number's value is max(0, 1 - |error| / spread): a mean absolute error (Willmott & Matsuura 2005, "Advantages of the
 mean absolute error") on the scale of the target, as in a skill score (Murphy 1988). 0.9 is off by a tenth of a standard
@@ -16,8 +17,15 @@ from tfmo_drive.contracts import Evaluation, Trivial
 
 
 def of_classes(outputs: np.ndarray, targets: np.ndarray, names: Sequence[str]) -> Evaluation:
-    """outputs float [n, classes], targets int [n]; beside the accuracy the macro average (over classes). What is not a
-    number is no class's score: where none is, the decision is -1, which is never right."""
+    """Evaluates classes: the score is the accuracy, and score_macro, the mean over classes, stands beside it.
+
+    NaN is no class's score: where all are NaN, the decision is -1, which is never right.
+
+    Args:
+        outputs: float [n, classes].
+        targets: int [n].
+        names: The classes' names.
+    """
     decisions = largest(outputs)
     values = (decisions == targets).astype(np.float64)
     per_class = {
@@ -35,9 +43,15 @@ def of_classes(outputs: np.ndarray, targets: np.ndarray, names: Sequence[str]) -
 
 
 def of_numbers(answers: np.ndarray, targets: np.ndarray, spread: float) -> Evaluation:
-    """answers and targets float [n] in one unit, spread in it too; decisions are answers to a tenth of the spread.
+    """Evaluates numbers: the score is the mean of max(0, 1 - |error| / spread).
 
-    Beside the score: mean_absolute_error, and r2 where the targets are not all equal.
+    Beside it stand mean_absolute_error, and r2 where the targets are not all equal. Decisions are the answers rounded
+    to a tenth of the spread.
+
+    Args:
+        answers: float [n].
+        targets: float [n], in the same unit.
+        spread: The targets' standard deviation, in the same unit.
     """
     answers, targets = np.asarray(answers, np.float64), np.asarray(targets, np.float64)
     errors = np.abs(answers - targets)
@@ -53,12 +67,18 @@ def of_numbers(answers: np.ndarray, targets: np.ndarray, spread: float) -> Evalu
 
 
 def alike(decisions: np.ndarray) -> bool:
-    """Whether several examples' decisions [n, ...] are one and the same throughout."""
+    """Says whether several examples' decisions [n, ...] are one and the same throughout."""
     return len(decisions) > 1 and bool((decisions == decisions.flat[0]).all())
 
 
 def always_class(labels: np.ndarray, names: Sequence[str], count: int) -> Trivial:
-    """The most frequent of train's `labels` (int [m]; of equally frequent ones the first), said of `count` examples."""
+    """Returns the trivial answer of always saying train's most frequent class (among equals the first).
+
+    Args:
+        labels: The classes of train, int [m].
+        names: The classes' names.
+        count: The number of examples that are answered.
+    """
     label = int(np.bincount(labels, minlength=len(names)).argmax())
     outputs = np.broadcast_to(np.eye(len(names), dtype=np.float32)[label], (count, len(names)))
     return Trivial(f'always "{names[label]}"', outputs)

@@ -1,4 +1,5 @@
-"""What changes between frames of a clip and should not: boxes that come and go, boxes that jump, pixels that flip.
+"""Measures what changes between frames of a clip and should not: boxes that come and go, boxes that jump, pixels that
+flip.
 
 A detector that finds a car in every other frame has half its recall and none of its use; a tracker feels the jumps
 (Zhang & Wang 2016, "On the stability of video detection and tracking", arXiv:1611.06467, fragment and centre errors).
@@ -13,18 +14,22 @@ import numpy as np
 from tfmo_drive.data.boxes import Detections, Truth, iou
 
 FOUND = 0.5
-"""IoU from which a detection is one of the object: PASCAL VOC's."""
+"""The IoU from which a detection counts as one of the object: PASCAL VOC's."""
 
 
 def of_boxes(
     found: Sequence[Detections], truths: Sequence[Truth], identities: Sequence[Sequence[int]], clips: np.ndarray
 ) -> dict[str, float]:
-    """flicker: how often an object that is there in two frames running is found in only one of them; box_jitter: how
-    far its box jumps against the object between frames in which both find it, in roots of its area. Both are means over
-    such pairs; a number without any is left out.
+    """Returns flicker and box_jitter, means over pairs of successive frames; a number without any pair is left out.
 
-    One entry for each frame: detections that are acted upon, objects (crowds are left out) and who they are; clips int
-    [n]: frames of one clip follow one another.
+    flicker is how often an object that is there in both frames is found in only one of them. box_jitter is how far its
+    box jumps against the object between frames in which both find it, in roots of its area.
+
+    Args:
+        found: The detections that are acted upon, one entry for each frame.
+        truths: The objects of each frame (crowds are left out).
+        identities: Which thing each of these objects is, equal from frame to frame.
+        clips: int [n], the clip of each frame; frames of one clip follow one another.
     """
     flips, jumps = [], []
     before: dict[int, np.ndarray | None] = {}
@@ -44,7 +49,8 @@ def of_boxes(
 
 
 def _offset(found: Detections, truth: Truth, index: int) -> np.ndarray | None:
-    """Of the best box from the object's middle, in roots of its area; None where it is not found."""
+    """Returns the best box's offset from the object's middle, in roots of its area; None where the object is not
+    found."""
     rivals = np.flatnonzero(found.classes == truth.classes[index])
     overlaps = iou(found.boxes[rivals], truth.boxes[index : index + 1])[:, 0]
     if not len(rivals) or overlaps.max() < FOUND:
@@ -55,9 +61,13 @@ def _offset(found: Detections, truth: Truth, index: int) -> np.ndarray | None:
 
 
 def of_pixels(decided: np.ndarray, masks: np.ndarray, clips: np.ndarray) -> dict[str, float]:
-    """changed_pixels: of the pixels whose truth stays from one frame to the next, the share whose answer changes.
+    """Returns changed_pixels: of the pixels whose truth stays from one frame to the next, the share whose answer
+    changes.
 
-    decided and masks uint8 [n, h, w]; clips int [n].
+    Args:
+        decided: The answers, uint8 [n, h, w].
+        masks: The truth, uint8 [n, h, w].
+        clips: int [n], the clip of each frame; frames of one clip follow one another.
     """
     together = np.diff(clips) == 0
     same = (masks[1:] == masks[:-1])[together]

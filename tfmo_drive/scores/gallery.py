@@ -1,4 +1,4 @@
-"""Test examples as pictures: the truth, what the float artifact says and what another one says.
+"""Renders test examples as pictures: the truth, the float artifact's answer and another one's.
 
 Only what is shown is read and predicted, so neither memory nor time grows with the data.
 """
@@ -17,7 +17,8 @@ from tfmo_drive.scenes.clips import CLIP_SEED, clip
 
 @dataclasses.dataclass(frozen=True)
 class Gallery:
-    """artifacts: by the names of their rows, the float one first."""
+    """Renders a task's test examples with its artifacts, which are given by the names of their rows, the float one
+    first."""
 
     task: Task
     artifacts: Mapping[str, Artifact]
@@ -27,12 +28,15 @@ class Gallery:
         return self.task.examples("test")
 
     def images(self, indices: Sequence[int]) -> np.ndarray:
-        """Raw inputs of test examples: uint8 [n, h, w, 3], or float32 [n, columns] where they are rows."""
+        """Returns raw inputs of test examples: uint8 [n, h, w, 3], or float32 [n, columns] where they are rows."""
         return self._examples.read(np.asarray(indices, np.int64))[0]
 
     def panels(self, row: str, indices: Sequence[int]) -> list[dict[str, np.ndarray]]:
-        """For each of some test examples {"truth", "float", "compressed"} as drawn by the task, each uint8 [h, w, 3];
-        nothing for a task that draws nothing, and without "compressed" where `row` is the float one."""
+        """Returns for each of some test examples {"truth", "float", "compressed"} as rendered by the task, each uint8
+        [h, w, 3].
+
+        It returns nothing for a task that renders nothing, and no "compressed" where `row` is the float one.
+        """
         if not len(indices) or self.task.preprocessing.dtype != "uint8":
             return []
         pixels, targets = self._examples.read(np.asarray(indices, np.int64))
@@ -43,15 +47,18 @@ class Gallery:
         return [{title: drawn[i] for title, drawn in said.items()} for i in range(len(pixels))]
 
     def ordinary(self, count: int) -> list[int]:
-        """At most `count` test examples that nobody chose: the first of each slice, then evenly spaced ones."""
+        """Returns at most `count` test examples that nobody chose: the first of each slice, then evenly spaced ones."""
         examples = self._examples
         firsts = [np.unique(values, return_index=True)[1].tolist() for values in examples.attributes.values()]
         even = np.linspace(0, len(examples) - 1, count).astype(int).tolist()
         return list(dict.fromkeys([*sum(firsts, []), *even]))[:count]
 
     def clip(self, row: str, frames: int = 20) -> list[tuple[str, list[np.ndarray]]]:
-        """Moving built-in scenes with what the float artifact and that of `row` say of each frame: (title, frames uint8
-        [h, w, 3]); nothing for a task that is not on such scenes."""
+        """Returns moving built-in scenes with the answers of the float artifact and that of `row`: (title, frames uint8
+        [h, w, 3]).
+
+        It returns nothing for a task that is not on such scenes.
+        """
         size = self.task.clip_size
         if size is None:
             return []
@@ -59,7 +66,7 @@ class Gallery:
         return list(self._said(row, pixels).items())
 
     def _said(self, row: str, pixels: np.ndarray) -> dict[str, list[np.ndarray]]:
-        """By "float" and "compressed", the latter where `row` is another one, the images as their answers draw them."""
+        """Returns the images with their answers rendered, by "float" and, where `row` is another one, "compressed"."""
         first = next(iter(self.artifacts))
         chosen = {"float": first} | ({"compressed": row} if row != first else {})
         return {

@@ -1,4 +1,4 @@
-"""What a model says, drawn over its image: boxes, masks and a steering arrow."""
+"""Renders a model's answers over its image: boxes, masks and a steering arrow."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 _WIDTH = 320
-"""Pixels that a drawn image has across at least, so that lines and names are sharp."""
+"""The least width of a rendered image in pixels, so that lines and names are sharp."""
 COLOURS = (
     (255, 214, 10), (255, 69, 58), (50, 215, 75), (100, 210, 255), (191, 90, 242), (255, 159, 10), (255, 55, 95),
     (172, 142, 104), (94, 92, 230), (102, 212, 207),
 )  # fmt: skip
-"""Of the first classes: light enough to be seen on a street by night."""
+"""The colours of the first classes, light enough to be seen on a street by night."""
 _GOLDEN = (math.sqrt(5) - 1) / 2
-"""Hues this far apart, of a turn, stay apart however many they are."""
+"""The golden ratio's share of a turn: hues this far apart stay apart however many they are."""
 
 
 def colour(label: int) -> tuple[int, int, int]:
-    """Of a class; no two of a few dozen classes have the same."""
+    """Returns a class's colour; no two of a few dozen classes have the same."""
     if label < len(COLOURS):
         return COLOURS[label]
     return tuple(round(255 * part) for part in colorsys.hsv_to_rgb(label * _GOLDEN % 1, 0.6, 0.85))
 
 
 def palette(count: int) -> np.ndarray:
-    """uint8 [count, 3]: a colour for each class of a mask."""
+    """Returns a colour for each class of a mask, uint8 [count, 3]."""
     return np.array([colour(label) for label in range(count)], np.uint8)
 
 
 def enlarged(image: np.ndarray) -> tuple[Image.Image, int]:
-    """The image (uint8 [h, w, 3]) a whole number of times as large, at least _WIDTH across; and that number."""
+    """Returns the image (uint8 [h, w, 3]) a whole number of times as large, at least _WIDTH across, and that number."""
     times = -(-_WIDTH // image.shape[1])
     return Image.fromarray(image).resize(
         (times * image.shape[1], times * image.shape[0]), Image.Resampling.BICUBIC
@@ -41,7 +41,14 @@ def enlarged(image: np.ndarray) -> tuple[Image.Image, int]:
 
 
 def boxed(image: np.ndarray, boxes: np.ndarray, classes: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """Boxes float [n, 4] in the image's pixels, each in its class's colour with its name: uint8 [h, w, 3]."""
+    """Returns the image with boxes, each in its class's colour with its name: uint8 [h, w, 3], enlarged.
+
+    Args:
+        image: uint8 [h, w, 3].
+        boxes: float [n, 4], in the image's pixels.
+        classes: int [n].
+        names: The classes' names.
+    """
     drawn, times = enlarged(image)
     pen, font = ImageDraw.Draw(drawn), ImageFont.load_default(10)
     for box, label in zip(boxes.tolist(), classes.tolist(), strict=True):
@@ -53,7 +60,14 @@ def boxed(image: np.ndarray, boxes: np.ndarray, classes: np.ndarray, names: Sequ
 
 
 def masked(image: np.ndarray, mask: np.ndarray, colours: np.ndarray, strength: float = 0.55) -> np.ndarray:
-    """A mask of class ids uint8 [h, w] over the image, colours uint8 [classes, 3]; ids beyond them leave it alone."""
+    """Returns the image with a mask tinted over it; ids without a colour leave it as it is.
+
+    Args:
+        image: uint8 [h, w, 3].
+        mask: Class ids, uint8 [h, w].
+        colours: uint8 [classes, 3].
+        strength: The share of the tint, in [0, 1].
+    """
     known = mask < len(colours)
     tint = colours[np.where(known, mask, 0)].astype(np.float32)
     mixed = np.where(known[..., None], (1 - strength) * image + strength * tint, image).astype(np.uint8)
@@ -63,7 +77,14 @@ def masked(image: np.ndarray, mask: np.ndarray, colours: np.ndarray, strength: f
 def steered(
     image: np.ndarray, steering: float, degrees: float, colour: tuple[int, int, int] = COLOURS[2]
 ) -> np.ndarray:
-    """An arrow from the middle of the lower edge, turned by steering (-1..1, positive to the right) x `degrees`."""
+    """Returns the image with an arrow from the middle of its lower edge, turned by steering x `degrees`.
+
+    Args:
+        image: uint8 [h, w, 3].
+        steering: In [-1, 1], positive to the right.
+        degrees: The angle of full lock.
+        colour: The arrow's colour.
+    """
     drawn, _ = enlarged(image)
     pen, (width, height) = ImageDraw.Draw(drawn), drawn.size
     angle, length = math.radians(degrees * steering), 0.45 * height

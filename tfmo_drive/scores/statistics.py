@@ -1,8 +1,9 @@
-"""95 % intervals by a seeded bootstrap over groups, because frames of one track are not independent.
+"""Computes 95 % intervals by a seeded bootstrap over groups, because frames of one track are not independent.
 
-Percentile bootstrap: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13. Whole groups are drawn
-with replacement (cluster bootstrap: Davison and Hinkley, Bootstrap Methods (1997), section 3.8), so that a mean is a
-ratio of two sums, both of which vary, and scores that are no means (mAP, mean IoU) are asked for what was drawn.
+Percentile bootstrap: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13. Whole groups are
+resampled with replacement (cluster bootstrap: Davison and Hinkley, Bootstrap Methods (1997), section 3.8), so that a
+mean is a ratio of two sums, both of which vary, and scores that are no means (mAP, mean IoU) are computed anew on every
+resample.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ import numpy as np
 from tfmo_drive.contracts import Scores
 
 _CELLS = 1 << 20
-"""Weights of examples held at once: 8 MB, whatever the number of examples."""
+"""The number of examples' weights held at once: 8 MB, whatever the number of examples."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Delta:
-    """A difference of two scores over the same examples; no bounds where the data is one single group."""
+    """Holds a difference of two scores over the same examples; it has no bounds where the data is one single group."""
 
     delta: float
     low: float | None
@@ -29,8 +30,10 @@ class Delta:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Resampled:
-    """A score of all examples, and of as many draws of their groups; those of one seed and the same groups are of the
-    same draws, so that their difference is a paired one."""
+    """Holds a score of all examples, and of each bootstrap resample of their groups.
+
+    Two of one seed and the same groups have the same resamples, so that their difference is a paired one.
+    """
 
     whole: float
     draws: np.ndarray
@@ -40,10 +43,10 @@ class Resampled:
         return Resampled(self.whole - other.whole, self.draws - other.draws)
 
     def interval(self, level: float = 0.95) -> tuple[float | None, float | None]:
-        """(low, high), which always holds the score itself; (None, None) with one single group.
+        """Returns (low, high), which always holds the score itself; (None, None) with one single group.
 
         Examples that are all equal give an interval of no width, which says that errors are rare, not that there are
-        none. Draws that leave nothing to judge are left out. Raises ValueError where the score is not finite.
+        none. Resamples without anything to evaluate are left out. Raises ValueError where the score is not finite.
         """
         if not np.isfinite(self.whole):
             raise ValueError(f"interval needs a finite score, got {self.whole}.")
@@ -54,14 +57,21 @@ class Resampled:
 
     @property
     def delta(self) -> Delta:
-        """The difference that this is, with its interval."""
+        """Returns this, where it is a difference of two scores, as a Delta with its interval."""
         return Delta(self.whole, *self.interval())
 
 
 def resampled(scores: Scores, groups: np.ndarray, seed: int = 0, resamples: int = 2000) -> Resampled:
-    """The score of all examples and of `resamples` draws, examples of equal `groups` (int [n]) being drawn together.
+    """Returns the score of all examples and of `resamples` bootstrap resamples.
 
-    Raises ValueError where there are no examples.
+    Args:
+        scores: Computes scores from weights of the examples (contracts.Scores).
+        groups: int [n]; examples of equal groups are resampled together.
+        seed: The seed of the resamples.
+        resamples: The number of resamples.
+
+    Raises:
+        ValueError: There are no examples.
     """
     groups = np.asarray(groups)
     if groups.ndim != 1 or not len(groups):
@@ -75,7 +85,8 @@ def resampled(scores: Scores, groups: np.ndarray, seed: int = 0, resamples: int 
 
 
 def _drawn(count: int, examples: int, seed: int, resamples: int) -> Iterator[np.ndarray]:
-    """How often each group is drawn when all are drawn with replacement: float64 [some of the resamples, count]."""
+    """Yields how often each group occurs when all are sampled with replacement: float64 [some of the resamples,
+    count]."""
     generator = np.random.default_rng([seed, count])
     rows = max(1, _CELLS // examples)
     for start in range(0, resamples, rows):

@@ -1,8 +1,8 @@
-"""Which channels of a network belong together, and the network without some of them.
+"""Finds which channels of a network belong together, and builds the network without some of them.
 
 Every channel of every tensor gets a number; what a layer does to its channels says which numbers must be equal (an Add
-ties its inputs), follow one another (Concatenate) or repeat (Flatten). Numbers that are equal stay or go together:
-the dependency graph of DepGraph (Fang et al. 2023), kept per channel, so that a sum of concatenations needs no rule.
+ties its inputs), follow one another (Concatenate) or repeat (Flatten). Numbers that are equal stay or go together: the
+dependency graph of DepGraph (Fang et al. 2023), kept per channel, so that a sum of concatenations needs no rule.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ layers = keras.layers
 Layer = layers.Layer
 
 MAKERS = (layers.Conv2D, layers.Conv2DTranspose, layers.Dense)
-"""These very classes make new channels out of all that they read."""
+"""Exactly these classes, not their subclasses, make new channels out of all that they read."""
 PASSING = (
     layers.BatchNormalization, layers.ReLU, layers.LeakyReLU, layers.ELU, layers.ThresholdedReLU, layers.Dropout,
     layers.SpatialDropout2D, layers.GaussianNoise, layers.GaussianDropout, layers.AlphaDropout, layers.MaxPooling2D,
@@ -31,16 +31,16 @@ TYING = (layers.Add, layers.Subtract, layers.Multiply, layers.Average, layers.Ma
 
 @dataclasses.dataclass(frozen=True)
 class ChannelGroup:
-    """Channels made by the same layers: each index stays or goes in all of them at once."""
+    """Groups channels made by the same layers: each index stays or goes in all of them at once."""
 
     makers: tuple[str, ...]
-    """Layers whose outputs these are, in graph order."""
+    """The names of the layers whose outputs these channels are, in graph order."""
     channels: np.ndarray
     """Channel numbers int64 [n], in the order of the first maker's outputs."""
 
     @property
     def name(self) -> str:
-        """Of no other group of the same network."""
+        """Returns the makers' names, which no other group of the same network has."""
         return " ".join(self.makers)
 
     def __str__(self) -> str:
@@ -49,10 +49,13 @@ class ChannelGroup:
 
 
 class ChannelGraph:
-    """The channels of a flat functional model with channels last.
+    """Numbers the channels of a flat functional model with channels last.
 
-    `reads` and `makes`: by layer's name, the channel numbers (int64) of its input and its output. `untouched`: by
-    layer's name, why its channels all stay. `groups`: what may be removed, in graph order.
+    Attributes:
+        reads: By layer's name, the channel numbers (int64) of its input.
+        makes: By layer's name, the channel numbers (int64) of its output.
+        untouched: By layer's name, why its channels all stay.
+        groups: The groups of channels that may be removed, in graph order.
     """
 
     def __init__(self, model: keras.Model):
@@ -67,7 +70,8 @@ class ChannelGraph:
         self.groups = self._grouped()
 
     def without(self, removed: np.ndarray) -> keras.Model:
-        """The model in new variables without the channels numbered in `removed` (int64 [n], all of them in groups)."""
+        """Returns the model, in new variables, without the channels numbered in `removed` (int64 [n], all of them in
+        groups)."""
         gone = self._gone(removed)
         keep = {name: ~gone[numbers] for name, numbers in self.makes.items()}
         read = {name: ~gone[numbers] for name, numbers in self.reads.items()}
@@ -82,7 +86,8 @@ class ChannelGraph:
         return made
 
     def macs(self, removed: np.ndarray | tuple = ()) -> int:
-        """Multiply-accumulates of one example without the channels in `removed`: convolutions and dense layers."""
+        """Returns the multiply-accumulates of one example without the channels in `removed`: convolutions and dense
+        layers."""
         gone = self._gone(removed)
         return sum(
             macs.of_layer(layer, int((~gone[self.reads[layer.name]]).sum()), int((~gone[self.makes[layer.name]]).sum()))
@@ -90,7 +95,7 @@ class ChannelGraph:
         )
 
     def parameters(self, removed: np.ndarray | tuple = ()) -> int:
-        """Weights and moving averages without the channels in `removed`."""
+        """Returns the count of weights and moving averages without the channels in `removed`."""
         gone = self._gone(removed)
         total = 0
         for layer in graph.flat_layers(self.model):
@@ -105,13 +110,13 @@ class ChannelGraph:
         return total
 
     def _gone(self, removed: np.ndarray | tuple) -> np.ndarray:
-        """bool [all channel numbers]."""
+        """Returns, bool [all channel numbers], which are removed."""
         gone = np.zeros(len(self._parent), bool)
         gone[np.asarray(removed, np.int64)] = True
         return gone
 
     def _walked(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        """Channel numbers that each layer reads and makes, before it is known which are the same."""
+        """Returns the channel numbers that each layer reads and makes, before it is known which are the same."""
         tensors: dict[str, np.ndarray] = {}
         reads: dict[str, np.ndarray] = {}
         makes: dict[str, np.ndarray] = {}
@@ -131,7 +136,8 @@ class ChannelGraph:
         return reads, makes
 
     def _through(self, layer: Layer, inputs: list[np.ndarray], output) -> np.ndarray:
-        """The numbers of the layer's output channels; fixed, with the reason noted, where it is not understood."""
+        """Returns the numbers of the layer's output channels; where the layer is not understood they stay, with the
+        reason noted."""
         kind, first = type(layer), inputs[0]
         reason = _objection(layer, output)
         if not reason:
@@ -196,7 +202,7 @@ class ChannelGraph:
 
 
 def _objection(layer: Layer, output) -> str:
-    """Why the channels around a layer cannot be followed, or ""."""
+    """Returns why the channels around a layer cannot be followed, or ""."""
     if output is None:
         return f"{type(layer).__name__} has several outputs"
     if getattr(layer, "data_format", "channels_last") != "channels_last":
@@ -213,14 +219,14 @@ def _objection(layer: Layer, output) -> str:
 
 
 def _narrowed(layer: Layer, keep: np.ndarray) -> Layer:
-    """A layer of the same settings that makes the kept channels only; depthwise ones follow what they read."""
+    """Returns a layer of the same settings that makes the kept channels only; depthwise ones follow what they read."""
     settings = layer.get_config()
     key = next((key for key in ("filters", "units") if key in settings), None)
     return type(layer).from_config({**settings, key: int(keep.sum())} if key else settings)
 
 
 def _sliced(layer: Layer, read: np.ndarray, keep: np.ndarray) -> list[np.ndarray]:
-    """The layer's weights for the channels that stay, in `get_weights` order."""
+    """Returns the layer's weights for the channels that stay, in `get_weights` order."""
     kernel, *rest = layer.get_weights()
     if type(layer) is layers.DepthwiseConv2D:  # [h, w, c, multiplier]
         kernel = kernel[:, :, read]

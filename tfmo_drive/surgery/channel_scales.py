@@ -1,4 +1,4 @@
-"""Which channels of a network can be scaled without changing what it computes, and the network with them scaled.
+"""Finds which channels of a network can be scaled without changing what it computes, and scales them.
 
 Cross-layer equalization (Nagel et al. 2019, section 4.1) for any graph: every channel number of `ChannelGraph` has a
 positive factor; whatever makes the channel multiplies by it and whatever reads the channel divides by it, so that a sum
@@ -18,14 +18,16 @@ layers = keras.layers
 Layer = layers.Layer
 
 READERS = (*MAKERS, layers.DepthwiseConv2D, *TYING, layers.Concatenate)
-"""What they read is a tensor of its own in an int8 file; what a BatchNorm or a ReLU reads is fused away."""
+"""The layers whose inputs an int8 file stores as tensors; those of a BatchNorm or a ReLU are fused away."""
 
 
 class ChannelScales(ChannelGraph):
-    """The channels of a flat functional model whose scale is free; `untouched` says why others are not.
+    """Numbers the channels of a flat functional model and finds those whose scale is free; `untouched` says why others
+    are not.
 
-    `free`: bool [channel numbers]. `tensors`: (Keras tensor, its channel numbers) for every tensor with free channels
-    that an int8 file stores.
+    Attributes:
+        free: bool [channel numbers].
+        tensors: (Keras tensor, its channel numbers) for every tensor with free channels that an int8 file stores.
     """
 
     def __init__(self, model: keras.Model):
@@ -41,10 +43,13 @@ class ChannelScales(ChannelGraph):
         self.tensors = [(tensor, numbers) for tensor, numbers in rooted if self.free[numbers].any()]
 
     def rescaled(self, factors: np.ndarray) -> keras.Model:
-        """The model in new variables with channel n multiplied by factors[n] wherever it is carried; outputs stay.
+        """Returns the model, in new variables, with channel n multiplied by factors[n] wherever it is carried; outputs
+        stay equal.
 
-        factors: float64 [channel numbers], positive, 1 where not free. Zeros stay zeros, and training goes on alike:
-        what a BatchNorm normalises is left as it was.
+        Zeros stay zeros, and training goes on alike: what a BatchNorm normalises is left as it was.
+
+        Args:
+            factors: float64 [channel numbers], positive, 1 where not free.
         """
         made = graph.copied(self.model)
         for layer in graph.flat_layers(made):
@@ -71,7 +76,7 @@ class ChannelScales(ChannelGraph):
 
 
 def _bent(layer: Layer) -> str:
-    """Why f(s x) is not s f(x) for every positive s, or ""."""
+    """Returns why f(s x) is not s f(x) for every positive s, or ""."""
     kind = type(layer)
     if kind is layers.ReLU and (layer.max_value is not None or layer.threshold != 0):
         return "a bounded ReLU does not scale"
@@ -84,7 +89,8 @@ def _bent(layer: Layer) -> str:
 
 
 def _scaled(layer: Layer, read: np.ndarray, makes: np.ndarray) -> list[np.ndarray]:
-    """The layer's weights, in `get_weights` order, where it reads and makes channels multiplied by these factors."""
+    """Returns the layer's weights, in `get_weights` order, where it reads and makes channels multiplied by these
+    factors."""
     kernel, *rest = layer.get_weights()
     if type(layer) is layers.BatchNormalization:
         shifted = int(layer.center)  # beta; mean and variance belong to what is read

@@ -1,12 +1,13 @@
-"""Shared weights: every weight of a kernel is one of a few values (Han, Mao & Dally 2016, "Deep Compression").
+"""Shares weights: every weight of a kernel is one of a few values (Han, Mao & Dally 2016, "Deep Compression").
 
-They learn as under tfmot's clustering with averaged gradients (its `GradientAggregation.AVG`): a shared value moves as
-its weights do on average (which projects the gradient on what can still move, so a learning rate keeps its meaning);
-each weight moves on its own as well, straight through the rounding, and then takes the value nearest to it. tfmot's
-wrapper compares every weight with every value in each forward pass, and keeps 8 bytes of index per weight in the model
-(189 MB for ResNet50). Here the kernel itself always holds shared values; what rounding took from a weight lies beside
-it, is given back before the next rounding, and the rounding is a binary search. Under plain gradient descent the
-numbers are tfmot's; momentum is each weight's own.
+The values learn as under tfmot's clustering with averaged gradients (its `GradientAggregation.AVG`): after each step of
+the optimizer, a shared value moves by the mean of its weights' moves. Averaging projects the gradient on what can still
+move, so a learning rate keeps its meaning. A weight may also change its value: the part of its own moves that rounding
+takes away is kept beside the kernel, is added back before the next rounding, and the weight then takes the value that
+is nearest. Under plain gradient descent the numbers are tfmot's; momentum is each weight's own.
+
+tfmot's wrapper compares every weight with every value in each forward pass, and keeps 8 bytes of index per weight in
+the model (189 MB for ResNet50). Here the kernel itself always holds shared values, and the rounding is a binary search.
 """
 
 from __future__ import annotations
@@ -21,16 +22,20 @@ from tensorflow_model_optimization.python.core.clustering.keras.clustering_centr
 from tfmo_drive.base.keras2 import keras, tf
 
 STARTS = {kind.name.lower(): kind for kind in CentroidInitialization if kind is not CentroidInitialization.RANDOM}
-"""tfmot's initialisations by name, but for the one that no seed repeats."""
+"""tfmot's initialisations by name, without the random one, which no seed repeats."""
 MOST = 255
-"""Values that a symmetric int8 range tells apart (-127 to 127)."""
+"""The number of values that a symmetric int8 range tells apart (-127 to 127)."""
 
 
 class SharedKernel:
-    """A kernel while its weights are shared: `values` float32 [count], ascending, and which of them each weight has.
+    """Holds a kernel while its weights are shared: `values`, float32 [count] ascending, and which of them each weight
+    has.
 
-    free: weights choose their value anew after every step; else they keep the one they have.
-    zeros: weights that are zero now, and the value that is zero, stay so.
+    Args:
+        kernel: The layer's kernel variable.
+        values: The values that its weights share.
+        free: Whether weights choose their value anew after every step, instead of keeping the one they have.
+        zeros: Whether weights that are zero now, and the value that is zero, stay so.
     """
 
     def __init__(self, kernel: tf.Variable, values: np.ndarray, free: bool, zeros: bool):
@@ -46,16 +51,17 @@ class SharedKernel:
 
     @property
     def variables(self) -> tuple[tf.Variable, ...]:
-        """What the next step depends on beside the kernel; the choice follows from kernel and values."""
+        """Returns what the next step depends on beside the kernel; which value each weight has follows from kernel and
+        values."""
         return (self.values, self.rest) if self.free else (self.values,)
 
     def choose(self) -> None:
-        """Find the values that the kernel holds."""
+        """Finds which value each weight of the kernel holds."""
         weights = self._flat()
         self.chosen.assign(self._chosen(weights, tf.zeros_like(weights), self.values, self.alive)[0])
 
     def share(self) -> None:
-        """After an optimizer's step, which moved every weight on its own, put shared values back."""
+        """Puts shared values back into the kernel after an optimizer's step, which moved every weight on its own."""
         moved, before, chosen = self._flat(), self.values.read_value(), self.chosen.read_value()
         values = before + self._means(moved - _given(before, chosen), chosen)
         if self.zeros:
@@ -71,7 +77,8 @@ class SharedKernel:
         self._put(shared)
 
     def _means(self, ways: tf.Tensor, chosen: tf.Tensor) -> tf.Tensor:
-        """[count]: the mean over the weights of each value; by rows, so that no thread decides the order of a sum."""
+        """Returns, [count], the mean over the weights of each value; it sums by rows, so that no thread decides the
+        order of a sum."""
         rows, count = [-1, self.kernel.shape[-1]], self.values.shape[0]
         chosen = tf.reshape(chosen, rows)
         sums = tf.raw_ops.DenseBincount(input=chosen, size=count, weights=tf.reshape(ways, rows))
@@ -86,7 +93,8 @@ class SharedKernel:
 
 
 class ShareWeights(keras.callbacks.Callback):
-    """Between the steps of training: kernels hold shared values whenever somebody looks at them."""
+    """Shares the weights again after every step of training, so that kernels hold shared values whenever somebody
+    looks."""
 
     def __init__(self, shared: Iterable[SharedKernel]):
         super().__init__()
@@ -95,19 +103,23 @@ class ShareWeights(keras.callbacks.Callback):
 
     @property
     def variables(self) -> tuple[tf.Variable, ...]:
+        """Returns what the next step depends on beside the kernels, to be saved with an interrupted training."""
         return tuple(variable for kernel in self.shared for variable in kernel.variables)
 
     def on_epoch_begin(self, epoch, logs=None):
+        """Finds the chosen values again, because the kernels may have been read back since."""
         for kernel in self.shared:  # what was saved may have been read back since
             if kernel.free:
                 kernel.choose()
 
     def on_train_batch_end(self, batch, logs=None):
+        """Puts shared values back into all kernels."""
         self.share()
 
 
 def nearest(weights: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
-    """int32 [n]: the position in `values` (ascending) that is nearest to each of `weights` [n]; the lower of equals."""
+    """Returns, int32 [n], the position in `values` (ascending) nearest to each of `weights` [n]; the lower one among
+    equals."""
     halvings = (values.shape[0] - 1).bit_length()
     beyond = tf.fill([2**halvings - values.shape[0]], np.float32(np.inf))
     edges = tf.concat([(values[1:] + values[:-1]) / 2, beyond], 0)
@@ -128,8 +140,11 @@ def _given(values: tf.Tensor, chosen: tf.Tensor) -> tf.Tensor:
 
 @functools.cache
 def _chosen(count: int) -> Callable[..., tuple[tf.Tensor, ...]]:
-    """For `count` values: the nearest one of what each weight would be without rounding, as its position and as itself,
-    and what it takes away."""
+    """Returns a TensorFlow function that rounds weights to the nearest of `count` values.
+
+    It gives the position of the value that each weight would take without earlier rounding, the value itself, and what
+    this rounding takes away.
+    """
 
     @tf.function(
         jit_compile=True,
@@ -145,14 +160,23 @@ def _chosen(count: int) -> Callable[..., tuple[tf.Tensor, ...]]:
 
 
 def found_values(kernel: np.ndarray) -> np.ndarray | None:
-    """The values that a kernel's weights share, ascending; None where they do not."""
+    """Returns the values that a kernel's weights share, ascending, or None where they do not share any."""
     values = np.unique(kernel)
     return values if 1 < len(values) <= MOST and len(values) < kernel.size else None
 
 
 def first_values(kernel: np.ndarray, count: int, start: str, zero: bool) -> np.ndarray:
-    """float32 [count], ascending, to begin with: where tfmot starts, then moved until each is the mean of the weights
-    nearest to it (Lloyd's k-means, as in Deep Compression). zero: one of them is 0 and stays there."""
+    """Returns the values to begin with, float32 [count] ascending.
+
+    They start as tfmot starts them, then move until each is the mean of the weights nearest to it (Lloyd's k-means, as
+    in Deep Compression).
+
+    Args:
+        kernel: The kernel, of any shape.
+        count: The number of values.
+        start: One of STARTS.
+        zero: Whether one of the values is 0 and stays there.
+    """
     weights = np.sort(kernel.reshape(-1))
     distinct = np.unique(np.append(weights, 0) if zero else weights).astype(np.float32)
     if len(distinct) <= count:
@@ -163,7 +187,7 @@ def first_values(kernel: np.ndarray, count: int, start: str, zero: bool) -> np.n
 
 
 def _settled(weights: np.ndarray, values: np.ndarray, zero: bool, rounds: int = 100) -> np.ndarray:
-    """Lloyd's k-means on sorted weights: a cluster is a slice, so a round costs a few binary searches."""
+    """Runs Lloyd's k-means on sorted weights: a cluster is a slice, so a round costs a few binary searches."""
     sums = np.append(0, np.cumsum(weights, dtype=np.float64))
     for _ in range(rounds):
         edges = np.searchsorted(weights, (values[1:] + values[:-1]) / 2, side="right")

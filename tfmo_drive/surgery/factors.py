@@ -1,4 +1,4 @@
-"""One convolution or dense layer as a chain of thinner ones: its kernel decomposed once, then cut at any rank.
+"""Decomposes one convolution or dense layer into a chain of thinner ones: its kernel once, then cut at any rank.
 
 Matrices, and kernels as k x 1 then 1 x k: singular values (Jaderberg et al. 2014). k x k kernels: Tucker-2, the higher
 order SVD on the two channel modes (Kim et al. 2016). A kernel may be weighted by what its layer reads and by what is
@@ -21,7 +21,7 @@ from tfmo_drive.networks import batch_norm, graph
 
 Layer = keras.layers.Layer
 Chain = list[tuple[Layer, list[np.ndarray]]]
-"""Layers one after the other, not built yet, each with its weights in `get_weights` order."""
+"""A list of layers one after the other, not built yet, each with its weights in `get_weights` order."""
 
 RIDGE = 1e-2
 """The least weight of a direction, as a fraction of the mean (of inputs) or the largest (of outputs)."""
@@ -29,16 +29,16 @@ RIDGE = 1e-2
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Weighting:
-    """What makes one error of a kernel worse than another."""
+    """Weights the errors of a kernel by what they do to the outputs."""
 
     root: np.ndarray
     """float64 [c_in, c_in], lower triangular: root @ root.T are the second moments of what the layer reads."""
     scale: np.ndarray
-    """float64 [c_out], positive: what one unit of each output channel is worth behind the layer."""
+    """float64 [c_out], positive: the factor on each output channel behind the layer."""
 
 
 class Factors(abc.ABC):
-    """A layer's kernel, decomposed. `ranks`: where each of its modes is cut."""
+    """Holds a layer's decomposed kernel; `ranks` say where each of its modes is cut."""
 
     def __init__(self, layer: Layer, weighting: Weighting | None = None):
         kernel = layer.get_weights()[0].astype(np.float64)
@@ -51,20 +51,25 @@ class Factors(abc.ABC):
 
     @abc.abstractmethod
     def ranks(self, energy: float, multiple: int) -> tuple[int, ...]:
-        """The cheapest cut that keeps the fraction `energy` of every mode's squared singular values, in multiples."""
+        """Returns the cheapest cut that keeps the fraction `energy` of every mode's squared singular values.
+
+        Args:
+            energy: The fraction in (0, 1].
+            multiple: Ranks are rounded up to a multiple of this number.
+        """
 
     @abc.abstractmethod
     def macs(self, ranks: tuple[int, ...]) -> int:
-        """Multiply-accumulates of the chain, for one example."""
+        """Returns the multiply-accumulates of the chain, for one example."""
 
     @abc.abstractmethod
     def _parts(self, ranks: tuple[int, ...]) -> list[tuple[np.ndarray, dict]]:
-        """(weighted kernel, settings that differ from the layer's) of each layer of the chain."""
+        """Returns (weighted kernel, settings that differ from the layer's) for each layer of the chain."""
 
     def chain(self, ranks: tuple[int, ...], taken: set[str]) -> Chain:
-        """Linear layers without bias, and a last one with the layer's name, bias and activation.
+        """Returns linear layers without bias, and a last one with the layer's name, bias and activation.
 
-        Their names are put into `taken`, and are none that was there.
+        Their names are none of `taken`, and are put into it.
         """
         kernels, settings = self._unweighted(ranks)
         for count in range(len(kernels) - 1):
@@ -78,13 +83,13 @@ class Factors(abc.ABC):
         return [*found, (last, values + self.layer.get_weights()[1:])]
 
     def product(self, ranks: tuple[int, ...]) -> np.ndarray:
-        """float32 [the layer's kernel]: the one kernel that does what the chain does."""
+        """Returns the one kernel that does what the chain does, float32 of the layer's kernel's shape."""
         # Of two neighbours at most one has taps in either direction, so a matrix product per tap joins them.
         joined = functools.reduce(np.matmul, self._unweighted(ranks)[0])
         return joined.reshape(self.layer.kernel.shape).astype(np.float32)
 
     def _unweighted(self, ranks: tuple[int, ...]) -> tuple[list[np.ndarray], list[dict]]:
-        """`_parts` with kernels as they serve, the weighting taken out again."""
+        """Returns `_parts` with kernels as the layers need them, without the weighting."""
         kernels, settings = map(list, zip(*self._parts(ranks), strict=True))
         if self.weighting:
             kernels[0] = np.linalg.solve(self.weighting.root.T, kernels[0])
@@ -93,8 +98,10 @@ class Factors(abc.ABC):
 
 
 class Split(Factors):
-    """Two layers with `rank` channels between them: of a dense layer or 1x1 convolution two of its kind, of a k x l
-    convolution k x 1, then 1 x l."""
+    """Splits a layer into two with `rank` channels between them.
+
+    A dense layer or 1x1 convolution becomes two of its kind, a k x l convolution k x 1, then 1 x l.
+    """
 
     def __init__(self, layer: Layer, weighting: Weighting | None = None):
         super().__init__(layer, weighting)
@@ -127,8 +134,10 @@ class Split(Factors):
 
 
 class Tucker(Factors):
-    """A 1x1 convolution to fewer channels, the k x k one between few channels, a 1x1 convolution to all of them;
-    a mode that keeps all its channels needs no 1x1."""
+    """Splits a k x k convolution into a 1x1 to fewer channels, a k x k between few channels, and a 1x1 to all of them.
+
+    A mode that keeps all its channels needs no 1x1 convolution.
+    """
 
     def __init__(self, layer: Layer, weighting: Weighting | None = None):
         super().__init__(layer, weighting)
@@ -157,19 +166,26 @@ class Tucker(Factors):
 
 
 def decompose(layer: Layer, spatial: bool = False, weighting: Weighting | None = None) -> Factors:
-    """Of a layer that is `factorable`; k x k convolutions by Tucker-2, or as k x 1 and 1 x k where `spatial`."""
+    """Decomposes the kernel of a layer that is `factorable`.
+
+    Args:
+        layer: A dense layer or convolution.
+        spatial: Whether k x k convolutions become k x 1 and 1 x k, rather than Tucker-2.
+        weighting: The weights of the kernel's errors, if any.
+    """
     flat = getattr(layer, "kernel_size", (1, 1)) == (1, 1)
     return (Split if flat or spatial else Tucker)(layer, weighting)
 
 
 def factorable(layer: Layer) -> bool:
-    """Whether the layer is a dense one or a plain convolution with channels last: all its outputs read all inputs."""
+    """Says whether the layer is a dense one or a plain convolution with channels last: all its outputs read all
+    inputs."""
     plain = getattr(layer, "groups", 1) == 1 and getattr(layer, "data_format", "channels_last") == "channels_last"
     return type(layer) in (keras.layers.Dense, keras.layers.Conv2D) and plain
 
 
 def replaced(model: keras.Model, chains: Mapping[str, Chain]) -> keras.Model:
-    """A flat copy with chains in the place of the layers that are named."""
+    """Returns a flat copy with chains in place of the layers that are named."""
     made = graph.rebuilt(
         model, lambda layer: [part for part, _ in chains[layer.name]] if layer.name in chains else None
     )
@@ -179,16 +195,31 @@ def replaced(model: keras.Model, chains: Mapping[str, Chain]) -> keras.Model:
 
 
 def rank(spectrum: np.ndarray, energy: float, multiple: int) -> int:
-    """The least rank that keeps the fraction `energy` of `spectrum` (squared singular values, largest first), rounded
-    up to a multiple; never more than there are."""
+    """Returns the least rank that keeps the fraction `energy` of `spectrum`, rounded up to a multiple, and never more
+    than there are.
+
+    Args:
+        spectrum: Squared singular values, largest first.
+        energy: The fraction in (0, 1].
+        multiple: The rank is rounded up to a multiple of this number.
+    """
     kept = np.cumsum(spectrum)
     least = int(np.searchsorted(kept, energy * kept[-1])) + 1
     return min(len(spectrum), -(-least // multiple) * multiple)
 
 
 def weightings(model: keras.Model, names: Sequence[str], inputs: np.ndarray) -> dict[str, Weighting]:
-    """By layer's name, what makes the error of its kernel that of its outputs on preprocessed `inputs`, as BatchNorm
-    scales them where it alone reads them. Taps of a kernel count as if their inputs were independent."""
+    """Returns, by layer's name, the Weighting that turns the error of its kernel into that of its outputs on real
+    inputs.
+
+    The error is weighted by BatchNorm's scale where BatchNorm alone reads the layer. Taps of a kernel count as if their
+    inputs were independent.
+
+    Args:
+        model: A flat functional model.
+        names: The layers' names.
+        inputs: Preprocessed inputs, float32 [n, ...].
+    """
     readers, found = graph.only_reader(model), {}
     for name, second in _moments(model, names, inputs).items():
         width = len(second)
@@ -202,7 +233,8 @@ def weightings(model: keras.Model, names: Sequence[str], inputs: np.ndarray) -> 
 
 
 def _moments(model: keras.Model, names: Sequence[str], inputs: np.ndarray, batch: int = 32) -> dict[str, np.ndarray]:
-    """By layer's name, the second moments float64 [c_in, c_in] of what it reads, summed over an image's positions."""
+    """Returns, by layer's name, the second moments float64 [c_in, c_in] of what it reads, summed over an image's
+    positions."""
     watched = keras.Model(model.inputs, [model.get_layer(name).input for name in names])
 
     @tf.function
@@ -218,7 +250,7 @@ def _moments(model: keras.Model, names: Sequence[str], inputs: np.ndarray, batch
 
 
 def _part(layer: Layer, kernel: np.ndarray, changes: dict) -> tuple[Layer, list[np.ndarray]]:
-    """A layer of the same kind and settings but for `changes`, with that kernel (Dense: the one tap of it)."""
+    """Returns a layer of the same kind and settings but for `changes`, with that kernel (Dense: the one tap of it)."""
     dense = isinstance(layer, keras.layers.Dense)
     size = {"units": kernel.shape[-1]} if dense else {"filters": kernel.shape[-1], "kernel_size": kernel.shape[:2]}
     made = type(layer).from_config({**layer.get_config(), "kernel_constraint": None, **size, **changes})
@@ -226,7 +258,8 @@ def _part(layer: Layer, kernel: np.ndarray, changes: dict) -> tuple[Layer, list[
 
 
 def _directions(kernel: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
-    """Orthonormal directions [c, c] of a channel mode, columns, and their squared singular values, largest first."""
+    """Returns the orthonormal directions [c, c] of a channel mode, as columns, and their squared singular values,
+    largest first."""
     unfolded = np.moveaxis(kernel, axis, 0).reshape(kernel.shape[axis], -1)
     values, basis = np.linalg.eigh(unfolded @ unfolded.T)
     basis = basis[:, ::-1]
@@ -234,7 +267,8 @@ def _directions(kernel: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _balanced(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The same product of [..., r] and [..., r, c], with equal norms on both sides of each channel between them.
+    """Returns the same product of [..., r] and [..., r, c], with equal norms on both sides of each channel between
+    them.
 
     Both sides train at one learning rate, and without this the one that reads pixels of 0..255 would be tiny.
     """
@@ -246,7 +280,7 @@ def _balanced(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def _signs(columns: np.ndarray) -> np.ndarray:
-    """+-1 by column, so that its largest entry becomes positive: a decomposition leaves the sign open."""
+    """Returns +-1 by column, so that its largest entry becomes positive: a decomposition leaves the sign open."""
     largest = np.abs(columns).argmax(0)
     return np.where(columns[largest, np.arange(columns.shape[1])] < 0, -1.0, 1.0)
 

@@ -1,4 +1,4 @@
-"""How much a channel matters: small objects that a step takes as a setting.
+"""Ranks channels by importance: small objects that a step takes as a setting.
 
 Scores are means over the layers that make a channel, each layer's divided by its own mean: blind to a layer's scale,
 which BatchNorm undoes anyway, and so comparable between groups.
@@ -18,18 +18,21 @@ from tfmo_drive.surgery.channel_graph import MAKERS, ChannelGraph, ChannelGroup
 
 
 class Importance(abc.ABC):
-    """Concrete ones are frozen dataclasses; one of your own is a class with `layer_scores`."""
+    """Scores channels; concrete criteria are frozen dataclasses, and one of your own is a class with `layer_scores`."""
 
     def fitted(self, model: keras.Model, context: Context) -> Importance:
-        """What answers for this model: itself, or where data is needed, what was learnt from a slice of train."""
+        """Returns the criterion that scores this model: itself, or where data is needed, one that holds what a slice of
+        train taught."""
         return self
 
     @abc.abstractmethod
     def layer_scores(self, layer: keras.layers.Layer) -> np.ndarray | None:
-        """float [channels that the layer makes], larger is more important; None where the layer says nothing."""
+        """Returns scores, float [channels that the layer makes], larger for more important ones; None where the layer
+        has none."""
 
     def __call__(self, channels: ChannelGraph, group: ChannelGroup) -> np.ndarray:
-        """float64 [n], about 1 on average, for the group's channels. BadInput where no layer says anything of them."""
+        """Returns the scores of the group's channels, float64 [n], about 1 on average; raises BadInput where no layer
+        scores them."""
         place = {number: index for index, number in enumerate(group.channels.tolist())}
         total, count = np.zeros(len(place)), np.zeros(len(place))
         for layer in channels.model.layers:
@@ -45,7 +48,7 @@ class Importance(abc.ABC):
 
 @dataclasses.dataclass(frozen=True)
 class L1(Importance):
-    """Sum of a filter's absolute weights: Li et al. 2017, "Pruning filters for efficient ConvNets"."""
+    """Scores a filter by the sum of its absolute weights: Li et al. 2017, "Pruning filters for efficient ConvNets"."""
 
     def layer_scores(self, layer):
         filters = _filters(layer)
@@ -54,7 +57,7 @@ class L1(Importance):
 
 @dataclasses.dataclass(frozen=True)
 class L2(Importance):
-    """A filter's Euclidean norm."""
+    """Scores a filter by its Euclidean norm."""
 
     def layer_scores(self, layer):
         filters = _filters(layer)
@@ -63,7 +66,8 @@ class L2(Importance):
 
 @dataclasses.dataclass(frozen=True)
 class GeometricMedian(Importance):
-    """A filter's distance to all others of its layer; near ones can be replaced by them: He et al. 2019 (FPGM)."""
+    """Scores a filter by its distance to all others of its layer; near ones can be replaced by them: He et al. 2019
+    (FPGM)."""
 
     def layer_scores(self, layer):
         filters = _filters(layer)
@@ -75,7 +79,7 @@ class GeometricMedian(Importance):
 
 @dataclasses.dataclass(frozen=True)
 class BatchNormScale(Importance):
-    """|gamma| of the BatchNorm behind: Liu et al. 2017, "network slimming"."""
+    """Scores a filter by |gamma| of the BatchNorm behind it: Liu et al. 2017, "network slimming"."""
 
     def layer_scores(self, layer):
         scaled = isinstance(layer, keras.layers.BatchNormalization) and layer.scale
@@ -84,8 +88,12 @@ class BatchNormScale(Importance):
 
 @dataclasses.dataclass(frozen=True)
 class Taylor(Importance):
-    """What the loss would change without a filter: (sum of gradient x weight)^2, the mean over batches of `images`
-    labelled train examples: Molchanov et al. 2019, "Importance estimation for neural network pruning", eq. 8."""
+    """Scores a filter by how much the loss would change without it: (sum of gradient x weight)^2, the mean over
+    batches.
+
+    Molchanov et al. 2019, "Importance estimation for neural network pruning", eq. 8. `images` is the number of labelled
+    train examples.
+    """
 
     images: int = 256
 
@@ -115,7 +123,7 @@ class _Known(Importance):
 
 @dataclasses.dataclass(frozen=True)
 class Random(Importance):
-    """The control."""
+    """Scores filters at random, as a control for the other criteria."""
 
     seed: int = 0
 
@@ -127,12 +135,12 @@ class Random(Importance):
 
 
 def _filters(layer: keras.layers.Layer) -> np.ndarray | None:
-    """float64 [c_out, weights of one filter] of a layer that makes new channels."""
+    """Returns the filters, float64 [c_out, weights of one filter], of a layer that makes new channels, else None."""
     return _by_filter(layer, layer.kernel.numpy()) if type(layer) in MAKERS else None
 
 
 def _by_filter(layer: keras.layers.Layer, kernel: np.ndarray) -> np.ndarray:
-    """A kernel, or what has its shape, as float64 [c_out, weights of one filter]."""
+    """Returns a kernel, or what has its shape, as float64 [c_out, weights of one filter]."""
     if type(layer) is keras.layers.Conv2DTranspose:  # [h, w, c_out, c_in]
         kernel = np.moveaxis(kernel, 2, -1)
     return kernel.reshape(-1, kernel.shape[-1]).T.astype(np.float64)

@@ -1,4 +1,5 @@
-"""Which weights to keep by their scores: masks unstructured, 2:4 or in blocks, by selection rather than sorting."""
+"""Chooses which weights to keep by their scores: masks unstructured, 2:4 or in blocks, by selection rather than
+sorting."""
 
 from __future__ import annotations
 
@@ -12,7 +13,10 @@ Pattern = tuple[int, int] | str | None
 
 
 def pattern(text: str) -> Pattern:
-    """ "unstructured" -> None, "2:4" -> (2, 4), "4x1" -> "4x1"; BadInput otherwise."""
+    """Returns the pattern that a text names: "unstructured" gives None, "2:4" gives (2, 4), "4x1" gives "4x1".
+
+    Raises BadInput for any other text.
+    """
     if text == "unstructured":
         return None
     if text == "2:4":
@@ -23,14 +27,19 @@ def pattern(text: str) -> Pattern:
 
 
 def fits(shape: tuple[int, ...], pattern: Pattern) -> bool:
-    """Whether a kernel [..., c_in, c_out] can carry the pattern: 2:4 needs input channels in fours."""
+    """Says whether a kernel [..., c_in, c_out] can carry the pattern: 2:4 needs input channels in fours."""
     return pattern != (2, 4) or shape[-2] % 4 == 0
 
 
 def largest(scores: np.ndarray, sparsity: float, pattern: Pattern) -> np.ndarray:
-    """The mask (0 or 1, dtype and shape of `scores` [..., c_in, c_out], signs do not count) that keeps the largest.
+    """Returns the mask that keeps the largest scores: 0 or 1, in dtype and shape of `scores`.
 
     Exactly round(size * sparsity) elements (or blocks) are zero, also where magnitudes tie (tfmot then keeps more).
+
+    Args:
+        scores: [..., c_in, c_out]; their signs do not count.
+        sparsity: The fraction of zeros in [0, 1).
+        pattern: What `pattern` returns.
     """
     if pattern == (2, 4):
         return _two_of_four(scores)
@@ -41,12 +50,13 @@ def largest(scores: np.ndarray, sparsity: float, pattern: Pattern) -> np.ndarray
 
 
 def above(scores: list[np.ndarray], threshold: float) -> list[float]:
-    """The fraction of each kernel that scores below `threshold`; the best weight of each stays."""
+    """Returns the fraction of each kernel that scores below `threshold`; the best weight of each stays."""
     return [min(float(np.mean(score < threshold)), 1 - 1 / score.size) for score in scores]
 
 
 def ranked(scores: list[np.ndarray], sparsity: float) -> list[float]:
-    """Per-kernel sparsities that together make `sparsity`, all weights ranked together; each kernel keeps its best."""
+    """Returns each kernel's sparsity in [0, 1), together `sparsity`, where all weights are ranked together; each keeps
+    its best."""
     flat = np.concatenate([score.reshape(-1) for score in scores])
     dropped = int(round(flat.size * sparsity))
     if not dropped:
@@ -58,7 +68,7 @@ def ranked(scores: list[np.ndarray], sparsity: float) -> list[float]:
 
 
 def lamp(scores: list[np.ndarray], sparsity: float) -> list[float]:
-    """Per-kernel sparsities in [0, 1) that together make `sparsity`: layer-adaptive magnitude (LAMP, Lee et al. 2021).
+    """Returns each kernel's sparsity in [0, 1), together `sparsity`: layer-adaptive magnitude (LAMP, Lee et al. 2021).
 
     A weight's rank is its squared score over the sum of all squares of its kernel that are not smaller: blind to a
     kernel's scale, which BatchNorm undoes anyway, and kinder to small kernels, which a uniform fraction damages most.
@@ -72,7 +82,7 @@ def lamp(scores: list[np.ndarray], sparsity: float) -> list[float]:
 
 
 def holds(weights: np.ndarray, sparsity: float, pattern: Pattern) -> bool:
-    """Whether a kernel [..., c_in, c_out] has the zeros that `largest` makes (or more), in the pattern."""
+    """Says whether a kernel [..., c_in, c_out] has the zeros that `largest` makes (or more), in the pattern."""
     zeros = weights == 0
     if pattern == (2, 4):
         return bool((np.moveaxis(zeros, -2, -1).reshape(-1, 4).sum(1) >= 2).all())
@@ -83,7 +93,7 @@ def holds(weights: np.ndarray, sparsity: float, pattern: Pattern) -> bool:
 
 
 def _keep_largest(scores: np.ndarray, sparsity: float) -> np.ndarray:
-    """bool [n]; of scores that tie at the threshold the later ones stay."""
+    """Returns, bool [n], which scores stay; of those that tie at the threshold the later ones do."""
     dropped = int(round(scores.size * sparsity))
     if not dropped:
         return np.ones(scores.size, bool)
@@ -101,7 +111,7 @@ def _two_of_four(weights: np.ndarray) -> np.ndarray:
 
 
 def _blocks(scores: np.ndarray, sparsity: float, pattern: str) -> np.ndarray:
-    """Blocks ranked by mean magnitude; the last ones may hang over the kernel's edge."""
+    """Returns the mask of blocks ranked by mean magnitude; the last blocks may reach over the kernel's edge."""
     tiles = _tiles(scores, pattern, np.nan)
     means = np.nanmean(tiles, axis=(1, 3))
     kept = _keep_largest(means.reshape(-1), sparsity).reshape(means.shape)
@@ -110,7 +120,7 @@ def _blocks(scores: np.ndarray, sparsity: float, pattern: str) -> np.ndarray:
 
 
 def _tiles(values: np.ndarray, pattern: str, beyond: float | bool) -> np.ndarray:
-    """[h, w] as [h / rows, rows, w / columns, columns], filled up with `beyond` over the edge."""
+    """Returns [h, w] as [h / rows, rows, w / columns, columns], filled up with `beyond` over the edge."""
     rows, columns = map(int, pattern.split("x"))
     height, width = values.shape
     padded = np.pad(values, ((0, -height % rows), (0, -width % columns)), constant_values=beyond)

@@ -1,4 +1,4 @@
-"""What integers do to kernels, in float: symmetric, with a step for each output channel, as int8 files have them.
+"""Rounds kernels in float as integers would: symmetric, with a step for each output channel, as int8 files have them.
 
 https://ai.google.dev/edge/litert/conversion/tensorflow/quantization/quantization_spec
 """
@@ -11,10 +11,10 @@ from tfmo_drive.base.keras2 import keras
 
 
 def rounded_kernel(layer: keras.layers.Layer, bits: int = 8) -> np.ndarray:
-    """The layer's kernel, float32, at the values that it has in a file of that many bits a weight: 8 use -127..127, so
-    that zero is in the middle.
+    """Returns the layer's kernel, float32, rounded to the values that it has in a file of `bits` bits a weight.
 
-    A BatchNorm behind it changes nothing: folded, it multiplies an output channel and its step alike.
+    8 bits use -127..127, so that zero is in the middle. A BatchNorm behind the layer changes nothing: folded, it
+    multiplies an output channel and its step alike.
     """
     kernel, levels = layer.get_weights()[0], np.float32(2 ** (bits - 1) - 1)
     # Kernels are [..., c_in, c_out], but depthwise [h, w, c, multiplier] and transposed [h, w, c_out, c_in].

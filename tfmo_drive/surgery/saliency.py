@@ -1,4 +1,4 @@
-"""Gradient x weight on labelled train examples: what a first-order Taylor expansion says that the loss would change."""
+"""Computes gradient x weight on labelled train examples: the loss's change by a first-order Taylor expansion."""
 
 from __future__ import annotations
 
@@ -16,8 +16,15 @@ BATCH = 64
 def products(
     model: keras.Model, weights: Mapping[str, tf.Variable], context: Context, images: int
 ) -> Iterator[dict[str, np.ndarray]]:
-    """By name, gradient x weight of the task's loss in inference mode (float32, the weight's shape), batch after
-    batch of `images` seeded train examples."""
+    """Yields, by name, gradient x weight of the task's loss in inference mode (float32, the weight's shape), batch by
+    batch.
+
+    Args:
+        model: The model.
+        weights: The variables by name.
+        context: Gives the task and the seed.
+        images: The number of seeded train examples.
+    """
     task = context.task
     examples, loss = task.examples("train"), task.loss(model)
     indices = np.random.default_rng([context.seed, 0x7A7]).permutation(len(examples))[:images]

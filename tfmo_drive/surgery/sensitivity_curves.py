@@ -1,4 +1,5 @@
-"""What the score loses when a single layer is compressed: read from a study's file, and shared out among the layers.
+"""Shares compression out among layers by how much the score drops when a single layer is compressed, read from a
+study's file.
 
 Li et al. 2017, "Pruning filters for efficient ConvNets", section 3.2, prune insensitive layers more by eye. Here every
 layer goes as far as one common drop lets it, and that drop is found from how much is to go in all.
@@ -24,30 +25,35 @@ _AGAIN = f"Make it again with {COMMAND}."
 
 @dataclasses.dataclass(frozen=True)
 class Curve:
-    """One part of the network: a layer by its name, or the layers whose channels are one group."""
+    """Describes one part of the network: a layer by its name, or the layers whose channels are one group."""
 
     size: int
-    """What there is to remove, in the unit that the method counts in: weights, channels or multiply-accumulates."""
+    """The amount that could be removed, in the method's unit: weights, channels or multiply-accumulates."""
     drops: tuple[float, ...]
-    """Of the score, at each strength of the study."""
+    """The drop of the score at each strength of the study."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Curves:
-    """A study of one method on a float baseline."""
+    """Holds a study of one method on a float baseline."""
 
     strengths: tuple[float, ...]
     """Fractions in (0, 1) that rise."""
     parts: Mapping[str, Curve]
     score: float
-    """Of the model as it is: the most that can be lost."""
+    """The score of the model as it is: the most that can be lost."""
     examples: int
-    """That scored it: one of them is the least drop that can be seen."""
+    """The number of examples that scored it: one of them is the least drop that can be seen."""
 
     def shares(self, sizes: Mapping[str, int], total: float) -> dict[str, float]:
-        """By part, a fraction in [0, 1]: those of all `sizes` together are `total` in [0, 1], at one common drop.
+        """Returns, by part, a fraction in [0, 1]: those of all `sizes` together are `total`, at one common drop of the
+        score.
 
         Raises BadInput for a part that the study did not see, or saw of another size.
+
+        Args:
+            sizes: The size of each part, in the study's unit.
+            total: The fraction of all of them together, in [0, 1].
         """
         for part, size in sizes.items():
             if part not in self.parts or self.parts[part].size != size:
@@ -66,25 +72,28 @@ class Curves:
         return dict(zip(sizes, shares, strict=True))
 
     def _rising(self, drops: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
-        """Strengths from 0 to 1, and drops that rise strictly: what looks like no loss, or a gain, is not known to be
-        less than one example; and a part that is gone is taken to cost all there is."""
+        """Returns strengths from 0 to 1, and drops that rise strictly.
+
+        What looks like no loss, or a gain, may be a loss of less than one example; a part that is gone is taken to cost
+        all there is.
+        """
         strengths = np.array([0.0, *self.strengths, 1.0])
         rising = np.maximum.accumulate([0.0, *drops, self.score])
         return strengths, rising + strengths / self.examples
 
 
 def names_file(allocation: str) -> bool:
-    """Whether a step's `allocation` is a study's file rather than a rule."""
+    """Says whether a step's `allocation` is a study's file rather than a rule."""
     return allocation.endswith(".json")
 
 
 def files(allocation: str) -> tuple[Path, ...]:
-    """For `Step.files`."""
+    """Returns the study's file that an allocation names, or nothing, for `Step.files`."""
     return (Path(allocation),) if names_file(allocation) else ()
 
 
 def refuse(setting: str, allocation: str, rules: Sequence[str]) -> None:
-    """BadInput where an allocation is neither one of the rules nor a file."""
+    """Raises BadInput where an allocation is neither one of the rules nor a file."""
     if allocation not in rules and not names_file(allocation):
         raise BadInput(
             f"{setting} must be one of {', '.join(rules)}, or a file that {COMMAND} wrote, got {allocation!r}."
@@ -92,7 +101,7 @@ def refuse(setting: str, allocation: str, rules: Sequence[str]) -> None:
 
 
 def curves(allocation: str, method: str) -> Curves:
-    """A study of `method` from its file; BadInput where that is not what the file is."""
+    """Returns a study of `method` from its file; raises BadInput where the file holds another method's."""
     found = read(Path(allocation))
     if found["method"] != method:
         raise BadInput(f"{allocation} is a study of {found['method']}, not of {method}. Name {method}.json beside it.")
@@ -101,7 +110,7 @@ def curves(allocation: str, method: str) -> Curves:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """A study's file; BadInput when it is absent or none."""
+    """Returns the content of a study's file; raises BadInput where it is missing or no study."""
     if not path.exists():
         raise BadInput(f"No {path}. Make it with {COMMAND}.")
     found = given_file.json_of(path, "a study of sensitivity", _AGAIN)
