@@ -28,7 +28,7 @@ FOLDERS = $(foreach one,$(or $(value RUNS),runs/*),$(foreach folder,$(or $(wildc
 
 help:  ## Print this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 22
-	@echo "Experiments: $(filter-out __init__,$(patsubst experiments/%.py,%,$(wildcard experiments/*.py)))"
+	@echo "Experiments: $(sort $(filter-out __init__,$(notdir $(basename $(wildcard experiments/*/*.py)))))"
 
 setup: $(READY)  ## Make .venv with the tested versions
 

@@ -62,7 +62,7 @@ def main(argv: list[str]) -> int:
     text = block_of(FLAGS.section, "earlier ").sub(lambda found: found[1] + without(found[2], written) + found[3], text)
     atomic.write_text(readme, text)
     for report in reports.values():
-        notebook = Path("experiments") / f"{report['experiment']}.py"
+        notebook = next(PICTURES.rglob(f"{report['experiment']}.py"), PICTURES / "of somebody's own")
         if report["seed"] == 0 and notebook.exists():
             atomic.write_text(notebook, noted(text_of(notebook, "an experiment"), report))
     return 0

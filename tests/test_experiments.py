@@ -22,7 +22,7 @@ from tfmo_drive.tasks.classification import Classification
 from tfmo_drive.training.distillation import SoftLabels
 
 ROOT = Path(__file__).parents[1]
-FILES = sorted(path for path in (ROOT / "experiments").glob("*.py") if path.stem != "__init__")
+FILES = experiment_flags.files()
 WANTED = {
     "baseline", "pruned", "quantized", "pruned_quantized", "distilled", "distilled_quantized", "post_training",
     "pruned_2x4", "channels_quantized", "deep_compression", "channels_deep_compression", "low_rank", "criteria",

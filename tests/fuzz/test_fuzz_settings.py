@@ -3,7 +3,6 @@
 import functools
 import json
 import math
-from pathlib import Path
 
 import numpy as np
 from damage import NUMBERS, VALUES, damaged_text, pick
@@ -22,8 +21,7 @@ WORDS = (
 
 @functools.cache
 def _experiment(name: str):
-    folder = Path(experiment_flags.__file__).parents[2] / "experiments"
-    return experiment_flags.experiment(str(folder / f"{name}.py"))
+    return experiment_flags.experiment(name)
 
 
 @functools.cache

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tfmo_drive.base.python_file import read
 from tfmo_drive.base.spelling import suggestion
 from tfmo_drive.contracts import BadInput, Target
 
@@ -79,7 +80,15 @@ def names() -> list[str]:
 
 
 def named(name: str) -> Board:
-    """The BOARD of a file beside this one; BadInput with what there is otherwise."""
+    """Return the BOARD of a file beside this one, or of a file of one's own whose path is given.
+
+    Raises BadInput with what there is where no board is called so.
+    """
+    if name.endswith(".py") and Path(name).is_file():
+        found = getattr(read(Path(name)), "BOARD", None)
+        if not isinstance(found, Board):
+            raise BadInput(f"--board: {name} defines no BOARD = Board(...).")
+        return found
     if name not in names():
         raise BadInput(f"--board: no board {name!r}. {suggestion(name, names())}")
     return importlib.import_module(f"tfmo_drive.boards.{name}").BOARD

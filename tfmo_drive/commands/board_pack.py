@@ -9,6 +9,7 @@ boards` prints the boards there are.
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 from absl import flags
 
@@ -17,7 +18,7 @@ from tfmo_drive.contracts import BadInput
 
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(chosen_run)
-flags.DEFINE_string("board", None, "The board: a name that `tfmo-drive list boards` prints (raspberry_pi_4).")
+flags.DEFINE_string("board", None, "A board that `tfmo-drive list boards` prints (raspberry_pi_4), or a path.")
 
 
 def main(argv: list[str]) -> int:
@@ -36,6 +37,6 @@ def main(argv: list[str]) -> int:
     with dataclasses.replace(run, experiment=there).chain() as made:
         if not made.artifacts:
             raise BadInput(f"{board.title} does not take this model; the line above says why.")
-        pack = write(made.artifacts[0], board, FLAGS.board, made.context)
+        pack = write(made.artifacts[0], board, Path(FLAGS.board).stem, made.context)
     print(board.title, *(f"  {need}" for need in pack.needs), pack.folder, pack.archive, sep="\n")
     return 0

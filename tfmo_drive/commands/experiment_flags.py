@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import traceback
+import sys
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from absl import flags
 
-from tfmo_drive.base.given_file import reason
+import tfmo_drive
+from tfmo_drive.base.python_file import read
 from tfmo_drive.base.spelling import suggestion
 from tfmo_drive.contracts import BadInput
 
+if TYPE_CHECKING:
+    from tfmo_drive.experiment import Experiment
+
 FLAGS = flags.FLAGS
-flags.DEFINE_string("experiment", None, "Name of a file in experiments/ (pruned_quantized), or the path of one.")
+flags.DEFINE_string("experiment", None, "A name that `tfmo-drive list` prints (pruned_quantized), or a path.")
 flags.DEFINE_multi_string("set", [], "Change a setting: recipe.0.sparsity=0.7, task.image_size=96, training.epochs=3.")
 flags.DEFINE_string("data", None, "A folder of classes, a CSV file, or the folder of one. Default: built-in scenes.")
 flags.DEFINE_string("weights", None, "A trained float baseline (Keras 2 .h5 or SavedModel), not trained again.")
@@ -25,13 +31,14 @@ flags.DEFINE_integer(
 )
 flags.DEFINE_bool("deterministic", False, "Bit-equal results from equal seeds (1.2-1.35 times slower).")
 
-EXPERIMENTS = "experiments"
+PACKAGE = "tfmo_drive.experiments"
+"""The experiments that this program brings."""
 
 
 def chosen() -> tuple:
     """What the flags say: (name, Experiment with all settings changed, run folder); BadInput where they are wrong."""
     if not FLAGS.experiment:
-        raise BadInput("Say which experiment: --experiment=pruned_quantized (a file in experiments/).")
+        raise BadInput("Say which experiment: --experiment=pruned_quantized; `tfmo-drive list experiments` prints all.")
     from tfmo_drive.base.overrides import override
 
     name = Path(FLAGS.experiment).stem
@@ -39,30 +46,37 @@ def chosen() -> tuple:
     return name, found, Path(FLAGS.workdir or f"runs/{name}").expanduser()
 
 
-def experiment(name: str):
-    """The EXPERIMENT of experiments/<name>.py or of a file's path; BadInput with what there is otherwise."""
-    path = Path(name) if name.endswith(".py") else Path(EXPERIMENTS) / f"{name}.py"
-    if not path.is_file():
-        names = [file.stem for file in files()]
-        raise BadInput(f"No experiment {name!r} ({path}). {suggestion(name, names)}")
-    spec = importlib.util.spec_from_file_location(f"experiments.{path.stem}", path)
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except BadInput:
-        raise
-    except Exception as error:
-        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
-        line = lines[-1] if lines else getattr(error, "lineno", None) or 1
-        raise BadInput(f"{path}, line {line}: {type(error).__name__}: {reason(error)}.") from error
+def experiment(name: str) -> Experiment:
+    """Return the EXPERIMENT of that name, or of the file whose path is given, which may import modules beside it.
+
+    Raises BadInput with what there is where no file is called so, and with the line where it cannot be read.
+    """
+    known = {file.stem: file for file in files()}
+    path = Path(name).expanduser() if name.endswith(".py") else known.get(name)
+    if path is None or not path.is_file():
+        raise BadInput(f"No experiment {name!r}. {suggestion(Path(name).stem, known)}")
+    module = read(path)
     if not hasattr(module, "EXPERIMENT"):
         raise BadInput(f"{path} defines no EXPERIMENT = Experiment(...).")
     return module.EXPERIMENT
 
 
 def files() -> list[Path]:
-    """Return the files of the experiments there are, in the order of their names."""
-    return sorted(file for file in Path(EXPERIMENTS).glob("*.py") if file.stem != "__init__")
+    """Return the files of this program's experiments, in the order of their names."""
+    folder = Path(_package().__file__).parent
+    return sorted((file for file in folder.glob("*/*.py") if file.stem != "__init__"), key=lambda file: file.stem)
+
+
+def _package() -> ModuleType:
+    """The package of the experiments; where it is not installed, as in a checkout, its folder lies beside ours."""
+    try:
+        return importlib.import_module(PACKAGE)
+    except ModuleNotFoundError:
+        path = Path(tfmo_drive.__file__).parents[1] / "experiments" / "__init__.py"
+        spec = importlib.util.spec_from_file_location(PACKAGE, path, submodule_search_locations=[str(path.parent)])
+        sys.modules[PACKAGE] = module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
 
 
 def assignments() -> list[str]:

@@ -6,18 +6,18 @@ make train-detection_distilled
 make train-detection_distilled DATA=path/to/coco WEIGHTS=runs/detection/stages/0_baseline/model.h5
 """
 
+from tfmo_drive.experiments.detection import TRAINING
+
 from tfmo_drive.expect import Expect
 from tfmo_drive.experiment import MEASURES, Experiment
 from tfmo_drive.measures.robustness import Robustness
 from tfmo_drive.measures.temporal import Temporal
 from tfmo_drive.networks.networks import ResNet
 from tfmo_drive.steps.distill import Distill
-from tfmo_drive.steps.train import Train
 from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
 from tfmo_drive.tasks.detection.detection import Detection
 from tfmo_drive.training.distillation import Features, SoftLabels
 
-TRAINING = Train(epochs=60, batch_size=8, learning_rate=0.02, warmup_epochs=1.0)
 PLACES = tuple((name, name) for name in ("detection_relu16", "detection_relu8", "detection_smooth_relu"))
 LABELS = {"alpha": 0.5, "temperature": 1.0, "augmented_copies": 8}
 STUDENT = {

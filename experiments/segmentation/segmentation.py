@@ -10,15 +10,14 @@ Measured 2026-11-28 on 2 cores, seed 0: baseline/litert_int8 scores 58.2 %, -0.4
 float, 3.9x smaller (300 test examples).
 """
 
+from tfmo_drive.experiments.segmentation import TRAINING
+
 from tfmo_drive.expect import Expect
 from tfmo_drive.experiment import MEASURES, Experiment
 from tfmo_drive.measures.robustness import Robustness
 from tfmo_drive.measures.temporal import Temporal
-from tfmo_drive.steps.train import Train
 from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
 from tfmo_drive.tasks.segmentation.segmentation import Segmentation
-
-TRAINING = Train(epochs=40, batch_size=16, learning_rate=0.05, warmup_epochs=1.0)
 
 EXPERIMENT = Experiment(
     task=Segmentation(),

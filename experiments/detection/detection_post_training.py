@@ -10,16 +10,15 @@ Measured 2026-11-28 on 2 cores, seed 0: baseline/litert_int8 scores 18.3 %, -0.2
 float, 3.9x smaller (101 test examples).
 """
 
+from tfmo_drive.experiments.detection import TRAINING
+
 from tfmo_drive.expect import Expect
 from tfmo_drive.experiment import MEASURES, Experiment
 from tfmo_drive.measures.robustness import Robustness
 from tfmo_drive.measures.temporal import Temporal
 from tfmo_drive.steps.spoilers.decode_inside import DecodeInside
-from tfmo_drive.steps.train import Train
 from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
 from tfmo_drive.tasks.detection.detection import Detection
-
-TRAINING = Train(epochs=60, batch_size=8, learning_rate=0.02, warmup_epochs=1.0)
 
 EXPERIMENT = Experiment(
     task=Detection(),

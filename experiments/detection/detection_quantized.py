@@ -1,8 +1,13 @@
-"""The multi-task network in int8, trained under fake quantisation and taught by its float self.
+"""A detector trained under fake quantisation, taught by its float self; the float model with the same epochs beside it.
 
-make train-multi_task_quantized
-make train-multi_task_quantized WEIGHTS=runs/multi_task/stages/0_baseline/model.h5
+make train-detection_quantized
+make train-detection_quantized DATA=path/to/coco WEIGHTS=runs/detection/stages/0_baseline/model.h5
+
+Measured 2026-11-28 on 2 cores, seed 0: detection_quantized/litert_int8 scores 22.4 %, -0.20 (-0.53 to +0.15) points
+against float, 3.9x smaller (300 test examples).
 """
+
+from tfmo_drive.experiments.detection import TRAINING
 
 from tfmo_drive.expect import Expect
 from tfmo_drive.experiment import MEASURES, Experiment
@@ -12,21 +17,16 @@ from tfmo_drive.steps.quantize_aware import QuantizeAware
 from tfmo_drive.steps.train import Train
 from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
 from tfmo_drive.tasks.detection.detection import Detection
-from tfmo_drive.tasks.lane_keeping.lane_keeping import LaneKeeping
-from tfmo_drive.tasks.multi_task import MultiTask
-from tfmo_drive.tasks.segmentation.segmentation import Segmentation
 from tfmo_drive.training.distillation import SoftLabels
 
-TRAINING = Train(epochs=20, batch_size=16, learning_rate=0.02, warmup_epochs=1.0)
-TASK = MultiTask(parts=(Segmentation(), Detection(), LaneKeeping()))
 TUNED = {"epochs": 4, "batch_size": 16, "learning_rate": 0.002}
 
 EXPERIMENT = Experiment(
-    task=TASK,
+    task=Detection(),
     training=TRAINING,
     recipe=(QuantizeAware(**TUNED, distill=SoftLabels(alpha=0.5, temperature=1.0, augmented_copies=4)),),
     controls={"longer_training": (Train(**TUNED),)},
     targets=(LiteRTFloat32(), LiteRTInt8()),
     measures=(*MEASURES, Robustness(), Temporal()),
-    expect=Expect(worst_part_drop=0.02, size_ratio=0.3),
+    expect=Expect(score_drop=0.01, size_ratio=0.3),
 )

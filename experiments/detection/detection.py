@@ -6,15 +6,14 @@ make train-detection DATA=path/to/coco SET="task.image_size=96,128 task.weights=
 Its trained baseline, `runs/detection/stages/0_baseline/model.h5`, is what the other experiments take as WEIGHTS=.
 """
 
+from tfmo_drive.experiments.detection import TRAINING
+
 from tfmo_drive.expect import Expect
 from tfmo_drive.experiment import MEASURES, Experiment
 from tfmo_drive.measures.robustness import Robustness
 from tfmo_drive.measures.temporal import Temporal
-from tfmo_drive.steps.train import Train
 from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
 from tfmo_drive.tasks.detection.detection import Detection
-
-TRAINING = Train(epochs=60, batch_size=8, learning_rate=0.02, warmup_epochs=1.0)
 
 EXPERIMENT = Experiment(
     task=Detection(),

@@ -11,18 +11,18 @@ Measured 2026-11-28 on 2 cores, seed 0: lane_distilled/litert_int8 scores 70.5 %
 against float, 160x smaller (101 test examples).
 """
 
+from tfmo_drive.experiments.lane_keeping import TRAINING
+
 from tfmo_drive.expect import Expect
 from tfmo_drive.experiment import MEASURES, Experiment
 from tfmo_drive.measures.robustness import Robustness
 from tfmo_drive.measures.temporal import Temporal
 from tfmo_drive.networks.networks import ResNet
 from tfmo_drive.steps.distill import Distill
-from tfmo_drive.steps.train import Train
 from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
 from tfmo_drive.tasks.lane_keeping.lane_keeping import LaneKeeping
 from tfmo_drive.training.distillation import SoftLabels
 
-TRAINING = Train(epochs=60, batch_size=32, learning_rate=0.012, warmup_epochs=1.0)
 STUDENT = {
     "student": ResNet(blocks=(1, 1, 1, 1), width=0.25), "epochs": 24, "learning_rate": 0.005, "warmup_epochs": 2.0,
     "batch_size": 32, "averaged_epochs": 18,

@@ -4,6 +4,8 @@ make train-lane_quantized
 make train-lane_quantized DATA=path/to/driving_log WEIGHTS=runs/lane/stages/0_baseline/model.h5
 """
 
+from tfmo_drive.experiments.lane_keeping import TRAINING
+
 from tfmo_drive.expect import Expect
 from tfmo_drive.experiment import MEASURES, Experiment
 from tfmo_drive.measures.robustness import Robustness
@@ -13,7 +15,6 @@ from tfmo_drive.steps.train import Train
 from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
 from tfmo_drive.tasks.lane_keeping.lane_keeping import LaneKeeping
 
-TRAINING = Train(epochs=60, batch_size=32, learning_rate=0.012, warmup_epochs=1.0)
 TUNED = {"epochs": 4, "batch_size": 32, "learning_rate": 0.002}
 
 EXPERIMENT = Experiment(

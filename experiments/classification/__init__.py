@@ -1,0 +1,1 @@
+"""Experiments on image classification, `smoke` and `demo` among them."""

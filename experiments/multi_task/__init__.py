@@ -1,0 +1,6 @@
+"""Experiments on several tasks that share one backbone; their float baselines are trained alike."""
+
+from tfmo_drive.steps.train import Train
+
+TRAINING = Train(epochs=20, batch_size=16, learning_rate=0.02, warmup_epochs=1.0)
+"""How a float baseline is trained where none is given."""

@@ -1,0 +1,1 @@
+"""Experiments on rows of sensor values."""
