@@ -1,25 +1,30 @@
-"""Write measured results into the README and the experiments' docstrings, from report.json and bench.json alone.
+"""Write measured results into this repository's pages and the experiments' docstrings, from report.json and bench.json.
 
-    python -m tests.results runs/post_training runs/quantized runs/pruned_quantized --bench=runs/bench/bench.json
-    python -m tests.results runs/quantized --pages=runs/npu/npu.md,runs/quantized/ledger/ledger.md
-    python -m tests.results runs/detection_quantized runs/lane_quantized --section=perception
+    make results RUNS="runs/post_training runs/quantized"                  # experiments/RESULTS.md
+    make results RUNS="runs/detection_quantized" SECTION=perception        # experiments/PERCEPTION.md
+    make results RUNS=runs/smoke SECTION=readme                            # the README's first result and its picture
+    python -m tests.results runs/quantized --bench=runs/bench/bench.json --pages=runs/npu/npu.md
 
-A section has a block of its own, from `<!-- results of perception: ... -->` to `<!-- end of results of perception -->`,
-so that its runs can be told anew without the others. Nothing between the markers in README.md, and no "Measured" line
-of an experiment, is ever typed by hand.
+Nothing between a page's markers (`<!-- results: ... -->` and `<!-- end of results -->`), and no "Measured" line of an
+experiment, is ever typed by hand.
 
-Rows whose runs are gone stand in another block, without their times (`<!-- earlier results of perception: ... -->`);
+Rows whose runs are gone stand in a second block of the page, without their times (`<!-- earlier results: ... -->`);
 what is told anew is taken out of it.
 """
 
 from __future__ import annotations
 
 import functools
+import io
 import re
+import shutil
+import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from absl import flags
+from PIL import Image
 
 from tfmo_drive.base import atomic, speed
 from tfmo_drive.base.given_file import json_of, reading, text_of
@@ -28,17 +33,18 @@ from tfmo_drive.contracts import BadInput
 from tfmo_drive.report import timing, worth
 from tfmo_drive.report.plots.figures import against
 from tfmo_drive.report.rendering import numbers
+from tfmo_drive.report.rendering.markdown import terminal
 from tfmo_drive.report.row_facts import featured, ratio, reference
 from tfmo_drive.report.schema import AGAIN
 from tfmo_drive.report.write_report import read
 
+PICTURES = Path("experiments")
+PAGES = {"results": PICTURES / "RESULTS.md", "perception": PICTURES / "PERCEPTION.md", "readme": Path("README.md")}
+MEASURED = re.compile(r'\n\nMeasured [^"]*?(?=\n""")')
 FLAGS = flags.FLAGS
 flags.DEFINE_string("bench", None, "The bench.json that `make bench` wrote, for the table of speeds.")
-flags.DEFINE_string("section", "", "The README's block of results that is written; empty: the one without a name.")
+flags.DEFINE_enum("section", "results", list(PAGES), "The page that is written.")
 flags.DEFINE_list("pages", [], "Markdown pages that other commands wrote (npu.md, ledger.md), appended.")
-
-PICTURES = Path("experiments")
-MEASURED = re.compile(r'\n\nMeasured [^"]*?(?=\n""")')
 
 
 def main(argv: list[str]) -> int:
@@ -48,19 +54,15 @@ def main(argv: list[str]) -> int:
     for folder, report in reports.items():  # each alone first, so that one that cannot be shown is named
         with reading(folder / "report.json", "a report that can be shown", AGAIN):
             block({folder: report}), noted('"""\n"""', report)
-    readme, place = Path("README.md"), block_of(FLAGS.section)
-    text = text_of(readme, "the README that shows the results")
-    if not place.search(text):
-        raise BadInput(f"README.md has no results of --section={FLAGS.section!r}. Write its two markers there.")
-    prefix, drawn = f"{FLAGS.section}_" if FLAGS.section else "", pictures(reports)
-    for name, data in drawn.items():
-        atomic.write_bytes(PICTURES / f"{prefix}{name}.png", data)
-    shown = "".join(f"![{name.replace('_', ' against ')}]({PICTURES / f'{prefix}{name}.png'})\n\n" for name in drawn)
-    written = shown + block(reports) + (_benched(Path(FLAGS.bench)) if FLAGS.bench else "")
-    written += "".join(subordinate(text_of(page, "a Markdown page")) for page in FLAGS.pages)
-    text = place.sub(lambda found: found[1] + written + found[3], text)
-    text = block_of(FLAGS.section, "earlier ").sub(lambda found: found[1] + without(found[2], written) + found[3], text)
-    atomic.write_text(readme, text)
+    page = PAGES[FLAGS.section]
+    text = text_of(page, "the page that shows the results")
+    label, write = ("first result", first_result) if FLAGS.section == "readme" else ("results", _told)
+    if not block_of(label).search(text):
+        raise BadInput(f"{page} has no block of its {label}. Write the block's two markers there.")
+    written = write(reports)
+    text = block_of(label).sub(lambda found: found[1] + written + found[3], text)
+    text = block_of("earlier results").sub(lambda found: found[1] + without(found[2], written) + found[3], text)
+    atomic.write_text(page, text)
     for report in reports.values():
         notebook = next(PICTURES.rglob(f"{report['experiment']}.py"), PICTURES / "of somebody's own")
         if report["seed"] == 0 and notebook.exists():
@@ -68,14 +70,57 @@ def main(argv: list[str]) -> int:
     return 0
 
 
+def _told(reports: dict[Path, dict]) -> str:
+    """The whole block of a page of results, whose pictures are written beside the page."""
+    prefix = "" if FLAGS.section == "results" else f"{FLAGS.section}_"
+    drawn = {f"{prefix}{name}.png": (name.replace("_", " against "), data) for name, data in pictures(reports).items()}
+    for file, (_, data) in drawn.items():
+        atomic.write_bytes(PICTURES / file, data)
+    shown = "".join(f"![{title}]({file})\n\n" for file, (title, _) in drawn.items())
+    written = shown + block(reports) + (_benched(Path(FLAGS.bench)) if FLAGS.bench else "")
+    return written + "".join(subordinate(text_of(path, "a Markdown page")) for path in FLAGS.pages)
+
+
+def first_result(reports: dict[Path, dict]) -> str:
+    """What `make smoke` prints at its end; the picture of its report is written into experiments/."""
+    if [report["experiment"] for report in reports.values()] != ["smoke"]:
+        raise BadInput("The README shows one run of smoke: make results RUNS=runs/smoke SECTION=readme.")
+    (folder, report), *_ = reports.items()
+    atomic.write_bytes(PICTURES / "report.png", screenshot(folder / "report.html"))
+    return f"```\n{terminal(report).rstrip()}\n```\n"
+
+
+def screenshot(page: Path, width: int = 1280, height: int = 1000) -> bytes:
+    """The top of an HTML page as headless Chromium shows it.
+
+    Args:
+        page: The HTML file.
+        width: The window's width, in pixels.
+        height: The window's height, in pixels.
+
+    Returns:
+        A PNG of 64 colours, so that it stays small.
+    """
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        raise BadInput("The README's picture of a report is taken by Chromium, which is not here. Install chromium.")
+    with tempfile.TemporaryDirectory() as folder:
+        shot = Path(folder) / "shot.png"
+        settings = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--user-data-dir={folder}"]
+        asked = [f"--window-size={width},{height}", f"--screenshot={shot}", page.resolve().as_uri()]
+        subprocess.run([browser, *settings, *asked], check=True, capture_output=True, timeout=120)
+        found = io.BytesIO()
+        Image.open(shot).convert("RGB").quantize(64, dither=Image.Dither.NONE).save(found, "PNG", optimize=True)
+    return found.getvalue()
+
+
 def _benched(path: Path) -> str:
     with reading(path, "a bench.json", "Make it with `make bench`."):
         return speeds(json_of(path, "a bench.json", "Make it with `make bench`."))
 
 
-def block_of(section: str, which: str = "") -> re.Pattern:
-    """Where a section's results (or "earlier " ones) stand in the README: its markers are groups 1 and 3."""
-    label = f"{which}results of {re.escape(section)}" if section else f"{which}results"
+def block_of(label: str) -> re.Pattern:
+    """A pattern that finds the block called `label` in a page; the block's two markers are groups 1 and 3."""
     return re.compile(rf"(<!-- {label}: .*?-->\n)(.*?)(<!-- end of {label} -->)", re.DOTALL)
 
 

@@ -3,8 +3,14 @@
 import re
 from pathlib import Path
 
+import pytest
+from results import block_of
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+PAGES = [
+    page for page in (*ROOT.glob("*.md"), *ROOT.glob("experiments/*.md"), ROOT / "data/README.md") if page.exists()
+]
 MAKEFILE = (ROOT / "Makefile").read_text()
 
 
@@ -24,16 +30,16 @@ def test_ci_runs_the_readmes_test_command():
     assert "make test" in (ROOT / ".ci/run").read_text()
 
 
-def test_linked_files_exist():
-    for link in re.findall(r"\]\(([^)#:]+)\)", README):
-        assert (ROOT / link).exists(), link
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_linked_files_and_pictures_exist(page):
+    for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+        assert (page.parent / link).exists(), link
 
 
 def test_results_are_between_the_markers_of_the_generator():
-    from results import block_of
-
-    for section in ("", "perception"):
-        assert len(block_of(section).findall(README)) == 1
+    for page in ("RESULTS.md", "PERCEPTION.md"):
+        text = (ROOT / "experiments" / page).read_text()
+        assert len(block_of("results").findall(text)) == len(block_of("earlier results").findall(text)) == 1
 
 
 def test_modules_named_in_commands_exist():

@@ -1,16 +1,20 @@
-"""Measured figures reach the README and the notebooks from report.json alone, and only between their markers."""
+"""Measured figures reach the pages and the notebooks from report.json alone, and only between their markers."""
 
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
 import results
+from PIL import Image
 
 from tests.bench.interleaving import ratio
 from tfmo_drive.commands.command_line import guarded
+from tfmo_drive.report.rendering.markdown import terminal
 
-README = "# x\n\n<!-- results: written by -->\nold table\n<!-- end of results -->\n\nafter\n"
+PAGE = "# x\n\n<!-- results: written by -->\nold table\n<!-- end of results -->\n\nafter\n"
+FIRST = PAGE.replace("results", "first result")
 NOTEBOOK = '"""An experiment.\n\n    make train-tried\n"""\n\nX = """not this"""\n'
 
 
@@ -28,12 +32,12 @@ def _row(name: str, score: float, size: int, reference: bool = False) -> dict:
 
 @pytest.fixture
 def run_folder(tmp_path, monkeypatch):
-    """A checkout with a README and one notebook, and a run's report."""
+    """A checkout with a page of results and one notebook, and a run's report."""
     monkeypatch.chdir(tmp_path)
     if not results.FLAGS.is_parsed():
         results.FLAGS(["results"])
-    (tmp_path / "README.md").write_text(README)
     (tmp_path / "experiments").mkdir()
+    (tmp_path / "experiments" / "RESULTS.md").write_text(PAGE)
     (tmp_path / "experiments" / "tried.py").write_text(NOTEBOOK)
     rows = [_row("baseline/litert_float32", 0.9, 4000, True), _row("tried/litert_int8", 0.895, 1000)]
     environment = {"cores": 2, "processor": "p", "date": "2026-11-22", "command": "tfmo-drive run --x"}
@@ -50,7 +54,7 @@ def run_folder(tmp_path, monkeypatch):
 
 def test_table_holds_the_reports_numbers_and_nothing_else_changes(run_folder):
     assert results.main(["results", str(run_folder)]) == 0
-    text = (run_folder.parent / "README.md").read_text()
+    text = (run_folder.parent / "experiments" / "RESULTS.md").read_text()
     assert text.startswith("# x\n\n<!-- results") and text.endswith("<!-- end of results -->\n\nafter\n")
     assert "old table" not in text
     assert "| `tried/litert_int8` | 89.5 % (87.5 % to 91.5 %) | -0.50 (-1.00 to +1.00) | 1.00 kB |" in text
@@ -60,16 +64,31 @@ def test_table_holds_the_reports_numbers_and_nothing_else_changes(run_folder):
     assert "tfmo-drive run --x" in text and "2 cores" in text
 
 
-def test_a_section_is_written_without_the_other_and_with_pictures_of_its_own(run_folder, monkeypatch):
-    readme = run_folder.parent / "README.md"
-    readme.write_text(README + README.replace("results", "results of roads"))
-    monkeypatch.setattr(results.FLAGS["section"], "value", "roads")
+def test_a_section_is_a_page_with_pictures_of_its_own_and_one_without_markers_is_named(run_folder, monkeypatch, capsys):
+    first, second = (run_folder.parent / "experiments" / f"{name}.md" for name in ("RESULTS", "PERCEPTION"))
+    second.write_text(PAGE)
+    monkeypatch.setattr(results.FLAGS["section"], "value", "perception")
     assert results.main(["results", str(run_folder)]) == 0
-    first, second = readme.read_text().split("<!-- results of roads")
-    assert "old table" in first and "old table" not in second and "`tried/litert_int8`" in second
-    assert "(experiments/roads_score_size.png)" in second
-    monkeypatch.setattr(results.FLAGS["section"], "value", "rivers")
+    assert first.read_text() == PAGE and "old table" not in second.read_text()
+    assert "`tried/litert_int8`" in second.read_text() and "(perception_score_size.png)" in second.read_text()
+    second.write_text("# x\n")
     assert guarded(results.main)(["results", str(run_folder)]) == 1
+    assert "PERCEPTION.md has no block of its results" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not (shutil.which("chromium") or shutil.which("google-chrome")), reason="needs Chromium")
+def test_the_first_result_is_what_a_run_of_smoke_prints_and_the_picture_is_of_its_report(run_folder, monkeypatch):
+    readme = run_folder.parent / "README.md"
+    readme.write_text(FIRST)
+    monkeypatch.setattr(results.FLAGS["section"], "value", "readme")
+    assert guarded(results.main)(["results", str(run_folder)]) == 1, "another run than smoke"
+    report = json.loads((run_folder / "report.json").read_text()) | {"experiment": "smoke"}
+    (run_folder / "report.json").write_text(json.dumps(report))
+    (run_folder / "report.html").write_text("<body style='background: #ff0000'></body>")
+    assert results.main(["results", str(run_folder)]) == 0
+    assert f"```\n{terminal(report).rstrip()}\n```\n<!-- end of first result -->" in readme.read_text()
+    with Image.open(run_folder.parent / "experiments" / "report.png") as picture:
+        assert picture.width == 1280 and picture.convert("RGB").getpixel((640, 400)) == (255, 0, 0)
 
 
 def test_what_is_told_anew_leaves_the_block_of_rows_whose_runs_are_gone(run_folder, monkeypatch):
@@ -77,25 +96,28 @@ def test_what_is_told_anew_leaves_the_block_of_rows_whose_runs_are_gone(run_fold
         lines = "".join(f"| `{name}` | 1 % |\n" for name in names)
         return f"`{data}`, 1,055 test examples:\n\n| row | score |\n|---|---|\n{lines}\n"
 
-    readme, tables = run_folder.parent / "README.md", table("other", "tried/litert_int8", "gone/litert_int8")
+    page, tables = (
+        run_folder.parent / "experiments" / "RESULTS.md",
+        table("other", "tried/litert_int8", "gone/litert_int8"),
+    )
     tables += "| row | control, same target |\n|---|---|\n| `tried/litert_int8` | `control` | 0 | +0.1 |\n"
     tables += "| `tried/litert_int8` | `control` | 1 | +0.2 |\n\n    tfmo-drive run --experiment=x --seed=0\n"
     tables += "\n### Ledger of x\n\nold\n\n#### Stages\n\nold\n\n### On the NPU\n\nkept\n"
     (run_folder / "ledger.md").write_text("# Ledger of x\n\nnew\n")
     monkeypatch.setattr(results.FLAGS["pages"], "value", [str(run_folder / "ledger.md")])
     tables = table("built in", "tried/litert_int8") + tables
-    readme.write_text(f"{README}\n<!-- earlier results: no times -->\n{tables}<!-- end of earlier results -->\n")
+    page.write_text(f"{PAGE}\n<!-- earlier results: no times -->\n{tables}<!-- end of earlier results -->\n")
     report = json.loads((run_folder / "report.json").read_text())
     report["environment"]["command"] = "tfmo-drive run --experiment=x"
     (run_folder / "report.json").write_text(json.dumps(report))
     results.main(["results", str(run_folder)])
-    earlier = readme.read_text().split("<!-- earlier results")[1]
+    earlier = page.read_text().split("<!-- earlier results")[1]
     assert "built in" not in earlier and "`other`, 1,055 test examples:" in earlier and earlier.count("| `tried") == 2
     assert "| `control` | 0 |" not in earlier and "| `control` | 1 |" in earlier and "--experiment=x" not in earlier
     assert "old" not in earlier and "### On the NPU\n\nkept\n" in earlier
-    readme.write_text(readme.read_text().replace("| `gone/litert_int8` | 1 % |\n", "").replace("`other`", "`built in`"))
+    page.write_text(page.read_text().replace("| `gone/litert_int8` | 1 % |\n", "").replace("`other`", "`built in`"))
     results.main(["results", str(run_folder)])
-    assert "<!-- earlier results: no times -->\n<!-- end of earlier results -->" in readme.read_text()
+    assert "<!-- earlier results: no times -->\n<!-- end of earlier results -->" in page.read_text()
 
 
 def test_rows_of_other_data_have_a_table_of_their_own_and_a_shared_baseline_is_there_once(run_folder):
@@ -108,13 +130,13 @@ def test_rows_of_other_data_have_a_table_of_their_own_and_a_shared_baseline_is_t
         folders[-1].mkdir()
         (folders[-1] / "report.json").write_text(json.dumps(report | facts | {"experiment": name, "rows": rows}))
     results.main(["results", *map(str, folders)])
-    text = (run_folder.parent / "README.md").read_text()
+    text = (run_folder.parent / "experiments" / "RESULTS.md").read_text()
     first, second = text.split("`rows.csv`, 1,055 test examples")
     assert first.count("| `baseline/litert_float32` |") == second.count("| `baseline/litert_float32` |") == 1
     assert "`again/litert_int8`" in first and "`elsewhere/litert_int8`" in second
     assert "litert_float32" not in text.replace("baseline/litert_float32", "")
     for name in ("score_size", "score_latency"):
-        assert f"(experiments/{name}.png)" in text
+        assert f"({name}.png)" in text
         assert (run_folder.parent / "experiments" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -127,7 +149,7 @@ def test_two_tasks_on_the_same_scenes_have_a_table_each(run_folder):
         facts = {"data_fingerprint": "a", "task": {"data": "scenes", "kind": kind}}
         (folders[-1] / "report.json").write_text(json.dumps(report | facts))
     results.main(["results", *map(str, folders)])
-    text = (run_folder.parent / "README.md").read_text()
+    text = (run_folder.parent / "experiments" / "RESULTS.md").read_text()
     assert "`scenes`, Detection, 1,055" in text and "`scenes`, Segmentation, 1,055" in text
 
 
@@ -149,7 +171,7 @@ def test_of_a_network_for_several_tasks_each_tasks_score_is_said(run_folder):
     report["rows"][1] |= {"part_detection": 0.2, "part_lane_keeping": 0.76}
     (run_folder / "report.json").write_text(json.dumps(report))
     results.main(["results", str(run_folder)])
-    said = (run_folder.parent / "README.md").read_text()
+    said = (run_folder.parent / "experiments" / "RESULTS.md").read_text()
     assert "| 89.5 % (87.5 % to 91.5 %): detection 20.0 %, lane keeping 76.0 % |" in said
 
 
@@ -176,7 +198,7 @@ def test_no_run_is_one_line(capsys):
     assert "Say which runs" in capsys.readouterr().err
 
 
-def test_pages_are_appended_below_the_readmes_headings():
+def test_pages_are_appended_below_the_pages_headings():
     page = "# On the NPU\n\n**All.**\n\n## Rows\n\n| a | #b |\n```\n#!not a heading\n```\n"
     text = results.subordinate(page)
     assert re.findall(r"^#+ .*", text, re.M) == ["### On the NPU", "#### Rows"] and "#!not" in text

@@ -5,10 +5,11 @@ import copy
 import io
 import json
 
+import results
 from absl.testing import flagsaver
 from damage import damaged_bytes, damaged_json, damaged_text, pick
 
-from tfmo_drive.commands import compare, npu, results
+from tfmo_drive.commands import compare, npu
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.report.rendering import numbers
 from tfmo_drive.report.write_report import read
@@ -57,11 +58,13 @@ def test_damaged_reports_are_shown_as_they_are_or_named(fuzz, monkeypatch):
         return compare.terminal(one)
 
     def resulted(folder):
-        (folder / "README.md").write_text("<!-- results: x -->\n<!-- end of results -->\n")
+        page = folder / results.PAGES["results"]
+        page.parent.mkdir(exist_ok=True)
+        page.write_text("<!-- results: x -->\n<!-- end of results -->\n")
         monkeypatch.setattr(results, "pictures", lambda reports: {})  # half a second each
         monkeypatch.chdir(folder)
         assert results.main(["results", str(folder)]) == 0
-        return (folder / "README.md").read_text()
+        return page.read_text()
 
     def listed(folder):
         with contextlib.redirect_stderr(io.StringIO()) as notes:
@@ -84,5 +87,5 @@ def test_damaged_reports_are_shown_as_they_are_or_named(fuzz, monkeypatch):
         for row in rows if show is resulted else ():
             assert row["name"].split("/")[0] in said or not row["reference"]
 
-    with flagsaver.flagsaver(bench=None, section="", pages=[]):
+    with flagsaver.flagsaver(bench=None, section="results", pages=[]):
         fuzz(attempt, cases=400)
