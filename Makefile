@@ -24,7 +24,7 @@ CHOICE = $(call flag,DATA,data) $(call flag,WEIGHTS,weights) $(call flag,WORKDIR
 FLAGS = $(CHOICE) $(if $(filter-out all,$(value CONTROLS)),$(call flag,CONTROLS,controls))
 FOLDERS = $(foreach one,$(or $(value RUNS),runs/*),$(foreach folder,$(or $(wildcard $(one)),$(one)),$(call quote,$(folder))))
 
-.PHONY: help demo setup test lint fuzz bench compare npu results clean
+.PHONY: help demo setup test wheel lint fuzz bench compare npu results clean
 
 help:  ## Print this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 22
@@ -64,6 +64,14 @@ npu: $(READY)  ## What an Ethos-U would make of int8 files: make npu RUNS="runs/
 
 test: $(READY)  ## All tests (about 7 minutes on 2 cores)
 	TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+wheel: $(READY)  ## Build the wheel, install it into an environment of its own, and run smoke from an empty folder
+	rm -rf build $(VENV)/wheel && mkdir -p $(VENV)/wheel/empty
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir $(VENV)/wheel .
+	$(PYTHON) -m venv $(VENV)/wheel/venv
+	$(VENV)/wheel/venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		$(VENV)/wheel/*.whl
+	cd $(VENV)/wheel/empty && ../venv/bin/tfmo-drive run --experiment=smoke
 
 fuzz: $(READY)  ## Damaged files and texts for every reader, for hours: make fuzz [CASES=10000] [READERS="rows parquet"]
 	FUZZ_CASES=$(or $(CASES),10000) FUZZ_SEED=$(SEED) FUZZ_CASE=$(CASE) TF_NUM_INTRAOP_THREADS=1 \

@@ -24,7 +24,7 @@ def _row(name: str, score: float, size: int, **more) -> dict:
 def _report(stage: str, score: float, size: int, examples: int = 100) -> dict:
     first = _row("baseline/litert_float32", 0.95, 8_000_000, reference=True, examples=examples)
     rows = [first, _row("baseline/litert_int8", 0.94, 2_000_000), _row(f"{stage}/litert_int8", score, size)]
-    facts = {"schema": 1, "experiment": stage, "seed": 0, "environment": {"cores": 2}}
+    facts = {"schema": 2, "experiment": stage, "seed": 0, "environment": {"cores": 2}}
     return {**facts, "data_fingerprint": f"of {examples}", "rows": rows}
 
 

@@ -28,7 +28,7 @@ def runs(context, tiny_baseline, finished, tmp_path_factory):
                 place.mkdir(parents=True)
                 target(models[stage], place, context())
                 rows.append({"name": name, "stage": stage, "target": target.name, "score": 0.5, "score_delta": -0.01})
-        atomic.write_json(folder / run / "report.json", {"schema": 1, "experiment": run, "rows": rows})
+        atomic.write_json(folder / run / "report.json", {"schema": 2, "experiment": run, "rows": rows})
     return folder
 
 

@@ -45,7 +45,7 @@ def run_folder(tmp_path, monkeypatch):
         "row": "tried/litert_int8", "against": "control/litert_int8", "score_delta": 0.004, "score_delta_low": -0.001,
         "score_delta_high": 0.009, "agreement": 0.98,
     }  # fmt: skip
-    report = {"schema": 1, "experiment": "tried", "seed": 0, "environment": environment, "rows": rows, "expect": []}
+    report = {"schema": 2, "experiment": "tried", "seed": 0, "environment": environment, "rows": rows, "expect": []}
     report["paired"] = [pair]
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "report.json").write_text(json.dumps(report))

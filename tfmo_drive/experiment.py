@@ -24,6 +24,7 @@ from tfmo_drive.measures.memory import Memory
 from tfmo_drive.measures.size import Size
 from tfmo_drive.networks import own_model
 from tfmo_drive.report.row_facts import completed, summary
+from tfmo_drive.report.schema import SCHEMA
 from tfmo_drive.report.write_report import write
 from tfmo_drive.scores.gallery import Gallery
 from tfmo_drive.steps.train import Train
@@ -348,7 +349,7 @@ class Run:
         known = self._settings()
         headline = self._wanted if self.experiment.recipe or self.experiment.expect.target else rows[0]["name"]
         return {
-            "schema": 1, "experiment": self.name, "seed": self.seed, "environment": known["environment"],
+            "schema": SCHEMA, "experiment": self.name, "seed": self.seed, "environment": known["environment"],
             "task": settings(context.task), "settings": known["settings"],
             "data_fingerprint": known["data_fingerprint"], "baseline": {"val_score": stages[0]["val_score"]},
             "headline": headline, "rows": rows, "skipped": skipped, "stages": stages,

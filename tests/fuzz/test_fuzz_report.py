@@ -30,7 +30,7 @@ def _row(name: str, score: float, size: int, reference: bool = False) -> dict:
 
 
 GOOD = {
-    "schema": 1, "experiment": "pruned", "seed": 0, "data_fingerprint": "c0ffee", "task": {"kind": "Classification"},
+    "schema": 2, "experiment": "pruned", "seed": 0, "data_fingerprint": "c0ffee", "task": {"kind": "Classification"},
     "environment": {"cores": 2, "processor": "x", "date": "2026-01-01", "command": "make train-pruned", "packages": {}},
     "baseline": {"val_score": 0.96}, "skipped": [], "stages": [], "expect": [],
     "paired": [{"row": "pruned/litert_int8", "against": "longer/litert_int8", "score_delta": 0.01,

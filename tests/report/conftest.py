@@ -47,7 +47,7 @@ def _full_report() -> dict:
     epochs = {"1_prune": 4, "2_quantize_aware": 2, "1_train": 6}
     curves = [(name, _curves(random, count)) for name, count in epochs.items()]
     return {
-        "schema": 1,
+        "schema": 2,
         "experiment": "pruned_quantized",
         "seed": 0,
         "environment": {
@@ -98,7 +98,7 @@ def bare_report() -> dict:
     }  # fmt: skip
     small = {**row, "name": "baseline/onnx", "target": "onnx", "reference": False, "size_bytes": 24_000_000,
              "score": 0.940, "score_delta": -0.011}  # fmt: skip
-    return {"schema": 1, "experiment": "bare", "seed": 0, "environment": {}, "rows": [row, small]}
+    return {"schema": 2, "experiment": "bare", "seed": 0, "environment": {}, "rows": [row, small]}
 
 
 @pytest.fixture(scope="session")
@@ -143,7 +143,7 @@ def driving() -> dict:
     expect = [
         {"name": "score_drop", "bound": 0.02, "value": 0.016, "unit": "points", "row": lines[2][0], "passed": True}
     ]
-    return {"schema": 1, "experiment": "detection_channels_quantized", "seed": 0, "environment": {"cores": 2},
+    return {"schema": 2, "experiment": "detection_channels_quantized", "seed": 0, "environment": {"cores": 2},
             "task": {"kind": "Detection", "name": "detection"}, "rows": rows, "expect": expect}  # fmt: skip
 
 

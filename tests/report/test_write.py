@@ -80,9 +80,9 @@ def test_numpy_numbers_become_plain_and_nan_becomes_null(bare_report, tmp_path):
     [
         (None, "No report.json in"),
         ("{", "is not a run.s report"),
-        ('{"schema": 2, "rows": []}', "must be of schema 1, got 2"),
-        ("[]", "must be of schema 1, got None"),
-        ('{"schema": 1, "rows": []}', "must hold rows"),
+        ('{"schema": 1, "rows": []}', "must be of schema 2, got 1. Run the experiment again"),
+        ("[]", "must be of schema 2, got None"),
+        ('{"schema": 2, "rows": []}', "must hold rows"),
     ],
 )
 def test_what_is_not_a_report_is_refused_in_one_line(text, said, tmp_path):

@@ -165,6 +165,6 @@ def npu(model, tmp_path_factory):
            "size_bytes": 1234, "runtime": "ethos-u55-128"}  # fmt: skip
     missed = {"name": "score_drop", "row": "tiny/int8", "bound": 0.01, "value": 0.013, "unit": "points"}
     busy = missed | {"name": "latency_p95_ms", "unit": "ms", "bound": 10.0, "value": 12.34, "passed": None}
-    report = {"schema": 1, "rows": [row], "expect": [missed | {"passed": False, "least": False}, busy]}
+    report = {"schema": 2, "rows": [row], "expect": [missed | {"passed": False, "least": False}, busy]}
     (folder / "report.json").write_text(json.dumps(report))
     return packed(model, folder, "corstone_300")

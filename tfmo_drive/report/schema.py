@@ -10,7 +10,7 @@ from typing import Any
 from tfmo_drive.base.given_file import is_number
 from tfmo_drive.contracts import BadInput
 
-SCHEMA = 1
+SCHEMA = 2
 AGAIN = "Run the experiment again to write it anew."
 _TEXTS = ("name", "stage", "target")
 _SIZES = re.compile(

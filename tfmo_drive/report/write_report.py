@@ -29,7 +29,7 @@ def write(report: dict, folder: Path, gallery: Gallery | None = None) -> None:
 
     `gallery` shows test examples: the sheet of new mistakes and, where the task draws, its answers over the images and
     over moving scenes, as a strip and a film. numpy numbers become plain ones and what is not finite becomes null.
-    Raises BadInput when `report` is not one of schema 1 with rows.
+    Raises BadInput when `report` is not one of this schema with rows.
     """
     folder = Path(folder)
     report = checked(plain(report), folder / "report.json")
