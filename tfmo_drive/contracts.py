@@ -63,10 +63,10 @@ class Examples(abc.ABC):
 class Preprocessing:
     """What turns raw inputs into what the Keras model was trained on: `x[..., channel_order] * scale + offset`.
 
-    Affine per channel (of RGB pixels) or column (of rows), so that every target can put it into its file and a board
-    feeds raw inputs. What has `input_range` is folded into the graph and quantised with it. Columns without a
-    range (101,325 Pa beside 0.01 rad/s) have no common 8-bit scale: a file standardises them in float32 before they
-    are quantised.
+    Affine per channel (of pixels) or column (of rows, of every reading of a sequence), so that every target can put it
+    into its file and a board feeds raw inputs. What has `input_range` is folded into the graph and quantised with it.
+    Columns without a range (101,325 Pa beside 0.01 rad/s) have no common 8-bit scale: a file standardises them in
+    float32 before they are quantised.
     """
 
     name: str
@@ -75,11 +75,17 @@ class Preprocessing:
     offset: tuple[float, ...] = (0.0, 0.0, 0.0)
     input: str = "image"  # what it is called in every file
     input_range: tuple[float, float] | None = (0.0, 255.0)  # lowest and highest raw input, 255 steps; None: any float32
+    dtype: str = "uint8"  # of raw inputs; "float32" where they are no pixels
+
+    def __post_init__(self):
+        if self.dtype != "float32" and not self.input_range:
+            raise ValueError(f"Raw {self.dtype} inputs have a range; inputs of any range are float32.")
 
     @property
-    def dtype(self) -> str:
-        """Of raw inputs."""
-        return "uint8" if self.input_range else "float32"
+    def is_identity(self) -> bool:
+        """Tells whether raw inputs are what the Keras model takes."""
+        count = len(self.channel_order)
+        return (*self.channel_order, *self.scale, *self.offset) == (*range(count), *[1.0] * count, *[0.0] * count)
 
     @property
     def bounds(self) -> tuple[float, float] | None:
@@ -228,6 +234,10 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def fingerprint(self) -> str:
         """Hex digest of the data's content; a stage is reused only where it is equal."""
+
+    def given(self) -> str:
+        """Returns a hex digest of the trained baseline that `build` reads; "" where the baseline is trained here."""
+        return ""
 
 
 class Artifact(abc.ABC):

@@ -220,13 +220,11 @@ class Run:
         model = task.build()
         for recipe in (self.experiment.recipe, *self.experiment.controls.values()):
             refuse(recipe, model)
-        given = bool(getattr(task, "baseline", ""))
+        given = task.given()
         if given:
-            logging.info(
-                "baseline %s: val score %.4f", task.baseline, scoring.Scorer(model, task).selection_score("val")
-            )
+            logging.info("given baseline: val score %.4f", scoring.Scorer(model, task).selection_score("val"))
         facts = [task.identity(), task.fingerprint(), self.seed, self.deterministic]
-        facts += [run_folder.file_digest(Path(task.baseline))] if given else [settings(trainer)]
+        facts += [given] if given else [settings(trainer)]
         key, folder = run_folder.key(*facts), context.workdir / "0_baseline"
         found = run_folder.read_facts(folder)
         if found.get("finished") and found.get("key", key) != key:

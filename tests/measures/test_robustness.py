@@ -122,7 +122,7 @@ def test_another_seed_takes_other_examples(context, tmp_path):
 
 
 def test_rows_of_numbers_are_not_corrupted(context, monkeypatch):
-    monkeypatch.setattr(Brightness, "preprocessing", Preprocessing("none", input_range=None))
+    monkeypatch.setattr(Brightness, "preprocessing", Preprocessing("none", input_range=None, dtype="float32"))
     assert MEASURE(Says(lambda grey: grey), Says(lambda grey: grey), context) == {}
 
 

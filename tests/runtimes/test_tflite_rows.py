@@ -17,7 +17,13 @@ from tfmo_drive.runtimes.interpreters import LiteRTArtifact, OnnxArtifact
 
 MEAN, DEVIATION = np.array([101_325, 0.0, -3.0, 12.0, 1e-4]), np.array([50.0, 1e-2, 4.0, 1e3, 1e-6])
 RULE = Preprocessing(
-    "standardised", tuple(range(5)), tuple((1 / DEVIATION).tolist()), tuple((-MEAN / DEVIATION).tolist()), "row", None
+    "standardised",
+    tuple(range(5)),
+    tuple((1 / DEVIATION).tolist()),
+    tuple((-MEAN / DEVIATION).tolist()),
+    "row",
+    None,
+    "float32",
 )
 NEAR = {"float32": 1e-4, "float16": 0.01, "dynamic": 0.05, "int8": 0.1, "int16x8": 0.03}
 
@@ -138,5 +144,5 @@ def test_rows_of_another_width_or_type_are_refused(model, rows, tmp_path):
     for wrong in (rows[:, :4], rows.astype(np.float64)):
         with pytest.raises(BadInput, match="takes float32 rows of 5 numbers, got float"):
             made.predict(wrong)
-    with pytest.raises(BadInput, match="a target needs one input of 5 columns"):
+    with pytest.raises(BadInput, match="a target needs one row input of fixed size .5., got"):
         freeze(build(DenseLayers(), 6, 3), RULE)

@@ -136,7 +136,7 @@ def int16x8(frozen: Frozen, images: np.ndarray) -> bytes:
     _refuse_loops(frozen)
     images, limits = np.array(images), frozen.preprocessing.input_range
     if limits:  # this quantizer keeps its statistics to itself, so one white corner says that pixels go up to 255
-        images[0, 0, 0] = limits[1]
+        images[(0,) * min(3, images.ndim)] = max(limits, key=abs)
     with _quiet():
         quantizer = calibrator.Calibrator(calibrator.add_intermediate_tensors(base(frozen)))
         quantized = quantizer.calibrate_and_quantize(

@@ -94,10 +94,11 @@ def _freeze(model: keras.Model, preprocessing: Preprocessing, batch: int | None)
 
 def _fold(image: tf.Tensor, preprocessing: Preprocessing, aware: bool) -> tf.Tensor:
     """Applies `preprocessing` as one 1x1 convolution; nothing at all where it changes nothing."""
-    if preprocessing == dataclasses.replace(Preprocessing(""), name=preprocessing.name):
+    if preprocessing.is_identity:
         return image
-    kernel = np.zeros((1, 1, 3, 3), np.float32)
-    kernel[0, 0, list(preprocessing.channel_order), range(3)] = preprocessing.scale
+    count = len(preprocessing.channel_order)
+    kernel = np.zeros((1, 1, count, count), np.float32)
+    kernel[0, 0, list(preprocessing.channel_order), range(count)] = preprocessing.scale
     with tf.name_scope(PREPROCESSING):
         weights = tf.constant(kernel)
         if aware:
@@ -109,16 +110,15 @@ def _fold(image: tf.Tensor, preprocessing: Preprocessing, aware: bool) -> tf.Ten
 
 
 def _input_shape(model: keras.Model, preprocessing: Preprocessing) -> tuple[int, ...]:
-    shapes = [tuple(tensor.shape[1:]) for tensor in model.inputs]
-    if not preprocessing.input_range:
-        if shapes != [(len(preprocessing.channel_order),)]:
-            raise BadInput(
-                f"{model.name}: a target needs one input of {len(preprocessing.channel_order)} columns, got {shapes}. "
-                f"Build the model with keras.Input(({len(preprocessing.channel_order)},))."
-            )
-    elif len(shapes) != 1 or len(shapes[0]) != 3 or None in shapes[0] or shapes[0][-1] != 3:
+    shapes, count = [tuple(tensor.shape[1:]) for tensor in model.inputs], len(preprocessing.channel_order)
+    if len(shapes) != 1 or None in shapes[0] or shapes[0][-1:] != (count,):
+        kind, before = preprocessing.input, _BEFORE.get(preprocessing.input, "")
         raise BadInput(
-            f"{model.name}: a target needs one image input of fixed size [h, w, 3], got {shapes}. "
-            "Build the model with input_shape=(height, width, 3)."
+            f"{model.name}: a target needs one {kind} input of fixed size [{before}{count}], got {shapes}. "
+            f"Build the model with keras.Input(({before}{count}{'' if before else ','}))."
         )
     return shapes[0]
+
+
+_BEFORE = {"image": "height, width, ", "sequence": "time, "}
+"""What an input of a name has before its channels or columns."""

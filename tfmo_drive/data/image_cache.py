@@ -1,19 +1,21 @@
 """Decodes images once into one flat file and reads them by index, so that training memory does not grow with the data.
 
 An entry is a folder named after its key, an entry of base.cache: images.u8 (raw uint8, example after example: pixels,
-and its mask behind them where there are masks), labels.npy, groups.npy, digests.npy, perhaps attributes.npz, and
-pack.json. Reads use pread, not mmap, because pages of a mapping count as resident memory; a mask comes with its pixels
-in one.
+and its mask behind them where there are masks; inputs.f32 where inputs are float32), labels.npy, groups.npy,
+digests.npy, perhaps attributes.npz, and pack.json. Reads use pread, not mmap, because pages of a mapping count as
+resident memory; a mask comes with its pixels in one.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
 import json
 import math
 import os
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -32,7 +34,9 @@ from tfmo_drive.data.images import Resize, UnreadableImage, decode
 from tfmo_drive.data.mask_files import EXPECTED, MASKS_VERSION, MaskSplit, read_mask
 from tfmo_drive.data.splitting import Split
 
-_FILES = ("images.u8", "labels.npy", "groups.npy", "digests.npy", "attributes.npz", "pack.json")
+_INPUTS = {"uint8": "images.u8", "float32": "inputs.f32"}
+"""The file of the inputs by their type."""
+_FILES = (*_INPUTS.values(), "labels.npy", "groups.npy", "digests.npy", "attributes.npz", "pack.json")
 _CHUNK_BYTES = 16 << 20
 """The bytes of decoded pixels held at once, large enough that threads seldom wait for one another."""
 
@@ -41,7 +45,7 @@ class Example(NamedTuple):
     """Holds one example of an entry: pixels, label and, where there are any, mask, attributes and group."""
 
     pixels: np.ndarray
-    """uint8 [height, width, 3]."""
+    """uint8 [height, width, channels]; of other data than images float32 of any shape, the same for all examples."""
     label: object = 0
     """A number, an array of one shape (float32 [k]), or several of them by name: {"steering": array, ...}."""
     mask: np.ndarray | None = None
@@ -55,8 +59,8 @@ class Example(NamedTuple):
 class PackedExamples(Examples):
     """Reads the examples of a finished entry.
 
-    `read` gives uint8 pixels [b, ...] and the targets. It is thread-safe, and independent of the folder once open: the
-    entry may be replaced meanwhile. Raises BadInput where the folder holds no whole entry.
+    `read` gives inputs [b, ...] (pixels: uint8) and the targets. It is thread-safe, and independent of the folder once
+    open: the entry may be replaced meanwhile. Raises BadInput where the folder holds no whole entry.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -71,28 +75,29 @@ class PackedExamples(Examples):
                     self.attributes = dict(attributes)
             self.digests: np.ndarray = np.load(folder / "digests.npy")
             """uint64 [n], equal for equal pixels."""
-            self._file = open(folder / "images.u8", "rb", buffering=0)
+            self.dtype = np.dtype(self.facts.get("dtype", "uint8"))
+            self._file = open(folder / _INPUTS[self.dtype.name], "rb", buffering=0)
             self.shape: tuple[int, ...] = tuple(self.facts["shape"])
             self.fingerprint: str = self.facts["fingerprint"]
             """sha256 over pixels, masks, labels, groups and attributes: the content, wherever the files lie."""
             self.masked: bool = self.facts.get("masked", False)
-        self._stride = math.prod(self.shape) + self.masked * math.prod(self.shape[:2])
+        self._stride = self.dtype.itemsize * math.prod(self.shape) + self.masked * math.prod(self.shape[:2])
         expected = len(self.labels) * self._stride
         if os.fstat(self._file.fileno()).st_size != expected:
-            raise BadInput(f"{folder}/images.u8 is not {expected:,} bytes. Remove {folder}; it will be made again.")
+            raise BadInput(f"{self._file.name} is not {expected:,} bytes. Remove {folder}; it will be made again.")
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def read(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray | dict[str, np.ndarray]]:
-        """Returns pixels uint8 [b, height, width, 3] and targets of these examples, in this order.
+        """Returns inputs [b, ...] (pixels: uint8 [b, height, width, 3]) and targets of these examples, in this order.
 
         Targets are masks uint8 [b, height, width] where there are masks, else labels [b] or [b, k]; labels by name are
         {name: [b, ...]}, with the masks as "mask".
         """
         indices = np.asarray(indices, np.int64)
         labels = self.labels[indices]
-        pixels = np.empty((len(indices), *self.shape), np.uint8)
+        pixels = np.empty((len(indices), *self.shape), self.dtype)
         masks = np.empty((len(indices), *self.shape[:2]), np.uint8) if self.masked else None
         for place, index in enumerate((indices % len(self)).tolist()):
             parts = [pixels[place].data, masks[place].data] if self.masked else [pixels[place].data]
@@ -110,9 +115,10 @@ class _Source:
 
     key: str
     shape: tuple[int, ...] | None
-    count: int
+    count: int | None
     name: str
     rows: Callable[[], Iterable[Example | UnreadableImage]]
+    dtype: str = "uint8"
 
 
 def pack(
@@ -171,13 +177,47 @@ def pack_generated(
     )
 
 
+def pack_stream(rows: Iterable[Example], dtype: str, name: str, folder: Path | None = None) -> PackedExamples:
+    """Packs examples that come one after the other and can be read once only: the entry is named after their content.
+
+    Args:
+        rows: the examples, all of one shape.
+        dtype: the type of their inputs, "uint8" or "float32".
+        name: what the progress bar says.
+        folder: where entries lie; by default `cache_root()/packed`.
+
+    Returns:
+        The finished entry. Raises BadInput where the disk is full or cannot be written.
+    """
+    place = folder or cache_root() / "packed"
+    source = _Source("stream", None, None, name, lambda: rows, dtype)
+    with _told_of_disk(place):
+        place.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".stream-", dir=place) as read:
+            _write(source, Path(read))
+            key = PackedExamples(Path(read)).fingerprint[:20]
+
+            def move(made: Path) -> None:
+                for file in Path(read).iterdir():
+                    file.rename(made / file.name)
+
+            return PackedExamples(made_once(place / key, move, _FILES))
+
+
 def _packed(folder: Path | None, source: _Source) -> PackedExamples:
     path = (folder or cache_root() / "packed") / source.key[:20]
-    try:
+    with _told_of_disk(path.parent):
         return PackedExamples(made_once(path, functools.partial(_write, source), _FILES))
+
+
+@contextlib.contextmanager
+def _told_of_disk(place: Path) -> Iterator[None]:
+    """Raises BadInput where the disk is full or cannot be written."""
+    try:
+        yield
     except OSError as error:
         raise BadInput(
-            f"Images cannot be packed into {path.parent}: {error.strerror or error}. "
+            f"Images cannot be packed into {place}: {error.strerror or error}. "
             f"Make room there, or set TFMO_DRIVE_CACHE to another folder."
         ) from error
 
@@ -186,14 +226,14 @@ def _write(source: _Source, folder: Path) -> None:
     labels, groups, attributes, skipped, digests = [], [], [], [], []
     shape, masked = source.shape, False
     content = hashlib.sha256()
-    with open(folder / "images.u8", "wb") as images:
+    with open(folder / _INPUTS[source.dtype], "wb") as images:
         rows = tqdm(source.rows(), desc=source.name, total=source.count, unit="image", disable=None, leave=False)
         for row in rows:
             if isinstance(row, UnreadableImage):
                 skipped.append([row.file, row.reason])
                 continue
             shape, masked = shape or row.pixels.shape, masked if labels else row.mask is not None
-            _check(row, shape, masked, source.name)
+            _check(row, source, shape, masked)
             for plane in (row.pixels, row.mask)[: 1 + masked]:
                 data = np.ascontiguousarray(plane).data
                 images.write(data)
@@ -212,17 +252,18 @@ def _write(source: _Source, folder: Path) -> None:
     if named:
         np.savez(folder / "attributes.npz", **named)
     facts = {"shape": list(shape or ()), "count": len(labels), "fingerprint": content.hexdigest(), "masked": masked}
+    facts |= {"dtype": source.dtype}
     atomic.write_json(folder / "pack.json", facts | {"key": source.key, "skipped": skipped})
 
 
-def _check(row: Example, shape: tuple[int, ...], masked: bool, name: str) -> None:
-    planes = [(row.pixels, shape), *([(row.mask, shape[:2])] if masked else [])]
-    for plane, expected in planes:
-        if plane is None or plane.dtype != np.uint8 or plane.shape != expected:
+def _check(row: Example, source: _Source, shape: tuple[int, ...], masked: bool) -> None:
+    planes = [(row.pixels, source.dtype, shape), *([(row.mask, "uint8", shape[:2])] if masked else [])]
+    for plane, dtype, expected in planes:
+        if plane is None or plane.dtype != dtype or plane.shape != expected:
             got = "nothing" if plane is None else f"{plane.dtype} {plane.shape}"
-            raise ValueError(f"{name}: expected uint8 {expected}, got {got}.")
+            raise ValueError(f"{source.name}: expected {dtype} {expected}, got {got}.")
     if row.mask is not None and not masked:
-        raise ValueError(f"{name}: expected no mask, as of the first example, got one.")
+        raise ValueError(f"{source.name}: expected no mask, as of the first example, got one.")
 
 
 def _stacked(labels: list) -> np.ndarray:

@@ -6,6 +6,7 @@ Files keep batch 1, which is what a board runs, so batches are loops, as many at
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ import numpy as np
 from tfmo_drive.base.given_file import reading
 from tfmo_drive.base.outputs import by_name
 from tfmo_drive.contracts import Arrays, Artifact, BadInput
-from tfmo_drive.runtimes import onnx_file, tflite_file
+from tfmo_drive.runtimes import artifact_metadata, onnx_file, tflite_file
 
 KERNELS = ("xnnpack", "reference")
 _MOST_THREADS = 1024
@@ -124,8 +125,12 @@ class LiteRTArtifact(Artifact):
     def _input(self) -> dict:
         return self._interpreter.get_input_details()[0]
 
+    @functools.cached_property
+    def _raw_dtype(self) -> str:
+        return raw_dtype(self.path, self.input_shape)
+
     def _quantised(self, batch: np.ndarray) -> np.ndarray:
-        check_input(batch, self.input_shape, self.path)
+        check_input(batch, self.input_shape, self.path, self._raw_dtype)
         return stored(batch, *self._input["quantization"], self._input["dtype"])
 
 
@@ -185,8 +190,12 @@ class OnnxArtifact(Artifact):
     def macs(self) -> int:
         return onnx_file.macs(self.path)
 
+    @functools.cached_property
+    def _raw_dtype(self) -> str:
+        return raw_dtype(self.path, self.input_shape)
+
     def _quantised(self, batch: np.ndarray) -> np.ndarray:
-        check_input(batch, self.input_shape, self.path)
+        check_input(batch, self.input_shape, self.path, self._raw_dtype)
         entry = self._session.get_inputs()[0]
         return stored(batch, *self._quantization(entry), _onnx_dtype(entry.type))
 
@@ -224,20 +233,25 @@ def _stack(values: list[np.ndarray], shape: tuple[int, ...], dtype: type) -> np.
     return np.stack(values) if values else np.zeros((0, *shape), dtype)
 
 
-def check_input(batch: np.ndarray, shape: tuple[int, ...], path: Path) -> None:
-    """Raises BadInput for a batch that the file does not take: rows where its input is a row, else images."""
+def check_input(batch: np.ndarray, shape: tuple[int, ...], path: Path, dtype: str) -> None:
+    """Raises BadInput for a batch that the file does not take: of another shape [b, ...], or not of type `dtype`."""
+    if batch.dtype == dtype and batch.shape[1:] == tuple(shape[1:]):
+        return
     if len(shape) == 2:
-        if batch.dtype != np.float32 or batch.shape[1:] != tuple(shape[1:]):
-            raise BadInput(
-                f"{path.name} takes float32 rows of {shape[1]} numbers, got {batch.dtype} {batch.shape[1:]}. "
-                "Give the columns that the file's metadata names, in its order, raw."
-            )
-    elif batch.dtype != np.uint8 or batch.shape[1:] != tuple(shape[1:]):
-        expected = " x ".join(map(str, shape[1:]))
-        raise BadInput(
-            f"{path.name} takes uint8 images of {expected} pixels, got {batch.dtype} {batch.shape[1:]}. "
-            "Resize them by the rule in the file's metadata."
-        )
+        wanted, advice = f"rows of {shape[1]} numbers", "Give the columns that the file's metadata names, in its order"
+    else:
+        wanted = f"{'images' if dtype == 'uint8' else 'inputs'} of {' x '.join(map(str, shape[1:]))}"
+        wanted += " pixels" if dtype == "uint8" else " numbers"
+        advice = "Resize them by the rule in the file's metadata" if dtype == "uint8" else "Give the model's own inputs"
+    raise BadInput(f"{path.name} takes {dtype} {wanted}, got {batch.dtype} {batch.shape[1:]}. {advice}, raw.")
+
+
+def raw_dtype(path: Path, shape: tuple[int, ...]) -> str:
+    """Returns the type of a file's raw inputs [b, ...]: as its metadata says, else float32 of rows and uint8 of images."""
+    with contextlib.suppress(BadInput):  # a file of another maker says nothing
+        if said := artifact_metadata.read(path).get("input", {}).get("dtype"):
+            return said
+    return "float32" if len(shape) == 2 else "uint8"
 
 
 def _onnx_dtype(kind: str) -> type:

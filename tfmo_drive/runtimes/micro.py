@@ -20,7 +20,7 @@ import numpy as np
 from tfmo_drive.base.outputs import by_name
 from tfmo_drive.contracts import Arrays, Artifact, BadInput
 from tfmo_drive.runtimes import tflite_file
-from tfmo_drive.runtimes.interpreters import check_input, real, stored
+from tfmo_drive.runtimes.interpreters import check_input, raw_dtype, real, stored
 
 _ARENA = re.compile(r"Arena allocation (total|head|tail) (\d+) bytes")
 _ARENA_LIMIT = 512 * 2**20
@@ -104,9 +104,13 @@ class MicroArtifact(Artifact):
     def macs(self) -> int:
         return tflite_file.macs(self.path)
 
+    @functools.cached_property
+    def _raw_dtype(self) -> str:
+        return raw_dtype(self.path, self._graph.inputs[0].shape)
+
     def _quantised(self, batch: np.ndarray) -> np.ndarray:
         end = self._graph.inputs[0]
-        check_input(batch, end.shape, self.path)
+        check_input(batch, end.shape, self.path, self._raw_dtype)
         return stored(batch, *_scale(end), np.dtype(end.dtype.lower()).type)
 
 

@@ -108,6 +108,9 @@ class ImageTask(Task):
         text = " ".join(self._splits[split].fingerprint for split in SPLITS)
         return hashlib.sha256(text.encode()).hexdigest()
 
+    def given(self) -> str:
+        return file_digest(Path(self.baseline)) if self.baseline else ""
+
     def identity(self) -> dict[str, Any]:
         kept = ("image_size", "network", "preprocessing_name", "resize", "augmentation", *self.own_settings)
         kept += tuple(name for name in self.given_settings if getattr(self, name) not in ("", None))

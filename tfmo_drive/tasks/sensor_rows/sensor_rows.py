@@ -20,6 +20,7 @@ from tfmo_drive.base import cache
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.base.outputs import names
 from tfmo_drive.base.overrides import settings
+from tfmo_drive.base.run_folder import file_digest
 from tfmo_drive.contracts import BadInput, Evaluation, Preprocessing, Task, Trivial
 from tfmo_drive.data.class_names import label_ids, no_class, ordered, quoted, read_class_names
 from tfmo_drive.data.splitting import SPLITS
@@ -148,7 +149,7 @@ class SensorRows(Task):
         """(x - mean) / deviation of the train split; a column that is constant there says nothing, and becomes 0."""
         count = len(self._source.columns)
         if self.standardise == "none":
-            return Preprocessing("none", tuple(range(count)), (1.0,) * count, (0.0,) * count, "row", None)
+            return Preprocessing("none", tuple(range(count)), (1.0,) * count, (0.0,) * count, "row", None, "float32")
         mean, deviation = self._summary.mean[:-1], self._summary.deviation[:-1]
         constant = np.flatnonzero(deviation == 0)
         if len(constant):
@@ -157,12 +158,16 @@ class SensorRows(Task):
         scale = np.divide(1.0, deviation, out=np.zeros(count), where=deviation > 0).astype(np.float32)
         offset = (-mean * scale).astype(np.float32)
         name = f"standardised {cache.digest([scale.tolist(), offset.tolist()])[:12]}"
-        return Preprocessing(name, tuple(range(count)), tuple(scale.tolist()), tuple(offset.tolist()), "row", None)
+        affine = tuple(range(count)), tuple(scale.tolist()), tuple(offset.tolist())
+        return Preprocessing(name, *affine, "row", None, "float32")
 
     def identity(self) -> dict[str, Any]:
         kept = {name: settings(getattr(self, name)) for name in ("predicts", "network", "standardise")}
         kept |= {"outputs": self.outputs} if self.outputs else {}
         return {**kept, "columns": list(self._source.columns), "classes": list(self.class_names)}
+
+    def given(self) -> str:
+        return file_digest(Path(self.baseline)) if self.baseline else ""
 
     def fingerprint(self) -> str:
         """Of the rows, and of which are in which split."""
