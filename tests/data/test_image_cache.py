@@ -11,7 +11,7 @@ from tfmo_drive.base import faults
 from tfmo_drive.base.cache import cache_root
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data import image_cache
-from tfmo_drive.data.image_cache import PackedExamples, pack, pack_generated
+from tfmo_drive.data.image_cache import Example, PackedExamples, pack, pack_generated, pack_stream
 from tfmo_drive.data.images import Resize, decode
 from tfmo_drive.data.splitting import Split
 
@@ -206,3 +206,30 @@ def test_the_cache_can_be_moved(monkeypatch, tmp_path):
     pack_generated(lambda index: (np.zeros((2, 2, 3), np.uint8), 0), 2, "x")
     (made,) = packs(tmp_path / "packed")
     assert json.loads((made / "pack.json").read_text())["count"] == 2
+
+
+def test_a_stream_is_read_once_and_named_after_its_content(tmp_path):
+    rows = np.random.default_rng(0).normal(size=(5, 3, 2)).astype(np.float32)
+    read = []
+
+    def stream():
+        for index, row in enumerate(rows):
+            read.append(index)
+            yield Example(row, index % 2)
+
+    first, again = (pack_stream(stream(), "float32", "rows", tmp_path) for _ in range(2))
+    assert read == [*range(5)] * 2 and first.fingerprint == again.fingerprint
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == [first.fingerprint[:20]]
+    inputs, labels = again.read(np.array([4, 0]))
+    np.testing.assert_array_equal(inputs, rows[[4, 0]])
+    assert inputs.dtype == np.float32 and labels.tolist() == [0, 0]
+
+
+def test_a_stream_that_breaks_leaves_nothing(tmp_path):
+    def stream():
+        yield Example(np.zeros((2, 2, 3), np.uint8))
+        raise RuntimeError("the camera is gone")
+
+    with pytest.raises(RuntimeError, match="camera"):
+        pack_stream(stream(), "uint8", "images", tmp_path)
+    assert not list(tmp_path.iterdir())
