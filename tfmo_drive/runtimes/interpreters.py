@@ -247,7 +247,7 @@ def check_input(batch: np.ndarray, shape: tuple[int, ...], path: Path, dtype: st
 
 
 def raw_dtype(path: Path, shape: tuple[int, ...]) -> str:
-    """Returns the type of a file's raw inputs [b, ...]: what its metadata says, else float32 of rows, uint8 of images."""
+    """Returns the type of raw inputs [b, ...]: what the metadata says, else float32 of rows and uint8 of images."""
     with contextlib.suppress(BadInput):  # a file of another maker says nothing
         if said := artifact_metadata.read(path).get("input", {}).get("dtype"):
             return said
