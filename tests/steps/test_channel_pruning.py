@@ -249,6 +249,6 @@ def test_training_brings_the_score_back_and_the_result_can_be_quantised(tiny_tas
 
 
 def test_zeros_come_after_removal(tiny_task):
-    with pytest.raises(BadInput, match="Put Channels first"):
+    with pytest.raises(BadInput, match="Put ChannelPruning first"):
         Experiment(task=tiny_task, recipe=(Prune(), ChannelPruning()))
     Experiment(task=tiny_task, recipe=(ChannelPruning(), Prune()))

@@ -1,4 +1,4 @@
-"""Score of the file that ships, with its interval, and what changed against the reference on the same examples."""
+"""Scores the file that ships, with its interval, and finds what changed against the reference on the same examples."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from tfmo_drive.contracts import Arrays, Artifact, BadInput, Context, Evaluation
 from tfmo_drive.scores.statistics import Resampled, resampled
 
 _SHOWN = 24
-"""Regressions kept for the contact sheet."""
+"""The number of regressions kept for the contact sheet."""
 
 _outputs: weakref.WeakKeyDictionary[Artifact, dict[tuple, Arrays]] = weakref.WeakKeyDictionary()
 
 
 @dataclasses.dataclass(frozen=True)
 class Accuracy(Measure):
-    """limits: row, target or runtime name -> how many seeded examples a slow runtime is judged on."""
+    """Measures the score and its losses; `limits` is row, target or runtime name -> how many seeded examples a slow
+    runtime gets."""
 
     split: str = "test"
     limits: Mapping[str, int] = dataclasses.field(default_factory=lambda: {"litert_int16x8": 200})
@@ -34,10 +35,11 @@ class Accuracy(Measure):
                 raise BadInput(f"Accuracy.limits.{name} must be at least 1, got {count}.")
 
     def __call__(self, artifact: Artifact, reference: Artifact, context: Context) -> dict[str, Any]:
-        """score, score_delta, each with _low and _high; agreement, examples, per_class, regressions, the task's more;
-        and what the task's trivial answer scores: `over_trivial`.
+        """Returns score and score_delta, each with _low and _high; agreement, examples, per_class, regressions and the
+        task's more.
 
-        Deltas are paired: the reference is judged on the same examples, and its outputs are computed once.
+        Deltas are paired: the reference is evaluated on the same examples, and its outputs are computed once. What the
+        task's trivial answer scores stands beside them (`over_trivial`).
         """
         examples = context.task.examples(self.split)
         indices = self._indices(artifact, len(examples), context.seed)
@@ -76,7 +78,8 @@ class Accuracy(Measure):
 
 
 def _run(artifact: Artifact, examples: Examples, indices: np.ndarray, key: tuple | None = None) -> Arrays:
-    """Outputs for the examples at `indices`; kept for as long as the artifact lives where `key` is given."""
+    """Returns outputs for the examples at `indices`; they are kept for as long as the artifact lives where `key` is
+    given."""
     kept = _outputs.setdefault(artifact, {}) if key else {}
     if key not in kept:
         kept[key] = outputs.predicted(artifact, examples, indices)
@@ -95,8 +98,20 @@ def _bounded(key: str, score: Resampled) -> dict[str, float | None]:
 def over_trivial(
     task: Task, judged: Evaluation, targets: Arrays, score: Resampled, bootstrapped: Callable[[Scores], Resampled]
 ) -> dict[str, Any]:
-    """trivial_answer in words, trivial_score, over_trivial with _low and _high, and always_the_same where the row's own
-    answer is as trivial; of several tasks in one model, the same numbers of each in `parts`, beside its score."""
+    """Returns how far the score is above that of the task's trivial answer.
+
+    Args:
+        task: The task.
+        judged: The evaluation of the row's outputs.
+        targets: The targets of the same examples.
+        score: The row's score with its resamples.
+        bootstrapped: Resamples other scores over the same examples.
+
+    Returns:
+        trivial_answer in words, trivial_score, over_trivial with _low and _high, and always_the_same where the row's
+            own answer is as trivial; for several tasks in one model, the same numbers of each in `parts`, beside its
+            score. {} where the task knows no trivial answer.
+    """
     trivial = task.trivial(len(judged.values))
     if trivial is None:
         return {}
@@ -127,7 +142,7 @@ def _per_class(judged: Evaluation, before: Evaluation) -> dict[str, dict[str, fl
 
 
 def _slices(judged: Evaluation, before: Evaluation, attributes: Mapping[str, np.ndarray]) -> dict[str, dict]:
-    """{"weather": {"rain": {"score", "delta", "examples"}}}: of the examples that have something in common."""
+    """Returns {"weather": {"rain": {"score", "delta", "examples"}}} for examples that have an attribute in common."""
     found: dict[str, dict] = {}
     for attribute, values in attributes.items():
         for value in np.unique(values):
@@ -142,7 +157,7 @@ def _slices(judged: Evaluation, before: Evaluation, attributes: Mapping[str, np.
 def _regressions(
     judged: Evaluation, before: Evaluation, moved: np.ndarray, indices: np.ndarray
 ) -> list[dict[str, Any]]:
-    """Examples that lost score, worst first: largest loss, then the outputs that moved most."""
+    """Returns examples that lost score, worst first: largest loss, then the outputs that moved most."""
     lost = before.values - judged.values
     worst = [i for i in np.lexsort((-moved, -lost)) if lost[i] > 0][:_SHOWN]
     said = dict(judged.captions)

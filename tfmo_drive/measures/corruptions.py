@@ -1,4 +1,4 @@
-"""Bad light, weather, lenses and links in five severities, applied alike to what a float and a compressed file see.
+"""Corrupts images by bad light, weather, lenses and links in five severities, alike for a float and a compressed file.
 
 Kinds and numbers are those of ImageNet-C (Hendrycks & Dietterich 2019, "Benchmarking neural network robustness to
 common corruptions and perturbations", arXiv:1903.12261, and its make_imagenet_c.py) where it has the kind: all but rain
@@ -22,15 +22,24 @@ from tfmo_drive.contracts import BadInput
 
 SEVERITIES = (1, 2, 3, 4, 5)
 _SIDE = 224
-"""Pixels of the images that the lengths below are meant for."""
+"""The side in pixels of the images that the lengths below are meant for."""
 
 
 def corrupt(images: np.ndarray, name: str, severity: int, seed: int, indices: np.ndarray) -> np.ndarray:
-    """`images` (uint8 [b, h, w, 3], RGB) as the corruption `name` leaves them: a new array of the same shape.
+    """Returns `images` as the corruption `name` leaves them: a new array of the same shape.
 
-    indices: int64 [b], the examples' numbers. What an example becomes depends on (name, severity, seed, its number)
-    alone; all severities share their random numbers, so that a higher one is the same picture made worse.
-    Raises BadInput for a name that is not in CORRUPTIONS and a severity that is not in SEVERITIES.
+    What an example becomes depends on (name, severity, seed, its number) alone; all severities share their random
+    numbers, so that a higher one is the same picture made worse.
+
+    Args:
+        images: uint8 [b, h, w, 3], RGB.
+        name: One of CORRUPTIONS.
+        severity: One of SEVERITIES.
+        seed: The seed of the random numbers.
+        indices: int64 [b], the examples' numbers.
+
+    Raises:
+        BadInput: There is no such corruption or severity.
     """
     if name not in _KINDS:
         raise BadInput(f'There is no corruption "{name}". {suggestion(name, CORRUPTIONS)}')
@@ -51,8 +60,11 @@ def _gaussian_noise(image: np.ndarray, deviation: float, generator: np.random.Ge
 
 
 def _motion_blur(image: np.ndarray, strength: tuple[float, float], generator: np.random.Generator) -> np.ndarray:
-    """Along a line at up to 45 degrees from the horizontal, weighted by one half of a normal curve, as ImageMagick does
-    for the source; but about its centre of mass, so that things stay where the truth says."""
+    """Blurs along a line at up to 45 degrees from the horizontal, weighted by one half of a normal curve, as
+    ImageMagick does.
+
+    Unlike there, the blur is about its centre of mass, so that things stay where the truth says.
+    """
     radius, deviation = (length * _scale(image) for length in strength)
     along = np.linspace(0, 2 * radius, math.ceil(8 * radius) + 1)
     weights = np.exp(-((along / deviation) ** 2) / 2)
@@ -70,7 +82,7 @@ def _defocus(image: np.ndarray, radius: float, generator: np.random.Generator) -
 
 
 def _brightness(image: np.ndarray, more: float, generator: np.random.Generator) -> np.ndarray:
-    """A higher value at the same hue and saturation (HSV)."""
+    """Raises the value at the same hue and saturation (HSV)."""
     value = image.max(axis=-1, keepdims=True)
     raised = np.minimum(value + 255 * more, 255)
     return np.where(value > 0, image * (raised / np.maximum(value, 1)), raised)
@@ -82,9 +94,9 @@ def _contrast(image: np.ndarray, factor: float, generator: np.random.Generator) 
 
 
 def _fog(image: np.ndarray, strength: tuple[float, float], generator: np.random.Generator) -> np.ndarray:
-    """A plasma fractal laid over the image, and both dimmed until the lightest pixel is as light as before.
+    """Lays a plasma fractal over the image, and dims both until the lightest pixel is as light as before.
 
-    The fractal runs from 1/2 to 1: where the source's is near 0 the image is only dimmed, which looks like smoke.
+    The fractal runs from 1/2 to 1: where ImageNet-C's is near 0 the image is only dimmed, which looks like smoke.
     """
     thickness, decay = strength
     height, width = image.shape[:2]
@@ -99,7 +111,7 @@ def _fog(image: np.ndarray, strength: tuple[float, float], generator: np.random.
 
 
 def _rain(image: np.ndarray, strength: tuple[int, float, float, float], generator: np.random.Generator) -> np.ndarray:
-    """Slanted streaks, a third of them near and twice as long, and a veil of drops too far away to be told apart.
+    """Draws slanted streaks, a third of them near and twice as long, and a veil of drops too far away to be told apart.
 
     A drop shows the sky and the lamps around the view, so it is lighter than what it hides (Garg & Nayar 2007, "Vision
     and rain").
@@ -133,7 +145,7 @@ def _jpeg(image: np.ndarray, quality: int, generator: np.random.Generator) -> np
 
 
 def _occlusion(image: np.ndarray, part: float, generator: np.random.Generator) -> np.ndarray:
-    """A square that hides `part` of the shorter side, wholly inside the image, in ImageNet's mean colour."""
+    """Hides a square of `part` of the shorter side, wholly inside the image, behind ImageNet's mean colour."""
     side = round(part * min(image.shape[:2]))
     top, left = (
         int(roll * (length - side + 1)) for roll, length in zip(generator.random(2), image.shape, strict=False)
@@ -147,8 +159,11 @@ def _scale(image: np.ndarray) -> float:
 
 
 def _kernel(points: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """float32 [k, k] with the sum 1: `points` (float [n, 2]: down, right of the middle), each shared among its four
-    nearest pixels, so that lengths below a pixel blur as well."""
+    """Returns a blurring kernel, float32 [k, k] with the sum 1.
+
+    `points` (float [n, 2]: down, right of the middle) are each shared among the four nearest pixels, so that lengths
+    below a pixel blur as well.
+    """
     low = np.floor(points).astype(int)
     reach = int(np.abs(low).max()) + 1
     kernel = np.zeros((2 * reach + 1, 2 * reach + 1))
@@ -159,8 +174,10 @@ def _kernel(points: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def _blurred(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """The image [h, w, c] convolved with a kernel of odd side, reflected at its edges, by Fourier transform: the
-    discs of a large image have a thousand taps."""
+    """Returns the image [h, w, c] convolved with a kernel of odd side, reflected at its edges.
+
+    It goes by Fourier transform, because the discs of a large image have a thousand taps.
+    """
     height, width = image.shape[:2]
     reach = len(kernel) // 2
     padded = np.pad(image, ((reach, reach), (reach, reach), (0, 0)), mode="reflect")

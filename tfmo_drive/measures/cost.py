@@ -1,4 +1,4 @@
-"""What the file's graph costs, counted from the file itself: parameters, non-zeros, multiply-accumulates, sparsity."""
+"""Counts what the file's graph costs, from the file itself: parameters, non-zeros, multiply-accumulates, sparsity."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from tfmo_drive.contracts import Artifact, Context, Measure
 
 _KERNEL = "/kernel"
 _FOLDED = "preprocessing"
-"""The folded channel order and mean is mostly zeros by nature and no layer of the model (conversion.freezing)."""
+"""The name of the folded preprocessing, mostly zeros by nature and no layer of the model (conversion.freezing)."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Cost(Measure):
+    """Counts the parameters, non-zeros, multiply-accumulates and zeros in each layer of a file."""
+
     def __call__(self, artifact: Artifact, reference: Artifact, context: Context) -> dict[str, Any]:
-        """parameters, nonzero_parameters, macs, layer_sparsity {layer: fraction of zeros in its kernel}.
+        """Returns parameters, nonzero_parameters, macs and layer_sparsity {layer: fraction of zeros in its kernel}.
 
         A stored 0 is a true zero: integer weights are symmetric, their zero point is 0 (runtimes.tflite_file).
         """

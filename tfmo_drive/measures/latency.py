@@ -1,4 +1,4 @@
-"""Latency of one image on the runtime that ships, timed in turns with the reference, on one thread and on two."""
+"""Times one image on the runtime that ships, in turns with the reference, on one thread and on two."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tfmo_drive.runtimes.timed_turns import in_turns, ratio
 
 @dataclasses.dataclass(frozen=True)
 class Latency(Measure):
-    """`seconds`: about, for all the turns of one row."""
+    """Measures latency in turns with the reference; `seconds` is the time for all the turns of one row, roughly."""
 
     seconds: float = 2.0
 
@@ -22,11 +22,12 @@ class Latency(Measure):
             raise BadInput(f"Latency.seconds must be above 0, and not without end, got {self.seconds}.")
 
     def __call__(self, artifact: Artifact, reference: Artifact, context: Context) -> dict[str, Any]:
-        """All of base.speed.KEYS that can be measured here, every one from the same turns.
+        """Returns all of base.speed.KEYS that can be measured here, every one from the same turns; {} where the file
+        cannot run so.
 
-        latency_ms (median), latency_p95_ms, reference_latency_ms and speedup (their ratio) on the artifact's own
-        `threads`; ending in _1 and _2 on one thread and on two; speedup_best: each on what suits it best. Spreads are
-        (largest - smallest) / median over five repeats. Nothing of what cannot be run here.
+        latency_ms (median), latency_p95_ms, reference_latency_ms and speedup (their ratio) are on the artifact's own
+        `threads`; those ending in _1 and _2 on one thread and on two; speedup_best is each on what suits it best.
+        Spreads are (largest - smallest) / median over five repeats.
         """
         example = context.calibration(1)[0]
         counts = sorted({1, 2, artifact.threads})
@@ -51,7 +52,7 @@ class Latency(Measure):
 
 
 def _compared(end: str, own: Timed | None, theirs: Timed | None) -> dict[str, float]:
-    """Both medians where there are both, and their ratio."""
+    """Returns both medians where there are both, and their ratio."""
     row = {f"latency_ms{end}": own.median_ms} if own else {}
     row |= {f"reference_latency_ms{end}": theirs.median_ms} if theirs else {}
     if own and theirs:

@@ -1,4 +1,4 @@
-"""How much memory a `.tflite` file's activations need at least, where, and which of them hold it.
+"""Computes how much memory a `.tflite` file's activations need at least, where, and which of them hold it.
 
 No arena can be smaller than what is alive at once: https://arxiv.org/abs/2001.03288 (Pisarchyk & Lee 2020, section 3).
 """
@@ -14,24 +14,26 @@ from tfmo_drive.runtimes import tflite_file
 from tfmo_drive.runtimes.layer_errors import layer_name
 
 _BYTES = {"FLOAT32": 4, "INT32": 4, "FLOAT16": 2, "INT16": 2, "INT64": 8, "FLOAT64": 8}
-"""Of one element; of all other types, 1."""
+"""The bytes of one element; those of all other types have 1."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Peak:
+    """Describes the moment of an inference at which most bytes are alive."""
+
     bytes: int
     layer: str
-    """While this one runs."""
+    """The layer that runs then."""
     held: tuple[tuple[str, int], ...]
     """(layer, bytes) of every activation alive then, the largest first: inputs of this layer and of later ones."""
 
     def to_dict(self) -> dict:
-        """In JSON types."""
+        """Returns the peak in JSON types."""
         return {"bytes": self.bytes, "layer": self.layer, "held": [list(one) for one in self.held]}
 
 
 def peak(source: Path | bytes) -> Peak:
-    """The moment of an inference at which most bytes are alive: written, and still to be read."""
+    """Returns the moment of an inference at which most bytes are alive: written, and still to be read."""
     graph = tflite_file.read(source)
     first, last = _lifetimes(graph)
     tensors = {id(tensor): tensor for operator in graph.operators for tensor in _values(operator)}
@@ -47,7 +49,8 @@ def peak(source: Path | bytes) -> Peak:
 
 
 def _lifetimes(graph: tflite_file.Graph) -> tuple[dict[int, int], dict[int, int]]:
-    """By identity of a tensor, the operators that write it and read it last; the model's outputs live to the end."""
+    """Returns, by a tensor's identity, the first and the last operator that need it; the model's outputs live to the
+    end."""
     first = {id(tensor): 0 for tensor in graph.inputs}
     last = dict(first)
     for moment, operator in enumerate(graph.operators):
@@ -58,7 +61,7 @@ def _lifetimes(graph: tflite_file.Graph) -> tuple[dict[int, int], dict[int, int]
 
 
 def _values(operator: tflite_file.Operator) -> list[tflite_file.Tensor]:
-    """What the operator reads and writes that is no constant of the file."""
+    """Returns what the operator reads and writes that is no constant of the file."""
     return [tensor for tensor in (*operator.inputs, *operator.outputs) if tensor is not None and tensor.data is None]
 
 

@@ -1,4 +1,4 @@
-"""RAM of one inference: what its activations need at least, and where; an arena can only be larger."""
+"""Measures the RAM of one inference: what its activations need at least, and where; an arena can only be larger."""
 
 from __future__ import annotations
 
@@ -12,10 +12,14 @@ from tfmo_drive.runtimes import tflite_file
 
 @dataclasses.dataclass(frozen=True)
 class Memory(Measure):
+    """Measures the bytes of activations that are alive at once."""
+
     def __call__(self, artifact: Artifact, reference: Artifact, context: Context) -> dict[str, Any]:
-        """activation_bytes, the most that is alive at once, and activation_peak {"bytes", "layer", "held"}: the layer
-        that runs then, and [layer, bytes] of all that is alive. Of `.tflite` files whose operators can be seen: a file
-        compiled for an NPU hides them, and its compiler says what it takes."""
+        """Returns activation_bytes, the most that is alive at once, and activation_peak {"bytes", "layer", "held"}.
+
+        The peak names the layer that runs then, and [layer, bytes] of all that is alive. Both are given for `.tflite`
+        files whose operators can be seen: a file compiled for an NPU hides them, and its compiler says what it takes.
+        """
         if artifact.path.suffix != ".tflite" or "CUSTOM" in tflite_file.operators(artifact.path):
             return {}
         peak = live_memory.peak(artifact.path)

@@ -1,4 +1,5 @@
-"""Does compression make the model more fragile? Scores under corruptions, of a file and of the float one alike.
+"""Measures whether compression makes the model more fragile: scores under corruptions, of a file and of the float one
+alike.
 
 Hendrycks & Dietterich 2019, arXiv:1903.12261. Both files see the very same pixels (measures.corruptions).
 """
@@ -22,7 +23,8 @@ _scores: weakref.WeakKeyDictionary[Artifact, dict[tuple, dict]] = weakref.WeakKe
 
 @dataclasses.dataclass(frozen=True)
 class Robustness(Measure):
-    """On `examples` seeded examples of the test split; nothing is measured where inputs are no images."""
+    """Scores corrupted images on `examples` seeded examples of the test split; nothing is measured where inputs are no
+    images."""
 
     corruptions: tuple[str, ...] = CORRUPTIONS
     severities: tuple[int, ...] = SEVERITIES
@@ -40,9 +42,11 @@ class Robustness(Measure):
             raise BadInput(f"Robustness.examples must be at least 1, got {self.examples}.")
 
     def __call__(self, artifact: Artifact, reference: Artifact, context: Context) -> dict[str, Any]:
-        """robustness {"examples", "severities", "clean", "scores": {corruption: [score at each severity]}};
-        corruption_score, the mean of these scores, and corruption_delta to the reference's; fragility, how much more a
-        corruption costs than it costs the reference, on average; worst_corruption, and its delta.
+        """Returns robustness, corruption_score and corruption_delta, fragility, worst_corruption and its delta.
+
+        robustness is {"examples", "severities", "clean", "scores": {corruption: [score at each severity]}};
+        corruption_score is the mean of these scores, and corruption_delta its difference to the reference's; fragility
+        is how much more a corruption costs than it costs the reference, on average.
         """
         if context.task.preprocessing.dtype != "uint8":
             return {}

@@ -1,4 +1,4 @@
-"""Bytes of the file that ships, raw and compressed (what an update over the air costs)."""
+"""Measures the bytes of the file that ships, raw and compressed (what an update over the air costs)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from tfmo_drive.contracts import Artifact, Context, Measure
 
 @dataclasses.dataclass(frozen=True)
 class Size(Measure):
+    """Measures the bytes of a file, raw and compressed by gzip."""
+
     def __call__(self, artifact: Artifact, reference: Artifact, context: Context) -> dict[str, Any]:
-        """size_bytes, and gzip_bytes at level 9 (mtime 0: equal files give equal numbers)."""
+        """Returns size_bytes, and gzip_bytes at level 9 (mtime 0: equal files give equal numbers)."""
         content = artifact.path.read_bytes()
         return {"size_bytes": len(content), "gzip_bytes": len(gzip.compress(content, 9, mtime=0))}

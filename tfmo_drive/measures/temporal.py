@@ -1,4 +1,5 @@
-"""Consistency over time, on moving built-in scenes with exact truth: flickering boxes and pixels, jittery steering."""
+"""Measures consistency over time on moving built-in scenes with exact truth: flickering boxes and pixels, jittery
+steering."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from tfmo_drive.scenes.scenes import Scene
 
 @dataclasses.dataclass(frozen=True)
 class Temporal(Measure):
-    """`clips` of `frames` each, a tenth of a second apart; nothing for tasks that are not on such scenes."""
+    """Measures `clips` of `frames` each, a tenth of a second apart; nothing for tasks that are not on such scenes."""
 
     clips: int = 6
     frames: int = 15
@@ -29,7 +30,7 @@ class Temporal(Measure):
             raise BadInput(f"Temporal.frames must be at least 2, got {self.frames}.")
 
     def __call__(self, artifact: Artifact, reference: Artifact, context: Context) -> dict[str, Any]:
-        """temporal {"clips", "frames", and the task's numbers}."""
+        """Returns temporal {"clips", "frames", and the task's numbers}."""
         size = context.task.clip_size
         if size is None:
             return {}
@@ -43,5 +44,5 @@ class Temporal(Measure):
 
 @functools.lru_cache(maxsize=1)
 def generated(seed: int, clips: int, frames: int, size: tuple[int, int]) -> tuple[Scene, ...]:
-    """All frames, clip by clip; the same ones for every row, so they are drawn once."""
+    """Returns all frames, clip by clip; they are the same ones for every row, so they are generated once."""
     return tuple(scene for number in range(clips) for scene in clip(seed, number, frames, size))

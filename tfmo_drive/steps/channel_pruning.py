@@ -1,5 +1,6 @@
-"""Structured pruning that removes channels, through the residual adds, so that the model is smaller and faster on any
-runtime: Li et al. 2017 for filters, DepGraph (Fang et al. 2023) for what must go together.
+"""Removes channels, through the residual adds, so that the model is smaller and faster on any runtime.
+
+Li et al. 2017 for filters, DepGraph (Fang et al. 2023) for what must go together.
 """
 
 from __future__ import annotations
@@ -30,15 +31,30 @@ BUDGETS = ("macs", "parameters", "latency")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ChannelPruning(TrainedStep):
-    """Remove `pruning_ratio` (a fraction) of the channels, the least important ones, then train on.
+    """Removes the least important channels, then trains on.
 
-    Or to a budget, the fraction to keep at most of the `macs` (multiply-accumulates), the `parameters` or the `latency`
-    (at batch 1 on the experiment's last target, in turns with the whole model): `removed` is then found, and not read.
-    `allocation`: "uniform" takes the same fraction of every group, "global" ranks the channels of all groups together,
-    and under the path of a study (channels.json) groups share out one common drop of the score, in one round.
-    Widths are multiples of `multiple` (what the hardware likes), and no group gets narrower than that. BatchNorm is
-    estimated again on `calibration_images` before training. Layers named in `skip` keep their channels. `rounds` go
-    there in equal proportions, with `epochs_between` after each but the last; importance is asked anew each time.
+    Instead of `pruning_ratio`, one of three budgets may be given: the fraction to keep at most of the `macs`, the
+    `parameters` or the `latency`. The pruning ratio that meets it is then found. BatchNorm is estimated again before
+    training.
+
+    Args:
+        pruning_ratio: The fraction of the channels to remove, in [0, 1); not used with a budget.
+        macs: The budget of multiply-accumulates, in (0, 1].
+        parameters: The budget of parameters, in (0, 1].
+        latency: The budget of time at batch 1 on the experiment's last target, in turns with the whole model, in (0,
+            1].
+        importance: How channels are ranked.
+        allocation: "uniform" takes the same fraction of every group, "global" ranks the channels of all groups
+            together; with the path of a study (channels.json), groups share out one common drop of the score, in one
+            round.
+        multiple: Widths are multiples of this (what the hardware likes), and no group gets narrower.
+        rounds: The number of rounds, which go there in equal proportions; importance is computed anew each time.
+        epochs_between: The epochs of training after each round but the last.
+        calibration_images: The number of train images for BatchNorm.
+        skip: The names of layers that keep their channels.
+
+    Raises:
+        BadInput: A setting is out of its range, or two budgets are given.
     """
 
     pruning_ratio: float = 0.5
@@ -62,13 +78,13 @@ class ChannelPruning(TrainedStep):
         given = [name for name in BUDGETS if getattr(self, name) is not None]
         for name in given:
             if not 0 < getattr(self, name) <= 1:
-                raise BadInput(f"Channels.{name} must be in (0, 1], got {getattr(self, name)}.")
+                raise BadInput(f"ChannelPruning.{name} must be in (0, 1], got {getattr(self, name)}.")
         if len(given) > 1:
-            raise BadInput(f"Channels takes one budget, got {' and '.join(given)}. Keep one of them.")
+            raise BadInput(f"ChannelPruning takes one budget, got {' and '.join(given)}. Keep one of them.")
         sensitivity_curves.refuse("ChannelPruning.allocation", self.allocation, ALLOCATIONS)
         for name in ("multiple", "calibration_images", "rounds"):
             if getattr(self, name) < 1:
-                raise BadInput(f"Channels.{name} must be at least 1, got {getattr(self, name)}.")
+                raise BadInput(f"ChannelPruning.{name} must be at least 1, got {getattr(self, name)}.")
         if self.rounds > 1 and sensitivity_curves.names_file(self.allocation):
             raise BadInput(
                 f"ChannelPruning.rounds must be 1 where allocation is a study of the whole network, got {self.rounds}."
@@ -82,11 +98,11 @@ class ChannelPruning(TrainedStep):
 
     @property
     def _budget(self) -> str:
-        """The setting that says how much is left at the end."""
+        """Returns the setting that says how much is left at the end."""
         return next((name for name in BUDGETS if getattr(self, name) is not None), "pruning_ratio")
 
     def trained(self, model: keras.Model, context: Context) -> keras.Model:
-        """All rounds; each keeps its progress below `context.workdir`, so that a killed one goes on."""
+        """Runs all rounds; each keeps its progress below `context.workdir`, so that a killed one goes on."""
         whole, step = model, self
         for to_go in range(self.rounds, 0, -1):
             last = to_go == 1
@@ -99,7 +115,7 @@ class ChannelPruning(TrainedStep):
         return model
 
     def _round(self, whole: keras.Model, model: keras.Model, context: Context, way: float) -> ChannelPruning:
-        """One round as a step: from `model`, which is what is left of `whole`, by `way` (a fraction) to the end."""
+        """Returns one round as a step: from `model`, which is left of `whole`, by `way` (a fraction) to the end."""
         name = self._budget
         goal = 1 - self.pruning_ratio if name == "pruning_ratio" else getattr(self, name)
         kept = min(goal / (1.0 if model is whole else self._share(whole, model, context)), 1.0) ** way
@@ -107,7 +123,7 @@ class ChannelPruning(TrainedStep):
         return dataclasses.replace(self, **{name: aim}, rounds=1)
 
     def _share(self, whole: keras.Model, model: keras.Model, context: Context) -> float:
-        """How much of `whole` is left in `model`, by the budget's measure."""
+        """Returns how much of `whole` is left in `model`, by the budget's measure."""
         if self._budget == "latency":
             return _Stopwatch(whole, context)(model)
         counts = {
@@ -143,13 +159,14 @@ class ChannelPruning(TrainedStep):
         return narrow, Hooks()
 
     def reload(self, model: keras.Model, weights: Path, context: Context) -> keras.Model:
-        """The file knows the widths; which channels were removed need not be found again."""
+        """Reads the finished stage back: the file knows the widths, so the removed channels need not be found again."""
         return own_model.load(weights, "The finished stage", context.task.allow_code)
 
     def _found(
         self, channels: ChannelGraph, groups: list[ChannelGroup], scores: list[np.ndarray], context: Context
     ) -> float:
-        """The least fraction that meets the budget, by bisection; BadInput says the smallest budget that can be met."""
+        """Returns the least fraction that meets the budget, by bisection; BadInput says the smallest budget that can be
+        met."""
         written = context.workdir / "removed.json"
         if self._budget == "latency" and written.exists():
             found = json_of(written, "the fraction that was found", "Remove it; it will be found again.")
@@ -160,7 +177,7 @@ class ChannelPruning(TrainedStep):
         least = rest(self._least(groups, scores, many))
         if least > getattr(self, self._budget):
             raise BadInput(
-                f"Channels.{self._budget}={getattr(self, self._budget)} cannot be met with widths of at least "
+                f"ChannelPruning.{self._budget}={getattr(self, self._budget)} cannot be met with widths of at least "
                 f"{self.multiple}: {least:.4f} is the smallest. Ask for that, or lower multiple."
             )
         for _ in range(6 if self._budget == "latency" else 16):  # a latency costs a conversion, and is no finer
@@ -172,7 +189,7 @@ class ChannelPruning(TrainedStep):
         return many
 
     def _rest(self, channels: ChannelGraph, context: Context) -> Callable[[np.ndarray], float]:
-        """By the budget's measure, how much would be left without the channels of these numbers."""
+        """Returns a function of channel numbers to how much would be left without them, by the budget's measure."""
         if self._budget == "latency":
             stopwatch = _Stopwatch(channels.model, context)
             return lambda removed: stopwatch(channels.without(removed))
@@ -180,7 +197,7 @@ class ChannelPruning(TrainedStep):
         return lambda removed: count(removed) / max(1, count())
 
     def _least(self, groups: list[ChannelGroup], scores: list[np.ndarray], removed: float) -> np.ndarray:
-        """Numbers of the least important channels, int64 [n], about the fraction `removed` of all."""
+        """Returns the numbers of the least important channels, int64 [n], about the fraction `removed` of all."""
         shares = [removed] * len(groups)
         if self.allocation == "global" and groups:
             threshold = np.quantile(np.concatenate(scores), removed)
@@ -196,13 +213,13 @@ class ChannelPruning(TrainedStep):
         return np.concatenate(parts)
 
     def _width(self, count: int, share: float) -> int:
-        """The nearest multiple to what is left; a group that is no multiple itself may stay whole."""
+        """Returns the nearest multiple to what is left; a group that is no multiple itself may stay whole."""
         wanted = int(round(count * (1 - share) / self.multiple)) * self.multiple
         return min(count, max(wanted, self.multiple))
 
 
 class _Stopwatch:
-    """Latency of a model as a fraction of that of `whole`, on the context's last target, timed in turns."""
+    """Times a model as a fraction of `whole`, on the context's last target, in turns."""
 
     def __init__(self, whole: keras.Model, context: Context):
         self.context, self.example = context, context.calibration(1)[0]
@@ -210,7 +227,8 @@ class _Stopwatch:
         self.whole = self._runner(whole, "whole")
 
     def __call__(self, model: keras.Model) -> float:
-        """Measured once more where the repeats say that the machine is busy; the steadier of both counts."""
+        """Returns the fraction, timed once more where the repeats say that the machine is busy; the steadier of both
+        counts."""
         narrow, found = self._runner(model, "narrow"), []
         while len(found) < 2 and not (found and speed.sure(found[-1][0])):
             times, spread = timed_turns.ratio(*timed_turns.in_turns((self.whole, narrow), seconds=1.0, repeats=3))

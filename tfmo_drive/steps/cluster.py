@@ -1,5 +1,7 @@
-"""Weight clustering: each kernel keeps few distinct values, so that its file compresses: Han, Mao & Dally 2016, "Deep
-Compression", by tfmot's clustering (its first values, its gradients); the arithmetic is in surgery/clusters.py.
+"""Clusters weights: each kernel keeps few distinct values, so that its file compresses.
+
+Han, Mao & Dally 2016, "Deep Compression", by tfmot's clustering (its first values, its gradients); the arithmetic is in
+surgery/clusters.py.
 """
 
 from __future__ import annotations
@@ -22,12 +24,18 @@ PRESERVABLE = ("", "sparsity")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Cluster(TrainedStep):
-    """Let the weights of each kernel share `clusters` values, and train values and weights on; biases stay free.
+    """Lets the weights of each kernel share a few values, and trains values and weights on; biases stay free.
 
-    `scope`: "layer" gives every kernel that many (tfmot's one number for all layers); "global" spends the same bits on
-    them in all, small kernels getting more values and large ones fewer. `start`: tfmot's linear, density_based or
-    kmeans_plus_plus, from which k-means goes on. `preserve`: "" or "sparsity", where zero is one of the values and
-    zeros stay zero. Layers named in `skip` keep their weights.
+    Args:
+        clusters: The number of values of a kernel, 2..255.
+        scope: "layer" gives every kernel that many (tfmot's one number for all layers); "global" spends the same bits
+            in all, where small kernels get more values and large ones fewer.
+        start: tfmot's linear, density_based or kmeans_plus_plus, from which k-means goes on.
+        preserve: "" or "sparsity", where zero is one of the values and zeros stay zero.
+        skip: The names of layers that keep their weights.
+
+    Raises:
+        BadInput: A setting is out of its range.
     """
 
     clusters: int = 16
@@ -83,7 +91,7 @@ class Cluster(TrainedStep):
         return trained, Hooks(callbacks=(callback,), variables=callback.variables)
 
     def counts(self, sizes: dict[str, int]) -> dict[str, int]:
-        """How many values each kernel may have, by layer, from the numbers of weights.
+        """Returns how many values each kernel may have, by layer, from the numbers of weights.
 
         "global": a kernel's squared relative rounding error falls as 1 / count^2 (Panter & Dite 1951) and its indices
         cost size x log2(count) bits; the sum of errors is least, at the bits of the same count for all, where count is
@@ -101,8 +109,11 @@ class Cluster(TrainedStep):
         self._check(found, _in_kernel, "the model")
 
     def check_artifact(self, artifact: Artifact) -> None:
-        """Integers of a quantize-aware kernel have one scale: the promise itself. In any other file BatchNorm, folded
-        in, and post-training ranges scale each output channel on its own, and it is each channel's."""
+        """Raises BrokenPromise where a kernel of the file has more values than promised.
+
+        Integers of a quantize-aware kernel have one scale: the promise itself. In any other file BatchNorm, folded in,
+        and post-training ranges scale each output channel on its own, and the promise holds for each channel.
+        """
         found = {name.split("/")[0]: value for name, value in artifact.weights().items()
                  if layers.is_kernel(name, value) and name.split("/")[0] not in self.skip}  # fmt: skip
         aware = artifact_metadata.read(artifact.path).get("quantize_aware")
@@ -125,11 +136,15 @@ def _in_kernel(kernel: np.ndarray) -> int:
 
 
 def _in_integers(kernel: np.ndarray) -> int:
-    """The converter turns the signs of a channel round whose BatchNorm scale is negative."""
+    """Returns the count of values in a kernel of integers, whatever their sign.
+
+    The converter turns the signs of a channel round whose BatchNorm scale is negative.
+    """
     return max(_in_channels(kernel), len(np.unique(np.abs(kernel.astype(np.int16)))))
 
 
 def _in_channels(kernel: np.ndarray) -> int:
-    """The most in one output channel: they come first, but in a dense kernel of an .onnx file last."""
+    """Returns the most values in one output channel; channels come first, but in a dense kernel of an .onnx file
+    last."""
     axes = (0,) if kernel.ndim == 4 else (0, -1)
     return min(max(len(np.unique(one)) for one in np.moveaxis(kernel, axis, 0)) for axis in axes)

@@ -1,4 +1,4 @@
-"""Bias correction: what int8 kernels shift every channel by on average, measured and taken off the bias.
+"""Corrects biases: the mean shift that int8 kernels cause in every channel is measured and taken off the bias.
 
 Nagel et al. 2019, "Data-free quantization through weight equalization and bias correction", section 4.2 and appendix D
 (the empirical form, from a few images without labels). Only kernels are rounded in the measurement: with activations
@@ -26,11 +26,12 @@ layers = keras.layers
 
 @dataclasses.dataclass(frozen=True)
 class CorrectBias(Step):
-    """Change biases only, so that every layer has the same mean outputs with int8 kernels as with float ones.
+    """Changes biases only, so that every layer has the same mean outputs with int8 kernels as with float ones.
 
-    Layer after layer, each seeing what the corrected layers before it make of `calibration_images` of train. The step
-    belongs last: it corrects what int8 will do to these very kernels, and the float model itself is off by as much.
-    Memory: what one layer reads and makes, for all images and twice: 13 MB an image of 224 x 224 in a ResNet50.
+    It goes layer by layer, and each layer reads the outputs of the corrected layers before it for `calibration_images`
+    of train. The step belongs last: it corrects what int8 will do to these very kernels, and the float model itself is
+    off by as much. It holds what one layer reads and makes in memory, for all images and twice: 13 MB an image of 224 x
+    224 in a ResNet50.
     """
 
     calibration_images: int = 100
@@ -53,9 +54,9 @@ class CorrectBias(Step):
 
 
 def corrected(model: keras.Model, inputs: np.ndarray) -> keras.Model:
-    """A copy of a flat model with other biases (or BatchNorm means), from preprocessed `inputs` [n, ...].
+    """Returns a copy of a flat model with other biases (or BatchNorm means), from preprocessed `inputs` [n, ...].
 
-    A layer without either, or called more than once, is left as it is, and the log says so.
+    A layer without either, or called more than once, is skipped, and the log says so.
     """
     made = graph.copied(model)
     rounded = {layer.name: layer for layer in made.layers if type(layer) in batch_norm.FOLDABLE}
@@ -74,7 +75,7 @@ def corrected(model: keras.Model, inputs: np.ndarray) -> keras.Model:
 
 
 class _Walk:
-    """The same images through the float model and through its rounded copy, one call at a time."""
+    """Sends the same images through the float model and through its rounded copy, one call at a time."""
 
     def __init__(self, model: keras.Model, made: keras.Model, inputs: np.ndarray):
         self.made, self.norms = made, batch_norm.foldable(made)
@@ -86,12 +87,12 @@ class _Walk:
         self.rough = dict(self.exact)
 
     def follow(self, node) -> None:
-        """A layer without a kernel to round."""
+        """Calls a layer without a kernel to round."""
         twin = self.made.get_layer(node.layer.name)
         self._keep(node, *(_called(one, node, tensors) for one, tensors in self._both(node.layer, twin)))
 
     def correct(self, node) -> None:
-        """A convolution or dense layer: the mean difference before its activation goes to the bias."""
+        """Calls a convolution or dense layer; the mean difference before its activation goes to the bias."""
         twin = self.made.get_layer(node.layer.name)
         exact, rough = (_linear(one, node, tensors) for one, tensors in self._both(node.layer, twin))
         shift = tf.reduce_mean(rough - exact, axis=list(range(len(rough.shape) - 1)))
@@ -108,7 +109,7 @@ class _Walk:
         return (layer, self.exact), (twin, self.rough)
 
     def _keep(self, node, exact, rough) -> None:
-        """Remember the outputs, forget what nobody will read again."""
+        """Remembers the outputs and forgets what nobody will read again."""
         for kept, outputs in ((self.exact, exact), (self.rough, rough)):
             kept |= zip(node.flat_output_ids, tf.nest.flatten(outputs), strict=True)
         for one in set(node.flat_input_ids):

@@ -1,7 +1,8 @@
-"""How much a single weight matters: small objects that pruning takes as a setting.
+"""Ranks single weights by importance: small objects that pruning takes as a setting.
 
-The families of Hoefler et al. 2021 ("Sparsity in deep learning", section 3): what the weight is, what the loss says of
-it, and, by training under a penalty before (steps/regularize.py), what that leaves of it. Chance is the control.
+The families of Hoefler et al. 2021 ("Sparsity in deep learning", section 3): the weight's own size, the loss's
+gradient, and, by training under a penalty before (steps/regularize.py), the size that is left of it. Chance is the
+control.
 """
 
 from __future__ import annotations
@@ -19,19 +20,26 @@ from tfmo_drive.surgery import saliency
 
 
 class Criterion(abc.ABC):
-    """Concrete ones are frozen dataclasses; one of your own is a class with `scores`."""
+    """Scores single weights; concrete criteria are frozen dataclasses, and one of your own is a class with `scores`."""
 
     once: ClassVar[bool] = False
-    """Whether the scores of the weights before training stand, or are asked anew whenever masks are updated."""
+    """Whether scores are computed once, before training, or anew whenever masks are updated."""
 
     @abc.abstractmethod
     def scores(self, model: keras.Model, weights: Mapping[str, tf.Variable], context: Context) -> dict[str, np.ndarray]:
-        """By name, float32 [the weight's shape], none negative; larger is more important, between kernels too."""
+        """Returns scores by name, float32 of the weight's shape, none negative; larger is more important, between
+        kernels too.
+
+        Args:
+            model: The model as it is now.
+            weights: The kernels by name.
+            context: Gives the task and the seed.
+        """
 
 
 @dataclasses.dataclass(frozen=True)
 class Magnitude(Criterion):
-    """|weight|: Han et al. 2015, "Learning both weights and connections"."""
+    """Scores a weight by |weight|: Han et al. 2015, "Learning both weights and connections"."""
 
     def scores(self, model, weights, context):
         return {name: np.abs(weight.numpy()) for name, weight in weights.items()}
@@ -48,8 +56,10 @@ class _OnImages(Criterion):
 
 @dataclasses.dataclass(frozen=True)
 class Gradient(_OnImages):
-    """(gradient x weight)^2, the mean over batches of `images` train examples: Molchanov et al. 2019, eq. 8, for single
-    weights; asked anew at every update."""
+    """Scores a weight by (gradient x weight)^2, the mean over batches of `images` train examples, anew at every update.
+
+    Molchanov et al. 2019, "Importance estimation for neural network pruning", eq. 8, for single weights.
+    """
 
     def scores(self, model, weights, context):
         totals = {name: np.zeros(weight.shape, np.float32) for name, weight in weights.items()}
@@ -61,8 +71,10 @@ class Gradient(_OnImages):
 
 @dataclasses.dataclass(frozen=True)
 class SNIP(_OnImages):
-    """|gradient x weight|, the gradient over all of `images` train examples, once before training: Lee et al. 2019,
-    "SNIP: single-shot network pruning based on connection sensitivity"."""
+    """Scores a weight by |gradient x weight|, the gradient over all of `images` train examples, once before training.
+
+    Lee et al. 2019, "SNIP: single-shot network pruning based on connection sensitivity".
+    """
 
     once: ClassVar[bool] = True
 
@@ -76,7 +88,7 @@ class SNIP(_OnImages):
 
 @dataclasses.dataclass(frozen=True)
 class Chance(Criterion):
-    """Random scores, the control: a criterion that is no better than this knows nothing."""
+    """Scores weights at random, as a control: a criterion that is no better than this is worth nothing."""
 
     once: ClassVar[bool] = True
 

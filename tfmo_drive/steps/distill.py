@@ -1,4 +1,4 @@
-"""Knowledge distillation into another, smaller network: Hinton, Vinyals & Dean 2015."""
+"""Distils knowledge into another, smaller network: Hinton, Vinyals & Dean 2015."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from tfmo_drive.training.trained_step import TrainedStep
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Distill(TrainedStep):
-    """Replace the model by `student`, taught by the baseline or by `distill.teacher`.
+    """Replaces the model by `student`, taught by the baseline or by `distill.teacher`.
 
-    `distill=SoftLabels(alpha=0.0)` trains the same student on the same views without a teacher: the control.
+    `distill=SoftLabels(alpha=0.0)` trains the same student on the same augmented copies without a teacher: the control.
     """
 
     student: Network | DenseLayers = networks.SmallCNN()

@@ -1,4 +1,4 @@
-"""Cross-layer equalization: channels scaled against one another so that int8 rounds all alike, outputs as before.
+"""Equalizes across layers: scales channels against one another so that int8 rounds all alike, with outputs as before.
 
 Nagel et al. 2019, "Data-free quantization through weight equalization and bias correction", section 4.1, for what a
 TensorFlow Lite file rounds. Its kernels have a scale per output channel, so the first kernel of a pair never suffers;
@@ -22,12 +22,12 @@ from tfmo_drive.surgery.channel_scales import ChannelScales
 
 ROUNDS = 100
 SETTLED = 0.01
-"""Largest change of any factor in the last round: 1 %, where a step of int8 is 0.8 % of the range."""
+"""The largest change of any factor in the last round: 1 %, where a step of int8 is 0.8 % of the range."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Equalize(Step):
-    """Scale the channels of every ReLU network so that activations and weights lose alike to int8; nothing is trained.
+    """Scales the channels of every ReLU network so that int8 costs activations and weights alike; nothing is trained.
 
     Ranges come from `calibration_images` of train, without labels. Channels around a layer through which a scale does
     not pass (ReLU6, sigmoid, a product) keep theirs; the log names them.
@@ -57,8 +57,11 @@ class Equalize(Step):
 
 
 def channel_ranges(scales: ChannelScales, inputs: np.ndarray, batch: int = 16) -> np.ndarray:
-    """float64 [channel numbers]: the largest absolute value of each channel on preprocessed `inputs`, wherever it is
-    carried; 0 for a channel that is nowhere active or in none of `scales.tensors`."""
+    """Returns the largest absolute value of each channel on preprocessed `inputs`, wherever it is carried: float64
+    [channel numbers].
+
+    It is 0 for a channel that is nowhere active or in none of `scales.tensors`.
+    """
     ranges = np.zeros(len(scales.free))
     if not scales.tensors:
         return ranges
@@ -76,11 +79,12 @@ def channel_ranges(scales: ChannelScales, inputs: np.ndarray, batch: int = 16) -
 
 
 def balanced(scales: ChannelScales, ranges: np.ndarray) -> np.ndarray:
-    """float64 [channel numbers]: the factors under which each channel is as far above the mean of its tensors as above
-    that of the kernels that read it (in logarithms).
+    """Returns factors, float64 [channel numbers], under which each channel is as large among its tensors as among its
+    readers.
 
-    A channel's range is the largest that it has anywhere: one that a branch of a residual stage leaves near zero is not
-    small in their sum. One without a range gets its factor from the kernels alone.
+    Sizes are logarithms, above the mean of the tensors that carry the channel and of the kernels that read it. A
+    channel's range is the largest that it has anywhere: one that a branch of a residual stage leaves near zero is not
+    small in their sum. A channel without a range gets its factor from the kernels alone.
     """
     logs, kernels = np.zeros(len(scales.free)), list(_kernels(scales))
     for _ in range(ROUNDS):
@@ -100,7 +104,7 @@ def balanced(scales: ChannelScales, ranges: np.ndarray) -> np.ndarray:
 
 
 class _Mean:
-    """The mean, by channel number, of what several tensors (or kernels) say of their channels against one another."""
+    """Averages, by channel number, how several tensors (or kernels) rank their channels against one another."""
 
     def __init__(self, count: int):
         self.total, self.count = np.zeros(count), np.zeros(count)
@@ -110,7 +114,7 @@ class _Mean:
         return self.count > 0
 
     def add(self, numbers: np.ndarray, sizes: np.ndarray) -> None:
-        """Logarithms of sizes; those that are minus infinity say nothing."""
+        """Adds logarithms of sizes; those that are minus infinity do not count."""
         known = np.isfinite(sizes)
         if known.any():
             # Behind a Flatten a channel is read at many places: together they count once.
@@ -120,12 +124,12 @@ class _Mean:
             np.add.at(self.count, numbers, weight)
 
     def __call__(self) -> np.ndarray:
-        """0 where nothing is known."""
+        """Returns the mean, 0 where nothing is known."""
         return self.total / np.where(self.known, self.count, 1.0)
 
 
 def _kernels(scales: ChannelScales):
-    """(numbers read [c_in], largest absolute taps float32 [c_in, c_out]) of the kernels that mix channels."""
+    """Yields (numbers read [c_in], largest absolute taps float32 [c_in, c_out]) of the kernels that mix channels."""
     for layer in graph.flat_layers(scales.model):
         if type(layer) in MAKERS and scales.free[scales.reads[layer.name]].any():
             kernel = np.abs(layer.get_weights()[0])

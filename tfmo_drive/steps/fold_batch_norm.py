@@ -1,4 +1,4 @@
-"""BatchNorm folded into the convolution or dense layer beside it: Jacob et al. 2018, section 3.2; exact in inference.
+"""Folds BatchNorm into the convolution or dense layer beside it: Jacob et al. 2018, section 3.2; exact in inference.
 
 A converter does the same to the graph that it is given; here it is done to the Keras model, for the steps that look at
 kernels as they will run (equalization, clustering), for runtimes that would not, and for QuantizeAware, which refuses a
@@ -18,12 +18,11 @@ from tfmo_drive.networks.fake_quant import refuse_quantize_aware
 
 @dataclasses.dataclass(frozen=True)
 class FoldBatchNorm(Step):
-    """Drop every BatchNormalization, Rescaling or Normalization that a convolution or dense layer can take in; outputs
-    in inference stay equal.
+    """Folds every BatchNormalization, Rescaling or Normalization that a convolution or dense layer can absorb.
 
-    That is one that alone reads a linear layer, or that is read by one layer alone (where it adds something, by one
-    that does not pad). Zeros stay zeros. Any other, or an output of the model, is left where it is. Dropout and noise,
-    which inference does without, are dropped: train before this step rather than after it.
+    Outputs in inference stay equal, and zeros stay zeros. A layer is absorbed where it alone reads a linear layer, or
+    where one layer alone reads it (and, if it adds something, does not pad). All others, and outputs of the model, are
+    skipped. Dropout and noise, which inference does without, are dropped: train before this step rather than after it.
     """
 
     promise = "BatchNorm folded"

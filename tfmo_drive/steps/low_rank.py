@@ -1,4 +1,4 @@
-"""Low-rank factorisation: a layer becomes a chain of thinner ones, where that saves multiply-accumulates.
+"""Factorises to low rank: a layer becomes a chain of thinner ones, where that saves multiply-accumulates.
 
 SVD for dense layers and 1x1 convolutions; for k x k ones Tucker-2 (Kim et al. 2016) or k x 1 and 1 x k (Jaderberg et
 al. 2014). The error that is least is that of the outputs (Zhang et al. 2016), or of the kernel alone.
@@ -27,16 +27,25 @@ ERRORS = ("outputs", "kernel")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LowRank(TrainedStep):
-    """Factorise kernels to the ranks that keep the fraction `energy` of their squared singular values, then train on.
+    """Factorises kernels to the ranks that keep a fraction of their squared singular values, then trains on.
 
-    `macs`: the fraction of multiply-accumulates to keep at most; the highest `energy` within it is then found.
-    `allocation`: "uniform" is one energy for all layers; under the path of a study (rank.json) it is their mean by
-    multiply-accumulates, and layers share out one common drop of the score. Ranks are rounded up to `multiple` (what
-    the hardware likes). A layer whose factors would not multiply less is left alone, so are those named in `skip`, and
-    those that the model's outputs are made of: they are small, and a class of little energy is wanted as well. `error`:
-    what the singular values are of, the "outputs" (the kernel weighted by the second moments of the layer's inputs on
-    `calibration_images`, and by the scale of the BatchNorm behind it) or the "kernel". BatchNorm is estimated again on
-    these images before training.
+    A layer whose factors would not multiply less is skipped, and so are those that the model's outputs are made of:
+    they are small, and a class of little energy is wanted as well. BatchNorm is estimated again before training.
+
+    Args:
+        energy: The fraction to keep, in (0, 1].
+        macs: The fraction of multiply-accumulates to keep at most; the highest `energy` within it is then found.
+        method: "tucker" or "spatial", for k x k convolutions.
+        error: The error that is least: of the "outputs" (the kernel weighted by the second moments of the layer's
+            inputs, and by the scale of the BatchNorm behind it) or of the "kernel".
+        allocation: "uniform" is one energy for all layers; with the path of a study (rank.json) `energy` is their mean
+            by multiply-accumulates, and layers share out one common drop of the score.
+        multiple: Ranks are rounded up to multiples of this (what the hardware likes).
+        calibration_images: The number of train images for the moments and for BatchNorm.
+        skip: The names of layers that stay whole.
+
+    Raises:
+        BadInput: A setting is out of its range.
     """
 
     energy: float = 0.9
@@ -92,14 +101,14 @@ class LowRank(TrainedStep):
         return thin, Hooks()
 
     def reload(self, model: keras.Model, weights: Path, context: Context) -> keras.Model:
-        """The file knows the ranks; they need not be found again."""
+        """Reads the finished stage back: the file knows the ranks, so they need not be found again."""
         return own_model.load(weights, "The finished stage", context.task.allow_code)
 
     def _calibration(self, context: Context) -> np.ndarray:
         return context.task.preprocessing(context.calibration(self.calibration_images))
 
     def _decomposed(self, model: keras.Model, context: Context) -> dict[str, Factors]:
-        """By layer's name, what may be factorised."""
+        """Returns, by layer's name, the kernels that may be factorised."""
         kept = graph.last(model, factors.factorable) | set(self.skip)
         chosen = [layer for layer in model.layers if factors.factorable(layer) and layer.name not in kept]
         weightings = dict.fromkeys((layer.name for layer in chosen), None)
@@ -109,7 +118,7 @@ class LowRank(TrainedStep):
         return {layer.name: factors.decompose(layer, spatial, weightings[layer.name]) for layer in chosen}
 
     def _ranks(self, found: dict[str, Factors], energy: float) -> dict[str, tuple[int, ...]]:
-        """Of the layers that this makes cheaper."""
+        """Returns the ranks of the layers that this makes cheaper."""
         lost = dict.fromkeys(found, 1 - energy)
         if sensitivity_curves.names_file(self.allocation):
             sizes = {name: macs.of_layer(one.layer) for name, one in found.items()}
@@ -118,7 +127,8 @@ class LowRank(TrainedStep):
         return {name: one for name, one in ranks.items() if found[name].macs(one) < macs.of_layer(found[name].layer)}
 
     def _fitting(self, found: dict[str, Factors], whole: int) -> dict[str, tuple[int, ...]]:
-        """The highest energy within the budget, by bisection; BadInput says the smallest budget that can be met."""
+        """Returns the ranks of the highest energy within the budget, by bisection; BadInput says the smallest budget
+        that can be met."""
 
         def left(energy: float) -> float:
             return (whole - _saved(found, self._ranks(found, energy))) / max(1, whole)
@@ -138,5 +148,5 @@ class LowRank(TrainedStep):
 
 
 def _saved(found: dict[str, Factors], ranks: dict[str, tuple[int, ...]]) -> int:
-    """Multiply-accumulates that the factors need less than their layers."""
+    """Returns how many multiply-accumulates fewer the factors need than their layers."""
     return sum(macs.of_layer(found[name].layer) - found[name].macs(one) for name, one in ranks.items())

@@ -1,4 +1,4 @@
-"""Pruning to zeros on tfmot's wrappers and schedules: Zhu & Gupta 2017, "To prune, or not to prune".
+"""Prunes weights to zeros on tfmot's wrappers and schedules: Zhu & Gupta 2017, "To prune, or not to prune".
 
 tfmot sorts every kernel inside the training graph to find a threshold (1.8 s for ResNet50). Here tfmot's wrappers hold
 and apply the masks and tfmot's schedule says when and how sparse; the masks themselves come from a selection, not a
@@ -29,16 +29,28 @@ ALLOCATIONS = ("uniform", "lamp", "global")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Prune(TrainedStep):
-    """Zero a fraction of every kernel while training on; the zeros stay through later steps.
+    """Zeroes a fraction of every kernel while training on; the zeros stay through later steps.
 
-    `pattern`: "unstructured", "2:4" (of every 4 along the input channels, 2 are zero) or a block as "4x1" (rows of the
-    flattened [k*k*c_in, c_out] kernel by columns). Begin and end are in epochs; the update frequency (in steps)
-    is derived so that the last update falls on the ramp's end, with at least 20 updates where there are steps enough.
-    `criterion`: which weights are the least important (Magnitude, Gradient, SNIP, Chance, or one of your own).
-    `allocation`: "uniform" (tfmot's: every kernel the same fraction), or the same total as "lamp" (layer-adaptive,
-    small kernels spared), "global" (all weights in one ranking) or, from the path of a study (sparsity.json), at one
-    common drop of the score when the smallest go. `threshold`: zero what scores below it instead; how much that is
-    comes of it, and only that there are zeros is promised.
+    Args:
+        sparsity: The fraction of zeros at the end, in [0, 1).
+        schedule: "polynomial" or "constant", tfmot's.
+        initial_sparsity: The fraction of zeros at the ramp's begin, in [0, sparsity].
+        begin_epoch: The ramp's begin in epochs.
+        end_epoch: The ramp's end in epochs; by default half of what is left.
+        frequency: The steps between updates; by default derived so that the last update falls on the ramp's end, with
+            at least 20 updates where there are steps enough.
+        pattern: "unstructured", "2:4" (of every 4 along the input channels, 2 are zero) or a block as "4x1" (rows of
+            the flattened [k*k*c_in, c_out] kernel by columns).
+        criterion: How weights are ranked (Magnitude, Gradient, SNIP, Chance, or one of your own).
+        threshold: Zero all weights that score below it instead. How many these are is then not known beforehand, and
+            the step promises only that there are zeros.
+        allocation: "uniform" (tfmot's: every kernel the same fraction), or the same total as "lamp" (layer-adaptive,
+            small kernels spared), "global" (all weights in one ranking) or, from the path of a study (sparsity.json),
+            at one common drop of the score when the smallest go.
+        skip: The names of layers that keep their weights.
+
+    Raises:
+        BadInput: A setting is out of its range, or two exclude one another.
     """
 
     sparsity: float = 0.5
@@ -96,7 +108,8 @@ class Prune(TrainedStep):
         return copy(self.outline(model))
 
     def undoes(self, earlier: Step) -> bool:
-        """Pruning again finds its own zeros: they must be at least as many, kernel by kernel, in the same pattern."""
+        """Says whether pruning again would undo `earlier`: the same zeros stay only with as many or more and an equal
+        pattern."""
         if not isinstance(earlier, Prune):
             return super().undoes(earlier)
         alike = (self.allocation, self.threshold, self.pattern) == (
@@ -114,7 +127,8 @@ class Prune(TrainedStep):
 
     @property
     def _end(self) -> float:
-        """Half of what is left by default: the rest recovers at full sparsity, the learning rate still being high."""
+        """Returns the ramp's end; half of what is left by default, so that the rest recovers at full sparsity and a
+        high learning rate."""
         return self.end_epoch if self.end_epoch is not None else (self.begin_epoch + max(self.epochs, 1)) / 2
 
     @property
@@ -125,12 +139,14 @@ class Prune(TrainedStep):
 
     @property
     def _goal(self) -> float:
-        """What the schedule ends at; under a threshold only the way there is read from it."""
+        """Returns what the schedule ends at; under a threshold only the way there is read from it."""
         return self.sparsity if self.threshold is None else 0.5
 
     def ramp(self, steps_per_epoch: int) -> tfmot.sparsity.keras.PruningSchedule:
-        """tfmot's schedule in steps: first update on `begin`, the last one on the last step before `end`, so that an
-        epoch that ends there counts as one of full sparsity."""
+        """Returns tfmot's schedule in steps: its last update is on the last step before `end`.
+
+        So an epoch that ends there counts as one of full sparsity.
+        """
         last = max(self.epochs * steps_per_epoch - 1, 0)
         begin = min(int(round(self.begin_epoch * steps_per_epoch)), last)
         end = min(max(int(round(self._end * steps_per_epoch)) - 1, begin), last)
@@ -156,7 +172,7 @@ class Prune(TrainedStep):
         return wrapped, Hooks(callbacks=(update,), best_from_epoch=self._settled_epoch(ramp, steps))
 
     def final_sparsities(self, scores: dict[str, np.ndarray]) -> dict[str, float]:
-        """By kernel, from the scores of the weights that pruning starts with."""
+        """Returns each kernel's final sparsity, from the scores of the weights that pruning starts with."""
         values = list(scores.values())
         if self.threshold is not None:
             shares = masks.above(values, self.threshold)
@@ -171,18 +187,18 @@ class Prune(TrainedStep):
         return dict(zip(scores, shares, strict=True))
 
     def finished(self, trained: keras.Model) -> keras.Model:
-        """Zero what is masked (the optimizer's last step moved it), and drop tfmot's wrappers."""
+        """Zeroes what is masked (the optimizer's last step moved it), and drops tfmot's wrappers."""
         _apply_masks(trained)
         return tfmot.sparsity.keras.strip_pruning(trained)
 
     def _counts(self, name: str, kernel: np.ndarray) -> bool:
-        """Whether a file's kernel can have been pruned: input channels are last in .tflite, second in .onnx."""
+        """Says whether a file's kernel can have been pruned: input channels are last in .tflite, second in .onnx."""
         if not layers.is_kernel(name, kernel) or name.split("/")[0] in self.skip:
             return False
         return masks.pattern(self.pattern) != (2, 4) or any(kernel.shape[axis] % 4 == 0 for axis in (-1, 1))
 
     def _settled_epoch(self, ramp, steps: int) -> int:
-        """The first epoch (from 0) that ends at full sparsity."""
+        """Returns the first epoch (from 0) that ends at full sparsity."""
         last = max(ramp.begin_step, ramp.end_step)
         return min(last // steps, max(self.epochs - 1, 0))
 
@@ -190,7 +206,8 @@ class Prune(TrainedStep):
         return kernel.name not in self.skip and masks.fits(kernel.variable.shape, masks.pattern(self.pattern))
 
     def _wrapped(self, model: keras.Model) -> keras.Model:
-        """A copy (tfmot's own function shares its weights with the argument) whose kernels carry tfmot's masks."""
+        """Returns a copy (tfmot's own function shares its weights with the argument) whose kernels carry tfmot's
+        masks."""
         chosen = {kernel.name for kernel in layers.kernels(model) if self._prunable(kernel)}
         never = tfmot.sparsity.keras.ConstantSparsity(self.sparsity, begin_step=2**31 - 2, end_step=2**31 - 1)
 
@@ -224,7 +241,7 @@ class Prune(TrainedStep):
 
 
 class _UpdateMasks(keras.callbacks.Callback):
-    """tfmot.UpdatePruningStep's place: recompute the masks on the steps that tfmot's schedule names."""
+    """Computes the masks anew on the steps that tfmot's schedule names, in place of tfmot.UpdatePruningStep."""
 
     def __init__(self, step: Prune, ramp, wrapped: keras.Model, context: Context):
         super().__init__()
@@ -255,7 +272,7 @@ class _UpdateMasks(keras.callbacks.Callback):
         logging.info("sparsity %.3f", 1 - kept / max(1, sum(int(tf.size(mask)) for mask in masks_now)))
 
     def update(self, sparsity: float):
-        """Every kernel goes the same fraction of the way to its own final sparsity."""
+        """Brings every kernel the same fraction of the way to its own final sparsity."""
         way = min(sparsity / self.target, 1.0)
         scores = self.kept or self.criterion.scores(self.wrapped, self.weights, self.context)
         for layer in _wrappers(self.wrapped):

@@ -1,4 +1,4 @@
-"""8-bit quantization-aware training on tfmot: Jacob et al. 2018; BatchNorm frozen late as in Krishnamoorthi 2018.
+"""Trains quantization-aware in 8 bits on tfmot: Jacob et al. 2018; BatchNorm frozen late as in Krishnamoorthi 2018.
 
 What `preserve` names is found at the start and stays: "sparsity" zeros (as tfmot's collaborative PQAT), "clusters" the
 values that the weights of a kernel share (its CQAT), "sparsity+clusters" both (its PCQAT). tfmot's own schemes are not
@@ -28,12 +28,20 @@ PRESERVABLE = ("", "sparsity", "clusters", "sparsity+clusters")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class QuantizeAware(TrainedStep):
-    """Train with fake-quantised weights (per channel) and activations (per tensor), ranges started from calibration.
+    """Trains with fake-quantised weights (per channel) and activations (per tensor), ranges started from calibration.
 
-    `preserve`: "", "sparsity", "clusters" or "sparsity+clusters"; kernels with shared weights have one range for all
-    channels. BatchNorm (statistics, scale and shift) is frozen after `freeze_bn_after` of the epochs, rounded down: a
-    single epoch is trained with BatchNorm frozen throughout. One that no convolution right before it takes in (behind
-    a dense layer, before a convolution) is folded first, as by `FoldBatchNorm`.
+    A BatchNorm that no convolution right before it absorbs (behind a dense layer, before a convolution) is folded
+    first, as by `FoldBatchNorm`.
+
+    Args:
+        preserve: "", "sparsity", "clusters" or "sparsity+clusters"; kernels with shared weights have one range for all
+            channels.
+        freeze_bn_after: BatchNorm (statistics, scale and shift) is frozen after this share of the epochs, in [0, 1],
+            rounded down: a single epoch is trained with BatchNorm frozen throughout.
+        calibration_images: The number of train images from which activation ranges start.
+
+    Raises:
+        BadInput: A setting is out of its range.
     """
 
     epochs: int = 2
@@ -67,7 +75,7 @@ class QuantizeAware(TrainedStep):
         self._quantisable(model)
 
     def structure(self, model: keras.Model, context: Context) -> keras.Model:
-        """Built from the model before, whose zeros and shared weights are what is preserved."""
+        """Returns the model before with fake quantisers, whose zeros and shared weights are what is preserved."""
         quantize = tfmot.quantization.keras
         try:
             made = quantize.quantize_apply(quantize.quantize_annotate_model(self._quantisable(model)), self._scheme())
@@ -79,8 +87,10 @@ class QuantizeAware(TrainedStep):
         return made
 
     def _quantisable(self, model: keras.Model) -> keras.Model:
-        """A copy in which every BatchNorm (or its like) stands where fake quantisation can train it; the others are
-        folded into the layer beside them. Raises BadInput for layers that cannot be quantised."""
+        """Returns a copy in which every BatchNorm (or its like) stands where fake quantisation can train it.
+
+        The others are folded into the layer beside them. Raises BadInput for layers that cannot be quantised.
+        """
         model = batch_norm.scaled_by_convolution(plain_layers.split(model))
         readers = graph.only_reader(model)
         made = batch_norm.folded(model, stays=lambda norm: quantize_scheme.trains_with(norm, readers))
@@ -126,7 +136,7 @@ class QuantizeAware(TrainedStep):
         )
 
     def _shared(self, quantized: keras.Model) -> Iterator[clusters.SharedKernel]:
-        """The kernels to hold together while they train."""
+        """Yields the kernels whose weights stay together while they train."""
         for kernel in layers.kernels(quantized) if "clusters" in self.preserves else ():
             values = clusters.found_values(kernel.variable.numpy())
             if values is not None:
@@ -151,7 +161,7 @@ class QuantizeAware(TrainedStep):
 
 
 def _set_bn_trainable(model: keras.Model, trainable: bool) -> bool:
-    """Freeze or thaw BatchNorm; True when that changed anything, so that the graph must be traced again."""
+    """Freezes or thaws BatchNorm and returns whether that changed anything, so that the graph must be traced again."""
     found = [getattr(layer, "layer", layer) for layer in model.layers]
     changed = [bn for bn in found if isinstance(bn, keras.layers.BatchNormalization) and bn.trainable != trainable]
     for bn in changed:

@@ -1,4 +1,4 @@
-"""Training under a penalty, so that pruning after it costs less: the third family beside weight and gradient criteria.
+"""Trains under a penalty, so that pruning after it costs less: the third family beside weight and gradient criteria.
 
 L1 and L2 on weights: Han et al. 2015, section 3.1. Group lasso on filters: Wen et al. 2016, "Learning structured
 sparsity". L1 on BatchNorm's scale: Liu et al. 2017, "network slimming".
@@ -18,11 +18,17 @@ PENALTIES = ("l1", "l2", "group_lasso", "bn_scale")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Regularize(TrainedStep):
-    """Train with `weight` x a penalty added to the loss; the architecture stays.
+    """Trains with `weight` x a penalty added to the loss; the architecture stays.
 
-    `penalty`: "l1" and "l2" (squares) of every kernel's weights, for Prune after it; "group_lasso" (the norm of each
-    filter, times the root of its size) or "bn_scale" (|gamma|), for Channels after it with importance L2 or
-    BatchNormScale. Layers named in `skip` are not penalised.
+    Args:
+        penalty: "l1" and "l2" (squares) of every kernel's weights, for Prune after it; "group_lasso" (the norm of each
+            filter, times the root of its size) or "bn_scale" (|gamma|), for ChannelPruning after it with importance L2
+            or BatchNormScale.
+        weight: The factor on the penalty, in [0, 1].
+        skip: The names of layers that are not penalised.
+
+    Raises:
+        BadInput: A setting is out of its range.
     """
 
     penalty: str = "l1"
@@ -47,17 +53,18 @@ class Regularize(TrainedStep):
         return trained, Hooks()
 
     def finished(self, trained: keras.Model) -> keras.Model:
-        """Without the penalty, so that later steps do not train under it."""
+        """Returns the model without the penalty, so that later steps do not train under it."""
         return copy(trained)
 
     def penalised(self, model: keras.Model) -> list[tf.Variable]:
+        """Returns the variables that the penalty is on."""
         if self.penalty == "bn_scale":
             norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
             return [norm.gamma for norm in norms if norm.scale and norm.name not in self.skip]
         return [kernel.variable for kernel in layers.kernels(model) if kernel.name not in self.skip]
 
     def of(self, variable: tf.Variable) -> tf.Tensor:
-        """The penalty of one kernel [..., c_in, c_out] or gamma [c], before its weight."""
+        """Computes the penalty of one kernel [..., c_in, c_out] or gamma [c], before its weight."""
         if self.penalty == "l2":
             return tf.reduce_sum(variable**2)
         if self.penalty != "group_lasso":

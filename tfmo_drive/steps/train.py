@@ -1,4 +1,5 @@
-"""Plain float training: of the baseline, and of the control that gets the same extra epochs as a compressed model."""
+"""Trains in float, nothing else: the baseline, and the control that gets the same extra epochs as a compressed
+model."""
 
 from __future__ import annotations
 
@@ -9,4 +10,4 @@ from tfmo_drive.training.trained_step import TrainedStep
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Train(TrainedStep):
-    """Train every weight with the task's loss; zero epochs change nothing."""
+    """Trains every weight with the task's loss; zero epochs change nothing."""

@@ -1,4 +1,4 @@
-"""Arm Ethos-U NPUs: int8, compiled by Vela; what it costs there is Vela's estimate, since no NPU is here.
+"""Converts for Arm Ethos-U NPUs: int8, compiled by Vela, whose estimates say what it costs there, since no NPU is here.
 
 Its outputs are those that LiteRT's reference kernels give for the file before it was compiled: Vela is tested to
 compute the same integers (https://pypi.org/project/ethos-u-vela, "TensorFlow Support").
@@ -29,12 +29,13 @@ COMPILED = "model_vela.tflite"
 
 
 def system_of(accelerator: str) -> vela.System:
-    """Arm's example of a chip around one of ACCELERATORS."""
+    """Returns Arm's example of a chip around one of ACCELERATORS."""
     return vela.System(accelerator, *SYSTEMS[accelerator.rsplit("-", 1)[0]])
 
 
 class EthosUArtifact(Artifact):
-    """`path` is the compiled file, which ships; `source` the one that it was made from, which runs here."""
+    """Represents a compiled file, which ships as `path`; `source` is the file that it was made from, which runs
+    here."""
 
     def __init__(self, path: Path, source: LiteRTArtifact, accelerator: str) -> None:
         self.path, self.source = path, source
@@ -45,7 +46,7 @@ class EthosUArtifact(Artifact):
         return self.source.predict(batch)
 
     def runner(self, example, threads=None):
-        """None: what runs here says nothing of the NPU's speed; `notes` have Vela's estimate."""
+        """Returns None, because what runs here tells nothing of the NPU's speed; `notes` have Vela's estimate."""
         return None
 
     def weights(self):
@@ -57,14 +58,22 @@ class EthosUArtifact(Artifact):
 
 @dataclasses.dataclass(frozen=True)
 class EthosU(Int8Target):
-    """`system` and `memory` are sections of `configs`, Vela's own file or yours; "" is Arm's example for the NPU."""
+    """Converts to int8 and compiles for an NPU.
+
+    Args:
+        accelerator: One of ACCELERATORS, such as "ethos-u55-128".
+        system: The section of `configs` with the chip's clock and memories; "" takes Arm's example for the NPU.
+        memory: The section of `configs` with the memory mode; "" takes Arm's example for the NPU.
+        configs: Vela's own file of configurations, or the path of yours.
+        threads: The number of threads of the runtime that evaluates the file here.
+    """
 
     accelerator: str = "ethos-u55-128"
     system: str = ""
     memory: str = ""
     configs: str = vela.CONFIGS
     threads: int = 2
-    """For the judging."""
+    """The number of threads with which the file is evaluated here."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -74,6 +83,7 @@ class EthosU(Int8Target):
 
     @property
     def name(self) -> str:
+        """Returns the accelerator's name with underscores, such as "ethos_u55_128"."""
         return self.accelerator.replace("-", "_")
 
     def _opened(self, path: Path) -> Artifact:

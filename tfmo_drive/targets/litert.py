@@ -1,4 +1,5 @@
-"""LiteRT (TensorFlow Lite) targets: float32, float16, dynamic range, full int8, int16 activations with int8 weights.
+"""Converts for LiteRT (TensorFlow Lite): float32, float16, dynamic range, full int8, int16 activations with int8
+weights.
 
 Types: https://ai.google.dev/edge/litert/conversion/tensorflow/quantization/post_training_quantization
 """
@@ -34,7 +35,7 @@ class _LiteRT(TFLiteTarget):
 
 @dataclasses.dataclass(frozen=True)
 class LiteRTFloat32(_LiteRT):
-    """Everything in float32: the reference row."""
+    """Keeps everything in float32: the reference row."""
 
     name: ClassVar[str] = "litert_float32"
 
@@ -46,7 +47,7 @@ class LiteRTFloat32(_LiteRT):
 
 @dataclasses.dataclass(frozen=True)
 class LiteRTFloat16(_LiteRT):
-    """Constants in float16, half the bytes; arithmetic in float32 where the processor has no float16."""
+    """Stores constants in float16, half the bytes; arithmetic is in float32 where the processor has no float16."""
 
     name: ClassVar[str] = "litert_float16"
 
@@ -58,7 +59,7 @@ class LiteRTFloat16(_LiteRT):
 
 @dataclasses.dataclass(frozen=True)
 class LiteRTDynamic(_LiteRT):
-    """int8 weights, activations quantized while running; needs no calibration images."""
+    """Stores int8 weights and quantises activations while running; it needs no calibration images."""
 
     name: ClassVar[str] = "litert_dynamic"
 
@@ -70,7 +71,7 @@ class LiteRTDynamic(_LiteRT):
 
 @dataclasses.dataclass(frozen=True)
 class LiteRTInt8(Int8Target, _LiteRT):
-    """Integer throughout: what most boards run fastest."""
+    """Computes in integers throughout: what most boards run fastest."""
 
     name: ClassVar[str] = "litert_int8"
 
@@ -81,8 +82,11 @@ class LiteRTInt8(Int8Target, _LiteRT):
 
 @dataclasses.dataclass(frozen=True)
 class LiteRTMixed(_LiteRT):
-    """int8 but for the worst layers in float32, the fewest under which at most `drop` of the calibration images is
-    decided otherwise than in float. int8 in, float32 out. Its metadata and its row say which layers, and why."""
+    """Computes in int8 but for the worst layers, which stay in float32: int8 in, float32 out.
+
+    They are the fewest layers under which at most the share `drop` of the calibration images is decided otherwise than
+    in float. The file's metadata and its row say which layers, and why.
+    """
 
     calibration_images: int = 100
     calibration: str = "minmax"
@@ -114,7 +118,10 @@ class LiteRTMixed(_LiteRT):
 
 @dataclasses.dataclass(frozen=True)
 class LiteRTInt16x8(_LiteRT):
-    """int16 activations, int8 weights: near-float scores at int8's size, on slow kernels (about 40 x int8 here)."""
+    """Stores int8 weights and computes with int16 activations: near-float scores at int8's size, on slow kernels.
+
+    They take about 40 times as long as int8 here.
+    """
 
     calibration_images: int = 100
 

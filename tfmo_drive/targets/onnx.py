@@ -1,4 +1,4 @@
-"""ONNX targets through tf2onnx, run by onnxruntime: float32, and QDQ int8 made from the int8 `.tflite`.
+"""Converts to ONNX through tf2onnx, run by onnxruntime: float32, and QDQ int8 made from the int8 `.tflite`.
 
 QDQ: https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html . The int8 file goes through LiteRT's
 because tf2onnx leaves the weights of a quantize-aware Keras graph in float.
@@ -53,7 +53,7 @@ class _Onnx(Target):
 
 @dataclasses.dataclass(frozen=True)
 class OnnxFloat32(_Onnx):
-    """Everything in float32."""
+    """Keeps everything in float32."""
 
     name: ClassVar[str] = "onnx_float32"
 
@@ -72,10 +72,10 @@ class OnnxFloat32(_Onnx):
 
 @dataclasses.dataclass(frozen=True)
 class OnnxInt8(_Onnx):
-    """int8 weights and activations as QuantizeLinear/DequantizeLinear, with the numbers of the int8 `.tflite`.
+    """Stores int8 weights and activations as QuantizeLinear/DequantizeLinear, with the numbers of the int8 `.tflite`.
 
     On x86 without VNNI, sums of two products saturate in 16 bits, so the same file may score lower there:
-    https://docs.openvino.ai/latest/pot_saturation_issue.html . Judge it on a processor like the board's.
+    https://docs.openvino.ai/latest/pot_saturation_issue.html . Evaluate it on a processor like the board's.
     """
 
     calibration_images: int = 100

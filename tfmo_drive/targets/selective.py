@@ -1,4 +1,4 @@
-"""int8 with the fewest layers in float: the worst ones, until the file decides as the float model does.
+"""Converts to int8 with the fewest layers in float: the worst ones, until the file decides as the float model does.
 
 Layers are ranked by what int8 costs each by itself (runtimes.layer_errors); how many stay float is found by bisection
 on the agreement of arg max on calibration images, without labels. The converter cannot mix int8 with 16x8.
@@ -20,29 +20,35 @@ from tfmo_drive.runtimes.flatbuffer_edit import Exposed, kind, name, read_values
 from tfmo_drive.runtimes.layer_errors import LayerError, layer_errors
 
 PASSING = ("PAD", "PADV2", "MAX_POOL_2D", "RESHAPE", "TRANSPOSE", "SLICE", "STRIDED_SLICE")
-"""Operators whose output has its input's scale: the rounding is done by whatever writes their input."""
+"""The operators whose output has its input's scale: the rounding is done by the operator that writes their input."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Mixed:
-    """An int8 file with some operators in float."""
+    """Holds an int8 file with some operators in float."""
 
     content: bytes
     worst: tuple[LayerError, ...]
-    """Layers in float because int8 costs them most, the worst first."""
+    """The layers in float because int8 costs them most, the worst first."""
     feeding: tuple[str, ...]
-    """Output tensors of layers in float because a worst one reads them: rounded, they would undo what it gains."""
+    """The output tensors of layers in float because a worst one reads them: rounded, they would undo what it gains."""
     layers: int
-    """How many layers were ranked."""
+    """The number of layers that were ranked."""
     agreement: float
-    """Share of the images on which it decides as the float file does."""
+    """The share of the images on which it decides as the float file does."""
 
 
 def mixed(frozen: Frozen, images: np.ndarray, ranges: Ranges, drop: float) -> Mixed:
-    """The fewest worst layers in float under which at most the share `drop` of `images` is decided otherwise. All of
-    them in float decide as the float file does: outputs are float32 too.
+    """Returns the file with the fewest worst layers in float under which at most a share of the images is decided
+    otherwise.
 
-    images: uint8 [n, h, w, 3]; ranges, errors and decisions come from them. frozen: not quantize-aware.
+    With all of them in float it decides as the float file does, because outputs are float32 too.
+
+    Args:
+        frozen: The graph, not quantize-aware.
+        images: Raw inputs, uint8 [n, h, w, 3], from which ranges, errors and decisions come.
+        ranges: How activation ranges are chosen.
+        drop: The share of images in [0, 1].
     """
     floating, calibrated = conversion.base(frozen), conversion.calibrated(frozen, images, ranges)
     images = frozen.fed(images)
@@ -75,14 +81,14 @@ def mixed(frozen: Frozen, images: np.ndarray, ranges: Ranges, drop: float) -> Mi
 
 
 def _decisions(content: bytes, images: np.ndarray) -> np.ndarray:
-    """int64 [n, decisions]: the arg max of every output."""
+    """Returns the arg max of every output, int64 [n, decisions]."""
     model = unpack(content)
     run = Exposed(model, [int(number) for number in model.subgraphs[0].outputs])
     return np.stack([np.concatenate([largest(one).ravel() for one in run(image[None])]) for image in images])
 
 
 def _feeding(model: Any, outputs: list[str]) -> set[str]:
-    """Names of the tensors that hold what the writers of `outputs` read, up to the operators that round them."""
+    """Returns the names of the tensors that the writers of `outputs` read, up to the operators that round them."""
     graph = model.subgraphs[0]
     writers = {int(number): operator for operator in graph.operators for number in operator.outputs}
     found = set()

@@ -1,8 +1,8 @@
-"""TensorFlow Lite Micro: int8 on microcontrollers, judged in the micro interpreter itself.
+"""Converts for TensorFlow Lite Micro: int8 on microcontrollers, evaluated in the micro interpreter itself.
 
 Kernels: https://github.com/tensorflow/tflite-micro/tree/main/tensorflow/lite/micro/kernels . RAM is one arena, which
-the application gives: tensorflow/lite/micro/docs/memory_management.md, there.
-Its latency here is that of its plain kernels on this processor and says nothing of a board's.
+the application gives: tensorflow/lite/micro/docs/memory_management.md, there. Its latency here is that of its plain
+kernels on this processor and says nothing of a board's.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ from tfmo_drive.runtimes.micro import MicroArtifact
 
 @dataclasses.dataclass(frozen=True)
 class TFLiteMicro(Int8Target):
-    """Its row says `arena_bytes`, the RAM that the interpreter takes, and `operators`, which a resolver must know."""
+    """Converts to int8 for microcontrollers.
+
+    Its row has `arena_bytes`, the RAM that the interpreter takes, and `operators`, which a resolver must know.
+    """
 
     name: ClassVar[str] = "tflite_micro"
 

@@ -1,4 +1,5 @@
-"""Whose progress lies in a step's folder: begun.json says which step began there, from which model, on which data.
+"""Records whose progress lies in a step's folder: begun.json says which step began there, from which model, on which
+data.
 
 A step goes on where it was interrupted, and gives what it made before when it is called again. Another step, or the
 same on other data, would get that instead of its own result: it is refused by name.
@@ -21,11 +22,12 @@ from tfmo_drive.networks.layers import weights_digest
 
 FILE = "begun.json"
 KEPT = ("progress.npz", "removed.json")
-"""What steps keep and read back."""
+"""The files that steps keep and read back."""
 
 
 def claim(step: Step, model: keras.Model, context: Context) -> None:
-    """Say in `context.workdir` that `step` begins there from `model`; BadInput where another's progress lies there."""
+    """Records in `context.workdir` that `step` begins there from `model`; raises BadInput where another's progress lies
+    there."""
     folder = context.workdir
     facts = _facts(step, model, context)
     found = read_json(folder / FILE)
@@ -64,7 +66,7 @@ def _facts(step: Step, model: keras.Model, context: Context) -> dict[str, Any]:
 
 
 def _changed(step: Step) -> Iterator[str]:
-    """The settings that are not their defaults, as one types them."""
+    """Yields the settings that are not their defaults, as one types them."""
     for field in dataclasses.fields(step):
         value, made = getattr(step, field.name), field.default_factory
         default = field.default if made is dataclasses.MISSING else made()

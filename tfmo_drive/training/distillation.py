@@ -1,7 +1,8 @@
-"""The distillation loss and its custom train_step: Hinton, Vinyals & Dean 2015. Every trained step may learn by it.
+"""Defines the distillation loss and its train_step, by which every trained step may learn: Hinton, Vinyals & Dean 2015.
 
-From inside the teacher too: hints (Romero et al. 2015, "FitNets") and attention transfer (Zagoruyko & Komodakis 2017).
-A single output is a number, which a softmax says nothing of: there the student learns the teacher's answer itself.
+A student may learn from inside the teacher too: hints (Romero et al. 2015, "FitNets") and attention transfer (Zagoruyko
+& Komodakis 2017). A softmax has no meaning for a single output, which is a number: there the student learns the
+teacher's answer itself.
 """
 
 from __future__ import annotations
@@ -21,13 +22,21 @@ PLACES = ("everywhere", "objects")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Features:
-    """What the student's feature maps should look like, beside its outputs: `weight` x the mean over `pairs`.
+    """Sets which of the teacher's feature maps the student imitates, beside its outputs.
 
-    `kind`: "hint" (the teacher's maps themselves, through a 1x1 adapter where channels differ) or "attention" (where
-    they are strong: squares averaged over channels). `pairs`: (student's layer, teacher's layer) of maps of equal
-    size; () takes the last map of each size that both have. The teacher then runs in every training step. `places`:
-    hints "everywhere" or, of a detector, at "objects": inside and around the boxes (Wang et al. 2019, "Distilling
-    object detectors with fine-grained feature imitation"), where a small network has most to learn.
+    The teacher then runs in every training step.
+
+    Args:
+        kind: "hint" (the teacher's maps themselves, through a 1x1 adapter where channels differ) or "attention" (where
+            they are strong: squares averaged over channels).
+        pairs: (student's layer, teacher's layer) of maps of equal size; () takes the last map of each size that both
+            have.
+        weight: The factor on the mean over the pairs, in (0, 1000].
+        places: Hints "everywhere" or, for a detector, at "objects": inside and around the boxes (Wang et al. 2019,
+            "Distilling object detectors with fine-grained feature imitation"), where a small network has most to learn.
+
+    Raises:
+        BadInput: A setting is out of its range.
     """
 
     kind: str = "hint"
@@ -46,16 +55,21 @@ class Features:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SoftLabels:
-    """A teacher beside the labels: the loss is (1 - alpha) hard + alpha T^2 soft.
+    """Sets how a step learns from a teacher beside the labels: the loss is (1 - alpha) hard + alpha T^2 soft.
 
-    `alpha` in [0, 1]; 0 is no teacher at all (the control, which then sees the same copies). `augmented_copies`:
-    the teacher's logits are computed once for this many augmentations of each image, and the epochs cycle through them.
-    `teacher`:
-    the path of a Keras 2 model with the baseline's inputs and outputs, or paths, separated by commas, of models that
-    give some of its outputs each, as single-task networks do (Clark et al. 2019, "BAM! Born-again multi-task
-    networks"); the baseline says the rest, with "" all. What they answer is read as a given baseline's is
-    (task.outputs, task.full_lock, task.allow_code). `features`: learn from a whole teacher's feature maps too.
-    `temperature` is not read where the task predicts a number.
+    Args:
+        temperature: T, in (0, 100]; it is not used where the task predicts a number.
+        alpha: In [0, 1]; 0 is no teacher at all (the control, which then sees the same augmented copies).
+        augmented_copies: The teacher's logits are computed once for this many augmentations of each image, and the
+            epochs cycle through them.
+        teacher: The path of a Keras 2 model with the baseline's inputs and outputs, or paths, separated by commas, of
+            models that give some of its outputs each, as single-task networks do (Clark et al. 2019, "BAM! Born-again
+            multi-task networks"). The baseline gives the other outputs, with "" all of them. Their answers are read as
+            a given baseline's are (task.outputs, task.full_lock, task.allow_code).
+        features: Learn from the feature maps of a whole teacher too.
+
+    Raises:
+        BadInput: A setting is out of its range.
     """
 
     temperature: float = 4.0
@@ -74,14 +88,15 @@ class SoftLabels:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Of the teachers."""
+        """Returns the teachers' files."""
         return tuple(Path(path.strip()) for path in self.teacher.split(",") if path.strip())
 
 
 def distillation_loss(student: tf.Tensor, teacher: tf.Tensor, temperature: float) -> tf.Tensor:
-    """T^2 x mean cross-entropy of softened logits [b, ..., classes]; T^2 keeps its gradient on the hard loss's scale.
+    """Computes T^2 x the mean cross-entropy of softened logits [b, ..., classes]; T^2 keeps its gradient on the hard
+    loss's scale.
 
-    Of numbers [b, 1], half the mean squared difference, which is what the former tends to for high temperatures
+    For numbers [b, 1] it is half the mean squared difference, which is what the former tends to for high temperatures
     (Hinton et al., section 2.1; Ba & Caruana 2014, "Do deep nets really need to be deep?", eq. 1).
     """
     if student.shape[-1] == 1:
@@ -92,23 +107,29 @@ def distillation_loss(student: tf.Tensor, teacher: tf.Tensor, temperature: float
 
 
 def hint_loss(student: tf.Tensor, teacher: tf.Tensor, where: tf.Tensor | None = None) -> tf.Tensor:
-    """Mean squared difference of maps [b, h, w, c], over the teacher's mean square: 1 for a map of zeros.
+    """Computes the mean squared difference of maps [b, h, w, c] over the teacher's mean square: 1 for a map of zeros.
 
-    where: weights [b, any height, any width, 1] of the places, brought to the maps' size; none: all count alike.
+    Args:
+        student: The student's maps.
+        teacher: The teacher's maps.
+        where: Weights [b, any height, any width, 1] of the places, resized to the maps' size; by default all count
+            alike.
     """
     weights = 1.0 if where is None else tf.image.resize(where, student.shape[1:3], "area")
     return tf.reduce_mean(weights * (student - teacher) ** 2) / tf.maximum(tf.reduce_mean(weights * teacher**2), 1e-12)
 
 
 def attention_loss(student: tf.Tensor, teacher: tf.Tensor) -> tf.Tensor:
-    """Squared distance of attention maps, each of length 1, from maps [b, h, w, any]: 0 to 2, the mean over b."""
+    """Computes the squared distance, 0 to 2, of attention maps of length 1, from maps [b, h, w, any], as a mean
+    over b."""
     maps = [tf.reshape(tf.reduce_mean(one**2, axis=-1), [tf.shape(one)[0], -1]) for one in (student, teacher)]
     student, teacher = (tf.math.l2_normalize(one, axis=1) for one in maps)
     return tf.reduce_mean(tf.reduce_sum((student - teacher) ** 2, axis=1))
 
 
 def paired_maps(student: keras.Model, teacher: keras.Model, pairs: tuple[tuple[str, str], ...]) -> list[tuple]:
-    """(student's, teacher's) symbolic maps [b, h, w, c]. Names are the float layers' own, whatever wraps them since.
+    """Returns (student's, teacher's) symbolic maps [b, h, w, c]; names are the float layers' own, whatever wraps them
+    since.
 
     Raises BadInput for a layer that is not there, and for maps that differ in size.
     """
@@ -130,7 +151,10 @@ def paired_maps(student: keras.Model, teacher: keras.Model, pairs: tuple[tuple[s
 
 
 def _maps(model: keras.Model) -> dict[str, tf.Tensor]:
-    """By float layer's name, every feature map inside a model, in graph order; one that is only padded is none."""
+    """Returns the feature maps inside a model, in graph order, by float layer's name.
+
+    Inputs, outputs and layers that only pad or crop are left out: they compute no features of their own.
+    """
     never = (keras.layers.InputLayer, keras.layers.ZeroPadding2D, keras.layers.Cropping2D)
     ends = set(model.output_names)  # what the outputs say is learnt by losses of its own
     found = {}
@@ -151,7 +175,7 @@ def _maps(model: keras.Model) -> dict[str, tf.Tensor]:
 class Distiller(Learner):
     """Trains a student, and the adapters of hints, on (inputs, {"hard": encoded targets, "soft": teacher's logits}).
 
-    `teacher`: read for `labels.features` alone.
+    The teacher itself is used for `labels.features` alone.
     """
 
     def __init__(self, student: keras.Model, task: Task, labels: SoftLabels, teacher: keras.Model | None = None):
@@ -161,7 +185,8 @@ class Distiller(Learner):
         self._watch(student, teacher)
 
     def _watch(self, student: keras.Model, teacher: keras.Model | None):
-        """Models that give the pairs' maps too. The teacher is hidden from Keras, which would train and save it."""
+        """Builds models that give the pairs' maps too; the teacher is hidden from Keras, which would train and save
+        it."""
         features = self.labels.features if teacher is not None and self.labels.alpha else None
         pairs = paired_maps(student, teacher, features.pairs) if features else []
         self.watched, inside = student, None
@@ -178,7 +203,7 @@ class Distiller(Learner):
                 self.adapters.append(keras.layers.Activation("linear"))
 
     def feature_loss(self, maps: list[tf.Tensor], inputs, targets=None) -> tf.Tensor:
-        """The mean over the pairs; 0 without features."""
+        """Computes the loss of the student's feature maps: the weighted mean over the pairs, 0 without features."""
         wanted = self.teach(inputs)
         if not wanted:
             return tf.constant(0.0)
@@ -192,7 +217,7 @@ class Distiller(Learner):
         return features.weight * tf.add_n(losses) / len(losses)
 
     def loss_of(self, inputs, targets):
-        """(1 - alpha) hard + alpha soft + features; with alpha = 0 only hard."""
+        """Computes (1 - alpha) hard + alpha (soft loss) + features for a batch; with alpha = 0 the hard loss alone."""
         hard, alpha = targets["hard"], self.labels.alpha
         found = tf.nest.flatten(self.watched(inputs, training=True))
         count = len(self.model.outputs)
@@ -205,5 +230,5 @@ class Distiller(Learner):
 
     @property
     def learnt(self) -> list[tf.Variable]:
-        """The student's weights, then the adapters'."""
+        """Returns the student's weights, then the adapters'."""
         return [*super().learnt, *(one for layer in self.adapters for one in layer.trainable_variables)]

@@ -1,4 +1,5 @@
-"""Filter gradients of convolutions on tiny maps as one matrix product: 7 times faster than oneDNN's own kernel there.
+"""Computes filter gradients of convolutions on tiny maps as one matrix product: 7 times faster than oneDNN's own kernel
+there.
 
 The last stage of a ResNet50 at 48 px works on 2 x 2 maps. There oneDNN takes 47-51 ms for the filter gradient of a
 3x3x512x512 or 1x1x1024x2048 kernel (batch 32, 2 cores, TensorFlow 2.21), a product of the patches and the upstream
@@ -16,7 +17,7 @@ from tensorflow.python.framework import ops
 from tfmo_drive.base.keras2 import tf
 
 LARGEST_MAP = 4
-"""Output positions up to which the product wins."""
+"""The largest number of output positions for which the product is faster."""
 
 _registry = ops.gradient_registry._registry
 _standard = ops.gradient_registry.lookup("Conv2D")
@@ -24,13 +25,14 @@ _standard = ops.gradient_registry.lookup("Conv2D")
 
 @contextlib.contextmanager
 def fast() -> Iterator[None]:
-    """Training graphs traced inside differentiate small convolutions so; values differ by float rounding alone."""
+    """Makes training graphs traced inside the block differentiate small convolutions so; values differ by float
+    rounding alone."""
     with mock.patch.dict(_registry, {"Conv2D": {**_registry["Conv2D"], "type": _gradient}}):
         yield
 
 
 def _gradient(op, upstream):
-    """The gradient function of Conv2D: of its input [b, h, w, c_in] and its filter [k, k, c_in, c_out]."""
+    """Computes Conv2D's gradients for its input [b, h, w, c_in] and its filter [k, k, c_in, c_out]."""
     if not _small(op, upstream):
         return _standard(op, upstream)
     inputs, kernel = op.inputs

@@ -1,4 +1,5 @@
-"""A given model: read, brought to the units of the task, and held against real data before anything is written."""
+"""Reads a given model, converts its outputs to the task's units, and checks it against real data before anything is
+written."""
 
 from __future__ import annotations
 
@@ -14,15 +15,21 @@ from tfmo_drive.networks import networks, own_model
 from tfmo_drive.training import scoring
 
 _EXAMPLES, _FEWEST, _NUMBERS = 128, 8, 1 << 24
-"""How many of val, spread over all of it: fewer of large maps, whose answers are to stay below so many numbers."""
+"""The most and the fewest val examples that are asked, and the largest count of numbers in their answers."""
 
 
 def baseline(path: Path, own: keras.Model, task: Task, declared: Callable[[], None]) -> keras.Model:
-    """The trained model at `path`: weights for the task's `own` network, which are read into it, a stage of an earlier
-    run, or a whole model.
+    """Returns the trained model at `path`: weights that are read into the task's network, an earlier run's stage, or a
+    whole model.
 
-    Raises BadInput where it does not fit, and what `declared` raises where the task's settings do not say what only the
-    user of a whole model can know.
+    Args:
+        path: The file.
+        own: The task's own network, for files of weights alone.
+        task: The task.
+        declared: Raises BadInput where the task's settings do not say what only the user of a whole model can know.
+
+    Raises:
+        BadInput: The file does not fit.
     """
     subject = f"task.baseline: {path}"
     if not own_model.is_whole_model(path):
@@ -38,10 +45,10 @@ def baseline(path: Path, own: keras.Model, task: Task, declared: Callable[[], No
 
 
 def adopted(model: keras.Model, task: Task, subject: str) -> keras.Model:
-    """`model`, which somebody gives, with outputs in the task's units (Task.converted).
+    """Returns a given `model` with outputs in the task's units (Task.converted).
 
-    Raises BadInput, which begins with `subject` ("task.baseline: mine.h5"), where it is not known what they mean, and
-    where what the model answers on val cannot mean that (Task.check_answers).
+    Raises BadInput, which begins with `subject` ("task.baseline: mine.h5"), where their meaning is not known, and where
+    the model's answers on val contradict it (Task.check_answers).
     """
     made = task.converted(model, subject)
     numbers = sum(math.prod(one.shape[1:]) for one in made.outputs)

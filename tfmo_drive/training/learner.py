@@ -1,4 +1,4 @@
-"""What Keras's `fit` is called on: a model and its task's loss, whatever the number of outputs.
+"""Wraps a model and its task's loss for Keras's `fit`, whatever the number of outputs.
 
 Keras's own losses go by the names of output layers, which tfmot's wrappers change; here a task's loss sees all outputs
 at once, by the names that they keep.
@@ -23,28 +23,30 @@ class Learner(keras.Model):
         self.loss_metric = keras.metrics.Mean(name="loss")
 
     def call(self, inputs, training=None):
+        """Returns the model's outputs for preprocessed inputs."""
         return self.model(inputs, training=training)
 
     @property
     def metrics(self):
+        """Returns the metrics that Keras resets at each epoch's start: the mean loss."""
         return [self.loss_metric]
 
     @property
     def learnt(self) -> list[tf.Variable]:
-        """What the optimizer changes, in its order."""
+        """Returns the variables that the optimizer changes, in its order."""
         return self.model.trainable_variables
 
     def hard_loss(self, targets: Any, outputs: Any) -> tf.Tensor:
-        """The task's loss of the model's outputs, and what its layers add (regularisers)."""
+        """Computes the task's loss of the model's outputs, plus the losses that its layers add (regularisers)."""
         return tf.add_n([self.task_loss(targets, outputs), *self.model.losses])
 
     def loss_of(self, inputs: tf.Tensor, targets: Any) -> tf.Tensor:
-        """Of one batch, in training mode."""
+        """Computes the loss of one batch, in training mode."""
         return self.hard_loss(targets, named(self.model, self.model(inputs, training=True)))
 
     @tf.autograph.experimental.do_not_convert  # tfmot's quantisers, converted from here, now and then lose their `self`
     def train_step(self, data):
-        """One step of the optimizer."""
+        """Takes one step of the optimizer."""
         inputs, targets = data
         with tf.GradientTape() as tape:
             loss = self.loss_of(inputs, targets)

@@ -1,4 +1,5 @@
-"""The task's score of a Keras model itself, float or fake-quantised; an artifact's score is measures/accuracy.py's."""
+"""Computes the task's score of a Keras model itself, float or fake-quantised; an artifact's score is
+measures/accuracy.py's."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ from tfmo_drive.networks import graph
 
 
 class Scorer:
-    """The task's score of the Keras model itself (fake-quantised where it is); traced once, as often as it is asked."""
+    """Computes the task's score of a Keras model (fake-quantised where it is); it is traced once, however often it is
+    asked."""
 
     def __init__(self, model: keras.Model, task: Task):
         self.model, self.task = model, task
@@ -26,7 +28,7 @@ class Scorer:
         self.answers = answers
 
     def said(self, split: str, indices: np.ndarray | None = None) -> tuple[Arrays, Arrays]:
-        """Outputs and targets [n, ...] of all examples of the split, or of those at `indices`.
+        """Returns outputs and targets [n, ...] of all examples of the split, or of those at `indices`.
 
         Raises BadInput where an output is not finite, naming the layer.
         """
@@ -44,7 +46,8 @@ class Scorer:
         return answers, targets
 
     def _overflowing(self, raw: np.ndarray) -> str:
-        """The first layer whose outputs for raw inputs are not finite; the model's name where none is seen alone."""
+        """Returns the first layer whose outputs for raw inputs are not finite; the model's name where none is seen
+        alone."""
         made = [(node.layer.name, one) for node in graph.calls(self.model) for one in tf.nest.flatten(node.outputs)]
         inputs = batches.preprocess(self.task, tf.cast(raw, tf.float32))
         values = keras.Model(self.model.inputs, [one for _, one in made])(inputs, training=False)
@@ -53,14 +56,14 @@ class Scorer:
         return next(odd, self.model.name)
 
     def __call__(self, split: str, indices: np.ndarray | None = None) -> float:
-        """In [0, 1], over the same examples."""
+        """Returns the score, in [0, 1], over the same examples."""
         return self.task.score(*self.said(split, indices))
 
     def selection_score(self, split: str) -> float:
-        """By which training keeps its best epoch, and what `val_score` is in curves, stages and logs."""
+        """Returns the number by which training keeps its best epoch; it is `val_score` in curves, stages and logs."""
         return self.task.selection_score(*self.said(split))
 
 
 def score(model: keras.Model, task: Task, split: str) -> float:
-    """`Scorer` for a single question."""
+    """Returns the score of a model on a split, where only one is asked; see `Scorer`."""
     return Scorer(model, task)(split)

@@ -1,7 +1,7 @@
-"""A teacher whose logits are computed once, for every step and every run that asks for the same views.
+"""Computes a teacher's logits once, for every step and every run that asks for the same augmented copies.
 
 The student's epochs cycle through a fixed number of augmented copies of each image, so an epoch costs the student alone
-("a consistent teacher", Beyer et al. 2022, needs the same view on both sides: here it is).
+("a consistent teacher", Beyer et al. 2022, needs the same copy on both sides: here it is).
 """
 
 from __future__ import annotations
@@ -31,15 +31,23 @@ _ROWS = "logits.rows"
 
 
 def attached(labels: SoftLabels, context: Context) -> Attached:
-    """What rides along with the targets of a taught step; with alpha = 0 nothing but the choice of views."""
+    """Returns the arrays that accompany the targets of a taught step; with alpha = 0 only the choice of augmented
+    copies."""
     if not labels.alpha:
         return Attached(labels.augmented_copies)
     return cached_logits(model(labels, context), labels.augmented_copies, context)
 
 
 def cached_logits(teacher: keras.Model, views: int, context: Context) -> Attached:
-    """The teacher's logits for every train example, each view one entry of the cache: as the model's outputs, float32
-    [n, ...]; those of maps are kept as float16."""
+    """Returns the teacher's logits for every train example, each augmented copy one entry of the cache.
+
+    They are float32 [n, ...] as the model's outputs; those of maps are kept as float16.
+
+    Args:
+        teacher: The teacher.
+        views: The number of augmented copies of each example.
+        context: Gives the task and the seed.
+    """
     task = context.task
     rows = [(name, tuple(output.shape[1:])) for name, output in zip(names(teacher), teacher.outputs, strict=True)]
     row = np.dtype([(name, _stored(shape), shape) for name, shape in rows])
@@ -71,13 +79,13 @@ def _stored(shape: tuple[int, ...]) -> type:
 
 
 def _code_digest() -> str:
-    """Of what makes the views, so that logits are never read back for pixels that are drawn otherwise now."""
+    """Returns a digest of the code that makes augmented copies, so that logits are never read back for other pixels."""
     files = [Path(module.__file__) for module in (augmentation, batches, output_kind)]
     return key(*(file_digest(file) for file in files))
 
 
 def model(labels: SoftLabels, context: Context) -> keras.Model:
-    """The teacher that `labels` name; BadInput where it does not fit the baseline."""
+    """Returns the teacher that `labels` name; raises BadInput where it does not fit the baseline."""
     if not labels.files:
         return context.baseline
     teachers = [_read(path, context) for path in labels.files]
@@ -106,7 +114,8 @@ def _read(path: Path, context: Context) -> keras.Model:
 
 
 def _joined(teachers: list[keras.Model], baseline: keras.Model) -> keras.Model:
-    """One model with the outputs of `baseline`, each said by the teacher that gives it, the rest by `baseline`."""
+    """Returns one model with the outputs of `baseline`, each from the teacher that gives it, the rest from
+    `baseline`."""
     inputs = keras.Input(baseline.input_shape[1:])
     said = {}
     for number, one in enumerate([*teachers, baseline]):

@@ -1,4 +1,5 @@
-"""The training loop every trained step shares: cosine schedule with warm-up, best weights, resume, TensorBoard.
+"""Runs the training loop that every trained step shares: cosine schedule with warm-up, best weights, resume,
+TensorBoard.
 
 SGDR cosine: Loshchilov & Hutter 2017; warm-up: Goyal et al. 2017. One call of Keras's `fit` per epoch; after each, all
 that the next epoch depends on (weights, masks, moving averages, optimizer slots, step) is saved, so that an interrupted
@@ -34,7 +35,7 @@ from tfmo_drive.training.scoring import Scorer
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainedStep(Step):
-    """A step that trains: settings of the loop, in epochs, so that they mean the same on any data set."""
+    """Trains a model; the settings of the loop are in epochs, so that they mean the same on any data set."""
 
     epochs: int = 1
     batch_size: int = 64
@@ -46,10 +47,11 @@ class TrainedStep(Step):
     final_learning_rate: float = 0.01
     """The cosine's end, as a fraction of `learning_rate`."""
     averaged_epochs: int = 0
-    """End in the mean of the last so many epochs' weights (Izmailov et al. 2018, "Averaging weights leads to wider
-    optima"), where a small or noisy val split cannot tell which epoch is best; 0: in the best epoch's by val."""
+    """The number of last epochs whose weights are averaged at the end: stochastic weight averaging (SWA, Izmailov et
+    al. 2018, "Averaging weights leads to wider optima"), for a val split too small or noisy to tell which epoch is
+    best. 0 ends in the weights of the epoch that is best by val."""
     distill: SoftLabels | None = None
-    """Learn from a teacher's soft labels too (by default the float baseline's)."""
+    """How the step learns from a teacher's soft labels too; None learns from the labels alone."""
 
     def __post_init__(self):
         name, whole = type(self).__name__, "a whole number of at least"
@@ -73,8 +75,10 @@ class TrainedStep(Step):
         return self.distill.files if self.distill else ()
 
     def __call__(self, model: keras.Model, context: Context) -> keras.Model:
-        """`prepared`, trained, `finished`; zero epochs train nothing. BadInput after QuantizeAware, and where
-        `context.workdir` holds another step's progress."""
+        """Returns a trained copy: `prepared`, trained, then `finished`; zero epochs train nothing.
+
+        Raises BadInput after QuantizeAware, and where `context.workdir` holds another step's progress.
+        """
         if is_quantize_aware(model):
             raise BadInput(f"{type(self).__name__} cannot follow QuantizeAware: make QuantizeAware the last step.")
         self.refuse(model)
@@ -82,21 +86,21 @@ class TrainedStep(Step):
         return self.trained(model, context)
 
     def trained(self, model: keras.Model, context: Context) -> keras.Model:
-        """The step's result, in a workdir that is its own."""
+        """Returns the step's result, with a workdir that is its own."""
         trained, hooks = self.prepared(model, context)
         train(trained, self, context, hooks)
         return self.finished(trained)
 
     def prepared(self, model: keras.Model, context: Context) -> tuple[keras.Model, Hooks]:
-        """What is trained in `model`'s place (new variables), and how the step takes part in the loop."""
+        """Returns what is trained in `model`'s place (new variables), and how the step takes part in the loop."""
         return self.structure(model, context), Hooks()
 
     def finished(self, trained: keras.Model) -> keras.Model:
-        """The step's result, from what was trained."""
+        """Returns the step's result, made of what was trained."""
         return trained
 
     def structure(self, model: keras.Model, context: Context) -> keras.Model:
-        """The step's result before training: a finished stage is read back into it."""
+        """Returns the step's result before training; a finished stage is read back into it."""
         return copy(model)
 
     def reload(self, model: keras.Model, weights: Path, context: Context) -> keras.Model:
@@ -107,32 +111,40 @@ class TrainedStep(Step):
 
 @dataclasses.dataclass
 class Hooks:
-    """Where a step takes part in the loop."""
+    """Says where a step takes part in the training loop."""
 
     callbacks: tuple = ()
     before_epoch: Callable[[int, keras.Model], bool] = lambda epoch, model: False
-    """(epoch from 0, model) -> True when the graph changed and must be traced again."""
+    """Called with (epoch from 0, model); returns True when the graph changed and must be traced again."""
     best_from_epoch: int = 0
-    """Epochs before it (from 0) are neither best nor averaged: a pruning ramp has not reached its sparsity there."""
+    """The first epoch (from 0) that may be best or averaged: a pruning ramp reaches its sparsity there."""
     tracing: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext
     """Entered around the loop, for a training graph that differs from the exported one (fast fake quantisation)."""
     variables: tuple = ()
-    """What the next epoch depends on beside the model's own variables: saved and restored with them."""
+    """Variables that the next epoch depends on beside the model's own; they are saved and restored with them."""
 
 
 def copy(model: keras.Model) -> keras.Model:
-    """The same architecture and weights in new variables."""
+    """Returns the same architecture and weights in new variables."""
     clone = keras.models.clone_model(model)
     clone.set_weights(model.get_weights())
     return clone
 
 
 def train(model: keras.Model, fit: TrainedStep, context: Context, hooks: Hooks) -> None:
-    """Train in place and leave in `model` the weights of the best `Task.selection_score` on val, or the mean of
-    `fit.averaged_epochs`.
+    """Trains in place and leaves the best epoch's weights in `model`, or the mean of the last `fit.averaged_epochs`.
 
-    Progress is kept in `context.workdir`: `progress.npz`, `curves.json`, `tensorboard/`.
-    Raises BadInput when the loss stops being finite, naming the batch.
+    The best epoch has the highest `Task.selection_score` on val. Progress is kept in `context.workdir`: `progress.npz`,
+    `curves.json`, `tensorboard/`.
+
+    Args:
+        model: The model, whose variables change.
+        fit: The step, which holds the settings of the loop.
+        context: Gives the task, the seed and the folder.
+        hooks: Where the step takes part in the loop.
+
+    Raises:
+        BadInput: The loss stops being finite; the message names the batch.
     """
     if not fit.epochs:
         return
@@ -144,7 +156,8 @@ def train(model: keras.Model, fit: TrainedStep, context: Context, hooks: Hooks) 
 
 
 def learner(model: keras.Model, fit: TrainedStep, context: Context) -> tuple[Learner, batches.Attached | None]:
-    """What Keras's `fit` is called on in `model`'s place, and what rides along with its targets."""
+    """Returns the model on which Keras's `fit` is called in `model`'s place, and the arrays that accompany its
+    targets."""
     if fit.distill is None:
         return Learner(model, context.task), None
     features = fit.distill.features
@@ -202,7 +215,7 @@ class _Loop:
         self.record(epoch, history.history["loss"][-1], val_score, time.perf_counter() - started)
 
     def reseed(self, epoch: int):
-        """Dropout and its like draw from generators that no save holds: each epoch begins them anew, from its number.
+        """Seeds dropout and its like from the epoch's number: they sample from generators that no save holds.
 
         Keras 2 keeps them in the traced graph, so a model that has such layers is traced again every epoch.
         """
@@ -217,7 +230,7 @@ class _Loop:
                 generator._generator.reset_from_seed(seed + number)
 
     def refuse_non_finite(self, epoch: int):
-        """A ReLU turns NaN into 0, so the loss can stay finite over weights that are not."""
+        """Raises BadInput where a weight is not finite: a ReLU turns NaN into 0, so the loss alone may not show it."""
         bad = [variable.name for variable in self.variables if not np.isfinite(variable.numpy()).all()]
         if bad:
             raise BadInput(
@@ -236,7 +249,7 @@ class _Loop:
         self.save()
 
     def keep(self, epoch: int, val_score: float):
-        """What training would end in, were this its last epoch."""
+        """Keeps the weights that training would end in, were this its last epoch."""
         averaged = self.fit.averaged_epochs
         first = max(self.hooks.best_from_epoch, self.fit.epochs - averaged if averaged else 0)
         if epoch < first:
@@ -257,8 +270,10 @@ class _Loop:
         atomic.write_json(self.folder / "curves.json", self.curves)
 
     def restore(self) -> int:
-        """Continue from the last saved epoch; the number of epochs already done. What a power cut left in part, or
-        somebody changed, is no progress."""
+        """Continues from the last saved epoch and returns the number of epochs already done.
+
+        Progress that a power cut left in part, or that somebody changed, does not count.
+        """
         path = self.folder / "progress.npz"
         if not path.exists():
             return 0
@@ -278,7 +293,8 @@ class _Loop:
         return done
 
     def saved(self, path: Path) -> dict[str, Any]:
-        """What `save` wrote; ValueError and others where it is nothing that this loop could have written."""
+        """Returns what `save` wrote; raises ValueError and others for anything that this loop could not have
+        written."""
         with np.load(path) as file:
             arrays = {name: file[name] for name in sorted(file.files)}
         found = {
@@ -305,12 +321,14 @@ class _Loop:
 
 
 def _mean(before: np.ndarray, value: np.ndarray, count: int) -> np.ndarray:
-    """Of `count` values, whose mean is `before`, and one more; of what only counts (steps), the last."""
+    """Returns the running mean after adding `value` to `count` values whose mean is `before`; integers take the latest
+    value."""
     return before + (value - before) / (count + 1) if np.issubdtype(value.dtype, np.floating) else value
 
 
 class _StopOnNonFinite(keras.callbacks.Callback):
-    """Keras's TerminateOnNaN stops silently; this says which batch, and with which examples, it happened."""
+    """Stops where the loss is not finite and names the batch and its examples; Keras's TerminateOnNaN stops
+    silently."""
 
     def __init__(self, epoch: int, context: Context, batch_size: int):
         super().__init__()

@@ -131,7 +131,7 @@ def test_a_sum_in_which_two_large_branches_cancel_is_found():
     assert [one[:2] for one in faults(model)] == [("shared scale", "met")]
 
 
-@pytest.mark.parametrize(("dead", "words"), [(4, None), (6, "Channels"), (8, "learning_rate")])
+@pytest.mark.parametrize(("dead", "words"), [(4, None), (6, "ChannelPruning"), (8, "learning_rate")])
 def test_a_relu_that_is_mostly_dead_is_found(dead, words):
     found = [one for one in faults(network(dead=dead)) if one[0] == "dead ReLU"]
     assert [one[1] for one in found[:1]] == (["relu_b"] if words else [])  # and those behind one that is all dead

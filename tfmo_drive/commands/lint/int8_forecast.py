@@ -122,7 +122,7 @@ def _dead(one: Stored, range_: np.ndarray) -> Iterator[Finding]:
         count = f"{int((range_[1] <= 0).sum())} of {range_.shape[1]} channels"
         if share < 1:
             yield Finding("dead ReLU", one.layer.name, f"{count} are zero on every image.", None,
-                          "Channels, which removes them for nothing")  # fmt: skip
+                          "ChannelPruning, which removes them for nothing")  # fmt: skip
         else:
             yield Finding("dead ReLU", one.layer.name, f"{count} are zero on every image: nothing gets through.", None,
                           "train again with a lower training.learning_rate")  # fmt: skip

@@ -55,7 +55,7 @@ def zeros(model: keras.Model, inputs: np.ndarray) -> dict[str, Part]:
 
 
 def channels(model: keras.Model, inputs: np.ndarray) -> dict[str, Part]:
-    """The channels of least L2 norm of a group are read by nobody: Channels."""
+    """The channels of least L2 norm of a group are read by nobody: ChannelPruning."""
     known = ChannelGraph(model)
 
     def part(group: ChannelGroup) -> Part:
@@ -95,7 +95,7 @@ def bits(model: keras.Model, inputs: np.ndarray) -> dict[str, Part]:
 
 METHODS = {
     "sparsity": Method("zeros", (0.5, 0.7, 0.8, 0.9, 0.95), zeros, "Prune"),
-    "channels": Method("channels removed", (0.125, 0.25, 0.5, 0.75), channels, "Channels"),
+    "channels": Method("channels removed", (0.125, 0.25, 0.5, 0.75), channels, "ChannelPruning"),
     "rank": Method("energy lost", (0.02, 0.05, 0.1, 0.2, 0.4), ranks, "LowRank"),
     "bits": Method("bits", (8, 6, 4, 3, 2), bits),
 }

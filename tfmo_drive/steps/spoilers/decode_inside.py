@@ -1,4 +1,5 @@
-"""How an int8 detector dies: boxes in pixels and scores in one output. A control, to be seen beside the real rows.
+"""Spoils an int8 detector as naive exporters do, boxes in pixels and scores in one output: a control beside the real
+rows.
 
 Exporters that put the decoding into the graph join boxes (0..hundreds of pixels) and scores (0..1) at the end. An int8
 tensor has one scale: a step is then a pixel or so, and every score becomes 0 or 1.
@@ -19,8 +20,10 @@ from tfmo_drive.training.trained_step import copy
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DecodeInside(Step):
-    """A float detector with its decoding inside and one output; a model that has one stays as it is. BadInput for other
-    outputs, and after QuantizeAware."""
+    """Puts a float detector's decoding inside it, with one output; a model that has one output stays as it is.
+
+    Raises BadInput for other outputs, and after QuantizeAware.
+    """
 
     def __call__(self, model: keras.Model, context: Context) -> keras.Model:
         fake_quant.refuse_quantize_aware(model, "DecodeInside")

@@ -1,4 +1,4 @@
-"""A network made hard to quantise on purpose: channels rescaled by random factors, outputs as before.
+"""Spoils a network for quantisation: channels are rescaled by random factors, outputs stay as before.
 
 The inverse of equalization (Nagel et al. 2019, figure 2, shows the same spread in a trained MobileNetV2): one scale for
 a whole tensor then rounds most of its channels away. A control for post-training methods, never a compression.
@@ -20,7 +20,7 @@ from tfmo_drive.surgery.channel_scales import ChannelScales
 
 @dataclasses.dataclass(frozen=True)
 class Spread(Step):
-    """Multiply every channel whose scale is free by a random factor: log-uniform over `decades` powers of ten."""
+    """Multiplies every channel whose scale is free by a random factor, log-uniform over `decades` powers of ten."""
 
     decades: float = 3.0
 
