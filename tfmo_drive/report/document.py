@@ -1,4 +1,5 @@
-"""A report before it is Markdown, HTML or terminal text: a title, a verdict, and sections of tables and figures."""
+"""Defines a report before it is Markdown, HTML or terminal text: a title, a verdict, and sections of tables and
+figures."""
 
 from __future__ import annotations
 
@@ -7,13 +8,13 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """One value of a table: `text` is read, `note` stands smaller beside it, `value` is what sorting compares."""
+    """Holds one value of a table: `text` is read, `note` stands smaller beside it, `value` is what sorting compares."""
 
     text: str
     note: str = ""
     value: float | None = None
     tone: str = ""
-    """"good", "bad" or "" (neither)."""
+    """The colour of the value: "good", "bad" or "" (neither)."""
 
     def __str__(self) -> str:
         return f"{self.text} {self.note}".rstrip()
@@ -21,7 +22,7 @@ class Cell:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """Columns and rows of cells; the first `text_columns` columns hold words, the others numbers."""
+    """Holds columns and rows of cells; the first `text_columns` columns hold words, the others numbers."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
@@ -30,7 +31,7 @@ class Table:
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """A picture `<name>.png`, and what a reader sees in it; `film`: it moves in `<name>.gif`."""
+    """Names a picture `<name>.png`, with what a reader sees in it; with `film` it moves in `<name>.gif`."""
 
     name: str
     caption: str
@@ -39,20 +40,20 @@ class Figure:
 
 @dataclasses.dataclass(frozen=True)
 class Section:
-    """A heading with a caption and whatever follows it; `folded` ones are for looking up, and only in the HTML."""
+    """Holds a heading with a caption and what follows it; `folded` ones are for looking up, and only in the HTML."""
 
     title: str
     caption: str = ""
     figures: tuple[Figure, ...] = ()
     table: Table | None = None
     text: str = ""
-    """Preformatted: a command, settings as JSON."""
+    """Preformatted text: a command, settings as JSON."""
     folded: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
 class Tile:
-    """One headline number: "3.9x", "smaller", "24.2 MB against 94.3 MB"."""
+    """Holds one headline number: "3.9x", "smaller", "24.2 MB against 94.3 MB"."""
 
     value: str
     label: str
@@ -62,11 +63,11 @@ class Tile:
 
 @dataclasses.dataclass(frozen=True)
 class Document:
-    """What every format renders."""
+    """Holds everything that each format renders."""
 
     title: str
     verdict: tuple[str, ...]
-    """Sentences, the headline first."""
+    """The verdict's sentences, the headline first."""
     sections: tuple[Section, ...]
     tiles: tuple[Tile, ...] = ()
     tone: str = ""

@@ -1,7 +1,7 @@
-"""Really smaller, really faster? A line for every row, from bytes of files and from times taken in turns.
+"""Says whether rows are really smaller and really faster, from bytes of files and from times taken in turns.
 
-What people say of every toolkit is "pruned, and neither smaller nor faster". So what a recipe won is also held against
-the plain conversion of the baseline to the same target, and every verdict says why.
+People say of every toolkit that it is "pruned, and neither smaller nor faster". So a recipe's gain is also compared
+with the plain conversion of the baseline to the same target, and every verdict says why.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from tfmo_drive.report.rendering import numbers
 from tfmo_drive.report.row_facts import Row, plain_row, ratio
 
 _FEWER = 1.05
-"""Times fewer weights or multiply-accumulates, from which on they are a reason."""
+"""The ratio of weights or multiply-accumulates from which they count as a reason."""
 
 
 def section(report: dict) -> Section | None:
-    """Every row but the first against the first, and the recipe's against the plain conversion."""
+    """Returns every row but the first compared with the first, and the recipe's row with the plain conversion."""
     first, *rows = report["rows"]
     rows = [row for row in rows if row.get("size_bytes") and first.get("size_bytes")]
     if not rows:
@@ -39,8 +39,10 @@ def _line(row: Row, first: Row, plain: Row | None) -> tuple[Cell, ...]:
 
 
 def verdict(row: Row, other: Row) -> str:
-    """ "both", "size only", "latency only" or "neither", with the ratios; a time that was not taken is said, and one
-    that a busy machine left open."""
+    """Returns "both", "size only", "latency only" or "neither", with the ratios.
+
+    It says where a time was not taken, or where a busy machine left it open.
+    """
     size, timed = ratio(row, other, "size_bytes"), speed.against(row, other)
     small = bool(size) and size > 1 + ALIKE
     said = f"{numbers.times(size)} in size, "
@@ -54,7 +56,7 @@ def verdict(row: Row, other: Row) -> str:
 
 
 def reason(row: Row, other: Row) -> str:
-    """Why it is, or is not, smaller and faster than the other."""
+    """Returns why the row is, or is not, smaller and faster than the other."""
     return "; ".join((_bytes(row, other), *_time(row, other)))
 
 

@@ -1,4 +1,4 @@
-"""Where the memory goes: on an NPU, as its compiler says, and at the moment when most activations are alive."""
+"""Shows where the memory goes: on an NPU, as its compiler says, and at the moment when most activations are alive."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ _SLOWEST = 3
 
 
 def npu(rows: list[Row]) -> Section | None:
-    """What every compiled row costs on its NPU, with the layers that take longest."""
+    """Returns the cost of every compiled row on its NPU, with the layers that take longest, or None without such
+    rows."""
     compiled = [(row["name"], row["npu"]) for row in rows if row.get("npu")]
     if not compiled:
         return None
@@ -48,7 +49,8 @@ def _short(name: str) -> str:
 
 
 def peak(row: Row) -> Section | None:
-    """Which activations hold the memory of the row that the report is about."""
+    """Returns the activations that hold the memory of the row that the report is about, or None where they are not
+    known."""
     found = row.get("activation_peak")
     if not found:
         return None

@@ -1,4 +1,4 @@
-"""How the rows of a report were made: stages, what was skipped or left alone, the machine, all settings."""
+"""Shows how the rows of a report were made: stages, rows and layers that were skipped, the machine, all settings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tfmo_drive.report.rendering.tables import cell
 
 
 def stages(report: dict) -> Section | None:
-    """What training each stage took, and what it promises from then on."""
+    """Returns what training each stage took, and what it promises from then on."""
     stages = report.get("stages")
     if not stages:
         return None
@@ -34,7 +34,7 @@ def stages(report: dict) -> Section | None:
 
 
 def skipped(report: dict) -> Section | None:
-    """Rows that were not made, with the reason."""
+    """Returns the rows that were not made, with the reason."""
     skipped = report.get("skipped")
     if not skipped:
         return None
@@ -45,7 +45,7 @@ def skipped(report: dict) -> Section | None:
 
 
 def skipped_layers(report: dict) -> Section | None:
-    """Layers that a step could not change, with the reason."""
+    """Returns the layers that a step could not change, with the reason."""
     rows = tuple(
         (Cell(str(stage["name"])), Cell(str(stage.get("recipe") or numbers.DASH)), Cell(layer), Cell(reason))
         for stage in report.get("stages") or ()
@@ -57,7 +57,7 @@ def skipped_layers(report: dict) -> Section | None:
 
 
 def environment(report: dict) -> Section | None:
-    """Machine, versions, seed, data and the command."""
+    """Returns machine, versions, seed, data and the command."""
     environment = report.get("environment") or {}
     facts = {key: value for key, value in environment.items() if key not in ("packages", "command")}
     facts |= {"seed": report.get("seed"), "data fingerprint": report.get("data_fingerprint")}
@@ -70,7 +70,7 @@ def environment(report: dict) -> Section | None:
 
 
 def settings(report: dict) -> Section | None:
-    """Everything that was set, as JSON, folded."""
+    """Returns everything that was set, as JSON, folded."""
     settings: dict[str, Any] = {key: report[key] for key in ("settings", "task", "baseline") if report.get(key)}
     for stage in report.get("stages") or ():
         if stage.get("settings"):

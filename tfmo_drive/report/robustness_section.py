@@ -1,5 +1,6 @@
-"""Does compression make a model more fragile? A row's scores on corrupted images against the float row's, as a section
-and a figure (Hendrycks & Dietterich 2019, arXiv:1903.12261; measured by measures/robustness.py).
+"""Shows whether compression makes a model more fragile: a row's scores on corrupted images against the float row's.
+
+Hendrycks & Dietterich 2019, arXiv:1903.12261; measured by measures/robustness.py.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ LINES = len(COLOURS)
 
 
 def section(report: dict) -> Section | None:
-    """What corruptions cost, in words, as the figure "robustness", and corruption by corruption for every row."""
+    """Returns what corruptions cost, in words, as the figure "robustness", and corruption by corruption for every
+    row."""
     first, rows = reference(report), _measured(report)
     if first not in rows:
         return None
@@ -42,7 +44,7 @@ def section(report: dict) -> Section | None:
 
 
 def figure(report: dict) -> bytes | None:
-    """PNG bytes: score against severity of the rows, and the featured row's change by corruption."""
+    """Returns PNG bytes: score against severity of the rows, and the featured row's change by corruption."""
     first, row, rows = reference(report), featured(report)[0], _measured(report)
     if first not in rows:
         return None
@@ -94,7 +96,7 @@ def _measured(report: dict) -> list[Row]:
 
 
 def _means(row: Row) -> dict[str, float]:
-    """Scores on clean images, under each corruption and under all of them, over severities."""
+    """Returns the scores on clean images, under each corruption and under all of them, averaged over severities."""
     known = row["robustness"]
     kinds = {_spelt(name): float(np.mean(scores)) for name, scores in known["scores"].items()}
     return {"none": known["clean"], **kinds, "all together": row["corruption_score"]}

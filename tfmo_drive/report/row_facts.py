@@ -1,4 +1,4 @@
-"""What the rows of a report.json say when they are read together: the reference, the featured row, ratios, classes."""
+"""Reads the rows of a report.json together: the reference, the featured row, ratios, classes."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ UNHARMED = 0.01
 
 
 def reference(report: dict) -> Row:
-    """The float baseline on the float target: always the first row."""
+    """Returns the float baseline on the float target: always the first row."""
     return report["rows"][0]
 
 
 def featured(report: dict) -> tuple[Row, str]:
-    """The row that the report is about, and the rule that chose it (a sentence).
+    """Returns the row that the report is about, and the rule that chose it (a sentence).
 
     It is the recipe's row on the experiment's last target, or on that of its expectations; without a recipe the float
-    row. A report that does not say (`headline`) is about what its expectations judge, else about the last row that
-    is called after the experiment.
+    row. A report without `headline` is about the row that its expectations evaluate, else about the last row that is
+    called after the experiment.
     """
     rows, named = report["rows"], {row["name"]: row for row in report["rows"]}
     wanted = report.get("headline")
@@ -39,16 +39,20 @@ def featured(report: dict) -> tuple[Row, str]:
 
 
 def over_trivial(row: Row) -> dict[str, Row]:
-    """Everything in which a row was compared with the trivial answer: "" is its score, and of several tasks in one
-    model each by its name. {"": {"score", "trivial_score", "over_trivial", with _low and _high}}; {} where it was not.
+    """Returns everything in which a row was compared with the trivial answer, by name; {} where it was not.
+
+    "" is the row's score, and with several tasks in one model each has its own name: {"": {"score", "trivial_score",
+    "over_trivial", with _low and _high}}.
     """
     return {} if row.get("over_trivial") is None else {"": row, **(row.get("parts") or {})}
 
 
 def beats_trivial(row: Row) -> bool | None:
-    """Whether a row is better than the trivial answer by its intervals, in each of its tasks, and does not itself say
-    the same of every example; None: not decided, for the test examples are one group and there is no interval (or
-    nothing was compared)."""
+    """Says whether a row is better than the trivial answer by its intervals, in each of its tasks.
+
+    A row that gives the same answer to every example is not. It is None where that is not decided: the test examples
+    are one group and there is no interval, or nothing was compared.
+    """
     found = over_trivial(row).values()
     if any(one.get("always_the_same") for one in found):
         return False
@@ -57,12 +61,14 @@ def beats_trivial(row: Row) -> bool | None:
 
 
 def ratio(row: Row, first: Row, key: str) -> float | None:
-    """How many times less of `key` (size_bytes, gzip_bytes) `row` needs than `first`; None when either is unknown."""
+    """Returns how many times less of `key` (size_bytes, gzip_bytes) `row` needs than `first`; None when either is
+    unknown."""
     return first[key] / row[key] if row.get(key) and first.get(key) else None
 
 
 def plain_row(report: dict, row: Row) -> Row | None:
-    """The uncompressed baseline on the same target (plain post-training conversion): the bar a recipe has to beat."""
+    """Returns the uncompressed baseline on the same target (plain post-training conversion): the bar a recipe has to
+    beat."""
     if row.get("stage") == "baseline":
         return None
     same = [one for one in report["rows"] if one.get("stage") == "baseline" and one.get("target") == row.get("target")]
@@ -70,13 +76,14 @@ def plain_row(report: dict, row: Row) -> Row | None:
 
 
 def worst_classes(row: Row) -> list[tuple[str, dict]]:
-    """(class, {"score", "examples", "delta"}) of `row`, the largest loss first; equal losses: more examples first."""
+    """Returns (class, {"score", "examples", "delta"}) of `row`, the largest loss first; among equal losses more
+    examples first."""
     known = [(name, one) for name, one in (row.get("per_class") or {}).items() if one.get("delta") is not None]
     return sorted(known, key=lambda pair: (pair[1]["delta"], -(pair[1].get("examples") or 0)))
 
 
 def frontier(rows: list[Row], cost: str) -> list[Row]:
-    """The rows that no other row beats in both score and `cost` (Pareto), cheapest first.
+    """Returns the rows that no other row beats in both score and `cost` (Pareto), cheapest first.
 
     Rows scored on a subset are left out: their score is of other images than the rest.
     """
@@ -90,7 +97,7 @@ def frontier(rows: list[Row], cost: str) -> list[Row]:
 
 
 def completed(row: Row, before: list[Row], stages: list[dict]) -> Row:
-    """The row with its ratios to the first row, and the score of the Keras model it was made from."""
+    """Returns the row with its ratios to the first row, and the score of the Keras model it was made from."""
     first = before[0] if before else row
     for short, long in (("size_ratio", "size_bytes"), ("gzip_ratio", "gzip_bytes")):
         if row.get(long) and first.get(long):
@@ -100,7 +107,7 @@ def completed(row: Row, before: list[Row], stages: list[dict]) -> Row:
 
 
 def summary(row: Row) -> str:
-    """A row in a line of the log."""
+    """Returns a row in a line of the log."""
     parts = [f"score {row['score']:.4f}" if row.get("score") is not None else ""]
     parts += [f"{row['size_bytes']:,} bytes" if row.get("size_bytes") else ""]
     parts += [timing.milliseconds(row) if row.get("latency_ms") else ""]

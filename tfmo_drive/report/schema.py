@@ -1,4 +1,4 @@
-"""What a report.json must hold to be shown: names that are texts, numbers that are numbers."""
+"""Checks that a report.json can be shown: names are texts, numbers are numbers."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ _NUMBERS = re.compile(r"score\w*|agreement|part_\w+|sqnr_db")
 
 
 def checked(report: Any, path: Path) -> dict:
-    """`report` as it is; BadInput that names the first place where it is none of this schema. Rows must be there, and
-    what else is there must be of its type."""
+    """Returns `report` as it is; raises BadInput that names the first place where it is not of this schema.
+
+    Rows must be there, and what else is there must be of its type.
+    """
     schema = report.get("schema") if isinstance(report, dict) else None
     if schema != SCHEMA or isinstance(schema, bool):
         raise BadInput(f"{path} must be of schema {SCHEMA}, got {str(schema)[:40]}. {AGAIN}")
@@ -51,7 +53,7 @@ def _check_row(path: Path, row: Mapping[str, Any], where: str) -> None:
 
 
 def _name(value: Any) -> bool:
-    """Whether a path of this name stays in its folder."""
+    """Says whether a path of this name stays in its folder."""
     parts = value.split("/") if isinstance(value, str) and value.isprintable() else [""]
     return not {"", ".", ".."} & set(parts) and max(len(part.encode()) for part in parts) <= 255
 

@@ -1,4 +1,4 @@
-"""A report.json (DESIGN section 4) as a document: the same tables and captions for Markdown, HTML and the terminal."""
+"""Turns a report.json into a document: the same tables and captions for Markdown, HTML and the terminal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TIME = (
 
 
 def document(report: dict) -> Document:
-    """Everything a reader should see, the verdict first; what the report does not hold is left out."""
+    """Returns everything a reader should see, the verdict first; what the report does not hold is left out."""
     row = featured(report)[0]
     candidates = (
         _rows(report["rows"], row),

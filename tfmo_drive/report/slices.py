@@ -1,4 +1,4 @@
-"""Slices of the test examples (weather, time of day, ...): where a row lost most."""
+"""Shows slices of the test examples (weather, time of day, ...): where a row lost most."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tfmo_drive.report.row_facts import Row, featured, reference
 
 
 def section(report: dict) -> Section | None:
-    """Every slice in every row, and the featured row's worst one in a sentence."""
+    """Returns every slice in every row, and the featured row's worst one in a sentence."""
     first, rows = reference(report), [row for row in report["rows"] if row.get("slices")]
     if first not in rows:
         return None

@@ -1,4 +1,5 @@
-"""A task's own numbers of every row (average precision, miss rates, degrees of error), and those of clips over time.
+"""Shows a task's own numbers of every row (average precision, miss rates, degrees of error), and those of clips over
+time.
 
 A task need not be known here: NAMES only spells some of its numbers better than their keys do.
 """
@@ -54,14 +55,14 @@ NAMES: dict[str, tuple[str, Callable]] = {
 
 
 def section(rows: list[Row]) -> Section | None:
-    """One column for each number of the task that a row has."""
+    """Returns one column for each number of the task that a row has."""
     found = [{key: value for key, value in row.items() if is_number(value) and key not in ELSEWHERE} for row in rows]
     caption = "What the task counts beside its score."
     return _section("Task numbers", caption, rows, found)
 
 
 def over_time(rows: list[Row]) -> Section | None:
-    """The numbers of clips, where they were measured."""
+    """Returns the numbers of clips, where they were measured."""
     clips = [row.get("temporal") or {} for row in rows]
     first = next((one for one in clips if one), {})
     said = [f"{numbers.whole(first[key])} {key}" for key in ("clips", "frames") if key in first]
@@ -72,9 +73,10 @@ def over_time(rows: list[Row]) -> Section | None:
 
 
 def spelt(key: str, values: Iterable[float]) -> tuple[str, Callable]:
-    """The title of a number, and how it is written; `values` are all those of its column.
+    """Returns the title of a number, and how it is written; `values` are all those of its column.
 
-    Of several tasks together, a part's name stands before the number's ("detection_ap50"); its score: "part_detection".
+    With several tasks together, a part's name stands before the number's ("detection_ap50"); its score is
+    "part_detection".
     """
     if key in NAMES:
         return NAMES[key]

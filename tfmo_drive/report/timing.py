@@ -1,4 +1,4 @@
-"""How times are said in every report: as base.speed judges them, in two digits and with "about" where not sure."""
+"""Writes times in every report: as base.speed decides, in two digits and with "about" where they are not sure."""
 
 from __future__ import annotations
 
@@ -11,26 +11,28 @@ BUSY = "not measurable now: the machine is busy"
 
 
 def times(found: Speed | None) -> str:
-    """The ratio: 4.7x, or about 4.7x."""
+    """Returns the ratio: 4.7x, or about 4.7x."""
     if found is None:
         return numbers.DASH
     return numbers.times(found.ratio) if found.sure else f"about {numbers.significant(found.ratio, 2)}x"
 
 
 def milliseconds(row: Row) -> str:
-    """The row's own median time."""
+    """Returns the row's own median time."""
     return _milliseconds(row.get("latency_ms"), speed.steady(row))
 
 
 def pair(found: Speed) -> str:
-    """The row's time against that of the float baseline in the same turns."""
+    """Returns the row's time against that of the float baseline in the same turns."""
     own, theirs = (_milliseconds(one, found.steady) for one in found.milliseconds)
     return f"{own} against {theirs}"
 
 
 def whole(found: Speed | None, reference: bool = False) -> str:
-    """The ratio, the two times that divide to it, and how far it repeated: 4.7x: 1.06 ms against 5.02 ms (±4 %); of the
-    float baseline itself its time."""
+    """Returns the ratio, the two times that divide to it, and its spread: 4.7x: 1.06 ms against 5.02 ms (±4 %).
+
+    For the float baseline itself it returns its time.
+    """
     if found is None:
         return numbers.DASH
     if reference:
@@ -39,7 +41,7 @@ def whole(found: Speed | None, reference: bool = False) -> str:
 
 
 def beside(row: Row) -> str:
-    """The float baseline's milliseconds in the same turns, in parentheses."""
+    """Returns the float baseline's milliseconds in the same turns, in parentheses."""
     found = speed.of(row)
     if found is None or row.get("reference"):
         return ""
@@ -47,12 +49,12 @@ def beside(row: Row) -> str:
 
 
 def short(row: Row) -> str:
-    """The row's milliseconds with those of the float baseline: 1.06 (5.02)."""
+    """Returns the row's milliseconds with those of the float baseline: 1.06 (5.02)."""
     return f"{milliseconds(row).removesuffix(' ms')} {beside(row)}".rstrip()
 
 
 def compared(found: Speed) -> tuple[str, str]:
-    """The ratio above 1 and which way round it is: "2.0x", "slower"."""
+    """Returns the ratio above 1 and which way round it is: "2.0x", "slower"."""
     near = abs(found.ratio - 1) <= speed.ALIKE and found.sure
     better = found.ratio >= 1 or near
     shown = found if better else Speed(1 / found.ratio, found.spread)
@@ -62,17 +64,17 @@ def compared(found: Speed) -> tuple[str, str]:
 
 
 def within(found: Speed) -> str:
-    """How far the ratio repeated: "within 4 %", "only within 45 %"."""
+    """Returns how closely the ratio repeated: "within 4 %", "only within 45 %"."""
     return f"{'' if found.sure else 'only '}within {numbers.percent(found.spread, 0)}"
 
 
 def threads(count: int | None) -> str:
-    """ "2 threads", or nothing where it is not known."""
+    """Returns "2 threads", or "" where the number is not known."""
     return f"{count} thread{'' if count == 1 else 's'}" if count else ""
 
 
 def sentence(row: Row) -> str:
-    """What one inference of the row takes against the float baseline's."""
+    """Returns what one inference of the row takes against the float baseline's."""
     found, where = speed.of(row), ", ".join(part for part in (row.get("runtime"), threads(row.get("threads"))) if part)
     where = f" ({where})" if where else ""
     if found is None:
@@ -91,7 +93,7 @@ def sentence(row: Row) -> str:
 
 
 def section(rows: list[Row]) -> Section | None:
-    """Every row's times on one thread, on two, and each on what suits it best."""
+    """Returns every row's times on one thread, on two, and each on what suits it best."""
     timed = [row for row in rows if speed.of(row)]
     if len(timed) < 2:
         return None
@@ -121,7 +123,7 @@ def _cell(found: Speed | None, reference: bool) -> Cell:
 
 
 def phrase(found: Speed) -> str:
-    """ "2.0x faster", "2.0x slower", or what could not be told, with the ratio in parentheses."""
+    """Returns "2.0x faster", "2.0x slower", or that it is open, with the ratio in parentheses."""
     said, word = compared(found)
     return f"{said} {word}" if found.faster or found.slower else f"{word} ({said})"
 

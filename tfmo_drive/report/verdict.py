@@ -1,7 +1,8 @@
-"""The verdict: what the featured row gained and what it cost, in plain words and without saying more than was measured.
+"""Writes the verdict: what the featured row gained and what it cost, in plain words and without saying more than was
+measured.
 
-"Faster" is said only of times taken in turns with the reference (report.timing); a loss whose interval includes zero
-is called one that this test set cannot show.
+"Faster" is said only of times taken in turns with the reference (report.timing); a loss whose interval includes zero is
+called one that this test set cannot show.
 """
 
 from __future__ import annotations
@@ -15,12 +16,15 @@ from tfmo_drive.report.row_facts import Row, featured, plain_row, ratio, referen
 
 MET, MISSED = "PASS", "FAIL"
 BEATS_TRIVIAL = ("baseline_beats_trivial", "beats_trivial")
-"""Expectations whose value is the lower end of an interval."""
+"""The expectations whose value is the lower end of an interval."""
 
 
 def verdict(report: dict) -> tuple[str, ...]:
-    """Sentences on the featured row, the headline first; before it, whether there is anything to compare at all: where
-    there is not, nothing is said of gains and losses beyond their numbers."""
+    """Returns sentences on the featured row, the headline first.
+
+    Before it stands whether there is anything to compare at all: where there is not, the sentences give no more of
+    gains and losses than their numbers.
+    """
     row, why = featured(report)
     first, doubts = reference(report), worth.doubts(report)
     if row is first:
@@ -43,7 +47,7 @@ def verdict(report: dict) -> tuple[str, ...]:
 
 
 def tiles(report: dict) -> tuple[Tile, ...]:
-    """The verdict's numbers, one tile each: what is worthless, score, size, speed, worst class."""
+    """Returns the verdict's numbers, one tile each: rows that are worthless, score, size, speed, worst class."""
     row, first = featured(report)[0], reference(report)
     if row is first:
         return (*worth.tiles(report), Tile(numbers.percent(first.get("score")), "score", first["name"]))
@@ -62,8 +66,11 @@ def tiles(report: dict) -> tuple[Tile, ...]:
 
 
 def judgement(report: dict) -> str:
-    """ "good" when every expectation is met, "bad" when one is missed or nothing of worth is compared, "" where
-    there is none, or one could not be judged."""
+    """Returns "good" when every expectation is met, "bad" when one is missed or a compared row is worthless, and ""
+    otherwise.
+
+    "Otherwise" is where there is no expectation, or one could not be decided.
+    """
     if worth.doubted(report):
         return "bad"
     said = {outcome(one) for one in report.get("expect") or ()}
@@ -71,19 +78,19 @@ def judgement(report: dict) -> str:
 
 
 def outcome(one: dict) -> str:
-    """MET, MISSED, or what kept an expectation from being judged."""
+    """Returns MET, MISSED, or what kept an expectation from being decided."""
     return timing.BUSY if one.get("passed", False) is None else MET if one.get("passed") else MISSED
 
 
 def limit(one: dict) -> str:
-    """What an expectation allows, in words: "at most 1.00 points", "at least 2.00"."""
+    """Returns what an expectation allows, in words: "at most 1.00 points", "at least 2.00"."""
     if one["name"] in BEATS_TRIVIAL:
         return "above 0 points, the whole interval"
     return f"at {'least' if one.get('least') else 'most'} {amount(one, 'bound')}"
 
 
 def amount(one: dict, key: str) -> str:
-    """The `bound` or `value` of an expectation in its unit."""
+    """Returns the `bound` or `value` of an expectation in its unit."""
     value = one.get(key)
     if value is None:
         return "not decided: one group" if one["name"] in BEATS_TRIVIAL else numbers.DASH
@@ -106,7 +113,7 @@ def _scored(row: Row) -> str:
 
 
 def _base(row: Row, first: Row) -> float | None:
-    """The reference's score on the images of `row`, which may be a subset."""
+    """Returns the reference's score on the images of `row`, which may be a subset."""
     if row.get("score") is None or row.get("score_delta") is None:
         return first.get("score")
     return row["score"] - row["score_delta"]
@@ -132,7 +139,7 @@ def _meaning(row: Row) -> str:
 
 
 def _least(row: Row) -> str:
-    """What would be scored without a look at the inputs."""
+    """Returns the score of the trivial answer in words, or ""."""
     if row.get("trivial_score") is None:
         return ""
     said = worth.answered(row)

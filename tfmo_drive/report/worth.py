@@ -1,9 +1,9 @@
-"""Is there anything to compare? What a report says first of a model that is no better than the trivial answer.
+"""Says first whether there is anything to compare: a model that is no better than the trivial answer is worth nothing.
 
-The trivial answer is the task's own (`Task.trivial`), scored on the same test examples by the same judge. A row is
-better where the whole paired 95 % interval of the difference is above 0; of several tasks in one model each must be.
-One that says the same of every example is trivial itself, however often that is right of these.
-Test examples that are one single group give no interval: that is not decided, which is no pass.
+The trivial answer is the task's own (`Task.trivial`), scored on the same test examples by the same task. A row is
+better where the whole paired 95 % interval of the difference is above 0; with several tasks in one model each must be.
+A row that gives the same answer to every example is trivial itself, however often that answer is right. Test examples
+that are one single group give no interval: that is not decided, which is no pass.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from tfmo_drive.report.row_facts import Row, beats_trivial, featured, over_trivi
 
 
 def doubted(report: dict) -> list[Row]:
-    """The float baseline, the row that the report is about and the one that its expectations judge, where they are not
-    better than the trivial answer."""
+    """Returns which of the rows that matter are not better than the trivial answer.
+
+    These are the float baseline, the row that the report is about and the one that its expectations evaluate.
+    """
     judged = {one.get("judged") for one in report.get("expect") or ()}
     rows = [reference(report), featured(report)[0], *(row for row in report["rows"] if row["name"] in judged)]
     asked = {row["name"]: row for row in rows}
@@ -23,12 +25,12 @@ def doubted(report: dict) -> list[Row]:
 
 
 def doubts(report: dict) -> list[str]:
-    """A sentence on each of them."""
+    """Returns a sentence on each doubted row."""
     return [_doubt(row, row is reference(report)) for row in doubted(report)]
 
 
 def tiles(report: dict) -> list[Tile]:
-    """One on each of them."""
+    """Returns a tile on each doubted row."""
     return [
         Tile(_state(row).lower(), "float baseline" if row is reference(report) else row["name"],
              f"{numbers.percent(row['score'])}, {answered(row)} {numbers.percent(row['trivial_score'])}", "bad")
@@ -37,12 +39,12 @@ def tiles(report: dict) -> list[Tile]:
 
 
 def answered(row: Row) -> str:
-    """The trivial answer in words: 'answering always "stop"'."""
+    """Returns the trivial answer in words: 'answering always "stop"'."""
     return f"answering {row.get('trivial_answer') or 'without a look'}"
 
 
 def trivial_row(row: Row) -> Row:
-    """The trivial answer as a row of a table, from a row that was compared with it on all test examples."""
+    """Returns the trivial answer as a row of a table, from a row that was compared with it on all test examples."""
     delta = None if row.get("score") is None else row["trivial_score"] - row["score"]
     said = f"trivial: {row.get('trivial_answer') or 'the same for all'}"
     return {"name": said, "stage": "trivial", "score": row["trivial_score"], "score_delta": delta,
@@ -54,7 +56,7 @@ def _state(row: Row) -> str:
 
 
 def _doubt(row: Row, baseline: bool) -> str:
-    """What is not better, and what to do about it."""
+    """Returns what is not better, and what to do about it."""
     what = "BASELINE" if baseline else "RESULT"
     if beats_trivial(row) is None:
         said = _compared("", row, row)

@@ -1,4 +1,4 @@
-"""The report's files in the run folder (DESIGN section 4): report.json, report.md, report.html, figures/*."""
+"""Writes the report's files into the run folder: report.json, report.md, report.html, figures/*."""
 
 from __future__ import annotations
 
@@ -25,11 +25,18 @@ from tfmo_drive.scores.gallery import Gallery
 
 
 def write(report: dict, folder: Path, gallery: Gallery | None = None) -> None:
-    """Write the report's files into `folder`, each whole or not at all, the numbers before the pictures.
+    """Writes the report's files into `folder`, each whole or not at all, the numbers before the pictures.
 
-    `gallery` shows test examples: the sheet of new mistakes and, where the task draws, its answers over the images and
-    over moving scenes, as a strip and a film. numpy numbers become plain ones and what is not finite becomes null.
-    Raises BadInput when `report` is not one of this schema with rows.
+    numpy numbers become plain ones and what is not finite becomes null.
+
+    Args:
+        report: The content of report.json.
+        folder: The run folder.
+        gallery: Renders test examples: the sheet of new mistakes and, where the task renders, its answers over the
+            images and over moving scenes, as a strip and a film.
+
+    Raises:
+        BadInput: `report` is not of this schema, or has no rows.
     """
     folder = Path(folder)
     report = checked(plain(report), folder / "report.json")
@@ -42,7 +49,8 @@ def write(report: dict, folder: Path, gallery: Gallery | None = None) -> None:
 
 
 def write_document(shown: Document, drawn: Mapping[str, bytes], folder: Path, name: str) -> str:
-    """<name>.md and <name>.html into `folder`, with the pictures `drawn` where there are any; gives the Markdown."""
+    """Writes <name>.md and <name>.html into `folder`, with the pictures `drawn` where there are any, and returns the
+    Markdown."""
     write_figures(folder / f"{name}.md", drawn)
     text = render(shown, drawn)
     atomic.write_text(folder / f"{name}.md", text)
@@ -51,9 +59,10 @@ def write_document(shown: Document, drawn: Mapping[str, bytes], folder: Path, na
 
 
 def write_figures(page: Path, drawn: Mapping[str, bytes], films: Mapping[str, bytes] = MappingProxyType({})) -> None:
-    """Write `drawn` into figures/ beside `page` (the Markdown to come), as <name>.png, and `films`, as <name>.gif.
+    """Writes `drawn` into figures/ beside `page` (the Markdown to come), as <name>.png, and `films`, as <name>.gif.
 
-    What only the page's older version shows is removed: it would belong to no page. Other people's files stay."""
+    What only the page's older version shows is removed: it would belong to no page. Other people's files stay.
+    """
     files = {f"{name}.png": data for name, data in drawn.items()} | {
         f"{name}.gif": data for name, data in films.items()
     }
@@ -65,7 +74,8 @@ def write_figures(page: Path, drawn: Mapping[str, bytes], films: Mapping[str, by
 
 
 def read(folder: Path) -> dict:
-    """The report.json of a run folder; BadInput when it is absent, not JSON, of another schema or without rows."""
+    """Returns the report.json of a run folder; raises BadInput where it is missing, not JSON, of another schema or
+    without rows."""
     path = Path(folder) / "report.json"
     if not path.exists():
         raise BadInput(f"No report.json in {folder}. Expected a finished run's folder, such as runs/pruned.")
@@ -73,7 +83,7 @@ def read(folder: Path) -> dict:
 
 
 def plain(value: Any) -> Any:
-    """`value` with JSON types only: numpy numbers and arrays as Python's, NaN and infinities as None."""
+    """Returns `value` in JSON types only: numpy numbers and arrays as Python's, NaN and infinities as None."""
     if isinstance(value, Mapping):
         return {str(key): plain(one) for key, one in value.items()}
     if isinstance(value, list | tuple):

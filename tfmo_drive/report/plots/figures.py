@@ -1,4 +1,4 @@
-"""The plots of a report, as PNG bytes: score against cost, classes, training, sparsity, robustness."""
+"""Draws the plots of a report, as PNG bytes: score against cost, classes, training, sparsity, robustness."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NAMED_ROWS = 20
 # A row so far below the best one would press all others together: it is named under the picture.
 FAR_BELOW = 0.25
 _DIGITS = (1,), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 8)
-"""Where ticks of a log axis may be, of each decade."""
+"""The places in each decade where ticks of a log axis may be, coarse to fine."""
 COSTS = {
     "size_bytes": ("file size (log scale)", numbers.size, lambda row: row.get("size_bytes")),
     "latency_share": (
@@ -32,11 +32,11 @@ COSTS = {
         lambda share: numbers.percent(share, 1 if share > 0.0095 else 2), lambda row: _share(row),
     ),
 }  # fmt: skip
-"""Titles, how values are spelt, and where they come from."""
+"""The costs by key: title, how values are spelt, and where they come from."""
 
 
 def figures(report: dict) -> dict[str, bytes]:
-    """PNG bytes by name, of everything that the report holds numbers of."""
+    """Returns PNG bytes by name, for everything that the report holds numbers of."""
     row, rows = featured(report)[0], report["rows"]
     drawn = {
         "score_size": against(rows, "size_bytes", reference(report)),
@@ -50,7 +50,15 @@ def figures(report: dict) -> dict[str, bytes]:
 
 
 def against(rows: list[Row], cost: str, first: Row | None = None, group: str = "stage") -> bytes | None:
-    """Score with its 95 % interval against `cost` (of COSTS, log scale), coloured by the rows' `group`."""
+    """Returns a plot of the score with its 95 % interval against a cost, as PNG bytes, or None where there is nothing
+    to plot.
+
+    Args:
+        rows: The rows of a report.
+        cost: A key of COSTS, on a log scale.
+        first: The reference.
+        group: The key of the rows by which they are coloured.
+    """
     title, spelt, value = COSTS[cost]
     rows = [{**row, cost: value(row)} for row in rows]
     known = [row for row in rows if row.get(cost) and row.get("score") is not None]
@@ -85,18 +93,18 @@ def against(rows: list[Row], cost: str, first: Row | None = None, group: str = "
 
 
 def _told(row: Row, group: str) -> str:
-    """Its name, and its group where that does not say it: outside the frame no colour does."""
+    """Returns a row's name, and its group where that does not tell it: outside the frame no colour does."""
     return row["name"] if row["name"].startswith(str(row.get(group))) else f"{row.get(group)}: {row['name']}"
 
 
 def _share(row: Row) -> float | None:
-    """None where the machine was too busy to place it."""
+    """Returns the row's share of the float baseline's time, or None where the machine was too busy."""
     timed = speed.of(row)
     return 1 / timed.ratio if timed and timed.sure else None
 
 
 def class_deltas(row: Row) -> bytes | None:
-    """Bars of each class's change in points against the reference, worst first, at most 20 classes."""
+    """Returns bars of each class's change in points against the reference, worst first, at most 20 classes."""
     classes = worst_classes(row)
     changed = [pair for pair in classes if pair[1]["delta"]][:CLASSES]
     if not changed:
@@ -119,7 +127,7 @@ def class_deltas(row: Row) -> bytes | None:
 
 
 def curves(stages: list[dict], baseline_score: float | None = None) -> bytes | None:
-    """Training loss above and validation score below by epoch, one column per stage."""
+    """Returns training loss above and validation score below by epoch, one column per stage."""
     trained = [stage for stage in stages if (stage.get("curves") or {}).get("epoch")]
     if not trained:
         return None
@@ -141,7 +149,7 @@ def curves(stages: list[dict], baseline_score: float | None = None) -> bytes | N
 
 
 def sparsity(row: Row) -> bytes | None:
-    """Bars of the fraction of zeros in each layer, in the order of the graph."""
+    """Returns bars of the fraction of zeros in each layer, in the order of the graph."""
     layers = row.get("layer_sparsity") or {}
     if not layers:
         return None
@@ -176,7 +184,7 @@ def _points(rows: list[Row], cost: str, place: int, axes: Axes, name: str) -> No
 
 
 def _percents(row: Row) -> tuple[float, float, float]:
-    """Score, low and high in percent; an interval that was not measured has no length."""
+    """Returns score, low and high in percent; an interval that was not measured has no length."""
     score, low, high = (row.get(key) for key in ("score", "score_low", "score_high"))
     low, high = score if low is None else min(low, score), score if high is None else max(high, score)
     return 100 * score, 100 * low, 100 * high
@@ -195,8 +203,10 @@ def _curve(axes: Axes, history: dict, key: str, colour: str) -> None:
 
 
 def _log_ticks(axes: Axes, spelt: Callable[[float], str]) -> None:
-    """Few round ticks in the values' own unit, because 10^6 bytes is not how sizes are read: the coarsest that are
-    enough to read values from, on a short axis evenly spaced ones."""
+    """Puts few round ticks in the values' own unit, because 10^6 bytes is not how sizes are read.
+
+    They are the coarsest that are enough to read values from, on a short axis evenly spaced ones.
+    """
     low, high = axes.get_xlim()
     decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
     choices = [[digit * 10.0**power for power in decades for digit in digits] for digits in _DIGITS]
@@ -209,5 +219,5 @@ def _log_ticks(axes: Axes, spelt: Callable[[float], str]) -> None:
 
 
 def _without_zeros(text: str) -> str:
-    """ "1.00 MB" is "1 MB" on an axis."""
+    """Returns a label of an axis without zeros: "1.00 MB" is "1 MB"."""
     return re.sub(r"(\.\d*?)0+ ", r"\1 ", text).replace(". ", " ")

@@ -1,4 +1,4 @@
-"""Names beside the points of a scatter plot, placed so that none covers another name, a point or the frame."""
+"""Places names beside the points of a scatter plot, so that none covers another name, a point or the frame."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ LEFT_OF_ANCHOR = {"left": 0.0, "center": 0.5, "right": 1.0}
 
 @dataclasses.dataclass(frozen=True)
 class Label:
-    """A name for the point (x, y) whose error bar runs from low to high, in data coordinates; "": only not covered."""
+    """Names the point (x, y) whose error bar runs from low to high, in data coordinates; a name of "" is only not
+    covered."""
 
     name: str
     x: float
@@ -34,7 +35,7 @@ class Label:
 
 
 def place(axes: Axes, wanted: list[Label], fontsize: float = 9) -> None:
-    """Write the names, topmost point first, each at the cheapest place round its point.
+    """Writes the names, topmost point first, each at the cheapest place round its point.
 
     A place must be inside the frame and cover neither a placed name nor a point; of those that are left, the near ones
     that cross few error bars are cheap. A name that had to move away gets a thin line to its point.
@@ -64,7 +65,7 @@ def place(axes: Axes, wanted: list[Label], fontsize: float = 9) -> None:
 
 
 def _settle(text: Annotation, point: tuple, covered: list[Bbox], bars: list[Bbox]) -> tuple[tuple[float, float], Bbox]:
-    """The cheapest offset of `text` from `point` (pixels) and the pixels it takes; with no free place, the first."""
+    """Returns the cheapest offset of `text` from `point` and the pixels it takes; with no free place, the first."""
     # Measured once and moved by arithmetic: laying a text out again for each place takes a hundred times as long.
     extent, frame, pixel = text.get_window_extent(), text.axes.get_window_extent(), text.figure.dpi / 72
     cheapest, chosen = math.inf, None

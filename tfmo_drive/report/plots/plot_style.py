@@ -1,7 +1,7 @@
-"""What every plot of a report is drawn on: matplotlib's object API on Agg, no pyplot state, nothing shown.
+"""Sets the style of every plot of a report: matplotlib's object API on Agg, no pyplot state, nothing shown.
 
-Colours are those of Okabe and Ito (2008, "Color Universal Design"), told apart with every kind of colour vision;
-no meaning rests on colour alone. Drawn at twice the size at which they are shown (`SHOWN_DPI`), for sharp screens.
+Colours are those of Okabe and Ito (2008, "Color Universal Design"), told apart with every kind of colour vision; no
+meaning rests on colour alone. Drawn at twice the size at which they are shown (`SHOWN_DPI`), for sharp screens.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ matplotlib.rcParams["text.parse_math"] = False
 
 
 def single(width: float, height: float) -> tuple[Figure, Axes]:
-    """A figure of one plot, in inches."""
+    """Returns a figure of one plot; sizes are in inches."""
     figure = Figure(figsize=(width, height), dpi=DRAWN_DPI, layout="constrained")
     axes = figure.subplots()
     plain(axes)
@@ -31,14 +31,14 @@ def single(width: float, height: float) -> tuple[Figure, Axes]:
 
 
 def plain(axes: Axes) -> None:
-    """A grid behind what is drawn, and no frame."""
+    """Draws a grid behind the plot, and no frame."""
     axes.grid(True, color="0.9", linewidth=0.7)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
 
 
 def png(figure: Figure) -> bytes:
-    """The figure's bytes."""
+    """Returns the figure's bytes."""
     buffer = io.BytesIO()
     FigureCanvasAgg(figure)
     # Without the software's version the same report gives the same bytes.

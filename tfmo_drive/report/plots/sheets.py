@@ -1,4 +1,4 @@
-"""Examples as pictures: new mistakes, what float and compressed say side by side, frames of a clip."""
+"""Draws examples as pictures: new mistakes, what float and compressed answer side by side, frames of a clip."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from tfmo_drive.report.row_facts import featured
 from tfmo_drive.scores.gallery import Gallery
 
 COMPARED, ORDINARY = 12, 4
-"""Examples that are shown of those that got worse, and of all; of the first as many lines, where each takes three."""
+"""The number of examples shown of those that got worse (at most as many lines, where each takes three), and of all."""
 STRIP, FILM = 6, 60
-"""Frames of a clip in a row, and in motion; FRAME_MS: scenes are ten a second (scenes.clips)."""
+"""The frames of a clip in a row, and in motion; FRAME_MS: scenes are ten a second (scenes.clips)."""
 FRAME_MS = 100
 WIDTH = 1920
-"""Pixels of a sheet, shown at half of them: three panels of scores.pictures' 320 px, doubled."""
+"""The width of a sheet in pixels, shown at half of it: three panels of scores.pictures' 320 px, doubled."""
 STRIP_WIDTH, FILM_WIDTH = 2340, 656
-"""As wide as the page; two panels as scores.pictures draws them, and the gap."""
+"""The widths in pixels of a strip, which is as wide as the page, and of a film: two panels and the gap."""
 _GAP, _TEXT = 16, 24
 # What is drawn for several tasks side by side is too wide to stand beside another one.
 _WIDE = 2.0
 _SAYS = {"truth": "truth", "float": "reference_says", "compressed": "says"}
-"""Which caption of a regression belongs to which panel."""
+"""The caption of a regression that belongs to each panel."""
 
 Panel = tuple[str, np.ndarray]
 """A caption and its picture, uint8 [h, w, 3]."""
@@ -39,8 +39,11 @@ Clip = Sequence[tuple[str, Sequence[np.ndarray]]]
 
 
 def sheets(report: dict, gallery: Gallery | None = None, clip: Clip = ()) -> dict[str, bytes]:
-    """PNG bytes by name: "regressions" where a caption says it all, "comparisons" and "predictions" where the task
-    draws, "clip" where there is one."""
+    """Returns PNG bytes by name.
+
+    They are "regressions" where a caption says it all, "comparisons" and "predictions" where the task renders, and
+    "clip" where there is one.
+    """
     drawn = {"clip": strip(clip)} if clip else {}
     row = featured(report)[0]
     worst = row.get("regressions") or []
@@ -56,7 +59,8 @@ def sheets(report: dict, gallery: Gallery | None = None, clip: Clip = ()) -> dic
 
 
 def contact_sheet(regressions: list[dict], pictures: np.ndarray) -> bytes | None:
-    """Images with their truth and what the compressed artifact says; `pictures`: uint8 [n, h, w, 3], nothing else."""
+    """Returns images (uint8 [n, h, w, 3]) with their truth and the compressed artifact's answer, or None without
+    regressions."""
     if np.ndim(pictures) != 4 or not len(pictures) or not regressions:
         return None
     columns = min(6, len(regressions))
@@ -73,8 +77,12 @@ def contact_sheet(regressions: list[dict], pictures: np.ndarray) -> bytes | None
 
 
 def compared(examples: Sequence[Mapping[str, np.ndarray]], said: Sequence[dict]) -> bytes | None:
-    """Each example's panels (title to uint8 [h, w, 3]) side by side; `said`: its index, and what it is in words. None
-    where there are no panels."""
+    """Returns each example's panels side by side, or None where there are no panels.
+
+    Args:
+        examples: The panels of each example, title to uint8 [h, w, 3].
+        said: The index of each example, and what it is in words.
+    """
     if not examples:
         return None
     lines = [
@@ -85,7 +93,7 @@ def compared(examples: Sequence[Mapping[str, np.ndarray]], said: Sequence[dict])
 
 
 def strip(clip: Clip) -> bytes:
-    """Frames from the first to the last in a line for each row; PNG bytes."""
+    """Returns frames from the first to the last in a line for each row, as PNG bytes."""
     lines = []
     for title, frames in clip:
         shown = np.unique(np.linspace(0, len(frames) - 1, STRIP).round().astype(int))
@@ -94,7 +102,7 @@ def strip(clip: Clip) -> bytes:
 
 
 def film(clip: Clip) -> bytes:
-    """The rows side by side, in motion; GIF bytes."""
+    """Returns the rows side by side, in motion, as GIF bytes."""
     count = min(FILM, *(len(frames) for _, frames in clip))
     lines = [_stacked([[(title, frames[index]) for title, frames in clip]]) for index in range(count)]
     first, *rest = [_indexed(_sheet(one, FILM_WIDTH)) for one in lines]
@@ -109,13 +117,13 @@ def _caption(title: str, one: dict, first: bool) -> str:
 
 
 def _stacked(lines: list[list[Panel]]) -> list[list[Panel]]:
-    """Wide pictures one below the other."""
+    """Puts wide pictures one below the other."""
     wide = any(picture.shape[1] > _WIDE * picture.shape[0] for line in lines for _, picture in line)
     return [[panel] for line in lines for panel in line] if wide else lines
 
 
 def _sheet(lines: list[list[Panel]], width: int) -> Image.Image:
-    """Lines of panels on white, each under its caption; all panels are equally wide."""
+    """Returns lines of panels on white, each under its caption; all panels are equally wide."""
     columns = max(map(len, lines))
     across = (width - _GAP * (columns - 1)) // columns
     scaled = [[(_wrapped(text, across), _scaled(picture, across)) for text, picture in line] for line in lines]
@@ -150,7 +158,7 @@ def _height(text: str) -> int:
 
 @functools.cache
 def _font() -> ImageFont.FreeTypeFont:
-    """That of the plots."""
+    """Returns the font of the plots."""
     return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), _TEXT)
 
 
@@ -161,6 +169,8 @@ def _png(sheet: Image.Image) -> bytes:
 
 
 def _indexed(sheet: Image.Image) -> Image.Image:
-    """In 256 colours, which makes photographs a quarter as large; octrees keep the few bright ones that are drawn,
-    which the median cut gives up for shades of asphalt."""
+    """Returns the sheet in 256 colours, which makes photographs a quarter as large.
+
+    Octrees keep the few bright colours that are drawn, which the median cut gives up for shades of asphalt.
+    """
     return sheet.quantize(256, Image.Quantize.FASTOCTREE)

@@ -1,4 +1,5 @@
-"""A report as one HTML file: pictures inside, light and dark, nothing fetched from anywhere, readable for years."""
+"""Renders a report as one HTML file: pictures inside, light and dark, nothing fetched from anywhere, readable for
+years."""
 
 from __future__ import annotations
 
@@ -17,16 +18,16 @@ from tfmo_drive.report.plots.plot_style import DRAWN_DPI, SHOWN_DPI
 from tfmo_drive.report.sections import document
 
 LONG = 18
-"""Letters of a name that a column of numbers can be as wide as."""
+"""The number of letters of a name from which it may break at its words."""
 
 
 def html(report: dict, figures: Mapping[str, bytes]) -> str:
-    """The report as a self-contained page; `figures` maps names to PNG bytes, and those absent are left out."""
+    """Returns the report as a self-contained page; `figures` maps names to PNG bytes, and those absent are left out."""
     return page(document(report), figures)
 
 
 def page(shown: Document, figures: Mapping[str, bytes]) -> str:
-    """Any document as a self-contained page."""
+    """Returns any document as a self-contained page."""
     pictures = {name: _picture(data) for name, data in figures.items()}
     sections = [one for one in shown.sections if one.table or one.text or any(f.name in pictures for f in one.figures)]
     return _template().render(page=shown, sections=sections, pictures=pictures)
@@ -41,12 +42,12 @@ def _picture(data: bytes) -> dict:
 
 
 def _unbroken(text: str) -> str:
-    """A number and its unit stay on one line."""
+    """Keeps a number and its unit on one line."""
     return re.sub(r"(?<=\d) (?=(?:%|kB|MB|GB|ms|points)(?!\w))", "\N{NO-BREAK SPACE}", text)
 
 
 def _breakable(text: str) -> Markup:
-    """A name may break after its slash, and a long part at its words, so that it does not push the numbers off the
+    """Lets a name break after its slash, and a long part at its words, so that it does not push the numbers off the
     screen."""
     parts = [[part] if len(part) <= LONG else re.split("(?<=_)", part) for part in re.split("(?<=/)", text)]
     return Markup("<wbr>").join(one for part in parts for one in part)

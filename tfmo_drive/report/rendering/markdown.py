@@ -1,4 +1,4 @@
-"""A report as Markdown (GitHub tables) and as text for a terminal."""
+"""Renders a report as Markdown (GitHub tables) and as text for a terminal."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _ABOUT = f"~ about: repeats differed by more than {numbers.percent(speed.SURE, 0
 
 
 def markdown(report: dict, figures: Collection[str] = ()) -> str:
-    """The report as Markdown; pictures of the names in `figures` are linked as figures/<name>.png."""
+    """Returns the report as Markdown; pictures of the names in `figures` are linked as figures/<name>.png."""
     return render(document(report), figures)
 
 
 def render(page: Document, figures: Collection[str] = ()) -> str:
-    """Any document as Markdown; folded sections (for looking up) are left to the HTML."""
+    """Returns any document as Markdown; folded sections (for looking up) are left to the HTML."""
     headline, *rest = page.verdict
     blocks = [f"# {escaped(page.title)}", f"**{escaped(headline)}** {escaped(' '.join(rest))}".rstrip()]
     for section in page.sections:
@@ -36,7 +36,7 @@ def render(page: Document, figures: Collection[str] = ()) -> str:
 
 
 def terminal(report: dict) -> str:
-    """What makes the comparison worthless, the rows and the verdict, in TERMINAL_WIDTH columns."""
+    """Returns a report's doubts, rows and verdict, in TERMINAL_WIDTH columns."""
     rows, marked, doubts = report["rows"], featured(report)[0], worth.doubts(report)
     shown = [_short(row, rows[0], row is marked) for row in with_trivial(rows, rows)[0]]
     lines = [
@@ -50,8 +50,11 @@ def terminal(report: dict) -> str:
 
 
 def table(rows: Sequence[dict[str, str]], columns: Sequence[str], width: int = TERMINAL_WIDTH) -> str:
-    """Aligned text columns, the first one left and shortened in its middle where the table would pass `width`; "about"
-    is a sign that a line below explains, since the word itself would leave no room for names."""
+    """Returns aligned text columns; names in the first are shortened in their middle where the table would pass
+    `width`.
+
+    "about" becomes a sign that a line below explains, since the word itself would leave no room for names.
+    """
     cells = [[str(row.get(column, numbers.DASH)).replace("about ", "~") for column in columns] for row in rows]
     widths = [max(len(line[i]) for line in [list(columns), *cells]) for i in range(len(columns))]
     # 12 characters still tell rows apart; below that a long line is the smaller evil.

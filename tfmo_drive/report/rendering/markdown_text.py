@@ -1,4 +1,4 @@
-"""Users' texts in Markdown (CommonMark and GitHub's tables): shown as they are, never markup, HTML or a cell's end.
+"""Escapes users' texts in Markdown (CommonMark and GitHub's tables): they are never markup, HTML or a cell's end.
 
 Renderers differ in what a backslash escapes (python-markdown: no "<"), but none takes a character reference for markup:
 https://spec.commonmark.org/0.31.2/#entity-and-numeric-character-references. GitHub takes $x$ for a formula.
@@ -16,12 +16,12 @@ _MARKUP = re.compile(
 
 
 def escaped(text: object) -> str:
-    """The text on one line."""
+    """Returns the text on one line, with markup escaped."""
     return _MARKUP.sub(_referred, " ".join(str(text).split()))
 
 
 def code(text: object) -> str:
-    """The text as code: between backticks where it can be, and in <code>, where references work, otherwise."""
+    """Returns the text as code: between backticks where it can be, and in <code>, where references work, otherwise."""
     text = " ".join(str(text).split())
     return f"`{text}`" if _PLAIN_CODE.fullmatch(text) else f"<code>{escaped(text)}</code>"
 

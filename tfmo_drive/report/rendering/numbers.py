@@ -1,4 +1,4 @@
-"""How numbers are spelt in every report: units, three significant digits, a dash for what was not measured.
+"""Writes numbers in every report: units, three significant digits, a dash for what was not measured.
 
 Sizes are decimal (1 MB = 10^6 bytes, IEC 80000-13), scores are percent and differences of scores are points.
 """
@@ -15,7 +15,7 @@ def _absent(value: float | None) -> bool:
 
 
 def significant(value: float | None, digits: int = 3) -> str:
-    """`value` with `digits` significant digits and no exponent: 24.2, 1.70, 490."""
+    """Returns `value` with `digits` significant digits and no exponent: 24.2, 1.70, 490."""
     if _absent(value):
         return DASH
     # Rounded first: 9.996 has two digits before the point once it is 10.0.
@@ -35,22 +35,22 @@ def _scaled(value: float | None, units: tuple[str, ...]) -> str:
 
 
 def size(size_bytes: float | None) -> str:
-    """Bytes as B, kB, MB or GB."""
+    """Returns bytes as B, kB, MB or GB."""
     return _scaled(size_bytes, ("B", "kB", "MB", "GB"))
 
 
 def count(value: float | None) -> str:
-    """Parameters or operations as thousands (k), millions (M) or billions (G)."""
+    """Returns parameters or operations as thousands (k), millions (M) or billions (G)."""
     return _scaled(value, ("", "k", "M", "G"))
 
 
 def percent(fraction: float | None, decimals: int = 1) -> str:
-    """A fraction in [0, 1] as percent."""
+    """Returns a fraction in [0, 1] as percent."""
     return DASH if _absent(fraction) else f"{100 * fraction:.{decimals}f} %"
 
 
 def points(difference: float | None, decimals: int = 1) -> str:
-    """A difference of two scores as signed percentage points; what rounds to zero has no sign."""
+    """Returns a difference of two scores as signed percentage points; what rounds to zero has no sign."""
     if _absent(difference):
         return DASH
     text = f"{100 * difference:+.{decimals}f}"
@@ -58,22 +58,22 @@ def points(difference: float | None, decimals: int = 1) -> str:
 
 
 def times(ratio: float | None) -> str:
-    """A ratio with two significant digits, and three where two would call it 1: 3.9x, 12x, 0.83x, 1.04x."""
+    """Returns a ratio with two significant digits, and three where two would call it 1: 3.9x, 12x, 0.83x, 1.04x."""
     return DASH if _absent(ratio) else f"{significant(ratio, 3 if 1.02 < ratio < 1.095 else 2)}x"
 
 
 def milliseconds(latency_ms: float | None) -> str:
-    """Milliseconds with their unit."""
+    """Returns milliseconds with their unit."""
     return DASH if _absent(latency_ms) else f"{significant(latency_ms)} ms"
 
 
 def degrees(angle: float | None) -> str:
-    """An angle with its sign of degree; to hundredths, because jitter is some of them."""
+    """Returns an angle with its sign of degree; to hundredths, because jitter is some of them."""
     return DASH if _absent(angle) else f"{angle:.2f}\N{DEGREE SIGN}"
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds as 8.2 s, 3 min 05 s or 2 h 10 min."""
+    """Returns seconds as 8.2 s, 3 min 05 s or 2 h 10 min."""
     if _absent(seconds):
         return DASH
     if seconds < 59.95:
@@ -83,5 +83,5 @@ def duration(seconds: float | None) -> str:
 
 
 def whole(value: float | None) -> str:
-    """A count of things with thousands separators: 1,055."""
+    """Returns a count of things with thousands separators: 1,055."""
     return DASH if _absent(value) else f"{value:,.0f}"

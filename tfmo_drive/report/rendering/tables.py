@@ -1,4 +1,4 @@
-"""The cells of a report's tables, and the table of rows that a run's report and a comparison share."""
+"""Makes the cells of a report's tables, and the table of rows that a run's report and a comparison share."""
 
 from __future__ import annotations
 
@@ -12,15 +12,20 @@ from tfmo_drive.report.row_facts import UNHARMED, Row, ratio
 
 
 def with_trivial(rows: list[Row], firsts: list[Row]) -> tuple[list[Row], list[Row]]:
-    """Rows of one data set and the first row of each, the trivial answer behind them where it was scored."""
+    """Returns rows of one data set and the first row of each, with the trivial answer behind them where it was
+    scored."""
     least = next((row for row in rows if row.get("reference") and row.get("trivial_score") is not None), None)
     return ([*rows, worth.trivial_row(least)], [*firsts, least]) if least else (rows, firsts)
 
 
 def rows_table(rows: list[Row], firsts: list[Row], marked: str = "", run: bool = False) -> Table:
-    """Every measured number of `rows`, ratios being to `firsts` (one for each row), and last the trivial answer.
+    """Returns a table of every measured number of `rows`, and last the trivial answer.
 
-    The row named `marked` is emphasised; with `run` the rows' "run" stands in front (compare).
+    Args:
+        rows: The rows.
+        firsts: The row to which each one's ratios are.
+        marked: The name of the row that is emphasised.
+        run: Whether the rows' "run" stands in front (compare).
     """
     columns = ("Row", "Score", "Points", "Macro", "Agree", "Size", "gzip", "Params", "Non-zeros", "MACs", "RAM",
                "Latency", "Faster", "Runtime", "Made in")  # fmt: skip
@@ -58,14 +63,14 @@ def _row(row: Row, first: Row, marked: bool) -> tuple[Cell, ...]:
 
 
 def _memory(row: Row) -> Cell:
-    """What the runtime says that it takes, else what any runtime takes at least."""
+    """Returns the memory that the runtime says that it takes, else what any runtime takes at least."""
     taken = row.get("arena_bytes") or (row.get("npu") or {}).get("sram_bytes")
     least = row.get("activation_bytes")
     return cell(taken or least, numbers.size, "(at least)" if least and not taken else "")
 
 
 def interval(row: Row, key: str, spelt: Callable, bound: Callable, tone: str = "") -> Cell:
-    """The number `key` with its 95 % interval beside it; the reference's difference to itself has none."""
+    """Returns the number `key` with its 95 % interval beside it; the reference's difference to itself has none."""
     low, high = row.get(f"{key}_low"), row.get(f"{key}_high")
     known = low is not None and high is not None and not (row.get("reference") and low == high)
     note = f"({bound(low)} to {bound(high)})" if known else ""
@@ -73,7 +78,7 @@ def interval(row: Row, key: str, spelt: Callable, bound: Callable, tone: str = "
 
 
 def tone(row: Row) -> str:
-    """ "bad" or "good" where the interval of the difference excludes zero."""
+    """Returns "bad" or "good" where the interval of the difference excludes zero, else ""."""
     low, high = row.get("score_delta_low"), row.get("score_delta_high")
     if low is None or high is None:
         return ""
@@ -81,12 +86,12 @@ def tone(row: Row) -> str:
 
 
 def cell(value: float | None, spelt: Callable, note: str = "") -> Cell:
-    """A number as it is spelt, sorted by its value."""
+    """Returns a number as it is spelt, sorted by its value."""
     return Cell(spelt(value), note, value)
 
 
 def changes(deltas: Iterable[float | None]) -> tuple[Cell, ...]:
-    """Points against the first row; coloured where they are more than a compressed file may cost."""
+    """Returns points against the first row, coloured where they are more than a compressed file may cost."""
     tones = {True: "bad", False: "good"}
     return tuple(
         Cell(numbers.points(delta), "", delta, tones[delta < 0] if delta and abs(delta) > UNHARMED else "")
