@@ -21,6 +21,8 @@ from tfmo_drive.base.typed_text import WrongType, default, parse
 from tfmo_drive.contracts import BadInput
 
 T = TypeVar("T")
+_RENAMED = {"removed": "pruning_ratio", "views": "augmented_copies", "where": "places"}
+"""The new names of settings that older commands give by names too far from them for a guess by spelling."""
 
 _Change = tuple[list[str], str, str]
 """The rest of the path below the current value, the text to put there, and the whole assignment as it was typed."""
@@ -125,7 +127,10 @@ def _changed(value: Any, annotation: Any, changes: list[_Change], where: str) ->
     for path, text, assignment in below:
         if path[0] not in children:
             subject = f"{where} ({type(value).__name__})" if where else type(value).__name__
-            raise BadInput(f'{subject} has no "{path[0]}" (in {assignment}). {suggestion(path[0], children)}')
+            answer = suggestion(path[0], children)
+            if (renamed := _RENAMED.get(path[0])) in children:
+                answer = f'Did you mean "{f"{where}.{renamed}".lstrip(".")}"? It was renamed.'
+            raise BadInput(f'{subject} has no "{path[0]}" (in {assignment}). {answer}')
         grouped.setdefault(path[0], []).append((path[1:], text, assignment))
     made = {
         name: _changed(children[name], declared(name), changes, f"{where}.{name}" if where else name)
