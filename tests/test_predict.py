@@ -11,19 +11,21 @@ import pytest
 from PIL import Image
 
 from tfmo_drive.base.keras2 import keras
-from tfmo_drive.commands.predict import classify
 from tfmo_drive.contracts import Preprocessing
 from tfmo_drive.conversion import conversion
 from tfmo_drive.conversion.freezing import freeze
 from tfmo_drive.data.images import Resize
+from tfmo_drive.pack.example import decoded
 from tfmo_drive.runtimes import artifact_metadata
 
 FACTS = {
     "task": "classification",
     "labels": ["red", "green", "blue"],
     "input": {"height": 8, "width": 6, "colour_order": "RGB", "resize": Resize().to_dict()},
-    "output": {"kind": "logits"},
+    "decode": {"kind": "logits"},
 }
+ROWS = {"task": "rows", "input": {"columns": ["a", "b"]},
+        "decode": {"kind": "number", "scale": 3.0, "offset": 100.0, "unit": "m"}}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +40,15 @@ def folder(tmp_path_factory):
     artifact_metadata.save(folder / "model.tflite", conversion.int8(frozen, greys), FACTS)
     artifact_metadata.save(folder / "model.onnx", conversion.onnx_float32(frozen), FACTS)
     (folder / "bare.tflite").write_bytes(conversion.float32(frozen))
-    artifact_metadata.save(folder / "rows.tflite", conversion.float32(frozen), {**FACTS, "task": "sensor_rows"})
+    row = keras.Input((2,))
+    numbers = keras.Model(row, keras.layers.Dense(1, name="number", kernel_initializer="ones")(row))
+    rows = conversion.float32(freeze(numbers, Preprocessing("none", (0, 1), (1.0, 1.0), (0.0, 0.0), "row", None)))
+    artifact_metadata.save(folder / "rows.tflite", rows, ROWS)
+    unknown = {**ROWS, "decode": {"kind": "moods"}}
+    artifact_metadata.save(folder / "moods.tflite", rows, unknown)
+    artifact_metadata.save(folder / "older.tflite", rows, {"task": "rows", "input": ROWS["input"], "output": {}})
+    (folder / "rows.csv").write_text("b,c,a\n1,x,2\n0.5,y,-1\n")
+    (folder / "words.csv").write_text("a,b\n1,two\n")
     for name, colour in {"red": (200, 30, 30), "blue": (30, 30, 200)}.items():
         Image.new("RGB", (31, 17), colour).save(folder / f"{name}.png")
     (folder / "broken.png").write_bytes((folder / "red.png").read_bytes()[:40])
@@ -83,21 +93,21 @@ def test_answers_without_tensorflow(kind, folder):
     assert ["red.png"] in lines and ["blue.png"] in lines and len(lines) == 6
 
 
-DETECTION = {"least_score": 0.1, "candidates": 9, "iou": 0.9, "limit": 9, "threshold": 0.5}
+DETECTION = {"kind": "detections", "stride": 4, "candidates": 9, "iou": 0.9, "limit": 9, "threshold": 0.5}
 
 
 def test_boxes_are_said_in_the_pixels_of_the_source(folder):
-    saved(folder, "boxes.tflite", {"scores": 2, "boxes": 4}, {"task": "detection", "output": DETECTION})
+    saved(folder, "boxes.tflite", {"scores": 2, "boxes": 4}, {"task": "detection", "decode": DETECTION})
     done = predict("boxes.tflite", "red.png", "blue.png", cwd=folder)
     assert done.returncode == 0, done.stderr
     lines = [line.strip() for line in done.stdout.splitlines()]
     # The cell at (2, 2) px, 3 px each way, clipped: 5 of 8 px are 19 of 31 across and 11 of 17 down.
     assert any(line.startswith("99.3%  red  at 0, 0, 19, 11") for line in lines), lines
-    assert lines[-1] == "blue.png", "a blue picture shows nothing red"
+    assert lines[-2:] == ["blue.png", "nothing"], "a blue picture shows nothing red"
 
 
 def test_a_mask_is_said_in_shares_of_the_picture(folder):
-    saved(folder, "mask.tflite", {"mask": 2}, {"task": "segmentation"})
+    saved(folder, "mask.tflite", {"mask": 2}, {"decode": {"kind": "segmentation logits"}})
     done = predict("mask.tflite", "red.png", cwd=folder)
     assert [line.strip() for line in done.stdout.splitlines()] == ["red.png", "100.0%  red", "0.0%  blue"], done.stderr
 
@@ -108,7 +118,10 @@ def test_a_mask_is_said_in_shares_of_the_picture(folder):
         ((), "Give a model and at least one image"),
         (("nothing.tflite", "red.png"), "nothing.tflite does not exist"),
         (("bare.tflite", "red.png"), "bare.tflite carries no tfmo_drive metadata"),
-        (("rows.tflite", "red.png"), "rows.tflite does sensor_rows, which takes no images"),
+        (("rows.tflite", "red.png"), "red.png is not a CSV file in UTF-8"),
+        (("rows.tflite", "words.csv"), "words.csv, line 2: \"b\" must be a number, got 'two'"),
+        (("moods.tflite", "rows.csv"), "moods.tflite: its metadata tells of moods, which nothing here reads"),
+        (("older.tflite", "rows.csv"), "older.tflite: its metadata does not say how its output is read"),
         (("model.tflite", "broken.png"), "broken.png cannot be read"),
     ],
 )
@@ -118,8 +131,16 @@ def test_bad_input_is_one_line_and_exit_code_1(arguments, message, folder):
     assert done.returncode == 1 and len(lines) == 1 and message in lines[0]
 
 
+def test_rows_of_a_csv_are_found_by_their_names_and_said_in_the_unit(folder):
+    done = predict("rows.tflite", "rows.csv", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    wanted = ["rows.csv, line 2", "109 m", "rows.csv, line 3", "98.5 m"]  # 100 + 3 (a + b)
+    assert [line.strip() for line in done.stdout.splitlines()] == wanted
+
+
 def test_probabilities_sum_to_one_and_are_not_taken_twice():
-    facts = {"labels": ["a", "b"], "output": {"kind": "logits"}}
-    assert classify(np.log(np.float32([1, 3])), facts, 5) == [("b", pytest.approx(0.75)), ("a", pytest.approx(0.25))]
-    facts["output"]["kind"] = "probabilities"
-    assert classify(np.float32([0.25, 0.75]), facts, 1) == [("b", 0.75)]
+    facts = {"labels": ["a", "b"], "decode": {"kind": "logits"}}
+    found = [tuple(one.values()) for one in decoded({"logits": np.log(np.float32([1, 3]))}, facts)]
+    assert found == [("b", pytest.approx(0.75)), ("a", pytest.approx(0.25))]
+    facts["decode"]["kind"] = "probabilities"
+    assert decoded({"logits": np.float32([0.25, 0.75])}, facts)[0] == {"label": "b", "score": 0.75}

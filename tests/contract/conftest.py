@@ -51,6 +51,34 @@ def every_part(task: MultiTask, targets: Mapping) -> dict:
     }
 
 
+def shares_said(task: Task, shares: np.ndarray) -> list[str]:
+    best = np.argsort(-shares, kind="stable")[:5]
+    return [f"{shares[label]:6.1%}  {task.class_names[label]}" for label in best]
+
+
+def class_said(task: Task, logits: np.ndarray) -> list[str]:
+    odds = np.exp(logits - logits.max(), dtype=np.float64)
+    return shares_said(task, odds / odds.sum())
+
+
+def pixels_said(task: Segmentation, logits: np.ndarray) -> list[str]:
+    decided = logits.argmax(-1)
+    return shares_said(task, np.array([np.mean(decided == label) for label in range(len(task.class_names))]))
+
+
+def boxes_said(task: Detection, outputs: Mapping) -> list[str]:
+    (found,) = task.decoding({name: one[None] for name, one in outputs.items()}, task.size)
+    shown = found.at(found.scores >= task.threshold)
+    assert len(shown.scores) > 1, "or the test would tell nothing of boxes"
+    return [f"{score:6.1%}  {task.class_names[label]}  at " + ", ".join(f"{edge:.0f}" for edge in box)
+            for score, label, box in zip(shown.scores, shown.classes, shown.boxes, strict=True)]  # fmt: skip
+
+
+def parts_said(task: MultiTask, outputs: Mapping) -> list[str]:
+    return [f"{part.name}: {line}" for part in sorted(task.parts, key=lambda part: part.name)
+            for name in part.output_names for line in CASES[type(part)].says(part, outputs[name])]  # fmt: skip
+
+
 @dataclasses.dataclass(frozen=True)
 class Case:
     """What this test must know of a task class: add one for every new task."""
@@ -59,11 +87,15 @@ class Case:
     """From the settings that make tasks on whole frames tiny."""
     perfect: Callable[[Task, object], object]
     """(task, targets of a batch) to outputs that are right throughout."""
+    says: Callable[[Task, object], list[str]]
+    """(task, real outputs of one example) to the lines that a person is told, by the task's own reading of them."""
     bad: tuple[tuple[str, object], ...]
     """(setting, a value out of its range)."""
     others: Callable[[Task], Task]
     """The same task on other data."""
     output_names: tuple[str, ...]
+    packed: Callable[[Task], Task] = lambda task: task
+    """The task as its model is packed, so that a person is not told too much."""
 
 
 def other_frames(task: Task) -> Task:
@@ -78,13 +110,16 @@ CASES = {
             image_size=32, network=streets["network"], scenes=Scenes(train=256, val=64, test=64)
         ),
         perfect=one_hot,
+        says=class_said,
         bad=(*ANY_IMAGE, ("image_size", 15), ("image_size", 1025), ("outputs", "odds")),
         others=other_frames,
         output_names=(LOGITS,),
     ),
     Detection: Case(
-        make=lambda streets: Detection(channels=8, decoding=detections.Decoding(iou=0.98), **streets),
+        make=lambda streets: Detection(channels=8, threshold=0.03, decoding=detections.Decoding(iou=0.98), **streets),
         perfect=every_box,
+        says=boxes_said,
+        packed=lambda task: dataclasses.replace(task, decoding=detections.Decoding(limit=8)),
         bad=(*ANY_FRAME, ("channels", 3), ("threshold", 0.0), ("threshold", 1), ("threshold", math.nan)),
         others=other_frames,
         output_names=("scores", "boxes"),
@@ -92,6 +127,7 @@ CASES = {
     LaneKeeping: Case(
         make=lambda streets: LaneKeeping(**streets),
         perfect=lambda task, targets: targets["steering"],
+        says=lambda task, outputs: [f"{task.degrees * outputs[0]:+.4g} degrees (positive to the right)"],
         bad=(
             *ANY_FRAME, ("degrees", 0), ("degrees", math.nan), ("curve_degrees", -1), ("curve_degrees", 25.0),
             ("limit", 0.0), ("limit", math.nan), ("augmentation", Augmentation()),
@@ -102,6 +138,7 @@ CASES = {
     MultiTask: Case(
         make=lambda streets: MultiTask(parts=(Segmentation(channels=8), LaneKeeping()), **streets),
         perfect=every_part,
+        says=parts_said,
         bad=(
             *ANY_FRAME, ("parts", ()), ("parts", (LaneKeeping(),)), ("parts", (LaneKeeping(), LaneKeeping())),
             ("parts", (LaneKeeping(), Classification())), ("loss_weights", (1.0,)), ("loss_weights", (1.0, 0.0)),
@@ -113,6 +150,7 @@ CASES = {
     Segmentation: Case(
         make=lambda streets: Segmentation(channels=8, **streets),
         perfect=one_hot,
+        says=pixels_said,
         bad=(*ANY_FRAME, ("channels", 0), ("shown", "lane"), ("ignore", -1), ("ignore", 256)),
         others=other_frames,
         output_names=("mask",),
@@ -120,6 +158,7 @@ CASES = {
     SensorRows: Case(
         make=lambda streets: SensorRows(network=DenseLayers(units=(8,)), series=Series(train=900, val=90, test=90)),
         perfect=one_hot,
+        says=class_said,
         bad=(("predicts", "text"), ("standardise", "test"), ("split_seed", -1)),
         others=lambda task: dataclasses.replace(task, series=dataclasses.replace(task.series, seed=7)),
         output_names=(LOGITS,),

@@ -21,7 +21,7 @@ from tfmo_drive.data.images import Resize
 from tfmo_drive.runtimes import artifact_metadata, interpreters, onnx_file, tflite_file
 
 FACTS = {
-    "task": "classification", "labels": ["red", "green", "blue"], "output": {"kind": "logits"},
+    "task": "classification", "labels": ["red", "green", "blue"], "decode": {"kind": "logits"},
     "input": {"height": 8, "width": 6, "colour_order": "RGB", "resize": Resize().to_dict()},
 }  # fmt: skip
 

@@ -11,11 +11,10 @@ import pytest
 from PIL import Image
 
 from tfmo_drive.base.keras2 import keras
-from tfmo_drive.base.outputs import at
-from tfmo_drive.commands.predict import _angle
 from tfmo_drive.contracts import BadInput, Context
 from tfmo_drive.networks import number_scale, own_model
 from tfmo_drive.networks.networks import ResNet
+from tfmo_drive.pack.example import lines
 from tfmo_drive.runtimes import interpreters
 from tfmo_drive.targets.litert import LiteRTFloat32
 from tfmo_drive.tasks.lane_keeping.lane_keeping import LaneKeeping
@@ -123,7 +122,7 @@ def test_every_unit_that_is_said_is_right_in_the_score_the_file_and_predict(full
     pixels, targets = task.examples("test").read(np.arange(4))
     facts = task.metadata(model)
     for answer, truth in zip(interpreters.load(artifact.path).predict(pixels), targets["steering"], strict=True):
-        (said,) = _angle(at(answer, slice(None)), facts, (32, 32))
+        (said,) = lines({"steering": answer}, facts)
         assert float(said.split()[0]) == pytest.approx(float(truth[0]) * 25, abs=0.2)
 
 
@@ -183,7 +182,7 @@ def test_raw_numbers_and_standardised_ones_are_both_right_once_said(table, tmp_p
         made = task.build()
         assert scoring.score(made, task, "test") > 0.99
         rows, truth = task.examples("test").read(np.arange(5))
-        decode = task.metadata(made)["output"]
+        decode = task.metadata(made)["decode"]
         np.testing.assert_allclose(made(rows).numpy() * decode["scale"] + decode["offset"], truth, rtol=1e-3)
 
 
@@ -199,7 +198,7 @@ def test_numbers_of_another_reading_are_refused_with_the_right_one(table, tmp_pa
 
 
 def test_a_stage_of_another_unit_is_refused_and_of_the_same_taken_without_a_question(log, table, tmp_path):
-    for task, other, model in ((log, {"degrees": 30.0}, steered(1.0)), (table, {"scale": 2.0}, numbers(1, 0))):
+    for task, other, model in ((log, {"scale": 30.0}, steered(1.0)), (table, {"scale": 2.0}, numbers(1, 0))):
         model.save(tmp_path / "model.h5", include_optimizer=False)
         own = own_model.units(task.metadata(model))
         assert set(other) <= set(own)

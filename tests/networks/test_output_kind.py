@@ -9,13 +9,12 @@ import pytest
 from PIL import Image
 
 from tfmo_drive.base.keras2 import keras, tf
-from tfmo_drive.commands import predict
-from tfmo_drive.commands.predict import classify
 from tfmo_drive.contracts import BadInput, Context
 from tfmo_drive.data import batches
 from tfmo_drive.networks import output_kind
 from tfmo_drive.networks.output_kind import KINDS, LOGITS, PROBABILITIES, SIGMOIDS
-from tfmo_drive.pack import verify
+from tfmo_drive.pack import example, verify
+from tfmo_drive.pack.example import decoded
 from tfmo_drive.training import teacher
 from tfmo_drive.training.distillation import SoftLabels
 
@@ -93,7 +92,7 @@ def test_wrappers_of_pruning_and_of_quantisation_change_no_meaning(end, wanted):
 
 
 def test_whoever_reads_a_file_knows_every_kind():
-    assert predict.DECIDED is verify.DECIDED and set(verify.DECIDED) == set(KINDS)
+    assert set(example.CLASSES) == set(verify.DECIDED) == set(KINDS)
 
 
 def test_logits_and_losses_are_those_by_hand():
@@ -146,10 +145,10 @@ def test_predict_says_of_a_given_model_what_the_model_says(end, settings, kind, 
     answers = baseline(task.preprocessing(pixels)).numpy()
     np.testing.assert_allclose(answers, model(pixels / np.float32(255)), rtol=1e-4, atol=1e-6)
     facts = task.metadata(baseline)
-    assert facts["output"]["kind"] == kind
+    assert facts["decode"]["kind"] == kind
     wanted = tf.nn.softmax(answers).numpy() if kind == "logits" else answers
     for said, one in zip(answers, wanted, strict=True):
-        ((label, share),) = classify(said, facts, 1)
+        label, share = decoded({"logits": said}, facts)[0].values()
         assert label == task.class_names[one.argmax()] and share == pytest.approx(one.max(), rel=1e-5)
 
 
@@ -229,7 +228,7 @@ def test_one_sigmoid_becomes_two_classes_with_the_same_probabilities(end, pair, 
     sure = model(pixels / np.float32(255)).numpy()[:, 0]
     found = baseline(task.preprocessing(pixels)).numpy()
     np.testing.assert_allclose(found, np.stack([1 - sure, sure], -1), atol=1e-5)
-    assert np.ptp(sure) > 0.05 and task.metadata(baseline)["output"] == {"kind": "probabilities"}
+    assert np.ptp(sure) > 0.05 and task.metadata(baseline)["decode"]["kind"] == "probabilities"
 
 
 def test_one_number_that_is_no_sigmoid_of_a_dense_layer_says_how_to_save_it(pair, tmp_path):

@@ -64,7 +64,7 @@ def read(metadata, inputs, outputs):
 
 
 def test_an_image_classifier_is_described_as_others_describe_theirs():
-    facts = {"task": "signs", "labels": ["a", "b"], "input": IMAGE, "output": {"kind": "logits"}}
+    facts = {"task": "signs", "labels": ["a", "b"], "input": IMAGE, "decode": {"kind": "logits"}}
     found = read(facts, [end("image", 4, 6, 3)], [end("logits", 2)])
     (graph,) = found["subgraph_metadata"]
     (image,), (logits,) = graph["input_tensor_metadata"], graph["output_tensor_metadata"]
@@ -86,7 +86,7 @@ def test_an_image_classifier_is_described_as_others_describe_theirs():
 
 
 def test_sides_of_boxes_are_no_classes():
-    facts = {"labels": list("abcd"), "input": IMAGE, "output": {"kind": "detections", "decode": "so"}}
+    facts = {"labels": list("abcd"), "input": IMAGE, "decode": {"kind": "detections", "rule": "so"}}
     found = read(facts, [end("image", 4, 6, 3)], [end("boxes", 2, 3, 4), end("scores", 2, 3, 4)])
     boxes, scores = found["subgraph_metadata"][0]["output_tensor_metadata"]
     assert "associated_files" not in boxes and scores["associated_files"] == [{"name": "labels.txt", "type": 2}]
@@ -94,8 +94,8 @@ def test_sides_of_boxes_are_no_classes():
 
 
 def test_each_of_several_tasks_has_its_own_labels():
-    lane = {"outputs": ["angle"], "output": {"kind": "number"}}
-    signs = {"outputs": ["logits"], "labels": ["a", "b"], "output": {"kind": "logits"}}
+    lane = {"outputs": ["angle"], "decode": {"kind": "number"}}
+    signs = {"outputs": ["logits"], "labels": ["a", "b"], "decode": {"kind": "logits"}}
     facts = {"labels": ["signs a", "signs b"], "input": IMAGE, "parts": {"lane": lane, "signs": signs}}
     assert tflite_metadata.label_files(facts) == {"labels.txt": facts["labels"], "labels_signs.txt": ["a", "b"]}
     found = read(facts, [end("image", 4, 6, 3)], [end("logits", 2), end("angle", 1)])

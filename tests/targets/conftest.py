@@ -84,7 +84,7 @@ class Guessing(Task):
             "task": "classification",
             "labels": ["a", "b", "c", "d", "e"],
             "input": {"height": SIZE, "width": SIZE, "colour_order": "RGB", "resize": resize},
-            "output": {"kind": "logits"},
+            "decode": {"kind": "logits"},
         }
 
     def identity(self):

@@ -201,12 +201,18 @@ FORGED = {
     ),
     "output logits: shape is": facts_changed(lambda facts: facts["tensors"]["outputs"][0].pop("shape")),
     "logits is of probabilities in model.json, and golden.npz has no": facts_changed(
-        lambda facts: facts["output"].update(kind="probabilities")
+        lambda facts: facts["decode"].update(kind="probabilities")
     ),
     "allows 0 and 1000000 steps": facts_changed(lambda facts: facts["golden"]["bound_lsb"].update(xnnpack=10**6)),
     "allows 3 and": facts_changed(lambda facts: facts["golden"]["bound_lsb"].update(reference=3)),
     "decided: False; the golden outputs": facts_changed(lambda facts: facts["golden"].update(decided=False)),
     "examples, model.json says 3": facts_changed(lambda facts: facts["golden"].update(examples=3)),
+    "says that logits is of angles, which nothing here reads": facts_changed(
+        lambda facts: facts["decode"].update(kind="angles")
+    ),
+    "does not say the unit of logits": facts_changed(
+        lambda facts: facts.update(decode={"kind": "number", "scale": 1.0, "offset": 0.0})
+    ),
     r"holds \[0\] examples": golden_changed(
         lambda kept: kept.update({name: value[:0] for name, value in kept.items()})
     ),
@@ -392,7 +398,7 @@ def test_the_example_reads_model_json_alone(copy, tmp_path):
     ran = subprocess.run([sys.executable, "-I", str(copy / "example.py"), str(tmp_path / "grey.png")],
                          capture_output=True, text=True)  # fmt: skip
     assert ran.returncode == 0, ran.stderr
-    assert len(ran.stdout.splitlines()) == 3 and ran.stdout.split()[0] in "abcde"
+    assert len(ran.stdout.splitlines()) == 5 and ran.stdout.split()[1] in "abcde"
 
 
 def test_the_c_array_compiles_to_the_very_bytes(small, tmp_path):

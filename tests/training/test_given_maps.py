@@ -52,7 +52,7 @@ def test_a_segmenters_own_softmax_is_taken_for_probabilities(end, segmentation, 
     model = own(segmentation, {"mask": end})
     task = given(segmentation, model, tmp_path)
     baseline = task.build()
-    assert task.metadata(baseline)["output"]["kind"] == "segmentation probabilities"
+    assert task.metadata(baseline)["decode"]["kind"] == "segmentation probabilities"
     raw, masks = task.examples("train").read(np.arange(2))
     pixels = task.preprocessing(raw)
     before = keras.Model(model.inputs, model.get_layer("mask_before").output)(pixels)
@@ -68,7 +68,7 @@ def test_what_no_graph_tells_of_a_mask_is_asked(segmentation, tmp_path):
     with pytest.raises(BadInput, match="Say it: --set=task.outputs=probabilities, or"):
         given(segmentation, model, tmp_path).build()
     task = given(segmentation, model, tmp_path, outputs="probabilities")
-    assert task.metadata(task.build())["output"]["kind"] == "segmentation probabilities"
+    assert task.metadata(task.build())["decode"]["kind"] == "segmentation probabilities"
 
 
 @pytest.mark.parametrize("end", [layers.Activation("sigmoid", name="scores"), layers.Softmax(name="scores")])
@@ -93,7 +93,7 @@ def test_parts_of_several_tasks_are_asked_one_by_one(several, tmp_path):
     several = dataclasses.replace(several, parts=tuple(dataclasses.replace(one) for one in several.parts))
     task = given(several, own(several, {"mask": layers.Softmax(name="mask")}), tmp_path)
     facts = task.metadata(task.build())["parts"]
-    assert facts["segmentation"]["output"]["kind"] == "segmentation probabilities"
+    assert facts["segmentation"]["decode"]["kind"] == "segmentation probabilities"
     model = own(several, {"mask": lambda x: layers.ReLU(name="mask")(x)})
     with pytest.raises(BadInput, match="--set=task.parts.0.outputs=logits"):
         given(several, model, tmp_path).build()

@@ -1,12 +1,13 @@
-"""What does this model file say of these images? From the file's own metadata, without TensorFlow.
+"""What does this model file say of these images, or rows of numbers? From its own metadata, without TensorFlow.
 
 tfmo-drive predict model.tflite image.jpg [more.jpg]
 tfmo-drive predict --top=3 model.onnx *.png
+tfmo-drive predict model.tflite rows.csv
 """
 
 from __future__ import annotations
 
-import dataclasses
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,98 +15,87 @@ import numpy as np
 from absl import flags
 
 from tfmo_drive.base.given_file import reading
-from tfmo_drive.base.outputs import answered, at, by_name
-from tfmo_drive.contracts import Arrays, BadInput
+from tfmo_drive.base.outputs import answered, at
+from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.boxes import restored
-from tfmo_drive.data.detections import Decoding
+from tfmo_drive.data.csv_table import number_in, read_table
 from tfmo_drive.data.images import Resize, UnreadableImage, decode, size_of
-from tfmo_drive.pack.verify import DECIDED
+from tfmo_drive.pack import example
 from tfmo_drive.runtimes import artifact_metadata, interpreters
 
-_TOP = flags.DEFINE_integer("top", 5, "How many classes to print for each image.", lower_bound=1)
+_TOP = flags.DEFINE_integer("top", example.TOP, "How many classes to print for each image.", lower_bound=1)
 
-Size = tuple[int, int]
-
-
-def classify(outputs: np.ndarray, metadata: dict[str, Any], top: int) -> list[tuple[str, float]]:
-    """The `top` labels with their probabilities, best first. outputs: float32 [classes], of a kind of DECIDED."""
-    values, kind = outputs.astype(np.float64), metadata["output"]["kind"]
-    if kind not in DECIDED or values.shape != (len(metadata["labels"]),):
-        raise BadInput(
-            f"its metadata tells of {kind} of {len(metadata['labels'])} classes, and its outputs are {values.shape}; "
-            f"expected one of {', '.join(DECIDED)} for each class."
-        )
-    if kind == "logits":
-        values = np.exp(values - values.max())
-        values /= values.sum()
-    return [(metadata["labels"][i], float(values[i])) for i in np.argsort(-values, kind="stable")[:top]]
+Facts = dict[str, Any]
+Inputs = Iterator[tuple[str, np.ndarray, tuple[int, int]]]
 
 
-def _classes(outputs: np.ndarray, metadata: dict[str, Any], source: Size) -> Iterator[str]:
-    for label, probability in classify(outputs, metadata, _TOP.value):
-        yield f"{probability:6.1%}  {label}"
+def images(files: list[str], facts: Facts) -> Inputs:
+    """The name of every image, its pixels as the model's input wants them, uint8 [height, width, 3], and the (height,
+    width) that it has itself."""
+    size, resize = (facts["height"], facts["width"]), Resize.from_dict(facts["resize"])
+    for file in files:
+        yield file, decode(file, size, resize), size_of(file)
 
 
-def _boxes(outputs: Arrays, metadata: dict[str, Any], source: Size) -> Iterator[str]:
-    """Those above the metadata's threshold, in pixels of the source, best first."""
-    facts, size = metadata["output"], _size(metadata)
-    decoding = Decoding(**{field.name: facts[field.name] for field in dataclasses.fields(Decoding)})
-    (found,) = decoding(at(outputs, None), size)
-    found = found.at(found.scores >= facts["threshold"])
-    boxes = restored(found.boxes, source, size, Resize.from_dict(metadata["input"]["resize"]))
-    for box, score, label in zip(boxes, found.scores, found.classes, strict=True):
-        yield f"{score:6.1%}  {metadata['labels'][label]}  at " + ", ".join(f"{edge:.0f}" for edge in box)
+def rows(files: list[str], facts: Facts) -> Inputs:
+    """The place of every row of CSV files, and its numbers, float32 [columns], found by the names that the model's
+    metadata has."""
+    for file in files:
+        table = read_table(file)
+        missing = [name for name in facts["columns"] if name not in table.header]
+        if missing:
+            raise BadInput(f'{file} has no column "{missing[0]}". The model takes {", ".join(facts["columns"])}.')
+        places = [table.header.index(name) for name in facts["columns"]]
+        for row, cells in enumerate(table.rows):
+            numbers = [number_in(cells[place]) for place in places]
+            if None in numbers:
+                column = facts["columns"][numbers.index(None)]
+                cell = cells[places[numbers.index(None)]]
+                raise BadInput(f'{table.line(row)}: "{column}" must be a number, got {cell!r}.')
+            yield table.line(row), np.float32(numbers), ()
 
 
-def _shares(outputs: np.ndarray, metadata: dict[str, Any], source: Size) -> Iterator[str]:
-    """Of the pixels, the largest first."""
-    decided = outputs.argmax(-1)
-    counts = np.bincount(decided.ravel(), minlength=len(metadata["labels"]))
-    for label in np.argsort(-counts, kind="stable")[: _TOP.value]:
-        yield f"{counts[label] / decided.size:6.1%}  {metadata['labels'][label]}"
-
-
-def _angle(outputs: np.ndarray, metadata: dict[str, Any], source: Size) -> Iterator[str]:
-    yield f"{float(outputs[0]) * metadata['output']['degrees']:+6.1f} degrees (positive to the right)"
-
-
-def _each(outputs: Arrays, metadata: dict[str, Any], source: Size) -> Iterator[str]:
-    for part in metadata["parts"].values():
-        own = by_name(part["outputs"], [outputs[name] for name in part["outputs"]])
-        yield from _ANSWERS[part["task"]](own, part, source)
-
-
-_ANSWERS = {
-    "classification": _classes,
-    "detection": _boxes,
-    "segmentation": _shares,
-    "lane_keeping": _angle,
-    "multi_task": _each,
-}
-
-
-def _size(metadata: dict[str, Any]) -> Size:
-    return metadata["input"]["height"], metadata["input"]["width"]
+def answers(outputs: dict[str, np.ndarray], facts: Facts, source: tuple[int, int]) -> list[dict[str, Any]]:
+    """What a task's outputs say (`example.decoded`), boxes in pixels of an image of the size `source`."""
+    try:
+        found = example.decoded(outputs, facts)
+    except ValueError as error:
+        raise BadInput(f"{error}. Convert the model again with this version.") from error
+    boxes = [answer["box"] for answer in found if "box" in answer]
+    if boxes:
+        image = facts["input"]
+        size, resize = (image["height"], image["width"]), Resize.from_dict(image["resize"])
+        for answer, box in zip(found, restored(np.float32(boxes), source, size, resize), strict=True):
+            answer["box"] = box.tolist()
+    return found
 
 
 def _answer(model: str, files: list[str]) -> None:
-    metadata = artifact_metadata.read(model)
-    task = str(metadata.get("task")) if isinstance(metadata, dict) else None
-    if task not in _ANSWERS:
-        raise BadInput(f"{model} does {task}, which takes no images. Give a model of images.")
+    facts = artifact_metadata.read(model)
     with reading(model, "a model whose metadata and outputs go together"):
         try:
-            if not all(isinstance(label, str) and label.isprintable() for label in metadata.get("labels", ())):
-                raise BadInput("the labels in its metadata must be texts of one line each.")
-            artifact, resize = interpreters.load(model), Resize.from_dict(metadata["input"]["resize"])
-            for file in files:
-                outputs = answered(artifact, decode(file, _size(metadata), resize)[None])
-                lines = list(_ANSWERS[task](at(outputs, 0), metadata, size_of(file)))
-                print("\n  ".join((file, *lines)))
+            _refuse_unreadable(facts)
+            artifact = interpreters.load(model)
+            for place, raw, source in (rows if "columns" in facts["input"] else images)(files, facts["input"]):
+                said = at(answered(artifact, raw[None]), 0)
+                named = said if isinstance(said, dict) else {"the only one": said}
+                told = example.lines(named, facts, functools.partial(answers, source=source), _TOP.value)
+                print("\n  ".join((place, *told)))
         except UnreadableImage:
             raise
         except BadInput as error:
-            raise error if model in str(error) else BadInput(f"{model}: {error}") from error
+            said = any(name in str(error) for name in (model, *files))
+            raise error if said else BadInput(f"{model}: {error}") from error
+
+
+def _refuse_unreadable(facts: Facts) -> None:
+    """BadInput where the metadata does not say how each of the model's outputs is read."""
+    for name, part in example.parts(facts).items():
+        if not isinstance(part.get("decode"), dict) or "input" not in part:
+            what = f'the part "{name}"' if name else "its output"
+            raise BadInput(f"its metadata does not say how {what} is read. Convert the model again with this version.")
+        if not all(isinstance(label, str) and label.isprintable() for label in part.get("labels", ())):
+            raise BadInput("the labels in its metadata must be texts of one line each.")
 
 
 def main(argv: list[str]) -> int:

@@ -7,7 +7,7 @@ nothing of that. What it answers on real data does: a model that follows the tru
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from tfmo_drive.base.keras2 import keras
 from tfmo_drive.base.outputs import names
 from tfmo_drive.contracts import BadInput
 
+NUMBER = "number"
+"""The kind of an output that stands for one number, in an artifact's metadata."""
 _FOLLOWS, _CHANCE = 0.5, 3.0
 """The correlation from which answers tell their scale; with n examples at least 3 / sqrt(n): rare by chance."""
 _CLOSELY, _FACTOR = 0.8, 2.0
@@ -53,6 +55,20 @@ def fit(answers: np.ndarray, truth: np.ndarray) -> Fit:
     far = np.abs(answers - truth).max() > _FAR * range_ and np.median(np.abs(answers - truth)) > range_
     odd = far or (follows and (ratio > _FACTOR or narrow or correlation < 0))
     return Fit(correlation, float(np.copysign(ratio, correlation)), follows, bool(odd))
+
+
+def decode(unit: str, scale: float, offset: float = 0.0, positive: str = "") -> dict[str, Any]:
+    """Returns what an artifact's metadata says of how an output [n, 1] that stands for a number is read, in JSON types.
+
+    Args:
+        unit: The unit of the number as a person wants it, "m" or "degrees"; "" where nobody knows.
+        scale: The factor in number = output * scale + offset (of an integer output: once it is dequantised).
+        offset: The summand there, in the unit.
+        positive: What a number above 0 means where the sign says a direction ("to the right").
+    """
+    rule = "number = output * scale + offset (of an integer output: once it is dequantised)"
+    said = {"kind": NUMBER, "scale": float(scale), "offset": float(offset), "unit": unit, "rule": rule}
+    return said | ({"positive": positive} if positive else {})
 
 
 def ranged(values: np.ndarray) -> str:

@@ -78,15 +78,15 @@ def is_stage(path: Path) -> bool:
     return path.name == "model.h5" and (path.parent / "stage.json").is_file()
 
 
-def units(metadata: Mapping[str, Any]) -> dict[str, float]:
+def units(metadata: Mapping[str, Any]) -> dict[str, float | str]:
     """Returns the settings of a task's metadata that give a model's numbers their meaning; a stage's file must agree
     with them."""
     parts = metadata.get("parts") or {"": metadata}
-    said = {f"{part}.{key}".lstrip("."): one["output"].get(key) for part, one in parts.items() for key in _UNITS}
+    said = {f"{part}.{key}".lstrip("."): one["decode"].get(key) for part, one in parts.items() for key in _UNITS}
     return {name: value for name, value in said.items() if value is not None}
 
 
-_UNITS = ("scale", "offset", "degrees")
+_UNITS = ("scale", "offset", "unit")
 
 
 def refuse_other_stage(
@@ -123,8 +123,9 @@ def refuse_other_stage(
         )
 
 
-def _said(values: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {value:g}" for name, value in values.items()) or "none"
+def _said(values: Mapping[str, float | str]) -> str:
+    told = {name: value if isinstance(value, str) else f"{value:g}" for name, value in values.items()}
+    return ", ".join(f"{name} {value}" for name, value in told.items()) or "none"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,9 +1,11 @@
-// What does the model say of an image? From model.tflite and model_facts.h, which is model.json as C++.
+// What does the model say of an image, or of a row of numbers? From model.tflite, model_facts.h, which is model.json as
+// C++, and decode.h, which puts outputs into words.
 //
 //     g++ -std=c++17 -O2 -I DIR/include example.cc -L DIR/lib -ltensorflowlite_c -o example
 //     ./example image.rgb
 //
-// image.rgb: kHeight x kWidth x 3 bytes, row by row, resized as model.json says. The first golden example is one:
+// image.rgb: kHeight x kWidth x 3 bytes, row by row, resized as model.json says; of a model that takes rows, kColumns
+// float32 numbers. The first golden example is one:
 //     python -c "import numpy; numpy.load('golden.npz')['inputs'][0].tofile('image.rgb')"
 //
 // Needs TensorFlow Lite's C library, built from source (`bazel build //tensorflow/lite/c:tensorflowlite_c`) with its
@@ -19,9 +21,9 @@
 #include <fstream>
 #include <iterator>
 #include <memory>
-#include <numeric>
 #include <vector>
 
+#include "decode.h"
 #include "model_facts.h"
 #include "tensorflow/lite/c/c_api.h"
 
@@ -31,16 +33,17 @@ constexpr int kThreads = 4;
 
 bool IsFloat(const Tensor& facts) { return std::strcmp(facts.dtype, "float32") == 0; }
 
-// Pixels 0..255 as the file's input holds them: int8 or float32.
-std::vector<std::uint8_t> Stored(const std::vector<std::uint8_t>& pixels, const Tensor& facts) {
+// Pixels 0..255 as the file's input holds them, int8 or float32; a row of numbers stays as it is.
+std::vector<std::uint8_t> Stored(const std::vector<std::uint8_t>& raw, const Tensor& facts) {
+  if (!model_facts::kPixels) return raw;
   if (IsFloat(facts)) {
-    const std::vector<float> values(pixels.begin(), pixels.end());
+    const std::vector<float> values(raw.begin(), raw.end());
     std::vector<std::uint8_t> bytes(values.size() * sizeof(float));
     std::memcpy(bytes.data(), values.data(), bytes.size());
     return bytes;
   }
-  std::vector<std::uint8_t> bytes(pixels.size());
-  std::transform(pixels.begin(), pixels.end(), bytes.begin(), [&](std::uint8_t pixel) {
+  std::vector<std::uint8_t> bytes(raw.size());
+  std::transform(raw.begin(), raw.end(), bytes.begin(), [&](std::uint8_t pixel) {
     const long stored = std::lround(pixel / facts.scale) + facts.zero_point;
     return static_cast<std::uint8_t>(std::clamp(stored, -128L, 127L));
   });
@@ -61,19 +64,6 @@ std::vector<float> Real(const TfLiteTensor* tensor, const Tensor& facts) {
   return values;
 }
 
-// The three best classes where an output is one score for each, else its first numbers.
-void Print(const std::vector<float>& values, const Tensor& facts) {
-  const bool classes = facts.label_count == facts.size;
-  std::vector<int> order(values.size());
-  std::iota(order.begin(), order.end(), 0);
-  if (classes) std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return values[a] > values[b]; });
-  order.resize(std::min<std::size_t>(order.size(), classes ? 3 : 8));
-  for (const int i : order) {
-    if (classes) std::printf("%s: %s  (%.6g)\n", facts.name, facts.labels[i], values[i]);
-    else std::printf("%s[%d] = %.6g of %d\n", facts.name, i, values[i], facts.size);
-  }
-}
-
 int Failed(const char* why) {
   std::fprintf(stderr, "%s\n", why);
   return 1;
@@ -82,8 +72,9 @@ int Failed(const char* why) {
 int main(int argc, char** argv) {
   if (argc != 2) return Failed("Type: ./example image.rgb");
   std::ifstream file(argv[1], std::ios::binary);
-  const std::vector<std::uint8_t> pixels{std::istreambuf_iterator<char>(file), {}};
-  if (pixels.size() != model_facts::kInput.size) return Failed("The image is not kHeight x kWidth x 3 bytes.");
+  const std::vector<std::uint8_t> raw{std::istreambuf_iterator<char>(file), {}};
+  if (raw.size() != model_facts::kInput.size * (model_facts::kPixels ? 1 : sizeof(float)))
+    return Failed("The file is not kHeight x kWidth x 3 bytes, or kColumns float32 numbers.");
 
   const std::unique_ptr<TfLiteModel, decltype(&TfLiteModelDelete)> model(
       TfLiteModelCreateFromFile("model.tflite"), TfLiteModelDelete);
@@ -96,17 +87,19 @@ int main(int argc, char** argv) {
   if (!interpreter || TfLiteInterpreterAllocateTensors(interpreter.get()) != kTfLiteOk)
     return Failed("The interpreter does not take the model.");
 
-  const auto stored = Stored(pixels, model_facts::kInput);
+  const auto stored = Stored(raw, model_facts::kInput);
   TfLiteTensor* input = TfLiteInterpreterGetInputTensor(interpreter.get(), 0);
   if (TfLiteTensorCopyFromBuffer(input, stored.data(), stored.size()) != kTfLiteOk ||
       TfLiteInterpreterInvoke(interpreter.get()) != kTfLiteOk)
     return Failed("The model does not run.");
-  int number = 0;
+  std::vector<std::vector<float>> outputs;
   for (const Tensor& facts : model_facts::kOutputs) {
-    const auto values = Real(TfLiteInterpreterGetOutputTensor(interpreter.get(), number++), facts);
+    const int number = static_cast<int>(outputs.size());
+    outputs.push_back(Real(TfLiteInterpreterGetOutputTensor(interpreter.get(), number), facts));
     // What is no number cannot be sorted, and is no answer.
-    if (!std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); }))
+    if (!std::all_of(outputs.back().begin(), outputs.back().end(), [](float value) { return std::isfinite(value); }))
       return Failed("The model answers with numbers that are not finite.");
-    Print(values, facts);
   }
+  for (const model_facts::Answer& answer : model_facts::kAnswers)
+    decode::Print(answer, [&](int output, int i) { return outputs[output][i]; });
 }

@@ -1,7 +1,9 @@
-"""What does the model say of an image? From model.json and nothing else.
+"""What does the model say of an image, or of rows of numbers? From model.json and nothing else.
 
     python example.py image.jpg
+    python example.py rows.csv
 
+Which of the two the model takes stands in model.json's `input`, and how its outputs are read in `decode`.
 Needs numpy, Pillow and ai-edge-litert.
 """
 # ruff: noqa: E402
@@ -16,91 +18,69 @@ if __name__ == "__main__":  # Python looks beside a script first, where a numpy.
     _here = os.path.dirname(os.path.realpath(__file__))
     sys.path[:] = [entry for entry in sys.path if os.path.realpath(entry or os.curdir) != _here]
 
+import csv
 import json
 from pathlib import Path
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
-from PIL import Image
 
 HERE = Path(__file__).resolve().parent
-FACTS = json.loads((HERE / "model.json").read_text(encoding="utf-8"))
-RULES = {"bilinear_antialias": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC,
-         "nearest": Image.Resampling.NEAREST}  # fmt: skip
+CLASSES = ("logits", "probabilities", "sigmoids")
+"""Kinds of output that are one value for each class; before a mask of them stands "segmentation "."""
+TOP = 5
+"""How many classes are told."""
 
 
-def resized(image):
-    """By the rule that the model was trained with: another one costs score."""
-    facts = FACTS["input"]
-    rule, width, height = facts["resize"], facts["width"], facts["height"]
-    if rule["rule"] not in RULES:
-        raise SystemExit(f"Resize as {rule['rule']} (cv2.INTER_LINEAR); Pillow cannot.")
-    ratios = width / image.width, height / image.height
-    if rule["fit"] == "stretch":
-        return image.resize((width, height), RULES[rule["rule"]])
-    if rule["fit"] == "center_crop":
-        ratio = max(ratios)
-        part = width / ratio, height / ratio
-        left, top = (image.width - part[0]) / 2, (image.height - part[1]) / 2
-        return image.resize((width, height), RULES[rule["rule"]], (left, top, left + part[0], top + part[1]))
-    inner = max(1, round(min(ratios) * image.width)), max(1, round(min(ratios) * image.height))
-    padded = Image.new("RGB", (width, height), (rule["pad"],) * 3)
-    padded.paste(image.resize(inner, RULES[rule["rule"]]), ((width - inner[0]) // 2, (height - inner[1]) // 2))
-    return padded
+def parts(facts):
+    """What is known of each task that the model does, by its name; the only task of a model has none."""
+    return facts.get("parts") or {"": facts}
 
 
-def stored(pixels):
-    """Pixels 0..255 as the file's input holds them."""
-    end = FACTS["tensors"]["inputs"][0]
-    if "scale" not in end:
-        return pixels.astype(end["dtype"])[None]
-    limits = np.iinfo(end["dtype"])
-    scaled = np.round(pixels / np.float32(end["scale"])) + end["zero_point"]
-    return np.clip(scaled, limits.min, limits.max).astype(end["dtype"])[None]
+def decoded(outputs, facts):
+    """What outputs say, by a task's `decode`: the surest, largest or only one first, each a dictionary.
+
+    Of classes {"label", "score"}; of a mask {"label", "share"} of its pixels; of a detector {"label", "score", "box"},
+    x0, y0, x1, y1 in pixels of the model's input; of a number {"value", "unit"}.
+    outputs: by name, real numbers of one example. Raises ValueError where they are not what `decode` says.
+    """
+    decode, labels = facts["decode"], facts.get("labels", [])
+    kind, values = decode["kind"], next(iter(outputs.values()))
+    if kind == "number":
+        return [{"value": float(np.ravel(values)[0]) * decode["scale"] + decode["offset"], "unit": decode["unit"]}]
+    if kind == "detections":
+        return [{"label": labels[label], "score": score, "box": box.tolist()}
+                for score, label, box in detections(outputs, decode, facts["input"])]  # fmt: skip
+    masked = kind.startswith("segmentation ")
+    if kind.removeprefix("segmentation ") not in CLASSES:
+        raise ValueError(f"its metadata tells of {kind}, which nothing here reads")
+    if values.shape[-1:] != (len(labels),) or values.ndim != (3 if masked else 1):
+        raise ValueError(f"its metadata tells of {kind} of {len(labels)} classes, and its outputs are {values.shape}")
+    if masked:
+        shares = np.bincount(values.argmax(-1).ravel(), minlength=len(labels)) / values[..., 0].size
+        return [{"label": labels[i], "share": float(shares[i])} for i in np.argsort(-shares, kind="stable")]
+    values = values.astype(np.float64)
+    if kind == "logits":
+        values = np.exp(values - values.max())
+        values /= values.sum()
+    return [{"label": labels[i], "score": float(values[i])} for i in np.argsort(-values, kind="stable")]
 
 
-def answers(pixels):
-    """Outputs by name, as real numbers."""
-    interpreter = Interpreter(str(HERE / "model.tflite"))
-    interpreter.allocate_tensors()
-    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], stored(pixels))
-    interpreter.invoke()
-    found = {}
-    for detail, end in zip(interpreter.get_output_details(), FACTS["tensors"]["outputs"], strict=True):
-        values = interpreter.get_tensor(detail["index"])[0].astype(np.float32)
-        found[end["name"]] = (values - end["zero_point"]) * end["scale"] if "scale" in end else values
-        if not np.isfinite(values).all():
-            raise SystemExit(f"{end['name']} holds numbers that are not finite, which is no answer.")
-    return found
-
-
-def said(outputs, facts):
-    """Lines for a person."""
-    output, names = facts["output"], facts.get("labels")
-    only = next(iter(outputs.values()))
-    if output["kind"] in ("logits", "probabilities", "sigmoids"):
-        return [f"{names[i]}  ({only[i]:.2f})" for i in np.argsort(-only)[:3]]
-    if output["kind"].startswith("segmentation"):
-        counts = np.bincount(only.argmax(-1).ravel(), minlength=len(names))
-        return [f"{names[i]}: {counts[i] / counts.sum():.0%} of the pixels" for i in np.argsort(-counts)[:5]]
-    if output["kind"] == "detections":
-        return [f"{names[label]} {score:.0%} at {np.round(box).astype(int).tolist()}"
-                for score, label, box in detections(outputs, output)]  # fmt: skip
-    return [f"{output['decode']}: {float(only[0]) * output.get('degrees', 1.0):+.1f}"]
-
-
-def detections(outputs, facts):
-    """(score, label, box x0, y0, x1, y1 in pixels of the model's input), best first, as model.json's `decode` says."""
-    scores, sides, stride = 1 / (1 + np.exp(-outputs["scores"])), np.exp(outputs["boxes"]), facts["stride"]
-    rows, columns, _ = scores.shape
+def detections(outputs, facts, image):
+    """(score, label, box x0, y0, x1, y1 in pixels of the model's input), best first, as model.json's `rule` says."""
+    stride, width, height = facts["stride"], image["width"], image["height"]
+    rows, columns = height // stride, width // stride
+    if "scores" in outputs:
+        scores, sides = 1 / (1 + np.exp(-outputs["scores"])), np.exp(outputs["boxes"]) * np.array([-1, -1, 1, 1])
+        y, x = np.meshgrid((np.arange(rows) + 0.5) * stride, (np.arange(columns) + 0.5) * stride, indexing="ij")
+        boxes = np.stack([x, y, x, y], axis=-1) + sides
+    else:  # decoded inside the model: boxes in pixels and scores side by side
+        joined = next(iter(outputs.values())).reshape(rows, columns, -1)
+        boxes, scores = joined[..., :4], joined[..., 4:]
+    boxes = np.clip(boxes, 0, [width, height, width, height])
     padded = np.pad(scores, ((1, 1), (1, 1), (0, 0)))
     peaks = np.max([padded[i : i + rows, j : j + columns] for i in range(3) for j in range(3)], axis=0)
-    found = []
-    for y, x, label in zip(*np.nonzero((scores == peaks) & (scores >= facts["threshold"])), strict=True):
-        left, top, right, bottom = sides[y, x]
-        across, down = (x + 0.5) * stride, (y + 0.5) * stride
-        box = np.array([across - left, down - top, across + right, down + bottom])
-        found.append((float(scores[y, x, label]), int(label), box))
+    found = [(float(scores[y, x, label]), int(label), boxes[y, x]) for y, x, label in
+             zip(*np.nonzero((scores == peaks) & (scores >= facts["threshold"])), strict=True)]  # fmt: skip
     kept = []
     for one in sorted(found, key=lambda one: -one[0])[: facts["candidates"]]:
         if all(other[1] != one[1] or overlap(other[2], one[2]) <= facts["iou"] for other in kept):
@@ -112,19 +92,113 @@ def overlap(a, b):
     """Intersection over union."""
     low, high = np.maximum(a[:2], b[:2]), np.minimum(a[2:], b[2:])
     both = np.prod(np.maximum(high - low, 0))
-    return both / (np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2]) - both)
+    return both / max(np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2]) - both, 1e-9)
+
+
+def line(answer, facts):
+    """One of `decoded`'s answers, for a person."""
+    if "value" in answer:
+        side = facts["decode"].get("positive")
+        number = f"{answer['value']:{'+' if side else ''}.4g}"
+        return " ".join(filter(None, (number, answer["unit"], f"(positive {side})" if side else "")))
+    text = f"{answer.get('score', answer.get('share')):6.1%}  {answer['label']}"
+    return text + ("  at " + ", ".join(f"{edge:.0f}" for edge in answer["box"]) if "box" in answer else "")
+
+
+def lines(outputs, facts, decode=decoded, top=TOP):
+    """What the outputs of one example say, for a person: of each task at most `top` classes, or all that it detects,
+    behind its name where it has one. outputs: by name."""
+    for name, own in parts(facts).items():
+        found = decode({end: outputs[end] for end in own.get("outputs", outputs)}, own)
+        told = found if own["decode"]["kind"] == "detections" else found[:top]
+        for text in [line(answer, own) for answer in told] or ["nothing"]:
+            yield f"{name}: {text}" if name else text
+
+
+def rows(path, columns):
+    """float32 [n, columns] from a CSV file whose first line names them, among others perhaps; ValueError otherwise."""
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        table = [{key.strip(): cell for key, cell in row.items() if key} for row in csv.DictReader(file)]
+    missing = [name for name in columns if not table or name not in table[0]]
+    if missing:
+        raise ValueError(f"it has no column {missing[0]!r} in a first line and rows below; the model takes {columns}")
+    try:
+        return np.array([[float(row[name]) for name in columns] for row in table], np.float32)
+    except TypeError:
+        raise ValueError("one of its rows is shorter than the first line") from None
+
+
+def resized(image, facts):
+    """By the rule that the model was trained with: another one costs score."""
+    from PIL import Image
+
+    rules = {"bilinear_antialias": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC,
+             "nearest": Image.Resampling.NEAREST}  # fmt: skip
+    rule, width, height = facts["resize"], facts["width"], facts["height"]
+    if rule["rule"] not in rules:
+        raise SystemExit(f"Resize as {rule['rule']} (cv2.INTER_LINEAR); Pillow cannot.")
+    ratios = width / image.width, height / image.height
+    if rule["fit"] == "stretch":
+        return image.resize((width, height), rules[rule["rule"]])
+    if rule["fit"] == "center_crop":
+        ratio = max(ratios)
+        part = width / ratio, height / ratio
+        left, top = (image.width - part[0]) / 2, (image.height - part[1]) / 2
+        return image.resize((width, height), rules[rule["rule"]], (left, top, left + part[0], top + part[1]))
+    inner = max(1, round(min(ratios) * image.width)), max(1, round(min(ratios) * image.height))
+    padded = Image.new("RGB", (width, height), (rule["pad"],) * 3)
+    padded.paste(image.resize(inner, rules[rule["rule"]]), ((width - inner[0]) // 2, (height - inner[1]) // 2))
+    return padded
+
+
+def read(path, facts):
+    """The raw inputs of a file: an image uint8 [1, height, width, 3], or rows float32 [n, columns]."""
+    if "columns" in facts:
+        return rows(path, facts["columns"])
+    from PIL import Image, ImageOps
+
+    return np.asarray(resized(ImageOps.exif_transpose(Image.open(path)).convert("RGB"), facts))[None]
+
+
+def stored(raw, end):
+    """A raw input as the file's own input holds it."""
+    if "scale" not in end:
+        return raw.astype(end["dtype"])[None]
+    limits = np.iinfo(end["dtype"])
+    scaled = np.round(raw / np.float32(end["scale"])) + end["zero_point"]
+    return np.clip(scaled, limits.min, limits.max).astype(end["dtype"])[None]
+
+
+def answers(interpreter, raw, ends):
+    """Outputs by name, as real numbers, of one raw input."""
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], stored(raw, ends["inputs"][0]))
+    interpreter.invoke()
+    found = {}
+    for detail, end in zip(interpreter.get_output_details(), ends["outputs"], strict=True):
+        values = interpreter.get_tensor(detail["index"])[0].astype(np.float32)
+        found[end["name"]] = (values - end["zero_point"]) * end["scale"] if "scale" in end else values
+        if not np.isfinite(values).all():
+            raise SystemExit(f"{end['name']} holds numbers that are not finite, which is no answer.")
+    return found
+
+
+def main():
+    facts = json.loads((HERE / "model.json").read_text(encoding="utf-8"))
+    wanted = "rows of numbers" if "columns" in facts["input"] else "an image"
+    if len(sys.argv) != 2:
+        raise SystemExit(f"Type: python example.py {'rows.csv' if 'columns' in facts['input'] else 'image.jpg'}")
+    try:
+        made = read(sys.argv[1], facts["input"])
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"{sys.argv[1]} cannot be read as {wanted}: {' '.join(str(error).split())}") from None
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(HERE / "model.tflite"))
+    interpreter.allocate_tensors()
+    for number, raw in enumerate(made, start=1):
+        said = lines(answers(interpreter, raw, facts["tensors"]), facts)
+        print("\n".join([f"row {number}", *said] if "columns" in facts["input"] else said))
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        raise SystemExit("Type: python example.py image.jpg")
-    try:
-        image = Image.open(sys.argv[1]).convert("RGB")
-    except (OSError, ValueError) as error:
-        raise SystemExit(f"{sys.argv[1]} cannot be read as an image: {' '.join(str(error).split())}") from None
-    made = np.asarray(resized(image))
-    found = answers(made)
-    parts = FACTS.get("parts") or {"": FACTS}
-    for part, facts in parts.items():
-        own = {name: found[name] for name in facts.get("outputs", found)}
-        print("\n".join(f"{part} {line}".strip() for line in said(own, facts)) or "nothing")
+    main()

@@ -1,14 +1,17 @@
-// What does the model say of an image, on a microcontroller? From model.cc, model_facts.h (model.json as C++: there is
-// no file system) and model_operators.h, with TensorFlow Lite Micro: https://github.com/tensorflow/tflite-micro
+// What does the model say of an image, or of a row of numbers, on a microcontroller? From model.cc, model_facts.h
+// (model.json as C++: there is no file system), decode.h and model_operators.h, with TensorFlow Lite Micro:
+// https://github.com/tensorflow/tflite-micro
 //
-// Compile it with model.cc into your firmware, and let the camera write into `pixels`, resized as model.json says.
+// Compile it with model.cc into your firmware, and let the camera write into `raw`, resized as model.json says.
 //
 // How this file was checked: we found no package on PyPI, npm or Debian with TensorFlow Lite Micro's headers, so only
 // its syntax was, with the classes that it uses declared by hand, together with model.cc. It was not run.
 
 #include <cstdint>
 #include <cstdio>
+#include <type_traits>
 
+#include "decode.h"
 #include "model.h"
 #include "model_facts.h"
 #include "model_operators.h"
@@ -17,22 +20,12 @@
 #include "tensorflow/lite/schema/schema_generated.h"
 
 using model_facts::kInput;
-static_assert(kInput.scale == 1, "a pixel is stored as pixel + zero_point");
+static_assert(kInput.scale == (model_facts::kPixels ? 1 : 0), "a pixel is stored as pixel + zero_point, a number as is");
 
 namespace {
-std::uint8_t pixels[kInput.size];  // kHeight x kWidth x 3, RGB, row by row
+// kHeight x kWidth x 3 pixels, RGB, row by row; or kColumns numbers.
+std::conditional<model_facts::kPixels, std::uint8_t, float>::type raw[kInput.size];
 alignas(16) std::uint8_t arena[model_facts::kArenaBytes];
-
-// The best class of an output that is one score for each, else its first number.
-void Print(const std::int8_t* stored, const model_facts::Tensor& facts) {
-  int best = 0;
-  if (facts.label_count == facts.size)
-    for (int i = 1; i < facts.size; ++i)
-      if (stored[i] > stored[best]) best = i;
-  const char* label = facts.label_count == facts.size ? facts.labels[best] : "first of several";
-  const double real = facts.scale * (stored[best] - facts.zero_point);
-  std::printf("%s: %s  (%g)\n", facts.name, label, real);
-}
 }  // namespace
 
 int main() {
@@ -44,9 +37,15 @@ int main() {
   std::printf("%u of %u bytes of the arena are used\n", static_cast<unsigned>(interpreter.arena_used_bytes()),
               static_cast<unsigned>(sizeof(arena)));
 
-  std::int8_t* input = interpreter.input(0)->data.int8;
-  for (int i = 0; i < kInput.size; ++i) input[i] = static_cast<std::int8_t>(pixels[i] + kInput.zero_point);
+  for (int i = 0; i < kInput.size; ++i) {
+    if (model_facts::kPixels) interpreter.input(0)->data.int8[i] = static_cast<std::int8_t>(raw[i] + kInput.zero_point);
+    else interpreter.input(0)->data.f[i] = raw[i];
+  }
   if (interpreter.Invoke() != kTfLiteOk) return 1;
-  int number = 0;
-  for (const auto& facts : model_facts::kOutputs) Print(interpreter.output(number++)->data.int8, facts);
+  const auto real = [&](int output, int i) {
+    const model_facts::Tensor& facts = model_facts::kOutputs[output];
+    const auto& data = interpreter.output(output)->data;
+    return facts.scale == 0 ? data.f[i] : facts.scale * (data.int8[i] - facts.zero_point);
+  };
+  for (const auto& answer : model_facts::kAnswers) decode::Print(answer, real);
 }

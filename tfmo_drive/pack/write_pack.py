@@ -54,7 +54,7 @@ def write(artifact: Artifact, board: Board, name: str, context: Context) -> Pack
     needs = board.needs(measured)
     with atomic.folder(run / "pack" / name) as folder:
         facts = _facts(model, context)
-        kept = golden(model, context, str(facts.get("output", {}).get("kind")))
+        kept = golden(model, context, str(facts.get("decode", {}).get("kind")))
         np.savez_compressed(folder / "golden.npz", inputs=kept.inputs, **kept.outputs)
         facts |= {"board": name, "golden": kept.facts(), "licences": _licences(context)}
         for path in dict.fromkeys((model, artifact.path)):
@@ -64,8 +64,7 @@ def write(artifact: Artifact, board: Board, name: str, context: Context) -> Pack
             (ram,) = (need for need in needs if need.what == "RAM")
             facts |= {"arena": {"bytes": ram.needs_bytes, "counted": ram.counted}, "linked": artifact.path.name}
             _linked(artifact.path, folder)
-        if "height" in facts.get("input", {}):
-            _examples(facts, board, folder)
+        _examples(facts, board, folder)
         if labels := facts.get("labels"):
             _written(folder / "labels.txt", "".join(f"{label}\n" for label in labels))
         _written(folder / "README.md", _card(facts, board, artifact, needs, _reported(run)))
@@ -139,8 +138,8 @@ def _licences(context: Context) -> dict[str, str]:
 
 
 def _examples(facts: dict[str, Any], board: Board, folder: Path) -> None:
-    """For a board whose model takes images, in Python and in C++."""
-    for name in ("example.py", "example_micro.cc" if board.microcontroller else "example.cc"):
+    """How the model is fed and read, in Python and in C++."""
+    for name in ("example.py", "decode.h", "example_micro.cc" if board.microcontroller else "example.cc"):
         shutil.copyfile(_OWN / name, folder / name)
     _written(folder / "model_facts.h", facts_header(facts))
 

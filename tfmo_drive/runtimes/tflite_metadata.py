@@ -93,8 +93,8 @@ def _input(end: Facts, facts: Facts) -> Table:
 def _output(end: Facts, metadata: Facts) -> Table:
     """Returns a TensorMetadata, with the labels of its last axis where that is of classes."""
     file, labels = axis_labels(end, metadata)
-    said = _facts_of(end, metadata)[1].get("output", {})
-    kind = ": ".join(said[key] for key in ("kind", "decode") if key in said)
+    said = _facts_of(end, metadata)[1].get("decode", {})
+    kind = ": ".join(said[key] for key in ("kind", "rule") if key in said)
     return {0: end["name"], 1: kind, 3: {0: _FEATURE, 1: {}}} | ({6: [{0: file, 2: _AXIS_LABELS}]} if labels else {})
 
 

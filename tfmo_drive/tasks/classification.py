@@ -135,7 +135,7 @@ class Classification(ImageTask):
             "task": self.name,
             "labels": list(self.class_names),
             "input": self.input_metadata(),
-            "output": output_kind.metadata(self._kind(model)),
+            "decode": output_kind.decode(self._kind(model)),
         }
 
 

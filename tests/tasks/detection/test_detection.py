@@ -99,9 +99,9 @@ def test_what_is_acted_upon_is_drawn_in_either_form(task):
 
 
 def test_a_board_is_told_how_to_decode(task):
-    output = task.metadata(task.build())["output"]
-    assert output["stride"] == 4 and output["threshold"] == 0.3 and "0.5) * stride" in output["decode"]
-    assert {name: output[name] for name in ("least_score", "iou", "limit", "candidates")} == {
+    decode = task.metadata(task.build())["decode"]
+    assert decode["stride"] == 4 and decode["threshold"] == 0.3 and "0.5) * stride" in decode["rule"]
+    assert {name: decode[name] for name in ("least_score", "iou", "limit", "candidates")} == {
         "least_score": 0.02, "iou": 0.6, "limit": 100, "candidates": 300,
     }  # fmt: skip
 

@@ -98,10 +98,10 @@ def test_the_file_says_what_to_feed_and_how_to_decode(task, context):
     assert described["task"] == "sensor_rows" and len(described["input"]["columns"]) == 100
     assert described["tensors"]["inputs"] == [{"name": "row", "shape": [1, 100], "dtype": "float32"}]
     if task.predicts == "class":
-        assert described["output"] == {"kind": "logits"} and described["labels"] == list(task.class_names)
+        assert described["decode"]["kind"] == "logits" and described["labels"] == list(task.class_names)
         return
     inputs, targets = task.examples("test").read(np.arange(300))
-    rule = described["output"]
+    rule = described["decode"]
     answers = artifact.predict(inputs) * rule["scale"] + rule["offset"]  # by the file alone
     assert np.abs(answers - targets).mean() < 0.5 * targets.std()
 

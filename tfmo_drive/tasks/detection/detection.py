@@ -195,11 +195,11 @@ class Detection(FrameTask):
 
     def metadata(self, model: keras.Model) -> dict[str, Any]:
         described = {"task": self.name, "labels": list(self.class_names), "input": self.input_metadata()}
-        return described | {"output": {"kind": "detections", "stride": STRIDE, "decode": _DECODE}
+        return described | {"decode": {"kind": "detections", "stride": STRIDE, "rule": _RULE}
                             | dataclasses.asdict(self.decoding) | {"threshold": self.threshold}}  # fmt: skip
 
 
-_DECODE = (
+_RULE = (
     "score = sigmoid(scores); sides = cell centre -+ exp(boxes) px (left, top, right, bottom), cell centre = "
     "(index + 0.5) * stride; clip to the image; keep cells that score highest among their 3 x 3 neighbours and at "
     "least least_score, the best candidates of them; then greedy suppression, class by class, above an overlap of iou, "

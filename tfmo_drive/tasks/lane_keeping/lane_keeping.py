@@ -190,9 +190,8 @@ class LaneKeeping(FrameTask):
         return pictures.steered(image, float(np.ravel(steering)[0]), self.degrees)
 
     def metadata(self, model: keras.Model) -> dict[str, Any]:
-        output = {"kind": "number", "decode": "wheel angle in degrees = output * degrees, positive to the right",
-                  "degrees": self.degrees}  # fmt: skip
-        return {"task": self.name, "input": self.input_metadata(), "output": output}
+        decode = number_scale.decode("degrees", self.degrees, positive="to the right")
+        return {"task": self.name, "input": self.input_metadata(), "decode": decode}
 
 
 class _Grouped(Chosen):

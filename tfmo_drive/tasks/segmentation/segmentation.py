@@ -183,9 +183,9 @@ class Segmentation(FrameTask):
         return pictures.masked(image, mask, pictures.palette(len(self.class_names)))
 
     def metadata(self, model: keras.Model) -> dict[str, Any]:
-        kind = output_kind.metadata(self._kind(model))["kind"]
-        output = {"kind": f"segmentation {kind}", "decode": "class = arg max over the last axis", "ignored": IGNORE}
-        return {"task": self.name, "labels": list(self.class_names), "input": self.input_metadata(), "output": output}
+        rule = "the class of a pixel is the arg max over the last axis"
+        decode = {"kind": f"segmentation {self._kind(model)}", "rule": rule, "ignored": IGNORE}
+        return {"task": self.name, "labels": list(self.class_names), "input": self.input_metadata(), "decode": decode}
 
 
 def _pixels(examples: Examples, classes: int) -> Iterator[np.ndarray]:

@@ -37,6 +37,7 @@ STREAMS = {
 RADAR = "CAN.radar"
 LEAD = ("lead_m", "lead_relative_mps", "lead_seen")
 TARGETS = {"speed": "speed_mps", "steering": "steering_deg"}
+UNITS = {"speed": "m/s", "steering": "degrees"}
 _LARGEST = float(np.finfo(np.float32).max)
 _DAY = 86_400.0
 """Seconds."""
@@ -55,7 +56,7 @@ class DriveLogs(RowSource):
     def __init__(self, path: Path, target: str) -> None:
         if target not in TARGETS:
             raise BadInput(f'A drive\'s log has no target "{target}". {suggestion(target, TARGETS)}')
-        self.name, self._target = str(path), target
+        self.name, self._target, self.unit = str(path), target, UNITS[target]
         self._files = sorted(path.glob("*.npz")) if path.is_dir() else [path]
         self.key = ["log", [file_digest(file) for file in self._files], target, file_digest(Path(__file__))]
         self.columns = tuple(f"{name} {-age * TICK:.1f} s" for age in reversed(AGES) for name in channels())

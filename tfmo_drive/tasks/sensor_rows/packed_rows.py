@@ -75,6 +75,8 @@ class RowSource(abc.ABC):
     """Of the inputs, in order."""
     key: Any
     """JSON types that say everything the rows depend on."""
+    unit: str = ""
+    """Of a target that is a number; "" where the source does not tell."""
 
     @abc.abstractmethod
     def chunks(self) -> Iterator[Chunk]:

@@ -265,11 +265,10 @@ class SensorRows(Task):
         feed = "one float32 per column, raw, in this order; standardising is inside the file"
         described = {"task": self.name, "input": {"columns": list(self._source.columns), "feed": feed}}
         if self.predicts == CLASS:
-            kind = output_kind.metadata(self._kind(model))
-            return {**described, "labels": list(self.class_names), "output": kind}
+            decode = output_kind.decode(self._kind(model))
+            return {**described, "labels": list(self.class_names), "decode": decode}
         scale, offset = float(self._summary.deviation[-1]), float(self._summary.mean[-1])
-        rule = "number = output * scale + offset (of an integer output: once it is dequantised)"
-        return {**described, "output": {"kind": NUMBER, "decode": rule, "scale": scale, "offset": offset}}
+        return {**described, "decode": number_scale.decode(self._source.unit, scale, offset)}
 
 
 class _StandardisedHuber(keras.losses.Huber):

@@ -56,7 +56,7 @@ class Series:
 class SeriesRows(RowSource):
     """The rows of `series`; the target is the manoeuvre (`classes`) or the speed in m/s one second later."""
 
-    name = "built-in series"
+    name, unit = "built-in series", "m/s"
     columns = tuple(f"{channel} {-age / HERTZ:.1f} s" for age in range(WINDOW - 1, -1, -1) for channel in CHANNELS)
 
     def __init__(self, series: Series, classes: bool) -> None:
