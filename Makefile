@@ -24,7 +24,7 @@ CHOICE = $(call flag,DATA,data) $(call flag,WEIGHTS,weights) $(call flag,WORKDIR
 FLAGS = $(CHOICE) $(if $(filter-out all,$(value CONTROLS)),$(call flag,CONTROLS,controls))
 FOLDERS = $(foreach one,$(or $(value RUNS),runs/*),$(foreach folder,$(or $(wildcard $(one)),$(one)),$(call quote,$(folder))))
 
-.PHONY: help demo setup test wheel lint fuzz bench compare npu results clean
+.PHONY: help demo smoke setup test wheel lint fuzz bench compare npu results clean
 
 help:  ## Print this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 22
@@ -39,6 +39,10 @@ $(READY): setup.cfg constraints.txt
 
 demo: $(READY)  ## The main job on built-in driving scenes: train, prune, quantise, convert, measure (10 to 15 minutes)
 	$(BIN)/tfmo-drive run --experiment=demo $(FLAGS)
+
+smoke: CONTROLS = none
+smoke: $(READY)  ## The same on a tiny network, in under a minute: a first result
+	$(BIN)/tfmo-drive run --experiment=smoke $(FLAGS)
 
 train-%: $(READY)  ## Run an experiment: make train-pruned DATA=images WEIGHTS=baseline.h5 SET="recipe.0.sparsity=0.7"
 	$(BIN)/tfmo-drive run --experiment=$(call quote,$*) $(FLAGS)

@@ -1,5 +1,6 @@
 """Training, pruning, QAT and three targets in about a minute, on a tiny network: does it run here at all?
 
+make smoke        # without the control
 make train-smoke
 """
 
