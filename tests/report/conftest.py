@@ -88,7 +88,7 @@ def full_report(_full_report: dict) -> dict:
 
 @pytest.fixture
 def bare_report() -> dict:
-    """Only the keys of DESIGN section 4, and some of them unknown."""
+    """Only the keys that every report has, and some of them unknown."""
     row = {
         "name": "baseline/litert_float32", "stage": "baseline", "target": "litert_float32", "reference": True,
         "score": 0.951, "score_low": None, "score_high": None, "score_delta": 0.0, "score_delta_low": None,
