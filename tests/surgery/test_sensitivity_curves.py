@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tfmo_drive.contracts import BadInput
@@ -32,6 +32,7 @@ def test_what_no_example_sees_is_shared_evenly():
     st.lists(st.tuples(st.integers(1, 1000), st.lists(st.floats(-0.1, 1), min_size=3, max_size=3)), min_size=1),
     st.floats(0, 1),
 )
+@example([(1000, [0.0, 0.0, 0.0])] * 20, 1e-12)
 def test_shares_make_the_total_that_was_asked_for(parts, total):
     seen = {str(i): Curve(size, tuple(drops)) for i, (size, drops) in enumerate(parts)}
     curves, sizes = Curves((0.25, 0.5, 0.9), seen, 1.0, 500), {name: one.size for name, one in seen.items()}

@@ -61,14 +61,15 @@ class Curves:
                     f"The study that allocation names knows no {part!r} of size {size}. It is of a float baseline: "
                     f"make it for this one ({COMMAND}), and put this step before those that change layers."
                 )
-        weights = np.array(list(sizes.values()), float)
         curves = [self._rising(self.parts[part].drops) for part in sizes]
-        low, high = 0.0, max((drops[-1] for _, drops in curves), default=0.0)
-        for _ in range(60):
-            middle = (low + high) / 2
-            found = [np.interp(middle, drops, strengths) for strengths, drops in curves]
-            low, high = (middle, high) if weights @ found <= total * weights.sum() else (low, middle)
-        shares = [float(np.interp(low, drops, strengths)) for strengths, drops in curves]
+        # Between neighbouring bends of all the curves their sum is a straight line, so that its inverse is exact.
+        bends = np.unique(np.concatenate([[0.0], *(drops for _, drops in curves)]))
+        gone = [
+            size * np.interp(bends, drops, strengths)
+            for size, (strengths, drops) in zip(sizes.values(), curves, strict=True)
+        ]
+        common = np.interp(total * sum(sizes.values()), sum(gone), bends) if gone else 0.0
+        shares = [float(np.interp(common, drops, strengths)) for strengths, drops in curves]
         return dict(zip(sizes, shares, strict=True))
 
     def _rising(self, drops: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
