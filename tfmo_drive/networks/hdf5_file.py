@@ -15,7 +15,8 @@ from pathlib import Path
 from tfmo_drive.contracts import BadInput
 
 _LOOK = """
-import contextlib, sys, h5py
+import contextlib, resource, sys, h5py
+resource.setrlimit(resource.RLIMIT_CPU, (int(sys.argv[2]),) * 2)
 def look(name, one):
     for key in one.attrs:
         with contextlib.suppress(Exception):
@@ -29,7 +30,9 @@ with contextlib.suppress(Exception), h5py.File(sys.argv[1]) as file:
     file.visititems(look)
 """
 _SECONDS, _BYTES = 10.0, 20e6
-"""The seconds that a look may take, and the number of bytes that add one more."""
+"""The seconds of a processor that a look may take, and the number of bytes that add one more."""
+_PATIENCE = 10
+"""How many times longer it may take by the clock: a busy machine, or one that slept, makes no file a damaged one."""
 
 
 def refuse_endless(path: Path, setting: str) -> None:
@@ -41,9 +44,10 @@ def refuse_endless(path: Path, setting: str) -> None:
 
 @functools.lru_cache
 def _comes_back(path: str, size: int, changed: int) -> bool:
+    seconds = _SECONDS + size / _BYTES
     try:
-        looked = subprocess.run([sys.executable, "-I", "-c", _LOOK, path], timeout=_SECONDS + size / _BYTES,
-                                stdin=subprocess.DEVNULL, capture_output=True)  # fmt: skip
+        looked = subprocess.run([sys.executable, "-I", "-c", _LOOK, path, f"{seconds:.0f}"], stdin=subprocess.DEVNULL,
+                                timeout=_PATIENCE * seconds, capture_output=True)  # fmt: skip
     except subprocess.TimeoutExpired:
         return False
     return looked.returncode >= 0
