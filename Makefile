@@ -37,7 +37,7 @@ $(READY): setup.cfg constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[boards,dev]'
 	touch $@
 
-demo: $(READY)  ## The main job on built-in driving scenes: train, prune, quantise, convert, measure (10 to 15 minutes)
+demo: $(READY)  ## The main job on built-in driving scenes: train, prune, quantise, convert, measure (5 to 15 minutes on 2 cores)
 	$(BIN)/tfmo-drive run --experiment=demo $(FLAGS)
 
 smoke: CONTROLS = none
