@@ -1,9 +1,28 @@
 """Imports TensorFlow and its Keras 2, and is the one place that does, so that the order of imports is right
-everywhere."""
+everywhere; lines of theirs that are known to be harmless here are hidden, each by its own words."""
 
-import tensorflow as tf  # noqa: I001
+import logging  # noqa: I001
+import warnings
+
+import tensorflow as tf
 import tf_keras as keras
 
 import tfmo_drive  # noqa: F401  (selects Keras 2 before TensorFlow is imported)
 
 __all__ = ["keras", "tf"]
+
+_HARMLESS = (
+    "Compiled the loaded model, but the compiled metrics have yet to be built",  # scores are computed by the tasks
+    "Callback method `on_train_batch_",  # of an epoch's first batch, whose time is that of tracing
+    "triggered tf.function retracing",  # every model is traced once, and there are many
+)
+
+
+def _worth_reading(record: logging.LogRecord) -> bool:
+    return not any(words in str(record.msg) for words in _HARMLESS)
+
+
+for _name in ("absl", "tensorflow"):
+    logging.getLogger(_name).addFilter(_worth_reading)
+# A stage is read back by Keras 2 itself, whose files are what a user's tools open.
+warnings.filterwarnings("ignore", "You are saving your model as an HDF5 file", UserWarning)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import logging as python_logging
 import os
 import signal
 import socket
@@ -11,9 +12,10 @@ import sys
 import threading
 from collections.abc import Callable
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from tfmo_drive import STOPPED
+from tfmo_drive.base import native_lines
 from tfmo_drive.base.atomic import DISK_SIGNS
 from tfmo_drive.base.given_file import reason
 from tfmo_drive.contracts import BadInput, BrokenPromise
@@ -32,6 +34,22 @@ def start(main: Main) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         _stop_soon_after_interrupts()
     app.run(guarded(main), flags_parser=functools.partial(_parsed, main))
+
+
+def _speak_plainly() -> None:
+    """Sets how the log is shown on the terminal: its lines alone, without their place in the code."""
+    native_lines.hide_known()
+    handler = logging.get_absl_handler()
+    handler.python_handler.stream = sys.stderr
+    handler.setFormatter(_Plain())
+
+
+class _Plain(python_logging.Formatter):
+    """Formats a line of the log as it was written; one that warns begins with "warning: "."""
+
+    def format(self, record: python_logging.LogRecord) -> str:
+        said = super().format(record)
+        return f"warning: {said}" if record.levelno >= python_logging.WARNING else said
 
 
 def guarded(main: Main) -> Main:
@@ -79,10 +97,12 @@ def _parsed(main: Main, argv: list[str]) -> list[str]:
         print(module.__doc__, *flags.FLAGS.module_help(module).split("\n")[2:], sep="\n")
         sys.exit(0)
     try:
-        return flags.FLAGS(argv)
+        rest = flags.FLAGS(argv)
     except flags.Error as error:
         _tell(f"{str(error).rstrip('. ')}. See --help.")
         sys.exit(1)
+    _speak_plainly()
+    return rest
 
 
 def _stop_soon_after_interrupts() -> None:

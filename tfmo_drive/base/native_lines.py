@@ -1,0 +1,49 @@
+"""Keeps lines of TensorFlow's and LiteRT's native code that are known to be harmless from a command's error stream.
+
+Native code writes to the descriptor before anything can configure it, so a small process reads the descriptor in the
+terminal's place and hands on every line that is not known. What Python writes goes to the terminal directly.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+KNOWN = (
+    r"WARNING: All log messages before absl::InitializeLog\(\) is called are written to STDERR",
+    r"I0000 .* port\.cc:\d+\] oneDNN custom operations are on\. .*",
+    r"I0000 .* cudart_stub\.cc:\d+\] Could not find cuda drivers on your machine, GPU will not be used\.",
+    r"INFO: Created TensorFlow Lite XNNPACK delegate for CPU\.",
+)
+"""Patterns of whole lines that say what is always so where this program runs."""
+NO_GPU = (r"E0000 .* cuda_platform\.cc:\d+\] failed call to cuInit: .*",)
+"""Patterns of lines that say that there is no GPU; where there is one, they say what is wrong with it."""
+GPUS = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg")
+"""Device files, one of which exists where an NVIDIA GPU is (the last one in WSL)."""
+
+_HAND_ON = """
+import re, sys
+known = re.compile(sys.argv[1])
+for line in sys.stdin.buffer:
+    if not known.fullmatch(line.decode(errors="replace").rstrip()):
+        sys.stdout.buffer.write(line)
+        sys.stdout.buffer.flush()
+"""
+
+
+def hide_known() -> None:
+    """Hides known lines of native code for the rest of this process; Python's sys.stderr stays on the terminal.
+
+    What the process wrote last is handed on even where it dies, since the reading process lives until the last writer
+    is gone.
+    """
+    patterns = KNOWN if any(map(os.path.exists, GPUS)) else KNOWN + NO_GPU
+    terminal = os.dup(2)
+    words = [sys.executable, "-I", "-S", "-c", _HAND_ON, "|".join(patterns)]
+    reader = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=terminal, start_new_session=True)
+    sys.stderr.flush()
+    sys.stderr = os.fdopen(terminal, "w", buffering=1, errors="backslashreplace")
+    os.dup2(reader.stdin.fileno(), 2)
+    reader.stdin.close()
+    reader.returncode = 0  # it outlives this process, and nobody is to wait for it
