@@ -38,5 +38,3 @@ def test_known_lines_are_hidden_and_all_others_shown_whatever_happens(gpus, show
     assert done.returncode == -signal.SIGABRT
     wanted = [*shown, "E0000 another thing", "from Python", "from a child", "F0000 the processor lacks AVX"]
     assert sorted(done.stderr.splitlines()) == sorted(wanted)
-
-
