@@ -1,4 +1,5 @@
-"""What every layer answers, in a Keras model and in a file on the runtimes that a board may have; and where two part.
+"""Computes what every layer answers, in a Keras model and in a file on the runtimes of boards, and where two of them
+part.
 
 Layers go by the names that they have in Keras. Two runtimes of one file are compared tensor by tensor.
 """
@@ -20,24 +21,26 @@ from tfmo_drive.runtimes.flatbuffer_edit import Exposed, exposed, kind, name, un
 from tfmo_drive.runtimes.layer_errors import layer_name
 
 EQUAL_DB = 200.0
-"""Signal to noise of values without any difference."""
+"""The signal to noise that stands for values without any difference."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LayerValues:
+    """Holds the values of one layer for some images."""
+
     tensor: str
-    """As the file calls it; of a Keras model, the layer's name."""
+    """The tensor's name in the file; for a Keras model, the layer's name."""
     layer: str
     operator: str
     values: np.ndarray
     """float32 [n, ...]"""
     step: float = 0.0
-    """What one integer is worth; 0 where values are no integers."""
+    """The value of one step of the integers; 0 where values are no integers."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Parting:
-    """The first layer at which two do not say the same."""
+    """Describes the first layer at which two stages differ."""
 
     layer: str
     operator: str
@@ -48,7 +51,10 @@ class Parting:
 
 
 def of_keras(model: keras.Model, inputs: np.ndarray) -> list[LayerValues]:
-    """inputs: preprocessed, float32 [n, ...]. Layers called twice or with several outputs are left out."""
+    """Returns the values of a Keras model's layers; those called twice or with several outputs are left out.
+
+    `inputs` are preprocessed, float32 [n, ...].
+    """
     flat = graph.flat(model)
     known = {}
     for layer in graph.flat_layers(flat):
@@ -61,14 +67,20 @@ def of_keras(model: keras.Model, inputs: np.ndarray) -> list[LayerValues]:
 
 
 def of_litert(path: Path, images: np.ndarray, kernels: str) -> list[LayerValues]:
-    """images: raw, as the file takes them [n, ...]; kernels: "reference" or "xnnpack"."""
+    """Returns the values of a file's layers on LiteRT.
+
+    Args:
+        path: The `.tflite` file.
+        images: Raw inputs [n, ...], as the file takes them.
+        kernels: "reference" or "xnnpack".
+    """
     model, numbers = _written(path)
     run = Exposed(model, numbers, kernels=kernels)
     return _listed(model, numbers, [run(image[None]) for image in images])
 
 
 def of_micro(path: Path, images: np.ndarray) -> list[LayerValues]:
-    """The same on TensorFlow Lite Micro."""
+    """Returns the values of a file's layers on TensorFlow Lite Micro, for raw inputs [n, ...]."""
     model, numbers = _written(path)
     with tempfile.TemporaryDirectory() as folder:
         opened = Path(folder) / "model.tflite"
@@ -82,8 +94,14 @@ def of_micro(path: Path, images: np.ndarray) -> list[LayerValues]:
 def parting(
     before: Sequence[LayerValues], after: Sequence[LayerValues], bound_db: float, same_file: bool
 ) -> Parting | None:
-    """The first of `after` that is below `bound_db` against the one of its name in `before`; of one and the same file,
-    the first with any difference."""
+    """Returns the first layer at which two stages differ, or None.
+
+    Args:
+        before: The layers of the stage before.
+        after: The layers of the stage after.
+        bound_db: The signal to noise below which two layers of equal name differ.
+        same_file: Whether both are one file, so that any difference counts.
+    """
     key: Callable[[LayerValues], str] = (lambda one: one.tensor) if same_file else (lambda one: one.layer)
     known = {key(one): one for one in before}
     for one in after:
@@ -98,7 +116,7 @@ def parting(
 
 
 def sqnr_db(signal: np.ndarray, noisy: np.ndarray) -> float:
-    """10 log10(signal / noise) over all values; EQUAL_DB where they are equal."""
+    """Returns 10 log10(signal / noise) over all values; EQUAL_DB where they are equal."""
     noise = float(np.sum(np.square(np.subtract(noisy, signal, dtype=np.float64))))
     power = float(np.sum(np.square(signal, dtype=np.float64)))
     if noise <= power * 10 ** (-EQUAL_DB / 10):
@@ -107,7 +125,7 @@ def sqnr_db(signal: np.ndarray, noisy: np.ndarray) -> float:
 
 
 def _written(path: Path) -> tuple[object, list[int]]:
-    """An unpacked file, and the numbers of the tensors that its operators write."""
+    """Returns an unpacked file, and the numbers of the tensors that its operators write."""
     model = unpack(Path(path).read_bytes())
     return model, [int(number) for operator in model.subgraphs[0].operators for number in operator.outputs]
 

@@ -38,7 +38,7 @@ LOOKED_AT = 8
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Stage:
-    """One of the ways an image can go."""
+    """Describes one of the ways an image can go."""
 
     name: str
     runtime: str
@@ -53,6 +53,7 @@ class Stage:
 
 
 def main(argv: list[str]) -> int:
+    """Prints where the score goes, stage by stage, writes the page, and returns the exit code."""
     if len(argv) > 1:
         raise BadInput(f"Unexpected {argv[1]!r}. Settings are given as --set=name=value; see --help.")
     from tfmo_drive.commands.ledger.ledger_page import write
@@ -73,7 +74,8 @@ def main(argv: list[str]) -> int:
 
 
 def tflite(artifacts: list[Artifact], target: str | None) -> Artifact:
-    """The last artifact that is a `.tflite`, or the one of this target; BadInput says which there are."""
+    """Returns the last artifact that is a `.tflite`, or the one of this target; raises BadInput that says which there
+    are."""
     known = {artifact.name: artifact for artifact in artifacts if artifact.path.suffix == ".tflite"}
     if not known:
         raise BadInput("None of the experiment's targets makes a .tflite. Add LiteRTInt8() to its targets.")
@@ -83,7 +85,7 @@ def tflite(artifacts: list[Artifact], target: str | None) -> Artifact:
 
 
 def stages_of(models: dict, artifact: Artifact, context: Context) -> Iterator[Stage]:
-    """Keras after every step; then the file on LiteRT's two kernels, on micro and as ONNX, where it is int8."""
+    """Yields Keras after every step, then the file on LiteRT's two kernels, on micro and as ONNX, where it is int8."""
     from tfmo_drive.commands.ledger import layer_values
     from tfmo_drive.networks.fake_quant import is_quantize_aware
     from tfmo_drive.runtimes import tflite_file
@@ -145,9 +147,18 @@ def _onnx(path: Path, before: str, context: Context) -> Iterator[Stage]:
 
 
 def ledger(stages: list[Stage], context: Context, images: int, agreement: float, sqnr_db: float) -> dict[str, Any]:
-    """{"examples", "of", "agreement", "sqnr_db", "stages": [...]}: every stage's score with its interval, what it lost
-    to the stage before it and to the first, how often both decide alike, and where they part; the first stage's over
-    the trivial answer."""
+    """Returns {"examples", "of", "agreement", "sqnr_db", "stages": [...]}.
+
+    Every stage has its score with its interval, what it lost to the stage before it and to the first, how often both
+    decide alike, and where they part; the first one also its score over the trivial answer.
+
+    Args:
+        stages: The stages, in order.
+        context: Gives the task and the seed.
+        images: The number of test examples.
+        agreement: The share of equal decisions below which two stages are compared layer by layer.
+        sqnr_db: The signal to noise below which a layer differs.
+    """
     from tfmo_drive.measures.accuracy import over_trivial
     from tfmo_drive.scores.statistics import resampled
 

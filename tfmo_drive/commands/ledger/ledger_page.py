@@ -1,4 +1,4 @@
-"""The ledger as a page and for the terminal: what every stage lost, and at which layer two of them part."""
+"""Shows the ledger as a page and for the terminal: what every stage lost, and at which layer two of them part."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ CAPTION = (
 
 
 def write(found: dict[str, Any], folder: Path) -> str:
-    """ledger.md and .html into `folder`; gives the Markdown."""
+    """Writes ledger.md and .html into `folder`, and returns the Markdown."""
     return write_document(document(found), {}, folder, "ledger")
 
 
 def document(found: dict[str, Any]) -> Document:
-    """What the ledger says, the stage that lost most first; before it, whether there is anything to lose."""
+    """Returns the ledger as a document, the stage that lost most first; before it, whether there is anything to
+    lose."""
     first = found["stages"][0] | {"name": found["stages"][0]["stage"]}
     least = [worth.trivial_row(first)] if first.get("trivial_score") is not None else []
     rows = [*found["stages"], *({**row, "stage": row["name"], "runtime": numbers.DASH, "against": ""} for row in least)]
@@ -44,7 +45,7 @@ def document(found: dict[str, Any]) -> Document:
 
 
 def verdict(found: dict[str, Any]) -> str:
-    """Which stage lost most, if any lost more than chance on so many examples."""
+    """Returns which stage lost most, if any lost more than chance on so many examples."""
     later = [row for row in found["stages"] if row["against"]]
     lost = [row for row in later if row["delta_high"] is not None and row["delta_high"] < 0]
     images = f"{found['examples']:,} of {found['of']:,} test examples"

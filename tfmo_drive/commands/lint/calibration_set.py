@@ -1,7 +1,8 @@
-"""Whether calibration images can stand for what the model was trained on: how many, how different, made the same way.
+"""Checks whether calibration images can stand for what the model was trained on: how many, how different, made the same
+way.
 
-The converter asks for 100 to 500 examples; what counts is whether the ranges they give are those of train. No
-labels are needed. https://ai.google.dev/edge/litert/conversion/tensorflow/quantization/post_training_quantization
+The converter asks for 100 to 500 examples; what counts is whether the ranges they give are those of train. No labels
+are needed. https://ai.google.dev/edge/litert/conversion/tensorflow/quantization/post_training_quantization
 """
 
 from __future__ import annotations
@@ -16,39 +17,44 @@ from tfmo_drive.commands.lint.stored_tensors import span
 from tfmo_drive.contracts import Preprocessing
 
 NAME = "calibration set"
-"""What stands in a finding in the place of a layer."""
+"""The name that stands in a finding in place of a layer."""
 LEAST = 32
-"""Different images: ranges of a ResNet50 on traffic signs are then 0.24 bits (15 %) below those of 256 train images; of
-100 images 0.16, of 8 images 0.49."""
+"""The least number of different images: with them, ranges of a ResNet50 on traffic signs are 0.24 bits (15 %) below
+those of 256 train images; with 100 images 0.16, with 8 images 0.49."""
 SHORT = 0.5
-"""Bits by which ranges may lie below train's: values up to 1.4 times beyond them are clipped."""
+"""The bits by which ranges may lie below train's: values up to 1.4 times beyond them are clipped."""
 REPEATED = 0.1
-"""Share of images that are others again."""
+"""The share of images from which repetitions are a fault."""
 CHANCE = 1e-3
-"""Of so many images drawn from train having one class: above it, it may be chance."""
+"""The probability, above which it may be chance, that as many images sampled from train have one class."""
 CONTRAST = 2.0
-"""Ratio of standard deviations between sets of one kind at most."""
+"""The largest ratio of standard deviations between sets of one kind."""
 SURE = 4.0
-"""Standard errors between the mean colours of two sets that are no chance: 1 in 16,000."""
+"""The standard errors between the mean colours of two sets from which it is no chance: 1 in 16,000."""
 RAW, MORE = "raw inputs as the train split has them (images: RGB, 0..255)", "more calibration_images"
 
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """Some inputs and what the model makes of them."""
+    """Holds some inputs and the model's ranges and decisions on them."""
 
     raw: np.ndarray
-    """As a board gets them: [n, h, w, 3], or rows [n, columns]."""
+    """The inputs as a board gets them: [n, h, w, 3], or rows [n, columns]."""
     ranges: dict[str, np.ndarray]
-    """Of every stored tensor (`StoredTensors.ranges`)."""
+    """The ranges of every stored tensor (`StoredTensors.ranges`)."""
     decided: np.ndarray | None = None
-    """Class that each is put into, int64 [n]; None of a model without classes."""
+    """The class that each is put into, int64 [n]; None for a model without classes."""
 
 
 def faults(ours: Sample, train: Sample, preprocessing: Preprocessing) -> list[Finding]:
-    """Of the calibration set `ours`. train: some inputs of the train split, drawn at random.
+    """Returns the faults of the calibration set `ours`.
 
     `bits_lost` is what this set costs a layer: how far its range is from train's, the median over all.
+
+    Args:
+        ours: The calibration set.
+        train: Some inputs of the train split, sampled at random.
+        preprocessing: The task's preprocessing.
     """
     away = [
         np.log2(span(ours.ranges[key]) / span(train.ranges[key]))
@@ -63,7 +69,7 @@ def faults(ours: Sample, train: Sample, preprocessing: Preprocessing) -> list[Fi
 
 
 def different(raw: np.ndarray) -> int:
-    """How many of [n, ...] differ in any byte."""
+    """Returns how many of [n, ...] differ in any byte."""
     return len({one.tobytes() for one in raw})
 
 
@@ -89,7 +95,7 @@ def _one_class(ours: Sample, train: Sample) -> Iterator[tuple[str, str, str]]:
 
 
 def _unlike(ours: np.ndarray, train: np.ndarray, preprocessing: Preprocessing) -> str:
-    """How inputs were made otherwise than train's, or ""."""
+    """Returns how inputs were made otherwise than train's, or ""."""
     ours, train = ours.astype(np.float64), train.astype(np.float64)
     axes = tuple(range(train.ndim - 1))
     if preprocessing.input_range:

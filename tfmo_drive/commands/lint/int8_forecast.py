@@ -1,4 +1,4 @@
-"""What int8 will cost a float model, foretold from the ranges of its activations: where one scale serves unlike values.
+"""Forecasts what int8 costs a float model from the ranges of its activations: where one scale serves unlike values.
 
 An int8 file has one scale for each activation tensor, its kernels one for each output channel
 (https://ai.google.dev/edge/litert/conversion/tensorflow/quantization/quantization_spec), so that what suffers is a
@@ -21,15 +21,15 @@ from tfmo_drive.surgery.channel_scales import ChannelScales
 layers = keras.layers
 
 LOST = 4.0
-"""Bits from which on a cost is told: half of the 8. The worst tensor of a ResNet50 on traffic signs, which int8 costs
-nothing, loses 2.4; with channels spread over three powers of ten (steps.spoilers.spread) half lose 8.2 and more."""
+"""The bits from which a cost is reported: half of the 8. The worst tensor of a ResNet50 on traffic signs, which int8
+costs nothing, loses 2.4; with channels spread over three powers of ten (steps.spoilers.spread) half lose 8.2 and more."""
 DROWNED = 6.0
-"""Bits for an addend: it may be small where a sum may not, because what is lost is small beside the sum too. With two
-bits left it is as good as gone. A ResNet50's worst loses 0.5."""
+"""The same bits for an addend: it may be small where a sum may not, because what is lost is small beside the sum too.
+With two bits left it is as good as gone. A ResNet50's worst loses 0.5."""
 DEAD = 0.5
-"""Share of a ReLU's channels that are never active. A ResNet50's worst layer has 0.23."""
+"""The share of a ReLU's channels that are never active from which it is reported. A ResNet50's worst layer has 0.23."""
 ONE_SCALE = (layers.Concatenate, layers.AveragePooling2D, layers.UpSampling2D, layers.Resizing)
-"""What they read and make has the same scale, by the specification."""
+"""The layers whose inputs and output have the same scale, by the specification."""
 
 EQUALIZE = "Equalize before LiteRTInt8"
 KEEP_FLOAT = "LiteRTMixed, which keeps the layers around it in float, or QuantizeAware"
@@ -38,22 +38,27 @@ OWN_OUTPUTS = "give the heads outputs of their own"
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """One trouble to come."""
+    """Describes one trouble to come."""
 
     kind: str
     """"outlier channel", "shared scale", "drowned addend", "dead ReLU"; of a calibration set: `calibration_set`."""
     layer: str
-    """Where, by name."""
+    """The name of the layer where it is."""
     message: str
     """One sentence with the numbers."""
     bits_lost: float | None
-    """Of the 8 that int8 has; None where no rounding is to blame."""
+    """The bits lost of the 8 that int8 has; None where no rounding is to blame."""
     mend: str
     """The step, target or setting that helps."""
 
 
 def faults(stored: StoredTensors, ranges: dict[str, np.ndarray]) -> list[Finding]:
-    """In graph order. ranges: by id, [2, c], of train images (`StoredTensors.ranges`)."""
+    """Returns the findings in graph order.
+
+    Args:
+        stored: The tensors that an int8 file of the model stores.
+        ranges: By id, [2, c], their ranges on train images (`StoredTensors.ranges`).
+    """
     free = {stored.origin[str(id(tensor))] for tensor, _ in ChannelScales(stored.model).tensors}
     found = []
     for key, one in stored.tensors.items():
@@ -68,12 +73,15 @@ def faults(stored: StoredTensors, ranges: dict[str, np.ndarray]) -> list[Finding
 
 
 def lost_bits(kernel: np.ndarray | None, own: np.ndarray) -> float:
-    """How many bits a reader of a tensor loses because its channels share one scale.
+    """Returns how many bits a reader of a tensor loses because the tensor's channels share one scale.
 
-    own: float [c], the span of each active channel. kernel: squared taps float [c, c_out], by which the noise of every
-    channel and its signal reach each output; None where every channel is read by itself. The mean over the outputs of
-    half the logarithm of noise with the tensor's scale over noise with a scale for each channel: of channels that a
-    kernel hardly hears nothing is lost.
+    It is the mean over the outputs of half the logarithm of noise with the tensor's scale over noise with a scale for
+    each channel; channels that a kernel hardly weights lose nothing.
+
+    Args:
+        kernel: Squared taps, float [c, c_out], by which the noise of every channel and its signal reach each output;
+            None where every channel is read by itself.
+        own: float [c], the span of each active channel.
     """
     if kernel is None:
         return float(np.mean(np.log2(own.max() / own)))
@@ -103,8 +111,11 @@ def _outlier(one: Stored, range_: np.ndarray, mend: str) -> Iterator[Finding]:
 
 
 def _heard(layer: Layer, active: np.ndarray) -> np.ndarray | None:
-    """Squared taps [active channels, c_out] of a reader; None for a depthwise kernel, which mixes no channels, and for
-    one of groups or behind a Reshape, of which it is not known here which channels it mixes."""
+    """Returns the squared taps [active channels, c_out] of a reader, or None where it is unknown which channels it
+    mixes.
+
+    That is a depthwise kernel, which mixes none, and one of groups or behind a Reshape.
+    """
     if isinstance(layer, layers.DepthwiseConv2D) or getattr(layer, "groups", 1) > 1:
         return None
     kernel = np.square(layer.get_weights()[0], dtype=np.float64)
@@ -129,7 +140,7 @@ def _dead(one: Stored, range_: np.ndarray) -> Iterator[Finding]:
 
 
 def _shared(meeting: Meeting, stored: StoredTensors, spans: dict[str, float], free: set[str]) -> Iterator[Finding]:
-    """The narrowest of what a layer reads and makes, against the widest."""
+    """Yields a finding where the narrowest of what a layer reads and makes loses much beside the widest."""
     inputs = [key for key in dict.fromkeys(meeting.inputs) if key in spans]
     known = [key for key in (*inputs, meeting.output) if spans.get(key)]
     if len(known) < 2:

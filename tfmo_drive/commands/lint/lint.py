@@ -38,6 +38,7 @@ IMAGES = 100
 
 
 def main(argv: list[str]) -> int:
+    """Prints what would go wrong in int8, the most expensive first, and returns the exit code."""
     if len(argv) > 1:
         raise BadInput(f"Unexpected {argv[1]!r}. Settings are given as --set=name=value; see --help.")
     from tfmo_drive.experiment import Run
@@ -62,9 +63,16 @@ def main(argv: list[str]) -> int:
 def findings(
     model: keras.Model, preprocessing: Preprocessing, raw: np.ndarray, train: np.ndarray
 ) -> tuple[Finding, ...]:
-    """What int8 will make of a float model calibrated with `raw`, the dearest first; `train`: some of its train split.
+    """Returns what int8 costs a float model calibrated with `raw`, the most expensive first.
 
-    Both raw inputs [n, ...], as a board gets them. Raises BadInput for a quantize-aware model, which has its ranges.
+    Args:
+        model: The float model.
+        preprocessing: The task's preprocessing.
+        raw: The calibration set, raw inputs [n, ...] as a board gets them.
+        train: Some raw inputs of the train split.
+
+    Raises:
+        BadInput: The model is quantize-aware and has its own ranges.
     """
     from tfmo_drive.commands.lint import calibration_set, int8_forecast
     from tfmo_drive.commands.lint.stored_tensors import StoredTensors
@@ -79,14 +87,14 @@ def findings(
 
 
 def sampled(task: Task, seed: int) -> np.ndarray:
-    """Raw inputs of TRAIN train examples, others than `Context.calibration` draws (but for chance)."""
+    """Returns raw inputs of TRAIN train examples, other ones than `Context.calibration` samples (but for chance)."""
     examples = task.examples("train")
     indices = np.random.default_rng([seed, 0x714]).permutation(len(examples))[:TRAIN]
     return examples.read(np.sort(indices))[0]
 
 
 def images(folder: Path, task: Task) -> np.ndarray:
-    """uint8 [n, height, width, 3]: all images in a folder and those inside it, as the task resizes them.
+    """Returns all images in a folder and those inside it, as the task resizes them: uint8 [n, height, width, 3].
 
     Raises BadInput where there is none, one cannot be read, or the task takes no images.
     """

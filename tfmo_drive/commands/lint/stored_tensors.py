@@ -1,7 +1,8 @@
-"""Which tensors of a float model an int8 file stores, who reads them, and the range that each channel has on images.
+"""Finds which tensors of a float model an int8 file stores, who reads them, and the range that each channel has on
+images.
 
 A BatchNorm and a ReLU behind a convolution, and a ReLU behind a sum, become part of the operator before them: what is
-between is never rounded. Pooling, padding, resizing and reshaping hand on what they read in the scale that it has:
+between is never rounded. Pooling, padding, resizing and reshaping pass their input on in the scale that it has:
 https://ai.google.dev/edge/litert/conversion/tensorflow/quantization/quantization_spec
 """
 
@@ -32,18 +33,18 @@ BATCH = 16
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Stored:
-    """One tensor that an int8 file rounds, with one scale for all of it."""
+    """Describes one tensor that an int8 file rounds, with one scale for all of it."""
 
     layer: Layer
-    """Whose output it is."""
+    """The layer whose output it is."""
     tensor: Any
     """Keras tensor [b, ..., c]."""
     readers: tuple[Layer, ...]
-    """Convolutions and dense layers that read its channels."""
+    """The convolutions and dense layers that read its channels."""
 
     @property
     def rectified(self) -> bool:
-        """Whether a ReLU, by itself or at the end of a layer, made it."""
+        """Says whether a ReLU, by itself or at the end of a layer, made the tensor."""
         layer = self.layer
         if isinstance(layer, layers.ReLU):
             return not layer.negative_slope and not layer.threshold
@@ -52,7 +53,7 @@ class Stored:
 
 @dataclasses.dataclass(frozen=True)
 class Meeting:
-    """A call of a layer that reads, or hands on, stored tensors: ids of these (`StoredTensors.tensors`)."""
+    """Describes a call of a layer that reads, or passes on, stored tensors, by their ids (`StoredTensors.tensors`)."""
 
     layer: Layer
     inputs: tuple[str, ...]
@@ -60,11 +61,14 @@ class Meeting:
 
 
 class StoredTensors:
-    """Of a flat functional model with channels last.
+    """Finds the stored tensors of a flat functional model with channels last.
 
-    `tensors`: by id, in graph order, inputs first. `meetings`: every call of a layer, in graph order. `shown`: ids of
-    those that are the model's outputs, or that layers which hand on what they read make outputs of. `origin`: by id
-    of every tensor, that of the one whose values it hands on; its own otherwise.
+    Attributes:
+        tensors: The stored tensors by id, in graph order, inputs first.
+        meetings: Every call of a layer, in graph order.
+        shown: The ids of stored tensors that are the model's outputs, directly or through layers that pass their input
+            on.
+        origin: By id of every tensor, the id of the stored tensor whose values it passes on, or its own.
     """
 
     def __init__(self, model: keras.Model):
@@ -90,7 +94,7 @@ class StoredTensors:
         self.shown = {self.origin[one] for one in self._outputs}
 
     def _fused(self, made: list[tuple[Layer, Any]]) -> dict[str, str]:
-        """By id of every tensor, the id of the stored one that it becomes inside the same operator."""
+        """Returns, by id of every tensor, the id of the stored one that it becomes inside the same operator."""
         holds: dict[str, str] = {}
         for layer, tensor in reversed(made):
             key = str(id(tensor))
@@ -112,8 +116,11 @@ class StoredTensors:
         return [layer for layer in dict.fromkeys(found) if isinstance(layer, READERS)]
 
     def ranges(self, inputs: np.ndarray) -> dict[str, np.ndarray]:
-        """By id, float64 [2, c]: the lowest and the highest value of each channel, zero included, which every int8
-        scale can say. inputs: preprocessed float32 [n, ...]."""
+        """Returns, by id, the lowest and the highest value of each channel on preprocessed `inputs` [n, ...]: float64
+        [2, c].
+
+        Zero is always included, because every int8 scale holds it.
+        """
         seen = [self._ends(inputs[start : start + BATCH]) for start in range(0, len(inputs), BATCH)]
         return {
             key: np.stack([np.min([low for low, _ in ends], 0), np.max([high for _, high in ends], 0)]).astype(float)
@@ -122,7 +129,7 @@ class StoredTensors:
 
     @functools.cached_property
     def _ends(self):
-        """Of one batch: for every stored tensor, float32 [2, c]."""
+        """Returns a function that gives every stored tensor's ends on one batch, float32 [2, c] each."""
         probe = keras.Model(self.model.inputs, [one.tensor for one in self.tensors.values()])
 
         @tf.function(input_signature=[tf.TensorSpec(self.model.inputs[0].shape, tf.float32)])
@@ -137,7 +144,8 @@ class StoredTensors:
         return ends
 
     def decided(self, inputs: np.ndarray) -> np.ndarray | None:
-        """int64 [n]: the class that each input is put into; None of a model whose output is no row of scores."""
+        """Returns the class that each input is put into, int64 [n]; None for a model whose output is no row of
+        scores."""
         shape = self.model.output_shape
         if not isinstance(shape, tuple) or len(shape) != 2 or shape[1] < 2:
             return None
@@ -145,12 +153,12 @@ class StoredTensors:
 
 
 def span(range_: np.ndarray) -> float:
-    """What one scale for a whole tensor has to cover, from the [2, c] ends of its channels."""
+    """Returns the span that one scale for a whole tensor has to cover, from the [2, c] ends of its channels."""
     return float(range_[1].max() - range_[0].min())
 
 
 def _fuses(layer: Layer, reader: Layer) -> bool:
-    """Whether `reader` becomes part of the operator that makes what it reads."""
+    """Says whether `reader` becomes part of the operator that makes its input."""
     if isinstance(reader, layers.BatchNormalization):
         return isinstance(layer, READERS)
     activation = getattr(reader, "activation", None) if type(reader) is layers.Activation else None

@@ -1,4 +1,4 @@
-"""One layer at a time compressed by one method, in place: only kernels change, so nothing is built or traced again.
+"""Compresses one layer at a time by one method, in place: only kernels change, so nothing is built or traced again.
 
 A channel that nobody reads is as good as removed, whatever its BatchNorm adds to it, so removal is zeros in the kernels
 that read it. Low rank is the product of the factors. BatchNorm keeps its averages and nothing is trained, so a drop
@@ -19,34 +19,34 @@ from tfmo_drive.surgery.channel_graph import MAKERS, ChannelGraph, ChannelGroup
 from tfmo_drive.surgery.importance import L2
 
 Kernels = Mapping[str, np.ndarray]
-"""By layer's name, the kernel in its place, float32."""
+"""The kernels that stand in for the layers' own, by layer's name, float32."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """A layer, or a group of channels."""
+    """Describes a layer, or a group of channels."""
 
     size: int
-    """What there is to remove, as the step counts it."""
+    """The amount that could be removed, as the step counts it."""
     opened: Callable[[], Callable[[float], Kernels]]
-    """Once, to what becomes of the part at a strength."""
+    """Called once; returns a function from a strength to the kernels of the compressed part."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Method:
-    """How strongly to ask, and of what."""
+    """Describes a method of compression, and the strengths at which it is tried."""
 
     unit: str
-    """What a strength says, for people."""
+    """The meaning of a strength, for people."""
     strengths: tuple[float, ...]
     parts: Callable[[keras.Model, np.ndarray], dict[str, Part]]
-    """From a flat model and preprocessed calibration inputs, by name."""
+    """Returns the parts by name, from a flat model and preprocessed calibration inputs."""
     step: str = ""
     """The step that takes the study as its allocation."""
 
 
 def zeros(model: keras.Model, inputs: np.ndarray) -> dict[str, Part]:
-    """The smallest weights of a kernel are zero: Prune by magnitude."""
+    """Returns the parts whose smallest weights become zero: Prune by magnitude."""
 
     def part(name: str, kernel: np.ndarray) -> Part:
         return Part(kernel.size, lambda: lambda strength: {name: kernel * masks.largest(kernel, strength, None)})
@@ -55,7 +55,7 @@ def zeros(model: keras.Model, inputs: np.ndarray) -> dict[str, Part]:
 
 
 def channels(model: keras.Model, inputs: np.ndarray) -> dict[str, Part]:
-    """The channels of least L2 norm of a group are read by nobody: ChannelPruning."""
+    """Returns the parts whose channels of least L2 norm nobody reads any more: ChannelPruning."""
     known = ChannelGraph(model)
 
     def part(group: ChannelGroup) -> Part:
@@ -66,7 +66,8 @@ def channels(model: keras.Model, inputs: np.ndarray) -> dict[str, Part]:
 
 
 def ranks(model: keras.Model, inputs: np.ndarray) -> dict[str, Part]:
-    """A kernel keeps 1 - strength of its squared singular values, weighted by its inputs: LowRank by Tucker-2."""
+    """Returns the parts that keep 1 - strength of their squared singular values, weighted by their inputs: LowRank by
+    Tucker-2."""
     last = graph.last(model, factors.factorable)
     chosen = [layer for layer in model.layers if factors.factorable(layer) and layer.name not in last]
     weightings = factors.weightings(model, [layer.name for layer in chosen], inputs) if chosen else {}
@@ -82,7 +83,7 @@ def ranks(model: keras.Model, inputs: np.ndarray) -> dict[str, Part]:
 
 
 def bits(model: keras.Model, inputs: np.ndarray) -> dict[str, Part]:
-    """A kernel is rounded to this many bits, a step for each output channel."""
+    """Returns the parts that are rounded to as many bits as the strength says, with a step for each output channel."""
 
     def part(layer: keras.layers.Layer) -> Part:
         return Part(
@@ -102,7 +103,7 @@ METHODS = {
 
 
 def _unread(known: ChannelGraph, gone: np.ndarray) -> Kernels:
-    """Kernels with zeros wherever they read a channel number in `gone`."""
+    """Returns kernels with zeros wherever they read a channel number in `gone`."""
     found = {}
     for layer in graph.flat_layers(known.model):
         reads = np.isin(known.reads[layer.name], gone)

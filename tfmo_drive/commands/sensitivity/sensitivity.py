@@ -30,10 +30,11 @@ flags.DEFINE_list("methods", None, "Some of sparsity, channels, rank, bits. Defa
 flags.declare_key_flag("examples")
 
 CALIBRATION = 256
-"""Train images whose activations say which directions of a kernel matter: LowRank's own default."""
+"""The number of train images whose activations tell which directions of a kernel matter: LowRank's own default."""
 
 
 def main(argv: list[str]) -> int:
+    """Prints what each layer's compression costs, writes the studies and their page, and returns the exit code."""
     if len(argv) > 1:
         raise BadInput(f"Unexpected {argv[1]!r}. Settings are given as --set=name=value; see --help.")
     from tfmo_drive.commands.sensitivity.probes import METHODS
@@ -58,8 +59,16 @@ def main(argv: list[str]) -> int:
 
 
 def studies(context: Context, methods: list[str], examples: int, folder: Path) -> list[dict[str, Any]]:
-    """A study by each of these methods, kept in `folder`/<method>.json (sensitivity_curves) after every part; what an
-    interrupted one of the same model and data has finished is not asked again."""
+    """Returns a study by each of these methods, kept in `folder`/<method>.json (sensitivity_curves) after every part.
+
+    What an interrupted study of the same model and data has finished is not computed again.
+
+    Args:
+        context: Gives the task, the baseline and the seed.
+        methods: The names of methods (probes.METHODS).
+        examples: The number of validation examples that are scored.
+        folder: The folder of the studies.
+    """
     from tfmo_drive.commands.sensitivity import probes
     from tfmo_drive.networks import graph, layers
     from tfmo_drive.training import scoring
@@ -92,7 +101,7 @@ def studies(context: Context, methods: list[str], examples: int, folder: Path) -
 
 
 def _finished(path: Path, key: str) -> dict[str, Any]:
-    """Parts of an earlier study of the same model, data, seed, examples and strengths."""
+    """Returns the parts of an earlier study of the same model, data, seed, examples and strengths."""
     try:
         found = sensitivity_curves.read(path)
     except BadInput as error:
@@ -106,7 +115,7 @@ def _finished(path: Path, key: str) -> dict[str, Any]:
 
 
 def _scored(model: Any, kernels: Mapping[str, np.ndarray], scorer: Callable, indices: np.ndarray) -> float:
-    """The score with these kernels in the place of the model's own, which come back."""
+    """Returns the score with these kernels in place of the model's own, which come back."""
     variables = {name: model.get_layer(name).kernel for name in kernels}
     before = {name: variable.numpy() for name, variable in variables.items()}
     for name, kernel in kernels.items():

@@ -1,4 +1,4 @@
-"""A sensitivity study as a page: a heat map for each method, which layers to spare, and how a step takes it."""
+"""Shows a sensitivity study as a page: a heat map for each method, which layers to spare, and how a step takes it."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ CAPTION = (
 
 
 def write(studies: list[dict[str, Any]], experiment: str, command: str, folder: Path) -> None:
-    """sensitivity.md and .html and figures/*.png into `folder`, where the studies' own files are."""
+    """Writes sensitivity.md and .html and figures/*.png into `folder`, where the studies' own files are."""
     studies = [study for study in studies if study["parts"]]
     drawn = {study["method"]: _picture(study) for study in studies}
     write_document(document(studies, experiment, command, folder), drawn, folder, "sensitivity")
 
 
 def document(studies: list[dict[str, Any]], experiment: str, command: str, folder: Path) -> Document:
-    """What the studies say; `folder`: where steps find them."""
+    """Returns the studies as a document; `folder` is where steps find them."""
     verdict = (
         f"One layer at a time, nothing trained: points that the baseline's {numbers.percent(studies[0]['score'])} on "
         f"{studies[0]['examples']:,} validation examples lose.",
@@ -40,7 +40,14 @@ def document(studies: list[dict[str, Any]], experiment: str, command: str, folde
 
 
 def heat_map(drops: list[tuple[str, list[float]]], columns: list[str], title: str, worst: float) -> bytes:
-    """Points lost, a named line for each part and a column for each strength; `worst` (a fraction) is the darkest."""
+    """Returns points lost as a picture, a named line for each part and a column for each strength.
+
+    Args:
+        drops: The drops of each part, as fractions.
+        columns: The names of the strengths.
+        title: The title of the picture.
+        worst: The drop, a fraction, that is the darkest.
+    """
     figure, axes = single(2.8 + 0.85 * len(columns), 1.2 + 0.21 * len(drops))
     points = 100 * np.array([values for _, values in drops])
     # The square root tells small losses apart, which are the ones that somebody would pay.
@@ -81,6 +88,6 @@ def _strength(value: float) -> str:
 
 
 def _short(part: str) -> str:
-    """A group of channels by its first layer."""
+    """Returns a group of channels by its first layer."""
     first, *others = part.split()
     return f"{first} +{len(others)}" if others else first

@@ -1,9 +1,10 @@
-"""Average precision under example weights: what pycocotools would say of other draws of the same images, thousands at
-once, because mAP is no mean over images and still needs intervals and slices.
+"""Computes average precision under example weights: what pycocotools would give for thousands of resamples of the same
+images.
 
-Images are weighted 0, 1, 2, ...: how often each is drawn. Matching is per image, so it is done once (coco_matching);
-what changes is the order of all detections by score, and how many objects there are. The rules are those of
-pycocotools' `accumulate`: precision made falling from the right, read at recall 0, 0.01, ..., 1.
+mAP is no mean over images and still needs intervals and slices. Images are weighted 0, 1, 2, ...: how often each is
+sampled. Matching is per image, so it is done once (coco_matching); what changes is the order of all detections by
+score, and how many objects there are. The rules are those of pycocotools' `accumulate`: precision made falling from the
+right, read at recall 0, 0.01, ..., 1.
 """
 
 from __future__ import annotations
@@ -16,14 +17,19 @@ from tfmo_drive.tasks.detection.coco_matching import Matches
 
 RECALLS = np.linspace(0, 1, 101)
 _CELLS = 1 << 21
-"""Weights of detections held at once: 16 MB."""
+"""The number of detections' weights held at once: 16 MB."""
 
 
 def average_precision(matches: Matches, weights: np.ndarray) -> np.ndarray:
-    """The mean over IoU thresholds of one class's average precision, for each row of `weights`.
+    """Returns the mean over IoU thresholds of one class's average precision, for each row of `weights`: float64 [k] in
+    [0, 1].
 
-    weights float64 [k, images], at least 0, to float64 [k] in [0, 1]; NaN where no object is left. A whole weight of
-    w is the image w times in a row, to the order of equal scores; a fraction counts as part of a detection.
+    It is NaN where no object is left. A whole weight of w is the image w times in a row, to the order of equal scores;
+    a fraction counts as part of a detection.
+
+    Args:
+        matches: The class's detections.
+        weights: float64 [k, images], at least 0.
     """
     weights = np.ascontiguousarray(np.asarray(weights, np.float64).T)
     columns = _columns(matches, int(np.ceil(weights.max(initial=0))))
@@ -35,7 +41,7 @@ def average_precision(matches: Matches, weights: np.ndarray) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class _Columns:
-    """Detections by falling score; those whose copies must stay apart come once for each copy."""
+    """Holds detections by falling score; those whose copies must stay apart come once for each copy."""
 
     detections: np.ndarray
     copies: np.ndarray
@@ -43,7 +49,8 @@ class _Columns:
 
 
 def _columns(matches: Matches, most: int) -> _Columns:
-    """In pycocotools' order: by score, then by image, then by the copy of the image, then by place in it.
+    """Returns the detections in pycocotools' order: by score, then by image, then by the copy of the image, then by
+    place in it.
 
     Where equal scores of one image are hits and misses, copies alternate (hit, miss, hit, miss), which passes through
     other precisions than (hit, hit, miss, miss) does. An int8 graph has at most 256 scores, so this is no rare case.
@@ -67,7 +74,7 @@ def _columns(matches: Matches, most: int) -> _Columns:
 
 
 def _of_rows(matches: Matches, columns: _Columns, weights: np.ndarray) -> np.ndarray:
-    """weights [images, k], to [k]. Detections run down the rows here, which is the faster way."""
+    """Returns the average precision [k] for weights [images, k]; detections run down the rows here, which is faster."""
     objects = matches.objects @ weights
     drawn = weights[matches.images[columns.detections]]
     apart = columns.copies >= 0

@@ -1,4 +1,4 @@
-"""Which detection finds which object, by pycocotools, the judge of COCO (https://cocodataset.org/#detection-eval).
+"""Matches detections to objects by pycocotools, COCO's own evaluation (https://cocodataset.org/#detection-eval).
 
 Image by image and class by class, from the highest score down, a detection takes the free object of largest IoU, if
 that reaches the threshold. One that lies on a crowd (by its own area, not the union) is neither right nor wrong.
@@ -21,7 +21,7 @@ from tfmo_drive.data.boxes import Detections, Truth
 
 @dataclasses.dataclass(frozen=True)
 class Matches:
-    """The detections of one class in all images: image after image, in each by falling score."""
+    """Holds the detections of one class in all images: image after image, in each by falling score."""
 
     images: np.ndarray
     """int64 [d]"""
@@ -42,10 +42,17 @@ def evaluated(
     limits: Sequence[tuple[float, float]],
     most: int,
 ) -> COCOeval:
-    """pycocotools after matching, over images (one Detections and one Truth each, in one pixel frame, whichever).
+    """Returns pycocotools' evaluation after matching.
 
-    `limits`: ranges of object area in square pixels, judged one by one; `most`: detections per image and class that
-    count. Raises ValueError for other than finite numbers, or for lists of unequal or no length.
+    Args:
+        detections: The detections of each image.
+        truths: The objects of each image, in the same pixels.
+        classes: The number of classes.
+        limits: Ranges of object area in square pixels, evaluated one by one.
+        most: The number of detections per image and class that count.
+
+    Raises:
+        ValueError: A number is not finite, or the lists are of unequal or no length.
     """
     if not detections or len(detections) != len(truths):
         raise ValueError(f"As many detections as truths are needed, got {len(detections)} and {len(truths)}.")
@@ -57,7 +64,7 @@ def evaluated(
 
 
 def matches(judge: COCOeval, label: int) -> Matches:
-    """Of class `label`, in the first range of areas."""
+    """Returns the matches of class `label`, in the first range of areas."""
     images, ranges = len(judge.params.imgIds), len(judge.params.areaRng)
     found = judge.evalImgs[label * ranges * images :][:images]
     thresholds = len(judge.params.iouThrs)
@@ -79,7 +86,7 @@ def matches(judge: COCOeval, label: int) -> Matches:
 
 
 def _coco(found: Sequence[Detections] | Sequence[Truth], classes: int) -> COCO:
-    """What pycocotools would have read from a file."""
+    """Returns what pycocotools would have read from a file."""
     made = COCO()
     made.dataset = {
         "images": [{"id": image} for image in range(len(found))],

@@ -1,4 +1,4 @@
-"""How good a detector is, by COCO's measure (Lin et al. 2014, arXiv:1405.0312; https://cocodataset.org/#detection-eval).
+"""Scores a detector by COCO's measure (Lin et al. 2014, arXiv:1405.0312; https://cocodataset.org/#detection-eval).
 
 mAP: the average precision at IoU 0.50, 0.55, ..., 0.95, averaged over these and over classes, by pycocotools.
 """
@@ -16,16 +16,16 @@ from tfmo_drive.tasks.detection.average_precision import average_precision
 from tfmo_drive.tasks.detection.coco_matching import evaluated, matches
 
 MOST = 100
-"""Detections per image and class that count: COCO's maxDets."""
+"""The number of detections per image and class that count: COCO's maxDets."""
 SIZES = ("small", "medium", "large")
 _COCO_SIDE, _SMALL, _MEDIUM = 640.0, 32.0, 96.0
 """COCO's images are 640 px on their longer side; objects are small below 32^2 px of area, medium below 96^2."""
 
 
 class CocoScore:
-    """Detections judged once; then numbers, resamples and single images are read off.
+    """Evaluates detections once; then numbers, resamples and single images are read from the result.
 
-    `image_side`: the longer side, in px, of the pixel frame in which all boxes and areas are given. COCO's limits of
+    `image_side` is the longer side, in px, of the pixel frame in which all boxes and areas are given. COCO's limits of
     small and medium scale with it, so that an object has one size whatever the frame: at 320 px they are 16^2 and 48^2.
     """
 
@@ -37,9 +37,17 @@ class CocoScore:
         image_side: float = _COCO_SIDE,
         sizes: bool = True,
     ) -> None:
-        """One Detections and one Truth for each image; without `sizes`, in a quarter of the time, no numbers by size.
+        """Evaluates the detections of each image against its objects.
 
-        Raises ValueError for lists of unequal or no length.
+        Args:
+            detections: The detections of each image.
+            truths: The objects of each image.
+            class_names: The classes' names.
+            image_side: The longer side of the images in pixels.
+            sizes: Whether there are numbers by size, which take four times as long.
+
+        Raises:
+            ValueError: The lists are of unequal or no length.
         """
         small, medium = ((side * image_side / _COCO_SIDE) ** 2 for side in (_SMALL, _MEDIUM))
         everything = 1e5**2  # pycocotools' own bound
@@ -52,14 +60,15 @@ class CocoScore:
         self._detections, self._names = detections, tuple(class_names)
 
     def numbers(self) -> dict[str, float]:
-        """score (the mAP), ap50, ap_small, ap_medium, ap_large, in [0, 1]; where there is no such object, no number."""
+        """Returns score (the mAP), ap50, ap_small, ap_medium and ap_large, in [0, 1]; a number without any object is
+        left out."""
         p = self._precision
         parts = {"score": p[..., 0], "ap50": p[0, ..., 0]}
         parts |= {f"ap_{size}": p[..., place] for place, size in zip(range(1, p.shape[-1]), SIZES, strict=False)}
         return {name: float(part[part > -1].mean()) for name, part in parts.items() if (part > -1).any()}
 
     def per_class(self) -> dict[str, dict[str, float]]:
-        """{name: {"score", "ap50", "examples"}} of the classes that have objects."""
+        """Returns {name: {"score", "ap50", "examples"}} for the classes that have objects."""
         return {
             name: {
                 "score": float(self._precision[:, :, label, 0].mean()),
@@ -71,11 +80,13 @@ class CocoScore:
         }
 
     def scores(self, weights: np.ndarray) -> np.ndarray:
-        """The mAP of other draws of the same images, for intervals and slices.
+        """Returns the mAP of resamples of the same images, for intervals and slices: float64 [k].
 
-        weights float64 [k, n]: how often each image is drawn (0, 1, 2, ...), or 1 in a slice and 0 outside, to float64
-        [k]. Each is what pycocotools says of the images so repeated; a class counts only where an object of it is
-        drawn, and without any the score is NaN.
+        Each is what pycocotools gives for the images so repeated; a class counts only where an object of it is sampled,
+        and without any the score is NaN.
+
+        Args:
+            weights: float64 [k, n], how often each image is sampled (0, 1, 2, ...), or 1 in a slice and 0 outside.
         """
         by_class = np.stack([average_precision(one, weights) for one in self._matches])
         known = np.isfinite(by_class)
@@ -84,10 +95,11 @@ class CocoScore:
         return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
     def image_values(self, threshold: float) -> np.ndarray:
-        """F1 of each image, float64 [n] in [0, 1]: detections scored `threshold` or more, IoU 0.5, all classes.
+        """Returns the F1 of each image, float64 [n] in [0, 1]: detections scored `threshold` or more, IoU 0.5, all
+        classes.
 
-        2 hits / (2 hits + false alarms + objects not found); 1 where there is nothing and nothing is said. It ranks
-        images; its mean is not the mAP.
+        It is 2 hits / (2 hits + false alarms + objects not found), and 1 where there is no object and no detection. It
+        ranks images; its mean is not the mAP.
         """
         images = len(self._detections)
         hits, wrong = np.zeros(images), np.zeros(images)
@@ -100,6 +112,6 @@ class CocoScore:
         return np.where(hits + wrong > 0, 2 * hits / np.maximum(2 * hits + wrong, 1), 1.0)
 
     def image_counts(self, threshold: float) -> np.ndarray:
-        """How many of each class are detected with a score of `threshold` or more: int64 [n, classes]."""
+        """Returns how many of each class are detected with a score of `threshold` or more: int64 [n, classes]."""
         said = [one.classes[one.scores >= threshold] for one in self._detections]
         return np.stack([np.bincount(labels, minlength=len(self._names)) for labels in said]).astype(np.int64)

@@ -1,7 +1,8 @@
-"""How many pedestrians a detector misses at so many false alarms per image: Dollar, Wojek, Schiele and Perona 2012,
-"Pedestrian detection: an evaluation of the state of the art", section 3.
+"""Computes how many pedestrians a detector misses at so many false alarms per image.
 
-A driver's question: the alarms that are bearable fix the threshold, and the threshold the share that is overlooked.
+Dollar, Wojek, Schiele and Perona 2012, "Pedestrian detection: an evaluation of the state of the art", section 3. It
+answers a driver's question: the alarms that are bearable fix the threshold, and the threshold the share that is
+overlooked.
 """
 
 from __future__ import annotations
@@ -15,29 +16,37 @@ from tfmo_drive.data.boxes import Detections, Truth
 from tfmo_drive.tasks.detection.coco_matching import evaluated, matches
 
 ALARMS = np.logspace(-2, 0, 9)
-"""False alarms per image at which the log-average is taken."""
+"""The false alarms per image at which the log-average is taken."""
 _IOU, _LEAST = 0, 1e-10
-"""Place of IoU 0.5 among COCO's thresholds; a miss rate of 0 has no logarithm, and the authors' code takes 1e-10."""
+"""The place of IoU 0.5 among COCO's thresholds; and what stands for a miss rate of 0, which has no logarithm, as in the
+authors' code."""
 
 
 @dataclasses.dataclass(frozen=True)
 class MissRate:
-    """Of one class, each in [0, 1], lower is better; NaN where it has no objects."""
+    """Holds the miss rates of one class, each in [0, 1], lower is better; NaN where it has no objects."""
 
     at_tenth: float
-    """Objects missed at 0.1 false alarms per image."""
+    """The share of objects missed at 0.1 false alarms per image."""
     at_one: float
     log_average: float
-    """Geometric mean of the miss rates at ALARMS."""
+    """The geometric mean of the miss rates at ALARMS."""
     objects: int
 
 
 def miss_rate(detections: Sequence[Detections], truths: Sequence[Truth], label: int) -> MissRate:
-    """Of class `label` over images, at IoU 0.5, with one Detections and one Truth each.
+    """Returns the miss rates of class `label` over images, at IoU 0.5.
 
-    Finding a crowd is neither right nor wrong. A threshold lets equal scores pass together; of all thresholds with
-    at most so many false alarms the lowest counts, and where even the first alarm is too many, all are missed.
-    Raises ValueError for lists of unequal or no length.
+    Finding a crowd is neither right nor wrong. A threshold lets equal scores pass together; of all thresholds with at
+    most so many false alarms the lowest counts, and where even the first alarm is too many, all objects are missed.
+
+    Args:
+        detections: The detections of each image.
+        truths: The objects of each image.
+        label: The class's index.
+
+    Raises:
+        ValueError: The lists are of unequal or no length.
     """
     kept, asked = ([_of_class(one, label) for one in many] for many in (detections, truths))
     most = max([1, *map(len, kept)])

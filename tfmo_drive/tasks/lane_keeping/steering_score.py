@@ -1,4 +1,4 @@
-"""How well a network steers: errors in degrees, on curves alone, and what a controller feels, the jitter.
+"""Scores how well a network steers: errors in degrees, on curves alone, and what a controller feels, the jitter.
 
 A frame's value is max(0, 1 - |error| / spread) (evaluation.of_numbers). The spread is the root mean square of the
 training truth, so that the score is on the scale of steering itself; of a drive that is mostly straight, always
@@ -18,11 +18,13 @@ from tfmo_drive.scores.evaluation import of_numbers
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SteeringScale:
-    """What an error is worth and what a curve is.
+    """Sets what an error is worth and what a curve is.
 
-    spread: the error, of 1 at full lock, that is worth nothing.
-    degrees: of the wheels at full lock; 25 in Udacity's simulator (`deg2rad(25)` in CarND-MPC-Project's main.cpp).
-    curve_degrees: curves are steered more than this; 1 degree is a radius of 155 m at a wheelbase of 2.7 m.
+    Args:
+        spread: The error that is worth nothing, as a share of full lock.
+        degrees: The wheels' angle at full lock; 25 in Udacity's simulator (`deg2rad(25)` in CarND-MPC-Project's
+            main.cpp).
+        curve_degrees: Curves are steered more than this; 1 degree is a radius of 155 m at a wheelbase of 2.7 m.
     """
 
     spread: float
@@ -38,7 +40,8 @@ class SteeringScale:
 
 
 def spread_of(truth: np.ndarray) -> float:
-    """The root mean square about straight ahead of training truth in [-1, 1]; BadInput where it never steers."""
+    """Returns the root mean square about straight ahead of training truth in [-1, 1]; raises BadInput where it never
+    steers."""
     spread = float(np.sqrt(np.mean(np.square(truth, dtype=np.float64))))
     if not spread:
         raise BadInput("The training frames are all steered straight ahead, so there is nothing to learn. Add curves.")
@@ -46,13 +49,19 @@ def spread_of(truth: np.ndarray) -> float:
 
 
 def of_steering(answers: np.ndarray, truth: np.ndarray, groups: np.ndarray, scale: SteeringScale) -> Evaluation:
-    """answers and truth: float [n] or [n, 1], of 1 at full lock; groups: int [n], frames of one in the order of time.
+    """Evaluates steering.
 
-    Beside the score, in degrees at the wheels: error_degrees, and where there are curves error_curves_degrees, with
-    score_curves, wrong_sign_curves (the share steered to the other side; 0 is no side) and score_straight, what always
-    straight ahead would score on all these frames. Where a group has two frames: jitter_degrees, the mean |change of
-    answer - change of truth| from frame to frame, and jitter_answer_degrees and jitter_truth_degrees, the mean |change|
-    of each alone.
+    Beside the score stand, in degrees at the wheels, error_degrees and, where there are curves, error_curves_degrees,
+    with score_curves, wrong_sign_curves (the share steered to the other side; 0 is no side) and score_straight, what
+    always straight ahead would score on all these frames. Where a group has two frames: jitter_degrees, the mean
+    |change of answer - change of truth| from frame to frame, and jitter_answer_degrees and jitter_truth_degrees, the
+    mean |change| of each alone.
+
+    Args:
+        answers: float [n] or [n, 1], 1 at full lock.
+        truth: float [n] or [n, 1], 1 at full lock.
+        groups: int [n]; frames of one group are in the order of time.
+        scale: What an error is worth and what a curve is.
     """
     answers, truth = (np.asarray(values, np.float64).reshape(-1) for values in (answers, truth))
     judged = of_numbers(answers, truth, scale.spread)

@@ -1,4 +1,4 @@
-"""How much a pixel of each class counts in training: rare classes more, or a network never says "pedestrian".
+"""Weights the pixels of each class in training: rare classes more, or a network never says "pedestrian".
 
 Median frequency balancing (Eigen & Fergus 2015, "Predicting depth, surface normals and semantic labels", section 4.3.2,
 and SegNet on CamVid), of which the square root: a class of a hundredth of the median's pixels counts ten times, not a
@@ -11,7 +11,8 @@ import numpy as np
 
 
 def class_weights(pixels: np.ndarray) -> np.ndarray:
-    """float32 [classes] from how many pixels each class has, int64 [classes]: sqrt(median / pixels), 0 where none."""
+    """Returns sqrt(median / pixels), float32 [classes], from the pixels of each class, int64 [classes]; 0 where it has
+    none."""
     there = pixels > 0
     median = np.median(pixels[there]) if there.any() else 1.0
     return np.where(there, np.sqrt(median / np.maximum(pixels, 1)), 0).astype(np.float32)

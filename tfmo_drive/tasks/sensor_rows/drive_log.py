@@ -1,8 +1,8 @@
-"""Recorded drives (comma2k19: Schafer et al. 2018, arXiv:1812.05752) as rows: the last second of CAN, IMU and radar on
-one clock, and what the car does one second later.
+"""Turns recorded drives (comma2k19: Schafer et al. 2018, arXiv:1812.05752) into rows.
 
-A log is an .npz of streams, each with its own times: "CAN.speed.t" in seconds and "CAN.speed.value". Only what was
-known at a row's instant goes into it: a tick holds the mean of the samples since the tick before, or the last sample.
+A row is the last second of CAN, IMU and radar on one clock, and its target what the car does one second later. A log is
+an .npz of streams, each with its own times: "CAN.speed.t" in seconds and "CAN.speed.value". Only what was known at a
+row's instant goes into it: a tick holds the mean of the samples since the tick before, or the last sample.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from tfmo_drive.tasks.sensor_rows.packed_rows import Chunk, RowSource
 from tfmo_drive.tasks.sensor_rows.row_splits import UNKNOWN
 
 TICK = 0.05
-"""Seconds: the rate of the camera."""
+"""The seconds of a tick: the rate of the camera."""
 AGES = tuple(range(0, 20, 4))
-"""How many ticks ago the readings of a row were: 0 to 0.8 s."""
+"""The ages in ticks of a row's readings: 0 to 0.8 s."""
 AHEAD = 20
-"""Ticks from a row to its target: 1 s."""
+"""The ticks from a row to its target: 1 s."""
 GROUP = 100
-"""Ticks of a group, 5 s. A row and its target lie in one group whole, so that no second is in two splits."""
+"""The ticks of a group, 5 s. A row and its target lie in one group whole, so that no second is in two splits."""
 STREAMS = {
     "CAN.speed": ("speed_mps",),
     "CAN.steering_angle": ("steering_deg",),
@@ -40,18 +40,18 @@ TARGETS = {"speed": "speed_mps", "steering": "steering_deg"}
 UNITS = {"speed": "m/s", "steering": "degrees"}
 _LARGEST = float(np.finfo(np.float32).max)
 _DAY = 86_400.0
-"""Seconds."""
+"""The seconds of a day."""
 _LANE, _RANGE, _FRESH = 1.8, 150.0, 0.2
-"""Half a lane in m; the distance that is said where no car is seen; seconds for which a radar point stands."""
+"""Half a lane in m; the distance in m that stands for no car; the seconds for which a radar point counts."""
 
 
 def is_log(path: Path) -> bool:
-    """Whether the path is an .npz file or a folder that holds some."""
+    """Says whether the path is an .npz file or a folder that holds some."""
     return path.suffix == ".npz" if path.is_file() else any(path.glob("*.npz"))
 
 
 class DriveLogs(RowSource):
-    """Every log of a folder, or one file. `target`: speed (m/s) or steering (degrees), one second ahead."""
+    """Reads every log of a folder, or one file; `target` is speed (m/s) or steering (degrees), one second ahead."""
 
     def __init__(self, path: Path, target: str) -> None:
         if target not in TARGETS:
@@ -73,13 +73,20 @@ class DriveLogs(RowSource):
 
 
 def channels() -> tuple[str, ...]:
-    """What is read at every tick, in order."""
+    """Returns the names of what is read at every tick, in order."""
     return (*(name for names in STREAMS.values() for name in names), *LEAD)
 
 
 def windows(readings: np.ndarray, target: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """readings [ticks, channels] to rows [m, ages * channels], oldest first, the target channel AHEAD ticks later, and
-    the group of each row: int64 [m]."""
+    """Returns rows from the readings of a drive.
+
+    Args:
+        readings: float [ticks, channels].
+        target: The index of the target's channel.
+
+    Returns:
+        Rows [m, ages * channels], oldest first; the target AHEAD ticks later [m]; and the group of each row, int64 [m].
+    """
     now = np.arange(max(AGES), len(readings) - AHEAD)
     now = now[(now - max(AGES)) // GROUP == (now + AHEAD) // GROUP]
     rows = readings[now[:, None] - np.array(AGES[::-1])]
@@ -87,7 +94,8 @@ def windows(readings: np.ndarray, target: int) -> tuple[np.ndarray, np.ndarray, 
 
 
 def on_one_clock(streams: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
-    """Streams of times [n] and values [n, k] to float64 [ticks, channels], from the last start to the first end."""
+    """Returns streams of times [n] and values [n, k] as float64 [ticks, channels], from the last start to the first
+    end."""
     start, end = _span(streams)
     clock = np.arange(start + TICK, end, TICK)
     parts = [_means(*streams[name], clock) for name in STREAMS]
@@ -95,12 +103,12 @@ def on_one_clock(streams: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> np.nda
 
 
 def _span(streams: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> tuple[float, float]:
-    """The last start and the first end."""
+    """Returns the last start and the first end."""
     return max(times[0] for times, _ in streams.values()), min(times[-1] for times, _ in streams.values())
 
 
 def _means(times: np.ndarray, values: np.ndarray, clock: np.ndarray) -> np.ndarray:
-    """Of the samples since the tick before, or the last sample: [ticks, k]."""
+    """Returns the mean of the samples since the tick before, or the last sample: [ticks, k]."""
     end = np.searchsorted(times, clock, "right")
     first = np.minimum(np.searchsorted(times, clock - TICK, "right"), end - 1)
     sums = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(values, axis=0)])
@@ -108,7 +116,8 @@ def _means(times: np.ndarray, values: np.ndarray, clock: np.ndarray) -> np.ndarr
 
 
 def _lead(times: np.ndarray, points: np.ndarray, clock: np.ndarray) -> np.ndarray:
-    """The nearest radar point ahead in the own lane: distance in m, relative speed in m/s, 1 (0: none is seen)."""
+    """Returns the nearest radar point ahead in the own lane: distance in m, relative speed in m/s, 1 (0: none is
+    seen)."""
     found = np.tile([_RANGE, 0.0, 0.0], (len(clock), 1))
     ahead, left = points[:, 0], points[:, 1]
     kept = np.flatnonzero((ahead > 0) & (np.abs(left) < _LANE))
@@ -121,7 +130,7 @@ def _lead(times: np.ndarray, points: np.ndarray, clock: np.ndarray) -> np.ndarra
 
 
 def _streams(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Times [n], rising, and values [n, k] of every stream, in float64."""
+    """Returns times [n], rising, and values [n, k] of every stream, in float64."""
     with given_file.reading(path, "a log of a drive", "Expected the streams of comma2k19."), np.load(path) as log:
         stored = {name: (log[f"{name}.t"], log[f"{name}.value"]) for name in (*STREAMS, RADAR)}
     found = {}
@@ -150,7 +159,7 @@ def _numbers(array: np.ndarray) -> bool:
 
 
 def _check_span(path: Path, streams: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
-    """BadInput where no row can be made, or times are not in seconds."""
+    """Raises BadInput where no row can be made, or times are not in seconds."""
     first, last = _span(streams)
     least = (max(AGES) + AHEAD + 2) * TICK
     if not least <= last - first <= _DAY:

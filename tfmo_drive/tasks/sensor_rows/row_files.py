@@ -1,4 +1,4 @@
-"""One CSV or Parquet file as blocks of numbers, every cell checked.
+"""Reads one CSV or Parquet file as blocks of numbers, every cell checked.
 
 CSV is parsed by `np.loadtxt`'s C reader, some megabytes at a time; Parquet by pyarrow, batch by batch
 (https://arrow.apache.org/docs/python/generated/pyarrow.parquet.ParquetFile.html).
@@ -25,38 +25,46 @@ _ADVICE = "Mend the cell, drop its row, or leave the column out with --set=task.
 
 
 class Codes(dict[str, int]):
-    """A number for every word, in the order in which they are met."""
+    """Gives every word a number, in the order in which they are met."""
 
     def __missing__(self, word: str) -> int:
         self[word] = len(self)
         return self[word]
 
     def code(self, cell: str) -> float:
-        """NaN for a cell without a value (empty, nan, ...), which no word is."""
+        """Returns the number of a cell's word, NaN for a cell without a value (empty, nan, ...), which is no word."""
         return np.nan if is_missing(cell) else self[cell.strip()]
 
 
 class RowFile(abc.ABC):
-    """A file with a header."""
+    """Reads a file with a header."""
 
     path: Path
     header: tuple[str, ...]
 
     @abc.abstractmethod
     def blocks(self, wanted: Sequence[str], words: Mapping[str, Codes]) -> Iterator[np.ndarray]:
-        """float64 [m, wanted], in order: these columns as numbers within float32, those in `words` by their codes.
+        """Yields columns as numbers within float32, float64 [m, wanted], in order.
 
-        Raises BadInput that names file, line and column of the first cell that is empty, or no finite number.
+        Args:
+            wanted: The names of the columns.
+            words: The columns that hold words, whose codes are given.
+
+        Raises:
+            BadInput: A cell is empty or no finite number; the message names file, line and column of the first.
         """
 
 
 def opened(path: Path) -> RowFile:
-    """The reader for the file's suffix (one of SUFFIXES). BadInput where it cannot be read, or columns share a name."""
+    """Returns the reader for the file's suffix (one of SUFFIXES).
+
+    Raises BadInput where the file cannot be read, or columns share a name.
+    """
     return ParquetRows(path) if path.suffix.lower() == ".parquet" else CsvRows(path)
 
 
 class CsvRows(RowFile):
-    """Cells split by the commonest of comma, semicolon and tab in the first line, which names the columns."""
+    """Reads cells split by the commonest of comma, semicolon and tab in the first line, which names the columns."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -97,13 +105,14 @@ class CsvRows(RowFile):
         return reading(self.path, "a CSV file in UTF-8")
 
     def _refuse_stray_quotes(self, lines: list[str], first: int) -> None:
-        """A quote without its other half would swallow every row up to the next one."""
+        """Raises BadInput for a quote without its other half, which would swallow every row up to the next one."""
         for line, text in enumerate(lines, first):
             if '"' in text:
                 cells(self.path, line, text, self._delimiter)
 
     def _explain(self, lines: list[str], first: int, places: Mapping[str, int], words: Mapping[str, Codes]) -> None:
-        """BadInput for the first line or cell that cannot be read, where there is one; slow, so asked only then."""
+        """Raises BadInput for the first line or cell that cannot be read, where there is one; it is slow, so called
+        only then."""
         for line, text in enumerate(lines, first):
             found = cells(self.path, line, text, self._delimiter) if text.strip() else []
             where = f"{self.path}, line {line}"
@@ -119,7 +128,7 @@ class CsvRows(RowFile):
 
 
 class ParquetRows(RowFile):
-    """A Parquet file; "line" in errors is the row, counted from 1."""
+    """Reads a Parquet file; "line" in errors is the row, counted from 1."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -168,7 +177,7 @@ class ParquetRows(RowFile):
             yield block
 
     def _numbers(self, column, name: str) -> np.ndarray:
-        """float64 [m]; NaN where there is no value."""
+        """Returns a column as float64 [m]; NaN where there is no value."""
         try:
             return column.cast(self._arrow.float64(), safe=False).to_numpy(zero_copy_only=False)
         except self._arrow.ArrowException as error:
@@ -178,7 +187,7 @@ class ParquetRows(RowFile):
             ) from error
 
     def _coded(self, column, name: str, codes: Codes) -> np.ndarray:
-        """float64 [m]; NaN where there is no word."""
+        """Returns the codes of a column's words, float64 [m]; NaN where there is no word."""
         kind, types = column.type, self._arrow.types
         kind = kind.value_type if types.is_dictionary(kind) else kind
         if not any(is_kind(kind) for is_kind in (types.is_string, types.is_large_string, types.is_string_view,

@@ -1,6 +1,7 @@
-"""Which stretches of rows are train, val and test: neighbouring rows of one recording say nearly the same, so whole
-groups are drawn, never single rows (Roberts et al. 2017, "Cross-validation strategies for data with temporal, spatial,
-hierarchical, or phylogenetic structure": block cross-validation).
+"""Splits stretches of rows into train, val and test, by whole groups and never by single rows.
+
+Neighbouring rows of one recording are nearly the same (Roberts et al. 2017, "Cross-validation strategies for data with
+temporal, spatial, hierarchical, or phylogenetic structure": block cross-validation).
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ TRAIN, UNKNOWN = 0, -1
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Stretches:
-    """Rows without a group column are cut into about `count` stretches of equal length, each a group of its own.
+    """Cuts rows without a group column into stretches of equal length, each a group of its own.
 
-    `gap`: so many rows are left out where a stretch follows one of another split, for rows that look back or ahead.
+    Args:
+        count: The number of stretches, roughly.
+        gap: The number of rows left out where a stretch follows one of another split, for rows that look back or ahead.
     """
 
     count: int = 100
@@ -34,9 +37,9 @@ class Stretches:
 
 
 def divided(runs: Runs, stretches: Stretches, seed: int, source: str) -> Runs:
-    """`runs` with every row in a group and in a split; a split that is not there is drawn, group by group.
+    """Returns `runs` with every row in a group and in a split; a missing split is sampled, group by group.
 
-    As with images, missing val and test are drawn out of train. Raises BadInput where a group is in two splits, or a
+    As with images, missing val and test are sampled out of train. Raises BadInput where a group is in two splits, or a
     split stays empty.
     """
     runs, origin = _cut(runs, stretches)
@@ -57,7 +60,8 @@ def divided(runs: Runs, stretches: Stretches, seed: int, source: str) -> Runs:
 
 
 def _cut(runs: Runs, stretches: Stretches) -> tuple[Runs, np.ndarray]:
-    """Ungrouped runs in pieces that are groups, numbered after all others; and the run that each piece is of."""
+    """Returns ungrouped runs in pieces that are groups, numbered after all others, and the run that each piece is
+    of."""
     longest = max(1, -(-int((runs.end - runs.first).sum()) // stretches.count))
     loose = runs.group == UNKNOWN
     pieces = np.where(loose, -(-(runs.end - runs.first) // longest), 1)
@@ -77,7 +81,7 @@ def _refuse_shared_groups(runs: Runs, source: str) -> None:
 
 
 def _parted(runs: Runs, origin: np.ndarray, gap: int) -> Runs:
-    """Without the first `gap` rows of a piece behind one of another split of the same run."""
+    """Returns runs without the first `gap` rows of a piece behind one of another split of the same run."""
     follows = (np.diff(origin, prepend=-1) == 0) & (np.diff(runs.split, prepend=runs.split[:1]) != 0)
     first = runs.first + gap * follows
     return runs._replace(first=first).at(first < runs.end)

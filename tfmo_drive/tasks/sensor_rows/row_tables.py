@@ -1,4 +1,7 @@
-"""Tables of rows: which column is what, and the files of a folder one after the other. Nothing is kept in memory."""
+"""Reads tables of rows: finds which column is what, and reads the files of a folder one after the other.
+
+Nothing is kept in memory.
+"""
 
 from __future__ import annotations
 
@@ -22,14 +25,21 @@ USUAL = {
     "split": COLUMNS["split"],
     "group": ("drive", *COLUMNS["group"]),
 }
-"""What the columns are called, in lower case, where nobody says."""
+"""The usual names of each role's column, in lower case."""
 _MOST_CLASSES = 1000
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Columns:
-    """Which column is what; empty ones are found by their usual names. `inputs`: () is every column that is left, but
-    for those in `ignore`."""
+    """Names which column is what; empty names are found by the usual ones.
+
+    Args:
+        target: The column of the class or number.
+        inputs: The columns of inputs; () takes every column that is left.
+        ignore: The columns that are no inputs.
+        split: The column of train, val and test.
+        group: The column of rows that are not independent, such as a drive.
+    """
 
     target: str = ""
     inputs: tuple[str, ...] = ()
@@ -46,9 +56,9 @@ class Columns:
 
 
 class Table(RowSource):
-    """Rows of one file, or of all files of a folder in the order of their names, each then a group of its own.
+    """Reads rows of one file, or of all files of a folder in the order of their names, each then a group of its own.
 
-    `classes`: the target is a class, whatever its text, rather than a number.
+    `classes` says whether the target is a class, whatever its text, rather than a number.
     """
 
     def __init__(self, path: Path, columns: Columns, classes: bool) -> None:
@@ -81,7 +91,7 @@ class Table(RowSource):
                 yield self._chunk(block, number if len(self._files) > 1 else -1)
 
     def _chunk(self, block: np.ndarray, file: int) -> Chunk:
-        """block: float64 [m, columns and roles]; words are codes."""
+        """Returns rows from a block, float64 [m, columns and roles], in which words are codes."""
         cells = dict(zip(self._roles, block[:, len(self.columns) :].T, strict=True))
         groups = cells["group"].astype(np.int64) if "group" in cells else np.full(len(block), file)
         splits = np.full(len(block), -1)
@@ -114,7 +124,7 @@ def _files(path: Path) -> list[Path]:
 
 
 def _roles(source: str, header: Sequence[str], columns: Columns) -> dict[str, str]:
-    """By role (target; split and group where there are any), the column."""
+    """Returns the column of each role: target, and split and group where there are any."""
     found = {}
     for role, usual in USUAL.items():
         said = getattr(columns, role)

@@ -1,9 +1,9 @@
-"""Built-in rows: what ten sensors of a car read over the last second, drawn from a seed, with the exact truth.
+"""Generates built-in rows: what ten sensors of a car read over the last second, from a seed, with the exact truth.
 
 Each drive is a hidden chain of manoeuvres that the car follows with a lag. Sensors see it in their own units (ranges
 from 1 to 100,000), through noise, biases that stay for a drive, gears, and a wheel that slips; two of them see nothing
-of it. The class is the manoeuvre of the row's last instant, the number the speed one second later: both depend on
-what no sensor can know yet, so no network gets all of them right.
+of it. The class is the manoeuvre of the row's last instant, the number the speed one second later: both depend on what
+no sensor can know yet, so no network gets all of them right.
 """
 
 from __future__ import annotations
@@ -24,18 +24,19 @@ CHANNELS = (
 )  # fmt: skip
 HERTZ = 10
 WINDOW, AHEAD, LENGTH = 10, 10, 64
-"""Steps that a row looks back, and its number ahead; steps of one drive."""
+"""The steps that a row looks back, those to its target, and those of one drive."""
 ROWS = LENGTH - WINDOW + 1 - AHEAD
-"""Of one drive."""
+"""The number of rows of one drive."""
 _DRIVES = 256
-"""Drawn at once: 12,000 rows."""
+"""The number of drives generated at once: 12,000 rows."""
 _VERSION = 1
-"""Of the arithmetic below: count it up with every change, so that an old cache is never taken for it."""
+"""The version of the arithmetic below: it counts up with every change, so that an old cache is never taken for it."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Series:
-    """How many of the built-in rows, and how noisy (0 clean .. 1 very)."""
+    """Sets how many of the built-in rows there are in each split, their seed, and how noisy they are (0 clean .. 1
+    very)."""
 
     train: int = 60_000
     val: int = 6_000
@@ -54,7 +55,7 @@ class Series:
 
 
 class SeriesRows(RowSource):
-    """The rows of `series`; the target is the manoeuvre (`classes`) or the speed in m/s one second later."""
+    """Generates the rows of `series`; the target is the manoeuvre (`classes`) or the speed in m/s one second later."""
 
     name, unit = "built-in series", "m/s"
     columns = tuple(f"{channel} {-age / HERTZ:.1f} s" for age in range(WINDOW - 1, -1, -1) for channel in CHANNELS)
@@ -68,7 +69,7 @@ class SeriesRows(RowSource):
         return MANOEUVRES if self._classes else ()
 
     def chunks(self) -> Iterator[Chunk]:
-        """A drive is a group; drive i of a split is the same whatever the counts."""
+        """Yields the rows of all splits; a drive is a group, and drive i of a split is the same whatever the counts."""
         before = 0
         for split, name in enumerate(SPLITS):
             count = getattr(self.series, name)
@@ -83,8 +84,12 @@ class SeriesRows(RowSource):
 
 
 def generated(series: Series, split: int, block: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The drives of one block: rows float32 [drives, ROWS, WINDOW * channels], oldest instant first; manoeuvres int64
-    [drives, ROWS]; speeds one second later, float64 [drives, ROWS] in m/s."""
+    """Returns the drives of one block.
+
+    Returns:
+        Rows float32 [drives, ROWS, WINDOW * channels], oldest instant first; manoeuvres int64 [drives, ROWS]; speeds
+            one second later, float64 [drives, ROWS] in m/s.
+    """
     generator = np.random.default_rng([series.seed, split, block])
     manoeuvres, acceleration, yaw, slip = _driven(generator)
     start = generator.uniform(3, 33, (_DRIVES, 1))
@@ -97,8 +102,10 @@ def generated(series: Series, split: int, block: int) -> tuple[np.ndarray, np.nd
 
 
 def _driven(generator: np.random.Generator) -> tuple[np.ndarray, ...]:
-    """Manoeuvres int64 and what the car makes of them: acceleration in m/s2, yaw in rad/s, slip in 0..1; all [drives,
-    LENGTH]. A manoeuvre lasts 1.5 s on average, and the car follows with a time constant of 0.3 s."""
+    """Returns manoeuvres int64 and the car's acceleration in m/s2, yaw in rad/s and slip in 0..1, all [drives, LENGTH].
+
+    A manoeuvre lasts 1.5 s on average, and the car follows with a time constant of 0.3 s.
+    """
     shape = (_DRIVES, LENGTH)
     begins = generator.random(shape) < 1 / (1.5 * HERTZ)
     begins[:, 0] = True
@@ -117,7 +124,8 @@ def _driven(generator: np.random.Generator) -> tuple[np.ndarray, ...]:
 
 
 def _read(generator: np.random.Generator, truth: np.ndarray, noise: float) -> np.ndarray:
-    """What the sensors make of speed, acceleration, yaw and slip [4, drives, LENGTH]: float64 [drives, LENGTH, 10]."""
+    """Returns the sensors' readings of speed, acceleration, yaw and slip [4, drives, LENGTH]: float64 [drives, LENGTH,
+    10]."""
     speed, acceleration, yaw, slip = truth
     grade, roll, zero = generator.normal(0, noise, (3, len(speed), 1)) * [[[0.6]], [[0.6]], [[1.0]]]
     wheel = speed * (1 + 0.08 * slip)
