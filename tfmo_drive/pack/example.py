@@ -1,10 +1,10 @@
-"""What does the model say of an image, or of rows of numbers? From model.json and nothing else.
+"""Prints what the model answers for an image, or for rows of numbers, from model.json and nothing else.
 
     python example.py image.jpg
     python example.py rows.csv
 
-Which of the two the model takes stands in model.json's `input`, and how its outputs are read in `decode`.
-Needs numpy, Pillow and ai-edge-litert.
+Which of the two the model takes stands in model.json's `input`, and how its outputs are read in `decode`. Needs numpy,
+Pillow and ai-edge-litert.
 """
 # ruff: noqa: E402
 
@@ -26,22 +26,28 @@ import numpy as np
 
 HERE = Path(__file__).resolve().parent
 CLASSES = ("logits", "probabilities", "sigmoids")
-"""Kinds of output that are one value for each class; before a mask of them stands "segmentation "."""
+"""The kinds of output that are one value for each class; before a mask of them stands "segmentation "."""
 TOP = 5
-"""How many classes are told."""
+"""The number of classes that are printed."""
 
 
 def parts(facts):
-    """What is known of each task that the model does, by its name; the only task of a model has none."""
+    """Returns the facts of each task that the model does, by its name; the only task of a model has none."""
     return facts.get("parts") or {"": facts}
 
 
 def decoded(outputs, facts):
-    """What outputs say, by a task's `decode`: the surest, largest or only one first, each a dictionary.
+    """Returns the answers in a model's outputs by a task's `decode`, the surest, largest or only one first.
 
-    Of classes {"label", "score"}; of a mask {"label", "share"} of its pixels; of a detector {"label", "score", "box"},
-    x0, y0, x1, y1 in pixels of the model's input; of a number {"value", "unit"}.
-    outputs: by name, real numbers of one example. Raises ValueError where they are not what `decode` says.
+    Each is a dictionary: {"label", "score"} for classes; {"label", "share"} of its pixels for a mask; {"label",
+    "score", "box"} for a detector, x0, y0, x1, y1 in pixels of the model's input; {"value", "unit"} for a number.
+
+    Args:
+        outputs: Real numbers of one example, by name.
+        facts: The task's part of model.json.
+
+    Raises:
+        ValueError: The outputs are not what `decode` says.
     """
     decode, labels = facts["decode"], facts.get("labels", [])
     kind, values = decode["kind"], next(iter(outputs.values()))
@@ -66,7 +72,8 @@ def decoded(outputs, facts):
 
 
 def detections(outputs, facts, image):
-    """(score, label, box x0, y0, x1, y1 in pixels of the model's input), best first, as model.json's `rule` says."""
+    """Returns (score, label, box x0, y0, x1, y1 in pixels of the model's input), best first, as model.json's `rule`
+    says."""
     stride, width, height = facts["stride"], image["width"], image["height"]
     rows, columns = height // stride, width // stride
     if "scores" in outputs:
@@ -89,14 +96,14 @@ def detections(outputs, facts, image):
 
 
 def overlap(a, b):
-    """Intersection over union."""
+    """Returns the intersection over union of two boxes."""
     low, high = np.maximum(a[:2], b[:2]), np.minimum(a[2:], b[2:])
     both = np.prod(np.maximum(high - low, 0))
     return both / max(np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2]) - both, 1e-9)
 
 
 def line(answer, facts):
-    """One of `decoded`'s answers, for a person."""
+    """Returns one of `decoded`'s answers for a person."""
     if "value" in answer:
         side = facts["decode"].get("positive")
         number = f"{answer['value']:{'+' if side else ''}.4g}"
@@ -106,8 +113,10 @@ def line(answer, facts):
 
 
 def lines(outputs, facts, decode=decoded, top=TOP):
-    """What the outputs of one example say, for a person: of each task at most `top` classes, or all that it detects,
-    behind its name where it has one. outputs: by name."""
+    """Yields the answers of one example for a person: at most `top` classes of each task, or all that it detects.
+
+    A task's name, where it has one, stands before its answers. Outputs are by name.
+    """
     for name, own in parts(facts).items():
         found = decode({end: outputs[end] for end in own.get("outputs", outputs)}, own)
         told = found if own["decode"]["kind"] == "detections" else found[:top]
@@ -116,7 +125,10 @@ def lines(outputs, facts, decode=decoded, top=TOP):
 
 
 def rows(path, columns):
-    """float32 [n, columns] from a CSV file whose first line names them, among others perhaps; ValueError otherwise."""
+    """Returns float32 [n, columns] from a CSV file whose first line names them, among others perhaps.
+
+    Raises ValueError where a column is missing or a cell is no number.
+    """
     with open(path, encoding="utf-8-sig", newline="") as file:
         table = [{key.strip(): cell for key, cell in row.items() if key} for row in csv.DictReader(file)]
     missing = [name for name in columns if not table or name not in table[0]]
@@ -129,7 +141,7 @@ def rows(path, columns):
 
 
 def resized(image, facts):
-    """By the rule that the model was trained with: another one costs score."""
+    """Resizes an image by the rule that the model was trained with: another one costs score."""
     from PIL import Image
 
     rules = {"bilinear_antialias": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC,
@@ -152,7 +164,7 @@ def resized(image, facts):
 
 
 def read(path, facts):
-    """The raw inputs of a file: an image uint8 [1, height, width, 3], or rows float32 [n, columns]."""
+    """Returns the raw inputs of a file: an image uint8 [1, height, width, 3], or rows float32 [n, columns]."""
     if "columns" in facts:
         return rows(path, facts["columns"])
     from PIL import Image, ImageOps
@@ -161,7 +173,7 @@ def read(path, facts):
 
 
 def stored(raw, end):
-    """A raw input as the file's own input holds it."""
+    """Returns a raw input as the file's own input holds it."""
     if "scale" not in end:
         return raw.astype(end["dtype"])[None]
     limits = np.iinfo(end["dtype"])
@@ -170,7 +182,7 @@ def stored(raw, end):
 
 
 def answers(interpreter, raw, ends):
-    """Outputs by name, as real numbers, of one raw input."""
+    """Returns the outputs of one raw input by name, as real numbers."""
     interpreter.set_tensor(interpreter.get_input_details()[0]["index"], stored(raw, ends["inputs"][0]))
     interpreter.invoke()
     found = {}

@@ -1,4 +1,4 @@
-"""Golden examples: raw inputs, and the integers that the file must answer with."""
+"""Makes golden examples: raw inputs, and the integers that the file must answer with."""
 
 from __future__ import annotations
 
@@ -17,21 +17,31 @@ EXAMPLES, CANDIDATES = 16, 64
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Golden:
+    """Holds golden inputs and outputs, and how close another machine must come."""
+
     inputs: np.ndarray
     outputs: dict[str, np.ndarray]
-    """By name, as the file holds them (int8), on LiteRT's reference kernels."""
+    """The answers by name, as the file holds them (int8), on LiteRT's reference kernels."""
     bound_lsb: dict[str, int]
-    """How far another machine's answer may be from these, in steps: twice what was seen here and one, on XNNPACK,
-    whose kernels differ between processors."""
+    """The largest difference of another machine's answers by the kernels that it uses, in steps. On XNNPACK, whose
+    kernels differ between processors, it is twice what was seen here and one."""
     decided: bool
 
     def facts(self) -> dict:
-        """In JSON types."""
+        """Returns the golden set's facts in JSON types."""
         return {"examples": len(self.inputs), "bound_lsb": self.bound_lsb, "decided": self.decided}
 
 
 def golden(model: Path, context: Context, kind: str) -> Golden:
-    """Of seeded examples of the test split; where an arg max decides, those whose decision the bound cannot turn."""
+    """Returns golden examples out of seeded ones of the test split.
+
+    Where an arg max decides, only examples are taken whose decision the bound cannot change.
+
+    Args:
+        model: The file.
+        context: Gives the task and the seed.
+        kind: The kind of output in the task's `decode`.
+    """
     examples = context.task.examples("test")
     generator = np.random.default_rng([context.seed, 0x601D])
     inputs = examples.read(np.sort(generator.permutation(len(examples))[:CANDIDATES]))[0]

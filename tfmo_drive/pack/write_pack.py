@@ -1,4 +1,4 @@
-"""Write a board's pack: model, facts, labels, golden set, examples, card, sums, and all of it once more as a zip."""
+"""Writes a board's pack: model, facts, labels, golden set, examples, card, sums, and all of it once more as a zip."""
 
 from __future__ import annotations
 
@@ -34,15 +34,27 @@ _LICENCES = ("licen", "readme", "copying")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Pack:
+    """Names a pack's folder and archive, and what its model needs of the board."""
+
     folder: Path
     archive: Path
     needs: tuple[Need, ...]
 
 
 def write(artifact: Artifact, board: Board, name: str, context: Context) -> Pack:
-    """Into `<run folder>/pack/<name>/` and `<name>.zip` beside it. `artifact` is what the board's target made.
+    """Writes the pack into `<run folder>/pack/<name>/`, and `<name>.zip` beside it.
 
-    Raises BadInput where the pack of another model is there already.
+    Args:
+        artifact: What the board's target made.
+        board: The board.
+        name: The board's name.
+        context: Gives the task, the seed and the run folder.
+
+    Returns:
+        The pack.
+
+    Raises:
+        BadInput: The pack of another model is there already.
     """
     run = context.workdir.parent
     model = getattr(artifact, "source", artifact).path  # of a compiled file, the one that runs here
@@ -75,7 +87,8 @@ def write(artifact: Artifact, board: Board, name: str, context: Context) -> Pack
 
 
 def _refuse_another(folder: Path, model: Path) -> None:
-    """What firmware may have been built from is not replaced behind somebody's back, nor what somebody put there."""
+    """Raises BadInput for another model's pack: firmware may have been built from it, or somebody has put files
+    there."""
     if not os.path.lexists(folder):
         return
     try:
@@ -109,7 +122,7 @@ def _digest(path: Path) -> str:
 
 
 def _written(path: Path, text: str) -> None:
-    """Write UTF-8 with the line breaks of `text`, so that the file has the same digest on every system."""
+    """Writes UTF-8 with the line breaks of `text`, so that the file has the same digest on every system."""
     path.write_bytes(text.encode())
 
 
@@ -124,7 +137,7 @@ def _facts(model: Path, context: Context) -> dict[str, Any]:
 
 
 def _licences(context: Context) -> dict[str, str]:
-    """Which files beside data and weights speak of their licences: what they say is for a person to read."""
+    """Returns which files beside data and weights speak of their licences: what they say is for a person to read."""
     found = {}
     for what, setting in (("data", "data"), ("weights", "baseline"), ("first weights", "weights")):
         path = Path(getattr(context.task, setting, "") or "")
@@ -138,14 +151,14 @@ def _licences(context: Context) -> dict[str, str]:
 
 
 def _examples(facts: dict[str, Any], board: Board, folder: Path) -> None:
-    """How the model is fed and read, in Python and in C++."""
+    """Writes how the model is fed and read, in Python and in C++."""
     for name in ("example.py", "decode.h", "example_micro.cc" if board.microcontroller else "example.cc"):
         shutil.copyfile(_OWN / name, folder / name)
     _written(folder / "model_facts.h", facts_header(facts))
 
 
 def _linked(model: Path, folder: Path) -> None:
-    """The same file as C++ source, with the operators to register."""
+    """Writes the same file as C++ source, with the operators to register."""
     content = model.read_bytes()
     _written(folder / "model.cc", c_array.source(content))
     _written(folder / "model.h", c_array.HEADER)
@@ -153,7 +166,7 @@ def _linked(model: Path, folder: Path) -> None:
 
 
 def _reported(run: Path) -> dict[str, list]:
-    """ "rows", the "trivial" one, "expect" and "doubts" of the run's report.json, where there is one."""
+    """Returns "rows", the "trivial" one, "expect" and "doubts" of the run's report.json, where there is one."""
     path = run / "report.json"
     said = json_of(path, "a run's report", AGAIN) if path.is_file() else {}
     rows = [row for row in said.get("rows", ()) if row.get("score") is not None and row.get("size_bytes")]
@@ -178,12 +191,12 @@ def _card(facts: dict, board: Board, artifact: Artifact, needs: tuple[Need, ...]
 
 
 def _sums(folder: Path) -> dict[str, str]:
-    """SHA-256 of each file by name."""
+    """Returns the SHA-256 of each file by name."""
     return {path.name: _digest(path) for path in sorted(folder.iterdir())}
 
 
 def _zipped(folder: Path) -> Path:
-    """Equal packs give equal archives."""
+    """Writes the archive; equal packs give equal archives."""
     archive = folder.with_suffix(".zip")
     with atomic.file(archive) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as packed:
         for path in sorted(folder.iterdir()):
