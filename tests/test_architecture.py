@@ -13,14 +13,14 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = "tfmo_drive"
 FILES = sorted((ROOT / PACKAGE).rglob("*.py"))
 FLOORS = (
-    ("contracts",), ("base",), ("data", "runtimes"), ("networks", "scenes"),
+    ("contracts", "protocols"), ("base",), ("data", "runtimes"), ("networks", "scenes"),
     ("training", "surgery", "conversion", "scores"), ("tasks", "steps", "targets", "measures", "report"),
     ("expect", "boards"), ("experiment",), ("pack",), ("commands",), ("__main__",),
 )  # fmt: skip
 PLUG_INS = ("tasks", "steps", "targets", "measures", "boards", "commands")
-SHARED = {"tasks.image_task", "tasks.frame_task", "steps.criteria", "targets.selective", "measures.corruptions",
-          "measures.live_memory", "boards.board", "commands.command_line", "commands.experiment_flags",
-          "commands.chosen_run", "commands.shared_flags", "commands.npu_page"}  # fmt: skip
+SHARED = {"tasks.image_task", "tasks.frame_task", "tasks.number_task", "steps.criteria", "targets.selective",
+          "measures.corruptions", "measures.live_memory", "boards.board", "commands.command_line",
+          "commands.experiment_flags", "commands.chosen_run", "commands.shared_flags", "commands.npu_page"}  # fmt: skip
 """What lies among plug-ins and is none: what several of them share."""
 MOST = 25
 """Modules that one folder may hold."""

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import functools
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -57,6 +59,30 @@ class Examples(abc.ABC):
     def read(self, indices: np.ndarray) -> tuple[np.ndarray, Arrays]:
         """Inputs as a board gets them (images: uint8 [b, height, width, 3], RGB 0..255; rows: float32 [b, columns]) and
         targets (classes: int64 [b]; numbers: float32 [b, 1]; masks: uint8 [b, height, width]; boxes: by name)."""
+
+    @functools.cached_property
+    def labels(self) -> np.ndarray:
+        """The targets of all examples [n, ...], where they are one small array: class ids, numbers."""
+        return np.concatenate([targets for _, targets in self._blocks()])
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Hex digest of the content, inputs, targets and groups, wherever they lie; whoever knows it already says it
+        in place of reading everything."""
+        content = hashlib.sha256(np.ascontiguousarray(self.groups).tobytes())
+        for inputs, targets in self._blocks():
+            named = targets if isinstance(targets, Mapping) else {"": targets}
+            for name, array in {"inputs": inputs, **{f"targets {name}": one for name, one in named.items()}}.items():
+                content.update(f"{name} {array.dtype} {array.shape}".encode() + np.ascontiguousarray(array).tobytes())
+        return content.hexdigest()
+
+    def _blocks(self) -> Iterator[tuple[np.ndarray, Arrays]]:
+        for start in range(0, len(self), _BLOCK):
+            yield self.read(np.arange(start, min(start + _BLOCK, len(self))))
+
+
+_BLOCK = 256
+"""Examples that are held at once where all are read."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,12 +167,20 @@ class Evaluation:
 
 
 class Task(abc.ABC):
-    """Data + float model + loss + metrics + decoding of one perception job. Concrete tasks are frozen dataclasses."""
+    """Data + float model + loss + metrics + decoding of one perception job. Concrete tasks are frozen dataclasses.
+
+    What every task must say is abstract here; what only some can do is one of tfmo_drive.protocols, for which whoever
+    needs it asks with `offers`. Everything else has a default that does nothing.
+    """
 
     name: str
     preprocessing: Preprocessing
-    randoms: int = 16  # numbers that an example's `augment` is given; 0 for a task that changes nothing
+    randoms: int = 0  # numbers that an example's `augment` is given
     allow_code: bool = False  # whether code inside a given model's file, such as a Lambda layer's, may run
+
+    def offers(self, protocol: type) -> bool:
+        """Whether the task does what Distillable, LocatesObjects, OverTime or Rendered asks for."""
+        return isinstance(self, protocol)
 
     @abc.abstractmethod
     def examples(self, split: str) -> Examples:
@@ -157,10 +191,10 @@ class Task(abc.ABC):
         """The float model, untrained or from `weights=`; with `network`, that one untrained in place of the task's own.
         Its input is preprocessed, float32 [b, h, w, 3] or [b, n]; outputs are called after their layers."""
 
-    @abc.abstractmethod
     def augment(self, inputs: Any, targets: Any, randoms: Any) -> tuple[Any, Any]:
         """TensorFlow graph code: inputs (raw, as float32) and the targets that change with them. randoms: float32
         [b, self.randoms] in [0, 1), keyed by (seed, epoch, index): equal examples in equal epochs are changed alike."""
+        return inputs, targets
 
     def order(self, seed: int, epoch: int) -> np.ndarray | None:
         """int64 [train examples]: which of them an epoch shows, one after the other; None: each once, shuffled."""
@@ -174,10 +208,6 @@ class Task(abc.ABC):
     def loss(self, model: keras.Model) -> Callable[[Any, Any], Any]:
         """What training lowers: (encoded targets, outputs by name or the only one) to a scalar, in TensorFlow."""
 
-    @abc.abstractmethod
-    def distillation_loss(self, outputs: Any, teacher: Any, temperature: float) -> Any:
-        """TensorFlow graph code: what distillation lowers, of student's and teacher's logits; on `loss`'s scale."""
-
     def logits(self, model: keras.Model) -> Callable[[Any], Any]:
         """What turns the model's outputs into what `distillation_loss` takes, in TensorFlow: of class probabilities,
         their logarithms; where a model gives logits or numbers, those themselves."""
@@ -190,10 +220,6 @@ class Task(abc.ABC):
 
     def check_answers(self, model: keras.Model, outputs: Arrays, targets: Arrays, subject: str) -> None:
         """Raise BadInput where what a given `model` answers on real data cannot mean what the task takes it for."""
-        return None
-
-    def object_mask(self, targets: Any) -> Any:
-        """TensorFlow graph code: where objects are, from encoded targets: float32 [b, h, w, 1] in [0, 1]; or None."""
         return None
 
     @abc.abstractmethod
@@ -212,28 +238,22 @@ class Task(abc.ABC):
         no such answer, and nothing is said of its models' worth."""
         return None
 
-    clip_size: tuple[int, int] | None = None
-    """(height, width) of the moving built-in scenes that the task can be shown; None: of none."""
-
-    def over_time(self, outputs: Arrays, scenes: Sequence[Any], clips: np.ndarray) -> dict[str, float]:
-        """What changes between frames that should not: outputs [n, ...] of scenes.Scene frames, clips int [n]."""
-        return {}
-
-    def rendered(self, image: np.ndarray, outputs: Arrays) -> np.ndarray:
-        """uint8 [any height, any width, 3]: an image with what its `outputs`, or its targets, say drawn over it."""
-        return image
-
     @abc.abstractmethod
     def metadata(self, model: keras.Model) -> dict[str, Any]:
-        """Everything a board must know beside the graph: labels, colour order, resize rule, decoding (JSON types)."""
+        """Everything a board must know beside the graph: labels, colour order, resize rule, and in `decode` how the
+        outputs are read (JSON types)."""
 
-    @abc.abstractmethod
     def identity(self) -> dict[str, Any]:
-        """The settings that a trained model depends on besides the data's content: no paths, JSON types."""
+        """The settings that a trained model depends on besides the data's content: no paths, JSON types. By default
+        every setting as text but `data` and `baseline`."""
+        fields = dataclasses.fields(self) if dataclasses.is_dataclass(self) else ()
+        kept = [field.name for field in fields if field.compare and field.name not in ("data", "baseline")]
+        return {name: repr(getattr(self, name)) for name in kept}
 
-    @abc.abstractmethod
     def fingerprint(self) -> str:
         """Hex digest of the data's content; a stage is reused only where it is equal."""
+        text = " ".join(self.examples(split).fingerprint for split in ("train", "val", "test"))
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def given(self) -> str:
         """Returns a hex digest of the trained baseline that `build` reads; "" where the baseline is trained here."""
@@ -268,6 +288,11 @@ class Artifact(abc.ABC):
     def macs(self) -> int:
         """Multiply-accumulates of one example, counted from the file's own graph."""
 
+    @property
+    def source(self) -> Artifact:
+        """The file that runs here: this one, or what a compiled file was made from."""
+        return self
+
 
 class Step:
     """One compression method: Keras model in, Keras model out. Concrete steps are frozen dataclasses."""
@@ -294,6 +319,9 @@ class Step:
     def __call__(self, model: keras.Model, context: Context) -> keras.Model:
         """A compressed copy; `model` and its weights stay as they were."""
         raise NotImplementedError(f"{type(self).__name__} does not say what it does to a model.")
+
+    def refuse_task(self, task: Task) -> None:
+        """Raise BadInput where the step needs of a task what that does not offer; asked before anything is trained."""
 
     def refuse(self, model: keras.Model) -> None:
         """Raise BadInput where the step cannot work on a model of this structure; asked before anything is trained."""
@@ -351,6 +379,11 @@ class Target(abc.ABC):
 
 class Measure(abc.ABC):
     """One question: artifact in, numbers out."""
+
+    paired: tuple[str, ...] = ()
+    """Those of its numbers that compare a row with the reference example by example: asked again of controls."""
+    timed: bool = False
+    """Whether a busy machine disturbs it, so that it may be asked again."""
 
     @abc.abstractmethod
     def __call__(self, artifact: Artifact, reference: Artifact, context: Context) -> dict[str, Any]:

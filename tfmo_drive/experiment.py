@@ -84,6 +84,8 @@ class Experiment:
             if name == "baseline" or not name.isidentifier():
                 raise BadInput(f"Experiment.controls: {name!r} cannot name a row. Use a word such as longer_training.")
             order.refuse(recipe)
+            for step in recipe:
+                step.refuse_task(self.task)
 
     def _refuse_other_kinds(self):
         """None for an Expect, or one step where a recipe should be, would else end in a traceback far from here."""
@@ -319,14 +321,18 @@ class Run:
 
     def _paired(self, context: Context, artifacts: dict[str, Artifact]) -> Iterator[dict]:
         """The recipe's rows against the controls' on the same target, example by example."""
-        measure = next((m for m in self.experiment.measures if isinstance(m, Accuracy)), None)
-        for control in self.experiment.controls if measure else ():
+        measures = [measure for measure in self.experiment.measures if measure.paired]
+        if self.experiment.controls and not measures:
+            logging.warning("No measure compares the recipe with its controls example by example. Accuracy() does.")
+        for control in self.experiment.controls if measures else ():
             for target in context.targets:
                 row, against = f"{self.name}/{target.name}", f"{control}/{target.name}"
                 if row in artifacts and against in artifacts:
-                    found = measure(artifacts[row], artifacts[against], context)
-                    kept = ("score_delta", "score_delta_low", "score_delta_high", "agreement")
-                    yield {"row": row, "against": against, **{key: found[key] for key in kept}}
+                    kept = {}
+                    for measure in measures:
+                        found = measure(artifacts[row], artifacts[against], context)
+                        kept |= {key: found[key] for key in measure.paired}
+                    yield {"row": row, "against": against, **kept}
 
     def _refused(self, model: keras.Model, target: Target, name: str, skipped: list[dict]) -> bool:
         reason = target.refuses(model)
@@ -358,7 +364,7 @@ class Run:
         at most; the row keeps what repeated best."""
         expect, deadline, wanted = self.experiment.expect, time.monotonic() + PATIENCE_S, self._wanted
         judged = next((row for row in rows if row["name"] == wanted), None)
-        measure = next((m for m in self.experiment.measures if isinstance(m, Latency)), None)
+        measure = next((m for m in self.experiment.measures if m.timed), None)
         verdicts = expect.verdicts(judged, rows)
         while measure and any(one["passed"] is None for one in verdicts) and time.monotonic() < deadline:
             logging.info("%s: its time repeats only within %.0f %%, measured again", wanted, 100 * speed.spread(judged))

@@ -22,6 +22,7 @@ from tfmo_drive.data.mask_files import IGNORE
 from tfmo_drive.networks.networks import LOGITS, DenseLayers
 from tfmo_drive.tasks.classification import Classification, Scenes
 from tfmo_drive.tasks.detection.detection import Detection
+from tfmo_drive.tasks.distance import DistanceToObject
 from tfmo_drive.tasks.lane_keeping.lane_keeping import LaneKeeping
 from tfmo_drive.tasks.multi_task import MultiTask
 from tfmo_drive.tasks.segmentation.segmentation import Segmentation
@@ -154,6 +155,14 @@ CASES = {
         bad=(*ANY_FRAME, ("channels", 0), ("shown", "lane"), ("ignore", -1), ("ignore", 256)),
         others=other_frames,
         output_names=("mask",),
+    ),
+    DistanceToObject: Case(
+        make=lambda streets: DistanceToObject(**streets),
+        perfect=lambda task, targets: task._scale.output(targets),
+        says=lambda task, outputs: [f"{task._scale.deviation * outputs[0] + task._scale.mean:.4g} m"],
+        bad=(*ANY_FRAME, ("farthest", 0.0), ("farthest", math.nan), ("outputs", "metres")),
+        others=other_frames,
+        output_names=("distance",),
     ),
     SensorRows: Case(
         make=lambda streets: SensorRows(network=DenseLayers(units=(8,)), series=Series(train=900, val=90, test=90)),

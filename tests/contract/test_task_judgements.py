@@ -11,6 +11,7 @@ import pytest
 
 from tfmo_drive.base import outputs
 from tfmo_drive.contracts import Task
+from tfmo_drive.protocols import Rendered
 from tfmo_drive.tasks.classification import Classification
 from tfmo_drive.tasks.sensor_rows.sensor_rows import SensorRows
 
@@ -62,14 +63,17 @@ def test_scores_of_a_choice_are_those_of_judging_it_alone(case, task):
 
 def test_outputs_and_truth_can_be_drawn_over_an_image(task, model):
     raw, targets = known(task, 2)
-    if task.preprocessing.dtype != "uint8":
-        return  # rows of numbers are no picture
+    if not task.offers(Rendered):
+        return
     said = outputs.named(model, model(task.preprocessing(raw), training=False))
     said = outputs.each(lambda tensor: tensor.numpy(), said)
     for index in range(2):
         before = raw[index].copy()
-        for one in (outputs.at(targets, index), outputs.at(said, index)):
-            picture = task.rendered(raw[index], one)
+        drawn = (
+            task.rendered_truth(raw[index], outputs.at(targets, index)),
+            task.rendered(raw[index], outputs.at(said, index)),
+        )
+        for picture in drawn:
             assert picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3
         assert np.array_equal(raw[index], before), "the image itself is left alone"
 

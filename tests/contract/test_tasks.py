@@ -12,8 +12,10 @@ from tfmo_drive.base import outputs
 from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.contracts import BadInput, Context, Task
 from tfmo_drive.data import batches
+from tfmo_drive.protocols import Distillable, LocatesObjects, OverTime, Rendered
 from tfmo_drive.targets.litert import LiteRTInt8
 from tfmo_drive.tasks.image_task import ImageTask
+from tfmo_drive.tasks.number_task import NumberTask
 from tfmo_drive.tasks.sensor_rows.sensor_rows import SensorRows
 from tfmo_drive.training.learner import Learner
 from tfmo_drive.training.trained_step import copy
@@ -67,6 +69,13 @@ def test_the_loss_of_one_batch_falls(task, model, tmp_path):
     assert losses[-1] < losses[0]
 
 
+def test_what_a_task_offers_is_asked_for_by_name(task):
+    for protocol in (Distillable, LocatesObjects, OverTime, Rendered):
+        parts = [part.offers(protocol) for part in getattr(task, "parts", ())]
+        wanted = (all if protocol is Distillable else any)(parts) if parts else isinstance(task, protocol)
+        assert task.offers(protocol) == wanted
+
+
 def test_a_student_that_says_what_its_teacher_says_has_nothing_to_lower(task, model):
     said = outputs.named(model, model(task.preprocessing(known(task, 4)[0]), training=False))
     teacher = outputs.each(lambda tensor: tf.constant(tensor.numpy()), said)
@@ -97,6 +106,7 @@ def test_the_fingerprint_is_of_the_data_alone(case, task):
 
 def test_a_model_of_another_tasks_shape_is_refused_as_baseline(task, other_model, tmp_path):
     declared = {"standardise": "none"} if isinstance(task, SensorRows) else {"preprocessing_name": "caffe"}
+    declared |= {"outputs": "raw"} if isinstance(task, NumberTask) else {}
     path = tmp_path / "model.h5"
     other_model.save(path, include_optimizer=False)
     with pytest.raises(BadInput, match="^task.baseline: .*model.h5 ") as refused:

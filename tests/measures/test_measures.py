@@ -40,13 +40,7 @@ class Signs(Task):
     def build(self):
         raise NotImplementedError
 
-    def augment(self, inputs, targets, randoms):
-        return inputs, targets
-
     def loss(self, model):
-        raise NotImplementedError
-
-    def distillation_loss(self, outputs, teacher, temperature):
         raise NotImplementedError
 
     def evaluate(self, outputs, targets):
@@ -66,12 +60,6 @@ class Signs(Task):
 
     def metadata(self, model):
         return {"labels": LABELS}
-
-    def identity(self):
-        return {}
-
-    def fingerprint(self):
-        return "0"
 
 
 class Table(Artifact):

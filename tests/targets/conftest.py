@@ -65,14 +65,8 @@ class Guessing(Task):
     def build(self):
         return residual()
 
-    def augment(self, inputs, targets, randoms):
-        return inputs, targets
-
     def loss(self, model):
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-
-    def distillation_loss(self, outputs, teacher, temperature):
-        raise NotImplementedError
 
     def evaluate(self, outputs, targets):
         says = outputs.argmax(1)
@@ -86,12 +80,6 @@ class Guessing(Task):
             "input": {"height": SIZE, "width": SIZE, "colour_order": "RGB", "resize": resize},
             "decode": {"kind": "logits"},
         }
-
-    def identity(self):
-        return {}
-
-    def fingerprint(self):
-        return "0"
 
 
 @pytest.fixture(scope="session")

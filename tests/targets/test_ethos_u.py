@@ -23,8 +23,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def artifact(model, folder):
-    from conftest import Guessing
-
+    from tests.targets.conftest import Guessing
     from tfmo_drive.contracts import Context
 
     return EthosU(calibration_images=20)(model, folder, Context(Guessing(), model, (), folder, 0))
@@ -62,7 +61,7 @@ def test_layers_sum_to_the_whole(artifact):
 def test_it_says_what_the_file_before_says_on_reference_kernels(artifact, folder, images):
     reference = LiteRTArtifact(folder / "model.tflite", kernels="reference")
     assert np.array_equal(artifact.predict(images), reference.predict(images))
-    assert artifact.runtime == "ethos-u55-128 (evaluated on litert reference)"
+    assert artifact.runtime == "ethos-u55-128 (judged on litert reference)"
     assert artifact.weights().keys() == reference.weights().keys()
 
 

@@ -128,8 +128,8 @@ def test_training_shows_the_order_that_one_of_the_parts_asks_for(task, streets):
 def test_pictures_of_all_parts_stand_side_by_side(task, answers):
     said, targets = answers
     raw, _ = task.examples("test").read(np.arange(1))
-    for one in (outputs.at(said, 0), outputs.at(targets, 0)):
-        assert task.rendered(raw[0], one).shape == (64 * 4, 3 * 96 * 4, 3)
+    for picture in (task.rendered(raw[0], outputs.at(said, 0)), task.rendered_truth(raw[0], outputs.at(targets, 0))):
+        assert picture.shape == (64 * 4, 3 * 96 * 4, 3)
 
 
 def test_a_board_finds_every_parts_outputs(task):

@@ -1,5 +1,4 @@
-"""Makes the run that the flags of `run`, `plan`, `export` and `pack` choose: an experiment, its controls, a run
-folder."""
+"""The run that the flags of `run`, `plan`, `export` and `pack` choose: an experiment, its controls, a run folder."""
 
 from __future__ import annotations
 
@@ -21,7 +20,7 @@ flags.DEFINE_list("controls", None, "Only these controls (none: no control). Def
 
 
 def run(argv: list[str]) -> Run:
-    """Returns the run that the flags choose, from now on with its progress on the terminal.
+    """Return the run that the flags choose, from now on with its progress on the terminal.
 
     Raises BadInput where the flags are wrong, or where `argv` holds more than the verb.
     """
@@ -33,8 +32,7 @@ def run(argv: list[str]) -> Run:
 
 
 def experiment(argv: list[str]) -> tuple:
-    """Returns (name, Experiment with the settings and the controls asked for, run folder); raises BadInput as `run`
-    does."""
+    """Return (name, Experiment with the settings and the controls asked for, run folder); BadInput as `run`."""
     if len(argv) > 1:
         raise BadInput(f"Unexpected {argv[1]!r}. Settings are given as --set=name=value; see --help.")
     name, chosen, workdir = experiment_flags.chosen()
@@ -42,7 +40,7 @@ def experiment(argv: list[str]) -> tuple:
 
 
 def with_controls(whole: Experiment, names: list[str] | None) -> Experiment:
-    """Returns the experiment with the named controls alone (["none"]: without any; None: all of them).
+    """Return the experiment with the named controls alone (["none"]: without any; None: all of them).
 
     Raises BadInput for the name of a control that it does not have.
     """

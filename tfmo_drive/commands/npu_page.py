@@ -1,4 +1,4 @@
-"""Shows rows of several runs on NPUs, as a page and for the terminal: what each method gains there."""
+"""Rows of several runs on NPUs, as a page and for the terminal: what each method buys there."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ CAPTION = (
 
 
 def write(found: dict[str, Any], folder: Path) -> str:
-    """Writes npu.md and .html into `folder`, and returns the Markdown."""
+    """npu.md and .html into `folder`; gives the Markdown."""
     return write_document(document(found), {}, folder, "npu")
 
 
 def document(found: dict[str, Any]) -> Document:
-    """Returns one line for every row on every NPU, and names the fastest."""
+    """One line for every row on every NPU, and the fastest named."""
     rows, firsts = found["rows"], {}
     for row in rows:
         firsts.setdefault(row["npu"]["accelerator"], row["npu"])

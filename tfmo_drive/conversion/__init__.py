@@ -1,1 +1,1 @@
-"""Converts Keras models to files (floor 3)."""
+"""From Keras to files (floor 3)."""

@@ -111,12 +111,6 @@ def prepared(task: Task, raw, targets, randoms) -> tuple:
     return preprocess(task, augmented), task.encode(targets)
 
 
-def knows_objects(task: Task) -> bool:
-    """Says whether the task gives an object mask, by asking it for that of its first train example."""
-    targets = task.examples("train").read(np.arange(1))[1]
-    return task.object_mask(task.encode(tf.nest.map_structure(tf.constant, targets))) is not None
-
-
 def view_batches(context: Context, view: int, batch_size: int = 64) -> Iterator[np.ndarray]:
     """Yields the whole train split in order, preprocessed float32 [b, ...], augmented as `training_epoch` augments copy
     `view`."""

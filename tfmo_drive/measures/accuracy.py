@@ -27,6 +27,8 @@ class Accuracy(Measure):
     split: str = "test"
     limits: Mapping[str, int] = dataclasses.field(default_factory=lambda: {"litert_int16x8": 200})
 
+    paired = ("score_delta", "score_delta_low", "score_delta_high", "agreement")
+
     def __post_init__(self) -> None:
         if self.split not in ("train", "val", "test"):
             raise BadInput(f'Accuracy.split must be train, val or test, got "{self.split}".')

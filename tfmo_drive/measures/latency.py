@@ -17,6 +17,8 @@ class Latency(Measure):
 
     seconds: float = 2.0
 
+    timed = True
+
     def __post_init__(self) -> None:
         if not 0 < self.seconds < math.inf:
             raise BadInput(f"Latency.seconds must be above 0, and not without end, got {self.seconds}.")

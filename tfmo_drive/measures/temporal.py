@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from tfmo_drive.base import outputs
 from tfmo_drive.contracts import Artifact, BadInput, Context, Measure
+from tfmo_drive.protocols import OverTime
 from tfmo_drive.scenes.clips import CLIP_SEED, clip
 from tfmo_drive.scenes.scenes import Scene
 
@@ -31,8 +32,7 @@ class Temporal(Measure):
 
     def __call__(self, artifact: Artifact, reference: Artifact, context: Context) -> dict[str, Any]:
         """Returns temporal {"clips", "frames", and the task's numbers}."""
-        size = context.task.clip_size
-        if size is None:
+        if not context.task.offers(OverTime) or (size := context.task.clip_size) is None:
             return {}
         scenes = generated(CLIP_SEED + context.seed, self.clips, self.frames, size)
         parts = np.split(np.stack([scene.image for scene in scenes]), self.clips)

@@ -82,7 +82,9 @@ def units(metadata: Mapping[str, Any]) -> dict[str, float | str]:
     """Returns the settings of a task's metadata that give a model's numbers their meaning; a stage's file must agree
     with them."""
     parts = metadata.get("parts") or {"": metadata}
-    said = {f"{part}.{key}".lstrip("."): one["decode"].get(key) for part, one in parts.items() for key in _UNITS}
+    said = {
+        f"{part}.{key}".lstrip("."): one.get("decode", {}).get(key) for part, one in parts.items() for key in _UNITS
+    }
     return {name: value for name, value in said.items() if value is not None}
 
 

@@ -57,7 +57,7 @@ def write(artifact: Artifact, board: Board, name: str, context: Context) -> Pack
         BadInput: The pack of another model is there already.
     """
     run = context.workdir.parent
-    model = getattr(artifact, "source", artifact).path  # of a compiled file, the one that runs here
+    model = artifact.source.path
     _refuse_another(run / "pack" / name, model)
     _refuse_another_archive(run / "pack" / f"{name}.zip", name, model)
     measured = dict(artifact.notes)

@@ -1,1 +1,1 @@
-"""Turns report.json into Markdown, HTML and figures (floor 4)."""
+"""report.json to Markdown, HTML and figures (floor 4)."""

@@ -1,1 +1,1 @@
-"""Generates the built-in driving scenes (floor 2)."""
+"""The built-in driving scenes (floor 2)."""

@@ -55,6 +55,26 @@ class Frames:
         generate = functools.partial(generated, 1000 * seed[0] + seed[1], size=size, mask=mask)
         return pack_generated(generate, getattr(self, split), ["frame", scenes.version(), *seed, *size, mask])
 
+    def measured(
+        self, split: str, size: tuple[int, int], measure: Callable[[scenes.Scene], float], key: object
+    ) -> PackedExamples:
+        """Returns a split's frames, the pixels of `packed`, each with one number, float32 [b, 1].
+
+        Args:
+            split: train, val or test.
+            size: (height, width) in pixels.
+            measure: Says the number of a scene.
+            key: All that `measure` depends on, in JSON types.
+        """
+        seed = [self.seed, SPLITS.index(split)]
+
+        def generate(index: int) -> Example:
+            scene = scenes.draw(1000 * seed[0] + seed[1], index, size)
+            conditions = {"weather": scene.weather, "time of day": scene.time_of_day}
+            return Example(scene.image, np.float32([measure(scene)]), None, conditions)
+
+        return pack_generated(generate, getattr(self, split), ["number", scenes.version(), *seed, *size, key])
+
 
 def generated(seed: int, index: int, size: tuple[int, int], mask: str) -> Example:
     """Returns frame `index` of the set `seed`, with its truth."""
@@ -86,6 +106,7 @@ class Chosen(Examples):
     def __init__(self, examples: PackedExamples, choose: Callable[[Arrays], Arrays]):
         self.examples, self.choose = examples, choose
         self.groups, self.attributes, self.fingerprint = examples.groups, examples.attributes, examples.fingerprint
+        self.labels = examples.labels
 
     def __len__(self) -> int:
         return len(self.examples)

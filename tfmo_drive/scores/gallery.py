@@ -12,6 +12,7 @@ import numpy as np
 
 from tfmo_drive.base import outputs
 from tfmo_drive.contracts import Artifact, Examples, Task
+from tfmo_drive.protocols import OverTime, Rendered
 from tfmo_drive.scenes.clips import CLIP_SEED, clip
 
 
@@ -37,12 +38,10 @@ class Gallery:
 
         It returns nothing for a task that renders nothing, and no "compressed" where `row` is the float one.
         """
-        if not len(indices) or self.task.preprocessing.dtype != "uint8":
+        if not len(indices) or not self.task.offers(Rendered):
             return []
         pixels, targets = self._examples.read(np.asarray(indices, np.int64))
-        truth = self._drawn(pixels, targets)
-        if all(np.array_equal(drawn, image) for drawn, image in zip(truth, pixels, strict=True)):
-            return []
+        truth = [self.task.rendered_truth(image, outputs.at(targets, i)) for i, image in enumerate(pixels)]
         said = {"truth": truth} | self._said(row, pixels)
         return [{title: drawn[i] for title, drawn in said.items()} for i in range(len(pixels))]
 
@@ -59,8 +58,8 @@ class Gallery:
 
         It returns nothing for a task that is not on such scenes.
         """
-        size = self.task.clip_size
-        if size is None:
+        offered = self.task.offers(OverTime) and self.task.offers(Rendered)
+        if not offered or (size := self.task.clip_size) is None:
             return []
         pixels = np.stack([scene.image for scene in clip(CLIP_SEED, 0, frames, size)])
         return list(self._said(row, pixels).items())

@@ -74,6 +74,20 @@ def masked(image: np.ndarray, mask: np.ndarray, colours: np.ndarray, strength: f
     return np.asarray(enlarged(mixed)[0])
 
 
+def captioned(image: np.ndarray, text: str, colour: tuple[int, int, int] = COLOURS[0]) -> np.ndarray:
+    """Returns the image with a line of text in its lower left corner.
+
+    Args:
+        image: uint8 [h, w, 3].
+        text: What stands there.
+        colour: The text's colour.
+    """
+    drawn, _ = enlarged(image)
+    pen, font = ImageDraw.Draw(drawn), ImageFont.load_default(16)
+    pen.text((6, drawn.height - 24), text, colour, font, stroke_width=2, stroke_fill=(0, 0, 0))
+    return np.asarray(drawn)
+
+
 def steered(
     image: np.ndarray, steering: float, degrees: float, colour: tuple[int, int, int] = COLOURS[2]
 ) -> np.ndarray:

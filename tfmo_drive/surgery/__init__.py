@@ -1,1 +1,1 @@
-"""Changes a network's weights or shape (floor 3)."""
+"""What changes a network's weights or shape (floor 3)."""

@@ -1,1 +1,1 @@
-"""Describes where a model will run: facts, conversion, interpreter; one file for each target (floor 4)."""
+"""Where a model will run: facts, conversion, interpreter; one file each (floor 4)."""

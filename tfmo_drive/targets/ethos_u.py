@@ -38,9 +38,13 @@ class EthosUArtifact(Artifact):
     here."""
 
     def __init__(self, path: Path, source: LiteRTArtifact, accelerator: str) -> None:
-        self.path, self.source = path, source
+        self.path, self._source = path, source
         self.name, self.threads = source.name, source.threads
-        self.runtime = f"{accelerator} (evaluated on {source.runtime})"
+        self.runtime = f"{accelerator} (judged on {source.runtime})"
+
+    @property
+    def source(self) -> LiteRTArtifact:
+        return self._source
 
     def predict(self, batch):
         return self.source.predict(batch)

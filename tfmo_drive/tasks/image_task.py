@@ -5,7 +5,6 @@ from __future__ import annotations
 import abc
 import dataclasses
 import functools
-import hashlib
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,7 +13,7 @@ from tfmo_drive.base.overrides import settings
 from tfmo_drive.base.run_folder import file_digest
 from tfmo_drive.contracts import BadInput, Examples, Preprocessing, Task
 from tfmo_drive.data import images
-from tfmo_drive.data.augmentation import Augmentation
+from tfmo_drive.data.augmentation import COLUMNS, Augmentation
 from tfmo_drive.data.class_names import FILES
 from tfmo_drive.data.repeated import say_repeated
 from tfmo_drive.data.splitting import SPLITS
@@ -50,6 +49,7 @@ class ImageTask(Task):
     place: str = dataclasses.field(default="task", init=False, compare=False)
     """Where its settings are, which is no setting itself: of a part of several tasks, "task.parts.0"."""
 
+    randoms: ClassVar[int] = COLUMNS
     output_names: ClassVar[tuple[str, ...]]
     """What the outputs are called, in their order."""
     own_settings: ClassVar[tuple[str, ...]] = ()
@@ -103,10 +103,6 @@ class ImageTask(Task):
 
     def examples(self, split: str) -> Examples:
         return self._splits[split]
-
-    def fingerprint(self) -> str:
-        text = " ".join(self._splits[split].fingerprint for split in SPLITS)
-        return hashlib.sha256(text.encode()).hexdigest()
 
     def given(self) -> str:
         return file_digest(Path(self.baseline)) if self.baseline else ""

@@ -18,6 +18,7 @@ from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.contracts import Arrays, BadInput, Evaluation, Examples, Trivial
 from tfmo_drive.data.augmentation import Augmentation
 from tfmo_drive.networks.networks import Network
+from tfmo_drive.protocols import Distillable, LocatesObjects, OverTime, Rendered
 from tfmo_drive.scenes.scenes import Scene
 from tfmo_drive.tasks.frame_task import FrameTask
 
@@ -139,8 +140,15 @@ class MultiTask(FrameTask):
         pairs = zip(self._each(outputs), self._each(teacher), strict=True)
         return self._weighted([part.distillation_loss(one, other, temperature) for (part, one), (_, other) in pairs])
 
+    def offers(self, protocol: type) -> bool:
+        """What some of the parts do, those do alone; but a whole model is taught."""
+        asked = [part.offers(protocol) for part in self.parts]
+        return all(asked) if protocol is Distillable else any(asked)
+
     def object_mask(self, targets):
-        return next((one for part in self.parts if (one := part.object_mask(targets[part.name])) is not None), None)
+        """Of the first part that knows one."""
+        part = next(part for part in self.parts if part.offers(LocatesObjects))
+        return part.object_mask(targets[part.name])
 
     def evaluate(self, outputs: Arrays, targets: Arrays) -> Evaluation:
         """outputs by name; targets by part."""
@@ -180,13 +188,17 @@ class MultiTask(FrameTask):
         return {
             key: number
             for part, one in self._each(outputs)
+            if part.offers(OverTime)
             for key, number in part.over_time(one, scenes, clips).items()
         }
 
     def rendered(self, image: np.ndarray, outputs: Arrays) -> np.ndarray:
-        truth = set(outputs) == {part.name for part in self.parts}
-        said = [(part, outputs[part.name]) for part in self.parts] if truth else self._each(outputs)
-        return np.concatenate([part.rendered(image, one) for part, one in said], axis=1)
+        drawn = [part.rendered(image, one) for part, one in self._each(outputs) if part.offers(Rendered)]
+        return np.concatenate(drawn, axis=1)
+
+    def rendered_truth(self, image: np.ndarray, targets: Arrays) -> np.ndarray:
+        shown = [part for part in self.parts if part.offers(Rendered)]
+        return np.concatenate([part.rendered_truth(image, targets[part.name]) for part in shown], axis=1)
 
     def metadata(self, model: keras.Model) -> dict[str, Any]:
         parts = {part.name: part.metadata(model) | {"outputs": list(part.output_names)} for part in self.parts}

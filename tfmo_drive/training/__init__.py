@@ -1,1 +1,1 @@
-"""Trains: the loop and what it learns from (floor 3)."""
+"""The training loop and what it learns from (floor 3)."""

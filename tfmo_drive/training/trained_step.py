@@ -23,9 +23,10 @@ from absl import logging
 
 from tfmo_drive.base import atomic, given_file
 from tfmo_drive.base.keras2 import keras, tf
-from tfmo_drive.contracts import BadInput, Context, Step
+from tfmo_drive.contracts import BadInput, Context, Step, Task
 from tfmo_drive.data import batches
 from tfmo_drive.networks.fake_quant import is_quantize_aware
+from tfmo_drive.protocols import Distillable, LocatesObjects
 from tfmo_drive.training import begun, filter_gradient, teacher
 from tfmo_drive.training.distillation import Distiller, SoftLabels
 from tfmo_drive.training.learner import Learner
@@ -70,6 +71,18 @@ class TrainedStep(Step):
         if self.averaged_epochs and "clusters" in (self.provides, *self.preserves):
             raise BadInput(f"{name}.averaged_epochs: a mean of epochs shares no weights. Leave it 0.")
 
+    def refuse_task(self, task: Task) -> None:
+        if not self.distill:
+            return
+        name, kind = type(self).__name__, type(task).__name__
+        if not task.offers(Distillable):
+            raise BadInput(
+                f"{name}.distill: {kind} has no distillation_loss, so it learns from no teacher. Leave it out."
+            )
+        features = self.distill.features
+        if features and features.places == "objects" and not task.offers(LocatesObjects):
+            raise BadInput(f"Features.places: {kind} knows no objects, got objects. Use everywhere.")
+
     @property
     def files(self) -> tuple[Path, ...]:
         return self.distill.files if self.distill else ()
@@ -81,6 +94,7 @@ class TrainedStep(Step):
         """
         if is_quantize_aware(model):
             raise BadInput(f"{type(self).__name__} cannot follow QuantizeAware: make QuantizeAware the last step.")
+        self.refuse_task(context.task)
         self.refuse(model)
         begun.claim(self, model, context)
         return self.trained(model, context)
@@ -161,8 +175,6 @@ def learner(model: keras.Model, fit: TrainedStep, context: Context) -> tuple[Lea
     if fit.distill is None:
         return Learner(model, context.task), None
     features = fit.distill.features
-    if features and features.places == "objects" and not batches.knows_objects(context.task):
-        raise BadInput(f"Features.places: {context.task.name} knows no objects. Use everywhere.")
     taught = teacher.attached(fit.distill, context)
     inside = None
     if features:

@@ -102,7 +102,7 @@ def stages_of(models: dict, artifact: Artifact, context: Context) -> Iterator[St
 
         yield Stage(name, runtime, before, False, lambda indices, one=scorer: one.said("test", indices)[0], layers)
         before = name
-    path = getattr(artifact, "source", artifact).path  # of a compiled file, the one that runs here
+    path = artifact.source.path
     for kernels in ("reference", "xnnpack"):
         yield _of_file(LiteRTArtifact(path, kernels=kernels), before, context,
                        lambda raw, kernels=kernels: layer_values.of_litert(path, raw, kernels))  # fmt: skip

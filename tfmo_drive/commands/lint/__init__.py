@@ -1,1 +1,1 @@
-"""Holds what the verb lint alone needs (floor 7)."""
+"""What the verb lint alone needs (floor 7)."""

@@ -19,8 +19,9 @@ from tfmo_drive.base.spelling import nearest, suggestion
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data import class_names as names_files
 from tfmo_drive.data.class_names import is_missing
-from tfmo_drive.data.csv_table import Table, read_table
-from tfmo_drive.data.splitting import FRACTIONS, SPLIT_WORDS, Listing, Rows, assemble
+from tfmo_drive.data.csv_table import Table, number_in, read_table
+from tfmo_drive.data.found_files import identity
+from tfmo_drive.data.splitting import FRACTIONS, SPLIT_WORDS, SPLITS, Listing, Rows, Split, assemble, sampled_blocks
 
 COLUMNS = {
     "file": ("file", "path", "filename", "filepath", "image", "image_path"),
@@ -72,6 +73,57 @@ def list_csv(
     splits = read_splits(table, found["split"]) if "split" in found else np.full(len(files), "", "<U5")
     groups = _groups(table, found["group"], labels, splits) if "group" in found else np.arange(len(files))
     return assemble(Rows(path, names, files, labels, groups, splits), fractions, seed)
+
+
+def list_numbers(
+    path: str | Path, number: str, columns: Mapping[str, str] | None = None, seed: int = 0, skip_bad: bool = False
+) -> Listing:
+    """Returns the images of a CSV file with a number each, labels float32 [n, 1].
+
+    Columns and images are found as by `list_csv`; missing splits are sampled by whole groups.
+
+    Args:
+        path: The CSV file.
+        number: What is listed, which is also the usual name of its column ("distance").
+        columns: The names that cannot be guessed, as {"number": "metres"}.
+        seed: The seed of sampled splits.
+        skip_bad: Whether rows without an image or a number are left out.
+
+    Raises:
+        BadInput: A column is missing; rows have no image, an image of an earlier row or no number, and are not to be
+            skipped; or a group is in two splits.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise BadInput(
+            f"{path} is a folder. Name the CSV file of images and their {number}: --data={path / 'NAME.csv'}."
+        )
+    table = read_table(path)
+    kinds = {kind: names for kind, names in COLUMNS.items() if kind != "label"} | {
+        "number": (number, "number", "value")
+    }
+    found = find_columns(path, table.header, columns or {}, kinds, ("file", "number"))
+    table, files = _located(table, found["file"], skip_bad)
+    numbers = [number_in(cell) for cell in table.column(found["number"])]
+    kept, odd, seen = [], [], set()
+    for row, (file, value) in enumerate(zip(files, numbers, strict=True)):
+        if value is None:
+            odd.append(f'line {table.lines[row]} ("{table.rows[row][found["number"]]}")')
+        elif identity(file) in seen:  # one of the two might be trained on, the other tested
+            odd.append(f"line {table.lines[row]} ({file.name} once more)")
+        else:
+            seen.add(identity(file))
+            kept.append(row)
+    faults.refuse(path, odd, len(files), "rows have no number or no image of their own", skip_bad)
+    table, files = table.at(kept), [files[row] for row in kept]
+    labels = np.array([[numbers[row]] for row in kept], np.float32)
+    splits = read_splits(table, found["split"]) if "split" in found else np.full(len(files), "", "<U5")
+    groups = np.arange(len(files))
+    if "group" in found:
+        groups = _groups(table, found["group"], np.zeros(len(files), np.int64), splits)
+    places = sampled_blocks(splits, groups, path, seed)
+    members = {split: np.flatnonzero(places == split) for split in SPLITS}
+    return Listing((), {s: Split(tuple(files[i] for i in m), labels[m], groups[m]) for s, m in members.items()})
 
 
 def find_columns(

@@ -1,1 +1,1 @@
-"""Draws the figures of a report (floor 4)."""
+"""The figures of a report (floor 4)."""

@@ -186,12 +186,13 @@ class Detection(FrameTask):
         return flicker.of_boxes(found, [truth(scene) for scene in scenes], identities, clips)
 
     def rendered(self, image: np.ndarray, outputs: Arrays) -> np.ndarray:
-        if isinstance(outputs, Mapping) and "classes" in outputs:
-            (known,) = detections.truths(at(outputs, None))
-            return pictures.boxed(image, known.boxes[~known.crowd], known.classes[~known.crowd], self.class_names)
         (found,) = self.decoding(at(outputs, None), self.size)
         shown = found.at(found.scores >= self.threshold)
         return pictures.boxed(image, shown.boxes, shown.classes, self.class_names)
+
+    def rendered_truth(self, image: np.ndarray, targets: Mapping[str, np.ndarray]) -> np.ndarray:
+        (known,) = detections.truths(at(targets, None))
+        return pictures.boxed(image, known.boxes[~known.crowd], known.classes[~known.crowd], self.class_names)
 
     def metadata(self, model: keras.Model) -> dict[str, Any]:
         described = {"task": self.name, "labels": list(self.class_names), "input": self.input_metadata()}

@@ -15,7 +15,7 @@ import numpy as np
 
 from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.base.outputs import names
-from tfmo_drive.contracts import Arrays, BadInput, Evaluation, Examples, Trivial
+from tfmo_drive.contracts import BadInput, Evaluation, Examples, Trivial
 from tfmo_drive.data.augmentation import Augmentation
 from tfmo_drive.data.image_cache import pack
 from tfmo_drive.data.layouts.steering_log import list_log
@@ -97,7 +97,7 @@ class LaneKeeping(FrameTask):
 
     @functools.cached_property
     def _train_truth(self) -> np.ndarray:
-        labels = self.examples("train").examples.labels
+        labels = self.examples("train").labels
         return np.asarray(labels if labels.dtype.names is None else labels[STEERING]).reshape(-1)
 
     @functools.cached_property
@@ -185,9 +185,11 @@ class LaneKeeping(FrameTask):
         more = of_steering(outputs, truth, clips, self._scale).more
         return {name: number for name, number in more.items() if name.startswith("jitter")}
 
-    def rendered(self, image: np.ndarray, outputs: Arrays) -> np.ndarray:
-        steering = outputs[STEERING] if isinstance(outputs, Mapping) else outputs
-        return pictures.steered(image, float(np.ravel(steering)[0]), self.degrees)
+    def rendered(self, image: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+        return pictures.steered(image, float(np.ravel(outputs)[0]), self.degrees)
+
+    def rendered_truth(self, image: np.ndarray, targets: Mapping[str, np.ndarray]) -> np.ndarray:
+        return self.rendered(image, targets[STEERING])
 
     def metadata(self, model: keras.Model) -> dict[str, Any]:
         decode = number_scale.decode("degrees", self.degrees, positive="to the right")

@@ -1,1 +1,1 @@
-"""Segments images by class, with what that alone needs (floor 4)."""
+"""Semantic segmentation, and what it alone needs (floor 4)."""

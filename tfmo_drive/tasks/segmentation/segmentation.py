@@ -179,8 +179,10 @@ class Segmentation(FrameTask):
         return flicker.of_pixels(decided(outputs, self.size), masks, clips)
 
     def rendered(self, image: np.ndarray, outputs: np.ndarray) -> np.ndarray:
-        mask = outputs if outputs.ndim == 2 else decided(outputs[None], image.shape[:2])[0]
-        return pictures.masked(image, mask, pictures.palette(len(self.class_names)))
+        return self.rendered_truth(image, decided(outputs[None], image.shape[:2])[0])
+
+    def rendered_truth(self, image: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        return pictures.masked(image, targets, pictures.palette(len(self.class_names)))
 
     def metadata(self, model: keras.Model) -> dict[str, Any]:
         rule = "the class of a pixel is the arg max over the last axis"

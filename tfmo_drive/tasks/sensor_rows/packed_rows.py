@@ -137,11 +137,6 @@ class RowExamples(Examples):
         targets = records[:, -1:] if self._ids is None else self._ids[records[:, -1].astype(np.int64)]
         return np.ascontiguousarray(records[:, :-1]), np.ascontiguousarray(targets)
 
-    def targets(self) -> np.ndarray:
-        """The targets of all the rows: class ids int64 [n], or numbers float32 [n, 1]."""
-        starts = range(0, len(self), _STRETCH)
-        return np.concatenate([self.read(np.arange(s, min(s + _STRETCH, len(self))))[1] for s in starts])
-
     def summary(self) -> Summary:
         """In one pass: Chan, Golub & LeVeque 1983, "Algorithms for computing the sample variance", eq. 2.1."""
         count, mean, squares, codes = 0, 0.0, 0.0, set()

@@ -24,8 +24,9 @@ from tfmo_drive.base.run_folder import file_digest
 from tfmo_drive.contracts import BadInput, Evaluation, Preprocessing, Task, Trivial
 from tfmo_drive.data.class_names import label_ids, no_class, ordered, quoted, read_class_names
 from tfmo_drive.data.splitting import SPLITS
-from tfmo_drive.networks import networks, number_scale, output_kind
+from tfmo_drive.networks import networks, output_kind, standardised_number
 from tfmo_drive.networks.networks import DenseLayers
+from tfmo_drive.networks.standardised_number import StandardisedNumber
 from tfmo_drive.scores import evaluation
 from tfmo_drive.tasks.sensor_rows import drive_log, packed_rows
 from tfmo_drive.tasks.sensor_rows.packed_rows import RowExamples, RowPack, RowSource, Summary
@@ -35,8 +36,6 @@ from tfmo_drive.tasks.sensor_rows.sensor_series import Series, SeriesRows
 from tfmo_drive.training import distillation, given_model
 
 CLASS, NUMBER = "class", "number"
-RAW, STANDARDISED = "raw", "standardised"
-"""What a given model's numbers are: the target's own, or as this task trains, (number - mean) / deviation."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -66,7 +65,6 @@ class SensorRows(Task):
     allow_code: bool = dataclasses.field(default=False, compare=False)
 
     name = "sensor_rows"
-    randoms = 0
 
     def __post_init__(self):
         if not self.data.strip():
@@ -77,8 +75,8 @@ class SensorRows(Task):
             raise BadInput(f'SensorRows.standardise must be "", train or none, got {self.standardise!r}.')
         if self.predicts == CLASS:
             output_kind.refuse_unknown("SensorRows.outputs", self.outputs)
-        elif self.outputs not in ("", RAW, STANDARDISED):
-            raise BadInput(f'SensorRows.outputs of a number must be "", {RAW} or {STANDARDISED}, got {self.outputs!r}.')
+        else:
+            standardised_number.refuse_unknown("SensorRows.outputs", self.outputs)
         if self.split_seed < 0:
             raise BadInput(f"SensorRows.split_seed must be at least 0, got {self.split_seed}.")
 
@@ -188,14 +186,12 @@ class SensorRows(Task):
                 "task.baseline is a model of your own: say what its input was, with --set=task.standardise=train "
                 "(columns standardised by this train split) or none (raw columns)."
             )
-        if self.predicts == NUMBER and not self.outputs:
-            raise BadInput(
-                f"task.baseline is a model of your own: say what it answers: --set=task.outputs={RAW} (the target's "
-                f"own unit) or {STANDARDISED} (the target less its mean, in standard deviations of this train split)."
-            )
+        if self.predicts == NUMBER:
+            standardised_number.require_said("task.outputs", self.outputs)
 
-    def augment(self, inputs, targets, randoms):
-        return inputs, targets
+    @property
+    def _scale(self) -> StandardisedNumber:
+        return StandardisedNumber(self._summary.mean[-1], self._summary.deviation[-1], self.outputs)
 
     def _kind(self, model: keras.Model) -> str:
         return output_kind.of(model, names(model)[0], self.outputs, "task.outputs")
@@ -206,37 +202,21 @@ class SensorRows(Task):
         return functools.partial(output_kind.logits, kind=self._kind(model))
 
     def converted(self, model: keras.Model, subject: str) -> keras.Model:
-        if self.outputs != RAW:
-            return model
-        mean, deviation = float(self._summary.mean[-1]), float(self._summary.deviation[-1])
-        return number_scale.rescaled(model, names(model)[0], 1 / deviation, -mean / deviation, subject)
+        return model if self.predicts == CLASS else self._scale.converted(model, names(model)[0], subject)
 
     def check_answers(self, model: keras.Model, outputs: np.ndarray, targets: np.ndarray, subject: str) -> None:
         if self.predicts == CLASS:
             asked = output_kind.Asked(model, names(model)[0], self.outputs, "task.outputs", subject)
             return output_kind.refuse_other_kind(asked, outputs)
-        mean, deviation = self._summary.mean[-1], self._summary.deviation[-1]
-        readings = {STANDARDISED: outputs * deviation + mean, RAW: outputs}
-        if self.outputs == RAW:  # converted already
-            readings = {RAW: outputs * deviation + mean, STANDARDISED: (outputs * deviation + mean) * deviation + mean}
-        (taken, answers), (other, otherwise) = readings.items()
-        found = number_scale.fit(answers, targets)
-        if not found.odd:
-            return None
-        better = not number_scale.fit(otherwise, targets).odd
-        advice = f"Add --set=task.outputs={other}." if better else (
-            "Check task.outputs, task.standardise, and the order of the columns (task.columns.inputs=a,b,c)."
+        return self._scale.refuse_other_reading(
+            outputs, targets, subject,
+            "Check task.outputs, task.standardise, and the order of the columns (task.columns.inputs=a,b,c).",
         )  # fmt: skip
-        raise BadInput(
-            f"{subject} answers {number_scale.ranged(answers)} on val, taken for {taken}, where the target is "
-            f"{number_scale.ranged(targets)}: {abs(found.ratio):.3g} times its deviation (correlation "
-            f"{found.correlation:.2f}). {advice}"
-        )
 
     def loss(self, model: keras.Model):
         if self.predicts == CLASS:
             return output_kind.cross_entropy(self._kind(model))
-        return _StandardisedHuber(self._summary.mean[-1], self._summary.deviation[-1])
+        return self._scale.loss()
 
     def distillation_loss(self, outputs, teacher, temperature: float):
         return distillation.distillation_loss(outputs, teacher, temperature)
@@ -245,21 +225,18 @@ class SensorRows(Task):
         """outputs float [n, classes] and targets int [n]; or outputs [n, 1] as trained and numbers [n, 1]."""
         if self.predicts == CLASS:
             return evaluation.of_classes(outputs, targets, self.class_names)
-        mean, spread = self._summary.mean[-1], self._summary.deviation[-1]
-        return evaluation.of_numbers(outputs[:, 0] * spread + mean, targets[:, 0], spread)
+        return evaluation.of_numbers(self._scale.number(outputs[:, 0]), targets[:, 0], self._scale.deviation)
 
     @functools.cached_property
     def _train_targets(self) -> np.ndarray:
         """[m]: class ids, or numbers."""
-        return self.examples("train").targets().reshape(-1)
+        return self.examples("train").labels.reshape(-1)
 
     def trivial(self, count: int) -> Trivial:
         """The most frequent class; of numbers the median, from which absolute errors are least."""
         if self.predicts == CLASS:
             return evaluation.always_class(self._train_targets, self.class_names, count)
-        median = float(np.median(self._train_targets))
-        mean, spread = self._summary.mean[-1], self._summary.deviation[-1]
-        return Trivial(f"always {median:.4g}", np.full((count, 1), (median - mean) / spread))
+        return self._scale.trivial(self._train_targets, count)
 
     def metadata(self, model: keras.Model) -> dict[str, Any]:
         feed = "one float32 per column, raw, in this order; standardising is inside the file"
@@ -267,16 +244,4 @@ class SensorRows(Task):
         if self.predicts == CLASS:
             decode = output_kind.decode(self._kind(model))
             return {**described, "labels": list(self.class_names), "decode": decode}
-        scale, offset = float(self._summary.deviation[-1]), float(self._summary.mean[-1])
-        return {**described, "decode": number_scale.decode(self._source.unit, scale, offset)}
-
-
-class _StandardisedHuber(keras.losses.Huber):
-    """Huber's loss (1964), which a sensor's outliers do not rule, in standard deviations of the train split."""
-
-    def __init__(self, mean: float, spread: float) -> None:
-        super().__init__()
-        self.mean, self.spread = mean, spread
-
-    def call(self, y_true, y_pred):
-        return super().call((y_true - self.mean) / self.spread, y_pred)
+        return {**described, "decode": self._scale.decode(self._source.unit)}

@@ -1,0 +1,36 @@
+"""How far away the nearest road user is, in metres, from one camera image: the example of a task of one number.
+
+A camera on a car knows its height and its lens, so a road user's size and where it touches the road tell its distance
+(Stein, Mano & Shashua 2003, "Vision-based ACC with a single camera").
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from tfmo_drive.contracts import BadInput
+from tfmo_drive.scenes.scenes import Scene
+from tfmo_drive.tasks.number_task import NumberTask
+
+ROAD_USERS = ("car", "truck", "pedestrian", "cyclist")
+SEEN = 0.3
+"""The visible share below which nobody should have to see a road user."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DistanceToObject(NumberTask):
+    """`farthest`: metres, which is the truth too where no road user is nearer."""
+
+    farthest: float = 60.0
+
+    name, output_names, unit = "distance", ("distance",), "m"
+    own_settings = ("farthest",)
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not 1 <= self.farthest <= 200:
+            raise BadInput(f"DistanceToObject.farthest must be in 1..200 metres, got {self.farthest}.")
+
+    def number(self, scene: Scene) -> float:
+        seen = [thing for thing in scene.objects if thing.kind in ROAD_USERS and thing.visible >= SEEN]
+        return min([self.farthest, *(thing.distance_m for thing in seen)])
