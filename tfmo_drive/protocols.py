@@ -1,4 +1,4 @@
-"""What only some tasks can do: small protocols, for which whoever needs one asks by name (`Task.offers`).
+"""Defines what only some tasks have: small protocols, for which code that needs one asks by name (`Task.offers`).
 
 A task that has the methods offers the protocol; it inherits from none of these. This file imports nothing from the
 package, and every file may import it.
@@ -14,37 +14,45 @@ import numpy as np
 
 @runtime_checkable
 class Distillable(Protocol):
-    """A task whose models can learn from a teacher (training.distillation)."""
+    """Describes a task whose models can learn from a teacher (training.distillation)."""
 
     def distillation_loss(self, outputs: Any, teacher: Any, temperature: float) -> Any:
-        """TensorFlow graph code: what distillation lowers, of student's and teacher's logits; on `loss`'s scale."""
+        """Returns what distillation minimises, from the student's and the teacher's logits, on `loss`'s scale
+        (TensorFlow code)."""
 
 
 @runtime_checkable
 class LocatesObjects(Protocol):
-    """A task that knows where in an image there is something to learn."""
+    """Describes a task that knows where in an image there is something to learn."""
 
     def object_mask(self, targets: Any) -> Any:
-        """TensorFlow graph code: where objects are, from encoded targets: float32 [b, h, w, 1] in [0, 1]."""
+        """Returns where objects are, from encoded targets: float32 [b, h, w, 1] in [0, 1] (TensorFlow graph code)."""
 
 
 @runtime_checkable
 class OverTime(Protocol):
-    """A task that can be shown the moving built-in scenes."""
+    """Describes a task that can be shown the moving built-in scenes."""
 
     clip_size: tuple[int, int] | None
-    """(height, width) of their frames; None: the task's data is none of theirs."""
+    """(height, width) of their frames in pixels; None where the task's data are not the built-in scenes."""
 
     def over_time(self, outputs: Any, scenes: Sequence[Any], clips: np.ndarray) -> dict[str, float]:
-        """What changes between frames that should not: outputs [n, ...] of scenes.Scene frames, clips int [n]."""
+        """Returns numbers of what changes between frames and should not.
+
+        Args:
+            outputs: [n, ...], for the frames.
+            scenes: The frames, n of scenes.Scene.
+            clips: int [n], the clip of each frame.
+        """
 
 
 @runtime_checkable
 class Rendered(Protocol):
-    """A task on images that can draw over one what is said of it."""
+    """Describes a task on images that can render its answers over one."""
 
     def rendered(self, image: np.ndarray, outputs: Any) -> np.ndarray:
-        """uint8 [any height, any width, 3]: an image (uint8 [h, w, 3]) with what a model's outputs for it say."""
+        """Returns an image (uint8 [h, w, 3]) with a model's outputs for it drawn over it: uint8 [any height, any width,
+        3]."""
 
     def rendered_truth(self, image: np.ndarray, targets: Any) -> np.ndarray:
-        """The same of what is true."""
+        """Returns an image (uint8 [h, w, 3]) with its targets drawn over it: uint8 [any height, any width, 3]."""

@@ -1,5 +1,8 @@
-"""Holds the scale of a number that a model answers: the mean and the deviation of train's numbers, so that a network
-starts near the truth and no loss has a unit. A given model may answer the number itself; it is converted once."""
+"""Scales a number that a model answers by the mean and the deviation of train's numbers.
+
+So a network starts near the truth and no loss has a unit. A given model may answer the number itself; it is converted
+once.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +20,13 @@ RAW, STANDARDISED = "raw", "standardised"
 
 
 def refuse_unknown(setting: str, said: str) -> None:
-    """Raises BadInput where a setting says of a given model's numbers what is no reading of them; "" says nothing."""
+    """Raises BadInput where a setting names no reading of a given model's numbers; "" states none."""
     if said not in ("", RAW, STANDARDISED):
         raise BadInput(f'{setting} of a number must be "", {RAW} or {STANDARDISED}, got {said!r}.')
 
 
 def require_said(setting: str, said: str) -> None:
-    """Raises BadInput where nothing says how the numbers of a whole model of the user's are read."""
+    """Raises BadInput where no setting states how the numbers of a whole model of the user's are read."""
     if not said:
         raise BadInput(
             f"task.baseline is a model of your own: say what it answers: --set={setting}={RAW} (the target's "
@@ -33,13 +36,13 @@ def require_said(setting: str, said: str) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class StandardisedNumber:
-    """The outputs [n, 1] of a model are (number - mean) / deviation.
+    """Converts between numbers and a model's outputs [n, 1], which are (number - mean) / deviation.
 
     Args:
         mean: The mean of train's numbers, in their unit.
         deviation: Their standard deviation, above 0.
-        given: What a model of the user's answers, RAW or STANDARDISED; "" of one that is trained here.
-        setting: Where the user says it, "task.outputs".
+        given: The numbers of a user's own model, RAW or STANDARDISED; "" for one that is trained here.
+        setting: The setting that states it, "task.outputs".
     """
 
     mean: float
@@ -52,7 +55,7 @@ class StandardisedNumber:
         return outputs * self.deviation + self.mean
 
     def output(self, numbers: np.ndarray) -> np.ndarray:
-        """Returns the outputs that say these numbers."""
+        """Returns the outputs that stand for these numbers."""
         return (numbers - self.mean) / self.deviation
 
     def loss(self) -> keras.losses.Loss:
@@ -65,23 +68,23 @@ class StandardisedNumber:
         return Trivial(f"always {median:.4g} {unit}".strip(), np.full((count, 1), self.output(median)))
 
     def decode(self, unit: str, positive: str = "") -> dict[str, Any]:
-        """Returns what an artifact's metadata says of how the output is read, in JSON types."""
+        """Returns how the output is read, as an artifact's metadata has it, in JSON types."""
         return number_scale.decode(unit, self.deviation, self.mean, positive)
 
     def converted(self, model: keras.Model, output: str, subject: str) -> keras.Model:
-        """Returns a given `model` whose output of that name is standardised; `subject` begins what BadInput says."""
+        """Returns a given `model` whose output of that name is standardised; `subject` begins the error."""
         if self.given != RAW:
             return model
         return number_scale.rescaled(model, output, 1 / float(self.deviation), float(self.output(0.0)), subject)
 
     def refuse_other_reading(self, outputs: np.ndarray, targets: np.ndarray, subject: str, advice: str) -> None:
-        """Raises BadInput where a given model's answers on real data cannot mean what `given` says.
+        """Raises BadInput where a given model's answers on real data cannot mean what `given` states.
 
         Args:
-            outputs: What the model, once converted, answers, [n, 1].
-            targets: The numbers that are true, [n, 1].
-            subject: What the message begins with ("task.baseline: mine.h5").
-            advice: What to look at where no other reading is right either.
+            outputs: The answers of the model, once converted, [n, 1].
+            targets: The true numbers, [n, 1].
+            subject: The beginning of the message ("task.baseline: mine.h5").
+            advice: What to check where no other reading is right either.
         """
         readings = {STANDARDISED: self.number(outputs), RAW: outputs}
         if self.given == RAW:  # converted already

@@ -1,4 +1,4 @@
-"""Image classification: traffic signs, vehicle types, or the built-in driving scenes.
+"""Classifies images: traffic signs, vehicle types, or the built-in driving scenes.
 
 Score: accuracy (the mean over images); beside it the macro average (over classes), which a rare class can move.
 """
@@ -28,7 +28,8 @@ from tfmo_drive.training import distillation
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Scenes:
-    """How many of the built-in images, and how hard (0 easy .. 1 hard)."""
+    """Sets how many of the built-in images there are in each split, their seed, and how hard they are (0 easy .. 1
+    hard)."""
 
     train: int = 5000
     val: int = 500
@@ -42,7 +43,7 @@ class Scenes:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Columns:
-    """Names of a CSV's columns; empty ones are found by their usual names."""
+    """Names a CSV's columns; empty names are found by the usual ones."""
 
     file: str = ""
     label: str = ""
@@ -52,9 +53,16 @@ class Columns:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Classification(ImageTask):
-    """Real `data`: a folder of classes, or a CSV with file, label, split and perhaps group columns.
+    """Classifies images; real `data` is a folder of classes, or a CSV with file, label, split and perhaps group
+    columns.
 
-    `outputs`: logits, probabilities or sigmoids, of a model of your own whose graph does not tell which.
+    Args:
+        image_size: The side of the images in pixels.
+        outputs: "logits", "probabilities" or "sigmoids", for a model of your own whose graph does not tell which.
+        scenes: The built-in images.
+        columns: The CSV's columns that cannot be guessed.
+
+    The other settings are those of every task on images (`ImageTask`).
     """
 
     image_size: int = 48
@@ -91,7 +99,7 @@ class Classification(ImageTask):
         return scenes.PATCH_CLASSES if self.data == SCENES else self._listing.class_names
 
     def packed(self, split: str) -> PackedExamples:
-        """Pixels uint8 [b, size, size, 3] and class ids int64 [b]."""
+        """Returns a split's pixels uint8 [b, size, size, 3] and class ids int64 [b]."""
         if self.data != SCENES:
             packed = pack(self._listing[split], self.size, self.resize, skip_bad=self.skip_bad, label=split)
             lost = set(range(len(self.class_names))) - set(packed.labels.tolist())
@@ -124,7 +132,7 @@ class Classification(ImageTask):
         return distillation.distillation_loss(outputs, teacher, temperature)
 
     def evaluate(self, outputs: np.ndarray, targets: np.ndarray) -> Evaluation:
-        """outputs float [n, classes], targets int [n]."""
+        """Evaluates outputs float [n, classes] against class ids int [n]."""
         return evaluation.of_classes(outputs, targets, self.class_names)
 
     def trivial(self, count: int) -> Trivial:

@@ -1,4 +1,5 @@
-"""How far away the nearest road user is, in metres, from one camera image: the example of a task of one number.
+"""Predicts how far away the nearest road user is, in metres, from one camera image: the example of a task of one
+number.
 
 A camera on a car knows its height and its lens, so a road user's size and where it touches the road tell its distance
 (Stein, Mano & Shashua 2003, "Vision-based ACC with a single camera").
@@ -19,7 +20,7 @@ SEEN = 0.3
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DistanceToObject(NumberTask):
-    """`farthest`: metres, which is the truth too where no road user is nearer."""
+    """Predicts the distance to the nearest road user; `farthest`, in metres, is the truth too where none is nearer."""
 
     farthest: float = 60.0
 

@@ -1,4 +1,5 @@
-"""What every task on whole frames of a drive has: an image of any shape, and the built-in scenes, still and moving."""
+"""Holds what every task on whole frames of a drive shares: an image of any shape, and the built-in scenes, still and
+moving."""
 
 from __future__ import annotations
 
@@ -10,7 +11,12 @@ from tfmo_drive.tasks.image_task import SCENES, ImageTask
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FrameTask(ImageTask):
-    """`image_size`: (height, width) in pixels. `scenes`: how many of the built-in frames."""
+    """Defines a task on whole frames.
+
+    Args:
+        image_size: (height, width) in pixels.
+        scenes: How many of the built-in frames there are.
+    """
 
     image_size: tuple[int, int] = (96, 128)
     scenes: Frames = Frames()
@@ -21,4 +27,6 @@ class FrameTask(ImageTask):
 
     @property
     def clip_size(self) -> tuple[int, int] | None:
+        """Returns (height, width) of the moving built-in scenes that the task can be shown; None where its data are
+        others."""
         return self.size if self.data == SCENES else None

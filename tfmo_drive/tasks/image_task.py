@@ -1,4 +1,5 @@
-"""What every task on images has: where the images come from, the network, where its training starts, its baseline."""
+"""Holds what every task on images shares: where the images come from, the network, where its training starts, its
+baseline."""
 
 from __future__ import annotations
 
@@ -22,17 +23,26 @@ from tfmo_drive.networks.networks import Network
 from tfmo_drive.training import given_model
 
 SCENES = "scenes"
-"""`data` of the built-in driving scenes."""
+"""The value of `data` for the built-in driving scenes."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ImageTask(Task):
-    """`data`: "scenes" (built in), or real images.
+    """Defines a task on images.
 
-    `weights`: where training starts: none | imagenet | a "notop" .h5. `baseline`: a trained model, which is then not
-    trained again: weights for `network`, or a whole Keras 2 model of your own, for which `preprocessing_name` (none,
-    unit, tf, caffe, torch) and `classes` (a file with its class order) must be said. `allow_code`: code inside the
-    files of models (a Lambda layer) may run; by default they are refused.
+    Args:
+        data: "scenes" (built in), or the path of real images.
+        network: The backbone and its head.
+        weights: Where training starts: "none", "imagenet" or the path of a "notop" .h5 file.
+        baseline: A trained model, which is then not trained again: weights for `network`, or a whole Keras 2 model of
+            your own, for which `preprocessing_name` and `classes` must be given.
+        classes: A file with the class order.
+        preprocessing_name: "none", "unit", "tf", "caffe" or "torch"; "" takes the network's own.
+        resize: The rule of resizing.
+        augmentation: The random changes in training.
+        skip_bad: Whether images that cannot be used are skipped.
+        split_seed: The seed of sampled splits.
+        allow_code: Whether code inside the files of models (a Lambda layer) may run; by default they are refused.
     """
 
     data: str = SCENES
@@ -47,17 +57,17 @@ class ImageTask(Task):
     split_seed: int = 0
     allow_code: bool = dataclasses.field(default=False, compare=False)
     place: str = dataclasses.field(default="task", init=False, compare=False)
-    """Where its settings are, which is no setting itself: of a part of several tasks, "task.parts.0"."""
+    """The path of its settings, which is no setting itself: "task.parts.0" for a part of several tasks."""
 
     randoms: ClassVar[int] = COLUMNS
     output_names: ClassVar[tuple[str, ...]]
-    """What the outputs are called, in their order."""
+    """The outputs' names, in their order."""
     own_settings: ClassVar[tuple[str, ...]] = ()
-    """Settings of the concrete task that a trained model depends on."""
+    """The settings of the concrete task that a trained model depends on."""
     given_settings: ClassVar[tuple[str, ...]] = ()
-    """Those that say something of a given model alone: no model depends on them where they are not set."""
+    """The settings that describe a given model alone: no model depends on them where they are not set."""
     reads_class_files: ClassVar[bool] = True
-    """Whether classes.json or classes.txt beside the data says the order of the outputs."""
+    """Whether classes.json or classes.txt beside the data gives the order of the outputs."""
 
     def __post_init__(self):
         kind = type(self).__name__
@@ -75,23 +85,24 @@ class ImageTask(Task):
     @property
     @abc.abstractmethod
     def size(self) -> tuple[int, int]:
-        """(height, width) of the images that the model takes, in pixels."""
+        """Returns (height, width) of the images that the model takes, in pixels."""
 
     @property
     @abc.abstractmethod
     def class_names(self) -> tuple[str, ...]:
-        """In the order of the model's outputs; () where it predicts no class."""
+        """Returns the classes' names in the order of the model's outputs; () where it predicts no class."""
 
     @abc.abstractmethod
     def heads(self, network: Network, backbone: keras.Model) -> list:
-        """The task's outputs (Keras tensors, each of a layer named after it) on the backbone of `network`."""
+        """Returns the task's outputs (Keras tensors, each of a layer named after it) on the backbone of `network`."""
 
     @abc.abstractmethod
     def packed(self, split: str) -> Examples:
-        """One split, decoded once and then read from one flat file, whose content has a `fingerprint`."""
+        """Returns one split, decoded once and then read from one flat file, whose content has a `fingerprint`."""
 
     @property
     def preprocessing(self) -> Preprocessing:
+        """Returns the preprocessing: the given one, or the network's own."""
         return images.preprocessing(self.preprocessing_name or self.network.preprocessing)
 
     @functools.cached_property
@@ -118,13 +129,14 @@ class ImageTask(Task):
         }
 
     def assembled(self, network: Network, weights: str) -> keras.Model:
-        """`network` with the task's outputs, starting from `weights`."""
+        """Returns `network` with the task's outputs, starting from `weights`."""
         backbone = networks.started(network, self.size, weights)
         outputs = self.heads(network, backbone)
         return keras.Model(backbone.input, outputs if len(outputs) > 1 else outputs[0], name=backbone.name)
 
     def build(self, network: Network | None = None) -> keras.Model:
-        """The untrained model, or the given baseline; input preprocessed float32 [b, height, width, 3]."""
+        """Returns the untrained model, or the given baseline; its input is preprocessed float32 [b, height, width,
+        3]."""
         if network is not None:
             return self.assembled(network, "none")
         if not self.baseline:
@@ -133,7 +145,8 @@ class ImageTask(Task):
         return given_model.baseline(Path(self.baseline), own, self, self._require_declarations)
 
     def _require_declarations(self):
-        """A whole model of the user's: nothing about its inputs and outputs is guessed."""
+        """Raises BadInput where a user's whole model comes without its preprocessing or classes: nothing about it is
+        guessed."""
         if not self.preprocessing_name:
             raise BadInput(
                 "task.baseline is a model of your own: say how its input was made, with "
@@ -152,10 +165,10 @@ class ImageTask(Task):
         return self.augmentation.apply(inputs, randoms), self.moved(targets, randoms)
 
     def moved(self, targets, randoms):
-        """TensorFlow graph code: the targets of images that the augmentation changes by `randoms`."""
+        """Returns the targets of images that the augmentation changes by `randoms` (TensorFlow graph code)."""
         return targets
 
     def input_metadata(self) -> dict[str, Any]:
-        """How a board makes the model's input, in JSON types."""
+        """Returns how a board makes the model's input, in JSON types."""
         height, width = self.size
         return {"height": height, "width": width, "colour_order": "RGB", "resize": self.resize.to_dict()}

@@ -1,4 +1,4 @@
-"""Several tasks on one image at once: one backbone, a head for each, one training, one file for the board.
+"""Does several tasks on one image at once: one backbone, a head for each, one training, one file for the board.
 
 Caruana 1997, "Multitask learning". Score: the mean of the parts' scores, each of which stands beside it, so that what
 compression costs can be seen and bounded part by part.
@@ -24,15 +24,19 @@ from tfmo_drive.tasks.frame_task import FrameTask
 
 _SHARED = ("data", "image_size", "network", "preprocessing_name", "resize", "augmentation", "skip_bad", "split_seed",
            "scenes")  # fmt: skip
-"""Settings that the parts take over."""
+"""The settings that the parts take from the whole."""
 _PROBES = 8
-"""Examples of a split that must be the same pixels in all parts."""
+"""The number of a split's examples whose pixels are compared in all parts."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MultiTask(FrameTask):
-    """`parts`: tasks on whole images, each with its own settings but for those that they share, which are this task's.
-    Real `data`: a folder that each of the parts can read. `loss_weights`: of the parts in the sum; () is 1 each."""
+    """Does several tasks at once; real `data` is a folder that each of the parts can read.
+
+    Args:
+        parts: Tasks on whole images, each with its own settings but for those that they share, which are this task's.
+        loss_weights: The weight of each part in the sum of losses; () is 1 each.
+    """
 
     parts: tuple[FrameTask, ...]
     loss_weights: tuple[float, ...] = ()
@@ -67,6 +71,7 @@ class MultiTask(FrameTask):
 
     @functools.cached_property
     def output_names(self) -> tuple[str, ...]:
+        """Returns the names of all parts' outputs, in the order of the parts."""
         return tuple(name for part in self.parts for name in part.output_names)
 
     def identity(self) -> dict[str, Any]:
@@ -77,19 +82,19 @@ class MultiTask(FrameTask):
             part._require_declarations()
 
     def packed(self, split: str) -> Examples:
-        """Pixels uint8 [b, h, w, 3] and the parts' targets by part."""
+        """Returns a split's pixels uint8 [b, h, w, 3] and the parts' targets by part."""
         return _Together({part.name: part.packed(split) for part in self.parts}, split)
 
     def heads(self, network: Network, backbone: keras.Model) -> list:
         return [one for part in self.parts for one in part.heads(network, backbone)]
 
     def _each(self, outputs: Any) -> Iterator[tuple[FrameTask, Any]]:
-        """Every part with its own outputs, as it knows them."""
+        """Yields every part with its own outputs, as it knows them."""
         for part in self.parts:
             yield part, model_outputs.by_name(part.output_names, [outputs[name] for name in part.output_names])
 
     def _given(self, model: keras.Model) -> list[FrameTask]:
-        """The parts that a model has all outputs of: a teacher may know some alone."""
+        """Returns the parts that a model has all outputs of: a teacher may know some alone."""
         return [part for part in self.parts if set(part.output_names) <= set(model_outputs.names(model))]
 
     def logits(self, model: keras.Model):
@@ -141,17 +146,17 @@ class MultiTask(FrameTask):
         return self._weighted([part.distillation_loss(one, other, temperature) for (part, one), (_, other) in pairs])
 
     def offers(self, protocol: type) -> bool:
-        """What some of the parts do, those do alone; but a whole model is taught."""
+        """Says whether a part has what the protocol asks for; to be distilled, all parts must."""
         asked = [part.offers(protocol) for part in self.parts]
         return all(asked) if protocol is Distillable else any(asked)
 
     def object_mask(self, targets):
-        """Of the first part that knows one."""
+        """Returns the object mask of the first part that knows one."""
         part = next(part for part in self.parts if part.offers(LocatesObjects))
         return part.object_mask(targets[part.name])
 
     def evaluate(self, outputs: Arrays, targets: Arrays) -> Evaluation:
-        """outputs by name; targets by part."""
+        """Evaluates outputs by name against targets by part."""
         found = {part.name: part.evaluate(one, targets[part.name]) for part, one in self._each(outputs)}
         more = {f"part_{name}": judged.score for name, judged in found.items()}
         more |= {f"{name}_{key}": number for name, judged in found.items() for key, number in judged.more.items()}
@@ -172,7 +177,7 @@ class MultiTask(FrameTask):
         return Evaluation(values, decisions, classes, more, scores, captions, found)
 
     def trivial(self, count: int) -> Trivial:
-        """Each part's."""
+        """Returns the trivial answers of all parts together."""
         found = [(part, part.trivial(count)) for part in self.parts]
         said = {name: one for part, trivial in found
                 for name, one in zip(part.output_names, _by_end(part, trivial.outputs), strict=True)}  # fmt: skip
@@ -206,12 +211,12 @@ class MultiTask(FrameTask):
 
 
 def _by_end(part: FrameTask, outputs: Arrays) -> list[np.ndarray]:
-    """A part's outputs in the order of its ends."""
+    """Returns a part's outputs in the order of its output names."""
     return [outputs[name] for name in part.output_names] if isinstance(outputs, Mapping) else [outputs]
 
 
 class _Together(Examples):
-    """The same images with the targets of several tasks. BadInput where they are not the same images."""
+    """Joins the targets of several tasks on the same images; raises BadInput where the images are not the same."""
 
     def __init__(self, parts: dict[str, Examples], split: str):
         self.parts = parts

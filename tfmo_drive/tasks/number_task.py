@@ -1,6 +1,6 @@
-"""What every task has whose model answers one number in a unit: the data, the head, the loss, the score, the drawing.
+"""Holds what all tasks share whose model answers one number in a unit: data, head, loss, score, rendering.
 
-A new one says what the number is called, its unit, and what it is in a built-in scene; `tasks.distance` is the example.
+A new one names the number and its unit, and gives its truth in a built-in scene; `tasks.distance` is the example.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from tfmo_drive.training import distillation
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NumberColumns:
-    """Names of a CSV's columns; empty ones are found by their usual names, the number's by the task's output."""
+    """Names a CSV's columns; empty names are found by the usual ones, the number's by the task's output."""
 
     file: str = ""
     number: str = ""
@@ -45,13 +45,15 @@ class NumberColumns:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NumberTask(FrameTask):
-    """A concrete task says `name`, `output_names` (one), `unit` and `number`, the truth of a built-in scene.
+    """Predicts one number; a concrete task has `name`, `output_names` (one), `unit` and `number`.
 
-    Real `data`: a CSV file with a column for the images' files and one for the number. The score is 1 - |error| in
-    standard deviations of train, at least 0 (scores.evaluation); beside it stands the mean error in the unit.
+    Real `data` is a CSV file with a column for the images' files and one for the number. The score is 1 - |error| in
+    standard deviations of train, at least 0 (scores.evaluation); beside it stands the mean error in the unit. By
+    default images are mirrored and change their light, and do not move: a number of metres would be another.
 
-    `outputs`: raw or standardised, what a model of your own answers. By default images are mirrored and change their
-    light, and do not move: a number of metres or metres per second would be another.
+    Args:
+        outputs: "raw" or "standardised": the answers of a model of your own.
+        columns: The CSV's columns that cannot be guessed.
     """
 
     outputs: str = ""
@@ -59,9 +61,9 @@ class NumberTask(FrameTask):
     columns: NumberColumns = NumberColumns()
 
     unit: ClassVar[str]
-    """As reports, `predict` and packs print it: "m"."""
+    """The unit as reports, `predict` and packs print it: "m"."""
     positive: ClassVar[str] = ""
-    """What a number above 0 means where its sign says a direction: "to the right"."""
+    """The meaning of a number above 0 where its sign is a direction: "to the right"."""
     class_names = ()
     given_settings = ("outputs",)
 
@@ -71,7 +73,7 @@ class NumberTask(FrameTask):
 
     @abc.abstractmethod
     def number(self, scene: Scene) -> float:
-        """What is true of a built-in scene, in the unit."""
+        """Returns the true number of a built-in scene, in the unit."""
 
     @functools.cached_property
     def _listing(self) -> Listing:
@@ -79,7 +81,7 @@ class NumberTask(FrameTask):
         return list_numbers(self.data, self.output_names[0], columns, self.split_seed, self.skip_bad)
 
     def packed(self, split: str) -> Examples:
-        """Pixels uint8 [b, h, w, 3] and numbers float32 [b, 1] in the unit."""
+        """Returns a split's pixels uint8 [b, h, w, 3] and numbers float32 [b, 1] in the unit."""
         if self.data == SCENES:
             key = [self.name, file_digest(Path(inspect.getfile(type(self)))), self._number_settings]
             return self.scenes.measured(split, self.size, self.number, key)
@@ -122,7 +124,7 @@ class NumberTask(FrameTask):
         return distillation.distillation_loss(outputs, teacher, temperature)
 
     def evaluate(self, outputs: np.ndarray, targets: np.ndarray) -> Evaluation:
-        """outputs float [n, 1], standardised; targets float [n, 1] in the unit."""
+        """Evaluates outputs float [n, 1], standardised, against targets float [n, 1] in the unit."""
         answers = self._scale.number(outputs[:, 0])
         return evaluation.of_numbers(answers, targets[:, 0], self._scale.deviation)
 
@@ -136,7 +138,8 @@ class NumberTask(FrameTask):
         return pictures.captioned(image, f"{float(targets[0]):.3g} {self.unit}")
 
     def over_time(self, outputs: np.ndarray, scenes: Sequence[Scene], clips: np.ndarray) -> dict[str, float]:
-        """jitter, in the unit: the mean |change of the answer - change of the truth| from frame to frame of a clip."""
+        """Returns jitter, in the unit: the mean |change of the answer - change of the truth| from frame to frame of a
+        clip."""
         answers = self._scale.number(np.asarray(outputs, np.float64).reshape(-1))
         errors = answers - [self.number(scene) for scene in scenes]
         return {"jitter": float(np.abs(np.diff(errors))[np.diff(clips) == 0].mean())}

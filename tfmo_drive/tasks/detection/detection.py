@@ -1,4 +1,4 @@
-"""Object detection: cars, pedestrians, signs and whatever else a COCO JSON file lists, or the built-in scenes' objects.
+"""Detects objects: cars, pedestrians, signs and whatever else a COCO JSON file lists, or the built-in scenes' objects.
 
 A ResNet50 (or another backbone) under a feature pyramid and an anchor-free head (networks.detector says which and why).
 Boxes and scores are separate outputs; decoding and suppression stay outside the quantised graph (data.detections).
@@ -35,12 +35,12 @@ from tfmo_drive.tasks.frame_task import FrameTask
 from tfmo_drive.tasks.image_task import SCENES
 
 _WALKERS = ("pedestrian", "person", "people")
-"""Class names whose miss rate is reported."""
+"""The class names whose miss rate is reported."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Annotations:
-    """Names of COCO JSON files, relative to `data`; empty ones are found by their usual names."""
+    """Names COCO JSON files, relative to `data`; empty names are found by the usual ones."""
 
     train: str = ""
     val: str = ""
@@ -49,11 +49,16 @@ class Annotations:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Detection(FrameTask):
-    """Real `data`: a folder with COCO JSON files (instances) and their images; `classes`: a file that chooses among
-    their categories, in the order of the outputs.
+    """Detects objects; real `data` is a folder with COCO JSON files (instances) and their images.
 
-    `channels`: width of the pyramid and the head. `threshold`: the score from which a detection is acted upon, for
-    pictures, agreement and the ranking of images; the mAP looks at all of them.
+    `classes` is a file that chooses among their categories, in the order of the outputs.
+
+    Args:
+        channels: The width of the pyramid and the head.
+        threshold: The score from which a detection is acted upon, for pictures, agreement and the ranking of images;
+            the mAP looks at all of them.
+        decoding: How outputs become boxes.
+        annotations: The JSON files that cannot be guessed.
     """
 
     channels: int = 64
@@ -85,7 +90,7 @@ class Detection(FrameTask):
         return DETECTED if self.data == SCENES else self._listing.class_names
 
     def packed(self, split: str) -> Examples:
-        """Pixels uint8 [b, h, w, 3] and, by name, what detections.padded makes of the truth."""
+        """Returns a split's pixels uint8 [b, h, w, 3] and, by name, the truths as detections.padded has them."""
         if self.data == SCENES:
             frames = self.scenes.packed(split, self.size)
             return Chosen(frames, lambda targets: {field: targets[field] for field in FIELDS})
@@ -112,7 +117,8 @@ class Detection(FrameTask):
         return detector.loss
 
     def check_answers(self, model: keras.Model, outputs: Arrays, targets: Arrays, subject: str) -> None:
-        """Scores are logits here, whose sigmoid every decoder of these files takes, and boxes exponents."""
+        """Raises BadInput where scores are no logits, whose sigmoid every decoder of these files takes, or boxes no
+        exponents."""
         if output_kind.found(model, SCORES) in (output_kind.PROBABILITIES, output_kind.SIGMOIDS):
             raise BadInput(
                 f"{subject}: its {SCORES} are probabilities already, and a decoder takes their sigmoid. Save it with "
@@ -138,7 +144,8 @@ class Detection(FrameTask):
         return targets["objects"]
 
     def evaluate(self, outputs: Arrays, targets: Mapping[str, np.ndarray]) -> Evaluation:
-        """outputs as `heads` gives them, or a naive export's single one; targets by name, as `packed` gives them."""
+        """Evaluates outputs as `heads` gives them, or a naive export's single one, against targets by name as `packed`
+        gives them."""
         found, truths = self.decoding(outputs, self.size), detections.truths(targets)
         coco = CocoScore(found, truths, self.class_names, max(self.size))
         numbers = coco.numbers()
@@ -158,13 +165,13 @@ class Detection(FrameTask):
         return float(coco.scores(np.ones((1, len(targets["classes"]))))[0])
 
     def trivial(self, count: int) -> Trivial:
-        """Nothing is detected: no cell says anything."""
+        """Returns the trivial answer: nothing is detected."""
         grid = (count, self.size[0] // STRIDE, self.size[1] // STRIDE)
         silent = np.broadcast_to(np.float32(-100), (*grid, len(self.class_names)))
         return Trivial("nothing", {SCORES: silent, BOXES: np.broadcast_to(np.float32(0), (*grid, 4))})
 
     def _missed(self, found: Sequence[Detections], truths: Sequence[Truth]) -> dict[str, float]:
-        """Of pedestrians; nothing where the data knows none."""
+        """Returns the miss rates of pedestrians; {} where the data knows none."""
         label = next((i for i, name in enumerate(self.class_names) if name.lower() in _WALKERS), None)
         if label is None:
             return {}

@@ -1,4 +1,4 @@
-"""Lane keeping: the steering angle from the camera (Bojarski et al. 2016, arXiv:1604.07316, "PilotNet").
+"""Keeps a lane: predicts the steering angle from the camera (Bojarski et al. 2016, arXiv:1604.07316, "PilotNet").
 
 Score: 1 - |error| in root mean squares of the training truth, at least 0; beside it degrees of error, on all frames and
 on curves, and the jitter from frame to frame, which is what a controller feels (tasks.lane_keeping.steering_score).
@@ -35,7 +35,7 @@ STEERING = "steering"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LogColumns:
-    """Names of the log's columns; empty ones are found by their usual names."""
+    """Names the log's columns; empty names are found by the usual ones."""
 
     file: str = ""
     steering: str = ""
@@ -44,13 +44,17 @@ class LogColumns:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LaneKeeping(FrameTask):
-    """Real `data`: a driving log (CSV) or its folder. `limit`: full lock in the log's unit; `degrees`: of the wheels
-    there.
+    """Predicts steering; real `data` is a driving log (CSV) or its folder. `augmentation.flip` mirrors the steering
+    too.
 
-    `full_lock`: what a model of your own answers at full lock to the right: 1 (a share of it), the limit (the log's own
-    unit), 25 (degrees), or below 0 where left is positive; it must be said where `limit` is not 1.
-    `curve_degrees`: what is steered further is a curve. `balance`: show curves more often than they were driven.
-    `augmentation.flip` mirrors the steering with the image.
+    Args:
+        limit: Full lock in the log's unit.
+        degrees: The wheels' angle at full lock, in degrees.
+        full_lock: The answer of a model of your own at full lock to the right: 1 (a share of it), the limit (the log's
+            own unit), 25 (degrees), or below 0 where left is positive; it must be given where `limit` is not 1.
+        curve_degrees: Steering beyond this, in degrees, is a curve.
+        balance: Whether curves are shown more often than they were driven.
+        columns: The log's columns that cannot be guessed.
     """
 
     image_size: tuple[int, int] = (64, 128)
@@ -88,8 +92,11 @@ class LaneKeeping(FrameTask):
         return list_log(self.data, columns or None, self.limit, self.split_seed, self.skip_bad)
 
     def packed(self, split: str) -> Examples:
-        """Pixels uint8 [b, h, w, 3]; "steering" float32 [b, 1] in [-1, 1], the "group" that a frame belongs to, and
-        which "frame" of the split it is, int64 [b]."""
+        """Returns a split's pixels uint8 [b, h, w, 3] and targets by name.
+
+        "steering" is float32 [b, 1] in [-1, 1]; "group" is the group of a frame and "frame" its number in the split,
+        int64 [b].
+        """
         if self.data == SCENES:
             return _Grouped(self.scenes.packed(split, self.size), lambda targets: targets[STEERING])
         frames = pack(self._listing[split], self.size, self.resize, skip_bad=self.skip_bad, label=split)
@@ -149,15 +156,17 @@ class LaneKeeping(FrameTask):
         )
 
     def _likely(self, full_lock: float) -> float:
-        """The nearest of the usual units, where one is near to what the data says."""
+        """Returns the nearest of the usual units, where one is near to what the data tells."""
         known = (self.limit, self.degrees, np.deg2rad(self.degrees), 1.0)
         near = min((sign * one for one in known for sign in (1, -1)), key=lambda one: abs(one - full_lock))
         return near if abs(near - full_lock) < abs(near) / 4 else full_lock
 
     def loss(self, model: keras.Model):
-        """Huber's (1964), in root mean squares of the training truth. Absolute errors alone, which is what is scored,
-        are least for the median, and of a drive that is mostly straight that is 0: a small network then answers nothing
-        else."""
+        """Returns Huber's loss (1964), in root mean squares of the training truth.
+
+        Absolute errors alone, which is what is scored, are least for the median, and that is 0 in a drive that is
+        mostly straight: a small network then answers nothing else.
+        """
         huber, spread = keras.losses.Huber(), self._scale.spread
         return lambda targets, outputs: huber(targets[STEERING] / spread, outputs / spread)
 
@@ -166,14 +175,18 @@ class LaneKeeping(FrameTask):
         return distillation.distillation_loss(outputs / spread, teacher / spread, temperature)
 
     def evaluate(self, outputs: np.ndarray, targets: Mapping[str, np.ndarray]) -> Evaluation:
-        """outputs float [n, 1] of 1 at full lock, positive to the right. Frames that do not follow one another, as in a
-        subset, have no jitter."""
+        """Evaluates outputs float [n, 1], 1 at full lock and positive to the right.
+
+        Frames that do not follow one another, as in a subset, have no jitter.
+        """
         apart = (np.diff(targets["group"]) != 0) | (np.diff(targets["frame"]) != 1)
         return of_steering(outputs, targets[STEERING], np.append(0, np.cumsum(apart)), self._scale)
 
     def selection_score(self, outputs: np.ndarray, targets: Mapping[str, np.ndarray]) -> float:
-        """Frames count as `balance` shows them: by the plain score, the best epoch of a mostly straight drive is often
-        one that steers nowhere."""
+        """Returns the score with frames weighted as `balance` shows them.
+
+        By the plain score, the best epoch of a mostly straight drive is often one that steers nowhere.
+        """
         judged = self.evaluate(outputs, targets)
         return float(judged.scores(shares(targets[STEERING])[None])[0]) if self.balance else judged.score
 
@@ -197,7 +210,8 @@ class LaneKeeping(FrameTask):
 
 
 class _Grouped(Chosen):
-    """Steering, with the group and the number of each frame: jitter is a matter of frames that follow one another."""
+    """Adds the group and the number of each frame to its steering, because jitter is between frames that follow one
+    another."""
 
     def read(self, indices: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         pixels, steering = super().read(indices)

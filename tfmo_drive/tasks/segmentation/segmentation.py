@@ -1,4 +1,4 @@
-"""Semantic segmentation: a class for every pixel of a street, or the lane lines of the built-in scenes.
+"""Segments images: a class for every pixel of a street, or the lane lines of the built-in scenes.
 
 A ResNet50 (or another backbone) under a feature pyramid, then bilinear up-sampling of the logits inside the graph,
 which keeps their scale and is exact in int8. Score: mean IoU; beside it every class's, road and pedestrians by name,
@@ -38,17 +38,21 @@ from tfmo_drive.training import distillation
 
 MASK = "mask"
 _NAMED = {"iou_road": ("road",), "iou_pedestrian": ("pedestrian", "person")}
-"""Numbers of a row, and what the class may be called."""
+"""The numbers of a row, and the names that the class may have."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Segmentation(FrameTask):
-    """Real `data`: a folder of images and one of masks (PNG of class ids) for every split; `classes`: a file with the
-    names of the ids, where there is no classes.json; `ignore`: an id of the files that is no class, beside 255.
-    `shown`: of the built-in scenes, "semantic" or "lanes".
+    """Segments images; real `data` is a folder of images and one of masks (PNG of class ids) for every split.
 
-    `outputs`: logits, probabilities or sigmoids, of a model of your own whose graph does not tell which.
-    `channels`: width of the pyramid. `balance`: rare classes count more in training (tasks.segmentation.class_balance).
+    `classes` is a file with the names of the ids, where there is no classes.json.
+
+    Args:
+        channels: The width of the pyramid.
+        outputs: "logits", "probabilities" or "sigmoids", for a model of your own whose graph does not tell which.
+        shown: The masks of the built-in scenes, "semantic" or "lanes".
+        balance: Whether rare classes count more in training (tasks.segmentation.class_balance).
+        ignore: An id of the files that is no class, beside 255.
     """
 
     channels: int = 64
@@ -84,7 +88,7 @@ class Segmentation(FrameTask):
 
     @functools.cached_property
     def _packs(self) -> dict[str, Examples]:
-        """Every split, opened once, though a multi-task asks for them as well."""
+        """Returns every split, opened once, though a multi-task asks for them as well."""
         return {split: self._pack(split) for split in SPLITS}
 
     def _pack(self, split: str) -> Examples:
@@ -94,11 +98,11 @@ class Segmentation(FrameTask):
 
     @functools.cached_property
     def _train_pixels(self) -> np.ndarray:
-        """int64 [classes]: how many pixels of train show each."""
+        """Returns how many pixels of train show each class, int64 [classes]."""
         return sum(_pixels(self._packs["train"], len(self.class_names)))
 
     def packed(self, split: str) -> Examples:
-        """Pixels uint8 [b, h, w, 3] and masks uint8 [b, h, w]: class ids, or IGNORE.
+        """Returns a split's pixels uint8 [b, h, w, 3] and masks uint8 [b, h, w]: class ids, or IGNORE.
 
         Raises BadInput where train shows fewer than two classes, or val or test none.
         """
@@ -113,7 +117,7 @@ class Segmentation(FrameTask):
         return examples
 
     def _refuse_unseen(self):
-        """Where train shows one class, always saying it would score 100 %."""
+        """Raises BadInput where train shows one class only: always answering it would score 100 %."""
         seen = [name for name, count in zip(self.class_names, self._train_pixels, strict=True) if count]
         absent = [name for name in self.class_names if name not in seen]
         if len(seen) < 2:
@@ -137,7 +141,7 @@ class Segmentation(FrameTask):
         return class_weights(self._train_pixels) if self.balance else np.ones(len(self.class_names), np.float32)
 
     def _output(self, model: keras.Model) -> str:
-        """The name of its only output, or of its own among those of several tasks."""
+        """Returns the name of the model's only output, or of the task's own among those of several tasks."""
         return names(model)[0] if len(model.outputs) == 1 else MASK
 
     def _kind(self, model: keras.Model) -> str:
@@ -157,7 +161,7 @@ class Segmentation(FrameTask):
         return distillation.distillation_loss(outputs, teacher, temperature)
 
     def evaluate(self, outputs: np.ndarray, targets: np.ndarray) -> Evaluation:
-        """outputs: logits or probabilities float [n, h, w, classes]; targets: masks uint8 [n, h, w]."""
+        """Evaluates logits or probabilities float [n, h, w, classes] against masks uint8 [n, h, w]."""
         counts = overlaps(outputs, targets, len(self.class_names))
         classes, values = counts.per_class(self.class_names), counts.values
         more = {"pixel_accuracy": counts.pixel_accuracy}
@@ -169,7 +173,7 @@ class Segmentation(FrameTask):
         return Evaluation(values, decisions, classes, more, counts.scores, captions, constant=alike(decisions))
 
     def trivial(self, count: int) -> Trivial:
-        """The class of most training pixels, everywhere."""
+        """Returns the trivial answer: the class of most training pixels, everywhere."""
         label = int(self._train_pixels.argmax())
         masks = np.broadcast_to(np.uint8(label), (count, *self.size))
         return Trivial(f'"{self.class_names[label]}" everywhere', masks)
@@ -191,14 +195,14 @@ class Segmentation(FrameTask):
 
 
 def _pixels(examples: Examples, classes: int) -> Iterator[np.ndarray]:
-    """Example after example, how many of its pixels show each class: int64 [classes]."""
+    """Yields, example after example, how many of its pixels show each class: int64 [classes]."""
     for index in range(len(examples)):
         masks = examples.read(np.array([index]))[1]
         yield np.bincount(masks.ravel(), minlength=IGNORE + 1)[:classes]
 
 
 def _cross_entropy(class_weights, masks, outputs, kind: str = output_kind.LOGITS):
-    """The mean over pixels that are not ignored, each weighted as its class is."""
+    """Computes the mean over pixels that are not ignored, each weighted as its class is."""
     known = masks != IGNORE
     labels = tf.where(known, tf.cast(masks, tf.int32), 0)
     losses = output_kind.losses(labels, outputs, kind)

@@ -1,7 +1,8 @@
-"""Rows of numbers packed once into one flat file, then read by index: training memory does not grow with the data.
+"""Packs rows of numbers once into one flat file and reads them by index, so that training memory does not grow with the
+data.
 
-A pack is a folder named after its key: rows.f32 (float32 records of a row's columns and, last, its target), runs.npy
-(which rows belong together), pack.json. It is an entry of base.cache. Reads use pread, as in data.packed.
+An entry is a folder named after its key: rows.f32 (float32 records of a row's columns and, last, its target), runs.npy
+(which rows belong together), pack.json. It is an entry of base.cache. Reads use pread, as in data.image_cache.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ from tfmo_drive.contracts import BadInput, Examples
 
 _FILES = ("rows.f32", "runs.npy", "pack.json")
 _STRETCH = 1 << 14
-"""Rows held at once while a whole split is walked: 13 MB of float64 for 100 columns."""
+"""The number of rows held at once while a whole split is walked: 13 MB of float64 for 100 columns."""
 
 
 class Chunk(NamedTuple):
-    """Some rows in their order."""
+    """Holds some rows in their order."""
 
     inputs: np.ndarray
     """float32 [m, columns]"""
@@ -39,11 +40,11 @@ class Chunk(NamedTuple):
     groups: np.ndarray
     """int64 [m]; -1 where nothing is known of groups."""
     splits: np.ndarray
-    """int64 [m]: the place in SPLITS; -1 where the split is still to be drawn."""
+    """int64 [m]: the place in SPLITS; -1 where the split is still to be sampled."""
 
 
 class Runs(NamedTuple):
-    """Stretches of rows of one group and one split, in order; each int64 [r]."""
+    """Holds stretches of rows of one group and one split, in order; each int64 [r]."""
 
     first: np.ndarray
     end: np.ndarray
@@ -51,45 +52,45 @@ class Runs(NamedTuple):
     split: np.ndarray
 
     def at(self, which: np.ndarray) -> Runs:
-        """Those at these places, or where a mask is true."""
+        """Returns the stretches at these places, or where a mask is true."""
         return Runs(*(values[which] for values in self))
 
 
 class Summary(NamedTuple):
-    """What a split's rows have in common."""
+    """Holds what a split's rows have in common."""
 
     mean: np.ndarray
     deviation: np.ndarray
-    """Of every column and, last, of the target as stored: float64 [columns + 1] each; 0 for what float32 cannot tell
-    from a constant."""
+    """float64 [columns + 1]: that of every column and, last, of the target as stored, as `mean` is. It is 0 for what
+    float32 cannot tell from a constant."""
     classes: frozenset[int]
     """The ids that occur; empty where the target is a number."""
 
 
 class RowSource(abc.ABC):
-    """Where rows come from: a table, a drive's log, the built-in series."""
+    """Reads rows from somewhere: a table, a drive's log, the built-in series."""
 
     name: str
-    """For progress bars and errors."""
+    """The name on progress bars and in errors."""
     columns: tuple[str, ...]
-    """Of the inputs, in order."""
+    """The inputs' names, in order."""
     key: Any
     """JSON types that say everything the rows depend on."""
     unit: str = ""
-    """Of a target that is a number; "" where the source does not tell."""
+    """The unit of a target that is a number; "" where the source does not tell."""
 
     @abc.abstractmethod
     def chunks(self) -> Iterator[Chunk]:
-        """All rows, in order, a bounded number at a time. Raises BadInput."""
+        """Yields all rows, in order, a bounded number at a time; raises BadInput where they cannot be read."""
 
     @property
     @abc.abstractmethod
     def classes(self) -> tuple[str, ...]:
-        """Names of the targets' codes, known once all chunks were read; () where the target is a number."""
+        """Returns the names of the targets' codes, known once all chunks were read; () where the target is a number."""
 
 
 class RowPack:
-    """A finished pack; thread-safe. Raises BadInput where the folder holds no whole pack."""
+    """Reads the rows of a finished entry; it is thread-safe. Raises BadInput where the folder holds no whole entry."""
 
     def __init__(self, folder: Path) -> None:
         with reading(folder, "a pack of rows", "Remove it; it will be made again."):
@@ -107,7 +108,8 @@ class RowPack:
             raise BadInput(f"{folder}/rows.f32 is not {expected:,} bytes. Remove {folder}; it will be made again.")
 
     def read(self, rows: np.ndarray) -> np.ndarray:
-        """float32 [b, columns + 1]: the records of these rows (int64 [b]); rows in sequence cost one read together."""
+        """Returns the records of these rows (int64 [b]), float32 [b, columns + 1]; rows in sequence cost one read
+        together."""
         records = np.empty((len(rows), self._stride // 4), np.float32)
         cuts = [0, *(np.flatnonzero(np.diff(rows) != 1) + 1).tolist(), len(rows)] if len(rows) else []
         for start, stop in itertools.pairwise(cuts):
@@ -118,7 +120,8 @@ class RowPack:
 
 
 class RowExamples(Examples):
-    """The rows of a pack that `runs` names. `ids`: the class id of each code, int64; None: the target is a number."""
+    """Reads the rows of an entry that `runs` names; `ids` is the class id of each code, int64, None where the target is
+    a number."""
 
     def __init__(self, pack: RowPack, runs: Runs, ids: np.ndarray | None = None) -> None:
         self._pack, self._runs, self._ids = pack, runs, ids
@@ -129,16 +132,18 @@ class RowExamples(Examples):
 
     @functools.cached_property
     def groups(self) -> np.ndarray:
+        """Returns the group of each row, int64 [n]."""
         return np.repeat(self._runs.group, self._runs.end - self._runs.first)
 
     def read(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Rows float32 [b, columns], and class ids int64 [b] or numbers float32 [b, 1], in this order."""
+        """Returns rows float32 [b, columns], and class ids int64 [b] or numbers float32 [b, 1], in this order."""
         records = self._records(np.asarray(indices, np.int64))
         targets = records[:, -1:] if self._ids is None else self._ids[records[:, -1].astype(np.int64)]
         return np.ascontiguousarray(records[:, :-1]), np.ascontiguousarray(targets)
 
     def summary(self) -> Summary:
-        """In one pass: Chan, Golub & LeVeque 1983, "Algorithms for computing the sample variance", eq. 2.1."""
+        """Returns a summary in one pass: Chan, Golub & LeVeque 1983, "Algorithms for computing the sample variance",
+        eq. 2.1."""
         count, mean, squares, codes = 0, 0.0, 0.0, set()
         for start in range(0, len(self), _STRETCH):
             part = self._records(np.arange(start, min(start + _STRETCH, len(self)))).astype(np.float64)
@@ -161,7 +166,8 @@ class RowExamples(Examples):
 
 
 def pack(source: RowSource, folder: Path | None = None) -> RowPack:
-    """Read every row of `source` into `folder/<key>` (by default in the cache), or reuse what is there already.
+    """Reads every row of `source` into `folder/<key>` (by default in the cache), or reuses the entry that is there
+    already.
 
     Raises BadInput where there are no rows, and where the disk is full or cannot be written.
     """
@@ -204,6 +210,6 @@ def _runs(groups: np.ndarray, splits: np.ndarray, first: int) -> Runs:
 
 
 def _merged(runs: Runs) -> Runs:
-    """Neighbours of one group and one split, which chunks cut, as one."""
+    """Returns neighbours of one group and one split, which chunks cut, as one."""
     new = np.append(True, (np.diff(runs.group) != 0) | (np.diff(runs.split) != 0))
     return Runs(runs.first[new], runs.end[np.append(new[1:], True)], runs.group[new], runs.split[new])

@@ -1,8 +1,8 @@
-"""Rows of sensor readings to a class or a number: large low-dimensional data, read from disk by index.
+"""Predicts a class or a number from rows of sensor readings: large low-dimensional data, read from disk by index.
 
 Rows are CSV or Parquet files, the logs of recorded drives, or the built-in series. A board feeds raw float32 numbers:
 mean and scale of the train split are inside every file. The score is accuracy, or for numbers 1 - |error| in standard
-deviations of the train targets, at least 0 (scores.judging).
+deviations of the train targets, at least 0 (scores.evaluation).
 """
 
 from __future__ import annotations
@@ -40,15 +40,24 @@ CLASS, NUMBER = "class", "number"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SensorRows(Task):
-    """`data`: "series" (built in), a .csv or .parquet file, a folder of them, or of the .npz logs of drives.
+    """Predicts a class or a number from rows.
 
-    `predicts`: "class" or "number". `columns` says which column is what; of a drive's log, `columns.target` is speed or
-    steering. `classes`: a file with the class order. `baseline`: a trained model, which is then not trained again:
-    weights for `network`, or a whole Keras 2 model, whose `standardise` must be said where it is your own: "train"
-    (it takes columns standardised by the train split) or "none" (it takes them raw), and whose `outputs` too: of a
-    number, "raw" (the target's own unit) or "standardised" (by the train split), of classes only where its graph does
-    not tell, "logits", "probabilities" or "sigmoids". `allow_code`: code inside the files of models (a Lambda layer)
-    may run; by default they are refused.
+    Args:
+        data: "series" (built in), a .csv or .parquet file, a folder of them, or of the .npz logs of drives.
+        predicts: "class" or "number".
+        network: The network.
+        baseline: A trained model, which is then not trained again: weights for `network`, or a whole Keras 2 model, for
+            which `standardise` and, for a number, `outputs` must be given.
+        classes: A file with the class order.
+        standardise: The input of a model of your own: "train" (columns standardised by the train split) or "none"
+            (raw).
+        outputs: The answers of a model of your own: for a number "raw" (the target's own unit) or "standardised" (by
+            the train split); for classes, where its graph does not tell, "logits", "probabilities" or "sigmoids".
+        columns: Which column is what; with a drive's log, `columns.target` is speed or steering.
+        stretches: How rows without a group column are cut into groups.
+        series: The built-in rows.
+        split_seed: The seed of sampled splits.
+        allow_code: Whether code inside the files of models (a Lambda layer) may run; by default they are refused.
     """
 
     data: str = "series"
@@ -101,7 +110,7 @@ class SensorRows(Task):
 
     @functools.cached_property
     def class_names(self) -> tuple[str, ...]:
-        """In the order of the model's outputs; () where it predicts a number."""
+        """Returns the classes' names in the order of the model's outputs; () where it predicts a number."""
         if self.predicts == NUMBER:
             return ()
         found = read_class_names(self.classes) if self.classes else ordered(self._source.name, self._pack.classes)
@@ -111,7 +120,7 @@ class SensorRows(Task):
 
     @functools.cached_property
     def _ids(self) -> np.ndarray | None:
-        """The class id of every code in the pack."""
+        """Returns the class id of every code in the entry."""
         if self.predicts == NUMBER:
             return None
         ids = label_ids(self._pack.classes, self.class_names)
@@ -126,12 +135,12 @@ class SensorRows(Task):
         return {name: RowExamples(self._pack, runs.at(runs.split == i), self._ids) for i, name in enumerate(SPLITS)}
 
     def examples(self, split: str) -> RowExamples:
-        """Raw rows float32 [b, columns], and class ids int64 [b] or numbers float32 [b, 1]."""
+        """Returns raw rows float32 [b, columns], and class ids int64 [b] or numbers float32 [b, 1]."""
         return self._splits[split]
 
     @functools.cached_property
     def _summary(self) -> Summary:
-        """Of the train split; BadInput where it cannot teach."""
+        """Returns the summary of the train split; raises BadInput where it cannot teach."""
         found = self.examples("train").summary()
         absent = [name for i, name in enumerate(self.class_names) if i not in found.classes]
         if absent:
@@ -144,7 +153,8 @@ class SensorRows(Task):
 
     @functools.cached_property
     def preprocessing(self) -> Preprocessing:
-        """(x - mean) / deviation of the train split; a column that is constant there says nothing, and becomes 0."""
+        """Returns (x - mean) / deviation of the train split; a column that is constant there tells nothing, and becomes
+        0."""
         count = len(self._source.columns)
         if self.standardise == "none":
             return Preprocessing("none", tuple(range(count)), (1.0,) * count, (0.0,) * count, "row", None, "float32")
@@ -168,11 +178,11 @@ class SensorRows(Task):
         return file_digest(Path(self.baseline)) if self.baseline else ""
 
     def fingerprint(self) -> str:
-        """Of the rows, and of which are in which split."""
+        """Returns a hex digest of the rows, and of which are in which split."""
         return hashlib.sha256(self._pack.fingerprint.encode() + np.stack(self._runs).tobytes()).hexdigest()
 
     def build(self, network: DenseLayers | None = None) -> keras.Model:
-        """The untrained model, or the given baseline; input standardised float32 [b, columns]."""
+        """Returns the untrained model, or the given baseline; its input is standardised float32 [b, columns]."""
         count, outputs = len(self._source.columns), len(self.class_names) or 1
         if network is not None or not self.baseline:
             return networks.build(network or self.network, count, outputs)
@@ -180,7 +190,8 @@ class SensorRows(Task):
         return given_model.baseline(Path(self.baseline), own, self, self._require_declarations)
 
     def _require_declarations(self) -> None:
-        """A whole model of the user's: nothing about its inputs and outputs is guessed."""
+        """Raises BadInput where a user's whole model comes without its input and outputs stated: nothing about it is
+        guessed."""
         if not self.standardise:
             raise BadInput(
                 "task.baseline is a model of your own: say what its input was, with --set=task.standardise=train "
@@ -222,18 +233,19 @@ class SensorRows(Task):
         return distillation.distillation_loss(outputs, teacher, temperature)
 
     def evaluate(self, outputs: np.ndarray, targets: np.ndarray) -> Evaluation:
-        """outputs float [n, classes] and targets int [n]; or outputs [n, 1] as trained and numbers [n, 1]."""
+        """Evaluates outputs float [n, classes] against class ids int [n]; or outputs [n, 1] as trained against numbers
+        [n, 1]."""
         if self.predicts == CLASS:
             return evaluation.of_classes(outputs, targets, self.class_names)
         return evaluation.of_numbers(self._scale.number(outputs[:, 0]), targets[:, 0], self._scale.deviation)
 
     @functools.cached_property
     def _train_targets(self) -> np.ndarray:
-        """[m]: class ids, or numbers."""
+        """Returns the train targets [m]: class ids, or numbers."""
         return self.examples("train").labels.reshape(-1)
 
     def trivial(self, count: int) -> Trivial:
-        """The most frequent class; of numbers the median, from which absolute errors are least."""
+        """Returns the most frequent class; for numbers the median, from which absolute errors are least."""
         if self.predicts == CLASS:
             return evaluation.always_class(self._train_targets, self.class_names, count)
         return self._scale.trivial(self._train_targets, count)
