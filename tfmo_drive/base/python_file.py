@@ -1,4 +1,4 @@
-"""Files of users' own: experiments and boards, read by path; they may import modules that lie beside them."""
+"""Reads Python files of users' own, experiments and boards, by path; they may import modules that lie beside them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tfmo_drive.contracts import BadInput
 
 
 def read(path: Path) -> ModuleType:
-    """Return the module that the Python file holds, run now.
+    """Returns the module that the Python file holds, which is run now.
 
     Its folder is put last among the places that modules are imported from, so that it can hide none of another's.
     Raises BadInput, with the line, where the file cannot be run.

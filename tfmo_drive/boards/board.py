@@ -1,4 +1,4 @@
-"""What a board is: a target, and how much of everything there is."""
+"""Defines what a board is: a target, and how much of everything there is."""
 
 from __future__ import annotations
 
@@ -14,23 +14,24 @@ from tfmo_drive.base.spelling import suggestion
 from tfmo_drive.contracts import BadInput, Target
 
 INTERPRETER_BYTES = 2**16
-"""Allowed for TensorFlow Lite Micro beside the memory that Vela counts; the pack's example prints what it takes."""
+"""The bytes allowed for TensorFlow Lite Micro beside Vela's count; the pack's example prints what it really takes."""
 FACTS = ("flash_bytes", "ram_bytes", "clock_hz", "channel_multiple")
 
 
 @dataclasses.dataclass(frozen=True)
 class Need:
-    """What a model needs of something, beside what the board has of it."""
+    """Compares what a model needs of flash or RAM with what the board has of it."""
 
     what: str
-    """ "flash" or "RAM"."""
+    """The kind of memory: "flash" or "RAM"."""
     needs_bytes: int
     has_bytes: int
     counted: str
-    """What is in `needs_bytes`."""
+    """The parts of `needs_bytes` in words."""
 
     @property
     def fits(self) -> bool:
+        """Says whether the board has as much as the model needs."""
         return self.needs_bytes <= self.has_bytes
 
     def __str__(self) -> str:
@@ -41,8 +42,23 @@ class Need:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Board:
-    """`flash_bytes` is what can hold the model file, `ram_bytes` what can hold its arena in one piece; firmware, of
-    which nothing is known here, wants its share of both. `channel_multiple`: layer widths that leave no lane idle."""
+    """Describes a board; every fact has a source.
+
+    Firmware, of which nothing is known here, wants its share of flash and RAM.
+
+    Args:
+        title: The board's name for people.
+        target: The target that makes its file.
+        flash_bytes: The bytes that can hold the model file.
+        ram_bytes: The bytes that can hold the model's arena in one piece.
+        clock_hz: The processor's clock, in Hz.
+        channel_multiple: The multiple of layer widths that leaves no lane idle.
+        sources: The source of each fact.
+        microcontroller: Whether the model is linked into the firmware: it then gets a C array.
+
+    Raises:
+        BadInput: A fact has no source.
+    """
 
     title: str
     target: Target
@@ -51,16 +67,20 @@ class Board:
     clock_hz: int
     channel_multiple: int
     sources: Mapping[str, str]
-    """Of every fact."""
+    """The source of every fact, by its name."""
     microcontroller: bool = False
-    """The model is linked into the firmware: it gets a C array."""
+    """Whether the model is linked into the firmware: it then gets a C array."""
 
     def __post_init__(self) -> None:
         if missing := [fact for fact in FACTS if not self.sources.get(fact)]:
             raise BadInput(f"{self.title}: no source of {', '.join(missing)}. Name a data sheet in Board.sources.")
 
     def needs(self, row: Mapping[str, Any]) -> tuple[Need, ...]:
-        """Flash and RAM, from the keys of a report's row: size_bytes, and arena_bytes, npu or activation_bytes."""
+        """Returns the needs of flash and RAM.
+
+        Args:
+            row: The keys of a report's row: size_bytes, and arena_bytes, npu or activation_bytes.
+        """
         if "arena_bytes" in row:
             ram, counted = row["arena_bytes"], "the arena that TensorFlow Lite Micro takes"
         elif "npu" in row:
@@ -75,12 +95,12 @@ class Board:
 
 
 def names() -> list[str]:
-    """Of all boards: the files beside this one."""
+    """Returns the names of all boards: the files beside this one."""
     return sorted(one.name for one in pkgutil.iter_modules([str(Path(__file__).parent)]) if one.name != "board")
 
 
 def named(name: str) -> Board:
-    """Return the BOARD of a file beside this one, or of a file of one's own whose path is given.
+    """Returns the BOARD of a file beside this one, or of a file of one's own whose path is given.
 
     Raises BadInput with what there is where no board is called so.
     """

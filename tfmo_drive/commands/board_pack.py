@@ -22,7 +22,7 @@ flags.DEFINE_string("board", None, "A board that `tfmo-drive list boards` prints
 
 
 def main(argv: list[str]) -> int:
-    """Write the pack and print where it is and whether the model fits.
+    """Writes the pack and prints where it is and whether the model fits; returns the exit code.
 
     Raises BadInput where no board is named or the board's target does not take the model.
     """

@@ -17,7 +17,7 @@ from tfmo_drive.contracts import BadInput
 
 
 def main(argv: list[str]) -> int:
-    """Print the lists that argv names, or all."""
+    """Prints the lists that argv names, or all, and returns the exit code."""
     for name in argv[1:]:
         if name not in LISTS:
             raise BadInput(f"There is no list of {name!r}. {suggestion(name, LISTS)}")
@@ -42,7 +42,7 @@ def _boards() -> Iterator[tuple[str, str]]:
 
 
 def _steps() -> Iterator[tuple[str, str]]:
-    """The classes that are built on a step's base, told from the source so that TensorFlow is not imported."""
+    """Yields the classes that are built on a step's base, found in the source so that TensorFlow is not imported."""
     for path in sorted(Path(steps.__file__).parent.rglob("*.py")):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.ClassDef) and {"Step", "TrainedStep"} & {ast.unparse(one) for one in node.bases}:

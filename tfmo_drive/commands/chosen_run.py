@@ -1,4 +1,5 @@
-"""The run that the flags of `run`, `plan`, `export` and `pack` choose: an experiment, its controls, a run folder."""
+"""Makes the run that the flags of `run`, `plan`, `export` and `pack` choose: an experiment, its controls, a run
+folder."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ flags.DEFINE_list("controls", None, "Only these controls (none: no control). Def
 
 
 def run(argv: list[str]) -> Run:
-    """Return the run that the flags choose, from now on with its progress on the terminal.
+    """Returns the run that the flags choose, from now on with its progress on the terminal.
 
     Raises BadInput where the flags are wrong, or where `argv` holds more than the verb.
     """
@@ -32,7 +33,8 @@ def run(argv: list[str]) -> Run:
 
 
 def experiment(argv: list[str]) -> tuple:
-    """Return (name, Experiment with the settings and the controls asked for, run folder); BadInput as `run`."""
+    """Returns (name, Experiment with the settings and the controls asked for, run folder); raises BadInput as `run`
+    does."""
     if len(argv) > 1:
         raise BadInput(f"Unexpected {argv[1]!r}. Settings are given as --set=name=value; see --help.")
     name, chosen, workdir = experiment_flags.chosen()
@@ -40,7 +42,7 @@ def experiment(argv: list[str]) -> tuple:
 
 
 def with_controls(whole: Experiment, names: list[str] | None) -> Experiment:
-    """Return the experiment with the named controls alone (["none"]: without any; None: all of them).
+    """Returns the experiment with the named controls alone (["none"]: without any; None: all of them).
 
     Raises BadInput for the name of a control that it does not have.
     """

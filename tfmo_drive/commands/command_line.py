@@ -1,4 +1,4 @@
-"""How a command line ends: one line that says what to do about an error, its exit code, and at once on Ctrl-C."""
+"""Ends a command line: with one line that says what to do about an error, with its exit code, and at once on Ctrl-C."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ from tfmo_drive.contracts import BadInput, BrokenPromise
 DISK = "Free some space, or choose another folder with --workdir."
 DISK_ERRORS = (*DISK_SIGNS.values(), errno.EACCES)
 PATIENCE = 5.0
-"""Seconds that an interrupted run has to stop by itself."""
+"""The seconds that an interrupted run has to stop by itself."""
 
 Main = Callable[[list[str]], int]
 
 
 def start(main: Main) -> None:
-    """The process as a command line: reads the flags, runs `main` on what is left, and exits with what it returns."""
+    """Runs the process as a command line: reads the flags, runs `main` on what is left, and exits with its exit
+    code."""
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as under nohup
         signal.signal(signal.SIGINT, signal.default_int_handler)
         _stop_soon_after_interrupts()
@@ -53,7 +54,8 @@ class _Plain(python_logging.Formatter):
 
 
 def guarded(main: Main) -> Main:
-    """`main` with bad input, broken promises, disk and memory errors told in one line instead of a traceback."""
+    """Returns `main` with bad input, broken promises, disk and memory errors printed in one line instead of a
+    traceback."""
 
     def run(argv: list[str]) -> int:
         try:
@@ -81,7 +83,7 @@ def guarded(main: Main) -> Main:
 
 
 def _refuse_empty() -> None:
-    """A flag without a value is what a variable of a shell that is not set makes of it: its default would hide that."""
+    """Raises BadInput for an empty flag: a shell's unset variable makes one, and the default would hide that."""
     for name in flags.FLAGS:
         if flags.FLAGS[name].value in ("", []) and flags.FLAGS[name].default != flags.FLAGS[name].value:
             raise BadInput(f"--{name} is empty. Give a value, or leave it out.")
@@ -106,9 +108,11 @@ def _parsed(main: Main, argv: list[str]) -> list[str]:
 
 
 def _stop_soon_after_interrupts() -> None:
-    """Ctrl-C raises KeyboardInterrupt, as always; but where a destructor or a callback of C code swallows it, or C code
-    does not come back, the process ends after PATIENCE, and at once when it is pressed again. Files appear whole or not
-    at all, so nothing is lost by that."""
+    """Ends the process soon after Ctrl-C, also where the KeyboardInterrupt gets lost.
+
+    Where a destructor or a callback of C code swallows it, or C code does not come back, the process ends after
+    PATIENCE, and at once when Ctrl-C is pressed again. Files appear whole or not at all, so nothing is lost by that.
+    """
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
     signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
@@ -130,4 +134,4 @@ def _stop_soon_after_interrupts() -> None:
 
 
 _open: list[socket.socket] = []
-"""Kept for the life of the process."""
+"""The sockets that stay open for the life of the process."""

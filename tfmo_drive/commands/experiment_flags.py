@@ -1,4 +1,4 @@
-"""Flags that say which experiment a command is about, on which data, and where it goes."""
+"""Defines the flags that say which experiment a command is about, on which data, and where it goes."""
 
 from __future__ import annotations
 
@@ -32,11 +32,14 @@ flags.DEFINE_integer(
 flags.DEFINE_bool("deterministic", False, "Bit-equal results from equal seeds (1.2-1.35 times slower).")
 
 PACKAGE = "tfmo_drive.experiments"
-"""The experiments that this program brings."""
+"""The package of the experiments that this program brings."""
 
 
 def chosen() -> tuple:
-    """What the flags say: (name, Experiment with all settings changed, run folder); BadInput where they are wrong."""
+    """Returns (name, Experiment with all settings changed, run folder) as the flags choose.
+
+    Raises BadInput where the flags are wrong.
+    """
     if not FLAGS.experiment:
         raise BadInput("Say which experiment: --experiment=pruned_quantized; `tfmo-drive list experiments` prints all.")
     from tfmo_drive.base.overrides import override
@@ -47,7 +50,7 @@ def chosen() -> tuple:
 
 
 def experiment(name: str) -> Experiment:
-    """Return the EXPERIMENT of that name, or of the file whose path is given, which may import modules beside it.
+    """Returns the EXPERIMENT of that name, or of the file whose path is given, which may import modules beside it.
 
     Raises BadInput with what there is where no file is called so, and with the line where it cannot be read.
     """
@@ -62,13 +65,14 @@ def experiment(name: str) -> Experiment:
 
 
 def files() -> list[Path]:
-    """Return the files of this program's experiments, in the order of their names."""
+    """Returns the files of this program's experiments, in the order of their names."""
     folder = Path(_package().__file__).parent
     return sorted((file for file in folder.glob("*/*.py") if file.stem != "__init__"), key=lambda file: file.stem)
 
 
 def _package() -> ModuleType:
-    """The package of the experiments; where it is not installed, as in a checkout, its folder lies beside ours."""
+    """Returns the package of the experiments; where it is not installed, as in a checkout, its folder lies beside
+    ours."""
     try:
         return importlib.import_module(PACKAGE)
     except ModuleNotFoundError:
@@ -80,7 +84,8 @@ def _package() -> ModuleType:
 
 
 def assignments() -> list[str]:
-    """--data, --weights and --allow_code are short for settings of the task; --set comes last and wins."""
+    """Returns the flags as assignments: --data, --weights and --allow_code are short for settings; --set comes last and
+    wins."""
     short = [f"task.data={FLAGS.data}"] if FLAGS.data else []
     short += [f"task.baseline={FLAGS.weights}"] if FLAGS.weights else []
     short += ["task.allow_code=true"] if FLAGS.allow_code else []

@@ -13,7 +13,7 @@ flags.adopt_module_key_flags(chosen_run)
 
 
 def main(argv: list[str]) -> int:
-    """Print the path of every artifact of the run that the flags choose."""
+    """Prints the path of every artifact of the run that the flags choose, and returns the exit code."""
     with chosen_run.run(argv).chain() as made:
         print("\n".join(str(artifact.path) for artifact in made.artifacts))
     return 0

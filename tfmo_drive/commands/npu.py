@@ -35,7 +35,8 @@ flags.declare_key_flag("out")
 
 
 def main(argv: list[str]) -> int:
-    """Compile what the run folders in argv[1:] hold; BadInput where there is nothing."""
+    """Compiles the int8 files of the run folders in argv[1:] and returns the exit code; raises BadInput where there is
+    none."""
     for name in FLAGS.accelerators:
         if name not in ACCELERATORS:
             raise BadInput(f'--accelerators: no "{name}". {suggestion(name, ACCELERATORS)}')
@@ -50,8 +51,11 @@ def main(argv: list[str]) -> int:
 
 
 def integer_rows(folders: Iterable[Path]) -> Iterator[dict[str, Any]]:
-    """The int8 rows of baselines and recipes whose file is there, with its path: each once, whatever its targets, and
-    once a baseline that is alike in several runs (its score and weights are). Controls are left out."""
+    """Yields the int8 rows of baselines and recipes whose file is there, with its path; controls are left out.
+
+    Each comes once, whatever its targets, and a baseline that is alike in several runs (in score and weights) comes
+    once.
+    """
     seen: set[tuple] = set()
     for folder in folders:
         try:
@@ -78,8 +82,11 @@ def _answers_int8(path: Path) -> bool:
 
 
 def compiled(rows: list[dict[str, Any]], accelerators: list[str]) -> list[dict[str, Any]]:
-    """Every row on one accelerator after the other: with "npu" (runtimes.vela's facts), "zeros" (share of its weights),
-    "values" (how many different ones a layer has, the median over layers)."""
+    """Returns every row on one accelerator after the other.
+
+    They have "npu" (runtimes.vela's facts), "zeros" (share of the weights) and "values" (how many different ones a
+    layer has, the median over layers).
+    """
     found = []
     for row in tqdm(rows, desc="Vela", unit="file", disable=None):
         path = row["path"]

@@ -1,4 +1,4 @@
-"""Rows of several runs on NPUs, as a page and for the terminal: what each method buys there."""
+"""Shows rows of several runs on NPUs, as a page and for the terminal: what each method gains there."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ CAPTION = (
 
 
 def write(found: dict[str, Any], folder: Path) -> str:
-    """npu.md and .html into `folder`; gives the Markdown."""
+    """Writes npu.md and .html into `folder`, and returns the Markdown."""
     return write_document(document(found), {}, folder, "npu")
 
 
 def document(found: dict[str, Any]) -> Document:
-    """One line for every row on every NPU, and the fastest named."""
+    """Returns one line for every row on every NPU, and names the fastest."""
     rows, firsts = found["rows"], {}
     for row in rows:
         firsts.setdefault(row["npu"]["accelerator"], row["npu"])

@@ -13,7 +13,7 @@ flags.adopt_module_key_flags(chosen_run)
 
 
 def main(argv: list[str]) -> int:
-    """Print the settings of the experiment that the flags choose."""
+    """Prints the settings of the experiment that the flags choose, and returns the exit code."""
     from tfmo_drive.base.overrides import describe
 
     print(describe(chosen_run.experiment(argv)[1]))

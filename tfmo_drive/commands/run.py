@@ -19,7 +19,7 @@ flags.adopt_module_key_flags(chosen_run)
 
 
 def main(argv: list[str]) -> int:
-    """Run the experiment that the flags choose and print its report; return the exit code."""
+    """Runs the experiment that the flags choose, prints its report, and returns the exit code."""
     from tfmo_drive.expect import exit_code
     from tfmo_drive.report.rendering.markdown import terminal
 

@@ -1,4 +1,5 @@
-"""Flags that several verbs have, so that the same thing is called the same in each; a verb declares those it reads."""
+"""Defines flags that several verbs have, so that the same thing is called the same in each; a verb declares those it
+reads."""
 
 from __future__ import annotations
 

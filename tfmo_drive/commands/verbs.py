@@ -1,4 +1,4 @@
-"""The command line `tfmo-drive VERB`: which verbs there are, and the module that does each."""
+"""Defines the command line `tfmo-drive VERB`: which verbs there are, and the module that does each."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ VERBS = {
 
 
 def main() -> None:
-    """Run the verb that the command line names; without one, say which there are."""
+    """Runs the verb that the command line names; without one, prints which there are."""
     verb = sys.argv[1] if len(sys.argv) > 1 else ""
     if verb in ("--version", "-V"):
         print(f"{COMMAND} {__version__}")
@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def overview() -> str:
-    """The verbs with a line each, and what to type next."""
+    """Returns the verbs with a line each, and what to type next."""
     lines = [f"  {verb:<12} {line}" for verb, (_, line) in VERBS.items()]
     head = "Compress Keras driving-perception models for embedded boards, and prove what it cost."
     return "\n".join([head, "", f"usage: {COMMAND} VERB [flags]", "", *lines, "", f"{COMMAND} VERB --help says more."])

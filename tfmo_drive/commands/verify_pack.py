@@ -14,7 +14,7 @@ from tfmo_drive.contracts import BadInput
 
 
 def main(argv: list[str]) -> int:
-    """Print a line for everything that is wrong with the pack in the folder argv[1]."""
+    """Prints a line for everything that is wrong with the pack in the folder argv[1], and returns the exit code."""
     from tfmo_drive.pack import verify
 
     if len(argv) != 2:

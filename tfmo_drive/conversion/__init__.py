@@ -1,1 +1,1 @@
-"""From Keras to files (floor 3)."""
+"""Converts Keras models to files (floor 3)."""

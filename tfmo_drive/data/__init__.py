@@ -1,1 +1,1 @@
-"""From files to examples: images, boxes, masks, splits, augmentation, batches (floor 1)."""
+"""Turns files into examples: images, boxes, masks, splits, augmentation, batches (floor 1)."""

@@ -1,1 +1,1 @@
-"""Questions asked of an artifact, one file each (floor 4)."""
+"""Measures an artifact, one file for each question (floor 4)."""

@@ -1,1 +1,1 @@
-"""Backbones, necks and heads, a user's own model, a model's graph, layers and fake quantisers (floor 2)."""
+"""Builds and reads networks: backbones, heads, a user's own model, a model's graph, fake quantisers (floor 2)."""

@@ -1,1 +1,1 @@
-"""report.json to Markdown, HTML and figures (floor 4)."""
+"""Turns report.json into Markdown, HTML and figures (floor 4)."""

@@ -1,1 +1,1 @@
-"""Model files: read, edited, described, opened, timed (floor 1)."""
+"""Reads, edits, describes, opens and times model files (floor 1)."""

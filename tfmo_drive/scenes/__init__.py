@@ -1,1 +1,1 @@
-"""The built-in driving scenes (floor 2)."""
+"""Generates the built-in driving scenes (floor 2)."""

@@ -1,1 +1,1 @@
-"""Judging answers, intervals, pictures of answers (floor 3)."""
+"""Evaluates answers, gives their intervals, and renders pictures of them (floor 3)."""

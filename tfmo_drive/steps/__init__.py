@@ -1,1 +1,1 @@
-"""Compression steps, one file each (floor 4): a Keras model in, a compressed copy out, a promise that is checked."""
+"""Compresses, one file for each step (floor 4): a Keras model in, a compressed copy out, a promise that is checked."""

@@ -1,1 +1,1 @@
-"""What changes a network's weights or shape (floor 3)."""
+"""Changes a network's weights or shape (floor 3)."""

@@ -1,1 +1,1 @@
-"""Where a model will run: facts, conversion, interpreter; one file each (floor 4)."""
+"""Describes where a model will run: facts, conversion, interpreter; one file for each target (floor 4)."""

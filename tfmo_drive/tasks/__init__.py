@@ -1,1 +1,1 @@
-"""Perception jobs: data, float model, loss, metrics, decoding; one file each (floor 4)."""
+"""Defines perception jobs: data, float model, loss, metrics, decoding; one file for each task (floor 4)."""

@@ -1,1 +1,1 @@
-"""The training loop and what it learns from (floor 3)."""
+"""Trains: the loop and what it learns from (floor 3)."""

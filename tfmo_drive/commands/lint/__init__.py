@@ -1,1 +1,1 @@
-"""What the verb lint alone needs (floor 7)."""
+"""Holds what the verb lint alone needs (floor 7)."""

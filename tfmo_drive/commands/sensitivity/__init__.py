@@ -1,1 +1,1 @@
-"""What the verb sensitivity alone needs, its page too (floor 7)."""
+"""Holds what the verb sensitivity alone needs, its page too (floor 7)."""

@@ -1,1 +1,1 @@
-"""One file for each layout of a data set on a disk; tasks share them (floor 1)."""
+"""Lists data sets as they lie on a disk, one file for each layout; tasks share them (floor 1)."""

@@ -1,1 +1,1 @@
-"""The figures of a report (floor 4)."""
+"""Draws the figures of a report (floor 4)."""

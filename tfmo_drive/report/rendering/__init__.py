@@ -1,1 +1,1 @@
-"""A report's document as Markdown, HTML and terminal text (floor 4)."""
+"""Renders a report's document as Markdown, HTML and terminal text (floor 4)."""

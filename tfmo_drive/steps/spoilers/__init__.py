@@ -1,1 +1,1 @@
-"""Steps that spoil a model on purpose, to show what a board or a method minds (floor 4)."""
+"""Spoils a model on purpose, to show what a board or a method minds (floor 4)."""

@@ -1,1 +1,1 @@
-"""Object detection, and what it alone needs (floor 4)."""
+"""Detects objects, with what that alone needs (floor 4)."""

@@ -1,1 +1,1 @@
-"""Lane keeping, and what it alone needs (floor 4)."""
+"""Keeps a lane, with what that alone needs (floor 4)."""

@@ -1,1 +1,1 @@
-"""Semantic segmentation, and what it alone needs (floor 4)."""
+"""Segments images by class, with what that alone needs (floor 4)."""

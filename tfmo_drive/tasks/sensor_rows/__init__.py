@@ -1,1 +1,1 @@
-"""Rows of sensor values, and what they alone need (floor 4)."""
+"""Classifies rows of sensor values, or predicts a number from them, with what that needs (floor 4)."""
