@@ -4,7 +4,7 @@ They go in three rounds, with training between. The pyramid keeps its 64 channel
 found goes through them, and they cost little. What is left learns mostly what the float detector says, its scores and
 its boxes (alpha 0.9), and ends in the mean of its last 60 epochs; detection_distilled learns from inside it too.
 `Train` is the learning rate's second cosine (Loshchilov & Hutter 2017). int8 comes without training: after channels,
-four epochs under fake quantisation lost more than int8 itself did. A few hundred images need more views and epochs:
+four epochs under fake quantisation lost more than int8 itself did. A few hundred images need more copies and epochs:
 experiments/PERCEPTION.md has the command of its row on camvid.
 
 make train-detection_channels_quantized

@@ -1,6 +1,6 @@
 """A small backbone learns from the ResNet50 detector: scores and boxes, and features inside and around the boxes.
 
-Beside it the same student by soft labels alone, and by the truth alone, on the same views.
+Beside it the same student by soft labels alone, and by the truth alone, on the same augmented copies.
 
 make train-detection_distilled
 make train-detection_distilled DATA=path/to/coco WEIGHTS=runs/detection/stages/0_baseline/model.h5

@@ -42,5 +42,5 @@ def test_blocks_are_drawn_whole_by_the_seed(lengths, seed):
 
 
 def test_too_few_blocks_to_draw_from_are_refused():
-    with pytest.raises(BadInput, match="drive: no images for val, out of 40. Drawing a split needs at least 3 blocks"):
+    with pytest.raises(BadInput, match="drive: no images for val, out of 40. Sampling a split needs at least 3 blocks"):
         sampled_blocks(np.full(40, "", "<U5"), np.arange(40) // 20, SOURCE)

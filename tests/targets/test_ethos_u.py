@@ -61,7 +61,7 @@ def test_layers_sum_to_the_whole(artifact):
 def test_it_says_what_the_file_before_says_on_reference_kernels(artifact, folder, images):
     reference = LiteRTArtifact(folder / "model.tflite", kernels="reference")
     assert np.array_equal(artifact.predict(images), reference.predict(images))
-    assert artifact.runtime == "ethos-u55-128 (judged on litert reference)"
+    assert artifact.runtime == "ethos-u55-128 (evaluated on litert reference)"
     assert artifact.weights().keys() == reference.weights().keys()
 
 

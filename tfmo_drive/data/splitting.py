@@ -97,7 +97,7 @@ def assemble(rows: Rows, fractions: Sequence[float] = FRACTIONS, seed: int = 0) 
     for split, part in listed.items():
         if not len(part):
             raise BadInput(
-                f"{rows.source}: no images for {split}, out of {len(rows.files):,}. Drawing a split needs at least 3 "
+                f"{rows.source}: no images for {split}, out of {len(rows.files):,}. Sampling a split needs at least 3 "
                 f"images (or tracks) of a class: add images, or give the split."
             )
     present = set(listed["train"].labels.tolist())
@@ -182,7 +182,7 @@ def sampled_blocks(splits: np.ndarray, groups: np.ndarray, source: Path, seed: i
     """
     splits = splits.astype("<U5")
     if "val" in splits and "test" not in splits:
-        logging.info("%s: no test split, so val is the test split, and a val split is drawn from train.", source)
+        logging.info("%s: no test split, so val is the test split, and a val split is sampled from train.", source)
         splits[splits == "val"] = "test"
     shares = {split: FRACTIONS[SPLITS.index(split)] for split in SPLITS[1:] if split not in splits}
     free = np.isin(splits, ("", "train"))
@@ -190,7 +190,7 @@ def sampled_blocks(splits: np.ndarray, groups: np.ndarray, source: Path, seed: i
     for split in SPLITS:
         if split not in splits:
             raise BadInput(
-                f"{source}: no images for {split}, out of {len(splits):,}. Drawing a split needs at least 3 blocks of "
+                f"{source}: no images for {split}, out of {len(splits):,}. Sampling a split needs at least 3 blocks of "
                 f"frames: add images, or give the split."
             )
     return splits

@@ -80,11 +80,11 @@ def resampled(scores: Scores, groups: np.ndarray, seed: int = 0, resamples: int 
     unique, members = np.unique(groups, return_inverse=True)
     if len(unique) < 2 or not np.isfinite(whole):
         return Resampled(whole, np.zeros(0))
-    drawn = _drawn(len(unique), len(groups), seed, resamples)
+    drawn = _resamples(len(unique), len(groups), seed, resamples)
     return Resampled(whole, np.concatenate([scores(one[:, members]) for one in drawn]))
 
 
-def _drawn(count: int, examples: int, seed: int, resamples: int) -> Iterator[np.ndarray]:
+def _resamples(count: int, examples: int, seed: int, resamples: int) -> Iterator[np.ndarray]:
     """Yields how often each group occurs when all are sampled with replacement: float64 [some of the resamples,
     count]."""
     generator = np.random.default_rng([seed, count])

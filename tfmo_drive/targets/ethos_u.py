@@ -40,7 +40,7 @@ class EthosUArtifact(Artifact):
     def __init__(self, path: Path, source: LiteRTArtifact, accelerator: str) -> None:
         self.path, self._source = path, source
         self.name, self.threads = source.name, source.threads
-        self.runtime = f"{accelerator} (judged on {source.runtime})"
+        self.runtime = f"{accelerator} (evaluated on {source.runtime})"
 
     @property
     def source(self) -> LiteRTArtifact:

@@ -220,7 +220,7 @@ def test_folders_without_annotations_are_refused(tmp_path):
         file.unlink()
     with pytest.raises(BadInput, match=r"none of its images can be used: image 0 \(a_0000.png is missing\). Looked in"):
         list_coco(path, skip_bad=True)
-    with pytest.raises(BadInput, match="no images for val, out of 2. Drawing a split needs at least 3 blocks"):
+    with pytest.raises(BadInput, match="no images for val, out of 2. Sampling a split needs at least 3 blocks"):
         list_coco(written(tmp_path / "all.json", *drive(2)))
 
 

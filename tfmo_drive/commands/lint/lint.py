@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(experiment_flags)
-flags.DEFINE_string("calibration", None, "A folder of images in place of the calibration images drawn from train.")
+flags.DEFINE_string("calibration", None, "A folder of images in place of the calibration images sampled from train.")
 
 SCHEMA = 1
 TRAIN = 256
