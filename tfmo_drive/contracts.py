@@ -27,17 +27,13 @@ slice. A score is NaN where all its weights are 0."""
 
 
 def one_line(text: str) -> str:
-    """Returns `text` with the letters that do not print (line breaks, control characters, lone surrogates) as
-    escapes."""
+    """Returns `text` with letters that do not print (line breaks, control characters, half letters) as escapes."""
     return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 class BadInput(ValueError):
-    """Is raised where the user's input cannot be used, with one line: subject, rule, value got, what to type instead.
-
-    The exit code is 1. It is one line whatever it quotes: letters that do not print (of a file's name, of a cell) stand
-    as escapes.
-    """
+    """Is raised where the user's input cannot be used: one line with subject, rule, value got and what to type instead.
+    Letters that do not print (of a file's name, of a cell) stand in it as escapes. The exit code is 1."""
 
     def __init__(self, message: object = "") -> None:
         super().__init__(one_line(str(message)))
@@ -61,11 +57,8 @@ class Examples(abc.ABC):
 
     @abc.abstractmethod
     def read(self, indices: np.ndarray) -> tuple[np.ndarray, Arrays]:
-        """Returns the inputs and the targets of the examples at `indices`, int64 [b].
-
-        Inputs are as a board gets them: images uint8 [b, height, width, 3], RGB 0..255; rows float32 [b, columns].
-        Targets are classes int64 [b], numbers float32 [b, 1], masks uint8 [b, height, width], or boxes by name.
-        """
+        """Returns inputs as a board gets them (images: uint8 [b, height, width, 3], RGB 0..255; rows: float32 [b, n])
+        and targets (classes: int64 [b]; numbers: float32 [b, 1]; masks: uint8 [b, height, width]; boxes: by name)."""
 
     @functools.cached_property
     def labels(self) -> np.ndarray:
@@ -74,10 +67,8 @@ class Examples(abc.ABC):
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """Returns a hex digest of the content (inputs, targets, groups), wherever it lies.
-
-        A class that knows it already overrides this, which reads everything.
-        """
+        """Returns a hex digest of the content (inputs, targets, groups), wherever it lies; a class that knows it
+        already overrides this, which reads everything."""
         content = hashlib.sha256(np.ascontiguousarray(self.groups).tobytes())
         for inputs, targets in self._blocks():
             named = targets if isinstance(targets, Mapping) else {"": targets}
@@ -102,15 +93,6 @@ class Preprocessing:
     put it into its file and a board feeds raw inputs. Inputs with an `input_range` are folded into the graph and
     quantised with it. Columns without a range (101,325 Pa beside 0.01 rad/s) have no common 8-bit scale: a file
     standardises them in float32 before they are quantised.
-
-    Args:
-        name: The rule's name.
-        channel_order: The raw channels in the model's order.
-        scale: The factor of each channel.
-        offset: The summand of each channel.
-        input: The input's name in every file.
-        input_range: The lowest and the highest raw input, which 255 steps divide; None for any float32.
-        dtype: The dtype of raw inputs: "uint8", or "float32" where they are no pixels.
     """
 
     name: str
@@ -133,8 +115,7 @@ class Preprocessing:
 
     @property
     def bounds(self) -> tuple[float, float] | None:
-        """Returns the lowest and the highest value that a preprocessed input can have, or None where raw ones have no
-        range."""
+        """Returns the lowest and the highest preprocessed value, or None where raw inputs have no range."""
         changes = list(zip(self.scale, self.offset, strict=True))
         ends = [limit * scale + offset for limit in self.input_range or () for scale, offset in changes]
         return (min(ends), max(ends)) if ends else None
@@ -186,8 +167,7 @@ class Evaluation:
 
 
 class Task(abc.ABC):
-    """Brings together data, float model, loss, metrics and decoding of one perception job; concrete tasks are frozen
-    dataclasses.
+    """Defines one perception job: data, float model, loss, metrics, decoding; concrete tasks are frozen dataclasses.
 
     What every task must have is abstract here; what only some have is one of tfmo_drive.protocols, for which code that
     needs it asks with `offers`. Everything else has a default that does nothing.
@@ -208,22 +188,12 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def build(self, network: Any = None) -> keras.Model:
-        """Returns the float model, untrained or from given weights.
-
-        Its input is preprocessed, float32 [b, h, w, 3] or [b, n]; outputs are called after their layers.
-
-        Args:
-            network: A network that is built untrained in place of the task's own.
-        """
+        """Returns the float model, untrained or with given weights; with `network`, that one untrained. Its input is
+        preprocessed, float32 [b, h, w, 3] or [b, n]; outputs are called after their layers."""
 
     def augment(self, inputs: Any, targets: Any, randoms: Any) -> tuple[Any, Any]:
-        """Returns randomly changed inputs, and the targets that change with them (TensorFlow graph code).
-
-        Args:
-            inputs: Raw inputs as float32.
-            targets: The targets as they are read.
-            randoms: float32 [b, self.randoms] in [0, 1), which depend on (seed, epoch, index) alone: equal examples in
-                equal epochs are changed alike.
+        """Returns raw inputs (float32) and targets, randomly changed (TensorFlow code); `randoms`, float32 [b,
+        self.randoms] in [0, 1), depend on (seed, epoch, index) alone: equal examples in equal epochs are changed alike.
         """
         return inputs, targets
 
@@ -237,34 +207,19 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def loss(self, model: keras.Model) -> Callable[[Any, Any], Any]:
-        """Returns what training minimises: a TensorFlow function of (encoded targets, outputs) to a scalar.
-
-        The outputs are by name, or the only one itself.
-        """
+        """Returns what training minimises: a TensorFlow function of encoded targets and outputs (by name, or the only
+        one)."""
 
     def logits(self, model: keras.Model) -> Callable[[Any], Any]:
-        """Returns a TensorFlow function from the model's outputs to what `distillation_loss` takes.
-
-        From class probabilities it makes their logarithms; a model's logits or numbers stay as they are.
-        """
+        """Returns a TensorFlow function from outputs to logits, for `distillation_loss`; numbers stay as they are."""
         return lambda outputs: outputs
 
     def converted(self, model: keras.Model, subject: str) -> keras.Model:
-        """Returns a given `model` of the user's own with outputs in the task's units; `subject` begins an error.
-
-        Raises BadInput where their meaning is not known.
-        """
+        """Returns a user's own `model` with outputs in the task's units, or raises BadInput, which `subject` begins."""
         return model
 
     def check_answers(self, model: keras.Model, outputs: Arrays, targets: Arrays, subject: str) -> None:
-        """Raises BadInput where a given model's answers on real data cannot mean what the task takes them for.
-
-        Args:
-            model: The model, already `converted`.
-            outputs: Its outputs for some examples of val.
-            targets: The targets of these examples.
-            subject: The setting that gives the model, and its file, with which the error begins.
-        """
+        """Raises BadInput, which `subject` begins, where a user's model answers on val what the task cannot take."""
         return None
 
     @abc.abstractmethod
@@ -276,28 +231,19 @@ class Task(abc.ABC):
         return self.evaluate(outputs, targets).score
 
     def selection_score(self, outputs: Arrays, targets: Arrays) -> float:
-        """Returns the number by which training keeps its best epoch: `score`, unless that rewards models that nobody
-        wants."""
+        """Returns the number by which training keeps its best epoch: `score`, unless that rewards what nobody wants."""
         return self.score(outputs, targets)
 
     def trivial(self, count: int) -> Trivial | None:
-        """Returns the trivial answer for `count` examples; a model that is no better than it has learnt nothing.
-
-        None means that the task knows no such answer; reports then do not say whether its models are worth anything.
-        """
+        """Returns the trivial answer for `count` examples, which a model must beat to be worth anything, or None."""
         return None
 
     @abc.abstractmethod
     def metadata(self, model: keras.Model) -> dict[str, Any]:
-        """Returns everything a board must know beside the graph: labels, colour order, resize rule, how outputs are
-        decoded.
-
-        All are JSON types.
-        """
+        """Returns what a board must know beside the graph: labels, colour order, resize rule, `decode` (JSON types)."""
 
     def identity(self) -> dict[str, Any]:
-        """Returns the settings that a trained model depends on besides the data's content, in JSON types and without
-        paths."""
+        """Returns the settings that a trained model depends on besides the data's content (JSON types, no paths)."""
         fields = dataclasses.fields(self) if dataclasses.is_dataclass(self) else ()
         kept = [field.name for field in fields if field.compare and field.name not in ("data", "baseline")]
         return {name: repr(getattr(self, name)) for name in kept}
@@ -325,20 +271,16 @@ class Artifact(abc.ABC):
 
     @abc.abstractmethod
     def predict(self, batch: np.ndarray) -> Arrays:
-        """Returns float32 outputs, dequantised, for raw inputs: uint8 RGB pixels [b, h, w, 3], or float32 rows [b,
-        n]."""
+        """Returns float32 outputs, dequantised, for raw inputs: uint8 pixels [b, h, w, 3], or float32 rows [b, n]."""
 
     @abc.abstractmethod
     def runner(self, example: np.ndarray, threads: int | None = None) -> Callable[[], None] | None:
-        """Returns a function that runs one inference of one raw input and nothing else, which latency times.
-
-        It runs on `threads` (None: the artifact's own); it is None where nothing here can run it so.
-        """
+        """Returns a function that runs one inference of one raw input, which latency times, on `threads` (None: its
+        own); None where nothing here can run it so."""
 
     @abc.abstractmethod
     def weights(self) -> dict[str, np.ndarray]:
-        """Returns the constants of convolutions and dense layers as stored in the file (int8, float16, ...), biases
-        included."""
+        """Returns kernels and biases of convolutions and dense layers as the file stores them (int8, float16, ...)."""
 
     @abc.abstractmethod
     def macs(self) -> int:
@@ -369,31 +311,21 @@ class Step:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Returns files that the result depends on beside the settings: where their content changed, a stage is made
-        again."""
+        """Returns files, beside the settings, on whose content the result depends."""
         return ()
 
     def __call__(self, model: keras.Model, context: Context) -> keras.Model:
-        """Returns a compressed copy; `model` and its weights stay as they were.
-
-        Args:
-            model: A functional Keras model.
-            context: Gives the task, the baseline, the targets, a folder for progress and the seed.
-        """
+        """Returns a compressed copy; `model` and its weights stay as they were."""
         raise NotImplementedError(f"{type(self).__name__} does not say what it does to a model.")
 
     def refuse_task(self, task: Task) -> None:
-        """Raises BadInput where the step needs something that the task does not offer; asked before anything is
-        trained."""
+        """Raises BadInput where the task does not offer what the step needs; asked before anything is trained."""
 
     def refuse(self, model: keras.Model) -> None:
         """Raises BadInput where the step cannot work on a model of this structure; asked before anything is trained."""
 
     def outline(self, model: keras.Model) -> keras.Model:
-        """Returns a model of the structure that the step leaves, for asking later steps before anything is trained.
-
-        Its weights do not count.
-        """
+        """Returns a model of the structure that the step leaves, whose weights do not count, for asking later steps."""
         return model
 
     def undoes(self, earlier: Step) -> bool:
@@ -424,13 +356,7 @@ class Step:
         return {}
 
     def reload(self, model: keras.Model, weights: Path, context: Context) -> keras.Model:
-        """Returns the finished stage again.
-
-        Args:
-            model: The model of the stage before.
-            weights: The file that was saved after this step.
-            context: As for `__call__`.
-        """
+        """Returns the finished stage, from the stage before (`model`) and the file that was saved (`weights`)."""
         raise NotImplementedError(f"{type(self).__name__} does not say how its stage is read back.")
 
 
@@ -445,8 +371,7 @@ class Target(abc.ABC):
 
     @abc.abstractmethod
     def __call__(self, model: keras.Model, folder: Path, context: Context) -> Artifact:
-        """Converts the model into `folder` (which exists) and opens the result; raises BadInput where the model cannot
-        be converted."""
+        """Converts the model into `folder` (which exists) and opens the result; raises BadInput where it cannot."""
 
 
 class Measure(abc.ABC):
@@ -459,13 +384,7 @@ class Measure(abc.ABC):
 
     @abc.abstractmethod
     def __call__(self, artifact: Artifact, reference: Artifact, context: Context) -> dict[str, Any]:
-        """Returns keys of a report row.
-
-        Args:
-            artifact: The row's artifact.
-            reference: The float row's artifact, for paired differences and timing in turns.
-            context: Gives the task and the seed.
-        """
+        """Returns keys of a report row; `reference` is the float row's artifact, for pairs and for timing in turns."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -487,10 +406,8 @@ class Context:
 
 
 def refuse(recipe: Sequence[Step], model: keras.Model) -> None:
-    """Raises BadInput where a step cannot work on `model`'s structure, as earlier ones leave it.
-
-    Steps behind one that makes another network are asked when that network is there.
-    """
+    """Raises BadInput where a step cannot work on what earlier ones leave of `model`; those behind another network
+    wait."""
     for step in recipe:
         step.refuse(model)
         if step.replaces_model:
@@ -499,8 +416,7 @@ def refuse(recipe: Sequence[Step], model: keras.Model) -> None:
 
 
 def compress(model: keras.Model, recipe: tuple[Step, ...], context: Context, done: int = 0) -> Iterator:
-    """Applies the steps after the first `done`, checks every earlier promise after each, and yields (count, step,
-    model)."""
+    """Applies the steps after the first `done`, checks all earlier promises, and yields (count, step, model)."""
     for count, step in enumerate(recipe, start=1):
         if count <= done:
             continue
@@ -515,7 +431,7 @@ def compress(model: keras.Model, recipe: tuple[Step, ...], context: Context, don
 
 
 def _check_again(kept: Step, step: Step, model: keras.Model, guaranteed: list[str]) -> None:
-    """Calls `kept.check`; its error then names the step that broke the promise and what to do about it."""
+    """Calls `kept.check`; its error also names the step that broke the promise and what to do about it."""
     try:
         kept.check(model)
     except BrokenPromise as broken:
