@@ -32,6 +32,20 @@ def test_unstructured_masks_by_hand():
     np.testing.assert_array_equal(masks.largest(weights, 0.0, None), np.ones((2, 2)))
 
 
+@given(st.lists(WEIGHTS, min_size=1, max_size=4), SPARSITIES)
+@settings(max_examples=100, deadline=None)
+def test_kernels_of_any_size_that_were_pruned_keep_their_promise_in_the_file(kernels, sparsity):
+    pruned = {str(i): np.where(weights == 0, 1, weights) for i, weights in enumerate(kernels)}
+    pruned = {name: weights * masks.largest(weights, sparsity, None) for name, weights in pruned.items()}
+    Prune(sparsity=sparsity).check_artifact(SimpleNamespace(weights=lambda: pruned, path="model.tflite"))
+
+
+def test_a_file_with_fewer_zeros_than_rounding_explains_is_a_broken_promise():
+    dense = {"kernel": np.ones((8, 8), np.float32)}
+    with pytest.raises(BrokenPromise, match="promised 50% zeros, but model.tflite has 0.0%"):
+        Prune(sparsity=0.5).check_artifact(SimpleNamespace(weights=lambda: dense, path="model.tflite"))
+
+
 def test_two_of_four_masks_by_hand_go_along_the_input_channels():
     weights = np.float32([[4, 1], [-3, 2], [2, -3], [1, 4], [0, 0], [0, 0], [0, 5], [6, 6]])  # c_in 8, c_out 2
     expected = np.float32([[1, 0], [1, 0], [0, 1], [0, 1], [0, 0], [0, 0], [1, 1], [1, 1]])
