@@ -300,6 +300,7 @@ class Step:
     provides: str = ""
     """The promise in one word ("sparsity"), which later steps that preserve it name in `preserves`."""
     preserves: tuple[str, ...] = ()
+    """The promises of earlier steps, in one word each, that this step does not undo."""
     replaces_model: bool = False
     """Whether the result is another network, to which no earlier promise applies."""
 

@@ -1,5 +1,7 @@
-"""The contract of an experiment, in the user's terms: a miss is exit code 1, a time that a busy machine kept from being
-measured exit code 3."""
+"""Defines the contract of an experiment, in the user's terms.
+
+A miss is exit code 1; a time that a busy machine kept from being measured is exit code 3.
+"""
 
 from __future__ import annotations
 
@@ -15,20 +17,20 @@ from tfmo_drive.report.row_facts import beats_trivial, over_trivial
 Row = Mapping[str, Any]
 Rows = Sequence[Row]
 LIMITS = {"points": (-1, 1), "ratio": (0, 100), "share": (0, 1), "bytes": (0, 2**40), "ms": (0, 10**6)}
-"""Of what may be asked, by unit. One point is 0.01."""
+"""The range of a bound, by unit; one point is 0.01."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """What a bound is about."""
+    """Describes one number that a bound can be about."""
 
     unit: str
     of: Callable[[Row, Rows], float]
-    """From the judged row and all rows; raises LookupError, TypeError or ValueError where it was not measured."""
+    """Computes the value from the row and all rows; raises LookupError, TypeError or ValueError without one."""
     least: bool = False
     """Whether the bound is from below."""
     elsewhere: bool = False
-    """Whether a row of the same model on another target answers where the judged one cannot."""
+    """Whether a row of the same model on another target answers where the row itself cannot."""
     decided: Callable[[Row, float], bool] = lambda row, bound: True
     """Whether the row's measurement can meet or miss the bound at all: a time on a busy machine can do neither."""
 
@@ -61,21 +63,27 @@ FIGURES = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Expect:
-    """Bounds for one row of the recipe (on `target`; by default the experiment's last one). What only another target
-    knows (arena_bytes of TFLiteMicro, npu_share and sram_bytes of EthosU) is that target's, from the same model.
+    """Bounds one row of the recipe: that on `target`, by default the experiment's last one.
 
-    Fractions (0.01 = one point): score_drop, float baseline's score minus the row's; worst_class_drop, of the class
-    that lost most; worst_part_drop, of the task of MultiTask that did; worst_corruption_drop, the same difference on
-    corrupted pixels, under the corruption and severity where it is largest (measures.robustness); keras_gap, between
-    the row's score and that of the Keras model it was made from; miss_rate, of pedestrians, log-average. Ratios are the
-    row's over the float row's (macs: multiply-accumulates; error: the mean absolute one, where a number is predicted);
-    gzip_ratio_plain is over the row of the uncompressed baseline on the same target. flash_bytes is the file.
-    latency_p95_ms is of the machine that measures, of EthosU what Vela expects; TFLiteMicro has none, since here it is
-    no microcontroller that runs it. latency_ratio is of times taken in turns. Neither is met or missed where these
-    repeat no better than within 20 %.
+    What only another target knows (arena_bytes of TFLiteMicro, npu_share and sram_bytes of EthosU) is taken from that
+    target's row of the same model. A bound of None is not asked.
 
-    Least values: baseline_score, of the float row itself; over_control, the row's score minus that of the best control
-    on the same target; npu_share, of the operators, how many the NPU takes.
+    Largest values, as fractions (0.01 = one point): score_drop, the float baseline's score minus the row's;
+    worst_class_drop, the drop of the class that lost most; worst_part_drop, of the task of MultiTask that lost most;
+    worst_corruption_drop, the drop on corrupted pixels, under the corruption and severity where it is largest
+    (measures.robustness); keras_gap, the difference between the row's score and that of the Keras model it was made
+    from; miss_rate, the log-average miss rate of pedestrians.
+
+    Largest ratios, of the row to the float row: size_ratio, gzip_ratio, parameter_ratio, macs_ratio
+    (multiply-accumulates), error_ratio (the mean absolute error, where a number is predicted), latency_ratio (of times
+    taken in turns). gzip_ratio_plain is the ratio to the row of the uncompressed baseline on the same target.
+
+    Largest costs: flash_bytes, the file; arena_bytes; sram_bytes; latency_p95_ms, on the machine that measures, for
+    EthosU Vela's estimate. TFLiteMicro has no latency, since no microcontroller runs it here. Times are neither met nor
+    missed where they repeat no better than within 20 %.
+
+    Least values: baseline_score, the score of the float row itself; over_control, the row's score minus that of the
+    best control on the same target; npu_share, the share of operators that the NPU takes.
 
     baseline_beats_trivial: the float baseline, and the row as well, must be better than the task's trivial answer by
     the whole 95 % interval of the difference; test examples of one single group have none, and what is not decided is
@@ -120,10 +128,11 @@ class Expect:
         return [(name, bound) for name, bound in named if bound is not None]
 
     def verdicts(self, row: Row | None, rows: Rows) -> list[dict]:
-        """One {"name", "row", "bound", "value", "unit", "passed", "least"} per bound; not measured is a miss, and what
-        cannot be measured on a busy machine is neither: "passed" is None.
+        """Returns one {"name", "row", "bound", "value", "unit", "passed", "least"} for each bound.
 
-        First whether the baseline and the row are better than the trivial answer, where rows were compared with it.
+        A number that was not measured is a miss; one that cannot be measured on a busy machine is neither: "passed" is
+        None. First come the verdicts whether the baseline and the row are better than the trivial answer, where rows
+        were compared with it.
         """
         asked = self.baseline_beats_trivial and bool(over_trivial(rows[0]))
         worth = [_worth("baseline_beats_trivial", rows[0], row)] if asked else []
@@ -132,8 +141,11 @@ class Expect:
 
 
 def _worth(name: str, said: Row | None, judged: Row | None) -> dict:
-    """The verdict whether the row `said` beats the trivial answer: its value is the lowest lower end of its intervals,
-    0 where it says the same of every example; without an interval it is None, which is no pass."""
+    """Returns the verdict whether the row `said` beats the trivial answer.
+
+    Its value is the lowest lower end of the row's intervals, and 0 where it gives the same answer to every example;
+    without an interval it is None, which is no pass.
+    """
     found = over_trivial(said).values() if said else []
     lows = [0.0 if one.get("always_the_same") else one["over_trivial_low"] for one in found]
     value = min(lows) if lows and None not in lows else None
@@ -144,7 +156,7 @@ def _worth(name: str, said: Row | None, judged: Row | None) -> dict:
 
 
 def exit_code(verdicts: Sequence[Mapping[str, Any]]) -> int:
-    """1 for a miss; else 3 for a time that could not be measured on a busy machine; else 0."""
+    """Returns 1 for a miss; else 3 for a time that could not be measured on a busy machine; else 0."""
     passed = [one["passed"] for one in verdicts]
     return 1 if False in passed else 3 if None in passed else 0
 
@@ -161,7 +173,8 @@ def _verdict(name: str, bound: float, row: Row | None, rows: Rows) -> dict:
 
 
 def _answered(figure: Figure, row: Row | None, rows: Rows) -> tuple[Row | None, float | None]:
-    """The row's own value, or the worst of the rows of the same model where it has none and others may answer."""
+    """Returns the row that answers and its value: the row's own, or, where it has none, the worst over the model's
+    other targets."""
     value = _measured(figure, row, rows) if row else None
     if row is None or value is not None or not figure.elsewhere:
         return row, value
@@ -179,7 +192,7 @@ def _measured(figure: Figure, row: Row, rows: Rows) -> float | None:
 
 
 def _controls(row: Row, rows: Rows) -> list[float]:
-    """Scores of the controls on the same target."""
+    """Returns the scores of the controls on the same target."""
     return [one["score"] for one in rows if one["target"] == row["target"]
             and one["stage"] not in ("baseline", row["stage"])]  # fmt: skip
 
@@ -189,12 +202,12 @@ def _worst_part_drop(row: Row, first: Row) -> float:
 
 
 def _plain(row: Row, rows: Rows) -> Row:
-    """The uncompressed baseline's row on the same target."""
+    """Returns the uncompressed baseline's row on the same target."""
     return [one for one in rows if one["target"] == row["target"] and one["stage"] == "baseline"][0]
 
 
 def _miss_rate(row: Row) -> float:
-    """Of a detector; of several tasks in one model, of the detector among them."""
+    """Returns the log-average miss rate of the detector, alone or among several tasks in one model."""
     return row[[key for key in row if key.endswith("log_average_miss_rate")][0]]
 
 

@@ -1,4 +1,4 @@
-"""The flow: baseline -> steps -> targets -> measures -> report, every stage saved and reused."""
+"""Runs the flow: baseline -> steps -> targets -> measures -> report, every stage saved and reused."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ from tfmo_drive.targets.litert import LiteRTFloat32
 from tfmo_drive.training import scoring
 
 MEASURES: tuple[Measure, ...] = (Accuracy(), Size(), Cost(), Memory(), Latency())
-"""What every row is asked."""
+"""The measures of every row, by default."""
 SCORES = ("keras_score", "val_score", "seconds")
-"""What every finished stage says."""
+"""The facts of every finished stage."""
 PATIENCE_S = 60.0
-"""How long an expected latency is measured again where the machine is busy."""
+"""The seconds for which an expected latency is measured again where the machine is busy."""
 
 
 _ONE = {
@@ -47,14 +47,25 @@ _SEVERAL = {
     "recipe": (Step, "(Prune(sparsity=0.5),), or () for none"), "targets": (Target, "(LiteRTInt8(),)"),
     "measures": (Measure, "(*MEASURES,)"),
 }  # fmt: skip
-"""What the settings of an experiment are made of, and what to type."""
+"""The classes of an experiment's settings, and examples of what to type."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """What to do (`recipe`), what to compare it with (`controls`: name -> recipe from the same baseline), where it
-    will run (`targets`), what to ask (`measures`) and what must hold (`expect`: a miss is exit code 1, a latency
-    that cannot be measured on a busy machine 3)."""
+    """Describes what to do, what to compare it with, where it will run, what to measure and what must hold.
+
+    Args:
+        task: The task, with its data and float model.
+        recipe: The steps, in order.
+        controls: Other recipes from the same baseline by name, to compare with.
+        targets: The targets for which files are made.
+        training: How the baseline is trained where none is given (task.baseline).
+        measures: What every row is asked.
+        expect: What must hold: a miss is exit code 1, a latency that cannot be measured on a busy machine 3.
+
+    Raises:
+        BadInput: A setting is of another kind, or a step would undo what an earlier one promises.
+    """
 
     task: Task
     recipe: tuple[Step, ...] = ()
@@ -88,7 +99,8 @@ class Experiment:
                 step.refuse_task(self.task)
 
     def _refuse_other_kinds(self):
-        """None for an Expect, or one step where a recipe should be, would else end in a traceback far from here."""
+        """Raises BadInput for a setting of another kind, such as one step in place of a recipe, which would else fail
+        far from here."""
         for name, (kind, example) in _ONE.items():
             if not isinstance(value := getattr(self, name), kind):
                 raise BadInput(f"Experiment.{name} must be of kind {kind.__name__}, got {value!r}. Write {example}.")
@@ -104,25 +116,25 @@ class Experiment:
 
     @property
     def all_targets(self) -> tuple[Target, ...]:
-        """The float target first: everything is compared with the baseline there."""
+        """Returns the targets with the float target first: everything is compared with the baseline there."""
         given = [target for target in self.targets if target.name == LiteRTFloat32.name]
         return (given[0] if given else LiteRTFloat32(), *(t for t in self.targets if t not in given))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Chain:
-    """What a recipe makes, from the float baseline to the files."""
+    """Holds what a recipe makes, from the float baseline to the files."""
 
     context: Context
     models: dict[str, keras.Model]
-    """By stage: "0_baseline", "1_prune", ..."""
+    """The models by stage: "0_baseline", "1_prune", ..."""
     artifacts: list[Artifact]
-    """Of the last model, one for each of the experiment's targets that takes it."""
+    """The artifacts of the last model, one for each of the experiment's targets that takes it."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Run:
-    """One execution of an experiment in a folder."""
+    """Executes an experiment in a folder, once."""
 
     name: str
     experiment: Experiment
@@ -138,20 +150,21 @@ class Run:
 
     @property
     def _shipped(self) -> str:
-        """The rows the experiment is about: the recipe's, or the baseline's where there is none."""
+        """Returns the stage whose rows the experiment is about: the recipe's, or the baseline's where there is none."""
         return self.name if self.experiment.recipe else "baseline"
 
     def _held(self) -> contextlib.AbstractContextManager:
-        """The folder, for this process alone; BadInput where a run must not write there."""
+        """Holds the folder for this process alone; raises BadInput where a run must not write there."""
         return run_folder.held(self.workdir, dict(run_folder.inputs(settings(self.experiment))))
 
     @property
     def _wanted(self) -> str:
-        """The row that the expectations judge."""
+        """Returns the name of the row that the expectations are about."""
         return f"{self._shipped}/{self.experiment.expect.target or self.experiment.targets[-1].name}"
 
     def report(self) -> dict[str, Any]:
-        """Everything: stages, artifacts, rows, report files. Raises BadInput and BrokenPromise."""
+        """Makes everything (stages, artifacts, rows, report files) and returns the report; raises BadInput and
+        BrokenPromise."""
         with self._held():
             context, models, stages = self._stages()
             rows, skipped, artifacts = [], [], {}
@@ -167,7 +180,8 @@ class Run:
 
     @contextlib.contextmanager
     def chain(self) -> Iterator[Chain]:
-        """The folder held, with the recipe's stages (reused where finished) and artifacts; nothing is measured."""
+        """Yields the recipe's stages (reused where finished) and artifacts, with the folder held; nothing is
+        measured."""
         with self._held():
             context, models, _ = self._stages(controls=False)
             made, refused = models["baseline"] | models[self._shipped], []
@@ -179,12 +193,12 @@ class Run:
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[Context]:
-        """The folder held, with the baseline in it: trained, reused or given."""
+        """Yields the context with the baseline in it (trained, reused or given), with the folder held."""
         with self._held():
             yield self._begun(record=False)[0]
 
     def _begun(self, record: bool = True) -> tuple[Context, dict]:
-        """The context, and the facts of the baseline's stage."""
+        """Returns the context, and the facts of the baseline's stage."""
         if self.deterministic:
             tf.config.experimental.enable_op_determinism()
         keras.utils.set_random_seed(self.seed)
@@ -194,7 +208,7 @@ class Run:
         return dataclasses.replace(context, baseline=baseline), facts
 
     def _stages(self, controls: bool = True) -> tuple[Context, dict[str, dict[str, keras.Model]], list[dict]]:
-        """Models are by row and stage, in order."""
+        """Returns the context, the models by row and stage in order, and the facts of the stages."""
         for step in (*self.experiment.recipe, *(s for recipe in self.experiment.controls.values() for s in recipe)):
             for path in step.files:
                 if not path.exists():
@@ -320,7 +334,7 @@ class Run:
                 yield row | {"seconds": round(seconds, 2)}, artifact
 
     def _paired(self, context: Context, artifacts: dict[str, Artifact]) -> Iterator[dict]:
-        """The recipe's rows against the controls' on the same target, example by example."""
+        """Yields the recipe's rows compared with the controls' on the same target, example by example."""
         measures = [measure for measure in self.experiment.measures if measure.paired]
         if self.experiment.controls and not measures:
             logging.warning("No measure compares the recipe with its controls example by example. Accuracy() does.")
@@ -360,8 +374,11 @@ class Run:
         }  # fmt: skip
 
     def _expected(self, context: Context, rows: list[dict], artifacts: dict[str, Artifact]) -> list[dict]:
-        """The verdicts. An expected latency that a busy machine leaves open is measured again, for PATIENCE_S seconds
-        at most; the row keeps what repeated best."""
+        """Returns the verdicts.
+
+        An expected latency that a busy machine leaves open is measured again, for PATIENCE_S seconds at most; the row
+        keeps what repeated best.
+        """
         expect, deadline, wanted = self.experiment.expect, time.monotonic() + PATIENCE_S, self._wanted
         judged = next((row for row in rows if row["name"] == wanted), None)
         measure = next((m for m in self.experiment.measures if m.timed), None)

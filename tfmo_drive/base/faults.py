@@ -15,10 +15,10 @@ NAMED, LONGEST = 10, 400
 
 
 def counted(faults: Sequence[str], total: int, what: str) -> str:
-    """Returns one line such as `2 of 811 images are missing: a.jpg, b.jpg.`
+    """Returns one line that counts the faults and names the first ten, as "2 of 811 images are missing: a.jpg, b.jpg."
 
     Args:
-        faults: What is faulty, such as ["a.jpg", "b.jpg"]; the first ten are named.
+        faults: What is faulty, such as ["a.jpg", "b.jpg"].
         total: The number of things looked at.
         what: The things and their fault, such as "images are missing".
     """

@@ -38,7 +38,7 @@ flags.declare_key_flag("out")
 
 @dataclasses.dataclass(frozen=True)
 class Block:
-    """Runs of one task on the same test data: their rows, each with its run's first row beside it."""
+    """Holds runs of one task on the same test data: their rows, each with its run's first row beside it."""
 
     title: str
     reports: dict[str, dict]
@@ -48,14 +48,15 @@ class Block:
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """A block for each data set, that of most runs first."""
+    """Holds a block for each data set, that of most runs first."""
 
     blocks: list[Block]
     notes: list[str]
 
 
 def main(argv: list[str]) -> int:
-    """Compare the run folders in argv[1:]; BadInput when there is nothing to compare."""
+    """Compares the run folders in argv[1:] and returns the exit code; raises BadInput where there is nothing to
+    compare."""
     out = Path(FLAGS.out or "runs/compare")
     reports, skipped = _read_runs([Path(name) for name in argv[1:]], out)
     compared = compare(reports)
@@ -67,7 +68,7 @@ def main(argv: list[str]) -> int:
 
 
 def compare(reports: dict[str, dict]) -> Comparison:
-    """Reports by run name: a block for each data set and task."""
+    """Returns reports, given by run name, in a block for each data set and task."""
     groups: dict[tuple[str, str], dict[str, dict]] = {}
     for run, report in reports.items():
         groups.setdefault(_data(report), {})[run] = report
@@ -80,13 +81,13 @@ def compare(reports: dict[str, dict]) -> Comparison:
 
 
 def _data(report: dict) -> tuple[str, str]:
-    """What two runs must have in common to be compared: the kind of task, and the content of the data."""
+    """Returns what two runs must have in common to be compared: the kind of task, and the content of the data."""
     kind = str((report.get("task") or {}).get("kind"))
     return kind, str(report.get("data_fingerprint") or reference(report).get("examples"))
 
 
 def _title(reports: dict[str, dict]) -> str:
-    """ "gtsrb48, Classification, 1,055 test examples"."""
+    """Returns a block's title, such as "gtsrb48, Classification, 1,055 test examples"."""
     report = next(iter(reports.values()))
     task, examples = report.get("task") or {}, reference(report).get("examples")
     data = Path(str(task.get("data") or "")).name or "built in"
@@ -94,7 +95,7 @@ def _title(reports: dict[str, dict]) -> str:
 
 
 def _block(title: str, reports: dict[str, dict]) -> Block:
-    """Baseline rows of the same target, score and bytes appear once."""
+    """Returns a block, in which baseline rows of the same target, score and bytes appear once."""
     rows, firsts, seen = [], [], {}
     for run, report in reports.items():
         for row in report["rows"]:
@@ -113,7 +114,7 @@ def _block(title: str, reports: dict[str, dict]) -> Block:
 
 
 def terminal(compared: Comparison) -> str:
-    """What makes runs worthless; then for each data set one line per row, narrow enough for a terminal."""
+    """Returns what makes runs worthless, then for each data set one line per row, narrow enough for a terminal."""
     tables = [_lines(block) for block in compared.blocks]
     if len(tables) > 1:
         tables = [f"{block.title}:\n{lines}" for block, lines in zip(compared.blocks, tables, strict=True)]
@@ -145,7 +146,7 @@ def _doubts(block: Block) -> list[str]:
 
 
 def write(compared: Comparison, out: Path) -> None:
-    """Write compare.md, compare.html and figures/*.png into `out`."""
+    """Writes compare.md, compare.html and figures/*.png into `out`."""
     drawn = {
         f"{name}{_number(place, compared)}": against(block.rows, cost, group="run")
         for place, block in enumerate(compared.blocks, start=1)
@@ -160,7 +161,7 @@ def _number(place: int, compared: Comparison) -> str:
 
 
 def document(compared: Comparison) -> Document:
-    """What the comparison says of every data set: which rows nothing else there beats, and all its rows."""
+    """Returns the comparison as a document: for each data set which rows nothing else beats, and all rows."""
     several = len(compared.blocks) > 1
     verdict = [one for block in compared.blocks for one in _doubts(block)]
     sections = []
@@ -203,7 +204,7 @@ def _sections(block: Block, number: str, of: str) -> list[Section]:
 
 
 def _notes(reports: dict[str, dict], blocks: int) -> list[str]:
-    """What makes these runs hard to compare: other test data, other machines."""
+    """Returns what makes these runs hard to compare: other test data, other machines."""
     notes = []
     if blocks > 1:
         notes.append(

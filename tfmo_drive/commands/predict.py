@@ -30,16 +30,18 @@ Inputs = Iterator[tuple[str, np.ndarray, tuple[int, int]]]
 
 
 def images(files: list[str], facts: Facts) -> Inputs:
-    """The name of every image, its pixels as the model's input wants them, uint8 [height, width, 3], and the (height,
-    width) that it has itself."""
+    """Yields every image's name, its pixels as the model's input wants them, and the size of the file.
+
+    Pixels are uint8 [height, width, 3], the size is (height, width) in pixels.
+    """
     size, resize = (facts["height"], facts["width"]), Resize.from_dict(facts["resize"])
     for file in files:
         yield file, decode(file, size, resize), size_of(file)
 
 
 def rows(files: list[str], facts: Facts) -> Inputs:
-    """The place of every row of CSV files, and its numbers, float32 [columns], found by the names that the model's
-    metadata has."""
+    """Yields the place of every row of CSV files and its numbers, float32 [columns], found by the names in the
+    metadata."""
     for file in files:
         table = read_table(file)
         missing = [name for name in facts["columns"] if name not in table.header]
@@ -56,7 +58,7 @@ def rows(files: list[str], facts: Facts) -> Inputs:
 
 
 def answers(outputs: dict[str, np.ndarray], facts: Facts, source: tuple[int, int]) -> list[dict[str, Any]]:
-    """What a task's outputs say (`example.decoded`), boxes in pixels of an image of the size `source`."""
+    """Returns a task's answers (`example.decoded`), with boxes in pixels of an image of the size `source`."""
     try:
         found = example.decoded(outputs, facts)
     except ValueError as error:
@@ -89,7 +91,7 @@ def _answer(model: str, files: list[str]) -> None:
 
 
 def _refuse_unreadable(facts: Facts) -> None:
-    """BadInput where the metadata does not say how each of the model's outputs is read."""
+    """Raises BadInput where the metadata does not say how each of the model's outputs is read."""
     for name, part in example.parts(facts).items():
         if not isinstance(part.get("decode"), dict) or "input" not in part:
             what = f'the part "{name}"' if name else "its output"
@@ -99,6 +101,7 @@ def _refuse_unreadable(facts: Facts) -> None:
 
 
 def main(argv: list[str]) -> int:
+    """Prints what a model answers for images or rows, and returns the exit code."""
     if len(argv) < 3:
         raise BadInput("Give a model and at least one image: tfmo-drive predict model.tflite image.jpg")
     _answer(argv[1], argv[2:])

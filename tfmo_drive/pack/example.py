@@ -195,6 +195,7 @@ def answers(interpreter, raw, ends):
 
 
 def main():
+    """Prints the answers for the image or the rows that the command line names."""
     facts = json.loads((HERE / "model.json").read_text(encoding="utf-8"))
     wanted = "rows of numbers" if "columns" in facts["input"] else "an image"
     if len(sys.argv) != 2:

@@ -417,6 +417,7 @@ def told(error):
 
 
 def main():
+    """Prints everything that is wrong and returns the exit code."""
     sys.stdout.reconfigure(errors="backslashreplace")
     found = [line if line.isprintable() else ascii(line)[1:-1] for line in faults()]
     print("\n".join(found) or "Everything is as it was packed, and says what it said.")

@@ -49,7 +49,7 @@ def spread_of(truth: np.ndarray) -> float:
 
 
 def of_steering(answers: np.ndarray, truth: np.ndarray, groups: np.ndarray, scale: SteeringScale) -> Evaluation:
-    """Evaluates steering.
+    """Evaluates steering against the truth.
 
     Beside the score stand, in degrees at the wheels, error_degrees and, where there are curves, error_curves_degrees,
     with score_curves, wrong_sign_curves (the share steered to the other side; 0 is no side) and score_straight, what
