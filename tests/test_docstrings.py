@@ -42,7 +42,8 @@ def documented_members(kind: ast.ClassDef) -> set[str]:
     """Names of the methods with a docstring, and of the attributes with a text below them."""
     found = {one.name for one in kind.body if isinstance(one, ast.FunctionDef) and ast.get_docstring(one)}
     for one, below in zip(kind.body, kind.body[1:], strict=False):
-        text = isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant) and isinstance(below.value.value, str)
+        value = below.value if isinstance(below, ast.Expr) else None
+        text = isinstance(value, ast.Constant) and isinstance(value.value, str)
         if text and isinstance(one, ast.AnnAssign):
             found.add(one.target.id)
         elif text and isinstance(one, ast.Assign):
