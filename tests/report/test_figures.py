@@ -11,13 +11,15 @@ from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 from PIL import Image
 
-from tfmo_drive.report.plots import labels
+from tfmo_drive.report import robustness_section
+from tfmo_drive.report.plots import figures as module
+from tfmo_drive.report.plots import labels, plot_style
 from tfmo_drive.report.plots.figures import COSTS, _log_ticks, against, class_deltas, curves, figures, sparsity
 from tfmo_drive.report.plots.plot_style import single
 
 
 def _colours(data: bytes) -> int:
-    return len(Image.open(io.BytesIO(data)).convert("RGB").getcolors(1 << 24))
+    return len(Image.open(io.BytesIO(data)).convert("RGBA").getcolors(1 << 24))
 
 
 def test_full_report_has_every_figure(drawn):
@@ -55,6 +57,55 @@ def test_curves_skip_epochs_without_a_number():
 def test_same_report_gives_the_same_bytes(full_report):
     rows = full_report["rows"]
     assert against(rows, "size_bytes") == against(rows, "size_bytes")
+
+
+@pytest.fixture
+def shown(monkeypatch) -> list[Figure]:
+    """The figures themselves, in the order in which they were drawn."""
+    found = []
+    for room in (module, robustness_section):
+        monkeypatch.setattr(room, "png", lambda figure: found.append(figure) or plot_style.png(figure))
+    return found
+
+
+@pytest.mark.parametrize("groups", [2, 6, 9, 14])
+def test_nothing_that_is_written_is_cut_off(shown, groups, driving_report):
+    """Long names of many runs, most of them far below, as a comparison of all that one has."""
+    rows = [{"name": f"from_nothing_taught_by_its_baseline_{i}/litert_int8{'_x' * 9 * (i % 4)}", "size_bytes": 1e6 * i,
+             "run": f"channels_deep_compression_{i % groups}", "score": 0.9 - 0.3 * (i % 3)}
+            for i in range(1, 60)]  # fmt: skip
+    assert against(rows, "size_bytes", group="run") and robustness_section.figure(driving_report)
+    for figure in shown:
+        taken, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
+        assert taken.x0 >= 0 and taken.y0 >= 0 and taken.x1 <= width and taken.y1 <= height
+
+
+def test_scores_that_are_nearly_one_do_not_look_far_apart(shown):
+    rows = [{"name": f"x/{i}", "stage": "x", "score": 0.9 + 1e-5 * i, "size_bytes": 1e6 + i} for i in range(2)]
+    classes = {"per_class": {"car": {"delta": 1e-5, "examples": 9, "score": 0.9}}}
+    stage = {"name": "1_train", "curves": {"epoch": [1], "loss": [0.5], "val_score": [0.9]}}
+    assert against(rows, "size_bytes") and class_deltas({"name": "x", **classes}) and curves([stage])
+    plot, bars, (loss, score) = shown[0].axes[0], shown[1].axes[0], shown[2].axes
+    for low, high in (plot.get_ylim(), bars.get_xlim(), score.get_ylim()):
+        assert high - low >= plot_style.LEAST_SPAN
+    assert plot.get_xlim()[1] / plot.get_xlim()[0] >= 1.5
+    assert loss.get_ylim()[0] == 0 and [tick for tick in score.get_xticks() if 0.5 <= tick <= 1.5] == [1]
+
+
+def test_columns_of_curves_share_the_scale_of_scores_and_show_every_epoch(shown):
+    stages = [{"name": f"{i}_train", "curves": {"epoch": [1, 2], "loss": [10.0**i, 1], "val_score": [0.5 - 0.2 * i, 0.9]}}
+              for i in range(3)]  # fmt: skip
+    assert curves(stages, 0.8)
+    scores = shown[0].axes[3:]
+    assert len({axes.get_ylim() for axes in scores}) == 1 and scores[0].get_ylim()[0] < 10
+
+
+def test_a_name_that_finds_no_place_is_not_written_on_another():
+    axes = Figure(figsize=(4, 3), dpi=100).subplots()
+    axes.plot([1, 2], [1, 2])
+    labels.place(axes, [labels.Label(f"a_stage_of_many_{i}/litert_int8", 1.5, 1.5, 1.5, 1.5) for i in range(60)])
+    boxes = [one.get_window_extent() for one in axes.texts if one.get_text()]
+    assert 2 < len(boxes) < 60 and not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
 
 
 @pytest.mark.parametrize("seed", range(3))

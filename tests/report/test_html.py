@@ -52,6 +52,19 @@ def test_page_follows_the_readers_light_or_dark(page):
     assert "prefers-color-scheme: dark" in page and 'name="color-scheme" content="light dark"' in page
 
 
+def test_plots_turn_dark_with_the_page_and_photographs_keep_their_colours(page):
+    plots = {alt: bool(plot) for plot, alt in re.findall(r'<img( class="plot")? src="[^"]*"[^>]* alt="([^"]*)"', page)}
+    assert len(plots) == 6 and [alt for alt, plot in plots.items() if not plot] == [
+        next(alt for alt in plots if alt.startswith("Images that the float artifact gets right"))
+    ]
+    assert re.search(r"prefers-color-scheme: dark\) \{ img.plot \{ filter: invert", page)
+
+
+def test_whether_an_expectation_is_met_stands_first(page):
+    rows = page[page.index("<h2>Expectations</h2>") :].split("</tbody>")[0]
+    assert re.findall(r'<tr>\s*<th scope="row" class="text good" data-value="1">([^<]*)<', rows) == ["PASS"] * 3
+
+
 def test_verdict_comes_before_the_table_and_settings_are_folded(page):
     assert page.index("-0.5") < page.index("<table>")
     folded = page[page.index("<details>") :]

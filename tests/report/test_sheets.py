@@ -51,6 +51,13 @@ def test_contact_sheet_shows_the_pictures_themselves():
     assert _share(contact_sheet(regressions, _picture(RED)[None]), RED) > 0.3
 
 
+@pytest.mark.parametrize("draw", [lambda one: contact_sheet([{"truth": "a", "says": "b", "index": 0}], one[None]),
+                                  lambda one: compared([{"truth": one}], [{"index": 0}])])  # fmt: skip
+def test_what_lies_around_pictures_is_transparent_and_white_in_them_is_not(draw):
+    alpha = np.asarray(Image.open(io.BytesIO(draw(_picture((255, 255, 255))))).convert("RGBA"))[..., 3]
+    assert set(alpha[0, -8:]) == {0} and (alpha > 250).mean() > 0.3
+
+
 def test_what_is_no_picture_is_not_shown():
     assert contact_sheet([], np.zeros((0, 4, 4, 3), np.uint8)) is None
     assert contact_sheet([{"truth": "1", "says": "2", "index": 0}], np.zeros((1, 5), np.float32)) is None

@@ -148,7 +148,9 @@ def _doubts(block: Block) -> list[str]:
 def write(compared: Comparison, out: Path) -> None:
     """Writes compare.md, compare.html and figures/*.png into `out`."""
     drawn = {
-        f"{name}{_number(place, compared)}": against(block.rows, cost, group="run")
+        f"{name}{_number(place, compared)}": against(
+            block.rows, cost, group="run" if len(block.reports) > 1 else "stage"
+        )
         for place, block in enumerate(compared.blocks, start=1)
         for name, cost in (("score_size", "size_bytes"), ("score_latency", "latency_share"))
     }
@@ -182,7 +184,7 @@ def _front(block: Block, of: str) -> list[str]:
         for row in frontier(block.rows, "size_bytes")
     ]
     beaten = "no other row beats these in both score and bytes, smallest first:" if front else (
-        "no row has both a score and a size.")  # fmt: skip
+        "no row that is better than the trivial answer has both a score and a size.")  # fmt: skip
     said = f"{of}{beaten}"
     return [f"{said[0].upper()}{said[1:]}", *front]
 
@@ -194,12 +196,12 @@ def _sections(block: Block, number: str, of: str) -> list[Section]:
         Figure(f"score_latency{number}", f"Score against {TIME}."),
     )  # fmt: skip
     caption = (
-        "Points, smaller and faster refer to the float baseline of the row's own run; beside a latency stands the "
+        "In parentheses below a row stands its run, where its name does not say it. Points, smaller and faster refer to the float baseline of the row's own run; beside a latency stands the "
         "baseline's in the same turns."
     )
     return [
         Section(f"Score against cost{of}", "Up and to the left is better.", figures),
-        Section(f"Rows{of}", caption, table=rows_table(block.rows, block.firsts, run=True)),
+        Section(f"Rows{of}", caption, table=rows_table(block.rows, block.firsts)),
     ]
 
 

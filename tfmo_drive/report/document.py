@@ -36,6 +36,8 @@ class Figure:
     name: str
     caption: str
     film: bool = False
+    photographs: bool = False
+    """Its colours stay as they are on a dark page, where those of a plot are turned round."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import MaxNLocator
 
 from tfmo_drive.report.document import Cell, Figure, Section, Table
-from tfmo_drive.report.plots.plot_style import BLUE, COLOURS, DRAWN_DPI, MARKERS, VERMILLION, plain, png
+from tfmo_drive.report.plots.plot_style import BLUE, COLOURS, DRAWN_DPI, MARKERS, VERMILLION, legend, plain, png, widen
 from tfmo_drive.report.rendering import numbers
 from tfmo_drive.report.rendering.tables import cell, changes
 from tfmo_drive.report.row_facts import Row, featured, reference
@@ -68,7 +68,8 @@ def _by_severity(axes: Axes, rows: list[Row], marked: Row) -> None:
                   linestyle="-" if place else "--", color=COLOURS[place - 1], label=row["name"], **style)  # fmt: skip
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel="severity (0: clean)", ylabel="score, mean over corruptions, %")
-    axes.figure.legend(loc="outside lower left", ncols=2, frameon=False, fontsize=9)
+    widen(axes)
+    legend(axes.figure, "outside lower left", fontsize=9)
 
 
 def _by_corruption(axes: Axes, row: Row, first: Row) -> None:
@@ -86,6 +87,7 @@ def _by_corruption(axes: Axes, row: Row, first: Row) -> None:
             one, place, f" {numbers.points(one / 100)} ", va="center", ha="right" if one < 0 else "left", fontsize=9
         )
     axes.margins(x=0.2)
+    widen(axes, "x")
     axes.set_xlabel("points against float on the same pixels")
     axes.set_title(row["name"], loc="left", fontsize=10)
     axes.grid(False, axis="y")

@@ -85,9 +85,11 @@ def worst_classes(row: Row) -> list[tuple[str, dict]]:
 def frontier(rows: list[Row], cost: str) -> list[Row]:
     """Returns the rows that no other row beats in both score and `cost` (Pareto), cheapest first.
 
-    Rows scored on a subset are left out: their score is of other images than the rest.
+    Rows scored on a subset are left out, for their score is of other images than the rest; and those that are not
+    better than the trivial answer, which takes no bytes and no time at all.
     """
     known = [row for row in rows if row.get(cost) and row.get("score") is not None and not row.get("subset")]
+    known = [row for row in known if not over_trivial(row) or beats_trivial(row)]
     best, front = -1.0, []
     for row in sorted(known, key=lambda row: (row[cost], -row["score"])):
         if row["score"] > best:

@@ -73,15 +73,15 @@ def _expectations(report: dict) -> Section | None:
     judged = {MET: (1, "good"), MISSED: (0, "bad")}
     rows = tuple(
         (
-            Cell(one["name"]),
-            Cell(str(one.get("row") or numbers.DASH)),
-            Cell(limit(one), "", one.get("bound")),
-            Cell(amount(one, "value"), "", one.get("value")),
             Cell(outcome(one), "", *judged.get(outcome(one), (None, ""))),
+            Cell(one["name"]),
+            Cell(amount(one, "value"), "", one.get("value")),
+            Cell(limit(one), "", one.get("bound")),
+            Cell(str(one.get("row") or numbers.DASH)),
         )
         for one in expect
     )
-    table = Table(("Expectation", "Row", "Allowed", "Measured", "Verdict"), rows, text_columns=2)
+    table = Table(("Verdict", "Expectation", "Measured", "Allowed", "Row"), rows, text_columns=5)
     caption = (
         "What the experiment promises; a FAIL is exit code 1, a time that a busy machine kept from being measured exit "
         "code 3."
@@ -178,9 +178,11 @@ def _regressions(row: Row) -> Section | None:
     found = row.get("regressions")
     if not found:
         return None
-    sheet = Figure("regressions", f"Images that the float artifact gets right and {row['name']} wrong, worst first.")
+    sheet = Figure("regressions", f"Images that the float artifact gets right and {row['name']} wrong, worst first.",
+                   photographs=True)  # fmt: skip
     panels = Figure("comparisons", f"Where {row['name']} loses most against float, worst first: the truth, what float "
-                    "says and what this row says. # is the example's place in the test split.")  # fmt: skip
+                    "says and what this row says. # is the example's place in the test split.",
+                    photographs=True)  # fmt: skip
     titles = {"truth": "Truth", "reference_says": "Float says", "says": "This row says"}
     if all(one.get("reference_says") == one.get("truth") for one in found):
         titles = {"truth": "Truth, as the reference says", "says": "This row says"}
@@ -193,10 +195,10 @@ def _regressions(row: Row) -> Section | None:
 
 
 def _predictions(row: Row) -> Section:
-    figure = Figure("predictions", f"The truth, what float says and what {row['name']} says.")
+    figure = Figure("predictions", f"The truth, what float says and what {row['name']} says.", photographs=True)
     return Section("Predictions", "Ordinary test examples, chosen without a look at how they went.", (figure,))
 
 
 def _clip() -> Section:
-    figure = Figure("clip", "Some of its frames, time running to the right.", film=True)
+    figure = Figure("clip", "Some of its frames, time running to the right.", film=True, photographs=True)
     return Section("Clip", "The same moving scene, as the rows answer it.", (figure,))

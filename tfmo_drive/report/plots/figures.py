@@ -12,17 +12,35 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from tfmo_drive.base import speed
+from tfmo_drive.base.spelling import shortened
 from tfmo_drive.report import robustness_section
 from tfmo_drive.report.plots import labels
-from tfmo_drive.report.plots.plot_style import BLUE, COLOURS, DRAWN_DPI, GREY, MARKERS, VERMILLION, plain, png, single
+from tfmo_drive.report.plots.plot_style import (
+    BLUE,
+    COLOURS,
+    DRAWN_DPI,
+    GREY,
+    MARKERS,
+    VERMILLION,
+    legend,
+    plain,
+    png,
+    single,
+    widen,
+)
 from tfmo_drive.report.rendering import numbers
 from tfmo_drive.report.row_facts import Row, featured, frontier, reference, worst_classes
 
 CLASSES = 20
 # Beyond this many names nothing can be read: then only the best row of each group and those that no other beats.
 NAMED_ROWS = 20
+# Letters of a name on a plot.
+LONGEST_NAME = 44
 # A row so far below the best one would press all others together: it is named under the picture.
 FAR_BELOW = 0.25
+FAR_NAMED, NOTE_WIDTH = 5, 100
+"""How many of those are named, and in lines of how many letters."""
+LEAST_RATIO = 1.5
 _DIGITS = (1,), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 8)
 """The places in each decade where ticks of a log axis may be, coarse to fine."""
 COSTS = {
@@ -71,7 +89,7 @@ def against(rows: list[Row], cost: str, first: Row | None = None, group: str = "
     figure, axes = single(9.6, 5.6)
     groups = list(dict.fromkeys(str(row.get(group)) for row in known))
     for place, name in enumerate(groups):
-        _points([row for row in known if str(row.get(group)) == name], cost, place, axes, name)
+        _points([row for row in known if str(row.get(group)) == name], cost, place, axes, shortened(name, LONGEST_NAME))
     front = frontier(known, cost)
     axes.plot([row[cost] for row in front], [100 * row["score"] for row in front], ":", color=GREY, zorder=1)
     if first and first.get("score") is not None:
@@ -79,12 +97,13 @@ def against(rows: list[Row], cost: str, first: Row | None = None, group: str = "
     axes.set_xscale("log")
     # Room for the names, which stand inside the frame.
     axes.margins(x=0.16, y=0.12)
+    widen(axes)
+    _widen_log(axes)
     _log_ticks(axes, spelt)
-    below = ", ".join(f"{_told(row, group)} {numbers.percent(row['score'])}" for row in far if row not in known)
-    note = textwrap.fill(f"far below: {below}", 120) if below else ""
-    axes.set(xlabel=f"{title}\n{note}".strip(), ylabel="score, %")
+    axes.set(ylabel="score, %")
+    axes.set_xlabel(f"{title}\n{_below([row for row in far if row not in known], group)}".strip(), fontsize=9)
     if len(groups) > 1:
-        figure.legend(loc="outside upper left", ncols=5, frameon=False)
+        legend(figure, "outside upper left")
     best = [max((row for row in known if str(row.get(group)) == name), key=lambda row: row["score"]) for name in groups]
     named = known if len(known) <= NAMED_ROWS else [*front, *best]
     points = [(_named(row) if row in named else "", row) for row in known]
@@ -92,9 +111,17 @@ def against(rows: list[Row], cost: str, first: Row | None = None, group: str = "
     return png(figure)
 
 
+def _below(far: list[Row], group: str) -> str:
+    """Returns in words what lies too far below to be drawn."""
+    told = [f"{_told(row, group)} {numbers.percent(row['score'])}" for row in far[:FAR_NAMED]]
+    more = f" and {len(far) - FAR_NAMED} more" if len(far) > FAR_NAMED else ""
+    return textwrap.fill(f"far below: {', '.join(told)}{more}", NOTE_WIDTH) if told else ""
+
+
 def _told(row: Row, group: str) -> str:
     """Returns a row's name, and its group where that does not tell it: outside the frame no colour does."""
-    return row["name"] if row["name"].startswith(str(row.get(group))) else f"{row.get(group)}: {row['name']}"
+    name = row["name"] if row["name"].startswith(str(row.get(group))) else f"{row.get(group)}: {row['name']}"
+    return shortened(name, LONGEST_NAME)
 
 
 def _share(row: Row) -> float | None:
@@ -119,6 +146,7 @@ def class_deltas(row: Row) -> bytes | None:
         note = f" {numbers.points(delta / 100)} ({numbers.whole(one.get('examples'))}) "
         axes.text(delta, place, note, va="center", ha="right" if delta < 0 else "left", fontsize=9)
     axes.margins(x=0.15)
+    widen(axes, "x")
     unchanged = len(classes) - len([one for _, one in classes if one["delta"]])
     axes.set_xlabel(f"points against the float baseline (test examples in parentheses); {unchanged} classes unchanged")
     axes.set_title(row["name"], loc="left", fontsize=10)
@@ -132,20 +160,34 @@ def curves(stages: list[dict], baseline_score: float | None = None) -> bytes | N
     if not trained:
         return None
     figure = Figure(figsize=(max(4.8, min(11.0, 3.2 * len(trained))), 5.0), dpi=DRAWN_DPI, layout="constrained")
-    panels = figure.subplots(2, len(trained), squeeze=False, sharex="col", sharey="row")
+    panels = figure.subplots(2, len(trained), squeeze=False, sharex="col")
     for column, stage in enumerate(trained):
         history = stage["curves"]
         above, below = panels[:, column]
+        # Scores are of one kind, on one scale; losses of different steps are not.
+        if column:
+            below.sharey(panels[1, 0])
+            below.tick_params(labelleft=False)
         _curve(above, history, "loss", VERMILLION)
         _curve(below, history, "val_score", BLUE)
         if baseline_score is not None:
             below.axhline(100 * baseline_score, color=GREY, linewidth=0.9, linestyle="--")
-        above.set_title(f"{stage['name']}\n{stage.get('recipe') or ''}", fontsize=10)
+        above.set_title(_titled(stage, len(trained)), fontsize=9)
         below.set_xlabel("epoch")
-        below.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        below.set_xlim(0.5, max(history["epoch"]) + 0.5)
+        below.xaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
+        above.set_ylim(bottom=min(0.0, above.get_ylim()[0]))
+    widen(panels[1, 0])
     panels[0, 0].set_ylabel("training loss")
     panels[1, 0].set_ylabel("validation score, %")
     return png(figure)
+
+
+def _titled(stage: dict, count: int) -> str:
+    """Returns the title of one of `count` columns, in lines that are no wider than it."""
+    words, width = [stage["name"], stage.get("recipe") or ""], max(14, 80 // count)
+    lines = [line for one in words for line in textwrap.wrap(one.replace("_", "_ "), width)]
+    return "\n".join(lines).replace("_ ", "_")
 
 
 def sparsity(row: Row) -> bytes | None:
@@ -191,7 +233,8 @@ def _percents(row: Row) -> tuple[float, float, float]:
 
 
 def _named(row: Row) -> str:
-    return f"{row['name']} (subset)" if row.get("subset") else row["name"]
+    name = shortened(row["name"], LONGEST_NAME)
+    return f"{name} (subset)" if row.get("subset") else name
 
 
 def _curve(axes: Axes, history: dict, key: str, colour: str) -> None:
@@ -200,6 +243,13 @@ def _curve(axes: Axes, history: dict, key: str, colour: str) -> None:
     scale = 100 if key == "val_score" else 1
     axes.plot([epoch for epoch, _ in known], [scale * value for _, value in known], "o-", color=colour, markersize=3)
     plain(axes)
+
+
+def _widen_log(axes: Axes) -> None:
+    """Widens a log axis of costs to LEAST_RATIO from end to end, where its values are nearly one."""
+    low, high = axes.get_xlim()
+    factor = max(1.0, LEAST_RATIO * low / high) ** 0.5
+    axes.set_xlim(low / factor, high * factor)
 
 
 def _log_ticks(axes: Axes, spelt: Callable[[float], str]) -> None:

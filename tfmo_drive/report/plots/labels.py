@@ -18,6 +18,8 @@ MARKER = 6
 # What crossing an error bar costs, as distance: a name may go this much further to cross one fewer.
 CROSSING = 25
 LINE_FROM = 14
+# Between names on one line, which would be read as one name; distance in points.
+APART = 5
 # The part of a text's width that lies left of the place where it is anchored.
 LEFT_OF_ANCHOR = {"left": 0.0, "center": 0.5, "right": 1.0}
 
@@ -38,7 +40,8 @@ def place(axes: Axes, wanted: list[Label], fontsize: float = 9) -> None:
     """Writes the names, topmost point first, each at the cheapest place round its point.
 
     A place must be inside the frame and cover neither a placed name nor a point; of those that are left, the near ones
-    that cross few error bars are cheap. A name that had to move away gets a thin line to its point.
+    that cross few error bars are cheap. A name that had to move away gets a thin line to its point; one for which no
+    place is free is not written, since two names on one another say less than one.
     """
     axes.figure.draw_without_rendering()
     pixel = axes.figure.dpi / 72
@@ -56,7 +59,11 @@ def place(axes: Axes, wanted: list[Label], fontsize: float = 9) -> None:
         # Gridlines and dashes stay behind the letters.
         text.set_path_effects([withStroke(linewidth=2.5, foreground="white")])
         covered = placed + points[:index] + points[index + 1 :]
-        offset, box = _settle(text, where[index], covered, bars)
+        found = _settle(text, where[index], covered, bars)
+        if found is None:
+            text.remove()
+            continue
+        offset, box = found
         text.set(position=offset, horizontalalignment=_alignment(offset[0]))
         placed.append(box)
         if math.hypot(*offset) > LINE_FROM:
@@ -64,8 +71,10 @@ def place(axes: Axes, wanted: list[Label], fontsize: float = 9) -> None:
                           arrowprops={"arrowstyle": "-", "color": "0.5", "linewidth": 0.7})  # fmt: skip
 
 
-def _settle(text: Annotation, point: tuple, covered: list[Bbox], bars: list[Bbox]) -> tuple[tuple[float, float], Bbox]:
-    """Returns the cheapest offset of `text` from `point` and the pixels it takes; with no free place, the first."""
+def _settle(
+    text: Annotation, point: tuple, covered: list[Bbox], bars: list[Bbox]
+) -> tuple[tuple[float, float], Bbox] | None:
+    """Returns the cheapest offset of `text` from `point` and the pixels it takes, or None where no place is free."""
     # Measured once and moved by arithmetic: laying a text out again for each place takes a hundred times as long.
     extent, frame, pixel = text.get_window_extent(), text.axes.get_window_extent(), text.figure.dpi / 72
     cheapest, chosen = math.inf, None
@@ -73,11 +82,11 @@ def _settle(text: Annotation, point: tuple, covered: list[Bbox], bars: list[Bbox
         offset = distance * math.cos(math.radians(angle)), distance * math.sin(math.radians(angle))
         left = point[0] + offset[0] * pixel - extent.width * LEFT_OF_ANCHOR[_alignment(offset[0])]
         bottom = point[1] + offset[1] * pixel - extent.height / 2
-        box = Bbox.from_bounds(left, bottom, extent.width, extent.height).padded(pixel)
+        box = Bbox.from_bounds(left, bottom, extent.width, extent.height).padded(APART * pixel, pixel)
         inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1
         free = inside and not any(box.overlaps(other) for other in covered)
         cost = distance + CROSSING * sum(box.overlaps(bar) for bar in bars) if free else math.inf
-        if cost < cheapest or chosen is None:
+        if cost < cheapest:
             cheapest, chosen = cost, (offset, box)
     return chosen
 

@@ -18,6 +18,10 @@ DRAWN_DPI = 2 * SHOWN_DPI
 BLUE, VERMILLION, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
 COLOURS = (BLUE, VERMILLION, GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = "osD^vPX<>h"
+EITHER = "#7a7a7a"
+"""A grey that is read on white and on a dark page alike, for what is drawn on no ground of its own."""
+LEAST_SPAN = 2.0
+"""Points that an axis of scores shows at least: less of a difference is to look like none."""
 # A class may be called $x$: names are text, and never formulas, which matplotlib would refuse where they are none.
 matplotlib.rcParams["text.parse_math"] = False
 
@@ -37,10 +41,26 @@ def plain(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def png(figure: Figure) -> bytes:
+def widen(axes: Axes, which: str = "y") -> None:
+    """Widens the axis `which` ("x" or "y"), of scores in percent or of points, to LEAST_SPAN where it spans less."""
+    one, other = getattr(axes, f"get_{which}lim")()
+    lack = max(0.0, LEAST_SPAN - abs(other - one)) / 2 * (1 if other > one else -1)
+    getattr(axes, f"set_{which}lim")(one - lack, other + lack)
+
+
+def legend(figure: Figure, loc: str, **style) -> None:
+    """Draws the figure's legend outside its axes, in as many columns (at most 5) as its width takes."""
+    for columns in range(5, 0, -1):
+        drawn = figure.legend(loc=loc, ncols=columns, frameon=False, **style)
+        if columns == 1 or drawn.get_window_extent().width <= figure.bbox.width:
+            return
+        drawn.remove()
+
+
+def png(figure: Figure, transparent: bool = False) -> bytes:
     """Returns the figure's bytes."""
     buffer = io.BytesIO()
     FigureCanvasAgg(figure)
     # Without the software's version the same report gives the same bytes.
-    figure.savefig(buffer, format="png", metadata={"Software": None})
+    figure.savefig(buffer, format="png", metadata={"Software": None}, transparent=transparent)
     return buffer.getvalue()

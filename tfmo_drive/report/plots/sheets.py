@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
-from tfmo_drive.report.plots.plot_style import DRAWN_DPI, png
+from tfmo_drive.report.plots.plot_style import DRAWN_DPI, EITHER, png
 from tfmo_drive.report.row_facts import featured
 from tfmo_drive.scores.gallery import Gallery
 
@@ -72,8 +72,8 @@ def contact_sheet(regressions: list[dict], pictures: np.ndarray) -> bytes | None
     for axes, one, picture in zip(panels, regressions, pictures, strict=False):
         axes.imshow(picture, interpolation="nearest")
         truth, says = (textwrap.fill(f"{key}: {one[name]}", 24) for key, name in (("is", "truth"), ("says", "says")))
-        axes.set_title(f"{truth}\n{says}", fontsize=8, loc="left", linespacing=1.15)
-    return png(figure)
+        axes.set_title(f"{truth}\n{says}", fontsize=8, loc="left", linespacing=1.15, color=EITHER)
+    return png(figure, transparent=True)
 
 
 def compared(examples: Sequence[Mapping[str, np.ndarray]], said: Sequence[dict]) -> bytes | None:
@@ -105,7 +105,7 @@ def film(clip: Clip) -> bytes:
     """Returns the rows side by side, in motion, as GIF bytes."""
     count = min(FILM, *(len(frames) for _, frames in clip))
     lines = [_stacked([[(title, frames[index]) for title, frames in clip]]) for index in range(count)]
-    first, *rest = [_indexed(_sheet(one, FILM_WIDTH)) for one in lines]
+    first, *rest = [_indexed(_sheet(one, FILM_WIDTH).convert("RGB")) for one in lines]
     buffer = io.BytesIO()
     first.save(buffer, "gif", save_all=True, append_images=rest, duration=FRAME_MS, loop=0)
     return buffer.getvalue()
@@ -123,18 +123,18 @@ def _stacked(lines: list[list[Panel]]) -> list[list[Panel]]:
 
 
 def _sheet(lines: list[list[Panel]], width: int) -> Image.Image:
-    """Returns lines of panels on white, each under its caption; all panels are equally wide."""
+    """Returns lines of panels on no ground of their own, each under its caption; all panels are equally wide."""
     columns = max(map(len, lines))
     across = (width - _GAP * (columns - 1)) // columns
     scaled = [[(_wrapped(text, across), _scaled(picture, across)) for text, picture in line] for line in lines]
     above = [max(_height(text) for text, _ in line) for line in scaled]
     below = [max(picture.height for _, picture in line) for line in scaled]
-    sheet = Image.new("RGB", (width, sum(above) + sum(below) + _GAP * (len(lines) - 1)), "white")
+    sheet = Image.new("RGBA", (width, sum(above) + sum(below) + _GAP * (len(lines) - 1)), (255, 255, 255, 0))
     pen, top = ImageDraw.Draw(sheet), 0
     for line, text_height, height in zip(scaled, above, below, strict=True):
         for place, (text, picture) in enumerate(line):
             left = place * (across + _GAP)
-            pen.multiline_text((left, top), text, "black", _font())
+            pen.multiline_text((left, top), text, EITHER, _font())
             sheet.paste(picture, (left, top + text_height))
         top += text_height + height + _GAP
     return sheet

@@ -43,7 +43,7 @@ def _picture(data: bytes) -> dict:
 
 def _unbroken(text: str) -> str:
     """Keeps a number and its unit on one line."""
-    return re.sub(r"(?<=\d) (?=(?:%|kB|MB|GB|ms|points)(?!\w))", "\N{NO-BREAK SPACE}", text)
+    return re.sub(r"(?<=\d) (?=(?:%|B|kB|MB|GB|k|M|G|ms|s|min|h|points)(?!\w))", "\N{NO-BREAK SPACE}", text)
 
 
 def _breakable(text: str) -> Markup:

@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Collection, Sequence
 
 from tfmo_drive.base import speed
+from tfmo_drive.base.spelling import shortened
 from tfmo_drive.report import timing, worth
 from tfmo_drive.report.document import Document, Section, Table
 from tfmo_drive.report.rendering import numbers
@@ -61,7 +62,7 @@ def table(rows: Sequence[dict[str, str]], columns: Sequence[str], width: int = T
     widths[0] = min(widths[0], max(12, width - sum(widths[1:]) - 2 * (len(columns) - 1)))
     lines = []
     for line in [list(columns), ["-" * size for size in widths], *cells]:
-        aligned = [_shortened(line[0], widths[0]).ljust(widths[0])]
+        aligned = [shortened(line[0], widths[0]).ljust(widths[0])]
         aligned += [text.rjust(size) for text, size in zip(line[1:], widths[1:], strict=True)]
         lines.append("  ".join(aligned).rstrip())
     return "\n".join([*lines, *[_ABOUT] * any("~" in text for line in cells for text in line[1:])])
@@ -110,10 +111,3 @@ def _table(shown: Table) -> str:
     for row in shown.rows:
         lines.append([f"**{escaped(str(cell))}**" if cell.tone == "marked" else escaped(str(cell)) for cell in row])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _shortened(text: str, width: int) -> str:
-    if len(text) <= width:
-        return text
-    head = (width - 2) // 2
-    return f"{text[:head]}..{text[len(text) - (width - 2 - head) :]}"

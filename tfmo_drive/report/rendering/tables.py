@@ -18,33 +18,31 @@ def with_trivial(rows: list[Row], firsts: list[Row]) -> tuple[list[Row], list[Ro
     return ([*rows, worth.trivial_row(least)], [*firsts, least]) if least else (rows, firsts)
 
 
-def rows_table(rows: list[Row], firsts: list[Row], marked: str = "", run: bool = False) -> Table:
+def rows_table(rows: list[Row], firsts: list[Row], marked: str = "") -> Table:
     """Returns a table of every measured number of `rows`, and last the trivial answer.
 
     Args:
-        rows: The rows.
+        rows: The rows; beside the name of one that knows its "run" (compare) the run stands, where the name does not
+            say it.
         firsts: The row to which each one's ratios are.
         marked: The name of the row that is emphasised.
-        run: Whether the rows' "run" stands in front (compare).
     """
     columns = ("Row", "Score", "Points", "Macro", "Agree", "Size", "gzip", "Params", "Non-zeros", "MACs", "RAM",
                "Latency", "Faster", "Runtime", "Made in")  # fmt: skip
     rows, firsts = with_trivial(rows, firsts)
     cells = (_row(row, first, row["name"] == marked) for row, first in zip(rows, firsts, strict=True))
-    if not run:
-        return Table(columns, tuple(cells))
-    named = ((Cell(str(row.get("run") or numbers.DASH)), *line) for row, line in zip(rows, cells, strict=True))
-    return Table(("Run", *columns), tuple(named), text_columns=2)
+    return Table(columns, tuple(cells))
 
 
 def _row(row: Row, first: Row, marked: bool) -> tuple[Cell, ...]:
     zeros = None
     if row.get("parameters") and row.get("nonzero_parameters") is not None:
         zeros = 1 - row["nonzero_parameters"] / row["parameters"]
+    run = row.get("run")
     timed, threads = speed.of(row), timing.threads(row.get("threads"))
     smaller, packed = (ratio(row, first, key) for key in ("size_bytes", "gzip_bytes"))
     return (
-        Cell(row["name"], "", None, "marked" if marked else ""),
+        Cell(row["name"], f"({run})" if run not in (None, row.get("stage")) else "", None, "marked" if marked else ""),
         interval(row, "score", numbers.percent, lambda value: f"{100 * value:.1f}"),
         interval(row, "score_delta", numbers.points, numbers.points, tone(row)),
         cell(row.get("score_macro"), numbers.percent),
