@@ -93,8 +93,9 @@ def test_scores_that_are_nearly_one_do_not_look_far_apart(shown):
 
 
 def test_columns_of_curves_share_the_scale_of_scores_and_show_every_epoch(shown):
-    stages = [{"name": f"{i}_train", "curves": {"epoch": [1, 2], "loss": [10.0**i, 1], "val_score": [0.5 - 0.2 * i, 0.9]}}
-              for i in range(3)]  # fmt: skip
+    scores = ([0.5, 0.9], [0.3, 0.9], [0.1, 0.9])
+    stages = [{"name": f"{i}_train", "curves": {"epoch": [1, 2], "loss": [10.0**i, 1], "val_score": score}}
+              for i, score in enumerate(scores)]  # fmt: skip
     assert curves(stages, 0.8)
     scores = shown[0].axes[3:]
     assert len({axes.get_ylim() for axes in scores}) == 1 and scores[0].get_ylim()[0] < 10

@@ -115,8 +115,8 @@ def test_frontier_holds_the_rows_that_no_other_beats():
         {"name": "same score, bigger", "size": 2, "score": 0.8},
         {"name": "other images", "size": 1, "score": 1.0, "subset": "9 of 99"},
         {"name": "unknown", "size": None, "score": 1.0},
-        {"name": "worthless", "size": 0.1, "score": 0.3, "trivial_score": 0.3, "over_trivial": 0.0, "over_trivial_low": -0.1},
-        {"name": "not decided", "size": 0.2, "score": 0.3, "trivial_score": 0.2, "over_trivial": 0.1},
+        {"name": "worthless", "size": 0.1, "score": 0.3, "over_trivial": 0.0, "over_trivial_low": -0.1},
+        {"name": "not decided", "size": 0.2, "score": 0.3, "over_trivial": 0.1},
     ]
     assert [row["name"] for row in frontier(rows, "size")] == ["small", "big"]
 

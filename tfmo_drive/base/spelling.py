@@ -29,14 +29,9 @@ def suggestion(name: str, choices: Iterable[str]) -> str:
 
 
 def shortened(text: str, most: int = 200) -> str:
-    """Returns `text` without its middle where it is longer than `most` letters; a cell may have a hundred thousand."""
-    half = most // 2
-    return text if len(text) <= most else f"{text[:half]}...{text[-half:]}"
-
-
-def shortened(text: str, width: int) -> str:
-    """Returns the text in at most `width` letters: what is too long loses its middle, for both ends tell names apart."""
-    if len(text) <= width:
+    """Returns `text` in at most `most` letters: one that is too long, as a cell may be, loses its middle, for both ends
+    tell names apart."""
+    if len(text) <= most:
         return text
-    head = (width - 2) // 2
-    return f"{text[:head]}..{text[len(text) - (width - 2 - head) :]}"
+    head = (most - 2) // 2
+    return f"{text[:head]}..{text[len(text) - (most - 2 - head) :]}"
