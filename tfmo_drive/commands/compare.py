@@ -196,8 +196,8 @@ def _sections(block: Block, number: str, of: str) -> list[Section]:
         Figure(f"score_latency{number}", f"Score against {TIME}."),
     )  # fmt: skip
     caption = (
-        "In parentheses below a row stands its run, where its name does not say it. Points, smaller and faster refer to "
-        "the float baseline of the row's own run; beside a latency stands the baseline's in the same turns."
+        "In parentheses stands a row's run, where its name does not say it. Points, smaller and faster refer to the "
+        "float baseline of the row's own run; beside a latency stands the baseline's in the same turns."
     )
     return [
         Section(f"Score against cost{of}", "Up and to the left is better.", figures),
