@@ -14,9 +14,11 @@ from PIL import Image
 
 from tfmo_drive.base.overrides import override
 from tfmo_drive.boards.board import Board, named
-from tfmo_drive.contracts import BadInput, Measure, Step, Target
+from tfmo_drive.contracts import BadInput, Context, Measure, Step, Target, Task
 from tfmo_drive.experiment import Experiment
 from tfmo_drive.networks import layers
+from tfmo_drive.pack import example
+from tfmo_drive.runtimes import artifact_metadata
 from tfmo_drive.steps.criteria import Criterion
 from tfmo_drive.steps.prune import Prune
 from tfmo_drive.targets.litert import LiteRTFloat32
@@ -24,7 +26,7 @@ from tfmo_drive.targets.litert import LiteRTFloat32
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "CONTRIBUTING.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-KINDS = (Step, Criterion, Target, Measure, Board)
+KINDS = (Step, Criterion, Target, Measure, Board, Task)
 
 
 def shown(number: int, source: str) -> list:
@@ -105,6 +107,22 @@ def test_a_board_takes_15_lines_and_is_read_from_a_file_of_its_own(board, tmp_pa
     (tmp_path / "my_board.py").write_text(source)
     assert named(str(tmp_path / "my_board.py")) == board
     assert all(need.fits for need in board.needs({"size_bytes": 10**6, "activation_bytes": 10**6}))
+
+
+@pytest.mark.parametrize("kind", of_kind(Task))
+def test_a_task_counts_what_scenes_show_and_says_how_its_output_is_read(kind, streets, tmp_path):
+    task = kind(**streets)
+    numbers = task.examples("test").read(np.arange(16))[1]
+    assert numbers.min() >= 0 and len(np.unique(numbers)) > 2 and np.array_equal(numbers, numbers.round())
+    model = task.build()
+    facts = task.metadata(model)
+    right = ((numbers - facts["decode"]["offset"]) / facts["decode"]["scale"]).astype(np.float32)
+    assert task.evaluate(right, numbers).score == pytest.approx(1, abs=1e-5)
+    assert list(example.lines({"people": right[0]}, facts)) == [f"{numbers[0, 0]:.4g} people"]
+    artifact = LiteRTFloat32()(model, tmp_path, Context(task, model, (), tmp_path, 0))
+    assert artifact_metadata.read(artifact.path)["decode"] == facts["decode"]
+    with pytest.raises(BadInput, match=r"must be in \(0, 1\]"):
+        kind(visible=0.0)
 
 
 def test_a_layout_lists_images_and_refuses_what_is_none(tmp_path):
