@@ -3,7 +3,24 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.installed
-# Variables of the targets below, as they are typed: a value may hold spaces, quotes and dollars.
+# Variables of the targets below, as they are typed: a value may hold spaces, quotes and dollars. `make help` prints what
+# stands after #:, and in parentheses which targets read each.
+#: DATA         folder of classes, CSV file or folder of one; built-in scenes without it (every experiment)
+#: WEIGHTS      trained float baseline, Keras 2 .h5 or SavedModel; trained anew without it (every experiment)
+#: WORKDIR      folder where everything goes; runs/<experiment> without it (every experiment)
+#: SET          settings, separated by spaces: SET="recipe.0.sparsity=0.7 training.epochs=3" (every experiment)
+#: SEED         seed of order, augmentation, calibration and initial weights; 0 without it (every experiment, fuzz)
+#: CONTROLS     names of the controls that run beside the recipe, with commas; none, or all of them without it (demo, smoke, train, export)
+#: BOARD        name or path of a board, whose pack is written in place of plain artifacts (export)
+#: METHODS      some of sparsity,channels,rank,bits; all without it (sensitivity)
+#: EXAMPLES     the most examples that score each part; 500 without it (sensitivity)
+#: CALIBRATION  folder of images in place of calibration images sampled from train (lint)
+#: RUNS         folders of finished runs, separated by spaces; runs/* without it (compare, npu, results)
+#: NPUS         Ethos-U configurations, with commas; ethos-u55-128 without it (npu)
+#: CASES        damaged inputs for each reader; 10000 without it (fuzz)
+#: CASE         the number of one damaged input, to see it fail again (fuzz)
+#: READERS      some of the readers, the X of tests/fuzz/test_fuzz_X.py; all without it (fuzz)
+#: SECTION      block of the results page that is written, such as perception (results)
 VARIABLES = DATA WEIGHTS WORKDIR SET SEED CONTROLS METHODS EXAMPLES BOARD CALIBRATION RUNS NPUS CASES CASE READERS SECTION
 SEED ?= 0
 CONTROLS ?= all
@@ -28,6 +45,8 @@ FOLDERS = $(foreach one,$(or $(value RUNS),runs/*),$(foreach folder,$(or $(wildc
 
 help:  ## Print this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 22
+	@echo "Variables, given as NAME=value, and in parentheses the targets that read it:"
+	@sed -n 's/^#: //p' $(MAKEFILE_LIST)
 	@echo "Experiments: $(sort $(filter-out __init__,$(notdir $(basename $(wildcard experiments/*/*.py)))))"
 
 setup: $(READY)  ## Make .venv with the tested versions
@@ -87,7 +106,7 @@ bench: $(READY)  ## Speed ratios into runs/bench/bench.json (about 20 minutes)
 results: $(READY)  ## Write measured results into this repository's pages: make results RUNS="runs/quantized" [SECTION=perception]
 	$(BIN)/python -m tests.results $(FOLDERS) $(call flag,SECTION,section)
 
-lint: $(READY)  ## Style and likely mistakes
+lint: $(READY)  ## Style and likely mistakes of this repository's code (a model's: lint-%)
 	$(BIN)/ruff check --line-length 120 --select E,F,I,B,UP,N --ignore N812,N818 tfmo_drive experiments tests
 	$(BIN)/ruff format --check --line-length 120 tfmo_drive experiments tests
 

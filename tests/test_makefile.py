@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -75,3 +76,24 @@ def test_a_variable_that_nothing_reads_is_named(make, typed, meant):
         make("train-pruned", f"{typed}=x")
     assert "There is: DATA" in str(told.value) and str(told.value).count("\n") == 1
     assert (f"Did you mean {meant}?" in str(told.value)) if meant else ("Did you" not in str(told.value))
+
+
+EVERY_EXPERIMENT = ("demo", "smoke", "train-x", "export-x", "sensitivity-x", "ledger-x", "lint-x")
+TARGETS = (*EVERY_EXPERIMENT, "compare", "npu", "results", "fuzz", "test", "bench")
+
+
+def test_help_describes_every_variable_and_the_targets_that_read_it():
+    known = re.search("^VARIABLES = (.*)", (ROOT / "Makefile").read_text(), re.MULTILINE)[1].split()
+    told = re.findall(r"^([A-Z]+) +(\S.{9,}) \((.*)\)$", _printed("--silent", "help"), re.MULTILINE)
+    assert sorted(name for name, _, _ in told) == sorted(known)
+    run = {target: _printed("--dry-run", target, *(f"{name}=<{name}>" for name in known)) for target in TARGETS}
+    for name, _, readers in told:
+        said = {part for one in readers.split(", ") for part in (EVERY_EXPERIMENT if "every" in one else [one])}
+        assert {one.removesuffix("-x") for one in said} == {
+            target.removesuffix("-x") for target, command in run.items() if f"<{name}>" in command
+        }, name
+
+
+def _printed(*words: str) -> str:
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    return subprocess.run(["make", *words], cwd=ROOT, text=True, capture_output=True, env=plain, check=True).stdout

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tfmo_drive.commands.command_line import STOPPED, guarded
+from tfmo_drive.commands.command_line import STOPPED, _at_home, guarded
 from tfmo_drive.contracts import BadInput, BrokenPromise
 
 ROOT = Path(__file__).parents[2]
@@ -100,3 +100,13 @@ def test_errors_of_people_and_machines_are_one_line(capsys, error, told):
 def test_an_error_of_the_program_keeps_its_traceback():
     with pytest.raises(ZeroDivisionError):
         guarded(lambda argv: 1 // 0)([])
+
+
+@pytest.mark.parametrize(("typed", "meant"), [
+    ("--data=~/x", "--data=/h/x"), ("--set=task.data=~/x", "--set=task.data=/h/x"), ("~/a/b", "/h/a/b"),
+    ("--pages=~/a.md,~/b.md", "--pages=/h/a.md,/h/b.md"), ("--workdir=~", "--workdir=/h"), ("--data", "--data"),
+    ("--data=a~/x", "--data=a~/x"), ("--data=~x", "--data=~x"), ("--set=a='~b'", "--set=a='~b'"),
+])  # fmt: skip
+def test_a_tilde_is_the_home_folder_in_every_flag_and_setting(monkeypatch, typed, meant):
+    monkeypatch.setenv("HOME", "/h")
+    assert _at_home(typed) == meant

@@ -6,6 +6,7 @@ import errno
 import functools
 import logging as python_logging
 import os
+import re
 import signal
 import socket
 import sys
@@ -99,12 +100,18 @@ def _parsed(main: Main, argv: list[str]) -> list[str]:
         print(module.__doc__, *flags.FLAGS.module_help(module).split("\n")[2:], sep="\n")
         sys.exit(0)
     try:
-        rest = flags.FLAGS(argv)
+        rest = flags.FLAGS([argv[0], *map(_at_home, argv[1:])])
     except flags.Error as error:
         _tell(f"{str(error).rstrip('. ')}. See --help.")
         sys.exit(1)
     _speak_plainly()
     return rest
+
+
+def _at_home(word: str) -> str:
+    """Returns an argument with the home folder for the ~ with which a value in it begins: a shell puts it only where
+    the whole argument begins so, and not into --data=~/images."""
+    return re.sub("(?:^|(?<=[=,]))~(?=/|$)", lambda _: os.path.expanduser("~"), word)
 
 
 def _stop_soon_after_interrupts() -> None:

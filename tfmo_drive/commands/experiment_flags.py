@@ -46,7 +46,7 @@ def chosen() -> tuple:
 
     name = Path(FLAGS.experiment).stem
     found = override(experiment(FLAGS.experiment), assignments())
-    return name, found, Path(FLAGS.workdir or f"runs/{name}").expanduser()
+    return name, found, Path(FLAGS.workdir or f"runs/{name}")
 
 
 def experiment(name: str) -> Experiment:
@@ -55,7 +55,7 @@ def experiment(name: str) -> Experiment:
     Raises BadInput with what there is where no file is called so, and with the line where it cannot be read.
     """
     known = {file.stem: file for file in files()}
-    path = Path(name).expanduser() if name.endswith(".py") else known.get(name)
+    path = Path(name) if name.endswith(".py") else known.get(name)
     if path is None or not path.is_file():
         raise BadInput(f"No experiment {name!r}. {suggestion(Path(name).stem, known)}")
     module = read(path)
