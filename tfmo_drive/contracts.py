@@ -338,10 +338,10 @@ class Step:
             and earlier.provides not in self.preserves
         )
 
-    def to_keep(self, guarantees: Sequence[str]) -> str:
+    def to_preserve(self, provided: Sequence[str]) -> str:
         """Returns what to type so that this step preserves what earlier ones provide; "" where it cannot."""
         try:
-            kept = dataclasses.replace(self, preserve="+".join(dict.fromkeys(guarantees)))
+            kept = dataclasses.replace(self, preserve="+".join(dict.fromkeys(provided)))
         except (TypeError, BadInput):
             return ""
         return f'Use {type(self).__name__}(preserve="{kept.preserve}").'
@@ -431,15 +431,15 @@ def compress(model: keras.Model, recipe: tuple[Step, ...], context: Context, don
         yield count, step, model
 
 
-def _check_again(kept: Step, step: Step, model: keras.Model, guaranteed: list[str]) -> None:
+def _check_again(kept: Step, step: Step, model: keras.Model, provided: list[str]) -> None:
     """Calls `kept.check`; its error also names the step that broke the promise and what to do about it."""
     try:
         kept.check(model)
     except BrokenPromise as broken:
         name = type(step).__name__
         if kept.provides and kept.provides in step.preserves:
-            advice = f"It was to keep that: a fault of {name}, which is worth a report with the recipe."
+            advice = f"It should have preserved that: report this fault of {name}, with the recipe."
         else:
-            wanted = [one for one in guaranteed if one]
-            advice = step.to_keep(wanted) or f"Put {name} before {type(kept).__name__}."
+            wanted = [one for one in provided if one]
+            advice = step.to_preserve(wanted) or f"Put {name} before {type(kept).__name__}."
         raise BrokenPromise(f"{broken} {name}, which ran after it, undid it. {advice}") from broken

@@ -12,7 +12,7 @@ def refuse(recipe: tuple[Step, ...]) -> None:
         undone = next((earlier for earlier in recipe[:count] if later.undoes(earlier)), None)
         if undone is not None:
             wanted = [earlier.provides for earlier in recipe[:count] if earlier.provides]
-            advice = later.to_keep(wanted) or f"Put {type(later).__name__} first."
+            advice = later.to_preserve(wanted) or f"Put {type(later).__name__} first."
             raise BadInput(
                 f"recipe: {type(later).__name__} after {type(undone).__name__} would undo {undone.promise}. {advice}"
             )

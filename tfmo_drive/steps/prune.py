@@ -119,9 +119,9 @@ class Prune(TrainedStep):
         )  # fmt: skip
         return not alike or self.sparsity < earlier.sparsity or not set(self.skip) <= set(earlier.skip)
 
-    def to_keep(self, guarantees: Sequence[str]) -> str:
+    def to_preserve(self, provided: Sequence[str]) -> str:
         again = "Prune once, or the second time to at least as many zeros, with equal pattern, allocation and skip."
-        return again if set(guarantees) == {"sparsity"} else ""
+        return again if set(provided) == {"sparsity"} else ""
 
     @property
     def files(self) -> tuple[Path, ...]:
