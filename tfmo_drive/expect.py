@@ -66,7 +66,7 @@ class Expect:
     """Bounds one row of the recipe: that on `target`, by default the experiment's last one.
 
     What only another target knows (arena_bytes of TFLiteMicro, npu_share and sram_bytes of EthosU) is taken from that
-    target's row of the same model. A bound of None is not asked.
+    target's row of the same model. A bound of None is not checked.
 
     Largest values, as fractions (0.01 = one point): score_drop, the float baseline's score minus the row's;
     worst_class_drop, the drop of the class that lost most; worst_part_drop, of the task of MultiTask that lost most;

@@ -72,7 +72,7 @@ class Experiment:
     controls: Mapping[str, tuple[Step, ...]] = dataclasses.field(default_factory=dict)
     targets: tuple[Target, ...] = (LiteRTFloat32(),)
     training: Train = Train(epochs=8, learning_rate=0.05, warmup_epochs=0.5)
-    """How the baseline is trained where none is given (task.baseline)."""
+    """The training of the baseline where none is given (task.baseline)."""
     measures: tuple[Measure, ...] = MEASURES
     expect: Expect = Expect()
 

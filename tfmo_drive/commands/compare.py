@@ -1,4 +1,4 @@
-"""Several runs in one table and one plot for each data set: nothing is ranked across test data.
+"""Show several runs in one table and one plot for each data set: nothing is ranked across test data.
 
     tfmo-drive compare runs/*
     tfmo-drive compare runs/pruned runs/distilled --out=runs/compare

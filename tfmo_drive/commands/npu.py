@@ -1,4 +1,4 @@
-"""What an Arm Ethos-U would make of the int8 files of finished runs: one table of Vela's estimates.
+"""Show what an Arm Ethos-U would make of the int8 files of finished runs: one table of Vela's estimates.
 
     tfmo-drive npu runs/quantized runs/channels_quantized
     tfmo-drive npu runs/* --accelerators=ethos-u55-128,ethos-u85-512

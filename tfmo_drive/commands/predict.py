@@ -1,4 +1,4 @@
-"""What does this model file say of these images, or rows of numbers? From its own metadata, without TensorFlow.
+"""Print what a model file answers for images, or for rows of numbers, from its own metadata and without TensorFlow.
 
 tfmo-drive predict model.tflite image.jpg [more.jpg]
 tfmo-drive predict --top=3 model.onnx *.png

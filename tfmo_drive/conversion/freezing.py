@@ -121,4 +121,4 @@ def _input_shape(model: keras.Model, preprocessing: Preprocessing) -> tuple[int,
 
 
 _BEFORE = {"image": "height, width, ", "sequence": "time, "}
-"""What an input of a name has before its channels or columns."""
+"""The axes of an input before its channels or columns, by the input's name."""

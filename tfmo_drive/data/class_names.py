@@ -17,7 +17,7 @@ FILES = ("classes.json", "classes.txt")
 LONGEST = 200
 """The largest number of characters in a class name."""
 _MISSING = ("", "nan", "n/a", "#n/a", "<na>", "null")
-"""What spreadsheets and pandas write into a cell without a value, in lower case."""
+"""The texts that spreadsheets and pandas write into a cell without a value, in lower case."""
 _NUMBER = re.compile("-?[0-9]{1,18}")
 _WHOLE = re.compile(r"-?[0-9]{1,18}(\.0+)?")
 """A number as it is, or as pandas writes it beside others that are not whole, or missing."""

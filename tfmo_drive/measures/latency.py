@@ -54,7 +54,7 @@ class Latency(Measure):
 
 
 def _compared(end: str, own: Timed | None, theirs: Timed | None) -> dict[str, float]:
-    """Returns both medians where there are both, and their ratio."""
+    """Returns the medians that there are, and their ratio where there are both."""
     row = {f"latency_ms{end}": own.median_ms} if own else {}
     row |= {f"reference_latency_ms{end}": theirs.median_ms} if theirs else {}
     if own and theirs:

@@ -32,7 +32,7 @@ with contextlib.suppress(Exception), h5py.File(sys.argv[1]) as file:
 _SECONDS, _BYTES = 10.0, 20e6
 """The seconds of a processor that a look may take, and the number of bytes that add one more."""
 _PATIENCE = 10
-"""How many times longer it may take by the clock: a busy machine, or one that slept, makes no file a damaged one."""
+"""The factor by which it may take longer by the clock: a busy machine, or one that slept, damages no file."""
 
 
 def refuse_endless(path: Path, setting: str) -> None:

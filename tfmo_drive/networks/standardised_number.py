@@ -16,7 +16,7 @@ from tfmo_drive.contracts import BadInput, Trivial
 from tfmo_drive.networks import number_scale
 
 RAW, STANDARDISED = "raw", "standardised"
-"""What a given model's numbers are: the target's own, or as tasks train here, (number - mean) / deviation."""
+"""The readings of a given model's numbers: the target's own, or as tasks train here, (number - mean) / deviation."""
 
 
 def refuse_unknown(setting: str, said: str) -> None:

@@ -21,7 +21,7 @@ def featured(report: dict) -> tuple[Row, str]:
     """Returns the row that the report is about, and the rule that chose it (a sentence).
 
     It is the recipe's row on the experiment's last target, or on that of its expectations; without a recipe the float
-    row. A report without `headline` is about the row that its expectations evaluate, else about the last row that is
+    row. A report without `headline` is about the row of its expectations, else about the last row that is
     called after the experiment.
     """
     rows, named = report["rows"], {row["name"]: row for row in report["rows"]}

@@ -16,7 +16,7 @@ from tfmo_drive.report.row_facts import Row, beats_trivial, featured, over_trivi
 def doubted(report: dict) -> list[Row]:
     """Returns which of the rows that matter are not better than the trivial answer.
 
-    These are the float baseline, the row that the report is about and the one that its expectations evaluate.
+    These are the float baseline, the row that the report is about and the row of its expectations.
     """
     judged = {one.get("judged") for one in report.get("expect") or ()}
     rows = [reference(report), featured(report)[0], *(row for row in report["rows"] if row["name"] in judged)]

@@ -24,7 +24,7 @@ FRAMES_PER_SECOND = 10
 CLIP_SEED = 0xC11
 """The seed of the streets on which files are measured, which are no streets of single frames."""
 FAR_M = {"building": 300.0, "tree": 300.0}
-"""Where things come into being, else at OTHERS_FAR_M: of 96 rows a high house takes 4 there, a car 1."""
+"""The metres at which things appear, else OTHERS_FAR_M: of 96 rows a high house takes 4 there, a car 1."""
 OTHERS_FAR_M = 120.0
 _SIDEWAYS_MPS2 = 2.4
 """The largest acceleration in bends: what drivers accept at 10 m/s (side friction 0.24 g, AASHTO Green Book 2011)."""
@@ -104,7 +104,7 @@ class _Drive:
     paces: tuple[float, ...]
     """m/s of the traffic in each lane from the left, positive with us; that of our own lane is not used."""
     quiet: bool
-    """In a quiet street nobody else drives and pedestrians cross; elsewhere they would be driven over."""
+    """Whether the street is quiet: nobody else drives and pedestrians cross; elsewhere they would be driven over."""
 
     def layout(self, seconds: float) -> Layout:
         """Returns the street as the camera sees it then."""

@@ -28,7 +28,7 @@ class SceneObject:
     """Fraction in (0, 1] of the pixels in the image that nothing hides."""
     distance_m: float
     identity: int | None = None
-    """Which thing of a clip it is, in every frame; None in single frames."""
+    """The number of the thing in all frames of its clip; None in single frames."""
 
 
 def draw_layout(layout: Layout, camera: Camera, height: int, width: int) -> tuple[Drawing, tuple[SceneObject, ...]]:

@@ -26,7 +26,7 @@ BASE = {"traffic light": 2.3, **dict.fromkeys(SIGNS, 1.75)}
 """Height of the lower edge above the ground in metres, where it is not 0."""
 
 LENGTH = {"car": 4.2, "truck": 8.0, "building": 14.0}
-"""How far in metres a thing reaches behind its face, at most; its flank is in view when the face no longer is."""
+"""The metres that a thing reaches behind its face, at most; its flank is in view when the face no longer is."""
 
 NEAREST_M = 0.8
 """The metres from the camera's plane below which things are cut off."""
@@ -111,7 +111,7 @@ class Thing:
     style: tuple[float, ...]
     """Eight numbers in [0, 1): colour, size, pose, ..."""
     identity: int | None = None
-    """Which thing of a clip it is, in every frame."""
+    """The number of the thing in all frames of its clip."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -24,9 +24,9 @@ class Conditions:
     weather: str
     time_of_day: str
     severity: float
-    """In [0, 1]: how thick the fog, how dark the night, how strong the noise."""
+    """The strength of fog, darkness and noise, in [0, 1]."""
     lightness: float | None = None
-    """In [0, 1]: how light it is for the time of day; None samples it for every photograph."""
+    """The lightness for the time of day, in [0, 1]; None samples it for every photograph."""
 
     def asked(self, weather: str | None, time_of_day: str | None) -> Conditions:
         """Returns these conditions with the given weather and time of day in place of their own.

@@ -51,7 +51,7 @@ class Scene:
     lanes: np.ndarray
     """uint8 [h, w]: 0, or the number of the lane line from the left, from 1."""
     steering: float
-    """In [-1, 1], positive to the right; see Road.steering."""
+    """The steering in [-1, 1], positive to the right; see Road.steering."""
     weather: str
     time_of_day: str
     layout: Layout

@@ -52,7 +52,7 @@ class TrainedStep(Step):
     al. 2018, "Averaging weights leads to wider optima"), for a val split too small or noisy to tell which epoch is
     best. 0 ends in the weights of the epoch that is best by val."""
     distill: SoftLabels | None = None
-    """How the step learns from a teacher's soft labels too; None learns from the labels alone."""
+    """The teacher's soft labels, from which the step learns too; None learns from the labels alone."""
 
     def __post_init__(self):
         name, whole = type(self).__name__, "a whole number of at least"

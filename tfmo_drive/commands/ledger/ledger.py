@@ -1,4 +1,4 @@
-"""Where does the score go? The same images through every stage: Keras, each step, and the file on every runtime.
+"""Show where the score goes: the same images through every stage, Keras, each step, and the file on every runtime.
 
     tfmo-drive ledger --experiment=channels_quantized --data=path/to/images --weights=baseline.h5
     tfmo-drive ledger --experiment=quantized --examples=1000

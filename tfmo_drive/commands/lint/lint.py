@@ -1,4 +1,4 @@
-"""What would go wrong in int8, before anything is trained or converted: a look at the float model and calibration set.
+"""Say what would go wrong in int8, before anything is trained or converted, from the float model and calibration set.
 
     tfmo-drive lint --experiment=post_training --data=path/to/images --weights=baseline.h5
     tfmo-drive lint --experiment=post_training --weights=runs/pruned/stages/1_prune/model.h5

@@ -1,4 +1,4 @@
-"""Which layers can be compressed, and how far: what is lost with one layer at a time sparse, narrow, thin or coarse.
+"""Show which layers can be compressed, and how far: what is lost with one at a time sparse, narrow, thin or coarse.
 
     tfmo-drive sensitivity --experiment=pruned --data=path/to/images --weights=baseline.h5
     tfmo-drive sensitivity --experiment=pruned --methods=sparsity,channels --examples=1000

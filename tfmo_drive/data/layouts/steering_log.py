@@ -33,7 +33,7 @@ CLASSIC = ("center", "left", "right", "steering", "throttle", "brake", "speed")
 HERTZ = 15.0
 """The frames per second where names hold no times: the simulator's own rate."""
 BLOCK_SECONDS = 5.0
-"""In the log that this was made with, steering is uncorrelated after 5 s (0.37 after 0.9 s, below 0.05 from 5 s on)."""
+"""The length of a block: in the log that this was made with, steering is uncorrelated after 5 s (0.37 after 0.9 s)."""
 _PAUSE = 1.0
 """The seconds without a frame that end a recording."""
 _TIME = re.compile(r"\d{4}(_\d\d){5}_\d{3}")

@@ -39,7 +39,7 @@ LONGEST_NAME = 44
 # A row so far below the best one would press all others together: it is named under the picture.
 FAR_BELOW = 0.25
 FAR_NAMED, NOTE_WIDTH = 5, 100
-"""How many of those are named, and in lines of how many letters."""
+"""The number of those that are named, and the number of letters in a line."""
 LEAST_RATIO = 1.5
 _DIGITS = (1,), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 8)
 """The places in each decade where ticks of a log axis may be, coarse to fine."""

@@ -45,7 +45,7 @@ class _Columns:
 
     detections: np.ndarray
     copies: np.ndarray
-    """Which copy, from 0; -1: all of them."""
+    """The number of the copy, from 0; -1 stands for all of them."""
 
 
 def _columns(matches: Matches, most: int) -> _Columns:
