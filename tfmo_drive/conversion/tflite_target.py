@@ -109,7 +109,10 @@ def calibrated(owner: object, images: int, method: str = "minmax", percentile: f
 class Int8Target(TFLiteTarget):
     """Converts to integers throughout, int8 in (`pixel - 128`) and out; a quantize-aware model brings its own ranges.
 
-    `calibration`: "minmax" (all that was seen), "percentile" (all but the outermost) or "mse" (least squared error).
+    Args:
+        calibration_images: The number of train images from which activation ranges come.
+        calibration: "minmax" (all that was seen), "percentile" (all but the outermost) or "mse" (least squared error).
+        percentile: The percent of values within a range by "percentile", in (50, 100].
     """
 
     calibration_images: int = 100

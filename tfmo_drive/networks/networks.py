@@ -28,7 +28,12 @@ Size = int | tuple[int, int]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Head:
-    """Turns features into class logits: "gap" (average pooling + Dense) or "flatten" (Flatten + Dense(units))."""
+    """Turns features into class logits, or into a number.
+
+    Args:
+        pooling: "gap" (average pooling + Dense) or "flatten" (Flatten + Dense(units) + Dense).
+        units: The units of the hidden dense layer of "flatten".
+    """
 
     pooling: str = "gap"
     units: int = 1024
@@ -51,7 +56,15 @@ class Head:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ResNet:
-    """Describes a ResNet with bottleneck blocks; the defaults are ResNet50, and `width` scales every channel count."""
+    """Describes a ResNet with bottleneck blocks; the defaults are ResNet50.
+
+    Args:
+        topology: "v1.5" (stride in the 3x3 convolution) or "v1" (stride in the first 1x1).
+        head: What turns features into outputs.
+        blocks: The number of blocks of each stage.
+        width: The factor on every channel count.
+        bn_momentum: The momentum of BatchNorm's moving averages.
+    """
 
     topology: str = "v1.5"
     head: Head = Head()
@@ -131,10 +144,15 @@ class MobileNetV2:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SmallCNN:
-    """Describes a small student: convolutions of 32 and 64 filters with pooling, Dense(128), logits.
+    """Describes a small student: convolutions with pooling, a dense layer, logits.
 
     BatchNorm keeps it trainable on inputs of any range: as a student it sees what its teacher was trained on. The last
     pooling leaves at most 11x11 features at any image size, so that the dense layer does not outgrow its teacher.
+
+    Args:
+        head: What turns features into outputs.
+        filters: The filters of each convolution.
+        batch_normalization: Whether BatchNorm follows each convolution.
     """
 
     head: Head = Head(pooling="flatten", units=128)

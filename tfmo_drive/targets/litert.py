@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class _LiteRT(TFLiteTarget):
+    """Converts for LiteRT.
+
+    Args:
+        threads: The number of threads of the interpreter.
+        kernels: "xnnpack" (LiteRT's default) or "reference" (its plain C++).
+    """
+
     threads: int = 2
     kernels: str = "xnnpack"
 
@@ -84,8 +91,14 @@ class LiteRTInt8(Int8Target, _LiteRT):
 class LiteRTMixed(_LiteRT):
     """Computes in int8 but for the worst layers, which stay in float32: int8 in, float32 out.
 
-    They are the fewest layers under which at most the share `drop` of the calibration images is decided otherwise than
-    in float. The file's metadata and its row say which layers, and why.
+    The file's metadata and its row say which layers, and why.
+
+    Args:
+        calibration_images: The number of train images from which ranges, errors and decisions come.
+        calibration: "minmax", "percentile" or "mse", as for LiteRTInt8.
+        percentile: The percent of values within a range by "percentile", in (50, 100].
+        drop: The largest share of the images, in [0, 1], that may be decided otherwise than in float; the fewest layers
+            under which that holds stay in float.
     """
 
     calibration_images: int = 100

@@ -36,7 +36,24 @@ from tfmo_drive.training.scoring import Scorer
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainedStep(Step):
-    """Trains a model; the settings of the loop are in epochs, so that they mean the same on any data set."""
+    """Trains a model; the settings of the loop are in epochs, so that they mean the same on any data set.
+
+    Args:
+        epochs: The number of epochs; 0 trains nothing.
+        batch_size: The number of examples in a batch.
+        learning_rate: The learning rate after the warm-up, from which a cosine falls.
+        warmup_epochs: The epochs over which the learning rate rises from a tenth of itself, in [0, epochs].
+        momentum: The momentum of SGD, or the decay of Adam's first moment, in [0, 1).
+        optimizer: "sgd" (with Nesterov momentum) or "adam", which wants about a tenth of the learning rate.
+        final_learning_rate: The cosine's end, as a fraction of `learning_rate`.
+        averaged_epochs: The number of last epochs whose weights are averaged at the end: stochastic weight averaging
+            (SWA, Izmailov et al. 2018, "Averaging weights leads to wider optima"), for a val split too small or noisy
+            to tell which epoch is best. 0 ends in the weights of the epoch that is best by val.
+        distill: The teacher's soft labels, from which the step learns too; None learns from the labels alone.
+
+    Raises:
+        BadInput: A setting is out of its range.
+    """
 
     epochs: int = 1
     batch_size: int = 64
@@ -44,15 +61,9 @@ class TrainedStep(Step):
     warmup_epochs: float = 0.1
     momentum: float = 0.9
     optimizer: str = "sgd"
-    """Nesterov "sgd", or "adam", whose first moment decays by `momentum`: it wants about a tenth of the rate."""
     final_learning_rate: float = 0.01
-    """The cosine's end, as a fraction of `learning_rate`."""
     averaged_epochs: int = 0
-    """The number of last epochs whose weights are averaged at the end: stochastic weight averaging (SWA, Izmailov et
-    al. 2018, "Averaging weights leads to wider optima"), for a val split too small or noisy to tell which epoch is
-    best. 0 ends in the weights of the epoch that is best by val."""
     distill: SoftLabels | None = None
-    """The teacher's soft labels, from which the step learns too; None learns from the labels alone."""
 
     def __post_init__(self):
         name, whole = type(self).__name__, "a whole number of at least"
