@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -73,6 +74,25 @@ def test_run_prints_a_table_and_the_report(whole):
     assert printed.rstrip().endswith(str(workdir / "report.html"))
 
 
+OURS = (
+    r"step [123] of 3: (baseline|Prune|QuantizeAware), .+", r"row [1-5] of 5: \w+/\w+, (converted|measured) in .+",
+    r"teacher: .+",
+)  # fmt: skip
+
+
+def test_nothing_is_printed_before_the_table_but_our_own_lines_one_an_epoch(whole):
+    lines = whole[1].splitlines()
+    lines = lines[: next(number for number, line in enumerate(lines) if line.startswith("row (*"))]
+    assert not [line for line in lines if not any(re.fullmatch(pattern, line) for pattern in OURS)]
+    for step in ("1 of 3: baseline", "2 of 3: Prune", "3 of 3: QuantizeAware"):
+        said = [line.removeprefix(f"step {step}, ") for line in lines if line.startswith(f"step {step}, epoch")]
+        assert [line.split(", ")[0] for line in said] == [f"epoch {epoch} of 3" for epoch in (1, 2, 3)]
+        assert [bool(re.search(r" s left(, |$)", line)) for line in said] == [True, True, False]
+        assert all(("until all steps are trained" in line) == (step[0] < "3") for line in said)
+    for what in ("converted", "measured"):
+        assert len([line for line in lines if f", {what} in " in line]) == 5
+
+
 def test_run_folder_holds_everything(whole):
     workdir, _ = whole
     for name in ("experiment.json", "report.json", "report.md", "report.html", "log.txt"):
@@ -141,7 +161,7 @@ def test_finished_run_started_again_reuses_every_stage(whole):
     workdir, _ = whole
     before = {path: path.stat().st_mtime_ns for path in (workdir / "stages").rglob("model.h5")}
     printed = _finish(_start(workdir, "--deterministic"))
-    assert "is finished already, reused" in printed
+    assert "step 2 of 3: Prune, finished already, reused" in printed
     assert {path: path.stat().st_mtime_ns for path in (workdir / "stages").rglob("model.h5")} == before
 
 
@@ -149,7 +169,7 @@ def test_a_pack_for_a_board_is_made_of_the_finished_stages_and_proves_itself(who
     workdir, _ = whole
     settings = (workdir / "experiment.json").read_bytes()
     printed = _finish(_start(workdir, "--deterministic", "--board=stm32h743", verb="pack"))
-    assert "2_quantize_aware is finished already, reused" in printed
+    assert "step 3 of 3: QuantizeAware, finished already, reused" in printed
     assert "RAM: needs" in printed and printed.rstrip().endswith("stm32h743.zip")
     assert (workdir / "experiment.json").read_bytes() == settings
     pack = workdir / "pack" / "stm32h743"

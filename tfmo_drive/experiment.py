@@ -11,7 +11,7 @@ from typing import Any
 
 from absl import logging
 
-from tfmo_drive.base import atomic, environment, finite, order, run_folder, speed
+from tfmo_drive.base import atomic, environment, finite, order, progress, run_folder, speed
 from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.base.overrides import settings
 from tfmo_drive.base.spelling import suggestion
@@ -35,6 +35,7 @@ MEASURES: tuple[Measure, ...] = (Accuracy(), Size(), Cost(), Memory(), Latency()
 """The measures of every row, by default."""
 SCORES = ("keras_score", "val_score", "seconds")
 """The facts of every finished stage."""
+_REUSED = "finished already, reused"
 PATIENCE_S = 60.0
 """The seconds for which an expected latency is measured again where the machine is busy."""
 
@@ -171,7 +172,6 @@ class Run:
             for row, artifact in self._rows(context, models, skipped):
                 rows.append(completed(row, rows, stages))
                 artifacts[row["name"]] = artifact
-                logging.info("%s: %s", row["name"], summary(row))
             report = self._assembled(context, rows, skipped, stages)
             report["expect"] = self._expected(context, rows, artifacts)
             report["paired"] = list(self._paired(context, artifacts))
@@ -195,7 +195,9 @@ class Run:
     def opened(self) -> Iterator[Context]:
         """Yields the context with the baseline in it (trained, reused or given), with the folder held."""
         with self._held():
-            yield self._begun(record=False)[0]
+            with progress.through(self._steps({})):
+                context, _ = self._begun(record=False)
+            yield context
 
     def _begun(self, record: bool = True) -> tuple[Context, dict]:
         """Returns the context, and the facts of the baseline's stage."""
@@ -213,15 +215,24 @@ class Run:
             for path in step.files:
                 if not path.exists():
                     raise BadInput(f"{step.name} needs {path}, which is not there. Put it back, or name another.")
-        context, facts = self._begun(record=controls)
-        models, stages = {"baseline": {"0_baseline": context.baseline}}, [facts]
         recipes = {self.name: self.experiment.recipe} | (dict(self.experiment.controls) if controls else {})
-        for name, recipe in recipes.items():
-            if recipe:
-                own = context.workdir if name == self.name else context.workdir / name
-                place = dataclasses.replace(context, workdir=own)
-                models[name] = self._compressed(name, recipe, place, facts["key"], stages)
+        with progress.through(self._steps(recipes)):
+            context, facts = self._begun(record=controls)
+            models, stages = {"baseline": {"0_baseline": context.baseline}}, [facts]
+            for name, recipe in recipes.items():
+                if recipe:
+                    own = context.workdir if name == self.name else context.workdir / name
+                    place = dataclasses.replace(context, workdir=own)
+                    models[name] = self._compressed(name, recipe, place, facts["key"], stages)
         return context, models, stages
+
+    def _steps(self, recipes: Mapping[str, tuple[Step, ...]]) -> list[tuple[str, int]]:
+        """Returns (name, epochs of training) of every step, in the order in which they run."""
+        steps = [("baseline", self.experiment.training.epochs)]
+        for name, recipe in recipes.items():
+            of = "" if name == self.name else f" of {name}"
+            steps += [(f"{type(step).__name__}{of}", getattr(step, "all_epochs", 0)) for step in recipe]
+        return steps
 
     def _settings(self) -> dict[str, Any]:
         task = self.experiment.task
@@ -238,7 +249,7 @@ class Run:
             refuse(recipe, model)
         given = task.given()
         if given:
-            logging.info("given baseline: val score %.4f", scoring.Scorer(model, task).selection_score("val"))
+            progress.say(f"given, val score {scoring.Scorer(model, task).selection_score('val'):.4f}")
         facts = [task.identity(), task.fingerprint(), self.seed, self.deterministic]
         facts += [given] if given else [settings(trainer)]
         key, folder = run_folder.key(*facts), context.workdir / "0_baseline"
@@ -255,10 +266,11 @@ class Run:
             with stage.read():
                 model.load_weights(str(stage.weights))
             finite.refuse_weights(model, f"stage {stage.path}")
+            progress.say(_REUSED)
         elif not stage.finished:
             started = time.perf_counter()
             if not given:
-                logging.info("baseline: training %d epochs", trainer.epochs)
+                progress.say(f"{trainer.epochs} epochs")
                 model = trainer(model, dataclasses.replace(context, workdir=stage.path))
             self._finish(stage, model, trainer if not given else None, context, started)
         return model, {"name": "0_baseline", "recipe": "baseline", **stage.facts, "curves": stage.curves()}
@@ -271,9 +283,10 @@ class Run:
             files = [run_folder.file_digest(path) for s in recipe[:count] for path in s.files]
             key = run_folder.key(base, [settings(s) for s in recipe[:count]], files)
             folders.append(run_folder.StageFolder(context.workdir / f"{count}_{step.name}", key, SCORES))
-        models, model, done = {}, context.baseline, 0
+        models, model, done, before = {}, context.baseline, 0, len(stages)
         while done < len(recipe) and folders[done].finished:
-            logging.info("%s: stage %s is finished already, reused", name, folders[done].path.name)
+            progress.begin(before + done + 1)
+            progress.say(_REUSED)
             with folders[done].read():
                 models[folders[done].path.name] = model = recipe[done].reload(model, folders[done].weights, context)
             finite.refuse_weights(model, f"stage {folders[done].path}")
@@ -281,10 +294,14 @@ class Run:
             for kept in recipe[:done]:
                 kept.check(model)
         started = time.perf_counter()
+        if done < len(recipe):
+            progress.begin(before + done + 1)
         for count, step, compressed in compress(model, recipe, context, done):
             models[folders[count - 1].path.name] = compressed
             self._finish(folders[count - 1], compressed, step, context, started)
             started = time.perf_counter()
+            if count < len(recipe):
+                progress.begin(before + count + 1)
         for folder in folders:
             stages.append({"name": folder.path.name, "recipe": name, **folder.facts, "curves": folder.curves()})
         return models
@@ -294,7 +311,7 @@ class Run:
         finite.refuse_weights(model, f"stage {stage.path.name}")
         scorer = scoring.Scorer(model, context.task)
         keras_score, val_score = scorer("test"), scorer.selection_score("val")
-        logging.info("stage %s: Keras score %.4f on test, %.0f s", stage.path.name, keras_score, seconds)
+        progress.say(f"finished in {progress.duration(seconds)}, Keras score {keras_score:.4f} on test")
         seconds = max(seconds, sum(stage.curves().get("seconds", [])))  # of a resumed stage, the epochs before too
         facts = {"keras_score": keras_score, "val_score": val_score, "seconds": round(seconds, 1)}
         known = context.task.metadata(model)
@@ -305,7 +322,7 @@ class Run:
             layer: why for layer, why in found.items() if layer not in model.output_names
         }  # they stay anyway
         for layer, reason in skipped_layers.items():
-            logging.info("stage %s leaves %s alone: %s", stage.path.name, layer, reason)
+            progress.say(f"{layer} is left alone: {reason}")
         facts |= {
             "skipped_layers": skipped_layers,
             "promise": getattr(step, "promise", None),
@@ -316,22 +333,26 @@ class Run:
     def _rows(
         self, context: Context, models: dict[str, dict[str, keras.Model]], skipped: list[dict]
     ) -> Iterator[tuple[dict, Artifact]]:
-        reference = None
-        for name, made in models.items():
-            model = list(made.values())[-1]
-            for target in context.targets:
-                if self._refused(model, target, name, skipped):
-                    continue
-                started = time.perf_counter()
-                artifact = self._artifact(name, model, target, context)
-                seconds = time.perf_counter() - started
-                first = reference is None
-                reference = reference or artifact
-                row = {"name": f"{name}/{target.name}", "stage": name, "target": target.name, "reference": first}
-                row |= {"runtime": artifact.runtime, "threads": artifact.threads, **artifact.notes}
-                for measure in self.experiment.measures:
-                    row |= measure(artifact, reference, context)
-                yield row | {"seconds": round(seconds, 2)}, artifact
+        pairs = [(name, list(made.values())[-1], target) for name, made in models.items() for target in context.targets]
+        pairs = [pair for pair in pairs if not self._refused(pair[1], pair[2], pair[0], skipped)]
+        reference, begun = None, time.perf_counter()
+        for count, (name, model, target) in enumerate(pairs, start=1):
+            place = f"row {count} of {len(pairs)}: {name}/{target.name}"
+            started = time.perf_counter()
+            artifact = self._artifact(name, model, target, context)
+            seconds = time.perf_counter() - started
+            logging.info("%s, converted in %s", place, progress.duration(seconds))
+            first = reference is None
+            reference = reference or artifact
+            row = {"name": f"{name}/{target.name}", "stage": name, "target": target.name, "reference": first}
+            row |= {"runtime": artifact.runtime, "threads": artifact.threads, **artifact.notes}
+            for measure in self.experiment.measures:
+                row |= measure(artifact, reference, context)
+            now = time.perf_counter()
+            left = (now - begun) / count * (len(pairs) - count)
+            said = [place, f"measured in {progress.duration(now - started - seconds)}", summary(row)]
+            logging.info("%s", ", ".join(said + [f"{progress.duration(left)} left"] * (left > 0)))
+            yield row | {"seconds": round(seconds, 2)}, artifact
 
     def _paired(self, context: Context, artifacts: dict[str, Artifact]) -> Iterator[dict]:
         """Yields the recipe's rows compared with the controls' on the same target, example by example."""

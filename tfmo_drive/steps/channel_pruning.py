@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from absl import logging
 
-from tfmo_drive.base import atomic, speed
+from tfmo_drive.base import atomic, progress, speed
 from tfmo_drive.base.given_file import json_of
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.contracts import BadInput, Context
@@ -97,6 +97,10 @@ class ChannelPruning(TrainedStep):
         return super().files + sensitivity_curves.files(self.allocation)
 
     @property
+    def all_epochs(self) -> int:
+        return (self.rounds - 1) * self.epochs_between + self.epochs
+
+    @property
     def _budget(self) -> str:
         """Returns the setting that says how much is left at the end."""
         return next((name for name in BUDGETS if getattr(self, name) is not None), "pruning_ratio")
@@ -109,6 +113,7 @@ class ChannelPruning(TrainedStep):
             round_ = context.workdir / f"round_{self.rounds - to_go + 1:02}"
             place = context if last else dataclasses.replace(context, workdir=round_)
             if self.rounds > 1:
+                progress.begin_part(f"round {self.rounds - to_go + 1} of {self.rounds}")
                 between = {} if last else {"epochs": self.epochs_between, "averaged_epochs": 0}
                 step = dataclasses.replace(self._round(whole, model, place, 1 / to_go), **between)
             model = TrainedStep.trained(step, model, place)

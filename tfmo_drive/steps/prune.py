@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow_model_optimization as tfmot
-from absl import logging
 
 from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.contracts import Artifact, BadInput, BrokenPromise, Context, Step
@@ -274,7 +273,7 @@ class _UpdateMasks(keras.callbacks.Callback):
         _apply_masks(self.wrapped)
         masks_now = [mask for layer in _wrappers(self.wrapped) for _, mask, _ in layer.pruning_vars]
         kept = sum(float(tf.reduce_sum(mask)) for mask in masks_now)
-        logging.info("sparsity %.3f", 1 - kept / max(1, sum(int(tf.size(mask)) for mask in masks_now)))
+        logs["sparsity"] = 1 - kept / max(1, sum(int(tf.size(mask)) for mask in masks_now))
 
     def update(self, sparsity: float):
         """Brings every kernel the same fraction of the way to its own final sparsity."""

@@ -139,7 +139,7 @@ def _write_logits(teacher: keras.Model, view: int, context: Context, row: np.dty
 
     total = -(-len(context.task.examples("train")) // 64)
     with open(folder / _ROWS, "wb") as out:
-        for batch in tqdm(view_batches(context, view), f"teacher, view {view + 1}", total, leave=False):
+        for batch in tqdm(view_batches(context, view), f"teacher, view {view + 1}", total, disable=None, leave=False):
             rows = np.empty(len(batch), row)
             for name, values in zip(row.names, call(tf.constant(batch)), strict=True):
                 rows[name] = values.numpy()

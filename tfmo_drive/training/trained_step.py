@@ -20,8 +20,9 @@ from typing import Any
 
 import numpy as np
 from absl import logging
+from tqdm import tqdm
 
-from tfmo_drive.base import atomic, given_file
+from tfmo_drive.base import atomic, given_file, progress
 from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.contracts import BadInput, Context, Step, Task
 from tfmo_drive.data import batches
@@ -97,6 +98,11 @@ class TrainedStep(Step):
     @property
     def files(self) -> tuple[Path, ...]:
         return self.distill.files if self.distill else ()
+
+    @property
+    def all_epochs(self) -> int:
+        """Returns how many epochs the step trains in all."""
+        return self.epochs
 
     def __call__(self, model: keras.Model, context: Context) -> keras.Model:
         """Returns a trained copy: `prepared`, trained, then `finished`; zero epochs train nothing.
@@ -230,12 +236,16 @@ class _Loop:
             dataset,
             epochs=epoch + 1,
             initial_epoch=epoch,
-            callbacks=[*self.hooks.callbacks, watch, board],
-            verbose=1 if logging.get_verbosity() >= logging.INFO else 0,
+            callbacks=[*self.hooks.callbacks, watch, board, _Bar(f"epoch {epoch + 1} of {self.fit.epochs}", self.steps)],
+            verbose=0,
         )
         self.refuse_non_finite(epoch)
-        val_score = self.scorer.selection_score("val")
-        self.record(epoch, history.history["loss"][-1], val_score, time.perf_counter() - started)
+        found = {name: values[-1] for name, values in history.history.items()}
+        found["val score"] = val_score = self.scorer.selection_score("val")
+        seconds = time.perf_counter() - started
+        self.record(epoch, found["loss"], val_score, seconds)
+        said = ", ".join(f"{name} {value:.4f}" for name, value in found.items())
+        progress.say_epoch(epoch + 1, self.fit.epochs, said, seconds)
 
     def reseed(self, epoch: int):
         """Seeds dropout and its like from the epoch's number: they sample from generators that no save holds.
@@ -267,7 +277,6 @@ class _Loop:
             self.curves[key].append(value)
         with tf.summary.create_file_writer(str(self.folder / "tensorboard" / "val")).as_default():
             tf.summary.scalar("val_score", val_score, step=epoch)
-        logging.info("epoch %d/%d: loss %.4f, val score %.4f", epoch + 1, self.fit.epochs, loss, val_score)
         self.keep(epoch, val_score)
         self.save()
 
@@ -312,7 +321,8 @@ class _Loop:
             variable.assign(value)
         atomic.write_json(self.folder / "curves.json", self.curves)  # killed between the two files, it lacks an epoch
         done = len(self.curves["epoch"])
-        logging.info("continuing after epoch %d of %d (%s)", done, self.fit.epochs, self.folder)
+        progress.say(f"continuing after epoch {done} of {self.fit.epochs}")
+        progress.resumed(done)
         return done
 
     def saved(self, path: Path) -> dict[str, Any]:
@@ -347,6 +357,25 @@ def _mean(before: np.ndarray, value: np.ndarray, count: int) -> np.ndarray:
     """Returns the running mean after adding `value` to `count` values whose mean is `before`; integers take the latest
     value."""
     return before + (value - before) / (count + 1) if np.issubdtype(value.dtype, np.floating) else value
+
+
+class _Bar(keras.callbacks.Callback):
+    """Shows a bar of the epoch's batches on a terminal, and nothing elsewhere."""
+
+    def __init__(self, epoch: str, steps: int):
+        super().__init__()
+        self.said, self.steps = ", ".join(filter(None, (progress.place(), epoch))), steps
+
+    def on_train_begin(self, logs=None):
+        shown = None if logging.get_verbosity() >= logging.INFO else True
+        self.bar = tqdm(total=self.steps, desc=self.said, unit="batch", disable=shown, leave=False)
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.bar.set_postfix(loss=logs["loss"], refresh=False)
+        self.bar.update()
+
+    def on_train_end(self, logs=None):
+        self.bar.close()
 
 
 class _StopOnNonFinite(keras.callbacks.Callback):

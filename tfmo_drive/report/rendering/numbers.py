@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 
+from tfmo_drive.base import progress
+
 DASH = "–"
 
 
@@ -74,12 +76,7 @@ def degrees(angle: float | None) -> str:
 
 def duration(seconds: float | None) -> str:
     """Returns seconds as 8.2 s, 3 min 05 s or 2 h 10 min."""
-    if _absent(seconds):
-        return DASH
-    if seconds < 59.95:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+    return DASH if _absent(seconds) else progress.duration(seconds)
 
 
 def whole(value: float | None) -> str:
