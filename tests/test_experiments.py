@@ -222,3 +222,42 @@ def test_controls_can_be_left_out():
     assert chosen_run.with_controls(whole, ["longer_training"]).controls == whole.controls
     with pytest.raises(BadInput, match="no control 'longer_trainin'. Did you mean"):
         chosen_run.with_controls(whole, ["longer_trainin"])
+
+
+def test_an_expectation_over_controls_is_left_out_with_them_and_said(caplog):
+    whole = experiment_flags.experiment("smoke")
+    whole = dataclasses.replace(whole, expect=dataclasses.replace(whole.expect, over_control=0.01))
+    assert chosen_run.with_controls(whole, ["longer_training"]).expect.over_control == 0.01 and not caplog.messages
+    assert chosen_run.with_controls(whole, ["none"]).expect == dataclasses.replace(whole.expect, over_control=None)
+    assert "expect.over_control is not judged" in caplog.text
+
+
+@pytest.mark.parametrize("setting", ["epochs=1", "epochs=-1", "batch_size=0", "optimizer=adagrad"])
+def test_what_a_step_refuses_is_said_by_the_settings_path(setting):
+    found = experiment_flags.experiment("smoke")
+    warmed = overrides.override(found, ["recipe.0.epochs=4", "recipe.0.warmup_epochs=2"])
+    with pytest.raises(BadInput, match=r"^recipe\.0\.(warmup_epochs|epochs|batch_size|optimizer) must be "):
+        overrides.override(warmed, [f"recipe.0.{setting}"])
+
+
+def test_bounds_of_an_experiments_own_network_are_not_asked_of_another_unless_the_user_asks():
+    own = experiment_flags.experiment("quantized")
+    assert own.expect.of_network() == ("size_ratio",)
+    assert chosen_run.spared(own, ["task.data=images"]) == ()
+    assert chosen_run.spared(own, ["task.baseline=mine.h5"]) == ("size_ratio",)
+    assert chosen_run.spared(own, ["task.baseline=mine.h5", "expect.size_ratio=0.5"]) == ()
+
+
+def test_a_given_model_that_is_another_network_misses_no_bound_of_the_experiments(
+    tiny_task, tiny_baseline, small_cnn, tmp_path, caplog
+):
+    bounds = Expect(size_ratio=0.3, latency_ratio=0.5, score_drop=0.01)
+    for name, model, kept in (("same", tiny_baseline, bounds), ("other", small_cnn, Expect(score_drop=0.01))):
+        model.save(tmp_path / f"{name}.h5")
+        task = dataclasses.replace(tiny_task, baseline=str(tmp_path / f"{name}.h5"), preprocessing_name="caffe")
+        spared = ("size_ratio", "latency_ratio")
+        run = Run(name="mine", experiment=Experiment(task=task, expect=bounds), workdir=tmp_path, spared=spared)
+        caplog.clear()
+        assert run._asked(Context(task, model, (), tmp_path, 0)) == kept
+        assert ("size_ratio, latency_ratio" in caplog.text) == (name == "other")
+        assert dataclasses.replace(run, spared=())._asked(Context(task, model, (), tmp_path, 0)) == bounds

@@ -33,6 +33,8 @@ class Figure:
     """Whether a row of the same model on another target answers where the row itself cannot."""
     decided: Callable[[Row, float], bool] = lambda row, bound: True
     """Whether the row's measurement can meet or miss the bound at all: a time on a busy machine can do neither."""
+    of_network: bool = False
+    """Whether a bound is about the size, speed or level of one network, and says nothing of another one."""
 
 
 FIGURES = {
@@ -42,21 +44,23 @@ FIGURES = {
     "worst_corruption_drop": Figure("points", lambda row, rows: -row["worst_corruption_delta"]),
     "keras_gap": Figure("points", lambda row, rows: abs(row["score"] - row["keras_score"])),
     "over_control": Figure("points", lambda row, rows: row["score"] - max(_controls(row, rows)), least=True),
-    "baseline_score": Figure("share", lambda row, rows: rows[0]["score"], least=True),
-    "miss_rate": Figure("share", lambda row, rows: _miss_rate(row)),
-    "npu_share": Figure("share", lambda row, rows: _npu_share(row["npu"]), least=True, elsewhere=True),
+    "baseline_score": Figure("share", lambda row, rows: rows[0]["score"], least=True, of_network=True),
+    "miss_rate": Figure("share", lambda row, rows: _miss_rate(row), of_network=True),
+    "npu_share": Figure("share", lambda row, rows: _npu_share(row["npu"]), least=True, elsewhere=True,
+                        of_network=True),
     "error_ratio": Figure("ratio", lambda row, rows: row["mean_absolute_error"] / rows[0]["mean_absolute_error"]),
-    "size_ratio": Figure("ratio", lambda row, rows: row["size_bytes"] / rows[0]["size_bytes"]),
-    "gzip_ratio": Figure("ratio", lambda row, rows: row["gzip_bytes"] / rows[0]["gzip_bytes"]),
-    "gzip_ratio_plain": Figure("ratio", lambda row, rows: row["gzip_bytes"] / _plain(row, rows)["gzip_bytes"]),
-    "latency_ratio": Figure("ratio", lambda row, rows: 1 / _speed(row).ratio,
+    "size_ratio": Figure("ratio", lambda row, rows: row["size_bytes"] / rows[0]["size_bytes"], of_network=True),
+    "gzip_ratio": Figure("ratio", lambda row, rows: row["gzip_bytes"] / rows[0]["gzip_bytes"], of_network=True),
+    "gzip_ratio_plain": Figure("ratio", lambda row, rows: row["gzip_bytes"] / _plain(row, rows)["gzip_bytes"],
+                               of_network=True),
+    "latency_ratio": Figure("ratio", lambda row, rows: 1 / _speed(row).ratio, of_network=True,
                             decided=lambda row, bound: _speed(row).decides(bound)),
-    "parameter_ratio": Figure("ratio", lambda row, rows: row["parameters"] / rows[0]["parameters"]),
-    "macs_ratio": Figure("ratio", lambda row, rows: row["macs"] / rows[0]["macs"]),
-    "flash_bytes": Figure("bytes", lambda row, rows: row["size_bytes"]),
-    "arena_bytes": Figure("bytes", lambda row, rows: row["arena_bytes"], elsewhere=True),
-    "sram_bytes": Figure("bytes", lambda row, rows: row["npu"]["sram_bytes"], elsewhere=True),
-    "latency_p95_ms": Figure("ms", lambda row, rows: _p95_ms(row),
+    "parameter_ratio": Figure("ratio", lambda row, rows: row["parameters"] / rows[0]["parameters"], of_network=True),
+    "macs_ratio": Figure("ratio", lambda row, rows: row["macs"] / rows[0]["macs"], of_network=True),
+    "flash_bytes": Figure("bytes", lambda row, rows: row["size_bytes"], of_network=True),
+    "arena_bytes": Figure("bytes", lambda row, rows: row["arena_bytes"], elsewhere=True, of_network=True),
+    "sram_bytes": Figure("bytes", lambda row, rows: row["npu"]["sram_bytes"], elsewhere=True, of_network=True),
+    "latency_p95_ms": Figure("ms", lambda row, rows: _p95_ms(row), of_network=True,
                              decided=lambda row, bound: "npu" in row or speed.steady_p95(row)),
 }  # fmt: skip
 
@@ -126,6 +130,10 @@ class Expect:
     def _bounds(self) -> list[tuple[str, float]]:
         named = [(name, getattr(self, name)) for name in FIGURES]
         return [(name, bound) for name, bound in named if bound is not None]
+
+    def of_network(self) -> tuple[str, ...]:
+        """Returns the names of the bounds given that are about the size, speed or level of one network."""
+        return tuple(name for name, _ in self._bounds() if FIGURES[name].of_network)
 
     def verdicts(self, row: Row | None, rows: Rows) -> list[dict]:
         """Returns one {"name", "row", "bound", "value", "unit", "passed", "least"} for each bound.

@@ -142,6 +142,8 @@ class Run:
     workdir: Path
     seed: int = 0
     deterministic: bool = False
+    spared: tuple[str, ...] = ()
+    """Expectations of the experiment's own network, which are not asked of a given baseline that is another one."""
 
     def __post_init__(self):
         if not 0 <= self.seed < 2**32:
@@ -394,13 +396,29 @@ class Run:
             "headline": headline, "rows": rows, "skipped": skipped, "stages": stages,
         }  # fmt: skip
 
+    def _asked(self, context: Context) -> Expect:
+        """Returns the expectations that are about the baseline there is, and says which others are left out."""
+        task, expect = self.experiment.task, self.experiment.expect
+        if not self.spared or not task.given():
+            return expect
+        own, given = (sorted(tuple(one.shape) for one in model.weights)
+                      for model in (task.build(getattr(task, "network", None)), context.baseline))  # fmt: skip
+        if own == given:
+            return expect
+        names = ", ".join(self.spared)
+        logging.warning(
+            "not judged, for it is about the experiment's own network and the given model is another: %s. Ask for what "
+            "you want of yours with --set=expect.%s=...", names, self.spared[0],
+        )  # fmt: skip
+        return dataclasses.replace(expect, **dict.fromkeys(self.spared))
+
     def _expected(self, context: Context, rows: list[dict], artifacts: dict[str, Artifact]) -> list[dict]:
         """Returns the verdicts.
 
         An expected latency that a busy machine leaves open is measured again, for PATIENCE_S seconds at most; the row
         keeps what repeated best.
         """
-        expect, deadline, wanted = self.experiment.expect, time.monotonic() + PATIENCE_S, self._wanted
+        expect, deadline, wanted = self._asked(context), time.monotonic() + PATIENCE_S, self._wanted
         judged = next((row for row in rows if row["name"] == wanted), None)
         measure = next((m for m in self.experiment.measures if m.timed), None)
         verdicts = expect.verdicts(judged, rows)

@@ -105,7 +105,7 @@ def test_one_setting_is_changed(assignment, get, expected):
         ("limits.int16=7", 'limits .* has no "int16" .* Did you mean "int8"'),
         ("task.image_size.x=1", 'task.image_size is 48, so it has no "x"'),
         ("task.anything.sparsity=0.5", "task.anything is None"),
-        ("recipe.0.sparsity=1.7", r"^Prune.sparsity must be in \[0, 1\), got 1.7.$"),
+        ("recipe.0.sparsity=1.7", r"^recipe.0.sparsity must be in \[0, 1\), got 1.7.$"),
         ("recipe.0.sparsity=high", "recipe.0.sparsity must be a number, got high"),
         ("recipe.0.sparsity=true", "must be a number, got true"),
         ("recipe.0.epochs=0.7", "recipe.0.epochs must be a whole number, got 0.7"),
@@ -129,7 +129,7 @@ def test_what_cannot_be_set_says_why(assignment, message):
 def test_settings_that_need_one_another_are_made_at_once():
     changed = override(EXPERIMENT, ["recipe.0.begin=6", "recipe.0.epochs=8"])
     assert (changed.recipe[0].begin, changed.recipe[0].epochs) == (6, 8)
-    with pytest.raises(BadInput, match="Prune.begin must be at most"):
+    with pytest.raises(BadInput, match="^recipe.0.begin must be at most"):
         override(EXPERIMENT, ["recipe.0.begin=6"])
 
 

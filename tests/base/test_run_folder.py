@@ -230,3 +230,26 @@ def test_damaged_curves_are_one_line(text, stage):
     (stage / "curves.json").write_text(text)
     with pytest.raises(BadInput, match=r"curves\.json is (damaged|not what a run)"):
         StageFolder(stage, "k").curves()
+
+
+@pytest.mark.parametrize("written", [None, "experiment.json"])
+@pytest.mark.parametrize("there", ["", "runs", "runs/mine"])
+def test_a_refused_start_leaves_nothing_unless_it_has_written_a_result(there, written, tmp_path):
+    (tmp_path / there).mkdir(parents=True, exist_ok=True)
+    before = sorted(tmp_path.rglob("*"))
+    workdir = tmp_path / "runs" / "mine"
+    with pytest.raises(BadInput, match="no such class"), held(workdir):
+        logging.warning("read so far")
+        if written:
+            (workdir / written).write_text("{}")
+        raise BadInput("no such class")
+    after = sorted(tmp_path.rglob("*"))
+    assert after == before if not written else (workdir / written in after and workdir / "log.txt" in after)
+
+
+def test_a_refused_start_in_a_runs_folder_keeps_its_log(tmp_path):
+    with held(tmp_path / "run"):
+        logging.warning("the first run")
+    with pytest.raises(BadInput), held(tmp_path / "run"):
+        raise BadInput("no such class")
+    assert "the first run" in (tmp_path / "run" / "log.txt").read_text()

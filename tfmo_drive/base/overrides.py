@@ -136,7 +136,7 @@ def _changed(value: Any, annotation: Any, changes: list[_Change], where: str) ->
         name: _changed(children[name], declared(name), changes, f"{where}.{name}" if where else name)
         for name, changes in grouped.items()
     }
-    return _rebuilt(value, made)
+    return _rebuilt(value, made, where)
 
 
 def _parsed(text: str, annotation: Any, value: Any) -> Any:
@@ -163,21 +163,26 @@ def _refuse_unheard(value: Any, changes: list[_Change]):
             raise BadInput(f"{assignment} is not heard: it is {found} here, whatever is asked. Set {above}.")
 
 
-def _rebuilt(value: Any, made: dict[str, Any]) -> Any:
+def _rebuilt(value: Any, made: dict[str, Any], where: str) -> Any:
+    """Returns `value` with the fields in `made`; raises BadInput, which begins with the setting's whole path, where its
+    checks refuse them."""
+    kind = type(value).__name__
     if isinstance(value, Mapping):
         return {key: made.get(str(key), item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return type(value)(made.get(str(index), item) for index, item in enumerate(value))
     for field in dataclasses.fields(value):
         if made.get(field.name) == "" and field.default != "":
-            raise BadInput(f"{type(value).__name__}.{field.name} must not be empty. Give a value, or leave it out.")
+            raise BadInput(f"{where or kind}.{field.name} must not be empty. Give a value, or leave it out.")
     try:
         return dataclasses.replace(value, **made)
-    except BadInput:
-        raise
-    except (ValueError, TypeError, ArithmeticError, LookupError) as error:  # a check that cannot take the value at all
-        names = ", ".join(f"{type(value).__name__}.{name}" for name in made)
-        raise BadInput(str(error) if isinstance(error, ValueError) else f"{names}: {error}.") from error
+    except (ValueError, TypeError, ArithmeticError, LookupError) as error:  # TypeError: it cannot take the value at all
+        said = str(error)
+        if not isinstance(error, ValueError):
+            said = f"{', '.join(f'{kind}.{name}' for name in made)}: {said}."
+        if where:
+            said = f"{where}{said.removeprefix(kind)}" if said.startswith(f"{kind}.") else f"{where}: {said}"
+        raise BadInput(said) from error
 
 
 def _children(value: Any, annotation: Any, where: str, change: _Change) -> tuple[dict[str, Any], Callable[[str], Any]]:

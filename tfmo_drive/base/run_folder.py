@@ -48,12 +48,17 @@ def held(workdir: Path, inputs: Mapping[str, Path] = MappingProxyType({})) -> It
         workdir: The run folder, which is made where it is missing.
         inputs: The files and folders that the run reads, by the setting that names them.
 
+    Where the block raises BadInput before it has written anything, a folder that was no run's before is again as it
+    was: a refused start leaves nothing.
+
     Raises:
         BadInput: Another process holds the folder, or no run may write there. Nothing is written then.
     """
     for setting, path in inputs.items():
         _refuse_input(workdir, setting, path)
     _refuse(workdir)
+    new = [folder for folder in (workdir, *workdir.parents) if not folder.exists()]
+    fresh = ".lock" not in _entries(workdir)
     try:
         workdir.mkdir(parents=True, exist_ok=True)
     except (FileNotFoundError, FileExistsError, NotADirectoryError) as error:
@@ -74,8 +79,23 @@ def held(workdir: Path, inputs: Mapping[str, Path] = MappingProxyType({})) -> It
         lock.flush()
         for place in [workdir, *(workdir / name for name in _PLACES)]:
             _recover(place, deep=place != workdir)
-        with _logged(workdir / "log.txt"):
-            yield
+        try:
+            with _logged(workdir / "log.txt"):
+                yield
+        except BadInput:
+            if fresh:
+                _leave_nothing(workdir, new)
+            raise
+
+
+def _leave_nothing(workdir: Path, new: list[Path]) -> None:
+    """Removes what a refused start has made, where it has made nothing but its lock, its log and `new` folders."""
+    if set(_entries(workdir)) <= {".lock", "log.txt"}:
+        for name in (".lock", "log.txt"):
+            (workdir / name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # somebody else put something there meanwhile
+            for folder in new:
+                folder.rmdir()
 
 
 def _recover(place: Path, deep: bool) -> None:

@@ -3,7 +3,7 @@
     tfmo-drive pack --experiment=channels_quantized --board=raspberry_pi_4 --data=path/to/images --weights=baseline.h5
 
 Finished stages are reused, missing ones are made first. It says what the model needs of the board; `tfmo-drive list
-boards` prints the boards there are.
+boards` prints the boards there are. Exit code 1 where the model does not fit; the pack is written all the same.
 """
 
 from __future__ import annotations
@@ -39,4 +39,4 @@ def main(argv: list[str]) -> int:
             raise BadInput(f"{board.title} does not take this model; the line above says why.")
         pack = write(made.artifacts[0], board, Path(FLAGS.board).stem, made.context)
     print(board.title, *(f"  {need}" for need in pack.needs), pack.folder, pack.archive, sep="\n")
-    return 0
+    return 0 if all(need.fits for need in pack.needs) else 1

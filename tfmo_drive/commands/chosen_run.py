@@ -29,7 +29,22 @@ def run(argv: list[str]) -> Run:
 
     name, chosen, workdir = experiment(argv)
     logging.set_verbosity(logging.INFO)
-    return Run(name=name, experiment=chosen, workdir=workdir, seed=FLAGS.seed, deterministic=FLAGS.deterministic)
+    return Run(
+        name=name, experiment=chosen, workdir=workdir, seed=FLAGS.seed, deterministic=FLAGS.deterministic,
+        spared=spared(chosen, experiment_flags.assignments()),
+    )  # fmt: skip
+
+
+def spared(chosen: Experiment, assignments: list[str]) -> tuple[str, ...]:
+    """Returns the expectations that a baseline given by the flags need not meet where it is another network.
+
+    They are the bounds of size, speed and level that the experiment's file gives for its own network; what the flags
+    ask themselves is asked of whatever model they give.
+    """
+    set_here = {one.partition("=")[0].strip() for one in assignments}
+    if "task.baseline" not in set_here:
+        return ()
+    return tuple(name for name in chosen.expect.of_network() if f"expect.{name}" not in set_here)
 
 
 def experiment(argv: list[str]) -> tuple:
@@ -52,4 +67,8 @@ def with_controls(whole: Experiment, names: list[str] | None) -> Experiment:
     for name in names:
         if name not in whole.controls:
             raise BadInput(f"--controls: no control {name!r}. {suggestion(name, whole.controls)}")
-    return dataclasses.replace(whole, controls={name: whole.controls[name] for name in names})
+    expect = whole.expect
+    if not names and expect.over_control is not None:
+        logging.warning("expect.over_control is not judged: all controls, which it compares with, are left out.")
+        expect = dataclasses.replace(expect, over_control=None)
+    return dataclasses.replace(whole, controls={name: whole.controls[name] for name in names}, expect=expect)
