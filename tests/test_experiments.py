@@ -8,9 +8,9 @@ import pytest
 
 from tfmo_drive.base.overrides import describe, override
 from tfmo_drive.commands import chosen_run, experiment_flags
-from tfmo_drive.contracts import BadInput
+from tfmo_drive.contracts import BadInput, Context
 from tfmo_drive.expect import FIGURES, Expect
-from tfmo_drive.experiment import Experiment
+from tfmo_drive.experiment import Experiment, Run
 from tfmo_drive.steps.cluster import Cluster
 from tfmo_drive.steps.distill import Distill
 from tfmo_drive.steps.fold_batch_norm import FoldBatchNorm
@@ -235,9 +235,9 @@ def test_an_expectation_over_controls_is_left_out_with_them_and_said(caplog):
 @pytest.mark.parametrize("setting", ["epochs=1", "epochs=-1", "batch_size=0", "optimizer=adagrad"])
 def test_what_a_step_refuses_is_said_by_the_settings_path(setting):
     found = experiment_flags.experiment("smoke")
-    warmed = overrides.override(found, ["recipe.0.epochs=4", "recipe.0.warmup_epochs=2"])
+    warmed = override(found, ["recipe.0.epochs=4", "recipe.0.warmup_epochs=2"])
     with pytest.raises(BadInput, match=r"^recipe\.0\.(warmup_epochs|epochs|batch_size|optimizer) must be "):
-        overrides.override(warmed, [f"recipe.0.{setting}"])
+        override(warmed, [f"recipe.0.{setting}"])
 
 
 def test_bounds_of_an_experiments_own_network_are_not_asked_of_another_unless_the_user_asks():

@@ -106,7 +106,7 @@ def test_run_folder_holds_everything(whole):
 
 def test_first_row_is_the_float_baseline_and_the_baseline_goes_everywhere(report):
     assert [row["name"] for row in report["rows"]] == [
-        "baseline/litert_float32", "baseline/litert_int8", "baseline/onnx_int8", "smoke/litert_int8", "smoke/onnx_int8",
+        "baseline/litert_float32", "baseline/onnx_int8", "baseline/litert_int8", "smoke/onnx_int8", "smoke/litert_int8",
     ]  # fmt: skip
     assert [row["reference"] for row in report["rows"]] == [True, False, False, False, False]
     assert report["rows"][0]["score_delta"] == 0

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from absl import logging
 
 from tfmo_drive.base import atomic
 from tfmo_drive.base.run_folder import StageFolder, held, inputs, read_facts
