@@ -232,11 +232,12 @@ class _Loop:
         dataset = batches.training_epoch(self.context, self.fit.batch_size, epoch, self.attached)
         watch = _StopOnNonFinite(epoch, self.context, self.fit.batch_size)
         board = keras.callbacks.TensorBoard(self.folder / "tensorboard", update_freq="epoch", write_graph=False)
+        bar = _Bar(f"epoch {epoch + 1} of {self.fit.epochs}", self.steps)
         history = self.learner.fit(
             dataset,
             epochs=epoch + 1,
             initial_epoch=epoch,
-            callbacks=[*self.hooks.callbacks, watch, board, _Bar(f"epoch {epoch + 1} of {self.fit.epochs}", self.steps)],
+            callbacks=[*self.hooks.callbacks, watch, board, bar],
             verbose=0,
         )
         self.refuse_non_finite(epoch)
