@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import string
 import zipfile
 
 import numpy as np
@@ -251,6 +252,22 @@ def test_a_model_of_ones_own_must_say_its_preprocessing(small, tmp_path, tiny_ta
     with pytest.raises(BadInput, match="--set=task.preprocessing_name=NAME, one of .*caffe"):
         task.build()
     assert dataclasses.replace(task, preprocessing_name="caffe").build().output_shape == (None, 9)
+
+
+def test_all_that_a_model_of_ones_own_must_say_is_told_at_once(small, tmp_path, tiny_task):
+    """Its size, its preprocessing, and, of real data, the order of its classes."""
+    from PIL import Image
+
+    small.save(tmp_path / "model.h5")
+    for number, name in enumerate(string.ascii_lowercase[:9] * 8):
+        (tmp_path / "images" / name).mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / "images" / name / f"{number}.png")
+    task = dataclasses.replace(tiny_task, baseline=str(tmp_path / "model.h5"), image_size=48,
+                               data=str(tmp_path / "images"))  # fmt: skip
+    with pytest.raises(BadInput) as refused:
+        task.build()
+    for words in ("--set=task.image_size=32", "--set=task.preprocessing_name=NAME", "--set=task.classes=classes.txt"):
+        assert words in str(refused.value)
 
 
 @pytest.mark.real

@@ -7,6 +7,7 @@ once.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -25,12 +26,12 @@ def refuse_unknown(setting: str, said: str) -> None:
         raise BadInput(f'{setting} of a number must be "", {RAW} or {STANDARDISED}, got {said!r}.')
 
 
-def require_said(setting: str, said: str) -> None:
-    """Raises BadInput where no setting states how the numbers of a whole model of the user's are read."""
+def undeclared(setting: str, said: str) -> Iterator[str]:
+    """Yields what a user must still say of the numbers of a whole model, with the setting; nothing where it is said."""
     if not said:
-        raise BadInput(
-            f"task.baseline is a model of your own: say what it answers: --set={setting}={RAW} (the target's "
-            f"own unit) or {STANDARDISED} (the target less its mean, in standard deviations of this train split)."
+        yield (
+            f"what it answers, with --set={setting}={RAW} (the target's own unit) or {STANDARDISED} (the target less "
+            "its mean, in standard deviations of this train split)"
         )
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 import functools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -142,23 +143,23 @@ class ImageTask(Task):
         if not self.baseline:
             return self.assembled(self.network, self.weights)
         own = self.assembled(self.network, "none")
-        return given_model.baseline(Path(self.baseline), own, self, self._require_declarations)
+        return given_model.baseline(Path(self.baseline), own, self, self.undeclared)
 
-    def _require_declarations(self):
-        """Raises BadInput where a user's whole model comes without its preprocessing or classes: nothing about it is
-        guessed."""
+    def undeclared(self) -> Iterator[str]:
+        """Yields what a user must still say of a whole model, as "how its input was made, with --set=...": nothing
+        about it is guessed."""
         if not self.preprocessing_name:
-            raise BadInput(
-                "task.baseline is a model of your own: say how its input was made, with "
-                f"--set=task.preprocessing_name=NAME, one of {', '.join(images.PREPROCESSINGS)}."
+            yield (
+                "how its input was made, with --set=task.preprocessing_name=NAME, one of "
+                f"{', '.join(images.PREPROCESSINGS)}"
             )
         folder = Path(self.data)
         place = folder if folder.is_dir() else folder.parent
         said = self.classes or (self.reads_class_files and any((place / name).is_file() for name in FILES))
         if self.class_names and not said and self.data != SCENES:
-            raise BadInput(
-                "task.baseline is a model of your own: say the order of its outputs, with "
-                f"--set={self.place}.classes=classes.txt (one name per line); the data's order may be another."
+            yield (
+                f"the order of its outputs, with --set={self.place}.classes=classes.txt (one name per line), for the "
+                "data's order may be another"
             )
 
     def augment(self, inputs, targets, randoms):

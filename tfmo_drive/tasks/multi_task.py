@@ -77,9 +77,9 @@ class MultiTask(FrameTask):
     def identity(self) -> dict[str, Any]:
         return super().identity() | {"parts": {part.name: part.identity() for part in self.parts}}
 
-    def _require_declarations(self):
+    def undeclared(self) -> Iterator[str]:
         for part in self.parts:
-            part._require_declarations()
+            yield from part.undeclared()
 
     def packed(self, split: str) -> Examples:
         """Returns a split's pixels uint8 [b, h, w, 3] and the parts' targets by part."""

@@ -9,7 +9,7 @@ import abc
 import dataclasses
 import functools
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -105,9 +105,9 @@ class NumberTask(FrameTask):
     def heads(self, network: Network, backbone: keras.Model) -> list:
         return [network.head(backbone.output, 1, self.output_names[0])]
 
-    def _require_declarations(self):
-        super()._require_declarations()
-        standardised_number.require_said(f"{self.place}.outputs", self.outputs)
+    def undeclared(self) -> Iterator[str]:
+        yield from super().undeclared()
+        yield from standardised_number.undeclared(f"{self.place}.outputs", self.outputs)
 
     def converted(self, model: keras.Model, subject: str) -> keras.Model:
         output = names(model)[0] if len(model.outputs) == 1 else self.output_names[0]

@@ -4,13 +4,13 @@ written."""
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 
 from tfmo_drive.base.keras2 import keras
-from tfmo_drive.contracts import Task
+from tfmo_drive.contracts import BadInput, Task
 from tfmo_drive.networks import networks, own_model
 from tfmo_drive.training import scoring
 
@@ -18,7 +18,7 @@ _EXAMPLES, _FEWEST, _NUMBERS = 128, 8, 1 << 24
 """The most and the fewest val examples that are asked, and the largest count of numbers in their answers."""
 
 
-def baseline(path: Path, own: keras.Model, task: Task, declared: Callable[[], None]) -> keras.Model:
+def baseline(path: Path, own: keras.Model, task: Task, undeclared: Callable[[], Iterable[str]]) -> keras.Model:
     """Returns the trained model at `path`: weights that are read into the task's network, an earlier run's stage, or a
     whole model.
 
@@ -26,7 +26,7 @@ def baseline(path: Path, own: keras.Model, task: Task, declared: Callable[[], No
         path: The file.
         own: The task's own network, for files of weights alone.
         task: The task.
-        declared: Raises BadInput where the task's settings do not say what only the user of a whole model can know.
+        undeclared: Returns what the task's settings do not say and only the user of a whole model can know.
 
     Raises:
         BadInput: The file does not fit.
@@ -38,9 +38,14 @@ def baseline(path: Path, own: keras.Model, task: Task, declared: Callable[[], No
     stage = own_model.is_stage(path)
     if stage:
         own_model.refuse_other_stage(path, task.preprocessing.name, task.metadata(own))
-    else:
-        declared()
-    model = own_model.read_model(path, own_model.Signature.of(own), allow_code=task.allow_code)
+    asked = [] if stage else dict.fromkeys(undeclared())
+    said = [f"task.baseline is a model of your own: say {'; and say '.join(asked)}."] if asked else []
+    try:
+        model = own_model.read_model(path, own_model.Signature.of(own), allow_code=task.allow_code)
+    except BadInput as error:  # told together, so that nobody starts once for each
+        raise BadInput(" ".join([str(error), *said])) from error
+    if said:
+        raise BadInput(*said)
     return model if stage else adopted(model, task, subject)
 
 

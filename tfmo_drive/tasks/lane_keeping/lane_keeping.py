@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -123,13 +123,12 @@ class LaneKeeping(FrameTask):
         mirrored = self.augmentation.mirrored(randoms)[:, None]
         return {**targets, STEERING: tf.where(mirrored, -targets[STEERING], targets[STEERING])}
 
-    def _require_declarations(self):
-        super()._require_declarations()
+    def undeclared(self) -> Iterator[str]:
+        yield from super().undeclared()
         if self.full_lock is None and self.limit != 1:
-            raise BadInput(
-                "task.baseline is a model of your own: say what it answers at full lock to the right, with "
-                f"--set={self.place}.full_lock={self.limit:g} (it answers in the log's unit) or "
-                f"--set={self.place}.full_lock=1 (a share of full lock)."
+            yield (
+                f"what it answers at full lock to the right, with --set={self.place}.full_lock={self.limit:g} (it "
+                f"answers in the log's unit) or --set={self.place}.full_lock=1 (a share of full lock)"
             )
 
     def converted(self, model: keras.Model, subject: str) -> keras.Model:

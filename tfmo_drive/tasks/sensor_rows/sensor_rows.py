@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -187,18 +188,17 @@ class SensorRows(Task):
         if network is not None or not self.baseline:
             return networks.build(network or self.network, count, outputs)
         own = networks.build(self.network, count, outputs)
-        return given_model.baseline(Path(self.baseline), own, self, self._require_declarations)
+        return given_model.baseline(Path(self.baseline), own, self, self.undeclared)
 
-    def _require_declarations(self) -> None:
-        """Raises BadInput where a user's whole model comes without its input and outputs stated: nothing about it is
-        guessed."""
+    def undeclared(self) -> Iterator[str]:
+        """Yields what a user must still say of a whole model, with the setting: nothing about it is guessed."""
         if not self.standardise:
-            raise BadInput(
-                "task.baseline is a model of your own: say what its input was, with --set=task.standardise=train "
-                "(columns standardised by this train split) or none (raw columns)."
+            yield (
+                "what its input was, with --set=task.standardise=train (columns standardised by this train split) or "
+                "none (raw columns)"
             )
         if self.predicts == NUMBER:
-            standardised_number.require_said("task.outputs", self.outputs)
+            yield from standardised_number.undeclared("task.outputs", self.outputs)
 
     @property
     def _scale(self) -> StandardisedNumber:
