@@ -3,7 +3,7 @@ others.
 
     train/ + trainannot/    images/train/ + masks/train/    train/images/ + train/masks/    images/ + masks/
 
-Frames of one drive are near-duplicates, so they are sampled and resampled in blocks (recordings.py); where there is
+Frames of one drive are near-duplicates, so they are sampled and resampled in blocks (data.recordings); where there is
 train and val but no test, val becomes test: it is what others report on. Only names are read here; `pack` opens the
 files.
 """
