@@ -1,6 +1,6 @@
 """Lists images with boxes from COCO JSON files: which file belongs to which split, and where its images lie.
 
-As with labels (data.layouts.listing), a missing split is sampled out of train; but recorded frames are sampled in blocks
+As in data.layouts.listing, a missing split is sampled out of train, but recorded frames are sampled in blocks
 (data.recordings), and where there is train and val but no test, val becomes test: it is what others report on.
 """
 
