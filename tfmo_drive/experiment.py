@@ -166,8 +166,10 @@ class Run:
         return f"{self._shipped}/{self.experiment.expect.target or self.experiment.targets[-1].name}"
 
     def report(self) -> dict[str, Any]:
-        """Makes everything (stages, artifacts, rows, report files) and returns the report; raises BadInput and
-        BrokenPromise."""
+        """Makes everything (stages, artifacts, rows, report files) and returns the report.
+
+        Raises BadInput and BrokenPromise.
+        """
         with self._held():
             context, models, stages = self._stages()
             rows, skipped, artifacts = [], [], {}
@@ -182,8 +184,10 @@ class Run:
 
     @contextlib.contextmanager
     def chain(self) -> Iterator[Chain]:
-        """Yields the recipe's stages (reused where finished) and artifacts, with the folder held; nothing is
-        measured."""
+        """Yields the recipe's stages (reused where finished) and artifacts, with the folder held.
+
+        Nothing is measured.
+        """
         with self._held():
             context, models, _ = self._stages(controls=False)
             made, refused = models["baseline"] | models[self._shipped], []

@@ -140,8 +140,10 @@ def _refuse_others(path: Path, names: Collection[str]) -> None:
 
 @contextlib.contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """Holds a lock file beside `path`, so that two processes do not do the same work; the lock ends with its
-    process."""
+    """Holds a lock file beside `path`, so that two processes do not do the same work.
+
+    The lock ends with its process.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic.opened(path.with_name(f".{path.name}.lock")) as lock:
         try:

@@ -35,8 +35,10 @@ def describe() -> dict[str, Any]:
 
 
 def _command() -> str:
-    """Returns what was typed, without the folder that the program lies in; `python` stands before a script of a user's
-    own."""
+    """Returns what was typed, without the folder that the program lies in.
+
+    `python` stands before a script of a user's own.
+    """
     verb = os.path.basename(sys.argv[0])  # "tfmo-drive run"
     return " ".join([*verb.split(), shlex.join(sys.argv[1:])]) if " " in verb else shlex.join(["python", *sys.argv])
 

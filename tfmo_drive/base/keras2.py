@@ -1,5 +1,7 @@
-"""Imports TensorFlow and its Keras 2, and is the one place that does, so that the order of imports is right
-everywhere; lines of theirs that are known to be harmless here are hidden, each by its own words."""
+"""Imports TensorFlow and its Keras 2, and is the one place that does, so that the order of imports is right everywhere.
+
+Lines of theirs that are known to be harmless here are hidden, each by its own words.
+"""
 
 import logging  # noqa: I001
 import warnings

@@ -164,8 +164,10 @@ def _refuse_unheard(value: Any, changes: list[_Change]):
 
 
 def _rebuilt(value: Any, made: dict[str, Any], where: str) -> Any:
-    """Returns `value` with the fields in `made`; raises BadInput, which begins with the setting's whole path, where its
-    checks refuse them."""
+    """Returns `value` with the fields in `made`.
+
+    Raises BadInput, which begins with the setting's whole path, where its checks refuse them.
+    """
     kind = type(value).__name__
     if isinstance(value, Mapping):
         return {key: made.get(str(key), item) for key, item in value.items()}

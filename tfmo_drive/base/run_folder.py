@@ -167,8 +167,10 @@ def _entries(folder: Path) -> list[str]:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Returns the JSON object in a file of ours, or {} where there is none; raises BadInput where it holds something
-    else."""
+    """Returns the JSON object in a file of ours, or {} where there is none.
+
+    Raises BadInput where it holds something else.
+    """
     if not os.path.lexists(path):
         return {}
     advice = f"Put back what was there, or remove {path.parent}."
@@ -195,8 +197,10 @@ def _logged(path: Path) -> Iterator[None]:
 
 
 def read_facts(stage: Path) -> dict[str, Any]:
-    """Returns the facts of a stage folder's stage.json, or {} where there is none; raises BadInput where it is
-    damaged."""
+    """Returns the facts of a stage folder's stage.json, or {} where there is none.
+
+    Raises BadInput where it is damaged.
+    """
     path = stage / "stage.json"
     facts = read_json(path)
     for name, (kinds, wanted) in _FACTS.items():
@@ -284,8 +288,10 @@ class StageFolder:
         return bool(self.facts.get("finished")) and self.weights.exists()
 
     def read(self) -> contextlib.AbstractContextManager:
-        """Returns a context manager around code that reads the finished stage's weights; it raises BadInput where they
-        are unreadable."""
+        """Returns a context manager around code that reads the finished stage's weights.
+
+        It raises BadInput where they are unreadable.
+        """
         advice = f"Put back what was there, or remove {self.path}: the stage is then made again."
         return given_file.reading(self.weights, "the model of a stage", advice)
 

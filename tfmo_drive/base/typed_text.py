@@ -1,5 +1,7 @@
-"""Turns a text from the command line into a value of a declared type; it is strict where a guess would train the wrong
-model."""
+"""Turns a text from the command line into a value of a declared type.
+
+It is strict where a guess would train the wrong model.
+"""
 
 from __future__ import annotations
 

@@ -48,8 +48,10 @@ def spared(chosen: Experiment, assignments: list[str]) -> tuple[str, ...]:
 
 
 def experiment(argv: list[str]) -> tuple:
-    """Returns (name, Experiment with the settings and the controls asked for, run folder); raises BadInput as `run`
-    does."""
+    """Returns (name, Experiment with the settings and the controls asked for, run folder).
+
+    Raises BadInput as `run` does.
+    """
     if len(argv) > 1:
         raise BadInput(f"Unexpected {argv[1]!r}. Settings are given as --set=name=value; see --help.")
     name, chosen, workdir = experiment_flags.chosen()

@@ -55,8 +55,10 @@ class Comparison:
 
 
 def main(argv: list[str]) -> int:
-    """Compares the run folders in argv[1:] and returns the exit code; raises BadInput where there is nothing to
-    compare."""
+    """Compares the run folders in argv[1:] and returns the exit code.
+
+    Raises BadInput where there is nothing to compare.
+    """
     out = Path(FLAGS.out or "runs/compare")
     reports, skipped = _read_runs([Path(name) for name in argv[1:]], out)
     compared = compare(reports)

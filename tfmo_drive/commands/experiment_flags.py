@@ -71,8 +71,10 @@ def files() -> list[Path]:
 
 
 def _package() -> ModuleType:
-    """Returns the package of the experiments; where it is not installed, as in a checkout, its folder lies beside
-    ours."""
+    """Returns the package of the experiments.
+
+    Where it is not installed, as in a checkout, its folder lies beside ours.
+    """
     try:
         return importlib.import_module(PACKAGE)
     except ModuleNotFoundError:

@@ -35,8 +35,10 @@ flags.declare_key_flag("out")
 
 
 def main(argv: list[str]) -> int:
-    """Compiles the int8 files of the run folders in argv[1:] and returns the exit code; raises BadInput where there is
-    none."""
+    """Compiles the int8 files of the run folders in argv[1:] and returns the exit code.
+
+    Raises BadInput where there is none.
+    """
     for name in FLAGS.accelerators:
         if name not in ACCELERATORS:
             raise BadInput(f'--accelerators: no "{name}". {suggestion(name, ACCELERATORS)}')

@@ -1,5 +1,7 @@
-"""Defines flags that several verbs have, so that the same thing is called the same in each; a verb declares those it
-reads."""
+"""Defines flags that several verbs have, so that the same thing is called the same in each.
+
+A verb declares those it reads.
+"""
 
 from __future__ import annotations
 

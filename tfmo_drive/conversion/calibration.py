@@ -24,8 +24,10 @@ STEPS = 255
 
 @dataclasses.dataclass(frozen=True)
 class Ranges:
-    """Sets how ranges are chosen; `percentile` percent of all values lie below the upper end, as many above the
-    lower."""
+    """Sets how ranges are chosen.
+
+    `percentile` percent of all values lie below the upper end, as many above the lower.
+    """
 
     method: str = "minmax"
     percentile: float = 99.99
@@ -35,8 +37,10 @@ MINMAX = Ranges()
 
 
 class Histogram:
-    """Counts the values of one tensor between `low` and `high`; exact zeros, which every range holds, are counted
-    apart."""
+    """Counts the values of one tensor between `low` and `high`.
+
+    Exact zeros, which every range holds, are counted apart.
+    """
 
     def __init__(self, low: float, high: float):
         self.low, self.high = low, high

@@ -78,8 +78,9 @@ def dynamic(frozen: Frozen) -> bytes:
 
 
 def int8(frozen: Frozen, images: np.ndarray | None = None, ranges: Ranges = MINMAX) -> bytes:
-    """Returns a full-integer `.tflite`, int8 out and in, input = pixel - 128; rows go in as float32 and are quantised
-    after.
+    """Returns a full-integer `.tflite`, int8 out and in, input = pixel - 128.
+
+    Rows go in as float32 and are quantised after.
 
     Args:
         frozen: The graph. A quantize-aware one has its own ranges and needs no images.
@@ -95,8 +96,10 @@ def int8(frozen: Frozen, images: np.ndarray | None = None, ranges: Ranges = MINM
 
 
 def calibrated(frozen: Frozen, images: np.ndarray, ranges: Ranges = MINMAX) -> bytes:
-    """Returns `base` with a range in every activation tensor, from raw inputs [n, ...]; the range of pixels is
-    0..255."""
+    """Returns `base` with a range in every activation tensor, from raw inputs [n, ...].
+
+    The range of pixels is 0..255.
+    """
     from tensorflow.lite.python.optimize import calibrator
 
     _refuse_loops(frozen)
@@ -129,8 +132,10 @@ def partly_quantized(calibrated: bytes, frozen: Frozen, floating: Sequence[str])
 
 
 def int16x8(frozen: Frozen, images: np.ndarray) -> bytes:
-    """Returns a `.tflite` with int16 activations in (rows: float32) and out and int8 weights; `images` are as for
-    `int8`."""
+    """Returns a `.tflite` with int16 activations in (rows: float32) and out and int8 weights.
+
+    `images` are as for `int8`.
+    """
     from tensorflow.lite.python.optimize import calibrator
 
     _refuse_loops(frozen)

@@ -23,10 +23,9 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def converting(target: str, model: keras.Model) -> Iterator[None]:
-    """Turns what a converter raises for layers that it cannot take into one BadInput; use it around freezing and
-    converting.
+    """Turns what a converter raises for layers that it cannot take into one BadInput.
 
-    Converters raise errors of many kinds, whose texts may hold a whole graph.
+    Use it around freezing and converting. Converters raise errors of many kinds, whose texts may hold a whole graph.
     """
     try:
         yield
@@ -93,8 +92,10 @@ class TFLiteTarget(Target):
 
 
 def calibrated(owner: object, images: int, method: str = "minmax", percentile: float = 100.0) -> Ranges:
-    """Returns how activation ranges are chosen; raises BadInput, in the name of the target `owner`, for impossible
-    settings."""
+    """Returns how activation ranges are chosen.
+
+    Raises BadInput, in the name of the target `owner`, for impossible settings.
+    """
     kind = type(owner).__name__
     if images < 1:
         raise BadInput(f"{kind}.calibration_images must be at least 1, got {images}.")

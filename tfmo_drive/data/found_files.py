@@ -91,8 +91,10 @@ def walk(folder: Path, suffixes: Sequence[str], root: Path | None = None) -> Fou
 
 
 def entries(folder: Path) -> Iterator[os.DirEntry[str]]:
-    """Returns the entries of `folder` by name, without hidden ones and JUNK; raises BadInput where it cannot be
-    listed."""
+    """Returns the entries of `folder` by name, without hidden ones and JUNK.
+
+    Raises BadInput where it cannot be listed.
+    """
     try:
         with os.scandir(folder) as scanned:
             listed = sorted(scanned, key=lambda entry: entry.name)
@@ -102,8 +104,10 @@ def entries(folder: Path) -> Iterator[os.DirEntry[str]]:
 
 
 def folders_in(folder: Path) -> list[Path]:
-    """Returns the folders in `folder` by name, without hidden ones and JUNK; raises BadInput where it cannot be
-    listed."""
+    """Returns the folders in `folder` by name, without hidden ones and JUNK.
+
+    Raises BadInput where it cannot be listed.
+    """
     return [Path(entry.path) for entry in entries(folder) if entry.is_dir()]
 
 

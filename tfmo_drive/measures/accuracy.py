@@ -21,8 +21,10 @@ _outputs: weakref.WeakKeyDictionary[Artifact, dict[tuple, Arrays]] = weakref.Wea
 
 @dataclasses.dataclass(frozen=True)
 class Accuracy(Measure):
-    """Measures the score and its losses; `limits` is row, target or runtime name -> how many seeded examples a slow
-    runtime gets."""
+    """Measures the score and its losses.
+
+    `limits` is row, target or runtime name -> how many seeded examples a slow runtime gets.
+    """
 
     split: str = "test"
     limits: Mapping[str, int] = dataclasses.field(default_factory=lambda: {"litert_int16x8": 200})
@@ -80,8 +82,10 @@ class Accuracy(Measure):
 
 
 def _run(artifact: Artifact, examples: Examples, indices: np.ndarray, key: tuple | None = None) -> Arrays:
-    """Returns outputs for the examples at `indices`; they are kept for as long as the artifact lives where `key` is
-    given."""
+    """Returns outputs for the examples at `indices`.
+
+    They are kept for as long as the artifact lives where `key` is given.
+    """
     kept = _outputs.setdefault(artifact, {}) if key else {}
     if key not in kept:
         kept[key] = outputs.predicted(artifact, examples, indices)

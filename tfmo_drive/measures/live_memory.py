@@ -49,8 +49,10 @@ def peak(source: Path | bytes) -> Peak:
 
 
 def _lifetimes(graph: tflite_file.Graph) -> tuple[dict[int, int], dict[int, int]]:
-    """Returns, by a tensor's identity, the first and the last operator that need it; the model's outputs live to the
-    end."""
+    """Returns, by a tensor's identity, the first and the last operator that need it.
+
+    The model's outputs live to the end.
+    """
     first = {id(tensor): 0 for tensor in graph.inputs}
     last = dict(first)
     for moment, operator in enumerate(graph.operators):

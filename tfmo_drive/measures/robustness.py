@@ -23,8 +23,10 @@ _scores: weakref.WeakKeyDictionary[Artifact, dict[tuple, dict]] = weakref.WeakKe
 
 @dataclasses.dataclass(frozen=True)
 class Robustness(Measure):
-    """Scores corrupted images on `examples` seeded examples of the test split; nothing is measured where inputs are no
-    images."""
+    """Scores corrupted images on `examples` seeded examples of the test split.
+
+    Nothing is measured where inputs are no images.
+    """
 
     corruptions: tuple[str, ...] = CORRUPTIONS
     severities: tuple[int, ...] = SEVERITIES

@@ -42,8 +42,10 @@ def feature_maps(backbone: keras.Model) -> dict[int, object]:
 
 
 def pyramid(backbone: keras.Model, channels: int, name: str):
-    """Returns one map [b, h / 4, w / 4, channels] that all maps of the backbone contribute to; its layers are called
-    `name`_..."""
+    """Returns one map [b, h / 4, w / 4, channels] that all maps of the backbone contribute to.
+
+    Its layers are called `name`_...
+    """
     merged = None
     for stride, features in reversed(feature_maps(backbone).items()):
         lateral = _convolution(features, channels, 1, f"{name}_lateral{stride}")

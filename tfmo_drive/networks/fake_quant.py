@@ -162,8 +162,10 @@ def _round_to(values, step):
 
 
 def _last_value(inputs, min_var, max_var, **kwargs):
-    """Replaces quant_ops.LastValueQuantize; in symmetric narrow ranges nothing is clipped, since the range is the
-    data's."""
+    """Replaces quant_ops.LastValueQuantize.
+
+    In symmetric narrow ranges nothing is clipped, since the range is the data's.
+    """
     if not (kwargs.get("is_training", True) and kwargs.get("symmetric") and kwargs.get("narrow_range")):
         return _standard_last_value(inputs, min_var, max_var, **kwargs)
     axes = list(range(len(inputs.shape) - 1)) if kwargs.get("per_channel") else None

@@ -73,8 +73,10 @@ def found(model: keras.Model, output: str) -> str | None:
 
 
 def of(model: keras.Model, output: str, said: str, setting: str) -> str:
-    """Returns which of KINDS an output is: as the graph tells, else as `said`; raises BadInput that names `setting`
-    without either."""
+    """Returns which of KINDS an output is: as the graph tells, else as `said`.
+
+    Raises BadInput that names `setting` without either.
+    """
     kind = found(model, output) or said
     if not kind:
         raise BadInput(

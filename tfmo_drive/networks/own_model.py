@@ -31,8 +31,10 @@ _CUSTOM_LAYER = "A custom layer is not known here: replace it by built-in Keras 
 
 
 def is_whole_model(path: Path, setting: str = "task.baseline") -> bool:
-    """Says whether the file holds a model (its layers and weights) rather than weights alone; raises BadInput for
-    neither."""
+    """Says whether the file holds a model (its layers and weights) rather than weights alone.
+
+    Raises BadInput for neither.
+    """
     if not path.exists():
         raise BadInput(f"{setting}: there is no {path}. Give a Keras 2 .h5 file or a SavedModel folder.")
     if path.suffix == ".keras":
@@ -57,8 +59,10 @@ def is_whole_model(path: Path, setting: str = "task.baseline") -> bool:
 
 
 def _of_keras_file(path: Path) -> str:
-    """Returns why a file in Keras's zip format is not taken, by the version that it states; nothing in it is
-    unpacked."""
+    """Returns why a file in Keras's zip format is not taken, by the version that it states.
+
+    Nothing in it is unpacked.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             version = str(json.loads(archive.read("metadata.json"))["keras_version"])
@@ -79,8 +83,10 @@ def is_stage(path: Path) -> bool:
 
 
 def units(metadata: Mapping[str, Any]) -> dict[str, float | str]:
-    """Returns the settings of a task's metadata that give a model's numbers their meaning; a stage's file must agree
-    with them."""
+    """Returns the settings of a task's metadata that give a model's numbers their meaning.
+
+    A stage's file must agree with them.
+    """
     parts = metadata.get("parts") or {"": metadata}
     said = {
         f"{part}.{key}".lstrip("."): one.get("decode", {}).get(key) for part, one in parts.items() for key in _UNITS

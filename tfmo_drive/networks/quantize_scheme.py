@@ -222,8 +222,10 @@ class _ZerosStay(Quantizer):
 
 
 class _KernelRange(Default8BitConvWeightsQuantizer):
-    """Gives all output channels of a kernel one range; it trains in plain ops, as `fast` does, and exports the standard
-    op."""
+    """Gives all output channels of a kernel one range.
+
+    It trains in plain ops, as `fast` does, and exports the standard op.
+    """
 
     def __init__(self, largest: float):
         super().__init__()

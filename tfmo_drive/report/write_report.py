@@ -74,8 +74,10 @@ def write_figures(page: Path, drawn: Mapping[str, bytes], films: Mapping[str, by
 
 
 def read(folder: Path) -> dict:
-    """Returns the report.json of a run folder; raises BadInput where it is missing, not JSON, of another schema or
-    without rows."""
+    """Returns the report.json of a run folder.
+
+    Raises BadInput where it is missing, not JSON, of another schema or without rows.
+    """
     path = Path(folder) / "report.json"
     if not path.exists():
         raise BadInput(f"No report.json in {folder}. Expected a finished run's folder, such as runs/pruned.")

@@ -64,8 +64,10 @@ def write(path: Path, metadata: dict[str, Any]) -> None:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Returns the metadata of a file; raises BadInput where it is missing, carries none, or was changed since it was
-    written."""
+    """Returns the metadata of a file.
+
+    Raises BadInput where it is missing, carries none, or was changed since it was written.
+    """
     path = Path(path)
     if not path.exists():
         raise BadInput(f"{path} does not exist. Give the path of a .tflite or .onnx file.")

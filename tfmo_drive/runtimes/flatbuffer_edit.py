@@ -23,8 +23,10 @@ def unpack(tflite: bytes) -> Any:
 
 
 class _Aligned(flatbuffers.Builder):
-    """Writes the bytes of tensors at multiples of 16, as the schema has them (force_align); its own Python writer
-    forgets."""
+    """Writes the bytes of tensors at multiples of 16, as the schema has them (force_align).
+
+    Its own Python writer forgets.
+    """
 
     def StartVector(self, elemSize, numElems, alignment):  # noqa: N802, N803
         return super().StartVector(elemSize, numElems, 16 if elemSize == 1 else alignment)

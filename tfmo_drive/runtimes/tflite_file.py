@@ -100,8 +100,10 @@ def operators(path: Path | bytes) -> Counter[str]:
 
 @_FILE
 def weights(path: Path | bytes) -> dict[str, np.ndarray]:
-    """Returns `layer/kernel` and `layer/bias` of convolutions and dense layers as stored; shared constants appear
-    once."""
+    """Returns `layer/kernel` and `layer/bias` of convolutions and dense layers as stored.
+
+    Shared constants appear once.
+    """
     graph = read(path)
     # float16 files keep their constants behind DEQUANTIZE, pruned ones may keep them behind DENSIFY.
     behind = {id(o.outputs[0]): o.inputs[0] for o in graph.operators if o.name in ("DEQUANTIZE", "DENSIFY")}

@@ -77,8 +77,10 @@ def _part_file(part: str) -> str:
 
 
 def _input(end: Facts, facts: Facts) -> Table:
-    """Returns a TensorMetadata; preprocessing is inside every file of this project, so pixels and rows go in as they
-    are."""
+    """Returns a TensorMetadata.
+
+    Preprocessing is inside every file of this project, so pixels and rows go in as they are.
+    """
     if "colour_order" not in facts:
         return {0: end["name"], 1: facts.get("feed", ""), 3: {0: _FEATURE, 1: {}}}
     return {
@@ -99,8 +101,10 @@ def _output(end: Facts, metadata: Facts) -> Table:
 
 
 def _stored(builder: flatbuffers.Builder, value: Any) -> int:
-    """Stores a text, floats, tables, or a table {slot: value}, and returns where; integers are bytes, as all that are
-    used here."""
+    """Stores a text, floats, tables, or a table {slot: value}, and returns where.
+
+    Integers are bytes, as all that are used here.
+    """
     if isinstance(value, str):
         return builder.CreateString(value)
     if isinstance(value, list) and isinstance(value[0], dict):

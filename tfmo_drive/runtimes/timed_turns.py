@@ -30,8 +30,10 @@ class Latency:
 
     @property
     def p95_spread(self) -> float:
-        """Returns (largest - smallest) of the repeats' 95th percentiles / that of all; a busy neighbour shows here
-        first."""
+        """Returns (largest - smallest) of the repeats' 95th percentiles / that of all.
+
+        A busy neighbour shows here first.
+        """
         return (max(self.repeats_p95_ms) - min(self.repeats_p95_ms)) / self.p95_ms
 
 

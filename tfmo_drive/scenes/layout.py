@@ -102,8 +102,10 @@ class Road:
 
 @dataclasses.dataclass(frozen=True)
 class Thing:
-    """Describes one car, sign, tree, ...: metres across from the own lane's centre and ahead; `style` decides its
-    looks."""
+    """Describes one car, sign, tree, ...: metres across from the own lane's centre and ahead.
+
+    `style` decides its looks.
+    """
 
     kind: str
     across: float

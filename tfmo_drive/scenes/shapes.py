@@ -223,8 +223,10 @@ def _outline(corners: int, turn: float, radius: float) -> list[Point]:
 
 
 def sign(pen: Pen, kind: str, style: Sequence[float]) -> None:
-    """Draws the plate of a traffic sign around the pen's foot, 0.8 m across; it faces the camera but for a slight
-    turn."""
+    """Draws the plate of a traffic sign around the pen's foot, 0.8 m across.
+
+    It faces the camera but for a slight turn.
+    """
     size = 0.4
     match kind:
         case "stop sign":

@@ -170,8 +170,10 @@ class ChannelPruning(TrainedStep):
     def _found(
         self, channels: ChannelGraph, groups: list[ChannelGroup], scores: list[np.ndarray], context: Context
     ) -> float:
-        """Returns the least fraction that meets the budget, by bisection; BadInput says the smallest budget that can be
-        met."""
+        """Returns the least fraction that meets the budget, by bisection.
+
+        BadInput says the smallest budget that can be met.
+        """
         written = context.workdir / "removed.json"
         if self._budget == "latency" and written.exists():
             found = json_of(written, "the fraction that was found", "Remove it; it will be found again.")
@@ -232,8 +234,10 @@ class _Stopwatch:
         self.whole = self._runner(whole, "whole")
 
     def __call__(self, model: keras.Model) -> float:
-        """Returns the fraction, timed once more where the repeats say that the machine is busy; the steadier of both
-        counts."""
+        """Returns the fraction, timed once more where the repeats say that the machine is busy.
+
+        The steadier of both counts.
+        """
         narrow, found = self._runner(model, "narrow"), []
         while len(found) < 2 and not (found and speed.sure(found[-1][0])):
             times, spread = timed_turns.ratio(*timed_turns.in_turns((self.whole, narrow), seconds=1.0, repeats=3))

@@ -144,7 +144,9 @@ def _in_integers(kernel: np.ndarray) -> int:
 
 
 def _in_channels(kernel: np.ndarray) -> int:
-    """Returns the most values in one output channel; channels come first, but in a dense kernel of an .onnx file
-    last."""
+    """Returns the most values in one output channel.
+
+    Channels come first, but in a dense kernel of an .onnx file last.
+    """
     axes = (0,) if kernel.ndim == 4 else (0, -1)
     return min(max(len(np.unique(one)) for one in np.moveaxis(kernel, axis, 0)) for axis in axes)

@@ -27,8 +27,9 @@ class Criterion(abc.ABC):
 
     @abc.abstractmethod
     def scores(self, model: keras.Model, weights: Mapping[str, tf.Variable], context: Context) -> dict[str, np.ndarray]:
-        """Returns scores by name, float32 of the weight's shape, none negative; larger is more important, between
-        kernels too.
+        """Returns scores by name, float32 of the weight's shape, none negative.
+
+        Larger is more important, between kernels too.
 
         Args:
             model: The model as it is now.

@@ -127,8 +127,10 @@ class LowRank(TrainedStep):
         return {name: one for name, one in ranks.items() if found[name].macs(one) < macs.of_layer(found[name].layer)}
 
     def _fitting(self, found: dict[str, Factors], whole: int) -> dict[str, tuple[int, ...]]:
-        """Returns the ranks of the highest energy within the budget, by bisection; BadInput says the smallest budget
-        that can be met."""
+        """Returns the ranks of the highest energy within the budget, by bisection.
+
+        BadInput says the smallest budget that can be met.
+        """
 
         def left(energy: float) -> float:
             return (whole - _saved(found, self._ranks(found, energy))) / max(1, whole)

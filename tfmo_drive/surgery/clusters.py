@@ -77,8 +77,10 @@ class SharedKernel:
         self._put(shared)
 
     def _means(self, ways: tf.Tensor, chosen: tf.Tensor) -> tf.Tensor:
-        """Returns, [count], the mean over the weights of each value; it sums by rows, so that no thread decides the
-        order of a sum."""
+        """Returns, [count], the mean over the weights of each value.
+
+        It sums by rows, so that no thread decides the order of a sum.
+        """
         rows, count = [-1, self.kernel.shape[-1]], self.values.shape[0]
         chosen = tf.reshape(chosen, rows)
         sums = tf.raw_ops.DenseBincount(input=chosen, size=count, weights=tf.reshape(ways, rows))
@@ -118,8 +120,10 @@ class ShareWeights(keras.callbacks.Callback):
 
 
 def nearest(weights: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
-    """Returns, int32 [n], the position in `values` (ascending) nearest to each of `weights` [n]; the lower one among
-    equals."""
+    """Returns, int32 [n], the position in `values` (ascending) nearest to each of `weights` [n].
+
+    The lower one among equals.
+    """
     halvings = (values.shape[0] - 1).bit_length()
     beyond = tf.fill([2**halvings - values.shape[0]], np.float32(np.inf))
     edges = tf.concat([(values[1:] + values[:-1]) / 2, beyond], 0)

@@ -31,8 +31,10 @@ class Importance(abc.ABC):
         has none."""
 
     def __call__(self, channels: ChannelGraph, group: ChannelGroup) -> np.ndarray:
-        """Returns the scores of the group's channels, float64 [n], about 1 on average; raises BadInput where no layer
-        scores them."""
+        """Returns the scores of the group's channels, float64 [n], about 1 on average.
+
+        Raises BadInput where no layer scores them.
+        """
         place = {number: index for index, number in enumerate(group.channels.tolist())}
         total, count = np.zeros(len(place)), np.zeros(len(place))
         for layer in channels.model.layers:

@@ -34,8 +34,10 @@ def system_of(accelerator: str) -> vela.System:
 
 
 class EthosUArtifact(Artifact):
-    """Represents a compiled file, which ships as `path`; `source` is the file that it was made from, which runs
-    here."""
+    """Represents a compiled file, which ships as `path`.
+
+    `source` is the file that it was made from, which runs here.
+    """
 
     def __init__(self, path: Path, source: LiteRTArtifact, accelerator: str) -> None:
         self.path, self._source = path, source

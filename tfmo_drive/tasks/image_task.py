@@ -136,8 +136,10 @@ class ImageTask(Task):
         return keras.Model(backbone.input, outputs if len(outputs) > 1 else outputs[0], name=backbone.name)
 
     def build(self, network: Network | None = None) -> keras.Model:
-        """Returns the untrained model, or the given baseline; its input is preprocessed float32 [b, height, width,
-        3]."""
+        """Returns the untrained model, or the given baseline.
+
+        Its input is preprocessed float32 [b, height, width, 3].
+        """
         if network is not None:
             return self.assembled(network, "none")
         if not self.baseline:

@@ -26,8 +26,10 @@ KEPT = ("progress.npz", "removed.json")
 
 
 def claim(step: Step, model: keras.Model, context: Context) -> None:
-    """Records in `context.workdir` that `step` begins there from `model`; raises BadInput where another's progress lies
-    there."""
+    """Records in `context.workdir` that `step` begins there from `model`.
+
+    Raises BadInput where another's progress lies there.
+    """
     folder = context.workdir
     facts = _facts(step, model, context)
     found = read_json(folder / FILE)

@@ -185,8 +185,10 @@ class Distiller(Learner):
         self._watch(student, teacher)
 
     def _watch(self, student: keras.Model, teacher: keras.Model | None):
-        """Builds models that give the pairs' maps too; the teacher is hidden from Keras, which would train and save
-        it."""
+        """Builds models that give the pairs' maps too.
+
+        The teacher is hidden from Keras, which would train and save it.
+        """
         features = self.labels.features if teacher is not None and self.labels.alpha else None
         pairs = paired_maps(student, teacher, features.pairs) if features else []
         self.watched, inside = student, None

@@ -1,5 +1,7 @@
-"""Computes the task's score of a Keras model itself, float or fake-quantised; an artifact's score is
-measures/accuracy.py's."""
+"""Computes the task's score of a Keras model itself, float or fake-quantised.
+
+An artifact's score is measures/accuracy.py's.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +15,10 @@ from tfmo_drive.networks import graph
 
 
 class Scorer:
-    """Computes the task's score of a Keras model (fake-quantised where it is); it is traced once, however often it is
-    asked."""
+    """Computes the task's score of a Keras model (fake-quantised where it is).
+
+    It is traced once, however often it is asked.
+    """
 
     def __init__(self, model: keras.Model, task: Task):
         self.model, self.task = model, task
@@ -46,8 +50,10 @@ class Scorer:
         return answers, targets
 
     def _overflowing(self, raw: np.ndarray) -> str:
-        """Returns the first layer whose outputs for raw inputs are not finite; the model's name where none is seen
-        alone."""
+        """Returns the first layer whose outputs for raw inputs are not finite.
+
+        The model's name where none is seen alone.
+        """
         made = [(node.layer.name, one) for node in graph.calls(self.model) for one in tf.nest.flatten(node.outputs)]
         inputs = batches.preprocess(self.task, tf.cast(raw, tf.float32))
         values = keras.Model(self.model.inputs, [one for _, one in made])(inputs, training=False)

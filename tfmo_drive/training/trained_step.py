@@ -327,8 +327,10 @@ class _Loop:
         return done
 
     def saved(self, path: Path) -> dict[str, Any]:
-        """Returns what `save` wrote; raises ValueError and others for anything that this loop could not have
-        written."""
+        """Returns what `save` wrote.
+
+        Raises ValueError and others for anything that this loop could not have written.
+        """
         with np.load(path) as file:
             arrays = {name: file[name] for name in sorted(file.files)}
         found = {

@@ -74,8 +74,10 @@ def main(argv: list[str]) -> int:
 
 
 def tflite(artifacts: list[Artifact], target: str | None) -> Artifact:
-    """Returns the last artifact that is a `.tflite`, or the one of this target; raises BadInput that says which there
-    are."""
+    """Returns the last artifact that is a `.tflite`, or the one of this target.
+
+    Raises BadInput that says which there are.
+    """
     known = {artifact.name: artifact for artifact in artifacts if artifact.path.suffix == ".tflite"}
     if not known:
         raise BadInput("None of the experiment's targets makes a .tflite. Add LiteRTInt8() to its targets.")

@@ -289,10 +289,10 @@ def read_splits(table: Table, index: int) -> np.ndarray:
 
 
 def _groups(table: Table, index: int, labels: np.ndarray, splits: np.ndarray) -> np.ndarray:
-    """Returns groups int64 [n], numbered in the order of first appearance; an empty cell (or nan, ...) is a group of
-    its own.
+    """Returns groups int64 [n], numbered in the order of first appearance.
 
-    Numbers that several classes share are drives, unless the given splits cut them: then they restart per class.
+    An empty cell (or nan, ...) is a group of its own. Numbers that several classes share are drives, unless the given
+    splits cut them: then they restart per class.
     """
     path, groups = table.path, ["" if is_missing(cell) else cell for cell in table.column(index)]
     numbers = all(group.isdecimal() for group in groups if group)

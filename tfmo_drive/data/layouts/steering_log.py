@@ -46,12 +46,12 @@ def list_log(
     seed: int = 0,
     skip_bad: bool = False,
 ) -> Listing:
-    """Lists the frames of a log, or of a folder with driving_log.csv, in its order; labels are float32 [n, 1] in [-1,
-    1].
+    """Lists the frames of a log, or of a folder with driving_log.csv, in its order.
 
-    Images are looked for where the log says, beside it, and in its IMG/ or images/. Blocks of about 5 s are the groups,
-    whatever the order of the lines, where images are called after their times. Missing splits are sampled out of train,
-    block by block; where a log has train and val only, val becomes test (splitting.sampled_blocks).
+    Labels are float32 [n, 1] in [-1, 1]. Images are looked for where the log says, beside it, and in its IMG/ or
+    images/. Blocks of about 5 s are the groups, whatever the order of the lines, where images are called after their
+    times. Missing splits are sampled out of train, block by block; where a log has train and val only, val becomes test
+    (splitting.sampled_blocks).
 
     Args:
         path: The log, or its folder.

@@ -26,8 +26,10 @@ LEFT_OF_ANCHOR = {"left": 0.0, "center": 0.5, "right": 1.0}
 
 @dataclasses.dataclass(frozen=True)
 class Label:
-    """Names the point (x, y) whose error bar runs from low to high, in data coordinates; a name of "" is only not
-    covered."""
+    """Names the point (x, y) whose error bar runs from low to high, in data coordinates.
+
+    A name of "" is only not covered.
+    """
 
     name: str
     x: float

@@ -51,10 +51,10 @@ def terminal(report: dict) -> str:
 
 
 def table(rows: Sequence[dict[str, str]], columns: Sequence[str], width: int = TERMINAL_WIDTH) -> str:
-    """Returns aligned text columns; names in the first are shortened in their middle where the table would pass
-    `width`.
+    """Returns aligned text columns.
 
-    "about" becomes a sign that a line below explains, since the word itself would leave no room for names.
+    Names in the first are shortened in their middle where the table would pass `width`. "about" becomes a sign that a
+    line below explains, since the word itself would leave no room for names.
     """
     cells = [[str(row.get(column, numbers.DASH)).replace("about ", "~") for column in columns] for row in rows]
     widths = [max(len(line[i]) for line in [list(columns), *cells]) for i in range(len(columns))]

@@ -60,8 +60,10 @@ class CocoScore:
         self._detections, self._names = detections, tuple(class_names)
 
     def numbers(self) -> dict[str, float]:
-        """Returns score (the mAP), ap50, ap_small, ap_medium and ap_large, in [0, 1]; a number without any object is
-        left out."""
+        """Returns score (the mAP), ap50, ap_small, ap_medium and ap_large, in [0, 1].
+
+        A number without any object is left out.
+        """
         p = self._precision
         parts = {"score": p[..., 0], "ap50": p[0, ..., 0]}
         parts |= {f"ap_{size}": p[..., place] for place, size in zip(range(1, p.shape[-1]), SIZES, strict=False)}

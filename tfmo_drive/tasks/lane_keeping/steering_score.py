@@ -40,8 +40,10 @@ class SteeringScale:
 
 
 def spread_of(truth: np.ndarray) -> float:
-    """Returns the root mean square about straight ahead of training truth in [-1, 1]; raises BadInput where it never
-    steers."""
+    """Returns the root mean square about straight ahead of training truth in [-1, 1].
+
+    Raises BadInput where it never steers.
+    """
     spread = float(np.sqrt(np.mean(np.square(truth, dtype=np.float64))))
     if not spread:
         raise BadInput("The training frames are all steered straight ahead, so there is nothing to learn. Add curves.")

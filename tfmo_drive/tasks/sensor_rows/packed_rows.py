@@ -120,8 +120,10 @@ class RowPack:
 
 
 class RowExamples(Examples):
-    """Reads the rows of an entry that `runs` names; `ids` is the class id of each code, int64, None where the target is
-    a number."""
+    """Reads the rows of an entry that `runs` names.
+
+    `ids` is the class id of each code, int64, None where the target is a number.
+    """
 
     def __init__(self, pack: RowPack, runs: Runs, ids: np.ndarray | None = None) -> None:
         self._pack, self._runs, self._ids = pack, runs, ids

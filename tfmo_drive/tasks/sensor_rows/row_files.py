@@ -111,8 +111,10 @@ class CsvRows(RowFile):
                 cells(self.path, line, text, self._delimiter)
 
     def _explain(self, lines: list[str], first: int, places: Mapping[str, int], words: Mapping[str, Codes]) -> None:
-        """Raises BadInput for the first line or cell that cannot be read, where there is one; it is slow, so called
-        only then."""
+        """Raises BadInput for the first line or cell that cannot be read, where there is one.
+
+        It is slow, so called only then.
+        """
         for line, text in enumerate(lines, first):
             found = cells(self.path, line, text, self._delimiter) if text.strip() else []
             where = f"{self.path}, line {line}"

@@ -154,8 +154,10 @@ class SensorRows(Task):
 
     @functools.cached_property
     def preprocessing(self) -> Preprocessing:
-        """Returns (x - mean) / deviation of the train split; a column that is constant there tells nothing, and becomes
-        0."""
+        """Returns (x - mean) / deviation of the train split.
+
+        A column that is constant there tells nothing, and becomes 0.
+        """
         count = len(self._source.columns)
         if self.standardise == "none":
             return Preprocessing("none", tuple(range(count)), (1.0,) * count, (0.0,) * count, "row", None, "float32")
