@@ -99,9 +99,9 @@ class Preprocessing:
     channel_order: tuple[int, ...] = (0, 1, 2)
     scale: tuple[float, ...] = (1.0, 1.0, 1.0)
     offset: tuple[float, ...] = (0.0, 0.0, 0.0)
-    input: str = "image"  # what it is called in every file
+    input: str = "image"  # the input's name in every file
     input_range: tuple[float, float] | None = (0.0, 255.0)  # lowest and highest raw input, 255 steps; None: any float32
-    dtype: str = "uint8"  # of raw inputs; "float32" where they are no pixels
+    dtype: str = "uint8"  # the dtype of raw inputs; "float32" where they are no pixels
 
     def __post_init__(self):
         if self.dtype != "float32" and not self.input_range:
@@ -147,7 +147,7 @@ class Evaluation:
     """[n, ...]: the answers that a user would act on (the arg max class); two rows agree as far as these are equal."""
     per_class: Mapping[str, Mapping[str, float]]
     """{"stop": {"score": 0.9, "examples": 30}, ...}; classes without examples are left out."""
-    more: Mapping[str, float] = dataclasses.field(default_factory=dict)  # for the row, such as score_macro
+    more: Mapping[str, float] = dataclasses.field(default_factory=dict)  # more numbers of the row, such as score_macro
     scores: Scores | None = None
     """The score of any choice of the examples, where it is not the weighted mean of `values` (mAP, mean IoU)."""
     captions: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)  # {"truth": [n], "says": [n]}

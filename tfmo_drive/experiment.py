@@ -318,7 +318,7 @@ class Run:
         scorer = scoring.Scorer(model, context.task)
         keras_score, val_score = scorer("test"), scorer.selection_score("val")
         progress.say(f"finished in {progress.duration(seconds)}, Keras score {keras_score:.4f} on test")
-        seconds = max(seconds, sum(stage.curves().get("seconds", [])))  # of a resumed stage, the epochs before too
+        seconds = max(seconds, sum(stage.curves().get("seconds", [])))  # a resumed stage counts its earlier epochs too
         facts = {"keras_score": keras_score, "val_score": val_score, "seconds": round(seconds, 1)}
         known = context.task.metadata(model)
         facts |= {"preprocessing": context.task.preprocessing.name, "labels": known.get("labels")}

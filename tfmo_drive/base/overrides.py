@@ -193,7 +193,7 @@ def _children(value: Any, annotation: Any, where: str, change: _Change) -> tuple
         hints = _hints(type(value))
         fields = [field for field in dataclasses.fields(value) if field.init]
         return {field.name: getattr(value, field.name) for field in fields}, hints.get
-    for member in typing.get_args(annotation):  # of `tuple[int, ...] | None`, the part that the value is of
+    for member in typing.get_args(annotation):  # `tuple[int, ...] | None`: take the value's own part
         if isinstance(value, typing.get_origin(member) or ()):
             annotation = member
     arguments = [argument for argument in typing.get_args(annotation) if argument is not Ellipsis]

@@ -79,7 +79,7 @@ def _literal(text: str) -> Any:
     if text.lower() in _WORDS:
         return _WORDS[text.lower()]
     try:
-        with warnings.catch_warnings(action="ignore"):  # of Python's about texts that are almost numbers
+        with warnings.catch_warnings(action="ignore"):  # Python warns about texts that are almost numbers
             return ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
         return text

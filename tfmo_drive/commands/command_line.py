@@ -32,7 +32,7 @@ Main = Callable[[list[str]], int]
 def start(main: Main) -> None:
     """Runs the process as a command line: reads the flags, runs `main` on what is left, and exits with its exit
     code."""
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as under nohup
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # nohup ignores it
         signal.signal(signal.SIGINT, signal.default_int_handler)
         _stop_soon_after_interrupts()
     app.run(guarded(main), flags_parser=functools.partial(_parsed, main))

@@ -31,7 +31,7 @@ def document(found: dict[str, Any]) -> Document:
     lines = tuple(_line(row, firsts[row["npu"]["accelerator"]]) for row in rows)
     entirely = [row for row in rows if row["npu"]["cpu_operators"] == 0]
     verdict = (f"{len(entirely)} of {len(rows)} run on the NPU entirely.",)
-    if entirely:  # of the others, the cycles leave out what the processor does
+    if entirely:  # cycles of other rows leave out the processor's operators
         best = min(entirely, key=lambda row: row["npu"]["inference_ms"])
         took = numbers.milliseconds(best["npu"]["inference_ms"])
         verdict += (f"Fastest of these: {best['run']}, {best['name']} on {best['npu']['accelerator']}, {took}.",)

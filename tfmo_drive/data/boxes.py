@@ -63,7 +63,7 @@ class Truth:
         An object that a crop leaves out is gone; one of which the crop leaves less than VISIBLE becomes a crowd.
         """
         boxes = resized(self.boxes, source_size, size, resize).astype(np.float32)
-        share = areas(boxes) / areas(self.boxes)  # of a box cut by a crop, the object is taken to be cut alike
+        share = areas(boxes) / areas(self.boxes)  # a crop is taken to cut box and object alike
         left = areas(restored(boxes, source_size, size, resize)) / areas(self.boxes)
         moved = Truth(boxes, self.classes, self.crowd | (left < VISIBLE), (self.areas * share).astype(np.float32))
         return moved.at(share > 0)

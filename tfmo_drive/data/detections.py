@@ -62,7 +62,7 @@ class Decoding:
             boxes, scores = outputs[..., :4].reshape(*grid, 4), outputs[..., 4:].reshape(*grid, -1)
         height, width = size
         known = np.isfinite(scores) & ~np.isnan(boxes).any(axis=-1, keepdims=True)
-        scores = np.where(known, scores, 0)  # what is no number is no detection
+        scores = np.where(known, scores, 0)  # NaN is no detection
         boxes = np.clip(boxes, 0, np.float32([width, height, width, height]))
         peaks = scipy.ndimage.maximum_filter(scores, size=(1, 3, 3, 1), mode="constant")
         found = np.where((scores == peaks) & (scores >= self.least_score), scores, 0)

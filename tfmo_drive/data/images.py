@@ -175,7 +175,7 @@ def size_of(file: str | os.PathLike) -> tuple[int, int]:
     with opened(file, file) as image:
         if image.format == "TIFF":  # which way Pillow turns it shows only then
             image.load()
-        turned = _orientation(image) >= 5  # by 90 or 270 degrees
+        turned = _orientation(image) >= 5  # turned by 90 or 270 degrees
         return (image.width, image.height) if turned else (image.height, image.width)
 
 

@@ -53,7 +53,7 @@ def folded(model: keras.Model, stays: Callable[[Layer], bool] | None = None) -> 
         lambda layer: [] if not stays and type(layer) in ONLY_IN_TRAINING and layer.name not in model.output_names
         else None,
     )  # fmt: skip
-    while pairs := foldable(made, stays):  # what stood behind or before a folded layer may be next
+    while pairs := foldable(made, stays):  # a folded layer's neighbour may be foldable next
         made = _without(made, pairs)
     return made
 

@@ -60,7 +60,7 @@ def refuse_code(path: Path, setting: str) -> None:
     """
     try:
         found = next(_carried(path), None)
-    except Exception as error:  # of a description that nobody has written
+    except Exception as error:  # a damaged description can raise anything
         raise BadInput(
             f"{setting}: {path} holds no readable description of a model ({reason(error)}). Save it again."
         ) from error

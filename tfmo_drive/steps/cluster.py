@@ -48,7 +48,7 @@ class Cluster(TrainedStep):
 
     def __post_init__(self):
         super().__post_init__()
-        least = 3 if self.preserve else 2  # as tfmot: zero alone and one sign would be no kernel
+        least = 3 if self.preserve else 2  # tfmot's own minimum: zero and one sign alone would be no kernel
         if not least <= self.clusters <= clusters.MOST or int(self.clusters) != self.clusters:
             rule = f"a whole number from {least} to {clusters.MOST}"
             raise BadInput(f"Cluster.clusters must be {rule}, got {self.clusters}.")

@@ -251,7 +251,7 @@ class _UpdateMasks(keras.callbacks.Callback):
         super().__init__()
         self.wrapped = wrapped  # `self.model` may be a distiller around it
         self.ramp, self.pattern = ramp, masks.pattern(step.pattern)
-        self.target = float(np.float32(step._goal)) or 1.0  # as the schedule says it, so that its end is exactly 1
+        self.target = float(np.float32(step._goal)) or 1.0  # rounded as the schedule is, so that its end is exactly 1
         self.criterion, self.context = step.criterion, context
         self.weights = {layer.layer.name: layer.pruning_vars[0][0] for layer in _wrappers(wrapped)}
         first = self.criterion.scores(wrapped, self.weights, context)

@@ -102,7 +102,7 @@ class QuantizeAware(TrainedStep):
         if unknown := quantize_scheme.unsupported(made):
             more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
             folded = batch_norm.folded(model)
-            helps = not quantize_scheme.unsupported(folded)  # that drops dropout and noise, which may be in the way
+            helps = not quantize_scheme.unsupported(folded)  # folding drops dropout and noise, which may be in the way
             advice = "Put FoldBatchNorm before it" if helps else "Replace those layers"
             raise BadInput(
                 f"QuantizeAware cannot quantise {model.name}: there is no fake-quantised form of "
@@ -144,7 +144,7 @@ class QuantizeAware(TrainedStep):
 
     def finished(self, trained: keras.Model) -> keras.Model:
         _set_bn_trainable(trained, True)
-        fake_quant.widen(trained)  # what died while it was trained
+        fake_quant.widen(trained)  # channels may have died in training
         return trained
 
     def check(self, model: keras.Model) -> None:

@@ -65,7 +65,7 @@ class ChannelScales(ChannelGraph):
             if reason := _bent(layer):
                 self.untouched[layer.name] = reason
                 self._fix(numbers)
-            elif type(layer) is layers.BatchNormalization:  # what it reads is never stored, or is normalised anyway
+            elif type(layer) is layers.BatchNormalization:  # its input is never stored, or is normalised anyway
                 self._fix(numbers)
                 numbers = self._new(len(numbers))
             elif type(layer) is layers.DepthwiseConv2D:

@@ -110,7 +110,7 @@ class ShareWeights(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         """Finds the chosen values again, because the kernels may have been read back since."""
-        for kernel in self.shared:  # what was saved may have been read back since
+        for kernel in self.shared:  # saved weights may have been read back since
             if kernel.free:
                 kernel.choose()
 

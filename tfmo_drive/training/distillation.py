@@ -156,7 +156,7 @@ def _maps(model: keras.Model) -> dict[str, tf.Tensor]:
     Inputs, outputs and layers that only pad or crop are left out: they compute no features of their own.
     """
     never = (keras.layers.InputLayer, keras.layers.ZeroPadding2D, keras.layers.Cropping2D)
-    ends = set(model.output_names)  # what the outputs say is learnt by losses of its own
+    ends = set(model.output_names)  # the outputs have losses of their own
     found = {}
     for layer in model.layers:
         inner = getattr(layer, "layer", layer)

@@ -196,7 +196,7 @@ def learner(model: keras.Model, fit: TrainedStep, context: Context) -> tuple[Lea
     inside = None
     if features:
         inside = teacher.model(fit.distill, context)
-        keras.utils.set_random_seed(context.seed)  # of the adapters
+        keras.utils.set_random_seed(context.seed)  # for the adapters' first weights
     return Distiller(model, context.task, fit.distill, inside), taught
 
 

@@ -109,7 +109,7 @@ def parting(
         if other is None or other.values.shape != one.values.shape:
             continue
         ratio = sqnr_db(other.values, one.values)
-        if not ratio >= (EQUAL_DB if same_file else bound_db):  # what is no number differs too
+        if not ratio >= (EQUAL_DB if same_file else bound_db):  # NaN differs too
             apart = float(np.abs(one.values - other.values).max())
             return Parting(one.layer, one.operator, ratio, apart / one.step if same_file and one.step else None)
     return None

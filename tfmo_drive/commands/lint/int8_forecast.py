@@ -62,7 +62,7 @@ def faults(stored: StoredTensors, ranges: dict[str, np.ndarray]) -> list[Finding
     free = {stored.origin[str(id(tensor))] for tensor, _ in ChannelScales(stored.model).tensors}
     found = []
     for key, one in stored.tensors.items():
-        if not isinstance(one.layer, HANDING_ON):  # whose channels were looked at before
+        if not isinstance(one.layer, HANDING_ON):  # their channels were looked at before
             mend = EQUALIZE if key in free else KEEP_FLOAT
             found += [*_outlier(one, ranges[key], mend), *_dead(one, ranges[key])]
     spans = {key: span(ranges[key]) for key in stored.tensors}

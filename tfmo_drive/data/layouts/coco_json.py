@@ -108,7 +108,7 @@ def usable(document: Document, indices: Mapping[int, int], locate: Callable[[str
             ignored += 1
             continue
         fault = _broken(annotation, box, known, document.categories)
-        if not fault and image in images:  # of an image that cannot be used, that was said
+        if not fault and image in images:  # an unusable image was already reported
             row, fault = _inside(annotation, box, images[image][2])
             one = image, label, *box, bool(annotation.get("iscrowd"))
             if one in said:

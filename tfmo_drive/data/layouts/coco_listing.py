@@ -257,7 +257,7 @@ def _checked(document: Document, indices: Mapping[int, int], data: Path, skip_ba
     groups, sizes = blocks(found.names, found.sizes), np.array(found.sizes, np.int64)
     split = BoxSplit(tuple(found.files), np.arange(len(groups)), groups, sizes, tuple(found.truths))
     order = sorted(range(len(split)), key=lambda index: os.path.split(found.names[index]))
-    return split.at(np.array(order))  # as masks of the same images are listed
+    return split.at(np.array(order))  # the order in which masks of the same images are listed
 
 
 def _divided(parts: dict[str, BoxSplit], data: Path, seed: int) -> dict[str, BoxSplit]:

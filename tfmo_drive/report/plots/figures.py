@@ -81,7 +81,7 @@ def against(rows: list[Row], cost: str, first: Row | None = None, group: str = "
     rows = [{**row, cost: value(row)} for row in rows]
     known = [row for row in rows if row.get(cost) and row.get("score") is not None]
     least = max((row["score"] for row in known), default=0.0) - FAR_BELOW
-    least = min(least, (first or {}).get("score") or least)  # whose line is drawn all the same
+    least = min(least, (first or {}).get("score") or least)  # the reference's line is always drawn
     far = [row for row in known if row["score"] < least]
     known = [row for row in known if row not in far] if len(known) - len(far) > 1 else known
     if len(known) < 2:
