@@ -11,7 +11,7 @@ from typing import Any
 
 from absl import logging
 
-from tfmo_drive.base import atomic, environment, finite, order, progress, run_folder, speed
+from tfmo_drive.base import atomic, environment, faults, finite, order, progress, run_folder, speed
 from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.base.overrides import settings
 from tfmo_drive.base.spelling import suggestion
@@ -398,6 +398,7 @@ class Run:
             "task": settings(context.task), "settings": known["settings"],
             "data_fingerprint": known["data_fingerprint"], "baseline": {"val_score": stages[0]["val_score"]},
             "headline": headline, "rows": rows, "skipped": skipped, "stages": stages,
+            "data_notes": faults.noted(path for _, path in run_folder.inputs(known["settings"])),
         }  # fmt: skip
 
     def _asked(self, context: Context) -> Expect:

@@ -1,8 +1,10 @@
+import re
 from pathlib import Path
 
 import pytest
 
-from tfmo_drive.base.faults import counted, refuse
+from tfmo_drive.base import faults
+from tfmo_drive.base.faults import counted, note, noted, refuse
 from tfmo_drive.contracts import BadInput
 
 
@@ -24,3 +26,19 @@ def test_faults_are_an_error_unless_they_may_be_left_out(caplog):
 def test_where_nothing_else_is_left_faults_cannot_be_left_out():
     with pytest.raises(BadInput, match="3 of 3"):
         refuse(Path("data"), ["a", "b", "c"], 3, "images are odd", True)
+
+
+def test_what_is_noted_of_data_is_found_again_by_its_place(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "rows.csv").touch()
+    for source in (tmp_path / "a", tmp_path / "a" / "train", tmp_path / "ab", tmp_path):
+        note(source, f"of {source.name}\n.")
+    wanted = [{"source": str(tmp_path / name), "text": f"of {Path(name).name}\\n."} for name in ("a", "a/train")]
+    assert noted([tmp_path / "a"]) == noted([tmp_path / "a" / "rows.csv"]) == wanted and noted([]) == []
+
+
+def test_data_is_noted_and_not_only_logged():
+    """What a listing says of data must reach the report."""
+    package = Path(faults.__file__).parents[1]
+    files = [*(package / "data").rglob("*.py"), *(package / "tasks").rglob("*.py")]
+    assert len(files) > 50 and not [file for file in files if re.search(r"logging\.(warning|log)\(", file.read_text())]

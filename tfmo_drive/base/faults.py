@@ -1,9 +1,10 @@
 """Reports what cannot be used in a data set: faults are counted, the first ten named, and refused unless they may be
-skipped."""
+skipped; what is only said is kept for the report."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from absl import logging
@@ -12,6 +13,8 @@ from tfmo_drive.base.spelling import shortened
 from tfmo_drive.contracts import BadInput, one_line
 
 NAMED, LONGEST = 10, 400
+_noted: dict[tuple[str, str], None] = {}
+"""What this process has said of data: (source, text), in the order in which it was said."""
 
 
 def counted(faults: Sequence[str], total: int, what: str) -> str:
@@ -47,4 +50,27 @@ def refuse(
         raise BadInput(f"{text} Mend them: nothing else is left.")
     if not skip_bad:
         raise BadInput(f"{text} Mend or remove them, or skip them with --set=task.skip_bad=True.")
-    logging.warning("%s They are %s.", text, treated)
+    note(source, f"{counted(faults, total, what)} They are {treated}.")
+
+
+def note(source: str | Path, text: str, level: int = logging.WARNING) -> None:
+    """Logs what is left out of data, or odd about it, and keeps it for the report.
+
+    Args:
+        source: The file or folder of the data, with which the line begins.
+        text: The rest of the line, a whole sentence.
+        level: The level of the log, logging.INFO for what is as it should be.
+    """
+    source, text = one_line(str(source)), one_line(text)
+    logging.log(level, "%s: %s", source, text)
+    _noted[source, text] = None
+
+
+def noted(paths: Iterable[Path]) -> list[dict[str, str]]:
+    """Returns what was noted of data at or below these paths, or beside those of them that are files."""
+    places = [os.path.abspath(path if path.is_dir() else path.parent) for path in paths]
+    return [
+        {"source": source, "text": text}
+        for source, text in _noted
+        if any(os.path.commonpath([place, os.path.abspath(source)]) == place for place in places)
+    ]

@@ -9,9 +9,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from absl import logging
-
-from tfmo_drive.contracts import BadInput, one_line
+from tfmo_drive.base import faults
+from tfmo_drive.contracts import BadInput
 
 JUNK = ("__MACOSX", "$RECYCLE.BIN", "System Volume Information", "@eaDir", "lost+found")
 """Folders that systems leave behind; what begins with a dot is left out as well."""
@@ -42,7 +41,7 @@ class Found:
     def say_left_out(self, source: Path) -> None:
         """Logs a warning that counts the files that were not taken, where there are any."""
         if text := self.left_out():
-            logging.warning("%s", one_line(f"{source}: not read: {text}."))
+            faults.note(source, f"not read: {text}.")
 
     def __add__(self, other: Found) -> Found:
         return Found(

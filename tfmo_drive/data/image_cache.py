@@ -22,12 +22,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from absl import logging
 from tqdm import tqdm
 
 from tfmo_drive.base import atomic
 from tfmo_drive.base.cache import cache_root, digest, made_once
-from tfmo_drive.base.faults import counted
+from tfmo_drive.base.faults import counted, note
 from tfmo_drive.base.given_file import reading
 from tfmo_drive.contracts import BadInput, Examples
 from tfmo_drive.data.images import Resize, UnreadableImage, decode
@@ -155,8 +154,8 @@ def pack(
     key = digest(facts)
     rows = functools.partial(_decoded_rows, split, size, resize, skip_bad)
     packed = _packed(folder, _Source(key, (*size, 3), len(split), f"decode {label}", rows))
-    if packed.facts["skipped"]:
-        logging.warning("%s They are skipped.", _complaint(packed.facts["skipped"], split))
+    if skipped := packed.facts["skipped"]:
+        note(Path(skipped[0][0]).parent, f"{_complaint(skipped, split)} They are skipped.")
     return packed
 
 

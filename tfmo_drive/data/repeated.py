@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from absl import logging
 
-from tfmo_drive.contracts import Examples, one_line
+from tfmo_drive.base import faults
+from tfmo_drive.contracts import Examples
 from tfmo_drive.data.splitting import SPLITS
 
 
@@ -28,9 +28,8 @@ def say_repeated(source: str, splits: Mapping[str, Examples], class_names: Seque
             count = int(np.isin(digests.get(split, ()), digests["train"]).sum())
             if count:
                 shares = f"{count:,} of {len(digests[split]):,} images of {split}"
-                logging.warning(
-                    "%s: %s are those of train, pixel by pixel: their score says nothing of new ones.", source, shares
-                )
+                said = f"{shares} are those of train, pixel by pixel: their score says nothing of new ones."
+                faults.note(source, said)
     labelled = {split: splits[split].labels for split in digests if splits[split].labels.dtype.kind == "i"}
     if class_names and labelled:
         both = np.concatenate([digests[split] for split in labelled])
@@ -42,10 +41,8 @@ def say_repeated(source: str, splits: Mapping[str, Examples], class_names: Seque
         torn = np.flatnonzero(least < most)
         if len(torn):
             pair = " and ".join(f'"{class_names[label]}"' for label in (least[torn[0]], most[torn[0]]))
-            logging.warning(
-                "%s",
-                one_line(
-                    f"{source}: {int(counts[torn].sum()):,} of {len(labels):,} images are, pixel by pixel, under two "
-                    f"classes or more, such as {pair}."
-                ),
+            faults.note(
+                source,
+                f"{int(counts[torn].sum()):,} of {len(labels):,} images are, pixel by pixel, under two classes or "
+                f"more, such as {pair}.",
             )

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from absl import logging
 
-from tfmo_drive.base.faults import counted
+from tfmo_drive.base.faults import counted, note
 from tfmo_drive.base.spelling import suggestion
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.class_names import quoted
@@ -131,7 +131,7 @@ def _each_once(rows: Rows) -> Rows:
         raise BadInput(f"{rows.source}: {counted(torn, len(rows.files), 'images have two labels')} Keep one of each.")
     if again:
         what = "images are listed more than once, and taken once"
-        logging.warning("%s: %s", rows.source, counted(again, len(rows.files), what))
+        note(rows.source, counted(again, len(rows.files), what))
     files, left = [rows.files[row] for row in kept], np.array(kept, np.int64)
     return Rows(rows.source, rows.class_names, files, rows.labels[left], rows.groups[left], rows.splits[left])
 
@@ -182,7 +182,8 @@ def sampled_blocks(splits: np.ndarray, groups: np.ndarray, source: Path, seed: i
     """
     splits = splits.astype("<U5")
     if "val" in splits and "test" not in splits:
-        logging.info("%s: no test split, so val is the test split, and a val split is sampled from train.", source)
+        said = "no test split, so val is the test split, and a val split is sampled from train."
+        note(source, said, logging.INFO)
         splits[splits == "val"] = "test"
     shares = {split: FRACTIONS[SPLITS.index(split)] for split in SPLITS[1:] if split not in splits}
     free = np.isin(splits, ("", "train"))

@@ -33,6 +33,13 @@ def stages(report: dict) -> Section | None:
     return Section("Stages", caption, (figure,), table)
 
 
+def data_notes(report: dict) -> Section | None:
+    """Returns what was left out of the data, and what else was noted as it was listed."""
+    rows = tuple((Cell(str(one["source"])), Cell(str(one["text"]))) for one in report.get("data_notes") or ())
+    caption = "What was left out of it (files, rows, images), and what else was found as it was listed."
+    return Section("Notes on the data", caption, table=Table(("Data", "Note"), rows, 2)) if rows else None
+
+
 def skipped(report: dict) -> Section | None:
     """Returns the rows that were not made, with the reason."""
     skipped = report.get("skipped")

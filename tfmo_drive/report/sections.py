@@ -34,6 +34,7 @@ def document(report: dict) -> Document:
         _regressions(row),
         _predictions(row),
         _clip(),
+        provenance.data_notes(report),
         provenance.stages(report),
         _sparsity(row),
         _float_layers(report["rows"]),

@@ -7,8 +7,8 @@ import json
 
 import numpy as np
 import pytest
-from absl import logging
 
+from tfmo_drive.base import faults
 from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.contracts import BadInput, Context
 from tfmo_drive.experiment import Experiment, Run
@@ -159,7 +159,8 @@ def test_same_seed_gives_the_same_network(task, context):
 
 
 def test_a_table_runs_through_the_whole_flow(table, tmp_path):
-    task = SensorRows(data=str(table()), network=DenseLayers(units=(12,)))
+    task = SensorRows(data=str(table(still=np.full(400, 7.3))), network=DenseLayers(units=(12,)))
+    faults.note(tmp_path.parent / "other.csv", "not of this run.")
     experiment = Experiment(
         task=task, training=Train(epochs=6, batch_size=16, learning_rate=0.1),
         recipe=(QuantizeAware(epochs=1, batch_size=16),), controls={"longer": (Train(epochs=1, batch_size=16),)},
@@ -171,6 +172,10 @@ def test_a_table_runs_through_the_whole_flow(table, tmp_path):
     assert all(row["score"] > 0.8 and row["examples"] > 40 and row["latency_ms"] > 0 for row in report["rows"])
     assert report["rows"][0]["per_class"].keys() == {"high", "low"}
     assert not (tmp_path / "run/figures/regressions.png").exists()
+    note = {"source": str(tmp_path / "rows.csv"), "text": 'constant in train, so not used: "still".'}
+    assert report["data_notes"] == [note]
+    page = (tmp_path / "run/report.html").read_text()
+    assert "<h2>Notes on the data</h2>" in page and "constant in train, so not used: &#34;still&#34;." in page
     weights = tmp_path / "run/stages/0_baseline/model.h5"
     given = dataclasses.replace(task, baseline=str(weights))
     assert layers.weights_digest(given.build()) == layers.weights_digest(
@@ -200,11 +205,8 @@ def test_a_model_of_ones_own_must_say_what_it_takes(table, tmp_path):
 
 def test_a_constant_column_is_told_and_left_out(table, caplog):
     task = SensorRows(data=str(table(still=np.full(400, 7.3))))
-    warned = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(logging, "warning", lambda text, *parts: warned.append(text % parts))
-        rule = task.preprocessing
-    assert len(warned) == 1 and 'constant in train, so not used: "still"' in warned[0]
+    rule = task.preprocessing
+    assert caplog.text.count('rows.csv: constant in train, so not used: "still".') == 1
     assert rule.scale[-1] == rule.offset[-1] == 0 and min(rule.scale[:2]) > 0
 
 

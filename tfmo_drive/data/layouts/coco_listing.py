@@ -98,7 +98,7 @@ def list_coco(
             )
     absent = [name for label, name in enumerate(names) if label not in present["train"]]
     if absent:
-        logging.warning("%s: no training box of class %s, so it cannot be learned.", data, quoted(absent))
+        faults.note(data, f"no training box of class {quoted(absent)}, so it cannot be learned.")
     return Listing(names, splits)
 
 
@@ -114,7 +114,7 @@ def _say_unlisted(data: Path, parts: Mapping[str, BoxSplit]) -> None:
     others = [file for file in there if file.suffix.lower() in SUFFIXES and file not in listed]
     if others:
         what = "images beside those of the JSON files are not used"
-        logging.warning("%s: %s", data, faults.counted([file.name for file in others], len(there), what))
+        faults.note(data, faults.counted([file.name for file in others], len(there), what))
 
 
 def of_their_size(split: BoxSplit, skip_bad: bool = False) -> BoxSplit:
@@ -164,7 +164,7 @@ def _annotation_files(data: Path, named: Mapping[str, str]) -> dict[str, Path]:
     if set(found) == {""}:
         found = {"train": files}
     elif spare := [file.name for file in found.get("", []) if file not in [data / name for name in named.values()]]:
-        logging.warning("%s: not read: %s, no word of a split in the name.", data, quoted(spare))
+        faults.note(data, f"not read: {quoted(spare)}, no word of a split in the name.")
     found = {split: [data / named[split]] if split in named else found.get(split, []) for split in SPLITS}
     for split, choices in found.items():
         instances = [file for file in choices if file.stem.startswith("instances")]
@@ -251,9 +251,9 @@ def _checked(document: Document, indices: Mapping[int, int], data: Path, skip_ba
     treated = "left out, objects without a box with their images; boxes partly outside are clipped"
     faults.refuse(document.path, found.faults, total, "images or boxes cannot be used", skip_bad, treated)
     if found.repeated:
-        logging.warning("%s: %d boxes are given more than once, and taken once.", document.path, found.repeated)
+        faults.note(document.path, f"{found.repeated:,} boxes are given more than once, and taken once.")
     if found.ignored:
-        logging.info("%s: %d boxes of other categories are ignored.", document.path, found.ignored)
+        faults.note(document.path, f"{found.ignored:,} boxes of other categories are ignored.", logging.INFO)
     groups, sizes = blocks(found.names, found.sizes), np.array(found.sizes, np.int64)
     split = BoxSplit(tuple(found.files), np.arange(len(groups)), groups, sizes, tuple(found.truths))
     order = sorted(range(len(split)), key=lambda index: os.path.split(found.names[index]))

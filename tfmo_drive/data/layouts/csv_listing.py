@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from absl import logging
 
 from tfmo_drive.base import faults
 from tfmo_drive.base.spelling import nearest, suggestion
@@ -301,11 +300,10 @@ def _groups(table: Table, index: int, labels: np.ndarray, splits: np.ndarray) ->
     restarts = numbers and len(cut) > len({group for group, _ in cut})
     shared = len(set(pairs)) - len(set(groups))
     if numbers and shared > 0 and not restarts:
-        logging.warning("%s: %d group numbers occur in several classes; each is taken for one group.", path, shared)
+        faults.note(path, f"{shared:,} group numbers occur in several classes; each is taken for one group.")
     if restarts:
-        logging.warning(
-            "%s: splits cut group numbers, so these are taken to restart per class: %d groups.", path, len(set(pairs))
-        )
+        said = f"splits cut group numbers, so these are taken to restart per class: {len(set(pairs)):,} groups."
+        faults.note(path, said)
     ids: dict[object, int] = {}
     found = np.empty(len(groups), np.int64)
     for row, (group, label) in enumerate(pairs):

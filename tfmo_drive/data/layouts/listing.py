@@ -7,10 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from absl import logging
 
 from tfmo_drive.base import faults
-from tfmo_drive.contracts import BadInput, one_line
+from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.class_names import beside, label_ids, no_class, ordered, quoted, read_class_names, refuse_unfit
 from tfmo_drive.data.found_files import Found, entries, folders_in, walk
 from tfmo_drive.data.images import SUFFIXES
@@ -60,7 +59,7 @@ def list_source(
     if tables and all(folder.name.lower() in HOLDERS for folder in folders):
         raise BadInput(f"{path} holds {len(tables)} CSV files: {names}. Name the one to use.")
     if tables:
-        logging.warning("%s", one_line(f"{path}: not read: {names}, as there are folders of classes."))
+        faults.note(path, f"not read: {names}, as there are folders of classes.")
     return list_folder(path, class_names, fractions, seed, skip_bad)
 
 
@@ -132,11 +131,10 @@ def _say_left_out(root: Path, folders: Sequence[Path], listed: Mapping[Path, Fou
     places = {child.parent for child in listed}
     loose = [entry.path for place in sorted(places) for entry in entries(place) if _is_image(entry)]
     if loose:
-        text = f"{root}: not read: {len(loose):,} images that are in no folder of a class, such as {loose[0]}."
-        logging.warning("%s", one_line(text))
+        faults.note(root, f"not read: {len(loose):,} images that are in no folder of a class, such as {loose[0]}.")
     if folders:
         names = quoted([folder.name for folder in folders])
-        logging.warning("%s", one_line(f"{root}: not read: {names}, no split with folders of classes."))
+        faults.note(root, f"not read: {names}, no split with folders of classes.")
 
 
 def _is_image(entry: os.DirEntry[str]) -> bool:

@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from absl import logging
 
 from tfmo_drive.base import faults
 from tfmo_drive.contracts import BadInput
@@ -118,7 +117,7 @@ def _places(root: Path) -> dict[str, tuple[Path, Path]]:
         if word not in SPLIT_WORDS:
             continue
         if image_folder is None or mask_folder is None:
-            logging.warning("%s: there are no masks for %s; it is left out.", root, word)
+            faults.note(root, f"there are no masks for {word}; it is left out.")
         elif found.setdefault(SPLIT_WORDS[word], (image_folder, mask_folder)) != (image_folder, mask_folder):
             raise BadInput(f"{root} holds one split twice: {quoted(list(parts))}. Keep one of them.")
     if not found and images and masks and not set(parts) & set(SPLIT_WORDS):
@@ -126,7 +125,7 @@ def _places(root: Path) -> dict[str, tuple[Path, Path]]:
     used = {folder for pair in found.values() for folder in pair}
     spare = [word for word in parts if word not in SPLIT_WORDS and folders.get(word) not in used]
     if spare and "" not in found:
-        logging.warning("%s: not read: %s, no split.", root, quoted(spare))
+        faults.note(root, f"not read: {quoted(spare)}, no split.")
     if not {"", "train"} & set(found):
         raise BadInput(
             f"{root} holds no images and masks to train on, only {quoted(list(folders)) or 'files'}. "

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from absl import logging
 
+from tfmo_drive.base import faults
 from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.base.outputs import names
 from tfmo_drive.contracts import BadInput, Evaluation, Examples, Trivial
@@ -126,7 +126,7 @@ class Segmentation(FrameTask):
                 f"{IGNORE} means ignored: masks of two classes should hold 0 and 1."
             )
         if absent:
-            logging.warning("%s: no training pixel of class %s, so it cannot be learned.", self.data, quoted(absent))
+            faults.note(self.data, f"no training pixel of class {quoted(absent)}, so it cannot be learned.")
 
     def heads(self, network: Network, backbone: keras.Model) -> list:
         features = decoders.pyramid(backbone, self.channels, "segmentation")

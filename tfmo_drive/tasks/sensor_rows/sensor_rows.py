@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from absl import logging
 
-from tfmo_drive.base import cache
+from tfmo_drive.base import cache, faults
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.base.outputs import names
 from tfmo_drive.base.overrides import settings
@@ -165,7 +164,7 @@ class SensorRows(Task):
         constant = np.flatnonzero(deviation == 0)
         if len(constant):
             unused = quoted([self._source.columns[i] for i in constant])
-            logging.warning("%s: constant in train, so not used: %s.", self._source.name, unused)
+            faults.note(self._source.name, f"constant in train, so not used: {unused}.")
         scale = np.divide(1.0, deviation, out=np.zeros(count), where=deviation > 0).astype(np.float32)
         offset = (-mean * scale).astype(np.float32)
         name = f"standardised {cache.digest([scale.tolist(), offset.tolist()])[:12]}"
