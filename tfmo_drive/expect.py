@@ -131,6 +131,10 @@ class Expect:
         named = [(name, getattr(self, name)) for name in FIGURES]
         return [(name, bound) for name, bound in named if bound is not None]
 
+    def asked(self) -> list[tuple[str, float, bool]]:
+        """Returns (name, bound, whether it is a least one) of every bound given."""
+        return [(name, bound, FIGURES[name].least) for name, bound in self._bounds()]
+
     def of_network(self) -> tuple[str, ...]:
         """Returns the names of the bounds given that are about the size, speed or level of one network."""
         return tuple(name for name, _ in self._bounds() if FIGURES[name].of_network)

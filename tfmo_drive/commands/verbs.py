@@ -12,7 +12,7 @@ from tfmo_drive.commands import command_line
 COMMAND = "tfmo-drive"
 VERBS = {
     "run": ("run", "Train or read the baseline, compress it, convert it, measure it, write the report."),
-    "plan": ("plan", "Print every setting of an experiment, and what it is called; nothing is trained."),
+    "plan": ("plan", "Print what a run would do, what is finished already, and every setting; nothing is trained."),
     "export": ("export", "Make the artifacts alone, or reuse their stages; nothing is measured."),
     "pack": ("board_pack", "Write the pack of a model for a board, and say whether it fits."),
     "verify": ("verify_pack", "Check a pack that somebody sent, with this program's code and not with the pack's."),

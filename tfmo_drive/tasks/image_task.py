@@ -116,6 +116,12 @@ class ImageTask(Task):
     def examples(self, split: str) -> Examples:
         return self._splits[split]
 
+    def counts(self) -> dict[str, int]:
+        """Returns the number of images listed for each split; none is opened, so that one may yet be refused."""
+        if self.data == SCENES:
+            return {split: getattr(self.scenes, split) for split in SPLITS}
+        return {split: len(self._listing[split]) for split in SPLITS}
+
     def given(self) -> str:
         return file_digest(Path(self.baseline)) if self.baseline else ""
 

@@ -81,6 +81,9 @@ class MultiTask(FrameTask):
         for part in self.parts:
             yield from part.undeclared()
 
+    def counts(self) -> dict[str, int]:
+        return self.parts[0].counts()
+
     def packed(self, split: str) -> Examples:
         """Returns a split's pixels uint8 [b, h, w, 3] and the parts' targets by part."""
         return _Together({part.name: part.packed(split) for part in self.parts}, split)
