@@ -88,7 +88,7 @@ def qat_step(rounds: int = 7) -> dict:
 def prune_step(rounds: int = 11) -> dict:
     """Pruning as the main job does it, at the frequency that its schedule has on GTSRB, all the way up its ramp."""
     main_job = experiment_flags.experiment("pruned_quantized").recipe[0]
-    frequency = main_job.ramp(GTSRB_STEPS).frequency
+    frequency = main_job.ramp.in_steps(GTSRB_STEPS).frequency
     step = dataclasses.replace(
         main_job, epochs=100, end_epoch=100, learning_rate=1e-4, frequency=frequency, distill=None
     )

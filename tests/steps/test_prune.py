@@ -16,8 +16,8 @@ from tensorflow_model_optimization.python.core.sparsity.keras import pruning_imp
 from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.contracts import BadInput, BrokenPromise
 from tfmo_drive.networks import layers
-from tfmo_drive.steps.prune import Prune, _UpdateMasks
-from tfmo_drive.surgery import masks
+from tfmo_drive.steps.prune import Prune
+from tfmo_drive.surgery import masks, sparse_training
 
 SHAPES = st.one_of(st.tuples(st.integers(1, 12), st.integers(1, 12)),
                    st.tuples(st.just(3), st.just(3), st.integers(1, 6), st.integers(1, 6)))  # fmt: skip
@@ -128,12 +128,12 @@ def ramps(draw) -> tuple[Prune, int]:
 def test_the_last_update_of_the_ramp_has_the_sparsity_asked_for(drawn):
     step, steps_per_epoch = drawn
     total = step.epochs * steps_per_epoch
-    ramp = step.ramp(steps_per_epoch)
+    ramp = step.ramp.in_steps(steps_per_epoch)
     due, sparsity = ramp(tf.range(total, dtype=tf.int64))
     updates = np.flatnonzero(due)
     sparsity = np.broadcast_to(sparsity, [total])
     assert sparsity[updates[-1]] == pytest.approx(step.sparsity, abs=1e-6)
-    settled = step._settled_epoch(ramp, steps_per_epoch)
+    settled = step.ramp.settled_epoch(steps_per_epoch)
     assert sparsity[updates[updates < (settled + 1) * steps_per_epoch][-1]] == pytest.approx(step.sparsity, abs=1e-6)
 
 
@@ -143,8 +143,8 @@ def test_a_polynomial_ramp_ends_on_its_end_step_after_at_least_20_updates(drawn)
     step, steps_per_epoch = dataclasses.replace(drawn[0], schedule="polynomial", frequency=None), drawn[1]
     last = step.epochs * steps_per_epoch - 1
     begin = min(round(step.begin_epoch * steps_per_epoch), last)
-    end = min(max(round(step._end * steps_per_epoch) - 1, begin), last)
-    ramp = step.ramp(steps_per_epoch)
+    end = min(max(round(step.ramp.end * steps_per_epoch) - 1, begin), last)
+    ramp = step.ramp.in_steps(steps_per_epoch)
     due, _ = ramp(tf.range(last + 1, dtype=tf.int64))
     updates = np.flatnonzero(due)
     assert end in updates and updates[0] >= begin
@@ -228,8 +228,8 @@ def test_a_sparsity_that_float32_rounds_is_reached_all_the_same(sparsity, size, 
     one_shot = Prune(sparsity=sparsity, epochs=0)
     one_shot.check(one_shot(model, context()))
     step = Prune(sparsity=sparsity, epochs=1)
-    wrapped = step._wrapped(model)
-    _UpdateMasks(step, step.ramp(10), wrapped, context()).update(float(np.float32(sparsity)))
+    wrapped = sparse_training.masked(model, {layer.name for layer in model.layers if layer.weights})
+    step.updates(wrapped, 10, context()).update(float(np.float32(sparsity)))
     step.check(step.finished(wrapped))
 
 

@@ -13,17 +13,17 @@ from absl import logging
 
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.contracts import Artifact, BadInput, BrokenPromise, Context
-from tfmo_drive.networks import layers, plain_layers
+from tfmo_drive.networks import layers
 from tfmo_drive.runtimes import artifact_metadata
 from tfmo_drive.surgery import clusters
-from tfmo_drive.training.trained_step import Hooks, TrainedStep, copy
+from tfmo_drive.training.trained_step import Hooks, KernelStep
 
 SCOPES = ("layer", "global")
 PRESERVABLE = ("", "sparsity")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Cluster(TrainedStep):
+class Cluster(KernelStep):
     """Lets the weights of each kernel share a few values, and trains values and weights on; biases stay free.
 
     Args:
@@ -68,15 +68,6 @@ class Cluster(TrainedStep):
     @property
     def promise(self) -> str:
         return f"{self.clusters} shared weights per kernel" + (" on average" if self.scope == "global" else "")
-
-    def refuse(self, model: keras.Model) -> None:
-        self.outline(model)
-
-    def outline(self, model: keras.Model) -> keras.Model:
-        return plain_layers.with_kernels(model, "Cluster")
-
-    def structure(self, model: keras.Model, context: Context) -> keras.Model:
-        return copy(self.outline(model))
 
     def prepared(self, model: keras.Model, context: Context) -> tuple[keras.Model, Hooks]:
         layers.refuse_unknown("Cluster.skip", self.skip, (kernel.name for kernel in layers.kernels(model)))

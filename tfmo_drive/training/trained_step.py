@@ -26,6 +26,7 @@ from tfmo_drive.base import atomic, given_file, progress
 from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.contracts import BadInput, Context, Step, Task
 from tfmo_drive.data import batches
+from tfmo_drive.networks import plain_layers
 from tfmo_drive.networks.fake_quant import is_quantize_aware
 from tfmo_drive.protocols import Distillable, LocatesObjects
 from tfmo_drive.training import begun, filter_gradient, teacher
@@ -138,6 +139,19 @@ class TrainedStep(Step):
         finished = self.structure(model, context)
         finished.load_weights(str(weights))
         return finished
+
+
+class KernelStep(TrainedStep):
+    """Bases a step that changes the kernels of a model whose layers all have plain ones, or can be given them."""
+
+    def refuse(self, model: keras.Model) -> None:
+        self.outline(model)
+
+    def outline(self, model: keras.Model) -> keras.Model:
+        return plain_layers.with_kernels(model, type(self).__name__)
+
+    def structure(self, model: keras.Model, context: Context) -> keras.Model:
+        return copy(self.outline(model))
 
 
 @dataclasses.dataclass
