@@ -155,6 +155,10 @@ class Evaluation:
     """The evaluation of each task by its name, where several are evaluated together."""
     constant: bool = False
     """Whether every example is answered alike, which needs no model, whatever it scores."""
+    errors: np.ndarray | None = None
+    """float64 [n] in `unit`, for a task that answers a number: how far each answer is off, the lower the better."""
+    unit: str = ""
+    """The unit of `errors`, such as "m"; "" where nobody knows."""
 
     def __post_init__(self):
         if self.scores is None:

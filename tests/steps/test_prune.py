@@ -246,4 +246,4 @@ def test_lost_zeros_of_any_convolution_are_seen_in_the_file(shape):
 
 
 def test_the_ramp_ends_half_way_through_what_is_left():
-    assert [Prune(epochs=e, begin_epoch=b)._end for e, b in ((1, 0), (4, 0), (4, 3))] == [0.5, 2, 3.5]
+    assert [Prune(epochs=e, begin_epoch=b).ramp.end for e, b in ((1, 0), (4, 0), (4, 3))] == [0.5, 2, 3.5]

@@ -3,25 +3,38 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from tfmo_drive.contracts import BadInput, Context
+from tfmo_drive.boards.board import named
+from tfmo_drive.contracts import BadInput
+from tfmo_drive.data.augmentation import Augmentation
+from tfmo_drive.expect import Expect
+from tfmo_drive.experiment import Experiment, Run
+from tfmo_drive.measures.accuracy import Accuracy
+from tfmo_drive.measures.size import Size
 from tfmo_drive.networks.networks import SmallCNN
+from tfmo_drive.pack.write_pack import write
+from tfmo_drive.report.rendering.markdown import terminal
+from tfmo_drive.report.rendering.numbers import measured
+from tfmo_drive.report.verdict import amount, limit
 from tfmo_drive.scenes import scenes
 from tfmo_drive.scenes.frames import Frames
 from tfmo_drive.steps.train import Train
+from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
 from tfmo_drive.tasks.distance import ROAD_USERS, DistanceToObject
-from tfmo_drive.training import scoring
 
 
 @pytest.fixture(scope="module")
 def task(cache):
+    still = Augmentation(flip=False, shift=0.0, zoom=0.0, shear_degrees=0.0, brightness=0.0, contrast=0.0)
     return DistanceToObject(
-        image_size=(48, 64), network=SmallCNN(filters=(8, 16, 16)), scenes=Frames(train=192, val=32, test=48)
-    )
+        image_size=(48, 64), network=SmallCNN(filters=(8, 16, 16)), scenes=Frames(train=96, val=16, test=32),
+        augmentation=still,
+    )  # fmt: skip
 
 
 def test_the_truth_is_the_scenes_own_in_metres(task):
@@ -34,16 +47,45 @@ def test_the_truth_is_the_scenes_own_in_metres(task):
     assert len(np.unique(metres)) > 10
 
 
-def test_it_learns(task, tmp_path):
-    model = Train(epochs=12, learning_rate=0.02, batch_size=16)(
-        task.build(), Context(task, task.build(), (), tmp_path, 0)
-    )
-    outputs, targets = scoring.Scorer(model, task).said("train")  # so few frames tell such a network little of others
-    trivial = task.evaluate(task.trivial(len(targets)).outputs, targets)
-    judged = task.evaluate(outputs, targets)
-    assert judged.score > trivial.score
-    assert judged.more["mean_absolute_error"] < trivial.more["mean_absolute_error"]
-    assert task.trivial(1).says.startswith("always ") and task.trivial(1).says.endswith(" m")
+@pytest.fixture(scope="module")
+def run(task, tmp_path_factory):
+    """Evaluated on train: so few frames tell so small a network little of others."""
+    experiment = Experiment(
+        task=task, training=Train(epochs=30, learning_rate=0.01, batch_size=16, averaged_epochs=2),
+        measures=(Accuracy(split="train"), Size()),
+        targets=(LiteRTFloat32(), LiteRTInt8(calibration_images=32)), expect=Expect(error_rise=2.0, score_drop=0.2),
+    )  # fmt: skip
+    return Run(name="near", experiment=experiment, workdir=tmp_path_factory.mktemp("distance") / "near")
+
+
+@pytest.fixture(scope="module")
+def report(run):
+    return run.report()
+
+
+def test_it_learns_and_its_report_says_metres(run, report, task):
+    first, row = report["rows"]
+    assert row["trivial_answer"].endswith(" m") and first["over_trivial_low"] > 0
+    assert row["error_unit"] == "m" and row["error"] == row["mean_absolute_error"]
+    assert row["error_low"] <= row["error"] <= row["error_high"]
+    assert row["error_delta"] == pytest.approx(row["error"] - first["error"])
+    asked = next(one for one in report["expect"] if one["name"] == "error_rise")
+    assert (asked["unit"], asked["bound"], asked["passed"]) == ("m", 2.0, row["error_delta"] <= 2)
+    assert limit(asked) == "at most 2.00 m" and amount(asked, "value").endswith(" m")
+    written = (run.workdir / "report.md").read_text()
+    assert f"Its mean error is {measured(first['error'], 'm')}" in written and "| Error |" in written
+    assert measured(row["error"], "m") in terminal(report)
+
+
+def test_its_pack_says_metres(run, report):
+    board = named("raspberry_pi_4")
+    there = dataclasses.replace(run.experiment, targets=(board.target,), expect=Expect())
+    with dataclasses.replace(run, experiment=there).chain() as made:
+        pack = write(made.artifacts[0], board, "raspberry_pi_4", made.context)
+    facts = json.loads((pack.folder / "model.json").read_text())
+    assert facts["decode"]["unit"] == "m"
+    assert "Kind::kNumber" in (pack.folder / "model_facts.h").read_text()
+    assert measured(report["rows"][0]["error"], "m") in (pack.folder / "README.md").read_text()
 
 
 @pytest.fixture

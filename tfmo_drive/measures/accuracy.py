@@ -40,7 +40,7 @@ class Accuracy(Measure):
 
     def __call__(self, artifact: Artifact, reference: Artifact, context: Context) -> dict[str, Any]:
         """Returns score and score_delta, each with _low and _high; agreement, examples, per_class, regressions and the
-        task's more.
+        task's more; of a task that answers a number the mean error in its unit.
 
         Deltas are paired: the reference is evaluated on the same examples, and its outputs are computed once. What the
         task's trivial answer scores stands beside them (`over_trivial`).
@@ -61,6 +61,7 @@ class Accuracy(Measure):
             **judged.more,
             **_bounded("score", score),
             **_bounded("score_delta", score - reference_score),
+            **_error(judged, before, bootstrapped),
             **over_trivial(context.task, judged, targets, score, bootstrapped),
             "agreement": outputs.agreement(judged.decisions, before.decisions),
             "examples": len(indices),
@@ -99,6 +100,21 @@ def _targets(examples: Examples, indices: np.ndarray) -> Arrays:
 def _bounded(key: str, score: Resampled) -> dict[str, float | None]:
     low, high = score.interval()
     return {key: score.whole, f"{key}_low": low, f"{key}_high": high}
+
+
+def _error(judged: Evaluation, before: Evaluation, bootstrapped: Callable[[Scores], Resampled]) -> dict[str, Any]:
+    """Returns error, the mean one, and error_delta to the reference's, each with _low and _high, and error_unit.
+
+    It returns nothing for a task that answers no number.
+    """
+    if judged.errors is None or not np.isfinite([judged.errors, before.errors]).all():
+        return {}
+
+    def mean(one: Evaluation) -> Resampled:
+        return bootstrapped(lambda weights: weights @ one.errors / weights.sum(axis=1))
+
+    ours, theirs = mean(judged), mean(before)
+    return {**_bounded("error", ours), **_bounded("error_delta", ours - theirs), "error_unit": judged.unit}
 
 
 def over_trivial(

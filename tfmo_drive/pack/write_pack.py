@@ -24,7 +24,7 @@ from tfmo_drive.pack import c_array
 from tfmo_drive.pack.golden import golden
 from tfmo_drive.pack.verify import SUMS, facts_header
 from tfmo_drive.report import verdict, worth
-from tfmo_drive.report.rendering import markdown_text
+from tfmo_drive.report.rendering import markdown_text, numbers
 from tfmo_drive.report.schema import AGAIN
 from tfmo_drive.runtimes import artifact_metadata, tflite_file
 
@@ -182,8 +182,9 @@ def _card(facts: dict, board: Board, artifact: Artifact, needs: tuple[Need, ...]
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_OWN), trim_blocks=True, lstrip_blocks=True, undefined=jinja2.ChainableUndefined
     )
-    environment.filters |= {"text": markdown_text.escaped, "code": markdown_text.code}
+    environment.filters |= {"text": markdown_text.escaped, "code": markdown_text.code, "measured": numbers.measured}
     return environment.get_template("card.md.j2").render(
+        errors=any(row.get("error") is not None for row in reported["rows"]),
         facts=facts, labels=facts.get("labels"), board=board, needs=needs, **reported, model=artifact.path.name,
         size=artifact.path.stat().st_size, held=Memory()(artifact, artifact, None).get("activation_peak"),
         experiment=artifact.path.parents[1].name,

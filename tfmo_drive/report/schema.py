@@ -16,7 +16,7 @@ _TEXTS = ("name", "stage", "target")
 _SIZES = re.compile(
     r"(\w+_)?(bytes|ms)(_\d)?|examples|threads|macs|\w*parameters|seconds|speedup\w*|latency\w*|size_ratio"
 )
-_NUMBERS = re.compile(r"score\w*|agreement|part_\w+|sqnr_db")
+_NUMBERS = re.compile(r"score\w*|error(_delta)?(_low|_high)?|agreement|part_\w+|sqnr_db")
 
 
 def checked(report: Any, path: Path) -> dict:

@@ -20,7 +20,8 @@ ELSEWHERE = speed.KEYS | {
     "agreement", "examples", "size_bytes", "gzip_bytes", "size_ratio", "gzip_ratio", "parameters",
     "nonzero_parameters", "macs", "threads", "seconds", "keras_score", "corruption_score", "corruption_delta",
     "fragility", "worst_corruption_delta", "activation_bytes", "arena_bytes", "trivial_score", "over_trivial",
-    "over_trivial_low", "over_trivial_high",
+    "over_trivial_low", "over_trivial_high", "error", "error_low", "error_high", "error_delta", "error_delta_low",
+    "error_delta_high", "mean_absolute_error",
 }  # fmt: skip
 """Numbers of a row that other parts of a report show."""
 
@@ -44,7 +45,6 @@ NAMES: dict[str, tuple[str, Callable]] = {
     "jitter_degrees": ("Jitter", numbers.degrees),
     "jitter_answer_degrees": ("Change from frame to frame", numbers.degrees),
     "jitter_truth_degrees": ("Change of the truth", numbers.degrees),
-    # In the target's own unit, which a report does not know.
     "mean_absolute_error": ("Mean absolute error", numbers.significant),
     "r2": ("R2", numbers.significant),
     "score_macro": ("Score, mean over classes", numbers.percent),

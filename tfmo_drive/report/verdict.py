@@ -29,11 +29,12 @@ def verdict(report: dict) -> tuple[str, ...]:
     first, doubts = reference(report), worth.doubts(report)
     if row is first:
         said = f"The float baseline {first['name']} scores {_scored(first)}."
-        return (*doubts, said, *_expected(report), _least(first), f"{why}.")
+        return (*doubts, said, *filter(None, (_error(first), *_expected(report), _least(first))), f"{why}.")
     sentences = [
         *doubts,
         f"{row['name']} scores {numbers.percent(row.get('score'))} against {numbers.percent(_base(row, first))} of the "
         f"float baseline: {_delta(row)}.",
+        _error(row),
         *_expected(report),
         "" if doubts else _meaning(row),
         _least(row),
@@ -100,9 +101,10 @@ def amount(one: dict, key: str) -> str:
         return f"{numbers.points(value, 2).lstrip('+')} points"
     if key == "value" and one.get("passed", False) is None:
         return f"about {numbers.significant(value, 2)}" + (" ms" if one.get("unit") == "ms" else "")
-    spelt = {"share": numbers.percent, "bytes": lambda count: f"{numbers.whole(count)} bytes",
-             "ms": numbers.milliseconds}  # fmt: skip
-    return spelt.get(one.get("unit"), numbers.significant)(value)
+    spelt = {"share": numbers.percent, "ratio": numbers.significant, "ms": numbers.milliseconds,
+             "bytes": lambda count: f"{numbers.whole(count)} bytes"}  # fmt: skip
+    unit = one.get("unit")
+    return spelt[unit](value) if unit in spelt else numbers.measured(value, unit)
 
 
 def _scored(row: Row) -> str:
@@ -126,6 +128,20 @@ def _delta(row: Row) -> str:
     known = low is not None and high is not None
     interval = f"95 % interval {numbers.points(low)} to {numbers.points(high)}" if known else "no interval"
     return f"{numbers.points(delta)} points ({interval})"
+
+
+def _error(row: Row) -> str:
+    """Returns what an answer is off by on the average, in the unit of the number, and how much more that is."""
+    if row.get("error") is None:
+        return ""
+    said, unit = numbers.measured(row["error"], row.get("error_unit")), row.get("error_unit")
+    delta, low, high = (row.get(f"error_delta{end}") for end in ("", "_low", "_high"))
+    if delta is None or row.get("reference"):
+        return f"Its mean error is {said}."
+    known = low is not None and high is not None
+    interval = f"95 % interval {numbers.changed(low)} to {numbers.changed(high, unit)}" if known else "no interval"
+    before = numbers.measured(row["error"] - delta, unit)
+    return f"Its mean error is {said}, {numbers.changed(delta, unit)} against {before} ({interval})."
 
 
 def _meaning(row: Row) -> str:

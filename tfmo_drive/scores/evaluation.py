@@ -42,7 +42,7 @@ def of_classes(outputs: np.ndarray, targets: np.ndarray, names: Sequence[str]) -
     )
 
 
-def of_numbers(answers: np.ndarray, targets: np.ndarray, spread: float) -> Evaluation:
+def of_numbers(answers: np.ndarray, targets: np.ndarray, spread: float, unit: str = "") -> Evaluation:
     """Evaluates numbers: the score is the mean of max(0, 1 - |error| / spread).
 
     Beside it stand mean_absolute_error, and r2 where the targets are not all equal. Decisions are the answers rounded
@@ -52,6 +52,7 @@ def of_numbers(answers: np.ndarray, targets: np.ndarray, spread: float) -> Evalu
         answers: float [n].
         targets: float [n], in the same unit.
         spread: The targets' standard deviation, in the same unit.
+        unit: The unit, as reports print it ("m"); "" where nobody knows.
     """
     answers, targets = np.asarray(answers, np.float64), np.asarray(targets, np.float64)
     errors = np.abs(answers - targets)
@@ -61,9 +62,14 @@ def of_numbers(answers: np.ndarray, targets: np.ndarray, spread: float) -> Evalu
     variance = float(targets.var())
     if variance:
         more["r2"] = 1 - float((errors**2).mean()) / variance
-    captions = {"truth": [f"{target:.3g}" for target in targets], "says": [f"{answer:.3g}" for answer in answers]}
+    captions = {
+        "truth": [f"{target:.3g} {unit}".strip() for target in targets],
+        "says": [f"{answer:.3g} {unit}".strip() for answer in answers],
+    }
     values, decisions = np.maximum(0.0, 1 - errors / spread), np.round(answers / step) * step
-    return Evaluation(values, decisions, {}, more, captions=captions, constant=alike(decisions))
+    return Evaluation(
+        values, decisions, {}, more, captions=captions, constant=alike(decisions), errors=errors, unit=unit
+    )
 
 
 def alike(decisions: np.ndarray) -> bool:

@@ -167,15 +167,15 @@ class UpdateMasks(keras.callbacks.Callback):
 
 
 def check_zeros(promised: str, kernels: Mapping[str, np.ndarray], least: float, pattern: masks.Pattern = None) -> None:
-    """Raises BrokenPromise, which begins with what was `promised`, where a kernel has fewer zeros than `least` of it, or
-    not in the pattern."""
+    """Raises BrokenPromise, which begins with what was `promised`, where less than `least` of a kernel is zero, or the
+    zeros are not in the pattern."""
     for name, value in kernels.items():
         if not masks.holds(value, least, pattern):
             raise BrokenPromise(f"{promised}; {name} has {np.mean(value == 0):.2%}.")
 
 
 def check_zeros_in_total(promised: str, kernels: Mapping[str, np.ndarray], least: float) -> None:
-    """Raises BrokenPromise where all kernels together have fewer zeros than `least`, less what rounding costs in each."""
+    """Raises BrokenPromise where less than `least` of all kernels together is zero, each kernel's rounding allowed."""
     whole = np.concatenate([value.reshape(-1) for value in kernels.values()]) if kernels else np.zeros(1)
     check_zeros(promised, {"the model": whole}, max(least - len(kernels) / whole.size, 0.0))
 

@@ -177,7 +177,11 @@ class MultiTask(FrameTask):
 
         values = np.mean([judged.values for judged in found.values()], axis=0)
         decisions = {name: judged.decisions for name, judged in found.items()}
-        return Evaluation(values, decisions, classes, more, scores, captions, found)
+        whole = Evaluation(values, decisions, classes, more, scores, captions, found)
+        numbers = [judged for judged in found.values() if judged.errors is not None]
+        if len(numbers) != 1:  # of several, no error is the whole's
+            return whole
+        return dataclasses.replace(whole, errors=numbers[0].errors, unit=numbers[0].unit)
 
     def trivial(self, count: int) -> Trivial:
         """Returns the trivial answers of all parts together."""

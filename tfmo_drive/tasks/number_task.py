@@ -126,7 +126,7 @@ class NumberTask(FrameTask):
     def evaluate(self, outputs: np.ndarray, targets: np.ndarray) -> Evaluation:
         """Evaluates outputs float [n, 1], standardised, against targets float [n, 1] in the unit."""
         answers = self._scale.number(outputs[:, 0])
-        return evaluation.of_numbers(answers, targets[:, 0], self._scale.deviation)
+        return evaluation.of_numbers(answers, targets[:, 0], self._scale.deviation, self.unit)
 
     def trivial(self, count: int) -> Trivial:
         return self._scale.trivial(self._train_numbers, count, self.unit)

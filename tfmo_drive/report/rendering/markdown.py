@@ -42,7 +42,9 @@ def terminal(report: dict) -> str:
     shown = [_short(row, rows[0], row is marked) for row in with_trivial(rows, rows)[0]]
     lines = [
         "\n".join(textwrap.fill(doubt, TERMINAL_WIDTH) for doubt in doubts),
-        table(shown, list(shown[0])),
+        table(
+            shown, list(shown[0]) if rows[0].get("error") is not None else [key for key in shown[0] if key != "error"]
+        ),
         "\n".join(f"{row['name']}: scored on {row['subset']}." for row in rows if row.get("subset")),
         "\n".join(_against(one) for one in report.get("paired") or ()),
         textwrap.fill(" ".join(verdict(report)[len(doubts) :]), TERMINAL_WIDTH),
@@ -82,6 +84,7 @@ def _short(row: Row, first: Row, marked: bool) -> dict[str, str]:
         "row (* = verdict)": f"{row['name']}{' *' if marked else ''}",
         "score % [95 %]": score if None in bounds else f"{score} [{100 * bounds[0]:.1f}, {100 * bounds[1]:.1f}]",
         "points": numbers.points(row.get("score_delta")),
+        "error": numbers.measured(row.get("error"), row.get("error_unit")),
         "size": numbers.size(row.get("size_bytes")),
         "smaller": numbers.times(ratio(row, first, "size_bytes")),
         "gzip": numbers.size(row.get("gzip_bytes")),

@@ -59,6 +59,17 @@ def points(difference: float | None, decimals: int = 1) -> str:
     return text[1:] if float(text) == 0 else text
 
 
+def measured(value: float | None, unit: str | None = "") -> str:
+    """Returns a number with its unit: 12.8 m; without one where nobody knows it."""
+    return f"{significant(value)} {unit or ''}".strip()
+
+
+def changed(difference: float | None, unit: str | None = "") -> str:
+    """Returns a difference of two numbers with its sign and unit: +0.31 m; one that is zero has no sign."""
+    sign = "+" if not _absent(difference) and difference > 0 else ""
+    return sign + measured(difference, unit)
+
+
 def times(ratio: float | None) -> str:
     """Returns a ratio with two significant digits, and three where two would call it 1: 3.9x, 12x, 0.83x, 1.04x."""
     return DASH if _absent(ratio) else f"{significant(ratio, 3 if 1.02 < ratio < 1.095 else 2)}x"

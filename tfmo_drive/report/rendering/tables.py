@@ -30,7 +30,10 @@ def rows_table(rows: list[Row], firsts: list[Row], marked: str = "") -> Table:
     columns = ("Row", "Score", "Points", "Macro", "Agree", "Size", "gzip", "Params", "Non-zeros", "MACs", "RAM",
                "Latency", "Faster", "Runtime", "Made in")  # fmt: skip
     rows, firsts = with_trivial(rows, firsts)
-    cells = (_row(row, first, row["name"] == marked) for row, first in zip(rows, firsts, strict=True))
+    cells = [_row(row, first, row["name"] == marked) for row, first in zip(rows, firsts, strict=True)]
+    if any(row.get("error") is not None for row in rows):
+        columns = (*columns[:3], "Error", *columns[3:])
+        cells = [(*line[:3], _error(row), *line[3:]) for row, line in zip(rows, cells, strict=True)]
     return Table(columns, tuple(cells))
 
 
@@ -58,6 +61,12 @@ def _row(row: Row, first: Row, marked: bool) -> tuple[Cell, ...]:
         Cell(str(row.get("runtime") or numbers.DASH), f"({threads})" if threads else ""),
         cell(row.get("seconds"), numbers.duration),
     )
+
+
+def _error(row: Row) -> Cell:
+    """Returns the mean error in its unit, of a task that answers a number."""
+    unit = row.get("error_unit")
+    return interval(row, "error", lambda value: numbers.measured(value, unit), numbers.significant)
 
 
 def _memory(row: Row) -> Cell:

@@ -80,4 +80,4 @@ def of_steering(answers: np.ndarray, truth: np.ndarray, groups: np.ndarray, scal
         changes = {"": answers - truth, "_answer": answers, "_truth": truth}
         for name, values in changes.items():
             more[f"jitter{name}_degrees"] = float(np.abs(np.diff(values))[together].mean() * scale.degrees)
-    return dataclasses.replace(judged, more=judged.more | more)
+    return dataclasses.replace(judged, more=judged.more | more, errors=errors, unit="degrees")

@@ -189,7 +189,7 @@ class Segmentation(FrameTask):
         return pictures.masked(image, targets, pictures.palette(len(self.class_names)))
 
     def metadata(self, model: keras.Model) -> dict[str, Any]:
-        rule = "the class of a pixel is the arg max over the last axis"
+        rule = "class = arg max over the last axis"
         decode = {"kind": f"segmentation {self._kind(model)}", "rule": rule, "ignored": IGNORE}
         return {"task": self.name, "labels": list(self.class_names), "input": self.input_metadata(), "decode": decode}
 

@@ -238,7 +238,8 @@ class SensorRows(Task):
         [n, 1]."""
         if self.predicts == CLASS:
             return evaluation.of_classes(outputs, targets, self.class_names)
-        return evaluation.of_numbers(self._scale.number(outputs[:, 0]), targets[:, 0], self._scale.deviation)
+        answers = self._scale.number(outputs[:, 0])
+        return evaluation.of_numbers(answers, targets[:, 0], self._scale.deviation, self._source.unit)
 
     @functools.cached_property
     def _train_targets(self) -> np.ndarray:
