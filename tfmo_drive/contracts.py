@@ -67,8 +67,7 @@ class Examples(abc.ABC):
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """Returns a hex digest of the content (inputs, targets, groups), wherever it lies; a class that knows it
-        already overrides this, which reads everything."""
+        """Returns a hex digest of inputs, targets and groups; a class that knows it need not read everything."""
         content = hashlib.sha256(np.ascontiguousarray(self.groups).tobytes())
         for inputs, targets in self._blocks():
             named = targets if isinstance(targets, Mapping) else {"": targets}
@@ -81,8 +80,7 @@ class Examples(abc.ABC):
             yield self.read(np.arange(start, min(start + _BLOCK, len(self))))
 
 
-_BLOCK = 256
-"""The number of examples held at once where all are read."""
+_BLOCK = 256  # examples held at once where all are read
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,8 +155,7 @@ class Evaluation:
     """Whether every example is answered alike, which needs no model, whatever it scores."""
     errors: np.ndarray | None = None
     """float64 [n] in `unit`, for a task that answers a number: how far each answer is off, the lower the better."""
-    unit: str = ""
-    """The unit of `errors`, such as "m"; "" where nobody knows."""
+    unit: str = ""  # of errors, such as "m"; "" where nobody knows
 
     def __post_init__(self):
         if self.scores is None:
