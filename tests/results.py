@@ -90,7 +90,7 @@ def first_result(reports: dict[Path, dict]) -> str:
     return f"```\n{terminal(report).rstrip()}\n```\n"
 
 
-def screenshot(page: Path, width: int = 1280, height: int = 1000) -> bytes:
+def screenshot(page: Path, width: int = 1280, height: int = 1165) -> bytes:
     """The top of an HTML page as headless Chromium shows it.
 
     Args:
