@@ -13,7 +13,7 @@ from pathlib import Path
 
 from absl import flags
 
-from tfmo_drive.commands import chosen_run
+from tfmo_drive.commands import baseline_worth, chosen_run
 from tfmo_drive.contracts import BadInput
 
 FLAGS = flags.FLAGS
@@ -37,6 +37,7 @@ def main(argv: list[str]) -> int:
     with dataclasses.replace(run, experiment=there).chain() as made:
         if not made.artifacts:
             raise BadInput(f"{board.title} does not take this model; the line above says why.")
+        baseline_worth.warn(made.context, "test")
         pack = write(made.artifacts[0], board, Path(FLAGS.board).stem, made.context)
     print(board.title, *(f"  {need}" for need in pack.needs), pack.folder, pack.archive, sep="\n")
     return 0 if all(need.fits for need in pack.needs) else 1

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from tfmo_drive.base import atomic, environment, run_folder
 from tfmo_drive.base.spelling import suggestion
-from tfmo_drive.commands import experiment_flags, shared_flags  # noqa: F401 (defines --examples)
+from tfmo_drive.commands import baseline_worth, experiment_flags, shared_flags  # noqa: F401 (defines --examples)
 from tfmo_drive.contracts import BadInput, Context
 from tfmo_drive.surgery import sensitivity_curves
 
@@ -50,7 +50,9 @@ def main(argv: list[str]) -> int:
     folder = workdir / "sensitivity"
     run = Run(name=name, experiment=chosen, workdir=workdir, seed=FLAGS.seed, deterministic=FLAGS.deterministic)
     with run.opened() as context:
-        found = studies(context, methods, FLAGS.examples or 500, folder)
+        examples = FLAGS.examples or baseline_worth.EXAMPLES
+        baseline_worth.warn(context, "val", examples)
+        found = studies(context, methods, examples, folder)
         if not any(study["parts"] for study in found):
             raise BadInput(f"The baseline has nothing that {' or '.join(methods)} could compress.")
         write(found, name, environment.describe()["command"], folder)
@@ -74,8 +76,7 @@ def studies(context: Context, methods: list[str], examples: int, folder: Path) -
     from tfmo_drive.training import scoring
 
     model = graph.copied(context.baseline)
-    count = len(context.task.examples("val"))
-    indices = np.sort(np.random.default_rng([context.seed, 0x5E45]).permutation(count)[:examples])
+    indices = baseline_worth.sampled(context, "val", examples)
     facts = [layers.weights_digest(model), context.task.fingerprint(), context.seed, len(indices)]
     scorer = scoring.Scorer(model, context.task)
     score = scorer("val", indices)
