@@ -1,4 +1,4 @@
-"""Says whether the float baseline is worth anything, for commands that measure no rows of which a report would say it."""
+"""Says whether the float baseline is worth anything, in commands that write no report which would say it."""
 
 from __future__ import annotations
 
