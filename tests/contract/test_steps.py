@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from tfmo_drive import steps
+from tfmo_drive.commands import catalogue
 from tfmo_drive.contracts import BadInput, BrokenPromise, Step
 from tfmo_drive.networks import fake_quant, layers
 from tfmo_drive.networks.networks import Head, SmallCNN
@@ -117,6 +118,10 @@ def all_steps() -> list[type[Step]]:
 
 STEPS = all_steps()
 every_step = pytest.mark.parametrize("kind", STEPS, ids=lambda kind: kind.__name__)
+
+
+def test_the_list_of_steps_is_all_of_them():
+    assert sorted(name for name, _ in catalogue.LISTS["steps"]()) == [kind.__name__ for kind in STEPS]
 
 
 def case(kind: type[Step]) -> Case:

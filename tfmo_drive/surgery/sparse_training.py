@@ -1,5 +1,5 @@
-"""Holds what every step needs that zeroes weights while it trains: the ramp of the sparsity, a copy of the model with
-tfmot's masks, their updates, and the check that the zeros are there.
+"""Holds what every step needs that zeroes weights while it trains: ramp, tfmot's masks, their updates, checks of the
+zeros.
 
 tfmot's wrappers hold and apply the masks and tfmot's schedule says when and how sparse (Zhu & Gupta 2017, "To prune, or
 not to prune"); the masks themselves are the step's.
@@ -25,7 +25,7 @@ _UPDATES = 20
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Ramp:
-    """Says when in a training what fraction of the weights is zero.
+    """Sets what fraction of the weights is zero when in a training; begins and ends are in epochs.
 
     Args:
         goal: The fraction at the end, in [0, 1).
@@ -33,8 +33,8 @@ class Ramp:
         initial: The fraction at the ramp's begin, in [0, goal].
         schedule: One of SCHEDULES.
         begin_epoch: The ramp's begin.
-        end_epoch: The ramp's end; by default half of what is left, since the rest recovers at full sparsity, the
-            learning rate still being high.
+        end_epoch: The ramp's end; by default half of what is left, so that the rest recovers at full sparsity and a
+            high learning rate.
         frequency: The steps between updates; by default derived.
     """
 
@@ -91,8 +91,10 @@ class Ramp:
 
 
 def masked(model: keras.Model, names: set[str]) -> keras.Model:
-    """Returns a copy (tfmot's own function shares its weights with the argument) in which the layers of these `names`
-    carry tfmot's masks, all ones."""
+    """Returns a copy in which the layers of these `names` carry tfmot's masks, all ones.
+
+    tfmot's own function shares its weights with the argument.
+    """
     never = tfmot.sparsity.keras.ConstantSparsity(0.5, begin_step=2**31 - 2, end_step=2**31 - 1)
 
     def clone(layer):
@@ -112,7 +114,8 @@ def weights(wrapped: keras.Model) -> dict[str, tf.Variable]:
 
 
 def stripped(wrapped: keras.Model) -> keras.Model:
-    """Returns the model without tfmot's wrappers, what is masked being zero (the optimizer's last step moved it)."""
+    """Returns the model without tfmot's wrappers; masked weights are zeroed, since the optimizer's last step moved
+    them."""
     _apply_masks(wrapped)
     return tfmot.sparsity.keras.strip_pruning(wrapped)
 
@@ -140,23 +143,26 @@ class UpdateMasks(keras.callbacks.Callback):
         self.goal = float(np.float32(goal)) or 1.0  # rounded as the schedule is, so that its end is exactly 1
 
     def on_train_batch_begin(self, batch, logs=None):
+        """Updates the masks where the schedule names this step."""
         due, sparsity = self.schedule(tf.constant(int(self.model.optimizer.iterations), tf.int64))
         if bool(due):
             self.update(float(sparsity))
 
     def on_epoch_begin(self, epoch, logs=None):
+        """Tells tfmot's wrappers the step, which they need to be 1 or more."""
         step = int(self.model.optimizer.iterations)
         for layer in _wrappers(self.wrapped):
             layer.pruning_step.assign(max(step, 1))
 
     def on_epoch_end(self, epoch, logs=None):
+        """Zeroes what is masked, and logs the sparsity of the epoch."""
         _apply_masks(self.wrapped)
         masks_now = [mask for layer in _wrappers(self.wrapped) for _, mask, _ in layer.pruning_vars]
         kept = sum(float(tf.reduce_sum(mask)) for mask in masks_now)
         logs["sparsity"] = 1 - kept / max(1, sum(int(tf.size(mask)) for mask in masks_now))
 
     def finish(self):
-        """Goes all the way at once: one shot, without training."""
+        """Sets the final masks at once, for one shot without training."""
         self.update(self.goal)
 
     def update(self, sparsity: float):
@@ -167,8 +173,8 @@ class UpdateMasks(keras.callbacks.Callback):
 
 
 def check_zeros(promised: str, kernels: Mapping[str, np.ndarray], least: float, pattern: masks.Pattern = None) -> None:
-    """Raises BrokenPromise, which begins with what was `promised`, where less than `least` of a kernel is zero, or the
-    zeros are not in the pattern."""
+    """Raises BrokenPromise, which `promised` begins, where a kernel has fewer zeros than `least`, or not in the
+    pattern."""
     for name, value in kernels.items():
         if not masks.holds(value, least, pattern):
             raise BrokenPromise(f"{promised}; {name} has {np.mean(value == 0):.2%}.")

@@ -142,7 +142,7 @@ class TrainedStep(Step):
 
 
 class KernelStep(TrainedStep):
-    """Bases a step that changes the kernels of a model whose layers all have plain ones, or can be given them."""
+    """Changes kernels in training: every layer of the model must have a plain kernel, or be split until it has."""
 
     def refuse(self, model: keras.Model) -> None:
         self.outline(model)
