@@ -55,6 +55,8 @@ class Board:
         channel_multiple: The multiple of layer widths that leaves no lane idle.
         sources: The source of each fact.
         microcontroller: Whether the model is linked into the firmware: it then gets a C array.
+        cycles_per_mac: The fewest and the most cycles that its kernels take for one multiply-accumulate, where they
+            were published; for an estimate of the time of an inference.
 
     Raises:
         BadInput: A fact has no source.
@@ -70,10 +72,25 @@ class Board:
     """The source of every fact, by its name."""
     microcontroller: bool = False
     """Whether the model is linked into the firmware: it then gets a C array."""
+    cycles_per_mac: tuple[float, float] | None = None
+    """The fewest and the most cycles of one multiply-accumulate in the kernels that a board of this kind runs."""
 
     def __post_init__(self) -> None:
-        if missing := [fact for fact in FACTS if not self.sources.get(fact)]:
+        facts = FACTS if self.cycles_per_mac is None else (*FACTS, "cycles_per_mac")
+        if missing := [fact for fact in facts if not self.sources.get(fact)]:
             raise BadInput(f"{self.title}: no source of {', '.join(missing)}. Name a data sheet in Board.sources.")
+
+    def estimate(self, macs: int) -> str:
+        """Returns a sentence on the time of one inference of so many multiply-accumulates, marked as an estimate; ""
+        where nothing is published to estimate it from."""
+        if self.cycles_per_mac is None:
+            return ""
+        low, high = (f"{macs * cycles / self.clock_hz * 1000:.3g}" for cycles in self.cycles_per_mac)
+        return (
+            f"time: about {low} to {high} ms an inference; not measured, but estimated from {macs:,} "
+            f"multiply-accumulates of {self.cycles_per_mac[0]:g} to {self.cycles_per_mac[1]:g} cycles each at "
+            f"{self.clock_hz / 1e6:g} MHz"
+        )
 
     def needs(self, row: Mapping[str, Any]) -> tuple[Need, ...]:
         """Returns the needs of flash and RAM.

@@ -39,6 +39,8 @@ class Pack:
     folder: Path
     archive: Path
     needs: tuple[Need, ...]
+    estimate: str
+    """A sentence on the time of an inference on the board, or "" where it cannot be estimated."""
 
 
 def write(artifact: Artifact, board: Board, name: str, context: Context) -> Pack:
@@ -83,7 +85,7 @@ def write(artifact: Artifact, board: Board, name: str, context: Context) -> Pack
         facts["files"] = _sums(folder)
         _written(folder / "model.json", json.dumps(facts, indent=1, sort_keys=True) + "\n")
         _written(folder / SUMS, "".join(f"{digest}  {name}\n" for name, digest in _sums(folder).items()))
-    return Pack(run / "pack" / name, _zipped(run / "pack" / name), needs)
+    return Pack(run / "pack" / name, _zipped(run / "pack" / name), needs, board.estimate(artifact.macs()))
 
 
 def _refuse_another(folder: Path, model: Path) -> None:
@@ -187,7 +189,7 @@ def _card(facts: dict, board: Board, artifact: Artifact, needs: tuple[Need, ...]
         errors=any(row.get("error") is not None for row in reported["rows"]),
         facts=facts, labels=facts.get("labels"), board=board, needs=needs, **reported, model=artifact.path.name,
         size=artifact.path.stat().st_size, held=Memory()(artifact, artifact, None).get("activation_peak"),
-        experiment=artifact.path.parents[1].name,
+        experiment=artifact.path.parents[1].name, estimate=board.estimate(artifact.macs()),
     )  # fmt: skip
 
 
