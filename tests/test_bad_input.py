@@ -27,7 +27,11 @@ def command(tmp_path, capsys, monkeypatch):
         with flagsaver.flagsaver(**given):
             if not flags.FLAGS.is_parsed():
                 flags.FLAGS(["tfmo-drive"])
+            folder = Path(flags.FLAGS.workdir)
+            fresh = not folder.exists()
             code = guarded(verb.main)(["tfmo-drive"])
+        left = fresh and folder.exists() and not (folder / "stages").exists()
+        assert not (code and left), f"a refused start left {sorted(folder.iterdir())}"
         return code, capsys.readouterr().err
 
     return call
@@ -185,13 +189,13 @@ def test_unknown_setting_suggests_the_nearest(command, tmp_path):
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
-        ("recipe.0.sparsity=1.7", "Prune.sparsity must be in [0, 1), got 1.7"),
-        ("recipe.0.pattern=2by4", "Prune.pattern"),
-        ("recipe.1.preserve=values", "QuantizeAware.preserve"),
-        ("training.learning_rate=0", "Train.learning_rate"),
-        ("task.image_size=4", "Classification.image_size"),
-        ("task.augmentation.shift=2", "Augmentation.shift"),
-        ("task.network.topology=v2", "ResNet.topology"),
+        ("recipe.0.sparsity=1.7", "recipe.0.sparsity must be in [0, 1), got 1.7"),
+        ("recipe.0.pattern=2by4", "error: recipe.0.pattern must be"),
+        ("recipe.1.preserve=values", "error: recipe.1.preserve must be"),
+        ("training.learning_rate=0", "error: training.learning_rate must be"),
+        ("task.image_size=4", "error: task.image_size must be"),
+        ("task.augmentation.shift=2", "error: task.augmentation.shift must be"),
+        ("task.network.topology=v2", "error: task.network.topology must be"),
         ("targets.1.threads=0", "threads"),
         ("targets.1.threads=1e400", "targets.1.threads"),
         ("targets.1.threads=99999", "threads must be at most 1024, got 99999"),
@@ -199,11 +203,11 @@ def test_unknown_setting_suggests_the_nearest(command, tmp_path):
         ("training.learning_rate=-1e400", "training.learning_rate must be finite"),
         ("training.learning_rate=" + "9" * 400, "training.learning_rate must be finite"),
         ("task.network.blocks=" + "[" * 300, "task.network.blocks must be"),
-        ("task.data=", "Classification.data must not be empty"),
+        ("task.data=", "error: task.data must not be empty"),
         ("expect=None", "expect must be Expect"),
-        ("task.split_seed=-1", "Classification.split_seed"),
-        ("task.network.bn_momentum=1", "ResNet.bn_momentum"),
-        ("task.network.head.units=0", "Head.units"),
+        ("task.split_seed=-1", "error: task.split_seed must be"),
+        ("task.network.bn_momentum=1", "error: task.network.bn_momentum must be"),
+        ("task.network.head.units=0", "error: task.network.head.units must be"),
     ],
 )
 def test_setting_out_of_range_names_the_rule(command, tmp_path, setting, words):
