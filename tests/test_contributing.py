@@ -143,7 +143,7 @@ def test_a_layout_lists_images_and_refuses_what_is_none(tmp_path):
 
 
 def test_folders_and_commands_that_the_page_names_are_there():
-    for name in set(re.findall(r"`((?:tfmo_drive|tests|experiments|data|base|training)/[\w/.]+)`", PAGE)):
+    for name in set(re.findall(r"`((?:tfmo_drive|tests|experiments|data|base|training|surgery)/[\w/.]+)`", PAGE)):
         assert (ROOT / name).exists() or (ROOT / "tfmo_drive" / name).exists(), name
     makefile = (ROOT / "Makefile").read_text()
     for target in set(re.findall(r"make ([a-z-]+)", PAGE)):

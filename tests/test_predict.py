@@ -42,7 +42,9 @@ def folder(tmp_path_factory):
     (folder / "bare.tflite").write_bytes(conversion.float32(frozen))
     row = keras.Input((2,))
     numbers = keras.Model(row, keras.layers.Dense(1, name="number", kernel_initializer="ones")(row))
-    rows = conversion.float32(freeze(numbers, Preprocessing("none", (0, 1), (1.0, 1.0), (0.0, 0.0), "row", None)))
+    rows = conversion.float32(
+        freeze(numbers, Preprocessing("none", (0, 1), (1.0, 1.0), (0.0, 0.0), "row", None, "float32"))
+    )
     artifact_metadata.save(folder / "rows.tflite", rows, ROWS)
     unknown = {**ROWS, "decode": {"kind": "moods"}}
     artifact_metadata.save(folder / "moods.tflite", rows, unknown)
