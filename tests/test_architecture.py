@@ -15,7 +15,7 @@ FILES = sorted((ROOT / PACKAGE).rglob("*.py"))
 FLOORS = (
     ("contracts", "protocols"), ("base",), ("data", "runtimes"), ("networks", "scenes"),
     ("training", "surgery", "conversion", "scores"), ("tasks", "steps", "targets", "measures", "report"),
-    ("expect", "boards"), ("experiment",), ("pack",), ("commands",), ("__main__",),
+    ("expect", "boards"), ("experiment",), ("pack", "library"), ("commands",), ("__main__",),
 )  # fmt: skip
 PLUG_INS = ("tasks", "steps", "targets", "measures", "boards", "commands")
 SHARED = {"tasks.image_task", "tasks.frame_task", "tasks.number_task", "steps.criteria", "targets.selective",

@@ -170,6 +170,10 @@ class Run:
 
         Raises BadInput and BrokenPromise.
         """
+        return self.measured()[0]
+
+    def measured(self) -> tuple[dict[str, Any], Gallery]:
+        """Returns what `report` returns, and the artifacts by the names of their rows, open."""
         with self._held():
             context, models, stages = self._stages()
             rows, skipped, artifacts = [], [], {}
@@ -179,8 +183,9 @@ class Run:
             report = self._assembled(context, rows, skipped, stages)
             report["expect"] = self._expected(context, rows, artifacts)
             report["paired"] = list(self._paired(context, artifacts))
-            write(report, self.workdir, Gallery(context.task, artifacts))
-            return report
+            gallery = Gallery(context.task, artifacts)
+            write(report, self.workdir, gallery)
+            return report, gallery
 
     @contextlib.contextmanager
     def chain(self) -> Iterator[Chain]:

@@ -19,7 +19,10 @@ from tfmo_drive.contracts import Task
 from tfmo_drive.data import detections
 from tfmo_drive.data.augmentation import Augmentation
 from tfmo_drive.data.mask_files import IGNORE
+from tfmo_drive.data.splitting import SPLITS
 from tfmo_drive.networks.networks import LOGITS, DenseLayers
+from tfmo_drive.tasks.arrays import given_arrays
+from tfmo_drive.tasks.arrays.array_task import ArrayTask
 from tfmo_drive.tasks.classification import Classification, Scenes
 from tfmo_drive.tasks.detection.detection import Detection
 from tfmo_drive.tasks.distance import DistanceToObject
@@ -95,8 +98,18 @@ class Case:
     others: Callable[[Task], Task]
     """The same task on other data."""
     output_names: tuple[str, ...]
+    in_files: bool = True
+    """Whether data and baseline are named by paths; False: they are in memory."""
     packed: Callable[[Task], Task] = lambda task: task
     """The task as its model is packed, so that a person is not told too much."""
+
+
+def rows_in_memory(seed: int = 0) -> ArrayTask:
+    """The built-in series as arrays, and the network for them as somebody's own model."""
+    rows = SensorRows(network=DenseLayers(units=(8,)), series=Series(train=900, val=90, test=90, seed=seed))
+    given = {split: rows.examples(split).read(np.arange(len(rows.examples(split)))) for split in SPLITS}
+    data = given_arrays.read(given, None, rows.class_names, "none")
+    return ArrayTask(arrays=data, model=rows.build(), trained=False)
 
 
 def other_frames(task: Task) -> Task:
@@ -155,6 +168,15 @@ CASES = {
         bad=(*ANY_FRAME, ("channels", 0), ("shown", "lane"), ("ignore", -1), ("ignore", 256)),
         others=other_frames,
         output_names=("mask",),
+    ),
+    ArrayTask: Case(
+        make=lambda streets: rows_in_memory(),
+        perfect=one_hot,
+        says=class_said,
+        bad=(("outputs", "odds"),),
+        others=lambda task: rows_in_memory(seed=7),
+        output_names=(LOGITS,),
+        in_files=False,
     ),
     DistanceToObject: Case(
         make=lambda streets: DistanceToObject(**streets),
@@ -216,6 +238,14 @@ def tiny_models(streets):
 @pytest.fixture(scope="session")
 def task(kind, case, tiny_models):
     return tiny_models(kind)[0]
+
+
+@pytest.fixture(scope="session")
+def task_of_files(task, case):
+    """The task, where its data and its baseline are files."""
+    if not case.in_files:
+        pytest.skip("it takes data and model from memory")
+    return task
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ import json
 
 import numpy as np
 import pytest
+from absl import flags
 from absl.testing import flagsaver
 
 from tfmo_drive.commands import experiment_flags, run
@@ -26,6 +27,7 @@ from tfmo_drive.tasks.multi_task import MultiTask
 from tfmo_drive.tasks.segmentation.segmentation import Segmentation
 from tfmo_drive.tasks.sensor_rows.sensor_rows import SensorRows
 from tfmo_drive.tasks.sensor_rows.sensor_series import Series
+from tfmo_drive.training.trained_step import copy
 
 
 @pytest.fixture
@@ -35,7 +37,7 @@ def ran(tmp_path, monkeypatch, capsys):
     def start(task, training):
         experiment = Experiment(task=task, training=training, measures=(Accuracy(),))
         monkeypatch.setattr(experiment_flags, "chosen", lambda: ("tried", experiment, tmp_path / "run"))
-        run.FLAGS.mark_as_parsed()
+        flags.FLAGS.mark_as_parsed()
         with flagsaver.flagsaver(seed=0):
             code = run.main(["run"])
         return code, capsys.readouterr().out, json.loads((tmp_path / "run" / "report.json").read_text())
@@ -43,20 +45,20 @@ def ran(tmp_path, monkeypatch, capsys):
     return start
 
 
-def constant(task, model, folder) -> str:
-    """The path of weights under which every example is answered alike."""
-    weights = model.get_weights()
-    path = folder / "constant.h5"
-    model.set_weights([np.zeros_like(one) if one.ndim > 1 else one for one in weights])
-    model.save_weights(str(path))
-    model.set_weights(weights)
-    return str(path)
+def constant(task, model, folder):
+    """The task with a given baseline that answers every example alike."""
+    weights, alike = model.get_weights(), copy(model)
+    alike.set_weights([np.zeros_like(one) if one.ndim > 1 else one for one in weights])
+    if "model" in {field.name for field in dataclasses.fields(task)}:
+        return dataclasses.replace(task, model=alike, trained=True)
+    alike.save_weights(str(folder / "constant.h5"))
+    return dataclasses.replace(task, baseline=str(folder / "constant.h5"))
 
 
 @pytest.mark.parametrize("given", ["untrained", "constant"])
 def test_a_worthless_baseline_is_the_first_line_everywhere_and_exit_code_one(given, task, model, ran, tmp_path):
     if given == "constant":
-        task = dataclasses.replace(task, baseline=constant(task, model, tmp_path))
+        task = constant(task, model, tmp_path)
     code, printed, report = ran(task, Train(epochs=0))
     assert code == 1
     first = "WORTHLESS BASELINE: baseline/litert_float32 "

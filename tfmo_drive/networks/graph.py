@@ -58,6 +58,13 @@ def only_reader(model: keras.Model) -> dict[str, Layer]:
     }
 
 
+def first_readers(model: keras.Model) -> list[Layer]:
+    """Returns the layers that read the only input, in order; [] where one of them is called more than once."""
+    (tensor,) = (str(id(one)) for one in model.inputs)
+    readers = [node.layer for node in calls(model) if tensor in node.flat_input_ids]
+    return readers if all(len(one.inbound_nodes) == 1 for one in readers) else []
+
+
 def last(model: keras.Model, counts: Callable[[Layer], bool]) -> set[str]:
     """Returns the names of layers that count and from which a path leads to the model's outputs through no other that
     counts."""

@@ -192,32 +192,55 @@ def read_model(
     Raises:
         BadInput: Something does not fit, a layer's weights are not finite, or the file holds code and must not.
     """
-    model = load(path, setting, allow_code)
-    _refuse_subclassed(model, f"{setting}: {path}")
-    if isinstance(model, keras.Sequential):
-        model = keras.Model(model.inputs, model.outputs, name=model.name)
+    subject = f"{setting}: {path}"
+    model = _functional(load(path, setting, allow_code), subject)
     # A SavedModel brings its custom layers back as traced functions, which no step can copy or quantise.
     revived = [type(layer).__name__ for layer in graph.flat_layers(model) if "saved_model" in type(layer).__module__]
     if revived:
-        raise BadInput(f"{setting}: {path} has the layer {revived[0]}. {_CUSTOM_LAYER}")
-    subject, signature = f"{setting}: {path}", signature.asked_of(model)
+        raise BadInput(f"{subject} has the layer {revived[0]}. {_CUSTOM_LAYER}")
+    signature = signature.asked_of(model)
+    _check_count(model, subject, signature)
+    (_check_row if len(signature.input) == 1 else _check_image)(model, subject, signature.input)
+    _check_outputs(model, subject, signature)
+    model = _plain(keras.Model(model.inputs, model.outputs, name=model.name), subject)
+    if _one_for_two(Signature.of(model), signature):
+        model = two_classes.of_one_sigmoid(model, subject)
+    model.trainable = True  # a backbone frozen for transfer learning must follow what a step does to it
+    return model
+
+
+def taken(model: keras.Model, subject: str) -> keras.Model:
+    """Returns a user's model in memory as `read_model` gives it from a file: functional, flat, in new variables.
+
+    Raises BadInput, which begins with `subject`, for a subclassed model, one that computes in half precision, and
+    weights that are not finite.
+    """
+    model = _plain(graph.copied(_functional(model, subject)), subject)
+    model.trainable = True
+    return model
+
+
+def _functional(model: keras.Model, subject: str) -> keras.Model:
+    """Returns the model itself, or the functional one of a Sequential; raises BadInput where there is none."""
+    _refuse_subclassed(model, subject)
+    if isinstance(model, keras.Sequential):
+        model = keras.Model(model.inputs, model.outputs, name=model.name)
     half = next((layer for layer in graph.flat_layers(model) if layer.compute_dtype in ("float16", "bfloat16")), None)
     if half:
         raise BadInput(
             f"{subject} computes in {half.compute_dtype} ({half.name}). Build it again under the policy float32 "
             "(keras.mixed_precision.set_global_policy('float32')), give it the same weights (set_weights), and save it."
         )
-    _check_count(model, subject, signature)
-    (_check_row if len(signature.input) == 1 else _check_image)(model, subject, signature.input)
-    _check_outputs(model, subject, signature)
+    return model
+
+
+def _plain(model: keras.Model, subject: str) -> keras.Model:
+    """Returns the flat model, every layer one operator; raises BadInput for equal names and weights not finite."""
     try:
-        model = plain_layers.split(graph.flat(keras.Model(model.inputs, model.outputs, name=model.name)))
+        model = plain_layers.split(graph.flat(model))
     except BadInput as error:
         raise BadInput(f"{subject}: {error} Give every layer a name of its own.") from error
     finite.refuse_weights(model, subject)
-    if _one_for_two(Signature.of(model), signature):
-        model = two_classes.of_one_sigmoid(model, subject)
-    model.trainable = True  # a backbone frozen for transfer learning must follow what a step does to it
     return model
 
 

@@ -14,6 +14,7 @@ from tfmo_drive.base import outputs
 from tfmo_drive.contracts import Artifact, Examples, Task
 from tfmo_drive.protocols import OverTime, Rendered
 from tfmo_drive.scenes.clips import CLIP_SEED, clip
+from tfmo_drive.scores.pictures import shown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,8 +30,9 @@ class Gallery:
         return self.task.examples("test")
 
     def images(self, indices: Sequence[int]) -> np.ndarray:
-        """Returns raw inputs of test examples: uint8 [n, h, w, 3], or float32 [n, columns] where they are rows."""
-        return self._examples.read(np.asarray(indices, np.int64))[0]
+        """Returns test examples: images as uint8 [n, h, w, 3], other inputs raw (rows: float32 [n, columns])."""
+        raw = self._examples.read(np.asarray(indices, np.int64))[0]
+        return shown(raw, self.task.preprocessing.input_range) if raw.ndim == 4 else raw
 
     def panels(self, row: str, indices: Sequence[int]) -> list[dict[str, np.ndarray]]:
         """Returns for each of some test examples {"truth", "float", "compressed"} as rendered by the task, each uint8

@@ -32,6 +32,19 @@ def palette(count: int) -> np.ndarray:
     return np.array([colour(label) for label in range(count)], np.uint8)
 
 
+def shown(raw: np.ndarray, input_range: tuple[float, float] | None) -> np.ndarray:
+    """Returns raw images [n, h, w, any channels] as uint8 [n, h, w, 3]: other than RGB as the grey of their mean.
+
+    Args:
+        raw: uint8 pixels, or floating-point numbers.
+        input_range: What is black and what is white of the latter; None: their lowest and highest.
+    """
+    if raw.dtype != np.uint8:
+        low, high = input_range or (float(raw.min()), float(raw.max()))
+        raw = np.clip(255 * (raw - low) / max(high - low, 1e-12), 0, 255).astype(np.uint8)
+    return raw if raw.shape[-1] == 3 else np.repeat(raw.mean(-1, keepdims=True).astype(np.uint8), 3, axis=-1)
+
+
 def enlarged(image: np.ndarray) -> tuple[Image.Image, int]:
     """Returns the image (uint8 [h, w, 3]) a whole number of times as large, at least _WIDTH across, and that number."""
     times = -(-_WIDTH // image.shape[1])

@@ -38,18 +38,23 @@ def render(page: Document, figures: Collection[str] = ()) -> str:
 
 def terminal(report: dict) -> str:
     """Returns a report's doubts, rows and verdict, in TERMINAL_WIDTH columns."""
-    rows, marked, doubts = report["rows"], featured(report)[0], worth.doubts(report)
-    shown = [_short(row, rows[0], row is marked) for row in with_trivial(rows, rows)[0]]
+    rows, doubts = report["rows"], worth.doubts(report)
     lines = [
         "\n".join(textwrap.fill(doubt, TERMINAL_WIDTH) for doubt in doubts),
-        table(
-            shown, list(shown[0]) if rows[0].get("error") is not None else [key for key in shown[0] if key != "error"]
-        ),
+        rows_table(report),
         "\n".join(f"{row['name']}: scored on {row['subset']}." for row in rows if row.get("subset")),
         "\n".join(_against(one) for one in report.get("paired") or ()),
         textwrap.fill(" ".join(verdict(report)[len(doubts) :]), TERMINAL_WIDTH),
     ]
     return "\n\n".join(line for line in lines if line) + "\n"
+
+
+def rows_table(report: dict) -> str:
+    """Returns the report's rows as aligned text columns, the trivial answer below them."""
+    rows, marked = report["rows"], featured(report)[0]
+    shown = [_short(row, rows[0], row is marked) for row in with_trivial(rows, rows)[0]]
+    columns = [key for key in shown[0] if key != "error" or rows[0].get("error") is not None]
+    return table(shown, columns)
 
 
 def table(rows: Sequence[dict[str, str]], columns: Sequence[str], width: int = TERMINAL_WIDTH) -> str:

@@ -1,0 +1,298 @@
+"""What `import tfmo_drive` offers, and a model compressed in a few lines: the same bytes as by an experiment."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+import os
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tfmo_drive as td
+from tfmo_drive.base.keras2 import keras, tf
+from tfmo_drive.contracts import BadInput
+
+layers = keras.layers
+ROOMS = {"steps": td.Step, "targets": td.Target, "measures": td.Measure, "tasks": td.Task}
+SCALE, MEAN = np.float32([50, 0.01, 4, 1]), np.float32([1000, 1, -3, 5])
+TRAINING = {"epochs": 4, "learning_rate": 0.05, "batch_size": 32}
+
+
+def modules() -> list[str]:
+    found = pkgutil.walk_packages(td.__path__, "tfmo_drive.")
+    return [one.name for one in found if not one.name.endswith("__main__")]
+
+
+def split(inputs, targets) -> dict:
+    count = len(inputs)
+    ends = [0, int(0.7 * count), int(0.85 * count), count]
+    places = zip(("train", "val", "test"), ends, ends[1:], strict=False)
+    return {name: (inputs[first:end], targets[first:end]) for name, first, end in places}
+
+
+def noise(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def rows(count: int = 200) -> tuple[np.ndarray, np.ndarray]:
+    """Four columns of unlike ranges, and a class that the first and the third tell."""
+    plain = noise(count, 4)
+    return plain * SCALE + MEAN, (plain[:, 0] + plain[:, 2] > 0).astype(int)
+
+
+def dense(outputs: int = 2, size: int = 4) -> keras.Model:
+    keras.utils.set_random_seed(0)
+    return keras.Sequential([keras.Input((size,)), layers.Dense(8, "relu"), layers.Dense(outputs)])
+
+
+def python(text: str) -> str:
+    """What a fresh process prints, in which nobody chose Keras 2 before."""
+    clean = {name: value for name, value in os.environ.items() if name != "TF_USE_LEGACY_KERAS"}
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, env=clean)
+    assert not done.returncode, done.stderr
+    return done.stdout
+
+
+def test_the_import_costs_less_than_a_third_of_a_second_and_brings_no_tensorflow():
+    timed = "import sys, time; start = time.perf_counter(); import tfmo_drive; took = time.perf_counter() - start;"
+    said = [python(f"{timed} print(took, *(name in sys.modules for name in ('tensorflow', 'numpy', 'absl')))")
+            for _ in range(3)]  # fmt: skip
+    assert min(float(one.split()[0]) for one in said) < 0.3
+    assert {tuple(one.split()[1:]) for one in said} == {("False",) * 3}
+
+
+def test_every_name_is_there_and_compress_is_the_function_whatever_was_imported():
+    for name in modules():
+        importlib.import_module(name)
+    assert td.compress is importlib.import_module("tfmo_drive.library").compress and inspect.isfunction(td.compress)
+    assert set(td.__all__) <= set(dir(td)) and len(set(td.__all__)) == len(td.__all__) > 50
+    top = {name.split(".")[1] for name in modules()}
+    assert not top & set(td.__all__), "a module would take the place of a name"
+    assert all(getattr(td, name) is not None for name in td.__all__)
+
+
+def test_a_name_that_is_not_there_is_told_with_the_nearest():
+    typed = [sys.executable, "-c", "import tfmo_drive; tfmo_drive.Prunes"]
+    said = subprocess.run(typed, capture_output=True, text=True)
+    assert "has no attribute 'Prunes'. Did you mean: 'Prune'?" in said.stderr
+
+
+def test_every_plug_in_is_exported():
+    missing = []
+    for name in modules():
+        room = name.split(".")[1]
+        for kind in vars(importlib.import_module(name)).values() if room in ROOMS and "spoilers" not in name else ():
+            if isinstance(kind, type) and issubclass(kind, ROOMS[room]) and kind.__module__ == name:
+                public = not inspect.isabstract(kind) and not kind.__name__.startswith("_")
+                missing += [kind.__name__] * (public and getattr(td, kind.__name__, None) is not kind)
+    # What a base of several steps or targets is, nobody constructs; ArrayTask is what `compress` makes.
+    assert set(missing) <= {"ArrayTask"}
+
+
+def test_tensorflow_may_be_imported_first():
+    said = python(
+        "import tensorflow as tf; three = tf.keras.__name__; import tfmo_drive;"
+        "from tfmo_drive.base.keras2 import keras; print(three, keras.__name__, keras.__version__)"
+    )
+    assert said.split()[:2] == ["keras._tf_keras.keras", "tf_keras"] and said.split()[2].startswith("2.")
+
+
+def digests(folder: Path) -> dict[str, str]:
+    files = sorted(folder.glob("artifacts/**/model.*"))
+    return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def test_an_experiments_data_recipe_and_seed_give_its_files(tmp_path):
+    task = td.Classification(
+        image_size=32, network=td.ResNet(blocks=(1,), width=0.25), scenes=td.Scenes(train=64, val=36, test=36)
+    )
+    steps = [
+        td.Prune(epochs=1, batch_size=32),
+        td.QuantizeAware(epochs=1, batch_size=32, preserve="sparsity", calibration_images=16),
+    ]
+    experiment = td.Experiment(
+        task=task, training=td.Train(epochs=1, batch_size=32), recipe=tuple(steps), targets=(td.LiteRTInt8(),),
+        measures=(td.Accuracy(), td.Size()),
+    )  # fmt: skip
+    report = td.Run(name="compressed", experiment=experiment, workdir=tmp_path / "run", seed=3).report()
+    model = task.build()
+    model.load_weights(str(tmp_path / "run" / "stages" / "0_baseline" / "model.h5"))
+    before = model.get_weights()
+    read = {name: task.examples(name).read(np.arange(len(task.examples(name)))) for name in ("train", "val", "test")}
+    data = td.arrays(**read, class_names=task.class_names, preprocessing="caffe")
+    result = td.compress(model, steps, data, augmentation=td.Augmentation(), seed=3, workdir=tmp_path / "library")
+    assert len(digests(tmp_path / "run")) == 3 and digests(tmp_path / "library") == digests(tmp_path / "run")
+    assert [row["score"] for row in result.rows] == [row["score"] for row in report["rows"]]
+    assert all(np.array_equal(one, other) for one, other in zip(before, model.get_weights(), strict=True))
+
+
+@pytest.fixture(scope="module")
+def call():
+    """Rows of unlike ranges, trained, pruned and quantised: what `compress` is called with."""
+    return (dense(), [td.Prune(epochs=1)], td.arrays(**split(*rows()))), {"training": td.Train(**TRAINING)}
+
+
+@pytest.fixture(scope="module")
+def result(call):
+    return td.compress(*call[0], **call[1])
+
+
+def test_the_result_is_rows_a_best_file_and_a_report(result, tmp_path):
+    names = [row.name for row in result.rows]
+    assert names[0] == "baseline/litert_float32" and names[-1] == "compressed/litert_int8"
+    assert str(result.rows).splitlines()[0].startswith("row (* = verdict)") and names[-1] in str(result.rows)
+    assert str(result.rows) in repr(result) and result.best in result.rows
+    assert result.best.path.stat().st_size == result.best["size_bytes"]
+    assert result.rows[0]["score"] > 0.7
+    page = result.report(tmp_path / "mine")
+    assert page == tmp_path / "mine" / "report.html" and "compressed/litert_int8" in page.read_text()
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "thesis.txt").touch()
+    with pytest.raises(BadInput, match="thesis.txt"):
+        result.report(tmp_path / "theirs")
+
+
+def test_rows_go_to_pandas_where_it_is(result):
+    if importlib.util.find_spec("pandas"):
+        frame = result.rows.to_pandas()
+        assert list(frame.index) == [row.name for row in result.rows]
+        assert list(frame["score"]) == [row["score"] for row in result.rows]
+    else:
+        with pytest.raises(BadInput, match="pip install pandas"):
+            result.rows.to_pandas()
+
+
+def test_the_same_call_finds_its_stages_again(call, result, monkeypatch):
+    monkeypatch.setattr(td.Prune, "__call__", lambda *_: pytest.fail("trained again"))
+    again = td.compress(*call[0], **call[1])
+    assert again.folder == result.folder
+    assert [row["score"] for row in again.rows] == [row["score"] for row in result.rows]
+
+
+def test_raw_columns_of_unlike_ranges_keep_their_score_in_int8():
+    """A model trained on raw columns: int8 of them all on one scale would lose the small ones."""
+    inputs, targets = rows(300)
+    model = dense()
+    kernel = np.zeros((4, 8), np.float32)
+    kernel[:, 0] = [1 / 50, 100, 0.25, 0]  # the second column counts too, and lies within 0.01 of 1
+    model.layers[0].set_weights([kernel, np.float32([3 - MEAN @ kernel[:, 0], *[0] * 7])])
+    model.layers[1].set_weights([np.float32([[1, -1], *[[0, 0]] * 7]), np.float32([-3, 3])])
+    plain = (inputs - MEAN) / SCALE
+    targets = (plain[:, 0] + plain[:, 1] + plain[:, 2] < 0).astype(int)
+    found = td.compress(model, [], td.arrays(**split(inputs, targets)))
+    assert [row["score"] > 0.95 for row in found.rows] == [True, True]
+
+
+def sequences() -> dict:
+    inputs = noise(240, 12, 3)
+    targets = (inputs[:, :, 0].mean(1) > 0).astype(np.int32)[:, None]
+    return {name: tf.data.Dataset.from_tensor_slices(pair).batch(50) for name, pair in split(inputs, targets).items()}
+
+
+def test_sequences_of_a_dataset_are_read_once_and_one_sigmoid_is_two_classes():
+    model = keras.Sequential([
+        keras.Input((12, 3)), layers.Flatten(), layers.Dense(8, "relu"), layers.Dense(1, activation="sigmoid"),
+    ])  # fmt: skip
+    read = []
+    given = sequences()
+    counted = given["train"].map(lambda x, y: (x, tf.numpy_function(lambda y: read.append(len(y)) or y, [y], tf.int32)))
+    counted = counted.map(lambda x, y: (x, tf.ensure_shape(y, [None, 1])))
+    data = td.arrays(**given | {"train": counted})
+    assert sum(read) == 168 and (data.shape, data.dtype, data.targets) == ((12, 3), "float32", "class")
+    found = td.compress(model, [td.QuantizeAware(epochs=1)], data, training=td.Train(**TRAINING | {"epochs": 8}))
+    assert sum(read) == 168 and found.rows[-1]["score"] > 0.6 and found.rows[0]["per_class"].keys() == {"0", "1"}
+
+
+def test_images_of_any_channels_in_a_range_and_numbers_to_predict():
+    inputs = np.random.default_rng(0).random((160, 8, 8, 2)).astype(np.float32)
+    targets = 40 * inputs[..., 0].mean((1, 2)) - 20
+    model = keras.Sequential([keras.Input((8, 8, 2)), layers.Conv2D(4, 3), layers.Flatten(), layers.Dense(1)])
+    data = td.arrays(**split(inputs, targets), input_range=(0, 1))
+    asked = []
+
+    def loss(truth, answers):
+        asked.append(truth.shape)
+        return tf.abs(truth - answers)
+
+    def close(truth, answers):
+        return (np.abs(truth - answers)[:, 0] < 0.5).astype(float)
+
+    steps, training = [td.Prune(epochs=1, batch_size=32)], td.Train(**TRAINING)
+    found = td.compress(model, steps, data, loss=loss, metric=close, training=training)
+    assert asked and asked[0][-1] == 1 and found.rows[0].path.exists()
+    assert all((row["score"] * 24) % 1 == pytest.approx(0, abs=1e-9) for row in found.rows), "shares of 24 examples"
+
+
+def test_a_loss_and_a_metric_that_know_the_targets_take_any():
+    inputs = noise(120, 6)
+    data = td.arrays(**split(inputs, inputs[:, :3] * 2))
+    model = dense(outputs=3, size=6)
+    with pytest.raises(BadInput, match="give loss= and metric="):
+        td.compress(model, [], data)
+    near = {"loss": "mae", "metric": lambda truth, answers: np.exp(-np.abs(truth - answers).mean(1))}
+    training = td.Train(**TRAINING | {"epochs": 12})
+    assert td.compress(model, [], data, training=training, **near).rows[0]["score"] > 0.3
+    with pytest.raises(BadInput, match="cannot be distilled|distil"):
+        td.compress(model, [td.Distill(epochs=1)], data, **near)
+
+
+X, Y = rows(60)
+ONE = split(X, Y)
+REFUSED = {
+    "three things": (lambda: td.arrays(**ONE | {"val": (X, Y, Y)}), "got 3 things"),
+    "unequal counts": (lambda: td.arrays(**ONE | {"val": (X, Y[:5])}), "60 inputs and 5 targets"),
+    "whole numbers as inputs": (lambda: td.arrays(**ONE | {"val": (Y[:, None], Y)}), "astype"),
+    "NaN": (lambda: td.arrays(**ONE | {"val": (X * np.nan, Y)}), "not finite"),
+    "another shape": (lambda: td.arrays(**ONE | {"val": (X[:, :3], Y)}), r"\[4\].*\[3\]"),
+    "outside of the range": (lambda: td.arrays(**ONE, input_range=(0, 1)), "outside input_range"),
+    "a range of nothing": (lambda: td.arrays(**ONE, input_range=(1, 0)), "input_range must be"),
+    "an endless dataset": (
+        lambda: td.arrays(**ONE | {"val": tf.data.Dataset.from_tensor_slices((X, Y)).repeat()}), "endless"),
+    "weights": (lambda: td.arrays(**ONE | {"val": tf.data.Dataset.from_tensor_slices((X, Y, Y))}), "Weights"),
+    "an unknown class": (lambda: td.arrays(**ONE, class_names=["a"]), "ids must be 0 to 0"),
+    "other targets": (lambda: td.arrays(**ONE | {"val": (X, Y.astype(float))}), "must be alike"),
+    "too few outputs": (lambda: td.compress(dense(outputs=3), [], td.arrays(**ONE, class_names="ab")), "2 classes"),
+    "other inputs": (lambda: td.compress(dense(size=5), [], td.arrays(**ONE)), r"takes inputs of \[5\]"),
+    "numbers for classes": (lambda: td.compress(dense(), [], td.arrays(**split(X, X[:, 0]))), "one number each"),
+    "no list": (lambda: td.compress(dense(), td.Prune(), td.arrays(**ONE)), r"Write \[Prune\(\)\]"),
+    "no data": (lambda: td.compress(dense(), [], ONE), "td.arrays"),
+    "augmented rows": (
+        lambda: td.compress(dense(), [], td.arrays(**ONE), augmentation=td.Augmentation()), "uint8 images"),
+    "a metric of all": (
+        lambda: td.compress(dense(), [], td.arrays(**ONE), metric=lambda truth, answers: 1.0), "one number for each"),
+    "a metric of percent": (
+        lambda: td.compress(dense(), [], td.arrays(**ONE), metric=lambda truth, _: 100.0 + truth), r"in \[0, 1\]"),
+    "a loss nobody knows": (lambda: td.compress(dense(), [], td.arrays(**ONE), loss="hubert"), "loss"),
+    "a step for images": (lambda: td.compress(convolution(), [td.Prune()], td.arrays(**steps_of_time())), "conv1d"),
+}  # fmt: skip
+
+
+def convolution() -> keras.Model:
+    first = layers.Conv1D(4, 3, name="conv1d")
+    return keras.Sequential([keras.Input((6, 4)), first, layers.Flatten(), layers.Dense(2)])
+
+
+def steps_of_time() -> dict:
+    return split(noise(60, 6, 4), Y)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_taken_is_refused_in_one_line(name):
+    call, words = REFUSED[name]
+    with pytest.raises(BadInput, match=words) as refused:
+        call()
+    assert "\n" not in str(refused.value)
+
+
+def test_a_model_of_keras_3_is_told_what_to_type():
+    three = pytest.importorskip("keras")
+    assert three.__version__.startswith("3.")
+    model = three.Sequential([three.Input((4,)), three.layers.Dense(2)])
+    with pytest.raises(BadInput, match="is of Keras 3.*import tf_keras as keras"):
+        td.compress(model, [], td.arrays(**ONE))

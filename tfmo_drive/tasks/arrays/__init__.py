@@ -1,0 +1,1 @@
+"""Learns from arrays and a model that somebody has in memory."""

@@ -1,0 +1,275 @@
+"""The task behind `tfmo_drive.compress`: a Keras model and arrays that somebody has in memory.
+
+The model takes its inputs as they are given. Raw float32 columns without a range are standardised in front of every
+file, and what reads them takes that back (networks.leading_scale), so that the answers stay the same.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+from typing import Any
+
+import numpy as np
+from absl import logging
+
+from tfmo_drive.base import cache
+from tfmo_drive.base.keras2 import keras, tf
+from tfmo_drive.base.outputs import names
+from tfmo_drive.base.overrides import settings
+from tfmo_drive.contracts import BadInput, Evaluation, Preprocessing, Task, Trivial
+from tfmo_drive.data import augmentation, images
+from tfmo_drive.data.augmentation import Augmentation
+from tfmo_drive.networks import graph, leading_scale, networks, number_scale, output_kind, own_model, two_classes
+from tfmo_drive.networks.layers import weights_digest
+from tfmo_drive.networks.leading_scale import Led
+from tfmo_drive.networks.networks import DenseLayers, Network
+from tfmo_drive.protocols import Distillable
+from tfmo_drive.scores import evaluation
+from tfmo_drive.tasks.arrays import user_functions
+from tfmo_drive.tasks.arrays.given_arrays import CLASS, COLUMN, NUMBER, ONE_HOT, OTHER, ArrayData, GivenExamples
+from tfmo_drive.training import distillation
+
+_INPUTS = {1: "row", 2: "sequence", 3: "image"}
+"""What an input of so many axes is called in the files."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ArrayTask(Task):
+    """Somebody's own model on somebody's own arrays.
+
+    `trained`: whether the model is the baseline as it is, or only where training starts. `loss` and `metric` are the
+    user's own, or None; `outputs` says of classes what the graph of the model does not tell: logits, probabilities or
+    sigmoids. `augmentation` is for uint8 images.
+    """
+
+    arrays: ArrayData = dataclasses.field(compare=False, repr=False)
+    model: keras.Model = dataclasses.field(compare=False, repr=False)
+    trained: bool = True
+    loss_given: user_functions.Loss | None = dataclasses.field(default=None, compare=False, repr=False)
+    metric: user_functions.Metric | None = dataclasses.field(default=None, compare=False, repr=False)
+    outputs: str = ""
+    augmentation: Augmentation | None = None
+
+    def __post_init__(self):
+        output_kind.refuse_unknown("ArrayTask.outputs", self.outputs)
+        if self.arrays.targets == OTHER and not (self.loss_given and self.metric):
+            raise BadInput(
+                "compress: the targets are neither classes nor one number each: give loss= and metric= that know them."
+            )
+        if self.augmentation and (self.arrays.dtype != "uint8" or len(self.arrays.shape) != 3):
+            raise BadInput("compress: augmentation is for uint8 images [n, height, width, channels]. Leave it out.")
+        user_functions.refuse_keras_3_model(self.model, "compress: the model")
+        self._refuse_unlike()
+        if self.loss_given:
+            user_functions.loss(self.loss_given)
+
+    def _refuse_unlike(self) -> None:
+        """BadInput where the model does not take what the data has, or does not answer what it asks."""
+        taken, given = [list(one.shape[1:]) for one in self.model.inputs], list(self.model.outputs)
+        if len(taken) != 1 or len(given) != 1:
+            raise BadInput(
+                f"compress: the model has {len(taken)} inputs and {len(given)} outputs; arrays are of one of each. "
+                "Write a Task for more (CONTRIBUTING.md)."
+            )
+        if taken[0] != list(self.arrays.shape):
+            raise BadInput(
+                f"compress: the model takes inputs of {taken[0]}, the data has {list(self.arrays.shape)}: use "
+                f"keras.Input({self.arrays.shape}), or give the data that it was trained on."
+            )
+        shape = list(given[0].shape[1:])
+        if self.arrays.targets == NUMBER and shape != [1]:
+            raise BadInput(
+                f"compress: the targets are one number each, and the model gives {shape}. Give a model that ends in "
+                'Dense(1); or, if they are classes, whole numbers: y.astype("int64").'
+            )
+        if self.arrays.targets == CLASS:
+            self._refuse_other_classes(shape)
+
+    def _refuse_other_classes(self, shape: list[int]) -> None:
+        names = self.arrays.class_names
+        most = max(int(examples.labels.max()) for examples in self.arrays.splits.values())
+        count = max(shape[-1], 2) if len(shape) == 1 else 0
+        if not count or (names and len(names) != count) or most >= count:
+            has = f"{len(names)} classes" if names else f"classes up to {most}"
+            raise BadInput(f"compress: the data has {has}, the model gives {shape}. Give a model of as many outputs.")
+
+    @property
+    def name(self) -> str:
+        """Returns "classification", "number" or "arrays", by what the targets are."""
+        return {CLASS: "classification", NUMBER: "number"}.get(self.arrays.targets, "arrays")
+
+    @property
+    def randoms(self) -> int:
+        """Returns how many random numbers an example's augmentation takes."""
+        return augmentation.COLUMNS if self.augmentation else 0
+
+    @functools.cached_property
+    def class_names(self) -> tuple[str, ...]:
+        """Returns the names in the order of the model's outputs; () where it predicts no class."""
+        if self.arrays.targets != CLASS:
+            return ()
+        return self.arrays.class_names or tuple(map(str, range(max(self.model.output_shape[-1], 2))))
+
+    @functools.cached_property
+    def _led(self) -> Led:
+        """The model, plain and in variables of its own, and what is done to raw inputs before it."""
+        model = own_model.taken(self.model, "compress: the model")
+        if self.arrays.targets == CLASS and model.output_shape[1:] == (1,):
+            model = two_classes.of_one_sigmoid(model, "compress: the model")
+        rule = images.preprocessing(self.arrays.preprocessing) if self.arrays.preprocessing != "none" else None
+        if rule is None and (len(self.arrays.shape) == 3 or not self.arrays.input_range):
+            if found := leading_scale.taken_out(model):
+                return found
+        if rule is None and not self.arrays.input_range:
+            led = leading_scale.put_in if self.trained else leading_scale.standardised
+            if found := led(model, *self.arrays.moments):
+                return found
+            logging.warning(
+                "The inputs are not standardised: what reads them first cannot take that back. Integer files have one "
+                "scale for all columns; give input_range=, or begin the model with a Normalization layer."
+            )
+        count = self.arrays.shape[-1]
+        return Led(model, (1.0,) * count, (0.0,) * count)
+
+    @functools.cached_property
+    def preprocessing(self) -> Preprocessing:
+        """Returns what every file does to raw inputs first: what the model was fed, or standardising."""
+        if self.arrays.preprocessing != "none":
+            return images.preprocessing(self.arrays.preprocessing)
+        count, led = self.arrays.shape[-1], self._led
+        made = Preprocessing(
+            "none", tuple(range(count)), led.scale, led.offset, _INPUTS[len(self.arrays.shape)],
+            self.arrays.input_range, self.arrays.dtype,
+        )  # fmt: skip
+        if made.is_identity:
+            return made
+        return dataclasses.replace(made, name=f"affine {cache.digest([led.scale, led.offset])[:12]}")
+
+    def examples(self, split: str) -> GivenExamples:
+        """Returns one split: inputs as given, and class ids int64 [b], numbers float32 [b, 1] or others [b, ...]."""
+        return self.arrays.splits[split]
+
+    @functools.cached_property
+    def _digest(self) -> str:
+        model = self.model
+        return hashlib.sha256(f"{model.get_config()} {weights_digest(model)}".encode()).hexdigest()
+
+    def given(self) -> str:
+        return self._digest if self.trained else ""
+
+    def identity(self) -> dict[str, Any]:
+        own = {"loss": user_functions.digest(self.loss_given), "metric": user_functions.digest(self.metric)}
+        return {
+            "model": self._digest, "outputs": self.outputs, "augmentation": settings(self.augmentation), **own,
+            "classes": list(self.class_names), "shape": list(self.arrays.shape), "form": self.arrays.form,
+            "preprocessing": self.preprocessing.name,
+        }  # fmt: skip
+
+    def build(self, network: Network | DenseLayers | None = None) -> keras.Model:
+        """Returns the given model, in new variables; input preprocessed float32 [b, ...]."""
+        if network is None:
+            return graph.copied(self._led.model)
+        shape, outputs = self.arrays.shape, self.model.output_shape[1:]
+        if len(outputs) != 1 or len(shape) not in (1, 3) or (len(shape) == 3 and shape[-1] != 3):
+            raise BadInput(
+                f"{type(network).__name__} takes images [height, width, 3] or rows [columns] and gives classes or a "
+                f"number; the model takes {list(shape)} and gives {list(outputs)}. Leave Distill out."
+            )
+        return networks.build(network, shape[:2] if len(shape) == 3 else shape[0], len(self.class_names) or 1)
+
+    def offers(self, protocol: type) -> bool:
+        return super().offers(protocol) and (protocol is not Distillable or self.arrays.targets != OTHER)
+
+    def augment(self, inputs, targets, randoms):
+        return (self.augmentation.apply(inputs, randoms) if self.augmentation else inputs), targets
+
+    def encode(self, targets):
+        """Returns targets as their user gave them, where the loss is the user's own (TensorFlow graph code)."""
+        if not self.loss_given or self.arrays.targets != CLASS:
+            return targets
+        if self.arrays.form == ONE_HOT:
+            return tf.one_hot(targets, len(self.class_names))
+        return targets[..., None] if self.arrays.form == COLUMN else targets
+
+    def _kind(self, model: keras.Model) -> str:
+        return output_kind.of(model, names(model)[0], self.outputs, "outputs")
+
+    @functools.cached_property
+    def _spread(self) -> float:
+        """The standard deviation of the train split's targets; 1 where they are all equal."""
+        return float(self.examples("train").labels.std()) or 1.0
+
+    def loss(self, model: keras.Model):
+        if self.loss_given:
+            return user_functions.loss(self.loss_given)
+        if self.arrays.targets == CLASS:
+            return output_kind.cross_entropy(self._kind(model))
+        huber, spread = keras.losses.Huber(), self._spread
+        return lambda targets, outputs: huber(targets / spread, outputs / spread)
+
+    def logits(self, model: keras.Model):
+        if self.arrays.targets == CLASS:
+            return functools.partial(output_kind.logits, kind=self._kind(model))
+        return super().logits(model)
+
+    def distillation_loss(self, outputs, teacher, temperature: float):
+        scale = self._spread if self.arrays.targets == NUMBER else 1.0
+        return distillation.distillation_loss(outputs / scale, teacher / scale, temperature)
+
+    def check_answers(self, model: keras.Model, outputs: np.ndarray, targets: np.ndarray, subject: str) -> None:
+        if self.arrays.targets == CLASS:
+            asked = output_kind.Asked(model, names(model)[0], self.outputs, "outputs", subject)
+            output_kind.refuse_other_kind(asked, outputs)
+
+    def evaluate(self, outputs: np.ndarray, targets: np.ndarray) -> Evaluation:
+        """Evaluates outputs float [n, ...] on targets as `examples` gives them."""
+        if self.arrays.targets == CLASS:
+            found = evaluation.of_classes(outputs, targets, self.class_names)
+        elif self.arrays.targets == NUMBER:
+            found = evaluation.of_numbers(outputs[:, 0], targets[:, 0], self._spread)
+        else:
+            found = Evaluation(np.zeros(len(outputs)), np.round(outputs * (10 / self._spread)), {})
+        return self._by_metric(found, outputs, targets) if self.metric else found
+
+    def _by_metric(self, found: Evaluation, outputs: np.ndarray, targets: np.ndarray) -> Evaluation:
+        """Returns the same decisions with the values of the user's own metric."""
+        given = targets
+        if self.arrays.form == ONE_HOT:
+            given = np.eye(len(self.class_names), dtype=np.float32)[targets]
+        elif self.arrays.form == COLUMN:
+            given = targets[:, None]
+        values = user_functions.values(self.metric, given, outputs)
+        per_class = {
+            self.class_names[label]: {"score": float(values[targets == label].mean()), "examples": int(count)}
+            for label, count in zip(*np.unique(targets, return_counts=True), strict=True)
+        } if self.class_names else {}  # fmt: skip
+        return dataclasses.replace(found, values=values, per_class=per_class, scores=None)
+
+    def trivial(self, count: int) -> Trivial | None:
+        labels = self.examples("train").labels
+        if self.arrays.targets == CLASS:
+            return evaluation.always_class(labels, self.class_names, count)
+        if self.arrays.targets == NUMBER:
+            median = float(np.median(labels))
+            return Trivial(f"always {median:.4g}", np.full((count, 1), median, np.float32))
+        return None
+
+    def metadata(self, model: keras.Model) -> dict[str, Any]:
+        found = {"task": self.name, "input": self._input_metadata()}
+        if self.arrays.targets == CLASS:
+            return {**found, "labels": list(self.class_names), "decode": output_kind.decode(self._kind(model))}
+        if self.arrays.targets == NUMBER:
+            return {**found, "decode": number_scale.decode("", 1.0)}
+        return {**found, "decode": {"kind": OTHER, "rule": "as the model's user knows"}}
+
+    def _input_metadata(self) -> dict[str, Any]:
+        if self.arrays.dtype == "uint8" and len(self.arrays.shape) == 3 and self.arrays.shape[-1] == 3:
+            height, width = self.arrays.shape[:2]
+            rule = images.Resize().to_dict()
+            return {"height": height, "width": width, "colour_order": "RGB", "resize": rule}
+        feed = "raw, as the model was given it; what is done to it first is inside the file"
+        if len(self.arrays.shape) == 1 and self.arrays.dtype == "float32":
+            return {"columns": [f"column_{place}" for place in range(self.arrays.shape[0])], "feed": feed}
+        return {"shape": list(self.arrays.shape), "dtype": self.arrays.dtype, "feed": feed}

@@ -1,0 +1,324 @@
+"""Reads somebody's own examples: numpy arrays as they lie in memory, a tf.data.Dataset once, into the cache.
+
+What the targets are is told by their type: whole numbers, texts and one-hot rows name classes, floating-point numbers
+are numbers to predict, and anything else needs a loss and a metric of its user's own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tfmo_drive.base.given_file import reason
+from tfmo_drive.contracts import BadInput, Examples
+from tfmo_drive.data import images
+from tfmo_drive.data.class_names import refuse_unfit
+from tfmo_drive.data.image_cache import Example, PackedExamples, pack_stream
+from tfmo_drive.data.repeated import say_repeated
+from tfmo_drive.data.splitting import SPLITS
+
+CLASS, NUMBER, OTHER = "class", "number", "other"
+"""What targets are: the id of a class, one number, or what only a user's own loss and metric know."""
+ONE_HOT, COLUMN = "one-hot", "column"
+"""Forms in which classes are given beside plain ids [n]: rows of one 1 [n, classes], and ids [n, 1]."""
+_STRETCH = 1 << 12
+"""Examples that are looked at together."""
+
+
+class GivenExamples(Examples):
+    """One split: inputs [n, ...] from memory or from the cache, and targets [n, ...]."""
+
+    def __init__(self, inputs: np.ndarray | PackedExamples, targets: np.ndarray) -> None:
+        self._inputs, self.labels = inputs, targets
+        self.groups = np.arange(len(targets))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def read(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Returns inputs uint8 or float32 [b, ...] and targets (ids int64 [b], numbers float32 [b, 1], or others)."""
+        return self.inputs(indices), self.labels[indices]
+
+    def inputs(self, indices: np.ndarray) -> np.ndarray:
+        """Returns inputs uint8 or float32 [b, ...]."""
+        if isinstance(self._inputs, PackedExamples):
+            return self._inputs.read(indices)[0]
+        return np.ascontiguousarray(self._inputs[indices])
+
+    def stretches(self) -> Iterator[np.ndarray]:
+        """Yields all inputs in order, so many together that memory holds them."""
+        for start in range(0, len(self), _STRETCH):
+            yield self.inputs(np.arange(start, min(start + _STRETCH, len(self))))
+
+    @functools.cached_property
+    def digests(self) -> np.ndarray:
+        """Returns uint64 [n], equal for equal inputs."""
+        if isinstance(self._inputs, PackedExamples):
+            return self._inputs.digests
+        found = [hashlib.blake2b(np.ascontiguousarray(one), digest_size=8).digest() for one in self._inputs]
+        return np.frombuffer(b"".join(found), "<u8")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ArrayData:
+    """Holds three splits of somebody's own examples: what `tfmo_drive.arrays` returns."""
+
+    splits: Mapping[str, GivenExamples] = dataclasses.field(repr=False)
+    shape: tuple[int, ...]
+    """The shape of one input: (height, width, channels), (columns,) or (time, columns)."""
+    dtype: str
+    """The type of inputs, "uint8" or "float32"."""
+    targets: str
+    """What the targets are: "class", "number" or "other"."""
+    form: str = ""
+    """How classes were given: "" (ids [n]), "one-hot" or "column"; a user's own loss and metric get them so again."""
+    class_names: tuple[str, ...] = ()
+    """The names by id; () where nobody named them."""
+    input_range: tuple[float, float] | None = None
+    """The lowest and highest raw input; None: they have no range, and are standardised."""
+    preprocessing: str = "none"
+    """What a given model was fed: the pixels themselves ("none"), or these as keras.applications change them."""
+
+    @functools.cached_property
+    def moments(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the mean and the standard deviation float64 [channels or columns] of the train split's inputs."""
+        count, total = 0, np.zeros(self.shape[-1])
+        for part in self.splits["train"].stretches():
+            rows = part.reshape(-1, self.shape[-1]).astype(np.float64)
+            count, total = count + len(rows), total + rows.sum(0)
+        mean, squares = total / count, np.zeros(self.shape[-1])
+        for part in self.splits["train"].stretches():
+            squares += ((part.reshape(-1, self.shape[-1]) - mean) ** 2).sum(0)
+        deviation = np.sqrt(squares / count)
+        return mean, np.where(deviation < np.finfo(np.float32).eps * np.abs(mean), 0.0, deviation)
+
+
+def read(
+    given: Mapping[str, Any], input_range: Sequence[float] | None, class_names: Sequence[str] | None, preprocessing: str
+) -> ArrayData:
+    """Returns the examples of three splits, each (inputs, targets) or a tf.data.Dataset of them; raises BadInput."""
+    pairs = {split: _pair(split, one) for split, one in given.items()}
+    shape, dtype = _common({split: _like(inputs) for split, (inputs, _) in pairs.items()})
+    kind, form, found, targets = _targets({split: target for split, (_, target) in pairs.items()}, class_names)
+    splits = {split: GivenExamples(pairs[split][0], targets[split]) for split in SPLITS}
+    data = ArrayData(
+        splits, shape, dtype, kind, form, found, _range(input_range, dtype), _rule(preprocessing, shape, dtype)
+    )
+    for split, examples in splits.items():
+        _refuse_outside(split, examples, data.input_range)
+    if kind == CLASS:
+        names = found or tuple(str(label) for label in range(1 + max(int(one.max()) for one in targets.values())))
+        say_repeated("arrays", splits, names)
+    return data
+
+
+def _pair(split: str, given: Any) -> tuple[np.ndarray | PackedExamples, np.ndarray]:
+    """Returns where the inputs of a split are, and its targets [n, ...]."""
+    if hasattr(given, "element_spec"):
+        packed = _packed(split, given)
+        return packed, packed.labels
+    if not isinstance(given, (tuple, list)) or len(given) != 2:
+        got = f"{len(given)} things" if isinstance(given, (tuple, list)) else type(given).__name__
+        raise BadInput(f"arrays: {split} must be (inputs, targets) or a tf.data.Dataset of them, got {got}.")
+    inputs, targets = _inputs(split, np.asarray(given[0])), np.asarray(given[1])
+    if not len(inputs) or len(inputs) != len(targets):
+        raise BadInput(
+            f"arrays: {split} must have as many targets as inputs, and at least one, got {len(inputs):,} inputs and "
+            f"{len(targets) if targets.ndim else 0:,} targets."
+        )
+    return inputs, targets
+
+
+def _inputs(split: str, inputs: np.ndarray) -> np.ndarray:
+    """Returns uint8 as they are and other floating-point numbers as float32; raises BadInput for the rest."""
+    if inputs.ndim not in (2, 3, 4) or 0 in inputs.shape[1:]:
+        raise BadInput(
+            f"arrays: the inputs of {split} must be [n, height, width, channels], [n, features] or "
+            f"[n, time, features], got {list(inputs.shape)}."
+        )
+    if inputs.dtype.kind == "f":
+        return np.asarray(inputs, np.float32)
+    if inputs.dtype != np.uint8:
+        raise BadInput(
+            f"arrays: the inputs of {split} must be uint8 or floating-point numbers, got {inputs.dtype}. Type "
+            '.astype("uint8") for pixels in 0..255, .astype("float32") for other numbers.'
+        )
+    return inputs
+
+
+def _packed(split: str, dataset: Any) -> PackedExamples:
+    """Reads a tf.data.Dataset once, into the cache."""
+    spec, subject = dataset.element_spec, f"arrays: the Dataset of {split}"
+    if not isinstance(spec, tuple) or len(spec) != 2 or not all(hasattr(one, "shape") for one in spec):
+        weights = isinstance(spec, tuple) and len(spec) == 3
+        raise BadInput(
+            f"{subject} must give (inputs, targets), one array each, got {_kinds(spec)}. "
+            + ("Weights of examples are not taken: leave them out." if weights else "Write a map() that gives so.")
+        )
+    if int(dataset.cardinality()) == -1:
+        raise BadInput(f"{subject} is endless. Leave .repeat() out, or end it with .take(count).")
+    shapes = [one.shape for one in spec]
+    batched = shapes[0].rank is None or shapes[1].rank is None or (
+        shapes[1].rank > 0 and shapes[0].rank > 1 and shapes[0][0] == shapes[1][0]
+    )  # fmt: skip
+
+    def rows() -> Iterator[Example]:
+        wanted = None
+        for inputs, targets in dataset.as_numpy_iterator():
+            inputs, targets = (inputs, targets) if batched else (inputs[None], np.asarray(targets)[None])
+            inputs = _inputs(split, inputs)
+            wanted = wanted or (inputs.shape[1:], np.shape(targets)[1:])
+            if (inputs.shape[1:], np.shape(targets)[1:]) != wanted:
+                raise BadInput(f"{subject} must give examples of one shape, got {wanted[0]} and {inputs.shape[1:]}.")
+            yield from map(Example, inputs, targets)
+
+    dtype = "uint8" if spec[0].dtype.name == "uint8" else "float32"
+    try:
+        packed = pack_stream(rows(), dtype, f"read {split}")
+    except BadInput:
+        raise
+    except Exception as error:  # what a pipeline of somebody's own raises is of many kinds
+        raise BadInput(f"{subject} cannot be read: {reason(error)}.") from error
+    if not len(packed):
+        raise BadInput(f"{subject} is empty.")
+    return packed
+
+
+def _kinds(spec: Any) -> str:
+    if isinstance(spec, (tuple, list)):
+        return f"{len(spec)} things"
+    return f"keys {', '.join(map(str, spec))}" if isinstance(spec, Mapping) else type(spec).__name__
+
+
+def _like(inputs: np.ndarray | PackedExamples) -> tuple[tuple[int, ...], str]:
+    """Returns the shape and the type of one input."""
+    return inputs.shape if isinstance(inputs, PackedExamples) else inputs.shape[1:], inputs.dtype.name
+
+
+def _common(found: Mapping[str, tuple]) -> tuple:
+    """Returns what all splits have in common, which must be all of it."""
+    for split, one in found.items():
+        if one != found["train"]:
+            (shape, dtype), (other, kind) = found["train"], one
+            raise BadInput(
+                f"arrays: train has inputs {dtype} {list(shape)}, {split} {kind} {list(other)}: make them alike."
+            )
+    return found["train"]
+
+
+def _targets(given: Mapping[str, np.ndarray], class_names: Sequence[str] | None) -> tuple:
+    """Returns what the targets are, in which form, the classes' names if any are known, and the targets by split."""
+    given = {split: _texts(one) for split, one in given.items()}
+    kinds = {split: _kind(one) for split, one in given.items()}
+    if len(set(kinds.values())) > 1:
+        said = ", ".join(f"{split}: {kind}" for split, (kind, _) in kinds.items())
+        raise BadInput(f"arrays: the targets of all splits must be alike, got {said}.")
+    kind, form = kinds["train"]
+    names = tuple(map(str, class_names or ()))
+    if kind != CLASS:
+        if names:
+            raise BadInput(
+                f"arrays: class_names is for targets that are classes, and train has {given['train'].dtype}."
+            )
+        ready = {split: _numbers(split, one) if kind == NUMBER else one for split, one in given.items()}
+        return kind, form, (), ready
+    if names:
+        refuse_unfit("arrays: class_names", names, said=True)
+    if given["train"].dtype.kind == "U":
+        names = names or tuple(np.unique(given["train"]).tolist())
+        given = {split: _ids(split, one, names) for split, one in given.items()}
+    elif form == ONE_HOT:
+        names = _counted(names, given["train"].shape[-1])
+        given = {split: one.argmax(-1) for split, one in given.items()}
+    ids = {split: one.reshape(-1).astype(np.int64) for split, one in given.items()}
+    for split, one in ids.items():
+        if one.min() < 0 or (names and one.max() >= len(names)):
+            raise BadInput(
+                f"arrays: {split} has the class {one.min() if one.min() < 0 else one.max()}: ids must be 0 to "
+                f"{len(names) - 1 if names else 'the number of classes less 1'}."
+            )
+    return kind, form, names, ids
+
+
+def _counted(names: tuple[str, ...], count: int) -> tuple[str, ...]:
+    if names and len(names) != count:
+        raise BadInput(f"arrays: class_names has {len(names)} names, and one-hot targets are of {count} classes.")
+    return names
+
+
+def _texts(targets: np.ndarray) -> np.ndarray:
+    """Returns bytes and objects that are texts as texts."""
+    if targets.dtype.kind == "S":
+        return np.char.decode(targets, "utf-8")
+    if targets.dtype.kind == "O" and all(isinstance(one, str | bytes) for one in targets.ravel()):
+        return np.array([one.decode() if isinstance(one, bytes) else one for one in targets.ravel()]).reshape(
+            targets.shape
+        )
+    return targets
+
+
+def _kind(targets: np.ndarray) -> tuple[str, str]:
+    flat = targets.ndim == 1 or targets.ndim == 2 and targets.shape[1] == 1
+    form = COLUMN if targets.ndim == 2 else ""
+    if targets.dtype.kind not in "uifbU":
+        raise BadInput(f"arrays: targets must be numbers or texts, got {targets.dtype}.")
+    if flat:
+        return (NUMBER, "") if targets.dtype.kind == "f" else (CLASS, form)
+    one_hot = targets.ndim == 2 and targets.dtype.kind != "U" and bool(
+        np.isin(targets, (0, 1)).all() and (targets.sum(1) == 1).all()
+    )  # fmt: skip
+    return (CLASS, ONE_HOT) if one_hot else (OTHER, "")
+
+
+def _ids(split: str, texts: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    unknown = sorted(set(texts.ravel().tolist()) - set(names))
+    if unknown:
+        raise BadInput(f"arrays: {split} has the class {unknown[0]!r}, which is none of {', '.join(names[:10])}.")
+    return np.array([names.index(one) for one in texts.ravel().tolist()])
+
+
+def _numbers(split: str, targets: np.ndarray) -> np.ndarray:
+    numbers = np.asarray(targets, np.float32).reshape(-1, 1)
+    if not np.isfinite(numbers).all():
+        place = int(np.flatnonzero(~np.isfinite(numbers))[0])
+        raise BadInput(f"arrays: target {place} of {split} is {targets.ravel()[place]}. Leave that example out.")
+    return numbers
+
+
+def _range(input_range: Sequence[float] | None, dtype: str) -> tuple[float, float] | None:
+    if input_range is None:
+        return (0.0, 255.0) if dtype == "uint8" else None
+    low, high = (float(one) for one in input_range) if len(tuple(input_range)) == 2 else (0.0, 0.0)
+    if not -np.inf < low < high < np.inf or (dtype == "uint8" and (low, high) != (0.0, 255.0)):
+        wanted = "(0, 255) for uint8" if dtype == "uint8" else "(lowest, highest), as (0, 1)"
+        raise BadInput(f"arrays: input_range must be {wanted}, got {input_range}.")
+    return min(low, 0.0), max(high, 0.0)  # 0 is what convolutions pad with
+
+
+def _rule(name: str, shape: tuple[int, ...], dtype: str) -> str:
+    images.preprocessing(name)
+    if name != "none" and (dtype != "uint8" or len(shape) != 3 or shape[-1] != 3):
+        raise BadInput(
+            f'arrays: preprocessing="{name}" is for uint8 images [height, width, 3], got {dtype} {list(shape)}. Leave '
+            "it out: the model then takes the inputs as they are."
+        )
+    return name
+
+
+def _refuse_outside(split: str, examples: GivenExamples, input_range: tuple[float, float] | None) -> None:
+    if examples.inputs(np.arange(1)).dtype != np.float32:
+        return
+    for part in examples.stretches():
+        low, high = float(part.min()), float(part.max())
+        if not np.isfinite([low, high]).all():
+            raise BadInput(f"arrays: {split} has inputs that are not finite. Leave those examples out.")
+        if input_range and not input_range[0] <= low <= high <= input_range[1]:
+            raise BadInput(
+                f"arrays: {split} has inputs in {low:g}..{high:g}, outside input_range={input_range}. Give the range "
+                "that they have, or none: they are then standardised."
+            )

@@ -1,0 +1,99 @@
+"""A user's own loss and metric: taken as Keras takes them, checked, and told by a digest that follows their code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import types
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tfmo_drive.base.given_file import reason
+from tfmo_drive.base.keras2 import keras, tf
+from tfmo_drive.contracts import BadInput
+
+Loss = str | Callable[[Any, Any], Any]
+Metric = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+def loss(given: Loss) -> Callable[[Any, Any], Any]:
+    """Returns (targets, outputs) to a scalar, in TensorFlow, of a Keras loss, its name, or a function of one's own.
+
+    Raises BadInput for what is none of them.
+    """
+    _refuse_keras_3(given, "loss")
+    try:
+        found = keras.losses.get(given)
+    except ValueError as error:
+        raise BadInput(f"compress: loss: {reason(error)}. Give a loss of tf_keras, or a function.") from error
+    if not callable(found):
+        raise BadInput(f"compress: loss must be a loss of Keras or a function (targets, outputs), got {given!r}.")
+    return lambda targets, outputs: tf.reduce_mean(found(targets, outputs))
+
+
+def values(metric: Metric, targets: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+    """Returns what a metric says of each example, float64 [n] in [0, 1]; raises BadInput where it says something else.
+
+    Args:
+        metric: numpy or TensorFlow code: (targets [n, ...], outputs float32 [n, ...]) to [n], higher is better.
+        targets: the targets as the user gave them.
+        outputs: the model's outputs.
+    """
+    found = np.asarray(metric(targets, outputs), np.float64)
+    if found.shape != (len(outputs),):
+        raise BadInput(
+            f"compress: metric must return one number for each example, [{len(outputs)}], got {list(found.shape)}. "
+            "Leave the mean over the examples to the report, which needs its interval."
+        )
+    if not np.isfinite(found).all() or found.min() < 0 or found.max() > 1:
+        raise BadInput(
+            f"compress: metric must lie in [0, 1], higher is better, got {found.min():g}..{found.max():g}. Scale it, "
+            "as 1 - error / largest_error."
+        )
+    return found
+
+
+def digest(given: Any) -> str:
+    """Returns a hex digest of a loss or a metric: its configuration, or its code and what that closes over; "" of None.
+
+    What it reads of its module is not seen.
+    """
+    if given is None or isinstance(given, str):
+        return given or ""
+    if isinstance(given, keras.losses.Loss):
+        said = json.dumps(keras.losses.serialize(given), sort_keys=True, default=repr)
+    else:
+        said = repr(list(_said(given)))
+    return hashlib.sha256(said.encode()).hexdigest()[:20]
+
+
+def _said(given: Any) -> list[Any]:
+    """What a function does, in texts that are equal in every process for equal code."""
+    code = getattr(given, "__code__", None)
+    if not isinstance(code, types.CodeType):
+        return [type(given).__module__, type(given).__qualname__, getattr(given, "__name__", repr(given))]
+    cells = [cell.cell_contents for cell in given.__closure__ or ()]
+    return [_of_code(code), given.__defaults__, given.__kwdefaults__, *map(repr, cells)]
+
+
+def _of_code(code: types.CodeType) -> list[Any]:
+    inside = [_of_code(one) if isinstance(one, types.CodeType) else repr(one) for one in code.co_consts]
+    return [code.co_code.hex(), code.co_names, inside]
+
+
+def refuse_keras_3_model(model: Any, subject: str) -> None:
+    """Raises BadInput, which begins with `subject`, for a model of Keras 3 and for what is no model."""
+    _refuse_keras_3(model, subject)
+    if not isinstance(model, keras.Model):
+        raise BadInput(f"{subject} must be a Keras 2 model (tf_keras), got {type(model).__name__}.")
+
+
+def _refuse_keras_3(given: Any, subject: str) -> None:
+    if any(kind.__module__.split(".")[0] == "keras" for kind in type(given).__mro__):
+        raise BadInput(
+            f"{subject} is of Keras 3, and tfmot works on Keras 2. Write `import tf_keras as keras` in place of "
+            "`import keras` (or `import tfmo_drive` before TensorFlow, whose tf.keras is then Keras 2), build it "
+            "again, and give it its weights with set_weights."
+        )
