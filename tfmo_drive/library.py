@@ -37,11 +37,12 @@ if TYPE_CHECKING:
     import tf_keras as keras
 
 NAME = "compressed"
-"""What the rows of the recipe are called."""
+"""The name of the recipe's rows."""
 
 
 class Row(dict[str, Any]):
-    """One row of the report by the keys of report.json ("score", "size_bytes", ...), and the file that it is about."""
+    """Holds one row of the report by the keys of report.json ("score", "size_bytes", ...), and the file that it is
+    about."""
 
     def __init__(self, facts: dict[str, Any], path: Path) -> None:
         super().__init__(facts)
@@ -54,7 +55,7 @@ class Row(dict[str, Any]):
 
 
 class Rows(tuple[Row, ...]):
-    """The rows of a report, the float baseline first; they print as the table that a command line shows."""
+    """Holds the rows of a report, the float baseline first; they print as the table that a command line shows."""
 
     table: str
 
@@ -76,7 +77,7 @@ class Result:
     """Holds what `compress` made; printed, it is the table and the verdict of the report."""
 
     rows: Rows
-    """Every model on every target, the float baseline first."""
+    """The rows of every model on every target, the float baseline first."""
     folder: Path
     """The run folder, with stages, artifacts and the report."""
     _report: dict[str, Any] = dataclasses.field(repr=False)
@@ -87,8 +88,8 @@ class Result:
 
     @property
     def best(self) -> Row:
-        """Returns the smallest file that scores at most one point less than the float baseline; where none does, the
-        one that scores highest."""
+        """Returns the smallest file whose score is at most one point below the float baseline's, else the one that
+        scores highest."""
         unharmed = [row for row in self.rows if row["score_delta"] >= -UNHARMED]
         if unharmed:
             return min(unharmed, key=lambda row: row["size_bytes"])

@@ -1,4 +1,4 @@
-"""The task behind `tfmo_drive.compress`: a Keras model and arrays that somebody has in memory.
+"""Defines the task behind `tfmo_drive.compress`: a Keras model and arrays that somebody has in memory.
 
 The model takes its inputs as they are given. Raw float32 columns without a range are standardised in front of every
 file, and what reads them takes that back (networks.leading_scale), so that the answers stay the same.
@@ -32,16 +32,21 @@ from tfmo_drive.tasks.arrays.given_arrays import CLASS, COLUMN, NUMBER, ONE_HOT,
 from tfmo_drive.training import distillation
 
 _INPUTS = {1: "row", 2: "sequence", 3: "image"}
-"""What an input of so many axes is called in the files."""
+"""The input's name in the files by its number of axes."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ArrayTask(Task):
-    """Somebody's own model on somebody's own arrays.
+    """Brings together somebody's own model and somebody's own arrays.
 
-    `trained`: whether the model is the baseline as it is, or only where training starts. `loss` and `metric` are the
-    user's own, or None; `outputs` says of classes what the graph of the model does not tell: logits, probabilities or
-    sigmoids. `augmentation` is for uint8 images.
+    Args:
+        arrays: The examples.
+        model: The model.
+        trained: Whether the model is the baseline as it is, or only where training starts.
+        loss_given: The user's own loss, or None.
+        metric: The user's own metric, or None.
+        outputs: "logits", "probabilities" or "sigmoids", where the model's graph does not tell.
+        augmentation: The random changes of uint8 images in training, if any.
     """
 
     arrays: ArrayData = dataclasses.field(compare=False, repr=False)
@@ -66,7 +71,7 @@ class ArrayTask(Task):
             user_functions.loss(self.loss_given)
 
     def _refuse_unlike(self) -> None:
-        """BadInput where the model does not take what the data has, or does not answer what it asks."""
+        """Raises BadInput where the model does not take what the data has, or does not answer what it asks."""
         taken, given = [list(one.shape[1:]) for one in self.model.inputs], list(self.model.outputs)
         if len(taken) != 1 or len(given) != 1:
             raise BadInput(
@@ -97,24 +102,24 @@ class ArrayTask(Task):
 
     @property
     def name(self) -> str:
-        """Returns "classification", "number" or "arrays", by what the targets are."""
+        """Returns what the task predicts: "classification", "number" or "arrays"."""
         return {CLASS: "classification", NUMBER: "number"}.get(self.arrays.targets, "arrays")
 
     @property
     def randoms(self) -> int:
-        """Returns how many random numbers an example's augmentation takes."""
+        """Returns the count of random numbers that `augment` is given for an example."""
         return augmentation.COLUMNS if self.augmentation else 0
 
     @functools.cached_property
     def class_names(self) -> tuple[str, ...]:
-        """Returns the names in the order of the model's outputs; () where it predicts no class."""
+        """Returns the classes' names in the order of the model's outputs; () where it predicts no class."""
         if self.arrays.targets != CLASS:
             return ()
         return self.arrays.class_names or tuple(map(str, range(max(self.model.output_shape[-1], 2))))
 
     @functools.cached_property
     def _led(self) -> Led:
-        """The model, plain and in variables of its own, and what is done to raw inputs before it."""
+        """Returns the model, plain and in variables of its own, and what is done to raw inputs before it."""
         model = own_model.taken(self.model, "compress: the model")
         if self.arrays.targets == CLASS and model.output_shape[1:] == (1,):
             model = two_classes.of_one_sigmoid(model, "compress: the model")
@@ -135,7 +140,7 @@ class ArrayTask(Task):
 
     @functools.cached_property
     def preprocessing(self) -> Preprocessing:
-        """Returns what every file does to raw inputs first: what the model was fed, or standardising."""
+        """Returns the preprocessing, which keeps the model's answers as they are."""
         if self.arrays.preprocessing != "none":
             return images.preprocessing(self.arrays.preprocessing)
         count, led = self.arrays.shape[-1], self._led
@@ -198,7 +203,7 @@ class ArrayTask(Task):
 
     @functools.cached_property
     def _spread(self) -> float:
-        """The standard deviation of the train split's targets; 1 where they are all equal."""
+        """Returns the standard deviation of the train split's targets; 1 where they are all equal."""
         return float(self.examples("train").labels.std()) or 1.0
 
     def loss(self, model: keras.Model):

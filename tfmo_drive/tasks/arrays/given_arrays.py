@@ -23,15 +23,15 @@ from tfmo_drive.data.repeated import say_repeated
 from tfmo_drive.data.splitting import SPLITS
 
 CLASS, NUMBER, OTHER = "class", "number", "other"
-"""What targets are: the id of a class, one number, or what only a user's own loss and metric know."""
+"""The kinds of targets: the id of a class, one number, or what only a user's own loss and metric know."""
 ONE_HOT, COLUMN = "one-hot", "column"
-"""Forms in which classes are given beside plain ids [n]: rows of one 1 [n, classes], and ids [n, 1]."""
+"""The forms in which classes are given beside plain ids [n]: rows of one 1 [n, classes], and ids [n, 1]."""
 _STRETCH = 1 << 12
-"""Examples that are looked at together."""
+"""The number of examples that are looked at together."""
 
 
 class GivenExamples(Examples):
-    """One split: inputs [n, ...] from memory or from the cache, and targets [n, ...]."""
+    """Holds one split: inputs [n, ...] from memory or from the cache, and targets [n, ...]."""
 
     def __init__(self, inputs: np.ndarray | PackedExamples, targets: np.ndarray) -> None:
         self._inputs, self.labels = inputs, targets
@@ -57,7 +57,7 @@ class GivenExamples(Examples):
 
     @functools.cached_property
     def digests(self) -> np.ndarray:
-        """Returns uint64 [n], equal for equal inputs."""
+        """Returns a number for each input, uint64 [n], equal for equal inputs."""
         if isinstance(self._inputs, PackedExamples):
             return self._inputs.digests
         found = [hashlib.blake2b(np.ascontiguousarray(one), digest_size=8).digest() for one in self._inputs]
@@ -74,7 +74,7 @@ class ArrayData:
     dtype: str
     """The type of inputs, "uint8" or "float32"."""
     targets: str
-    """What the targets are: "class", "number" or "other"."""
+    """The kind of targets: "class", "number" or "other"."""
     form: str = ""
     """How classes were given: "" (ids [n]), "one-hot" or "column"; a user's own loss and metric get them so again."""
     class_names: tuple[str, ...] = ()
@@ -86,7 +86,8 @@ class ArrayData:
 
     @functools.cached_property
     def moments(self) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the mean and the standard deviation float64 [channels or columns] of the train split's inputs."""
+        """Returns the mean and the standard deviation of the train split's inputs, float64 [channels or columns]
+        each."""
         count, total = 0, np.zeros(self.shape[-1])
         for part in self.splits["train"].stretches():
             rows = part.reshape(-1, self.shape[-1]).astype(np.float64)

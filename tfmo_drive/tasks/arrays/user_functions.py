@@ -1,4 +1,4 @@
-"""A user's own loss and metric: taken as Keras takes them, checked, and told by a digest that follows their code."""
+"""Takes a user's own loss and metric as Keras does, checks them, and tells them by a digest that follows their code."""
 
 from __future__ import annotations
 
