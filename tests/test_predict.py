@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,12 +12,14 @@ import pytest
 from PIL import Image
 
 from tfmo_drive.base.keras2 import keras
+from tfmo_drive.commands.predicted_picture import drawn
 from tfmo_drive.contracts import Preprocessing
 from tfmo_drive.conversion import conversion
 from tfmo_drive.conversion.freezing import freeze
 from tfmo_drive.data.images import Resize
 from tfmo_drive.pack.example import decoded
 from tfmo_drive.runtimes import artifact_metadata
+from tfmo_drive.scores.pictures import COLOURS
 
 FACTS = {
     "task": "classification",
@@ -53,6 +56,7 @@ def folder(tmp_path_factory):
     (folder / "words.csv").write_text("a,b\n1,two\n")
     for name, colour in {"red": (200, 30, 30), "blue": (30, 30, 200)}.items():
         Image.new("RGB", (31, 17), colour).save(folder / f"{name}.png")
+    (folder / "empty").mkdir()
     (folder / "broken.png").write_bytes((folder / "red.png").read_bytes()[:40])
     return folder
 
@@ -125,6 +129,8 @@ def test_a_mask_is_said_in_shares_of_the_picture(folder):
         (("moods.tflite", "rows.csv"), "moods.tflite: its metadata tells of moods, which nothing here reads"),
         (("older.tflite", "rows.csv"), "older.tflite: its metadata does not say how its output is read"),
         (("model.tflite", "broken.png"), "broken.png cannot be read"),
+        (("rows.tflite", "rows.csv", "--draw=seen"), "rows.tflite: it takes rows of numbers, and --draw is for images"),
+        (("rows.tflite", "empty"), "empty holds no file that ends in .csv. Name another folder."),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_1(arguments, message, folder):
@@ -146,3 +152,67 @@ def test_probabilities_sum_to_one_and_are_not_taken_twice():
     assert found == [("b", pytest.approx(0.75)), ("a", pytest.approx(0.25))]
     facts["decode"]["kind"] = "probabilities"
     assert decoded({"logits": np.float32([0.25, 0.75])}, facts)[0] == {"label": "b", "score": 0.75}
+
+
+def _colour(path: Path, x: float, y: float) -> tuple[int, ...]:
+    picture = Image.open(path).convert("RGB")
+    return picture.getpixel((int(x * picture.width), int(y * picture.height)))
+
+
+@pytest.fixture
+def seen(folder, tmp_path) -> Path:
+    """A folder of images, two of them of one name."""
+    (tmp_path / "in" / "b").mkdir(parents=True)
+    for name in ("red.png", "blue.png", "b/red.png"):
+        (tmp_path / "in" / name).write_bytes((folder / Path(name).name).read_bytes())
+    (tmp_path / "in" / "notes.txt").write_text("not an image")
+    return tmp_path
+
+
+def test_a_folder_stands_for_its_images_and_json_for_their_answers(folder, seen):
+    saved(folder, "boxes.tflite", {"scores": 2, "boxes": 4}, {"task": "detection", "decode": DETECTION})
+    done = predict(str(folder / "boxes.tflite"), "in", "--json", cwd=seen)
+    assert done.returncode == 0, done.stderr
+    told = {one["input"]: one["answers"] for one in map(json.loads, done.stdout.splitlines())}
+    assert sorted(told) == ["in/b/red.png", "in/blue.png", "in/red.png"] and told["in/blue.png"] == []
+    first = told["in/red.png"][0]
+    assert first["label"] == "red" and first["score"] > 0.9 and max(first["box"]) <= 31
+    single = predict(str(folder / "model.tflite"), "in/red.png", "--json", "--top=1", cwd=seen)
+    (answer,) = json.loads(single.stdout)["answers"]
+    assert answer["label"] == "red"
+
+
+def test_what_is_found_is_drawn_and_no_image_is_written_over(folder, seen):
+    saved(folder, "boxes.tflite", {"scores": 2, "boxes": 4}, {"task": "detection", "decode": DETECTION})
+    before = {path: path.read_bytes() for path in (seen / "in").rglob("*.*")}
+    for _ in range(2):  # the second time its own pictures lie among the images
+        done = predict(str(folder / "boxes.tflite"), "in", "in/red.png", "--draw=in", cwd=seen)
+        assert done.returncode == 1 and "--draw=in holds the images of in themselves" in done.stderr
+        done = predict(str(folder / "boxes.tflite"), "in", "in/b/red.png", "--draw=in/seen", cwd=seen)
+        assert done.returncode == 0, done.stderr
+    names = sorted(str(path.relative_to(seen / "in/seen")) for path in (seen / "in/seen").rglob("*.*"))
+    assert names == ["b/red_predicted.png", "blue_predicted.png", "red_predicted.png"]
+    assert all(path.read_bytes() == data for path, data in before.items())
+    plain, boxed = (
+        _colour(seen / "in/seen/blue_predicted.png", 0.5, 0.5),
+        Image.open(seen / "in/seen/red_predicted.png"),
+    )
+    assert plain == (30, 30, 200) and boxed.width >= 320
+    assert COLOURS[0] in {colour for _, colour in boxed.convert("RGB").getcolors(1 << 20)}
+
+
+def test_masks_and_words_are_drawn_too(folder, seen):
+    saved(folder, "mask.tflite", {"mask": 2}, {"decode": {"kind": "segmentation logits"}})
+    for model in ("mask", "model"):
+        done = predict(str(folder / f"{model}.tflite"), "in/red.png", f"--draw={model}", cwd=seen)
+        assert done.returncode == 0, done.stderr
+    tint = 0.45 * np.array([200, 30, 30]) + 0.55 * np.array(COLOURS[0])
+    assert np.abs(_colour(seen / "mask/red_predicted.png", 0.5, 0.5) - tint).max() < 2
+    assert _colour(seen / "model/red_predicted.png", 0.5, 0.2) == (200, 30, 30)
+
+
+def test_the_arrow_of_a_steering_angle_is_drawn():
+    facts = {"decode": {"kind": "number", "scale": 25.0, "offset": 0.0, "unit": "degrees", "positive": "to the right"}}
+    left, right = (drawn(np.zeros((60, 80, 3), np.uint8), {"a": np.float32([value])}, facts) for value in (-1, 1))
+    green = [np.argwhere((picture == COLOURS[2]).all(-1))[:, 1].mean() for picture in (left, right)]
+    assert green[0] < 160 < green[1]

@@ -1,32 +1,72 @@
 """Print what a model file answers for images, or for rows of numbers, from its own metadata and without TensorFlow.
 
 tfmo-drive predict model.tflite image.jpg [more.jpg]
-tfmo-drive predict --top=3 model.onnx *.png
-tfmo-drive predict model.tflite rows.csv
+tfmo-drive predict --top=3 model.onnx folder/of/images
+tfmo-drive predict --draw=runs/seen model.tflite folder/of/images
+tfmo-drive predict --json model.tflite rows.csv
+
+A folder stands for all images (or CSV files) below it. With --draw the images are written there with what was found in
+them, each as <name>_predicted.png; with --json every line is one object, of "input" and "answers", boxes in pixels of
+the image's file.
 """
 
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from absl import flags
+from PIL import Image
 
+from tfmo_drive.base import atomic
 from tfmo_drive.base.given_file import reading
 from tfmo_drive.base.outputs import answered, at
+from tfmo_drive.commands import predicted_picture
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.boxes import restored
 from tfmo_drive.data.csv_table import number_in, read_table
-from tfmo_drive.data.images import Resize, UnreadableImage, decode, size_of
+from tfmo_drive.data.found_files import walk
+from tfmo_drive.data.images import SUFFIXES, Resize, UnreadableImage, decode, size_of
 from tfmo_drive.pack import example
 from tfmo_drive.runtimes import artifact_metadata, interpreters
 
 _TOP = flags.DEFINE_integer("top", example.TOP, "How many classes to print for each image.", lower_bound=1)
+_DRAW = flags.DEFINE_string("draw", None, "Folder for the images with what was found in them. Default: none are drawn.")
+_JSON = flags.DEFINE_bool("json", False, "Print one line of JSON for each image or row.")
 
 Facts = dict[str, Any]
 Inputs = Iterator[tuple[str, np.ndarray, tuple[int, int]]]
+
+
+def files_of(given: list[str], suffixes: tuple[str, ...], apart: Path | None = None) -> dict[str, Path]:
+    """Returns the files that are meant, each with its path below the folder that was given, or its name.
+
+    Args:
+        given: Files, or folders, which stand for all files of these suffixes below them.
+        suffixes: The suffixes, in lower case.
+        apart: A folder whose files are not meant, for it is where pictures of earlier answers lie.
+
+    Raises:
+        BadInput: A folder holds no such file, or lies in the one of the pictures.
+    """
+    found: dict[str, Path] = {}
+    for name in given:
+        folder = Path(name)
+        if not folder.is_dir():
+            found[name] = Path(folder.name)
+            continue
+        if apart and apart.resolve() in (folder.resolve(), *folder.resolve().parents):
+            raise BadInput(f"--draw={apart} holds the images of {name} themselves. Name another folder.")
+        below = [file for file in sorted(walk(folder, suffixes, folder).files)
+                 if apart is None or apart.resolve() not in file.resolve().parents]  # fmt: skip
+        if not below:
+            raise BadInput(f"{name} holds no file that ends in {', '.join(suffixes[:6])}. Name another folder.")
+        found |= {str(file): file.relative_to(folder) for file in below}
+    return found
 
 
 def images(files: list[str], facts: Facts) -> Inputs:
@@ -72,22 +112,58 @@ def answers(outputs: dict[str, np.ndarray], facts: Facts, source: tuple[int, int
     return found
 
 
-def _answer(model: str, files: list[str]) -> None:
+def _answer(model: str, given: list[str]) -> None:
     facts = artifact_metadata.read(model)
     with reading(model, "a model whose metadata and outputs go together"):
+        files: dict[str, Path] = {}
         try:
             _refuse_unreadable(facts)
-            artifact = interpreters.load(model)
-            for place, raw, source in (rows if "columns" in facts["input"] else images)(files, facts["input"]):
+            rowed, draw = "columns" in facts["input"], Path(_DRAW.value) if _DRAW.value else None
+            if rowed and draw:
+                raise BadInput("it takes rows of numbers, and --draw is for images. Leave it out.")
+            files = files_of(given, (".csv",) if rowed else SUFFIXES, draw)
+            artifact, taken = interpreters.load(model), set()
+            for place, raw, source in (rows if rowed else images)(list(files), facts["input"]):
                 said = at(answered(artifact, raw[None]), 0)
                 named = said if isinstance(said, dict) else {"the only one": said}
-                told = example.lines(named, facts, functools.partial(answers, source=source), _TOP.value)
-                print("\n  ".join((place, *told)))
+                _tell(place, named, facts, source)
+                if draw:
+                    _draw(draw / files[place], raw, named, facts, taken)
         except UnreadableImage:
             raise
         except BadInput as error:
-            said = any(name in str(error) for name in (model, *files))
+            said = any(name in str(error) for name in (model, *given, *files))
             raise error if said else BadInput(f"{model}: {error}") from error
+
+
+def _tell(place: str, outputs: dict[str, np.ndarray], facts: Facts, source: tuple[int, int]) -> None:
+    """Prints the answers for one image or row."""
+    read, top = functools.partial(answers, source=source), _TOP.value
+    if not _JSON.value:
+        print("\n  ".join((place, *example.lines(outputs, facts, read, top))))
+        return
+    told = {}
+    for name, own in example.parts(facts).items():
+        found = read(_own(outputs, own), own)
+        told[name] = found if own["decode"]["kind"] == "detections" else found[:top]
+    print(json.dumps({"input": place, "answers": told.get("", told)}, ensure_ascii=False))
+
+
+def _draw(path: Path, raw: np.ndarray, outputs: dict[str, np.ndarray], facts: Facts, taken: set[Path]) -> None:
+    """Writes an image with its answers beside where `path` says, a picture for each task, under names not in `taken`
+    yet."""
+    for name, own in example.parts(facts).items():
+        stem = "_".join(filter(None, (path.stem, name, "predicted")))
+        names = (path.with_name(f"{stem}{more}.png") for more in ("", *(f"_{number}" for number in range(2, 10**6))))
+        chosen = next(one for one in names if one not in taken)
+        taken.add(chosen)
+        with atomic.file(chosen, durable=False) as file:
+            Image.fromarray(predicted_picture.drawn(raw, _own(outputs, own), own)).save(file)
+
+
+def _own(outputs: dict[str, np.ndarray], facts: Facts) -> dict[str, np.ndarray]:
+    """Returns a task's own outputs."""
+    return {name: outputs[name] for name in facts.get("outputs", outputs)}
 
 
 def _refuse_unreadable(facts: Facts) -> None:
