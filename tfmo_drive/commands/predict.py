@@ -43,7 +43,7 @@ Inputs = Iterator[tuple[str, np.ndarray, tuple[int, int]]]
 
 
 def files_of(given: list[str], suffixes: tuple[str, ...], apart: Path | None = None) -> dict[str, Path]:
-    """Returns the files that are meant, each with its path below the folder that was given, or its name.
+    """Returns the files that are meant, each once, with its path below the folder that was given, or its name.
 
     Args:
         given: Files, or folders, which stand for all files of these suffixes below them.
@@ -57,7 +57,7 @@ def files_of(given: list[str], suffixes: tuple[str, ...], apart: Path | None = N
     for name in given:
         folder = Path(name)
         if not folder.is_dir():
-            found[name] = Path(folder.name)
+            found.setdefault(name, Path(folder.name))
             continue
         if apart and apart.resolve() in (folder.resolve(), *folder.resolve().parents):
             raise BadInput(f"--draw={apart} holds the images of {name} themselves. Name another folder.")
@@ -65,7 +65,8 @@ def files_of(given: list[str], suffixes: tuple[str, ...], apart: Path | None = N
                  if apart is None or apart.resolve() not in file.resolve().parents]  # fmt: skip
         if not below:
             raise BadInput(f"{name} holds no file that ends in {', '.join(suffixes[:6])}. Name another folder.")
-        found |= {str(file): file.relative_to(folder) for file in below}
+        for file in below:
+            found.setdefault(str(file), file.relative_to(folder))
     return found
 
 
