@@ -250,7 +250,7 @@ class ArrayTask(Task):
             self.class_names[label]: {"score": float(values[targets == label].mean()), "examples": int(count)}
             for label, count in zip(*np.unique(targets, return_counts=True), strict=True)
         } if self.class_names else {}  # fmt: skip
-        return dataclasses.replace(found, values=values, per_class=per_class, scores=None)
+        return dataclasses.replace(found, values=values, per_class=per_class, scores=None, errors=None)
 
     def trivial(self, count: int) -> Trivial | None:
         labels = self.examples("train").labels
