@@ -49,6 +49,10 @@ def folder(tmp_path_factory):
         freeze(numbers, Preprocessing("none", (0, 1), (1.0, 1.0), (0.0, 0.0), "row", None, "float32"))
     )
     artifact_metadata.save(folder / "rows.tflite", rows, ROWS)
+    series = {"input": {"shape": [2], "dtype": "float32"}, "decode": {"kind": "other", "rule": "as its user knows"}}
+    artifact_metadata.save(folder / "series.tflite", rows, series)
+    np.save(folder / "two.npy", np.float32([[1, 2], [0.5, -3]]))
+    np.save(folder / "wide.npy", np.float32([[1, 2, 3]]))
     unknown = {**ROWS, "decode": {"kind": "moods"}}
     artifact_metadata.save(folder / "moods.tflite", rows, unknown)
     artifact_metadata.save(folder / "older.tflite", rows, {"task": "rows", "input": ROWS["input"], "output": {}})
@@ -126,6 +130,7 @@ def test_a_mask_is_said_in_shares_of_the_picture(folder):
         (("bare.tflite", "red.png"), "bare.tflite carries no tfmo_drive metadata"),
         (("rows.tflite", "red.png"), "red.png is not a CSV file in UTF-8"),
         (("rows.tflite", "words.csv"), "words.csv, line 2: \"b\" must be a number, got 'two'"),
+        (("series.tflite", "wide.npy"), "wide.npy is not an array that the model takes"),
         (("moods.tflite", "rows.csv"), "moods.tflite: its metadata tells of moods, which nothing here reads"),
         (("older.tflite", "rows.csv"), "older.tflite: its metadata does not say how its output is read"),
         (("model.tflite", "broken.png"), "broken.png cannot be read"),
@@ -143,6 +148,13 @@ def test_rows_of_a_csv_are_found_by_their_names_and_said_in_the_unit(folder):
     done = predict("rows.tflite", "rows.csv", cwd=folder)
     assert done.returncode == 0, done.stderr
     wanted = ["rows.csv, line 2", "109 m", "rows.csv, line 3", "98.5 m"]  # 100 + 3 (a + b)
+    assert [line.strip() for line in done.stdout.splitlines()] == wanted
+
+
+def test_arrays_of_any_shape_and_outputs_that_nobody_else_reads_are_told_as_numbers(folder):
+    done = predict("series.tflite", "two.npy", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    wanted = ["two.npy, example 1", "3", "two.npy, example 2", "-2.5"]
     assert [line.strip() for line in done.stdout.splitlines()] == wanted
 
 

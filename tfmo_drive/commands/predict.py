@@ -98,6 +98,15 @@ def rows(files: list[str], facts: Facts) -> Inputs:
             yield table.line(row), np.float32(numbers), ()
 
 
+def arrays(files: list[str], facts: Facts) -> Inputs:
+    """Yields every example's place in .npy files and its array, of the shape and dtype that the model takes."""
+    for file in files:
+        with reading(file, "an array that the model takes, saved with numpy.save"):
+            found = example.arrays(file, facts)
+        for number, one in enumerate(found, start=1):
+            yield f"{file}, example {number}", one, ()
+
+
 def answers(outputs: dict[str, np.ndarray], facts: Facts, source: tuple[int, int]) -> list[dict[str, Any]]:
     """Returns a task's answers (`example.decoded`), with boxes in pixels of an image of the size `source`."""
     try:
@@ -119,12 +128,14 @@ def _answer(model: str, given: list[str]) -> None:
         files: dict[str, Path] = {}
         try:
             _refuse_unreadable(facts)
-            rowed, draw = "columns" in facts["input"], Path(_DRAW.value) if _DRAW.value else None
-            if rowed and draw:
-                raise BadInput("it takes rows of numbers, and --draw is for images. Leave it out.")
-            files = files_of(given, (".csv",) if rowed else SUFFIXES, draw)
+            draw = Path(_DRAW.value) if _DRAW.value else None
+            kinds = {"columns": (rows, (".csv",)), "shape": (arrays, (".npy",))}
+            read, suffixes = next((kinds[kind] for kind in kinds if kind in facts["input"]), (images, SUFFIXES))
+            if read is not images and draw:
+                raise BadInput("it takes numbers, and --draw is for images. Leave it out.")
+            files = files_of(given, suffixes, draw)
             artifact, taken = interpreters.load(model), set()
-            for place, raw, source in (rows if rowed else images)(list(files), facts["input"]):
+            for place, raw, source in read(list(files), facts["input"]):
                 said = at(answered(artifact, raw[None]), 0)
                 named = said if isinstance(said, dict) else {"the only one": said}
                 _tell(place, named, facts, source)

@@ -138,6 +138,16 @@ void PrintNumber(const Answer& answer, Real real) {
   std::printf("\n");
 }
 
+// The first numbers of what nobody but the model's user can read.
+template <class Real>
+void PrintOther(const Answer& answer, Real real) {
+  const int size = model_facts::kOutputs[answer.output].size;
+  for (int i = 0; i < std::min<int>(size, kTop); ++i) {
+    PrintTask(answer);
+    std::printf("%.4g\n", double(real(answer.output, i)));
+  }
+}
+
 template <class Real>
 void Print(const Answer& answer, Real real) {
   switch (answer.kind) {
@@ -145,6 +155,7 @@ void Print(const Answer& answer, Real real) {
     case Kind::kMask: return PrintMask(answer, real);
     case Kind::kDetections: return PrintDetections(answer, real);
     case Kind::kNumber: return PrintNumber(answer, real);
+    case Kind::kOther: return PrintOther(answer, real);
   }
 }
 

@@ -1,9 +1,10 @@
-"""Prints what the model answers for an image, or for rows of numbers, from model.json and nothing else.
+"""Prints what the model answers for an image, rows of numbers or arrays, from model.json and nothing else.
 
     python example.py image.jpg
     python example.py rows.csv
+    python example.py arrays.npy
 
-Which of the two the model takes stands in model.json's `input`, and how its outputs are read in `decode`. Needs numpy,
+Which of them the model takes stands in model.json's `input`, and how its outputs are read in `decode`. Needs numpy,
 Pillow and ai-edge-litert.
 """
 # ruff: noqa: E402
@@ -40,7 +41,8 @@ def decoded(outputs, facts):
     """Returns the answers in a model's outputs by a task's `decode`, the surest, largest or only one first.
 
     Each is a dictionary: {"label", "score"} for classes; {"label", "share"} of its pixels for a mask; {"label",
-    "score", "box"} for a detector, x0, y0, x1, y1 in pixels of the model's input; {"value", "unit"} for a number.
+    "score", "box"} for a detector, x0, y0, x1, y1 in pixels of the model's input; {"value", "unit"} for a number, and for
+    each of others.
 
     Args:
         outputs: Real numbers of one example, by name.
@@ -53,6 +55,8 @@ def decoded(outputs, facts):
     kind, values = decode["kind"], next(iter(outputs.values()))
     if kind == "number":
         return [{"value": float(np.ravel(values)[0]) * decode["scale"] + decode["offset"], "unit": decode["unit"]}]
+    if kind == "other":
+        return [{"value": float(value), "unit": ""} for value in np.ravel(values)]
     if kind == "detections":
         return [{"label": labels[label], "score": score, "box": box.tolist()}
                 for score, label, box in detections(outputs, decode, facts["input"])]  # fmt: skip
@@ -140,6 +144,14 @@ def rows(path, columns):
         raise ValueError("one of its rows is shorter than the first line") from None
 
 
+def arrays(path, facts):
+    """Returns one example or several, [n, ...], from a .npy file; raises ValueError where the model takes others."""
+    found, shape = np.load(path, allow_pickle=False), tuple(facts["shape"])
+    if found.dtype.name != facts["dtype"] or found.shape not in (shape, (len(found), *shape)):
+        raise ValueError(f"it holds {found.dtype.name} {found.shape}; the model takes {facts['dtype']} {shape}")
+    return found.reshape(-1, *shape)
+
+
 def resized(image, facts):
     """Resizes an image by the rule that the model was trained with: another one costs score."""
     from PIL import Image
@@ -167,6 +179,8 @@ def read(path, facts):
     """Returns the raw inputs of a file: an image uint8 [1, height, width, 3], or rows float32 [n, columns]."""
     if "columns" in facts:
         return rows(path, facts["columns"])
+    if "shape" in facts:
+        return arrays(path, facts)
     from PIL import Image, ImageOps
 
     return np.asarray(resized(ImageOps.exif_transpose(Image.open(path)).convert("RGB"), facts))[None]
@@ -197,9 +211,11 @@ def answers(interpreter, raw, ends):
 def main():
     """Prints the answers for the image or the rows that the command line names."""
     facts = json.loads((HERE / "model.json").read_text(encoding="utf-8"))
-    wanted = "rows of numbers" if "columns" in facts["input"] else "an image"
+    kinds = {"columns": ("rows of numbers", "rows.csv"), "shape": ("arrays of numbers", "arrays.npy")}
+    kind = next((kind for kind in kinds if kind in facts["input"]), None)
+    wanted, name = kinds.get(kind, ("an image", "image.jpg"))
     if len(sys.argv) != 2:
-        raise SystemExit(f"Type: python example.py {'rows.csv' if 'columns' in facts['input'] else 'image.jpg'}")
+        raise SystemExit(f"Type: python example.py {name}")
     try:
         made = read(sys.argv[1], facts["input"])
     except (OSError, ValueError) as error:
@@ -210,7 +226,7 @@ def main():
     interpreter.allocate_tensors()
     for number, raw in enumerate(made, start=1):
         said = lines(answers(interpreter, raw, facts["tensors"]), facts)
-        print("\n".join([f"row {number}", *said] if "columns" in facts["input"] else said))
+        print("\n".join([f"{'row' if kind == 'columns' else 'example'} {number}", *said] if kind else said))
 
 
 if __name__ == "__main__":

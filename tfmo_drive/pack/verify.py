@@ -35,7 +35,7 @@ DECIDED = ("logits", "probabilities", "sigmoids")
 """The kinds of output whose arg max is the decision."""
 MAPS = tuple(f"segmentation {kind}" for kind in DECIDED)
 KINDS = {**dict.fromkeys(DECIDED, "kClasses"), **dict.fromkeys(MAPS, "kMask"), "detections": "kDetections",
-         "number": "kNumber"}  # fmt: skip
+         "number": "kNumber", "other": "kOther"}  # fmt: skip
 """The kinds of `decode`, and their names in model_facts.h."""
 NEEDED = {"number": ("scale", "offset", "unit"),
           "detections": ("stride", "threshold", "candidates", "iou", "limit")}  # fmt: skip
@@ -53,7 +53,7 @@ struct Tensor {
   int zero_point;
 };
 
-enum class Kind { kClasses, kMask, kDetections, kNumber };
+enum class Kind { kClasses, kMask, kDetections, kNumber, kOther };
 
 struct Answer {  // what one task says: model.json's decode
   const char* task;  // "" where the model does one alone
@@ -306,10 +306,11 @@ def facts_header(facts):
 def declarations(facts):
     """Yields the lines of model_facts.h that have values."""
     raw, parts = facts["input"], facts.get("parts") or {"": facts}
-    yield f"constexpr bool kPixels = {'false' if 'columns' in raw else 'true'};  // whether pixels go in, or numbers"
+    pixels = "columns" not in raw and raw.get("dtype", "uint8") == "uint8"
+    yield f"constexpr bool kPixels = {'true' if pixels else 'false'};  // whether bytes go in, or float32"
     if "columns" in raw:
         yield f"constexpr int kColumns = {len(raw['columns'])};"
-    else:
+    elif "height" in raw:
         yield (f"constexpr int kHeight = {int(raw['height'])}, kWidth = {int(raw['width'])};"
                f"  // of the image that goes in, {c_comment(raw['colour_order'])}")  # fmt: skip
     yield f"constexpr Tensor kInput = {tensor(facts['tensors']['inputs'][0])};"
