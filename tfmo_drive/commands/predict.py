@@ -132,7 +132,7 @@ def _answer(model: str, given: list[str]) -> None:
             kinds = {"columns": (rows, (".csv",)), "shape": (arrays, (".npy",))}
             read, suffixes = next((kinds[kind] for kind in kinds if kind in facts["input"]), (images, SUFFIXES))
             if read is not images and draw:
-                raise BadInput("it takes numbers, and --draw is for images. Leave it out.")
+                raise BadInput(f"it takes {read.__name__} of numbers, and --draw is for images. Leave it out.")
             files = files_of(given, suffixes, draw)
             artifact, taken = interpreters.load(model), set()
             for place, raw, source in read(list(files), facts["input"]):

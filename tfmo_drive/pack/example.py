@@ -41,8 +41,8 @@ def decoded(outputs, facts):
     """Returns the answers in a model's outputs by a task's `decode`, the surest, largest or only one first.
 
     Each is a dictionary: {"label", "score"} for classes; {"label", "share"} of its pixels for a mask; {"label",
-    "score", "box"} for a detector, x0, y0, x1, y1 in pixels of the model's input; {"value", "unit"} for a number, and for
-    each of others.
+    "score", "box"} for a detector, x0, y0, x1, y1 in pixels of the model's input; {"value", "unit"} for a number, and
+    for each of others.
 
     Args:
         outputs: Real numbers of one example, by name.
