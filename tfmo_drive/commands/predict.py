@@ -141,6 +141,8 @@ def _answer(model: str, given: list[str]) -> None:
                 _tell(place, named, facts, source)
                 if draw:
                     _draw(draw / files[place], raw, named, facts, taken)
+            if draw and not _JSON.value:
+                print(draw)
         except UnreadableImage:
             raise
         except BadInput as error:

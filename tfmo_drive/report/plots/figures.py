@@ -148,7 +148,10 @@ def class_deltas(row: Row) -> bytes | None:
     axes.margins(x=0.15)
     widen(axes, "x")
     unchanged = len(classes) - len([one for _, one in classes if one["delta"]])
-    axes.set_xlabel(f"points against the float baseline (test examples in parentheses); {unchanged} classes unchanged")
+    axes.set_xlabel(
+        f"points against the float baseline (test examples in parentheses); {numbers.whole(unchanged)} "
+        f"class{'' if unchanged == 1 else 'es'} unchanged"
+    )
     axes.set_title(row["name"], loc="left", fontsize=10)
     axes.grid(False, axis="y")
     return png(figure)
