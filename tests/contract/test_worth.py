@@ -67,7 +67,8 @@ def test_a_worthless_baseline_is_the_first_line_everywhere_and_exit_code_one(giv
     assert shown.verdict[0].startswith(first) and shown.tone == "bad"
     assert (shown.tiles[0].value, shown.tiles[0].label, shown.tiles[0].tone) == ("worthless", "float baseline", "bad")
     assert (tmp_path / "run" / "report.md").read_text().splitlines()[2].startswith(f"**{first}")
-    assert f'<p class="headline">{first}' in (tmp_path / "run" / "report.html").read_text().replace("‑", "-")
+    page = (tmp_path / "run" / "report.html").read_text().replace("‑", "-").replace("<wbr>", "")
+    assert f'<p class="headline">{first}' in page
     row = report["rows"][0]
     assert row["score"] - row["trivial_score"] == pytest.approx(row["over_trivial"])
     assert row["over_trivial_low"] <= 0 or any(part["over_trivial_low"] <= 0 for part in row.get("parts", {}).values())
