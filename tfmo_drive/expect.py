@@ -96,6 +96,11 @@ class Expect:
     baseline_beats_trivial: the float baseline, and the row as well, must be better than the task's trivial answer by
     the whole 95 % interval of the difference; test examples of one single group have none, and what is not decided is
     no pass. Only a test of mechanics, on models that have learnt nothing on purpose, switches it off.
+
+    Example:
+        >>> import tfmo_drive as td
+        >>> td.Expect(score_drop=0.01, size_ratio=0.3).size_ratio
+        0.3
     """
 
     score_drop: float | None = None

@@ -66,6 +66,12 @@ class Experiment:
 
     Raises:
         BadInput: A setting is of another kind, or a step would undo what an earlier one promises.
+
+    Example:
+        >>> import tfmo_drive as td
+        >>> whole = td.Experiment(task=td.Classification(), recipe=(td.Prune(),), targets=(td.LiteRTInt8(),))
+        >>> td.Run(name="mine", experiment=whole, workdir="runs/mine").seed
+        0
     """
 
     task: Task

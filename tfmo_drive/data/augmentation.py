@@ -54,6 +54,11 @@ class Augmentation:
 
     Raises:
         BadInput: A strength is outside its range.
+
+    Example:
+        >>> import tfmo_drive as td
+        >>> td.Augmentation(flip=True, brightness=0).flip
+        True
     """
 
     shift: float = 0.08

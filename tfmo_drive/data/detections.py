@@ -32,6 +32,11 @@ class Decoding:
     A cell counts where its score is the highest among its 3 x 3 neighbours and at least `least_score`. The best
     `candidates` cells become boxes; a box that overlaps a better one of its class by more than `iou` is dropped, and at
     most `limit` stay. `least_score` and `iou` are in [0, 1).
+
+    Example:
+        >>> import tfmo_drive as td
+        >>> td.Decoding(iou=0.5).iou
+        0.5
     """
 
     least_score: float = 0.02

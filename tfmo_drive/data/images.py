@@ -78,6 +78,11 @@ class Resize:
         fit: "stretch", "center_crop" (the largest centred part of the right shape) or "letterbox" (the whole image,
             padded).
         pad: The grey level of letterbox borders, in 0..255; 114 is Ultralytics YOLO's letterbox colour.
+
+    Example:
+        >>> import tfmo_drive as td
+        >>> td.Resize(fit="letterbox").fit
+        'letterbox'
     """
 
     rule: str = "bilinear_antialias"

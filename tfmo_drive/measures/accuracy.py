@@ -24,6 +24,11 @@ class Accuracy(Measure):
     """Measures the score and its losses.
 
     `limits` is row, target or runtime name -> how many seeded examples a slow runtime gets.
+
+    Example:
+        >>> import tfmo_drive as td
+        >>> td.Accuracy(split="val").split
+        'val'
     """
 
     split: str = "test"

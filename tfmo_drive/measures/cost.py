@@ -16,7 +16,13 @@ _FOLDED = "preprocessing"
 
 @dataclasses.dataclass(frozen=True)
 class Cost(Measure):
-    """Counts the parameters, non-zeros, multiply-accumulates and zeros in each layer of a file."""
+    """Counts the parameters, non-zeros, multiply-accumulates and zeros in each layer of a file.
+
+    Example:
+        >>> import tfmo_drive as td
+        >>> td.Cost()
+        Cost()
+    """
 
     def __call__(self, artifact: Artifact, reference: Artifact, context: Context) -> dict[str, Any]:
         """Returns parameters, nonzero_parameters, macs and layer_sparsity {layer: fraction of zeros in its kernel}.

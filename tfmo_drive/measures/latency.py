@@ -13,7 +13,13 @@ from tfmo_drive.runtimes.timed_turns import in_turns, ratio
 
 @dataclasses.dataclass(frozen=True)
 class Latency(Measure):
-    """Measures latency in turns with the reference; `seconds` is the time for all the turns of one row, roughly."""
+    """Measures latency in turns with the reference; `seconds` is the time for all the turns of one row, roughly.
+
+    Example:
+        >>> import tfmo_drive as td
+        >>> td.Latency()
+        Latency(seconds=2.0)
+    """
 
     seconds: float = 2.0
 

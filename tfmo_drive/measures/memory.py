@@ -12,7 +12,13 @@ from tfmo_drive.runtimes import tflite_file
 
 @dataclasses.dataclass(frozen=True)
 class Memory(Measure):
-    """Measures the bytes of activations that are alive at once."""
+    """Measures the bytes of activations that are alive at once.
+
+    Example:
+        >>> import tfmo_drive as td
+        >>> td.Memory()
+        Memory()
+    """
 
     def __call__(self, artifact: Artifact, reference: Artifact, context: Context) -> dict[str, Any]:
         """Returns activation_bytes, the most that is alive at once, and activation_peak {"bytes", "layer", "held"}.

@@ -26,6 +26,11 @@ class Robustness(Measure):
     """Scores corrupted images on `examples` seeded examples of the test split.
 
     Nothing is measured where inputs are no images.
+
+    Example:
+        >>> import tfmo_drive as td
+        >>> td.Robustness(corruptions=("fog",), severities=(1, 3)).examples
+        100
     """
 
     corruptions: tuple[str, ...] = CORRUPTIONS

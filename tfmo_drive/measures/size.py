@@ -11,7 +11,13 @@ from tfmo_drive.contracts import Artifact, Context, Measure
 
 @dataclasses.dataclass(frozen=True)
 class Size(Measure):
-    """Measures the bytes of a file, raw and compressed by gzip."""
+    """Measures the bytes of a file, raw and compressed by gzip.
+
+    Example:
+        >>> import tfmo_drive as td
+        >>> td.Size()
+        Size()
+    """
 
     def __call__(self, artifact: Artifact, reference: Artifact, context: Context) -> dict[str, Any]:
         """Returns size_bytes, and gzip_bytes at level 9 (mtime 0: equal files give equal numbers)."""

@@ -19,7 +19,13 @@ from tfmo_drive.scenes.scenes import Scene
 
 @dataclasses.dataclass(frozen=True)
 class Temporal(Measure):
-    """Measures `clips` of `frames` each, a tenth of a second apart; nothing for tasks that are not on such scenes."""
+    """Measures `clips` of `frames` each, a tenth of a second apart; nothing for tasks that are not on such scenes.
+
+    Example:
+        >>> import tfmo_drive as td
+        >>> td.Temporal()
+        Temporal(clips=6, frames=15)
+    """
 
     clips: int = 6
     frames: int = 15

@@ -33,6 +33,11 @@ class Head:
     Args:
         pooling: "gap" (average pooling + Dense) or "flatten" (Flatten + Dense(units) + Dense).
         units: The units of the hidden dense layer of "flatten".
+
+    Example:
+        >>> import tfmo_drive as td
+        >>> td.Head(pooling="flatten", units=256).units
+        256
     """
 
     pooling: str = "gap"
@@ -64,6 +69,11 @@ class ResNet:
         blocks: The number of blocks of each stage.
         width: The factor on every channel count.
         bn_momentum: The momentum of BatchNorm's moving averages.
+
+    Example:
+        >>> import tfmo_drive as td
+        >>> td.ResNet(width=0.25).blocks
+        (3, 4, 6, 3)
     """
 
     topology: str = "v1.5"
@@ -126,7 +136,13 @@ class ResNet:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MobileNetV2:
-    """Describes keras.applications.MobileNetV2; `width` is its alpha."""
+    """Describes keras.applications.MobileNetV2; `width` is its alpha.
+
+    Example:
+        >>> import tfmo_drive as td
+        >>> td.MobileNetV2(width=0.35).width
+        0.35
+    """
 
     head: Head = Head()
     width: float = 1.0
@@ -153,6 +169,11 @@ class SmallCNN:
         head: What turns features into outputs.
         filters: The filters of each convolution.
         batch_normalization: Whether BatchNorm follows each convolution.
+
+    Example:
+        >>> import tfmo_drive as td
+        >>> td.SmallCNN(filters=(16, 32)).filters
+        (16, 32)
     """
 
     head: Head = Head(pooling="flatten", units=128)
@@ -183,7 +204,13 @@ Network = ResNet | MobileNetV2 | SmallCNN
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DenseLayers:
-    """Describes a network for rows of numbers: dense layers of `units` with ReLU, then the outputs."""
+    """Describes a network for rows of numbers: dense layers of `units` with ReLU, then the outputs.
+
+    Example:
+        >>> import tfmo_drive as td
+        >>> td.DenseLayers(units=(32, 16)).units
+        (32, 16)
+    """
 
     units: tuple[int, ...] = (50,)
 

@@ -30,7 +30,13 @@ _SEEN, _LEAST_PX = 0.3, 4.0
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Frames:
-    """Sets how many of the built-in frames are generated for each split, and their seed."""
+    """Sets how many of the built-in frames are generated for each split, and their seed.
+
+    Example:
+        >>> import tfmo_drive as td
+        >>> td.Frames(train=500).train
+        500
+    """
 
     train: int = 1000
     val: int = 100

@@ -55,6 +55,11 @@ class ChannelPruning(TrainedStep):
 
     Raises:
         BadInput: A setting is out of its range, or two budgets are given.
+
+    Example:
+        >>> import tfmo_drive as td
+        >>> td.ChannelPruning(pruning_ratio=0.5, importance=td.L2()).importance
+        L2()
     """
 
     pruning_ratio: float = 0.5

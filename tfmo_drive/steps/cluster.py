@@ -36,6 +36,11 @@ class Cluster(KernelStep):
 
     Raises:
         BadInput: A setting is out of its range.
+
+    Example:
+        >>> import tfmo_drive as td
+        >>> td.Cluster(epochs=2).provides
+        'clusters'
     """
 
     clusters: int = 16

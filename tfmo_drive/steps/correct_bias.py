@@ -32,6 +32,11 @@ class CorrectBias(Step):
     of train. The step belongs last: it corrects what int8 will do to these very kernels, and the float model itself is
     off by as much. It holds what one layer reads and makes in memory, for all images and twice: 13 MB an image of 224 x
     224 in a ResNet50.
+
+    Example:
+        >>> import tfmo_drive as td
+        >>> td.CorrectBias(calibration_images=256).name
+        'correct_bias'
     """
 
     calibration_images: int = 100

@@ -40,7 +40,13 @@ class Criterion(abc.ABC):
 
 @dataclasses.dataclass(frozen=True)
 class Magnitude(Criterion):
-    """Scores a weight by |weight|: Han et al. 2015, "Learning both weights and connections"."""
+    """Scores a weight by |weight|: Han et al. 2015, "Learning both weights and connections".
+
+    Example:
+        >>> import tfmo_drive as td
+        >>> td.Prune(criterion=td.Magnitude()).criterion
+        Magnitude()
+    """
 
     def scores(self, model, weights, context):
         return {name: np.abs(weight.numpy()) for name, weight in weights.items()}
@@ -60,6 +66,11 @@ class Gradient(_OnImages):
     """Scores a weight by (gradient x weight)^2, the mean over batches of `images` train examples, anew at every update.
 
     Molchanov et al. 2019, "Importance estimation for neural network pruning", eq. 8, for single weights.
+
+    Example:
+        >>> import tfmo_drive as td
+        >>> td.Prune(criterion=td.Gradient(images=128)).criterion
+        Gradient(images=128)
     """
 
     def scores(self, model, weights, context):
@@ -75,6 +86,11 @@ class SNIP(_OnImages):
     """Scores a weight by |gradient x weight|, the gradient over all of `images` train examples, once before training.
 
     Lee et al. 2019, "SNIP: single-shot network pruning based on connection sensitivity".
+
+    Example:
+        >>> import tfmo_drive as td
+        >>> td.Prune(criterion=td.SNIP(images=128)).criterion
+        SNIP(images=128)
     """
 
     once: ClassVar[bool] = True
@@ -89,7 +105,13 @@ class SNIP(_OnImages):
 
 @dataclasses.dataclass(frozen=True)
 class Chance(Criterion):
-    """Scores weights at random, as a control: a criterion that is no better than this is worth nothing."""
+    """Scores weights at random, as a control: a criterion that is no better than this is worth nothing.
+
+    Example:
+        >>> import tfmo_drive as td
+        >>> td.Prune(criterion=td.Chance()).criterion
+        Chance()
+    """
 
     once: ClassVar[bool] = True
 

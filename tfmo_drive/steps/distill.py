@@ -17,6 +17,11 @@ class Distill(TrainedStep):
     """Replaces the model by `student`, taught by the baseline or by `distill.teacher`.
 
     `distill=SoftLabels(alpha=0.0)` trains the same student on the same augmented copies without a teacher: the control.
+
+    Example:
+        >>> import tfmo_drive as td
+        >>> td.Distill(student=td.SmallCNN(filters=(16, 32)), epochs=6).replaces_model
+        True
     """
 
     student: Network | DenseLayers = networks.SmallCNN()

@@ -31,6 +31,11 @@ class Equalize(Step):
 
     Ranges come from `calibration_images` of train, without labels. Channels around a layer through which a scale does
     not pass (ReLU6, sigmoid, a product) keep theirs; the log names them.
+
+    Example:
+        >>> import tfmo_drive as td
+        >>> td.Equalize().name
+        'equalize'
     """
 
     calibration_images: int = 100

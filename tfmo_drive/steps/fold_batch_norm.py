@@ -23,6 +23,11 @@ class FoldBatchNorm(Step):
     Outputs in inference stay equal, and zeros stay zeros. A layer is absorbed where it alone reads a linear layer, or
     where one layer alone reads it (and, if it adds something, does not pad). All others, and outputs of the model, are
     skipped. Dropout and noise, which inference does without, are dropped: train before this step rather than after it.
+
+    Example:
+        >>> import tfmo_drive as td
+        >>> td.FoldBatchNorm().name
+        'fold_batch_norm'
     """
 
     promise = "BatchNorm folded"

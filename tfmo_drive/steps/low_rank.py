@@ -46,6 +46,11 @@ class LowRank(TrainedStep):
 
     Raises:
         BadInput: A setting is out of its range.
+
+    Example:
+        >>> import tfmo_drive as td
+        >>> td.LowRank(method="tucker").method
+        'tucker'
     """
 
     energy: float = 0.9

@@ -51,6 +51,11 @@ class Prune(KernelStep):
 
     Raises:
         BadInput: A setting is out of its range, or two exclude one another.
+
+    Example:
+        >>> import tfmo_drive as td
+        >>> td.Prune(sparsity=0.7).promise
+        '70% zeros'
     """
 
     sparsity: float = 0.5

@@ -42,6 +42,11 @@ class QuantizeAware(TrainedStep):
 
     Raises:
         BadInput: A setting is out of its range.
+
+    Example:
+        >>> import tfmo_drive as td
+        >>> td.QuantizeAware(epochs=2, preserve="sparsity").preserves
+        ('sparsity',)
     """
 
     epochs: int = 2

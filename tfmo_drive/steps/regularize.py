@@ -29,6 +29,11 @@ class Regularize(TrainedStep):
 
     Raises:
         BadInput: A setting is out of its range.
+
+    Example:
+        >>> import tfmo_drive as td
+        >>> td.Regularize(penalty="group_lasso", epochs=2).name
+        'regularize'
     """
 
     penalty: str = "l1"

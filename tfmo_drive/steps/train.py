@@ -10,4 +10,10 @@ from tfmo_drive.training.trained_step import TrainedStep
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Train(TrainedStep):
-    """Trains every weight with the task's loss; zero epochs change nothing."""
+    """Trains every weight with the task's loss; zero epochs change nothing.
+
+    Example:
+        >>> import tfmo_drive as td
+        >>> td.Train(epochs=8, learning_rate=0.05).name
+        'train'
+    """

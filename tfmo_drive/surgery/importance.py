@@ -50,7 +50,13 @@ class Importance(abc.ABC):
 
 @dataclasses.dataclass(frozen=True)
 class L1(Importance):
-    """Scores a filter by the sum of its absolute weights: Li et al. 2017, "Pruning filters for efficient ConvNets"."""
+    """Scores a filter by the sum of its absolute weights: Li et al. 2017, "Pruning filters for efficient ConvNets".
+
+    Example:
+        >>> import tfmo_drive as td
+        >>> td.ChannelPruning(importance=td.L1()).importance
+        L1()
+    """
 
     def layer_scores(self, layer):
         filters = _filters(layer)
@@ -59,7 +65,13 @@ class L1(Importance):
 
 @dataclasses.dataclass(frozen=True)
 class L2(Importance):
-    """Scores a filter by its Euclidean norm."""
+    """Scores a filter by its Euclidean norm.
+
+    Example:
+        >>> import tfmo_drive as td
+        >>> td.ChannelPruning(importance=td.L2()).importance
+        L2()
+    """
 
     def layer_scores(self, layer):
         filters = _filters(layer)
@@ -69,7 +81,13 @@ class L2(Importance):
 @dataclasses.dataclass(frozen=True)
 class GeometricMedian(Importance):
     """Scores a filter by its distance to all others of its layer; near ones can be replaced by them: He et al. 2019
-    (FPGM)."""
+    (FPGM).
+
+    Example:
+        >>> import tfmo_drive as td
+        >>> td.ChannelPruning(importance=td.GeometricMedian()).importance
+        GeometricMedian()
+    """
 
     def layer_scores(self, layer):
         filters = _filters(layer)
@@ -81,7 +99,13 @@ class GeometricMedian(Importance):
 
 @dataclasses.dataclass(frozen=True)
 class BatchNormScale(Importance):
-    """Scores a filter by |gamma| of the BatchNorm behind it: Liu et al. 2017, "network slimming"."""
+    """Scores a filter by |gamma| of the BatchNorm behind it: Liu et al. 2017, "network slimming".
+
+    Example:
+        >>> import tfmo_drive as td
+        >>> td.ChannelPruning(importance=td.BatchNormScale()).importance
+        BatchNormScale()
+    """
 
     def layer_scores(self, layer):
         scaled = isinstance(layer, keras.layers.BatchNormalization) and layer.scale
@@ -95,6 +119,11 @@ class Taylor(Importance):
 
     Molchanov et al. 2019, "Importance estimation for neural network pruning", eq. 8. `images` is the number of labelled
     train examples.
+
+    Example:
+        >>> import tfmo_drive as td
+        >>> td.ChannelPruning(importance=td.Taylor()).importance
+        Taylor(images=256)
     """
 
     images: int = 256
@@ -125,7 +154,13 @@ class _Known(Importance):
 
 @dataclasses.dataclass(frozen=True)
 class Random(Importance):
-    """Scores filters at random, as a control for the other criteria."""
+    """Scores filters at random, as a control for the other criteria.
+
+    Example:
+        >>> import tfmo_drive as td
+        >>> td.ChannelPruning(importance=td.Random()).importance
+        Random(seed=0)
+    """
 
     seed: int = 0
 

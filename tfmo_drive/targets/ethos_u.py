@@ -72,6 +72,11 @@ class EthosU(Int8Target):
         memory: The section of `configs` with the memory mode; "" takes Arm's example for the NPU.
         configs: Vela's own file of configurations, or the path of yours.
         threads: The number of threads of the runtime that evaluates the file here.
+
+    Example:
+        >>> import tfmo_drive as td
+        >>> td.EthosU(accelerator="ethos-u55-256").name
+        'ethos_u55_256'
     """
 
     accelerator: str = "ethos-u55-128"

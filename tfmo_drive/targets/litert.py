@@ -42,7 +42,13 @@ class _LiteRT(TFLiteTarget):
 
 @dataclasses.dataclass(frozen=True)
 class LiteRTFloat32(_LiteRT):
-    """Keeps everything in float32: the reference row."""
+    """Keeps everything in float32: the reference row.
+
+    Example:
+        >>> import tfmo_drive as td
+        >>> td.LiteRTFloat32(threads=1).name
+        'litert_float32'
+    """
 
     name: ClassVar[str] = "litert_float32"
 
@@ -54,7 +60,13 @@ class LiteRTFloat32(_LiteRT):
 
 @dataclasses.dataclass(frozen=True)
 class LiteRTFloat16(_LiteRT):
-    """Stores constants in float16, half the bytes; arithmetic is in float32 where the processor has no float16."""
+    """Stores constants in float16, half the bytes; arithmetic is in float32 where the processor has no float16.
+
+    Example:
+        >>> import tfmo_drive as td
+        >>> td.LiteRTFloat16().name
+        'litert_float16'
+    """
 
     name: ClassVar[str] = "litert_float16"
 
@@ -66,7 +78,13 @@ class LiteRTFloat16(_LiteRT):
 
 @dataclasses.dataclass(frozen=True)
 class LiteRTDynamic(_LiteRT):
-    """Stores int8 weights and quantises activations while running; it needs no calibration images."""
+    """Stores int8 weights and quantises activations while running; it needs no calibration images.
+
+    Example:
+        >>> import tfmo_drive as td
+        >>> td.LiteRTDynamic().name
+        'litert_dynamic'
+    """
 
     name: ClassVar[str] = "litert_dynamic"
 
@@ -78,7 +96,13 @@ class LiteRTDynamic(_LiteRT):
 
 @dataclasses.dataclass(frozen=True)
 class LiteRTInt8(Int8Target, _LiteRT):
-    """Computes in integers throughout: what most boards run fastest."""
+    """Computes in integers throughout: what most boards run fastest.
+
+    Example:
+        >>> import tfmo_drive as td
+        >>> td.LiteRTInt8(calibration_images=200).name
+        'litert_int8'
+    """
 
     name: ClassVar[str] = "litert_int8"
 
@@ -99,6 +123,11 @@ class LiteRTMixed(_LiteRT):
         percentile: The percent of values within a range by "percentile", in (50, 100].
         drop: The largest share of the images, in [0, 1], that may be decided otherwise than in float; the fewest layers
             under which that holds stay in float.
+
+    Example:
+        >>> import tfmo_drive as td
+        >>> td.LiteRTMixed(drop=0.005).name
+        'litert_mixed'
     """
 
     calibration_images: int = 100
@@ -134,6 +163,11 @@ class LiteRTInt16x8(_LiteRT):
     """Stores int8 weights and computes with int16 activations: near-float scores at int8's size, on slow kernels.
 
     They take about 40 times as long as int8 here.
+
+    Example:
+        >>> import tfmo_drive as td
+        >>> td.LiteRTInt16x8().name
+        'litert_int16x8'
     """
 
     calibration_images: int = 100

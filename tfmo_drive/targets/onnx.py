@@ -53,7 +53,13 @@ class _Onnx(Target):
 
 @dataclasses.dataclass(frozen=True)
 class OnnxFloat32(_Onnx):
-    """Keeps everything in float32."""
+    """Keeps everything in float32.
+
+    Example:
+        >>> import tfmo_drive as td
+        >>> td.OnnxFloat32().name
+        'onnx_float32'
+    """
 
     name: ClassVar[str] = "onnx_float32"
 
@@ -76,6 +82,11 @@ class OnnxInt8(_Onnx):
 
     On x86 without VNNI, sums of two products saturate in 16 bits, so the same file may score lower there:
     https://docs.openvino.ai/latest/pot_saturation_issue.html . Evaluate it on a processor like the board's.
+
+    Example:
+        >>> import tfmo_drive as td
+        >>> td.OnnxInt8().name
+        'onnx_int8'
     """
 
     calibration_images: int = 100

@@ -22,6 +22,11 @@ class TFLiteMicro(Int8Target):
     """Converts to int8 for microcontrollers.
 
     Its row has `arena_bytes`, the RAM that the interpreter takes, and `operators`, which a resolver must know.
+
+    Example:
+        >>> import tfmo_drive as td
+        >>> td.TFLiteMicro().name
+        'tflite_micro'
     """
 
     name: ClassVar[str] = "tflite_micro"

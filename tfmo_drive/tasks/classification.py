@@ -29,7 +29,13 @@ from tfmo_drive.training import distillation
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Scenes:
     """Sets how many of the built-in images there are in each split, their seed, and how hard they are (0 easy .. 1
-    hard)."""
+    hard).
+
+    Example:
+        >>> import tfmo_drive as td
+        >>> td.Scenes(train=3000).test
+        1000
+    """
 
     train: int = 5000
     val: int = 500
@@ -63,6 +69,11 @@ class Classification(ImageTask):
         columns: The CSV's columns that cannot be guessed.
 
     The other settings are those of every task on images (`ImageTask`).
+
+    Example:
+        >>> import tfmo_drive as td
+        >>> td.Classification(image_size=32).size
+        (32, 32)
     """
 
     image_size: int = 48

@@ -20,7 +20,13 @@ SEEN = 0.3
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DistanceToObject(NumberTask):
-    """Predicts the distance to the nearest road user; `farthest`, in metres, is the truth too where none is nearer."""
+    """Predicts the distance to the nearest road user; `farthest`, in metres, is the truth too where none is nearer.
+
+    Example:
+        >>> import tfmo_drive as td
+        >>> td.DistanceToObject(image_size=(64, 96)).size
+        (64, 96)
+    """
 
     farthest: float = 60.0
 

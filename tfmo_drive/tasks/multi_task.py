@@ -36,6 +36,11 @@ class MultiTask(FrameTask):
     Args:
         parts: Tasks on whole images, each with its own settings but for those that they share, which are this task's.
         loss_weights: The weight of each part in the sum of losses; () is 1 each.
+
+    Example:
+        >>> import tfmo_drive as td
+        >>> td.MultiTask(parts=(td.Segmentation(), td.LaneKeeping())).output_names
+        ('mask', 'steering')
     """
 
     parts: tuple[FrameTask, ...]

@@ -37,6 +37,11 @@ class Features:
 
     Raises:
         BadInput: A setting is out of its range.
+
+    Example:
+        >>> import tfmo_drive as td
+        >>> td.SoftLabels(features=td.Features(kind="attention")).features.kind
+        'attention'
     """
 
     kind: str = "hint"
@@ -70,6 +75,11 @@ class SoftLabels:
 
     Raises:
         BadInput: A setting is out of its range.
+
+    Example:
+        >>> import tfmo_drive as td
+        >>> td.SoftLabels(alpha=0.5, temperature=4.0).alpha
+        0.5
     """
 
     temperature: float = 4.0

@@ -59,6 +59,11 @@ class Detection(FrameTask):
             the mAP looks at all of them.
         decoding: How outputs become boxes.
         annotations: The JSON files that cannot be guessed.
+
+    Example:
+        >>> import tfmo_drive as td
+        >>> td.Detection(image_size=(96, 128)).output_names
+        ('scores', 'boxes')
     """
 
     channels: int = 64

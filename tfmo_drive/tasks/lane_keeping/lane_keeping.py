@@ -55,6 +55,11 @@ class LaneKeeping(FrameTask):
         curve_degrees: Steering beyond this, in degrees, is a curve.
         balance: Whether curves are shown more often than they were driven.
         columns: The log's columns that cannot be guessed.
+
+    Example:
+        >>> import tfmo_drive as td
+        >>> td.LaneKeeping().output_names
+        ('steering',)
     """
 
     image_size: tuple[int, int] = (64, 128)

@@ -53,6 +53,11 @@ class Segmentation(FrameTask):
         shown: The masks of the built-in scenes, "semantic" or "lanes".
         balance: Whether rare classes count more in training (tasks.segmentation.class_balance).
         ignore: An id of the files that is no class, beside 255.
+
+    Example:
+        >>> import tfmo_drive as td
+        >>> td.Segmentation().output_names
+        ('mask',)
     """
 
     channels: int = 64

@@ -58,6 +58,11 @@ class SensorRows(Task):
         series: The built-in rows.
         split_seed: The seed of sampled splits.
         allow_code: Whether code inside the files of models (a Lambda layer) may run; by default they are refused.
+
+    Example:
+        >>> import tfmo_drive as td
+        >>> td.SensorRows(network=td.DenseLayers(units=(32,))).predicts
+        'class'
     """
 
     data: str = "series"

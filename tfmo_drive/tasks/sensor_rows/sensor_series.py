@@ -36,7 +36,13 @@ _VERSION = 1
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Series:
     """Sets how many of the built-in rows there are in each split, their seed, and how noisy they are (0 clean .. 1
-    very)."""
+    very).
+
+    Example:
+        >>> import tfmo_drive as td
+        >>> td.Series(train=9000).train
+        9000
+    """
 
     train: int = 60_000
     val: int = 6_000
