@@ -68,9 +68,10 @@ class Experiment:
         BadInput: A setting is of another kind, or a step would undo what an earlier one promises.
 
     Example:
+        >>> from pathlib import Path
         >>> import tfmo_drive as td
         >>> whole = td.Experiment(task=td.Classification(), recipe=(td.Prune(),), targets=(td.LiteRTInt8(),))
-        >>> td.Run(name="mine", experiment=whole, workdir="runs/mine").seed
+        >>> td.Run(name="mine", experiment=whole, workdir=Path("runs/mine")).seed
         0
     """
 
