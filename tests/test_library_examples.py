@@ -12,7 +12,8 @@ import pytest
 import tfmo_drive as td
 
 INHERITED = ("Artifact", "Criterion", "Examples", "FrameTask", "ImageTask", "Importance", "Measure", "NumberTask",
-             "Step", "Target", "Task", "TrainedStep", "Distillable", "LocatesObjects", "OverTime", "Rendered")  # fmt: skip
+             "Step", "Target", "Task", "TrainedStep",
+             "Distillable", "LocatesObjects", "OverTime", "Rendered")  # fmt: skip
 """What plug-ins of one's own inherit from or offer: CONTRIBUTING shows how."""
 GIVEN = ("BadInput", "BrokenPromise", "Board", "Context", "Evaluation", "Preprocessing", "Result", "Trivial")
 """What is handed to a user, raised, or declared in a file of its own."""
