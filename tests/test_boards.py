@@ -75,7 +75,7 @@ def test_the_time_of_a_cortex_m_is_estimated_by_hand_and_marked_as_an_estimate()
 
 @pytest.mark.parametrize(("flash", "code"), [(10**9, 0), (10, 1)])
 def test_a_board_that_a_model_does_not_fit_is_exit_code_1_and_its_pack_is_written(flash, code, monkeypatch, capsys):
-    written = []
+    written, asked = [], []
     board = dataclasses.replace(SMALL, flash_bytes=flash, ram_bytes=10**9)
 
     def write(*given):
@@ -90,11 +90,12 @@ def test_a_board_that_a_model_does_not_fit_is_exit_code_1_and_its_pack_is_writte
             return contextlib.nullcontext(Chain(None, {}, [object()]))
 
     monkeypatch.setattr("tfmo_drive.boards.board.named", lambda name: board)
+    monkeypatch.setattr(board_pack.baseline_worth, "warn", lambda context, split: asked.append(split))
     monkeypatch.setattr("tfmo_drive.pack.write_pack.write", write)
     monkeypatch.setattr(board_pack.chosen_run, "run", lambda argv: Run(Experiment(task=Classification())))
     if not flags.FLAGS.is_parsed():
         flags.FLAGS(["tfmo-drive"])
     with flagsaver.flagsaver(board="small"):
-        assert board_pack.main(["tfmo-drive"]) == code
+        assert board_pack.main(["tfmo-drive"]) == code and asked == ["test"]
     said = capsys.readouterr().out
     assert written and "time: 3 ms" in said and ("does not fit" in said) == bool(code)
