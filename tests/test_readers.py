@@ -18,7 +18,7 @@ OWN = {
     "training/trained_step.py: reload": "as above", "training/trained_step.py: saved": "progress, refused by name",
     "base/cache.py": "the cache, by its seals", "training/teacher.py": "as above",
     "base/run_folder.py: file_digest": "files alone, whatever is in them",
-    "scenes/scenes.py: version": "this program", "base/environment.py": "the system",
+    "__init__.py: ": "this program", "scenes/scenes.py: version": "this program", "base/environment.py": "the system",
     "runtimes/vela.py": "what Vela has just written", "runtimes/micro.py": "an artifact just made",
     "commands/ledger/layer_values.py": "as above", "runtimes/flatbuffer_edit.py": "as above",
     "commands/ledger/ledger.py: _onnx": "as above",
