@@ -14,6 +14,7 @@ from absl import logging
 from tfmo_drive.base import atomic, environment, faults, finite, order, progress, run_folder, speed
 from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.base.overrides import settings
+from tfmo_drive.base.row_keys import joined
 from tfmo_drive.base.spelling import suggestion
 from tfmo_drive.contracts import Artifact, BadInput, Context, Measure, Step, Target, Task, compress, refuse
 from tfmo_drive.expect import Expect
@@ -363,14 +364,15 @@ class Run:
             first = reference is None
             reference = reference or artifact
             row = {"name": f"{name}/{target.name}", "stage": name, "target": target.name, "reference": first}
-            row |= {"runtime": artifact.runtime, "threads": artifact.threads, **artifact.notes}
+            row |= {"runtime": artifact.runtime, "threads": artifact.threads, "seconds": round(seconds, 2)}
+            row = joined(row, artifact.notes, artifact)
             for measure in self.experiment.measures:
-                row |= measure(artifact, reference, context)
+                row = joined(row, measure(artifact, reference, context), measure)
             now = time.perf_counter()
             left = (now - begun) / count * (len(pairs) - count)
             said = [place, f"measured in {progress.duration(now - started - seconds)}", summary(row)]
             logging.info("%s", ", ".join(said + [f"{progress.duration(left)} left"] * (left > 0)))
-            yield row | {"seconds": round(seconds, 2)}, artifact
+            yield row, artifact
 
     def _paired(self, context: Context, artifacts: dict[str, Artifact]) -> Iterator[dict]:
         """Yields the recipe's rows compared with the controls' on the same target, example by example."""

@@ -35,6 +35,9 @@ class Brightness:
         assert split == "test"
         return Greys()
 
+    def identity(self):
+        return {}
+
     def score(self, outputs, targets):
         self.asked.append(targets)
         return Evaluation(outputs, outputs, {}).score

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from tfmo_drive.base import outputs
+from tfmo_drive.base.row_keys import joined
 from tfmo_drive.contracts import Arrays, Artifact, BadInput, Context, Evaluation, Examples, Measure, Scores, Task
 from tfmo_drive.scores.statistics import Resampled, resampled
 
 _SHOWN = 24
 """The number of regressions kept for the contact sheet."""
 
-_outputs: weakref.WeakKeyDictionary[Artifact, dict[tuple, Arrays]] = weakref.WeakKeyDictionary()
+_outputs: weakref.WeakKeyDictionary[Artifact, dict[str, Arrays]] = weakref.WeakKeyDictionary()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Accuracy(Measure):
         examples = context.task.examples(self.split)
         indices = self._indices(artifact, len(examples), context.seed)
         targets = _targets(examples, indices)
-        theirs = outputs.at(_run(reference, examples, np.arange(len(examples)), self._key(context)), indices)
+        theirs = outputs.at(_run(reference, examples, np.arange(len(examples)), examples.fingerprint), indices)
         ours = theirs if artifact is reference else _run(artifact, examples, indices)
         judged, before = context.task.evaluate(ours, targets), context.task.evaluate(theirs, targets)
         groups = examples.groups[indices]
@@ -63,7 +64,6 @@ class Accuracy(Measure):
 
         score, reference_score = bootstrapped(judged.scores), bootstrapped(before.scores)
         row = {
-            **judged.more,
             **_bounded("score", score),
             **_bounded("score_delta", score - reference_score),
             **_error(judged, before, bootstrapped),
@@ -74,7 +74,8 @@ class Accuracy(Measure):
             "slices": _slices(judged, before, {name: one[indices] for name, one in examples.attributes.items()}),
             "regressions": _regressions(judged, before, outputs.distance(ours, theirs), indices),
         }
-        return row if len(indices) == len(examples) else {**row, "subset": _subset(len(indices), len(examples))}
+        row |= {} if len(indices) == len(examples) else {"subset": _subset(len(indices), len(examples))}
+        return joined(row, judged.more, context.task)
 
     def _indices(self, artifact: Artifact, count: int, seed: int) -> np.ndarray:
         names = (artifact.name, artifact.name.split("/")[-1], artifact.runtime)
@@ -83,14 +84,11 @@ class Accuracy(Measure):
             return np.arange(count)
         return np.sort(np.random.default_rng([seed, 0x5B5E7]).permutation(count)[:limit])
 
-    def _key(self, context: Context) -> tuple:
-        return repr(context.task), self.split
 
-
-def _run(artifact: Artifact, examples: Examples, indices: np.ndarray, key: tuple | None = None) -> Arrays:
+def _run(artifact: Artifact, examples: Examples, indices: np.ndarray, key: str = "") -> Arrays:
     """Returns outputs for the examples at `indices`.
 
-    They are kept for as long as the artifact lives where `key` is given.
+    They are kept for as long as the artifact lives where a `key` is given, which says what `examples` hold.
     """
     kept = _outputs.setdefault(artifact, {}) if key else {}
     if key not in kept:

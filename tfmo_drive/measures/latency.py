@@ -48,7 +48,7 @@ class Latency(Measure):
         own, theirs = ({count: times[run] for count, run in side.items() if run} for side in (own, theirs))
         found = own[artifact.threads]
         row = {
-            "threads": artifact.threads, "latency_spread": found.spread, "latency_p95_ms": found.p95_ms,
+            "latency_spread": found.spread, "latency_p95_ms": found.p95_ms,
             "latency_p95_spread": found.p95_spread, **_compared("", found, theirs.get(artifact.threads)),
         }  # fmt: skip
         for count in (1, 2):

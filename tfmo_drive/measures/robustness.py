@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from tfmo_drive.base import outputs
+from tfmo_drive.base import outputs, run_folder
 from tfmo_drive.base.spelling import suggestion
 from tfmo_drive.contracts import Artifact, BadInput, Context, Measure
 from tfmo_drive.measures.corruptions import CORRUPTIONS, SEVERITIES, corrupt
@@ -57,7 +57,8 @@ class Robustness(Measure):
         """
         if context.task.preprocessing.dtype != "uint8":
             return {}
-        key = (repr(context.task), context.seed, self)
+        task = context.task
+        key = (run_folder.key(task.identity(), task.examples("test").fingerprint), context.seed, self)
         if key not in _scores.setdefault(reference, {}):
             _scores[reference][key] = self._measured(reference, context)
         theirs = _scores[reference][key]

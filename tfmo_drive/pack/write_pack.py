@@ -16,6 +16,7 @@ import numpy as np
 
 from tfmo_drive.base import atomic
 from tfmo_drive.base.given_file import json_of
+from tfmo_drive.base.row_keys import joined
 from tfmo_drive.boards.board import Board, Need
 from tfmo_drive.contracts import Artifact, BadInput, Context
 from tfmo_drive.measures.memory import Memory
@@ -64,7 +65,7 @@ def write(artifact: Artifact, board: Board, name: str, context: Context) -> Pack
     _refuse_another_archive(run / "pack" / f"{name}.zip", name, model)
     measured = dict(artifact.notes)
     for measure in (Size(), Memory()):
-        measured |= measure(artifact, artifact, context)
+        measured = joined(measured, measure(artifact, artifact, context), measure)
     needs = board.needs(measured)
     with atomic.folder(run / "pack" / name) as folder:
         facts = _facts(model, context)
