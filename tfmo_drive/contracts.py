@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 Arrays = np.ndarray | Mapping[str, np.ndarray]
 """Outputs of a model, or the targets: one array [n, ...], or several by name."""
 Scores = Callable[[np.ndarray], np.ndarray]
-"""Computes scores, float64 [k], from weights of the examples, float64 [k, n]: how often each is sampled, 0 or 1 for a
-slice. A score is NaN where all its weights are 0."""
+"""Computes scores, float64 [k], from weights of examples, float64 [k, n]; NaN where all weights of a score are 0."""
 
 
 def one_line(text: str) -> str:
@@ -280,8 +279,7 @@ class Artifact(abc.ABC):
 
     @abc.abstractmethod
     def runner(self, example: np.ndarray, threads: int | None = None) -> Callable[[], None] | None:
-        """Returns a function that runs one inference of one raw input, which latency times, on `threads` (None: its
-        own); None where nothing here can run it so."""
+        """Returns a function that runs one inference on `threads` (None: its own); None where it cannot run here so."""
 
     @abc.abstractmethod
     def weights(self) -> dict[str, np.ndarray]:
@@ -387,6 +385,8 @@ class Measure(abc.ABC):
     """The numbers that compare a row with the reference example by example; they are measured against controls too."""
     timed: bool = False
     """Whether a busy machine disturbs it, so that it may be measured again."""
+    has_section: bool = False
+    """Whether a part of the report is about its numbers; those of other measures stand with the task's own ones."""
 
     @abc.abstractmethod
     def __call__(self, artifact: Artifact, reference: Artifact, context: Context) -> dict[str, Any]:

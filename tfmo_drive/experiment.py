@@ -367,7 +367,10 @@ class Run:
             row |= {"runtime": artifact.runtime, "threads": artifact.threads, "seconds": round(seconds, 2)}
             row = joined(row, artifact.notes, artifact)
             for measure in self.experiment.measures:
-                row = joined(row, measure(artifact, reference, context), measure)
+                found = measure(artifact, reference, context)
+                row = joined(row, found, measure)
+                if not measure.has_section:
+                    row["own_numbers"] = [*row.get("own_numbers", ()), *found]
             now = time.perf_counter()
             left = (now - begun) / count * (len(pairs) - count)
             said = [place, f"measured in {progress.duration(now - started - seconds)}", summary(row)]

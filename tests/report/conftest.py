@@ -132,6 +132,7 @@ def driving() -> dict:
                             for name, score, count, change in classes}  # fmt: skip
         row |= {"reference": row is rows[0], "score_delta": delta, "examples": 400, "agreement": 1 + 8 * delta}
         row |= {"score_delta_low": 1.5 * delta, "score_delta_high": 0.5 * delta, **_numbers(delta)}
+        row["own_numbers"] = list(_numbers(delta))
         row |= {"slices": _slices(delta), **_corrupted(own, lost), "stage": row["name"].split("/")[0]}
         row["temporal"] = {"clips": 6, "frames": 15, "flicker": 0.08 - 2 * delta, "box_jitter": 0.06 - delta}
     for row in rows:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
+
 import pytest
 
+from tfmo_drive import measures
+from tfmo_drive.contracts import Measure
 from tfmo_drive.report.task_numbers import over_time, section, spelt
 
 
@@ -37,6 +42,7 @@ def test_a_number_is_percent_only_where_every_row_is_within_0_and_1():
 def test_every_number_that_a_row_has_is_a_column_and_what_stands_elsewhere_is_not(driving_report):
     rows = driving_report["rows"]
     rows[1]["trams"] = 3
+    rows[1]["own_numbers"].append("trams")
     table = section(rows).table
     assert table.columns[:3] == ("Row", "AP50", "AP of small objects") and table.columns[-1] == "Trams"
     assert [str(line[-1]) for line in table.rows] == ["\N{EN DASH}", "3", "\N{EN DASH}"]
@@ -60,3 +66,16 @@ def test_clips_are_counted_in_the_caption_and_their_numbers_in_the_table(driving
     assert shown.table.columns == ("Row", "Flicker of boxes", "Jumps of boxes, in their size")
     # 0.08 and 0.06; 0.08 + 2 x 0.016 and 0.06 + 0.016.
     assert [[str(cell) for cell in line[1:]] for line in shown.table.rows] == [["8.0 %", "6.0 %"], ["11.2 %", "7.6 %"]]
+
+
+def test_numbers_of_a_measure_without_a_part_of_its_own_stand_with_the_tasks(driving_report):
+    """Whoever writes a measure sees its numbers; every measure of the package says that it has a part of the report."""
+    modules = [importlib.import_module(f"tfmo_drive.measures.{one.name}")
+               for one in pkgutil.iter_modules(measures.__path__)]  # fmt: skip
+    known = {kind for module in modules for kind in vars(module).values()
+             if isinstance(kind, type) and issubclass(kind, Measure) and kind is not Measure}  # fmt: skip
+    assert len(known) >= 7 and all(kind.has_section for kind in known) and not Measure.has_section
+    rows = driving_report["rows"]
+    for row in rows:
+        row["own_numbers"], row["energy_mj"] = ["energy_mj"], 1.5
+    assert section(rows).table.columns == ("Row", "Energy mj")

@@ -35,6 +35,7 @@ class Accuracy(Measure):
     split: str = "test"
     limits: Mapping[str, int] = dataclasses.field(default_factory=lambda: {"litert_int16x8": 200})
 
+    has_section = True
     paired = ("score_delta", "score_delta_low", "score_delta_high", "agreement")
 
     def __post_init__(self) -> None:
@@ -75,7 +76,7 @@ class Accuracy(Measure):
             "regressions": _regressions(judged, before, outputs.distance(ours, theirs), indices),
         }
         row |= {} if len(indices) == len(examples) else {"subset": _subset(len(indices), len(examples))}
-        return joined(row, judged.more, context.task)
+        return joined({**row, "own_numbers": list(judged.more)}, judged.more, context.task)
 
     def _indices(self, artifact: Artifact, count: int, seed: int) -> np.ndarray:
         names = (artifact.name, artifact.name.split("/")[-1], artifact.runtime)

@@ -24,6 +24,8 @@ class Cost(Measure):
         Cost()
     """
 
+    has_section = True
+
     def __call__(self, artifact: Artifact, reference: Artifact, context: Context) -> dict[str, Any]:
         """Returns parameters, nonzero_parameters, macs and layer_sparsity {layer: fraction of zeros in its kernel}.
 

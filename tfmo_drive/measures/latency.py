@@ -24,6 +24,7 @@ class Latency(Measure):
     seconds: float = 2.0
 
     timed = True
+    has_section = True
 
     def __post_init__(self) -> None:
         if not 0 < self.seconds < math.inf:

@@ -20,6 +20,8 @@ class Memory(Measure):
         Memory()
     """
 
+    has_section = True
+
     def __call__(self, artifact: Artifact, reference: Artifact, context: Context) -> dict[str, Any]:
         """Returns activation_bytes, the most that is alive at once, and activation_peak {"bytes", "layer", "held"}.
 

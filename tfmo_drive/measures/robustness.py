@@ -33,6 +33,8 @@ class Robustness(Measure):
         100
     """
 
+    has_section = True
+
     corruptions: tuple[str, ...] = CORRUPTIONS
     severities: tuple[int, ...] = SEVERITIES
     examples: int = 100

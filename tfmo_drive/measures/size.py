@@ -19,6 +19,8 @@ class Size(Measure):
         Size()
     """
 
+    has_section = True
+
     def __call__(self, artifact: Artifact, reference: Artifact, context: Context) -> dict[str, Any]:
         """Returns size_bytes, and gzip_bytes at level 9 (mtime 0: equal files give equal numbers)."""
         content = artifact.path.read_bytes()

@@ -27,6 +27,8 @@ class Temporal(Measure):
         Temporal(clips=6, frames=15)
     """
 
+    has_section = True
+
     clips: int = 6
     frames: int = 15
 

@@ -44,6 +44,7 @@ def checked(report: Any, path: Path) -> dict:
 def _check_row(path: Path, row: Mapping[str, Any], where: str) -> None:
     for key in _TEXTS:
         _refuse(path, row, key, "a name", _name, where)
+    _refuse(path, row, "own_numbers", "names of numbers", _names, where)
     _refuse(path, row, "reference", "true or false", lambda value: isinstance(value, bool), where)
     for key, value in row.items():
         if value is not None and _SIZES.fullmatch(key):
@@ -56,6 +57,10 @@ def _name(value: Any) -> bool:
     """Says whether a path of this name stays in its folder."""
     parts = value.split("/") if isinstance(value, str) and value.isprintable() else [""]
     return not {"", ".", ".."} & set(parts) and max(len(part.encode()) for part in parts) <= 255
+
+
+def _names(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
 
 
 def _refuse(

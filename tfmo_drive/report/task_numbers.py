@@ -8,22 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from tfmo_drive.base import speed
 from tfmo_drive.base.given_file import is_number
 from tfmo_drive.report.document import Cell, Section, Table
 from tfmo_drive.report.rendering import numbers
 from tfmo_drive.report.rendering.tables import cell
 from tfmo_drive.report.row_facts import Row
 
-ELSEWHERE = speed.KEYS | {
-    "score", "score_low", "score_high", "score_delta", "score_delta_low", "score_delta_high", "score_macro",
-    "agreement", "examples", "size_bytes", "gzip_bytes", "size_ratio", "gzip_ratio", "parameters",
-    "nonzero_parameters", "macs", "threads", "seconds", "keras_score", "corruption_score", "corruption_delta",
-    "fragility", "worst_corruption_delta", "activation_bytes", "arena_bytes", "trivial_score", "over_trivial",
-    "over_trivial_low", "over_trivial_high", "error", "error_low", "error_high", "error_delta", "error_delta_low",
-    "error_delta_high", "mean_absolute_error",
-}  # fmt: skip
-"""Numbers of a row that other parts of a report show."""
+IN_TABLES = {"score_macro", "mean_absolute_error"}
+"""Numbers of tasks that the tables of scores and errors have already."""
 
 NAMES: dict[str, tuple[str, Callable]] = {
     "ap50": ("AP50", numbers.percent),
@@ -55,8 +47,9 @@ NAMES: dict[str, tuple[str, Callable]] = {
 
 
 def section(rows: list[Row]) -> Section | None:
-    """Returns one column for each number of the task that a row has."""
-    found = [{key: value for key, value in row.items() if is_number(value) and key not in ELSEWHERE} for row in rows]
+    """Returns one column for each number of the task, and of measures of a user's own, that a row has."""
+    own = [[key for key in row.get("own_numbers") or () if key not in IN_TABLES] for row in rows]
+    found = [{key: row[key] for key in keys if is_number(row.get(key))} for row, keys in zip(rows, own, strict=True)]
     caption = "What the task counts beside its score."
     return _section("Task numbers", caption, rows, found)
 
