@@ -337,16 +337,10 @@ class Run:
         facts |= {"preprocessing": context.task.preprocessing.name, "labels": known.get("labels")}
         facts |= {"units": own_model.units(known)}
         found = step.skipped_layers(model) if step else {}
-        skipped_layers = {
-            layer: why for layer, why in found.items() if layer not in model.output_names
-        }  # they stay anyway
-        for layer, reason in skipped_layers.items():
+        skipped = {layer: why for layer, why in found.items() if layer not in model.output_names}  # which stay anyway
+        for layer, reason in skipped.items():
             progress.say(f"{layer} is left alone: {reason}")
-        facts |= {
-            "skipped_layers": skipped_layers,
-            "promise": getattr(step, "promise", None),
-            "settings": settings(step),
-        }
+        facts |= {"skipped_layers": skipped, "promise": getattr(step, "promise", None), "settings": settings(step)}
         stage.finish(model, facts)
 
     def _rows(
