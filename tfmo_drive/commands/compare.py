@@ -194,8 +194,8 @@ def _front(block: Block, of: str) -> list[str]:
 def _sections(block: Block, number: str, of: str) -> list[Section]:
     figures = (
         Figure(f"score_size{number}", "Score against file size of every row; bars: 95 % intervals; dotted: rows that "
-               "beat the trivial answer, and that no other row beats in both. Rows equal in several runs are drawn once; "
-               "a name that finds no place is left to the table."),
+               "beat the trivial answer, and that no other row beats in both. Rows equal in several runs are drawn "
+               "once; a name that finds no place is left to the table."),
         Figure(f"score_latency{number}", f"Score against {TIME}."),
     )  # fmt: skip
     caption = (

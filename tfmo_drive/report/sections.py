@@ -110,8 +110,8 @@ def _pictures(report: dict) -> Section:
     first = reference(report)["name"]
     figures = (
         Figure("score_size", "Score against file size. Bars: 95 % intervals. Dotted: rows that beat the trivial "
-               "answer, and that no other row beats in both. A name that finds no place is left to the table. The dashed "
-               f"line is {first}."),
+               "answer, and that no other row beats in both. A name that finds no place is left to the table. The "
+               f"dashed line is {first}."),
         Figure("score_latency", f"Score, on the same scale, against {TIME}."),
     )  # fmt: skip
     return Section("Score against cost", "Up and to the left is better.", figures)
