@@ -21,6 +21,8 @@ SAID = (
 NO_GPU = "E0000 00:00:1796003728.998410   31230 cuda_platform.cc:52] failed call to cuInit: INTERNAL: CUDA error: 303"
 SOURCE = """
 import os, sys
+from tfmo_drive.base import native_lines
+native_lines.GPUS = {gpus!r}
 native_lines.hide_known()
 os.write(2, {native!r}.encode())
 print("from Python", file=sys.stderr)
