@@ -62,6 +62,8 @@ def test_a_fact_without_a_source_is_refused():
 def test_a_wrong_name_gets_what_there_is():
     with pytest.raises(BadInput, match="no board 'raspberry_pi'. Did you mean \"raspberry_pi_[45]\""):
         named("raspberry_pi")
+    with pytest.raises(BadInput, match="there is no file nowhere/mine.py"):
+        named("nowhere/mine.py")
 
 
 def test_the_time_of_a_cortex_m_is_estimated_by_hand_and_marked_as_an_estimate():

@@ -11,7 +11,7 @@ from typing import Any
 
 from absl import logging
 
-from tfmo_drive.base import atomic, environment, faults, finite, order, progress, run_folder, speed
+from tfmo_drive.base import atomic, environment, faults, finite, order, progress, python_file, run_folder, speed
 from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.base.overrides import settings
 from tfmo_drive.base.row_keys import joined
@@ -300,7 +300,8 @@ class Run:
         folders = []
         for count, step in enumerate(recipe, start=1):
             files = [run_folder.file_digest(path) for s in recipe[:count] for path in s.files]
-            key = run_folder.key(base, [settings(s) for s in recipe[:count]], files)
+            own = [code] if (code := python_file.own_code(recipe[:count])) else []
+            key = run_folder.key(base, [settings(s) for s in recipe[:count]], files, *own)
             folders.append(run_folder.StageFolder(context.workdir / f"{count}_{step.name}", key, SCORES))
         models, model, done, before = {}, context.baseline, 0, len(stages)
         while done < len(recipe) and folders[done].finished:

@@ -119,3 +119,30 @@ def test_global_ranking_keeps_the_total(seed, sparsity):
 def test_a_criterion_is_named_on_the_command_line():
     changed = override(Prune(), ["criterion=Gradient", "criterion.images=64", "allocation=global"])
     assert (changed.criterion, changed.allocation) == (criteria.Gradient(images=64), "global")
+
+
+class Of(criteria.Criterion):
+    def __init__(self, said):
+        self.said = said
+
+    def scores(self, model, weights, context):
+        return {name: self.said(weight.numpy()) for name, weight in weights.items() if self.said}
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        (None, "Of.scores must score every kernel of `weights`; there is none of logits"),
+        (lambda kernel: kernel.sum(-1), r"Of.scores must have a kernel's shape: logits is \(3, 9\), got \(3,\)"),
+        (lambda kernel: kernel, "Of.scores must be finite and not negative; logits has -"),
+        (lambda kernel: kernel * np.nan, "Of.scores must be finite and not negative; logits has nan to nan"),
+    ],
+)
+def test_scores_of_ones_own_that_cannot_rank_are_refused(linear, context, said, message):
+    with pytest.raises(BadInput, match=message):
+        criteria.scores(Of(said), linear, {"logits": linear.get_layer("logits").kernel}, context)
+
+
+def test_a_misspelt_criterion_is_answered_with_those_there_are():
+    with pytest.raises(BadInput, match='must be a Criterion, got Magnitud. Did you mean "Magnitude".*Chance'):
+        override(Prune(sparsity=0.5), ["criterion=Magnitud"])

@@ -26,6 +26,7 @@ from tfmo_drive.scenes.frames import Frames
 from tfmo_drive.steps.train import Train
 from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
 from tfmo_drive.tasks.distance import ROAD_USERS, DistanceToObject
+from tfmo_drive.tasks.number_task import NumberTask
 
 
 @pytest.fixture(scope="module")
@@ -112,3 +113,23 @@ def test_a_csv_of_ones_own_is_read_by_its_columns(task, table):
     with pytest.raises(BadInput, match=r"1 of 50 rows have no number or no image of their own: line 9 \("):
         dataclasses.replace(own).examples("train")
     assert len(dataclasses.replace(own, skip_bad=True).examples("test")) == 11
+
+
+def test_a_number_task_that_forgets_something_is_refused():
+    def made(**facts):
+        facts = {"name": "mine", "output_names": ("mine",), "unit": "m", "number": lambda self, scene: 1.0, **facts}
+        kind = dataclasses.dataclass(frozen=True, kw_only=True)(type("Mine", (NumberTask,), facts))
+        return kind(image_size=(32, 48), scenes=Frames(train=16, val=16, test=16))
+
+    with pytest.raises(BadInput, match="Mine does not say its unit"):
+        made(unit="")
+    with pytest.raises(BadInput, match="Mine.own_settings must name most"):
+        made(most=1.0, __annotations__={"most": float})
+    assert made(most=1.0, __annotations__={"most": float}, own_settings=("most",)).most == 1.0
+
+
+def test_a_number_that_is_none_or_not_finite_is_refused(task, monkeypatch):
+    for found in (None, float("nan")):
+        monkeypatch.setattr(DistanceToObject, "number", lambda self, scene, found=found: found)
+        with pytest.raises(BadInput, match="DistanceToObject.number must be finite for every scene, got"):
+            dataclasses.replace(task, farthest=77.0).examples("train")

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from tfmo_drive.base.spelling import shortened
+from tfmo_drive.base.spelling import shortened, suggestion
 
 _WORDS = {"true": True, "false": False, "none": None, "null": None}
 LARGEST = 2**40
@@ -126,6 +126,8 @@ def _fit(kind: Any, value: Any, text: str) -> Any:
         named = {one.__name__: one for one in _family(kind) if dataclasses.is_dataclass(one)}
         if text in named:
             return default(named[text])
+        if isinstance(value, str) and (offered := [name for name in named if name != kind.__name__]):
+            raise WrongType(f"must be {expected(kind)}, got {shortened(text, 60)}. {suggestion(text, sorted(offered))}")
     if type(value) is kind:
         return value
     raise WrongType(f"must be {expected(kind)}, got {shortened(text, 60)}.")

@@ -126,6 +126,8 @@ def named(name: str) -> Board:
         if not isinstance(found, Board):
             raise BadInput(f"--board: {name} defines no BOARD = Board(...).")
         return found
+    if name.endswith(".py"):
+        raise BadInput(f"--board: there is no file {name}.")
     if name not in names():
         raise BadInput(f"--board: no board {name!r}. {suggestion(name, names())}")
     return importlib.import_module(f"tfmo_drive.boards.{name}").BOARD

@@ -79,6 +79,6 @@ def _compared(part: str, one: Row, row: Row) -> str:
     who += "says the same of every example and scores" if one.get("always_the_same") else "scores"
     other = "the trivial answer" if part else answered(row)
     return (
-        f"{who} {numbers.percent(one.get('score'))}, {other} {numbers.percent(one['trivial_score'])}: "
+        f"{who} {numbers.percent(one.get('score'))}, {other} scores {numbers.percent(one['trivial_score'])}: "
         f"{numbers.points(one['over_trivial'])} points{bounds}"
     )

@@ -38,6 +38,24 @@ class Criterion(abc.ABC):
         """
 
 
+def scores(
+    criterion: Criterion, model: keras.Model, weights: Mapping[str, tf.Variable], context: Context
+) -> dict[str, np.ndarray]:
+    """Returns the criterion's scores; raises BadInput where one of its own does not keep what `Criterion.scores` says."""
+    said = {name: np.asarray(score) for name, score in criterion.scores(model, weights, context).items()}
+    place = f"{type(criterion).__name__}.scores"
+    if missing := sorted({*weights} - {*said}):
+        raise BadInput(f"{place} must score every kernel of `weights`; there is none of {', '.join(missing[:3])}.")
+    for name, weight in weights.items():
+        wanted, score = tuple(weight.shape), said[name]
+        if score.shape != wanted:
+            raise BadInput(f"{place} must have a kernel's shape: {name} is {wanted}, got {score.shape}.")
+        sound = np.all(np.isfinite(weight.numpy()))  # else it is training that went wrong, and says so itself
+        if sound and not np.all(np.isfinite(score) & (score >= 0)):
+            raise BadInput(f"{place} must be finite and not negative; {name} has {score.min():g} to {score.max():g}.")
+    return said
+
+
 @dataclasses.dataclass(frozen=True)
 class Magnitude(Criterion):
     """Scores a weight by |weight|: Han et al. 2015, "Learning both weights and connections".

@@ -19,6 +19,7 @@ from tfmo_drive.base.keras2 import keras
 from tfmo_drive.contracts import Artifact, BadInput, Context, Step
 from tfmo_drive.data import batches
 from tfmo_drive.networks import layers
+from tfmo_drive.steps import criteria
 from tfmo_drive.steps.criteria import Criterion, Magnitude
 from tfmo_drive.surgery import masks, sensitivity_curves, sparse_training
 from tfmo_drive.surgery.sparse_training import Ramp, UpdateMasks
@@ -136,11 +137,11 @@ class Prune(KernelStep):
     def updates(self, wrapped: keras.Model, steps_per_epoch: int, context: Context) -> UpdateMasks:
         """Returns the callback that updates the masks of a `masked` model while it is trained."""
         weights, pattern = sparse_training.weights(wrapped), masks.pattern(self.pattern)
-        first = self.criterion.scores(wrapped, weights, context)
+        first = criteria.scores(self.criterion, wrapped, weights, context)
         final, kept = self.final_sparsities(first), first if self.criterion.once else None
 
         def masks_at(way: float) -> dict[str, np.ndarray]:
-            scores = kept or self.criterion.scores(wrapped, weights, context)
+            scores = kept or criteria.scores(self.criterion, wrapped, weights, context)
             return {name: masks.largest(scores[name], final[name] * way, pattern) for name in weights}
 
         return UpdateMasks(self.ramp.in_steps(steps_per_epoch), self.ramp.goal, wrapped, masks_at)

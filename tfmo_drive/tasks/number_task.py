@@ -69,7 +69,13 @@ class NumberTask(FrameTask):
 
     def __post_init__(self):
         super().__post_init__()
-        standardised_number.refuse_unknown(f"{type(self).__name__}.outputs", self.outputs)
+        kind, base = type(self), {field.name for field in dataclasses.fields(NumberTask)}
+        if missing := [fact for fact in ("name", "output_names", "unit") if not getattr(kind, fact, "")]:
+            raise BadInput(f"{kind.__name__} does not say its {' and '.join(missing)}.")
+        own = [field.name for field in dataclasses.fields(self) if field.compare and field.name not in base]
+        if unsaid := sorted({*own} - {*self.own_settings, *self.given_settings}):
+            raise BadInput(f"{kind.__name__}.own_settings must name {', '.join(unsaid)}, or a model of others is reused.")
+        standardised_number.refuse_unknown(f"{kind.__name__}.outputs", self.outputs)
 
     @abc.abstractmethod
     def number(self, scene: Scene) -> float:
@@ -84,8 +90,14 @@ class NumberTask(FrameTask):
         """Returns a split's pixels uint8 [b, h, w, 3] and numbers float32 [b, 1] in the unit."""
         if self.data == SCENES:
             key = [self.name, file_digest(Path(inspect.getfile(type(self)))), self._number_settings]
-            return self.scenes.measured(split, self.size, self.number, key)
+            return self.scenes.measured(split, self.size, self._finite_number, key)
         return pack(self._listing[split], self.size, self.resize, skip_bad=self.skip_bad, label=split)
+
+    def _finite_number(self, scene: Scene) -> float:
+        found = self.number(scene)
+        if found is None or not np.isfinite(found):
+            raise BadInput(f"{type(self).__name__}.number must be finite for every scene, got {found}.")
+        return found
 
     @property
     def _number_settings(self) -> list[Any]:
