@@ -41,7 +41,7 @@ class Criterion(abc.ABC):
 def scores(
     criterion: Criterion, model: keras.Model, weights: Mapping[str, tf.Variable], context: Context
 ) -> dict[str, np.ndarray]:
-    """Returns the criterion's scores; raises BadInput where one of its own does not keep what `Criterion.scores` says."""
+    """Returns the scores; raises BadInput where a criterion of one's own does not keep what `Criterion.scores` says."""
     said = {name: np.asarray(score) for name, score in criterion.scores(model, weights, context).items()}
     place = f"{type(criterion).__name__}.scores"
     if missing := sorted({*weights} - {*said}):

@@ -74,7 +74,7 @@ class NumberTask(FrameTask):
             raise BadInput(f"{kind.__name__} does not say its {' and '.join(missing)}.")
         own = [field.name for field in dataclasses.fields(self) if field.compare and field.name not in base]
         if unsaid := sorted({*own} - {*self.own_settings, *self.given_settings}):
-            raise BadInput(f"{kind.__name__}.own_settings must name {', '.join(unsaid)}, or a model of others is reused.")
+            raise BadInput(f"{kind.__name__}.own_settings must name {', '.join(unsaid)}: a model depends on it.")
         standardised_number.refuse_unknown(f"{kind.__name__}.outputs", self.outputs)
 
     @abc.abstractmethod
