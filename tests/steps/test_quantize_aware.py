@@ -118,11 +118,17 @@ def ranges(model) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 @pytest.fixture(scope="module")
 def calibrated(tiny_baseline, tiny_task, context):
-    """The quantize-aware model before any training, and the splits it asked for."""
-    read, asked = type(tiny_task).examples, []
+    """The quantize-aware model before any training, and the splits of which it read examples."""
+    whole, kinds = {split: tiny_task.examples(split) for split in ("train", "val", "test")}, []
+    read = type(whole["train"]).read
+
+    def noted(examples, indices):
+        kinds.extend(split for split, one in whole.items() if one is examples)
+        return read(examples, indices)
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(type(tiny_task), "examples", lambda task, split: asked.append(split) or read(task, split))
-        return QuantizeAware(epochs=0)(tiny_baseline, context()), asked
+        patch.setattr(type(whole["train"]), "read", noted)
+        return QuantizeAware(epochs=0)(tiny_baseline, context()), kinds
 
 
 def test_ranges_start_at_the_data_and_not_at_tfmots_six(calibrated, tiny_baseline, tiny_task, context):
@@ -174,7 +180,10 @@ def test_preserving_keeps_every_zero_while_the_other_weights_move(retrained, spa
 def test_the_step_that_broke_a_promise_is_named_with_what_to_type(sparse, retrained, context, monkeypatch):
     with pytest.raises(BrokenPromise, match=r"^Prune promised 60% zeros; conv1 has \d+\.\d+%\.$"):
         SPARSE.check(retrained[""])
-    for kept, advice in {"": 'Use QuantizeAware(preserve="sparsity").', "sparsity": "a fault of QuantizeAware"}.items():
+    for kept, advice in {
+        "": 'Use QuantizeAware(preserve="sparsity").',
+        "sparsity": "report this fault of QuantizeAware",
+    }.items():
         breaks = QuantizeAware(preserve=kept)
         monkeypatch.setattr(QuantizeAware, "__call__", lambda step, model, place: retrained[""])
         with pytest.raises(BrokenPromise, match=rf"QuantizeAware, which ran after it, .*{re.escape(advice)}"):
