@@ -41,7 +41,7 @@ CHOICE = $(call flag,DATA,data) $(call flag,WEIGHTS,weights) $(call flag,WORKDIR
 FLAGS = $(CHOICE) $(if $(filter-out all,$(value CONTROLS)),$(call flag,CONTROLS,controls))
 FOLDERS = $(foreach one,$(or $(value RUNS),runs/*),$(foreach folder,$(or $(wildcard $(one)),$(one)),$(call quote,$(folder))))
 
-.PHONY: help demo smoke setup test wheel lint fuzz bench compare npu results clean
+.PHONY: help demo smoke setup test test-fast wheel lint fuzz bench compare npu results clean
 
 help:  ## Print this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 22
@@ -87,6 +87,9 @@ npu: $(READY)  ## What an Ethos-U would make of int8 files: make npu RUNS="runs/
 
 test: $(READY)  ## All tests (about 7 minutes on 2 cores)
 	TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+test-fast: $(READY)  ## What one runs while typing: no test that trains, converts or starts whole commands
+	TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow"
 
 wheel: $(READY)  ## Build the wheel, install it into an environment of its own, and run smoke from an empty folder
 	rm -rf build $(VENV)/wheel && mkdir -p $(VENV)/wheel/empty

@@ -11,10 +11,22 @@ from pathlib import Path
 
 import pytest
 
+SLOW = (
+    "contract/", "fuzz/", "steps/", "targets/", "tasks/", "training/", "networks/test_networks.py",
+    "networks/test_output_kind.py", "base/test_finite.py", "commands/test_verbs.py", "commands/test_plan.py",
+    "commands/sensitivity/", "test_bad_input.py", "test_flow.py", "test_ledger.py", "test_library.py",
+    "test_library_examples.py", "test_quickstart.py", "test_readme.py", "test_sensitivity_study.py",
+    "test_contributing.py",
+)  # fmt: skip
+"""Tests that train, convert or start whole commands, below this folder; `make test-fast` leaves them out."""
 
-def pytest_collection_modifyitems(items):
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The file of whole runs first: of two processes, one would wait for it at the end (with the Makefile's flags)."""
     items.sort(key=lambda item: item.path.name != "test_flow.py")
+    for item in items:
+        if item.path.relative_to(Path(__file__).parent).as_posix().startswith(SLOW):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session", autouse=True)

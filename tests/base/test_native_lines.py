@@ -17,6 +17,8 @@ SAID = (
     "I0000 00:00:1796003725.917071   31230 cudart_stub.cc:31] Could not find cuda drivers on your machine, GPU will "
     "not be used.",
     "INFO: Created TensorFlow Lite XNNPACK delegate for CPU.",
+    "E0000 00:00:1796005205.896900    6416 node_def_util.cc:682] NodeDef mentions attribute use_unbounded_threadpool "
+    "which is not in the op definition: Op<name=MapDataset; signature=input_dataset:variant> This may be expected",
 )
 NO_GPU = "E0000 00:00:1796003728.998410   31230 cuda_platform.cc:52] failed call to cuInit: INTERNAL: CUDA error: 303"
 SOURCE = """

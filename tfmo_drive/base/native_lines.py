@@ -15,6 +15,7 @@ KNOWN = (
     r"I0000 .* port\.cc:\d+\] oneDNN custom operations are on\. .*",
     r"I0000 .* cudart_stub\.cc:\d+\] Could not find cuda drivers on your machine, GPU will not be used\.",
     r"INFO: Created TensorFlow Lite XNNPACK delegate for CPU\.",
+    r"E0000 .* node_def_util\.cc:\d+\] NodeDef mentions attribute use_unbounded_threadpool which is not in the op .*",
 )
 """Patterns of whole lines that say what is always so where this program runs."""
 NO_GPU = (r"E0000 .* cuda_platform\.cc:\d+\] failed call to cuInit: .*",)
