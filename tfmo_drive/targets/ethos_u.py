@@ -1,7 +1,7 @@
 """Converts for Arm Ethos-U NPUs: int8, compiled by Vela, whose estimates say what it costs there, since no NPU is here.
 
 Its outputs are those that LiteRT's reference kernels give for the file before it was compiled: Vela is tested to
-compute the same integers (https://pypi.org/project/ethos-u-vela, "TensorFlow Support").
+compute the same integers (the description of the package ethos-u-vela, "TensorFlow Support").
 """
 
 from __future__ import annotations
