@@ -81,7 +81,7 @@ def test_one_group_decides_nothing_and_that_is_no_pass(report):
 def test_one_worthless_task_of_several_is_enough(report):
     report["rows"][0]["parts"] = {"detection": {"score": 0.0, **over(0.0)}, "segmentation": {"score": 0.6, **over(0.5)}}
     (said,) = doubts(report)
-    assert "its detection scores 0.0 %, the trivial answer 12.5 %" in said and "segmentation" not in said
+    assert "its detection scores 0.0 %, the trivial answer scores 12.5 %" in said and "segmentation" not in said
 
 
 def test_who_says_the_same_of_every_example_is_worthless_whatever_that_scores(report):
