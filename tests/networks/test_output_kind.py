@@ -183,7 +183,7 @@ def test_a_teachers_soft_labels_are_its_logits_whatever_it_ends_in(end, tiny_tas
         place = Context(tiny_task, model, (), tmp_path, 0)
         said.append(teacher.attached(labels, place).read(0, np.arange(6)))
     apart = said[0] - said[1]
-    pixels = next(batches.view_batches(place, 0))[:6]
+    pixels = next(batches.augmented_batches(place, 0))[:6]
     constant = apart.mean(-1, keepdims=True) if end is tf.nn.softmax else 0
     np.testing.assert_allclose(apart - constant, 0, atol=0.02)
     np.testing.assert_allclose(said[0], plain(pixels), rtol=1e-4, atol=1e-5)

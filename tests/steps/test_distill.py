@@ -106,7 +106,7 @@ def test_a_teacher_of_ones_own_is_a_file(small_cnn, context, tmp_path):
     small_cnn.save(path, include_optimizer=False)
     labels, place = SoftLabels(augmented_copies=1, teacher=str(path)), context()
     indices = np.array([5, 0])
-    pixels = np.concatenate(list(batches.view_batches(place, 0)))[indices]
+    pixels = np.concatenate(list(batches.augmented_batches(place, 0)))[indices]
     found = teacher.attached(labels, place).read(0, indices)
     np.testing.assert_allclose(found, small_cnn(pixels, training=False), rtol=1e-3, atol=1e-3)
     assert Train(distill=labels).files == (path,) and Train(distill=SoftLabels()).files == ()
@@ -178,7 +178,7 @@ def test_declared_probabilities_of_a_teacher_become_logits(tiny_task, context, t
     own = keras.Model(inputs, keras.layers.Reshape((9,), name="odds")(keras.layers.Softmax()(features)))
     place = dataclasses.replace(context(), task=task, baseline=own)
     logits = teacher.attached(SoftLabels(augmented_copies=1), place).read(0, np.arange(4))
-    pixels = next(batches.view_batches(place, 0))[:4]
+    pixels = next(batches.augmented_batches(place, 0))[:4]
     np.testing.assert_allclose(softmax(logits), own(pixels), rtol=1e-4, atol=1e-6)
 
 

@@ -24,8 +24,8 @@ class Attached:
     """
 
     augmented_copies: int
-    read: Callable[[int, np.ndarray], Arrays] = lambda view, indices: np.zeros([len(indices), 0], np.float32)
-    """(view, indices) to float32 [b, ...]."""
+    read: Callable[[int, np.ndarray], Arrays] = lambda copy, indices: np.zeros([len(indices), 0], np.float32)
+    """(copy, indices) to float32 [b, ...]."""
 
 
 def order(count: int, seed: int, epoch: int) -> np.ndarray:
@@ -62,13 +62,13 @@ def training_epoch(context: Context, batch_size: int, epoch: int, attached: Atta
             "soft": what is attached}.
     """
     task, examples = context.task, context.task.examples("train")
-    view = epoch if attached is None else epoch % attached.augmented_copies
-    table = randoms(context.seed, view, len(examples), task.randoms)
+    copy = epoch if attached is None else epoch % attached.augmented_copies
+    table = randoms(context.seed, copy, len(examples), task.randoms)
     steps = steps_per_epoch(len(examples), batch_size)
     batches = shown(task, context.seed, epoch)[: steps * batch_size].reshape(steps, -1)
 
     def read(indices):
-        soft = attached.read(view, indices) if attached else ()
+        soft = attached.read(copy, indices) if attached else ()
         return *examples.read(indices), table[indices], soft
 
     example = read(batches[0][:1])
@@ -111,11 +111,11 @@ def prepared(task: Task, raw, targets, randoms) -> tuple:
     return preprocess(task, augmented), task.encode(targets)
 
 
-def view_batches(context: Context, view: int, batch_size: int = 64) -> Iterator[np.ndarray]:
+def augmented_batches(context: Context, copy: int, batch_size: int = 64) -> Iterator[np.ndarray]:
     """Yields the whole train split in order, preprocessed float32 [b, ...], augmented as `training_epoch` augments copy
-    `view`."""
+    `copy`."""
     task, examples = context.task, context.task.examples("train")
-    table = randoms(context.seed, view, len(examples), task.randoms)
+    table = randoms(context.seed, copy, len(examples), task.randoms)
 
     @tf.function(reduce_retracing=True)
     def inputs(raw, targets, random):

@@ -20,7 +20,7 @@ from tfmo_drive.base.outputs import by_name, named, names
 from tfmo_drive.base.run_folder import file_digest, key
 from tfmo_drive.contracts import Arrays, BadInput, Context
 from tfmo_drive.data import augmentation, batches
-from tfmo_drive.data.batches import Attached, view_batches
+from tfmo_drive.data.batches import Attached, augmented_batches
 from tfmo_drive.networks import output_kind, own_model
 from tfmo_drive.networks.layers import weights_digest
 from tfmo_drive.training import given_model
@@ -38,14 +38,14 @@ def attached(labels: SoftLabels, context: Context) -> Attached:
     return cached_logits(model(labels, context), labels.augmented_copies, context)
 
 
-def cached_logits(teacher: keras.Model, views: int, context: Context) -> Attached:
+def cached_logits(teacher: keras.Model, copies: int, context: Context) -> Attached:
     """Returns the teacher's logits for every train example, each augmented copy one entry of the cache.
 
     They are float32 [n, ...] as the model's outputs; those of maps are kept as float16.
 
     Args:
         teacher: The teacher.
-        views: The number of augmented copies of each example.
+        copies: The number of augmented copies of each example.
         context: Gives the task and the seed.
     """
     task = context.task
@@ -54,9 +54,9 @@ def cached_logits(teacher: keras.Model, views: int, context: Context) -> Attache
     facts = [weights_digest(teacher), teacher.to_json(), task.fingerprint(), task.identity(), _code_digest()]
     folder, files = cache_root() / "teacher", []
     try:
-        for view in range(views):
-            write = functools.partial(_write_logits, teacher, view, context, row)
-            made = made_once(folder / key(*facts, context.seed, view), write, (_ROWS,))
+        for copy in range(copies):
+            write = functools.partial(_write_logits, teacher, copy, context, row)
+            made = made_once(folder / key(*facts, context.seed, copy), write, (_ROWS,))
             files.append(open(made / _ROWS, "rb", buffering=0))
     except OSError as error:
         raise BadInput(
@@ -64,14 +64,14 @@ def cached_logits(teacher: keras.Model, views: int, context: Context) -> Attache
             "Make room there, or set TFMO_DRIVE_CACHE to another folder."
         ) from error
 
-    def read(view: int, indices: np.ndarray) -> Arrays:
+    def read(copy: int, indices: np.ndarray) -> Arrays:
         size = row.itemsize
-        data = b"".join(os.pread(files[view].fileno(), size, int(index) * size) for index in indices)
+        data = b"".join(os.pread(files[copy].fileno(), size, int(index) * size) for index in indices)
         found = np.frombuffer(data, row)
         return by_name(row.names, [found[name].astype(np.float32) for name in row.names])
 
-    logging.info("teacher: %d views of %d examples in %s", views, len(task.examples("train")), folder)
-    return Attached(views, read)
+    logging.info("teacher: %d augmented copies of %d examples in %s", copies, len(task.examples("train")), folder)
+    return Attached(copies, read)
 
 
 def _stored(shape: tuple[int, ...]) -> type:
@@ -129,7 +129,7 @@ def _joined(teachers: list[keras.Model], baseline: keras.Model) -> keras.Model:
     return keras.Model(inputs, ends)
 
 
-def _write_logits(teacher: keras.Model, view: int, context: Context, row: np.dtype, folder: Path) -> None:
+def _write_logits(teacher: keras.Model, copy: int, context: Context, row: np.dtype, folder: Path) -> None:
     logits = context.task.logits(teacher)
 
     @tf.function(reduce_retracing=True)
@@ -139,7 +139,9 @@ def _write_logits(teacher: keras.Model, view: int, context: Context, row: np.dty
 
     total = -(-len(context.task.examples("train")) // 64)
     with open(folder / _ROWS, "wb") as out:
-        for batch in tqdm(view_batches(context, view), f"teacher, view {view + 1}", total, disable=None, leave=False):
+        for batch in tqdm(
+            augmented_batches(context, copy), f"teacher, copy {copy + 1}", total, disable=None, leave=False
+        ):
             rows = np.empty(len(batch), row)
             for name, values in zip(row.names, call(tf.constant(batch)), strict=True):
                 rows[name] = values.numpy()
