@@ -21,24 +21,50 @@ SAID = (
     "which is not in the op definition: Op<name=MapDataset; signature=input_dataset:variant> This may be expected",
 )
 NO_GPU = "E0000 00:00:1796003728.998410   31230 cuda_platform.cc:52] failed call to cuInit: INTERNAL: CUDA error: 303"
-SOURCE = """
+BEGIN = """
 import os, sys
 from tfmo_drive.base import native_lines
 native_lines.GPUS = {gpus!r}
-native_lines.hide_known()
+"""
+WRITE = """
 os.write(2, {native!r}.encode())
 print("from Python", file=sys.stderr)
 os.system("echo from a child 1>&2")
 os.write(2, b"F0000 the processor lacks AVX")
 os.abort()
 """
+BLOCK = WRITE.replace("\n", "\n    ")
 
 
+def ran(source: str) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "2"}  # as the package sets it
+    return subprocess.run([sys.executable, "-c", source], text=True, capture_output=True, timeout=60, env=environment)
+
+
+@pytest.mark.parametrize("body", [f"native_lines.hide_known(){WRITE}", f"with native_lines.hidden():{BLOCK}"],
+                         ids=["the rest of a process", "a block"])  # fmt: skip
 @pytest.mark.parametrize(("gpus", "shown"), [((), []), (("/dev/null",), [NO_GPU])], ids=["no GPU", "a GPU"])
-def test_known_lines_are_hidden_and_all_others_shown_whatever_happens(gpus, shown):
-    source = SOURCE.format(native="\n".join((*SAID, NO_GPU, "E0000 another thing", "")), gpus=gpus)
-    done = subprocess.run([sys.executable, "-c", source], text=True, capture_output=True, timeout=20,
-                          env={**os.environ, "PYTHONPATH": str(ROOT)})  # fmt: skip
+def test_known_lines_are_hidden_and_all_others_shown_whatever_happens(gpus, shown, body):
+    done = ran((BEGIN + body).format(native="\n".join((*SAID, NO_GPU, "E0000 another thing", "")), gpus=gpus))
     assert done.returncode == -signal.SIGABRT
     wanted = [*shown, "E0000 another thing", "from Python", "from a child", "F0000 the processor lacks AVX"]
     assert sorted(done.stderr.splitlines()) == sorted(wanted)
+
+
+@pytest.mark.parametrize("spoilt", ["sys.executable = '/none'", "os.close(2)"])
+def test_a_block_runs_where_nothing_can_be_hidden(spoilt):
+    done = ran(f"{BEGIN.format(gpus=())}{spoilt}\nwith native_lines.hidden():\n    print('done')")
+    assert (done.returncode, done.stdout) == (0, "done\n")
+
+
+def test_after_a_block_the_error_stream_is_as_it_was():
+    begin = f"{BEGIN.format(gpus=())}files = os.listdir('/proc/self/fd')\nwith native_lines.hidden():\n    "
+    written, kept = f"os.write(2, {(SAID[3] + chr(10)).encode()!r})", "print(files == os.listdir('/proc/self/fd'))"
+    done = ran(f"{begin}{written}\n{written}\n{kept}")
+    assert (done.stderr, done.stdout) == (f"{SAID[3]}\n", "True\n")
+
+
+@pytest.mark.slow
+def test_the_librarys_first_use_of_tensorflow_says_nothing():
+    done = ran("import tfmo_drive as td; td.compress; import tensorflow as tf; tf.constant(1.0) + 1")
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,15 +1,22 @@
 """Imports TensorFlow and its Keras 2, and is the one place that does, so that the order of imports is right everywhere.
 
-Lines of theirs that are known to be harmless here are hidden, each by its own words.
+The package, imported before it, has chosen Keras 2. Lines of theirs that are known to be harmless here are hidden, each
+by its own words.
 """
 
-import logging  # noqa: I001
+import contextlib
+import logging
+import sys
 import warnings
 
-import tensorflow as tf
-import tf_keras as keras
+from tfmo_drive.base import native_lines
 
-import tfmo_drive  # noqa: F401  (selects Keras 2 before TensorFlow is imported)
+with contextlib.nullcontext() if "tensorflow" in sys.modules else native_lines.hidden():
+    import tensorflow as tf
+    import tf_keras as keras
+
+    if not native_lines.gpu_is_there():
+        tf.config.list_physical_devices("GPU")  # TensorFlow looks for one once, and says that it failed
 
 __all__ = ["keras", "tf"]
 
