@@ -12,6 +12,7 @@ from typing import Any
 from tfmo_drive.base.python_file import read
 from tfmo_drive.base.spelling import suggestion
 from tfmo_drive.contracts import BadInput, Target
+from tfmo_drive.report.rendering.numbers import significant
 
 INTERPRETER_BYTES = 2**16
 """The bytes allowed for TensorFlow Lite Micro beside Vela's count; the pack's example prints what it really takes."""
@@ -53,10 +54,10 @@ class Board:
         ram_bytes: The bytes that can hold the model's arena in one piece.
         clock_hz: The processor's clock, in Hz.
         channel_multiple: The multiple of layer widths that leaves no lane idle.
-        sources: The source of each fact.
+        sources: The source of each fact, by the fact's name.
         microcontroller: Whether the model is linked into the firmware: it then gets a C array.
-        cycles_per_mac: The fewest and the most cycles that its kernels take for one multiply-accumulate, where they
-            were published; for an estimate of the time of an inference.
+        cycles_per_mac: The fewest and the most cycles that one multiply-accumulate took in published measurements on
+            such a processor, for an estimate of the time of an inference; None where there are none.
 
     Raises:
         BadInput: A fact has no source.
@@ -69,11 +70,8 @@ class Board:
     clock_hz: int
     channel_multiple: int
     sources: Mapping[str, str]
-    """The source of every fact, by its name."""
     microcontroller: bool = False
-    """Whether the model is linked into the firmware: it then gets a C array."""
     cycles_per_mac: tuple[float, float] | None = None
-    """The fewest and the most cycles of one multiply-accumulate in the kernels that a board of this kind runs."""
 
     def __post_init__(self) -> None:
         facts = FACTS if self.cycles_per_mac is None else (*FACTS, "cycles_per_mac")
@@ -81,15 +79,17 @@ class Board:
             raise BadInput(f"{self.title}: no source of {', '.join(missing)}. Name a data sheet in Board.sources.")
 
     def estimate(self, macs: int) -> str:
-        """Returns a sentence on the time of one inference of so many multiply-accumulates, marked as an estimate; ""
-        where nothing is published to estimate it from."""
+        """Returns a sentence on the time of one inference of `macs` multiply-accumulates, marked as an estimate.
+
+        It returns "" where nothing is published to estimate it from.
+        """
         if self.cycles_per_mac is None:
             return ""
-        low, high = (f"{macs * cycles / self.clock_hz * 1000:.3g}" for cycles in self.cycles_per_mac)
+        low, high = (significant(macs * cycles / self.clock_hz * 1000, 2) for cycles in self.cycles_per_mac)
+        fewest, most = (significant(cycles, 2) for cycles in self.cycles_per_mac)
         return (
             f"time: about {low} to {high} ms an inference; not measured, but estimated from {macs:,} "
-            f"multiply-accumulates of {self.cycles_per_mac[0]:g} to {self.cycles_per_mac[1]:g} cycles each at "
-            f"{self.clock_hz / 1e6:g} MHz"
+            f"multiply-accumulates of {fewest} to {most} cycles each at {self.clock_hz / 1e6:g} MHz"
         )
 
     def needs(self, row: Mapping[str, Any]) -> tuple[Need, ...]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 from pathlib import Path
 
 import pytest
 from absl import flags
 from absl.testing import flagsaver
 
+from tfmo_drive.base.keras2 import keras
+from tfmo_drive.boards import stm32h743
 from tfmo_drive.boards.board import FACTS, Board, named, names
 from tfmo_drive.commands import board_pack
 from tfmo_drive.contracts import BadInput
@@ -18,6 +21,7 @@ from tfmo_drive.pack.write_pack import Pack
 from tfmo_drive.targets.litert import LiteRTInt8
 from tfmo_drive.tasks.classification import Classification
 
+WEIGHTED = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.Dense)
 SOURCES = dict.fromkeys(FACTS, "data sheet")
 SMALL = Board(
     title="Small", target=LiteRTInt8(), flash_bytes=1000, ram_bytes=500, clock_hz=1, channel_multiple=8, sources=SOURCES
@@ -67,12 +71,37 @@ def test_a_wrong_name_gets_what_there_is():
 
 
 def test_the_time_of_a_cortex_m_is_estimated_by_hand_and_marked_as_an_estimate():
-    """12 million multiply-accumulates of 1.4 to 2.8 cycles at 480 MHz; every board that is linked has it or an NPU."""
-    said = named("stm32h743").estimate(12_000_000)
-    assert said.startswith("time: about 35 to 70 ms an inference; not measured, but estimated from 12,000,000 multiply")
+    """12 million multiply-accumulates of 1.2 to 3.1 cycles at 480 MHz; 1,000 million are no 2.5e+03 ms."""
+    board = named("stm32h743")
+    said = board.estimate(12_000_000)
+    assert said.startswith("time: about 30 to 78 ms an inference; not measured, but estimated from 12,000,000 multiply")
+    assert said.endswith("of 1.2 to 3.1 cycles each at 480 MHz")
+    assert "about 2500 to 6500 ms" in board.estimate(1_000_000_000)
     assert SMALL.estimate(12_000_000) == ""
     with pytest.raises(BadInput, match="Small: no source of cycles_per_mac"):
         dataclasses.replace(SMALL, cycles_per_mac=(1, 2))
+
+
+def test_the_networks_that_were_timed_have_the_multiply_accumulates_of_the_boards_file():
+    mobilenet = keras.applications.MobileNetV2((80, 80, 3), alpha=0.30, weights=None, classes=1000)
+    for model, counted in ((mobilenet, stm32h743.MOBILENET_MACS), (mlperf_tiny_resnet(), stm32h743.RESNET_MACS)):
+        kernels = [(layer.weights[0].shape, layer.output.shape) for layer in model.layers if isinstance(layer, WEIGHTED)]
+        assert sum(math.prod((*kernel, *output[1:-1])) for kernel, output in kernels) == counted
+
+
+def mlperf_tiny_resnet() -> keras.Model:
+    """Builds benchmark/training/image_classification/keras_model.py of github.com/mlcommons/tiny, with 16 filters."""
+    layers = keras.layers
+
+    def convolution(x, filters, size, stride):
+        return layers.Conv2D(filters, size, stride, padding="same")(x)
+
+    image = keras.Input((32, 32, 3))
+    x = convolution(image, 16, 3, 1)
+    for filters, stride in ((16, 1), (32, 2), (64, 2)):
+        branch = convolution(convolution(x, filters, 3, stride), filters, 3, 1)
+        x = layers.Add()([branch, x if stride == 1 else convolution(x, filters, 1, stride)])
+    return keras.Model(image, layers.Dense(10)(layers.Flatten()(layers.AveragePooling2D(8)(x))))
 
 
 @pytest.mark.parametrize(("flash", "code"), [(10**9, 0), (10, 1)])
