@@ -85,7 +85,7 @@ def test_the_time_of_a_cortex_m_is_estimated_by_hand_and_marked_as_an_estimate()
 def test_the_networks_that_were_timed_have_the_multiply_accumulates_of_the_boards_file():
     mobilenet = keras.applications.MobileNetV2((80, 80, 3), alpha=0.30, weights=None, classes=1000)
     for model, counted in ((mobilenet, stm32h743.MOBILENET_MACS), (mlperf_tiny_resnet(), stm32h743.RESNET_MACS)):
-        kernels = [(layer.weights[0].shape, layer.output.shape) for layer in model.layers if isinstance(layer, WEIGHTED)]
+        kernels = [(one.weights[0].shape, one.output.shape) for one in model.layers if isinstance(one, WEIGHTED)]
         assert sum(math.prod((*kernel, *output[1:-1])) for kernel, output in kernels) == counted
 
 
