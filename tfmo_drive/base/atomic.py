@@ -30,8 +30,9 @@ _OURS = re.compile(r"\.(?P<name>.*)\.tfmo_drive-[0-9a-f]{16}\.(?P<kind>tmp|old)(
 
 @contextlib.contextmanager
 def file(path: Path, durable: bool = True) -> Iterator[Path]:
-    """Yields a temporary, empty file of the same folder and suffix, which becomes `path` when the block ends without an
-    error.
+    """Yields an empty temporary file, which becomes `path` when the block ends without an error.
+
+    It lies in the folder of `path` and has its suffix.
 
     Args:
         path: The file to write; its folder is made where it is missing.
@@ -112,8 +113,9 @@ def remove_folder(path: Path) -> None:
 
 
 def recover(place: Path, name: str | None = None) -> None:
-    """Puts back an older folder that a process killed inside `folder` had set aside, and removes unfinished temporary
-    files.
+    """Clears what a process killed inside `file` or `folder` left.
+
+    An older folder that was set aside is put back; temporary files and folders are removed.
 
     Args:
         place: The folder whose direct entries are looked at. The caller holds its lock.

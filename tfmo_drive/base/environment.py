@@ -12,14 +12,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-PACKAGES = (
+_PACKAGES = (
     "tensorflow", "tf-keras", "tensorflow-model-optimization", "tf2onnx", "onnx", "onnxruntime", "ai-edge-litert",
     "numpy",
 )  # fmt: skip
+"""The distributions on whose version a model file, or a number of the report, depends."""
 
 
 def describe() -> dict[str, Any]:
-    """Returns cores, processor, Python, packages, git commit and command, in JSON types.
+    """Returns date, cores, processor, Python, packages, git commit and command, in JSON types.
 
     The commit ends in "+" where the working tree differs from it.
     """
@@ -28,10 +29,15 @@ def describe() -> dict[str, Any]:
         "cores": len(os.sched_getaffinity(0)),
         "processor": _processor(),
         "python": platform.python_version(),
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": versions(),
         "git_commit": _commit(),
         "command": _command(),
     }
+
+
+def versions() -> dict[str, str | None]:
+    """Returns the versions of the packages that results depend on, by name; None where one is not installed."""
+    return {name: _version(name) for name in _PACKAGES}
 
 
 def _command() -> str:

@@ -1,5 +1,8 @@
-"""Reports what cannot be used in a data set: faults are counted, the first ten named, and refused unless they may be
-skipped; what is only said is kept for the report."""
+"""Reports what cannot be used in a data set.
+
+Faults are counted, the first ten named, and refused unless they may be skipped; what is only said is kept for the
+report.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from tfmo_drive.base.spelling import shortened
 from tfmo_drive.contracts import BadInput, one_line
 
 NAMED, LONGEST = 10, 400
+"""The number of faults that are named, and the number of letters that are shown of each."""
 _noted: dict[tuple[str, str], None] = {}
 """What this process has said of data: (source, text), in the order in which it was said."""
 

@@ -49,13 +49,13 @@ def refuse_weights(model: keras.Model, subject: str) -> None:
             )
 
 
-def wrong(answers: Arrays) -> np.ndarray:
-    """Returns the indices, int64 [k], of examples whose answers are NaN or infinite.
+def not_finite(answers: Arrays) -> np.ndarray:
+    """Returns the indices, int64 [k], of examples whose answers hold a NaN or an infinity.
 
     Args:
         answers: Outputs of a model, one array [n, ...] or several by name.
     """
-    found = [wrong(one) for one in answers.values()] if isinstance(answers, Mapping) else []
+    found = [not_finite(one) for one in answers.values()] if isinstance(answers, Mapping) else []
     if found:
         return np.unique(np.concatenate(found))
     return np.flatnonzero(~np.isfinite(answers).reshape(len(answers), -1).all(axis=1))
@@ -69,7 +69,7 @@ def refuse_answers(answers: Arrays, subject: str, advice: str) -> None:
         subject: What gave the answers, with which the line begins.
         advice: A sentence that says what to do.
     """
-    bad = wrong(answers)
+    bad = not_finite(answers)
     if len(bad):
         raise BadInput(
             f"{subject}: answers to {len(bad):,} examples are not finite, first to number {bad[0]}. {advice}"

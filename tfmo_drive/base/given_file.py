@@ -52,8 +52,7 @@ def reading(path: str | os.PathLike, expected: str, advice: str = "", setting: s
 
 
 def reads(expected: str, advice: str = "") -> Callable[[Callable[..., T]], Callable[..., T]]:
-    """Decorates a function whose first argument is a file's path, or its bytes: it reads the file as inside
-    `reading`."""
+    """Decorates a function whose first argument is a file's path, or its bytes, so that it runs inside `reading`."""
 
     def decorated(function: Callable[..., T]) -> Callable[..., T]:
         @functools.wraps(function)

@@ -1,5 +1,4 @@
-"""Checks the order of a recipe's steps: which of them would undo what an earlier one provides, and what to type
-instead."""
+"""Checks the order of a recipe's steps: none may undo what an earlier one provides."""
 
 from __future__ import annotations
 

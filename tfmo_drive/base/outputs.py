@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm import tqdm
 
-from tfmo_drive.base.finite import refuse_answers, wrong
+from tfmo_drive.base.finite import refuse_answers
 from tfmo_drive.contracts import Arrays, Artifact, Examples
 
 if TYPE_CHECKING:
@@ -34,8 +34,7 @@ def names(model: keras.Model) -> tuple[str, ...]:
 
 
 def named(model: keras.Model, outputs: Any) -> Any:
-    """Returns what calling `model` gave in the form of `contracts.Arrays`: the only output itself, or several by
-    name."""
+    """Returns what calling `model` gave as `contracts.Arrays`: the only output itself, or several by name."""
     return by_name(names(model), flat(outputs))
 
 
@@ -52,8 +51,7 @@ def by_name(names: Sequence[str], values: Sequence[Any]) -> Any:
 
 
 def each(change: Callable[..., Any], *nests: Any) -> Any:
-    """Applies `change` to every array of a nest, or to the arrays of the same name in several nests, and keeps their
-    form."""
+    """Returns a nest with `change` applied to each array, or to the arrays of one name in several nests together."""
     if isinstance(nests[0], Mapping):
         return {name: each(change, *(nest[name] for nest in nests)) for name in nests[0]}
     return change(*nests)
@@ -82,8 +80,7 @@ def distance(ours: Arrays, theirs: Arrays) -> np.ndarray:
 
 
 def agreement(ours: Arrays, theirs: Arrays) -> float:
-    """Returns the share in [0, 1] of decisions [n, ...] that are equal; for decisions by name, the mean of their
-    shares."""
+    """Returns the share in [0, 1] of equal decisions [n, ...]; for decisions by name, the mean of their shares."""
     return float(np.mean(flat(each(lambda a, b: np.mean(a == b), ours, theirs))))
 
 
@@ -102,9 +99,8 @@ def answered(artifact: Artifact, batch: np.ndarray) -> Arrays:
 
 
 def _finite(artifact: Artifact, found: Arrays) -> Arrays:
-    if len(wrong(found)):
-        advice = "Something overflows there: take a target of a wider type, or train with a lower learning_rate."
-        refuse_answers(found, str(artifact.path or artifact.name), advice)
+    advice = "Something overflows there: take a target of a wider type, or train with a lower learning_rate."
+    refuse_answers(found, str(artifact.path or artifact.name), advice)
     return found
 
 

@@ -1,7 +1,7 @@
-"""Applies `--set=recipe.0.sparsity=0.7`: rebuilds a tree of frozen dataclasses with other values, so that every check
-runs again.
+"""Applies `--set=recipe.0.sparsity=0.7` to a tree of frozen dataclasses.
 
-The fields of a dataclass are the settings: there is no second list of them anywhere.
+The tree is built again with the other values, so that every check runs again. The fields of a dataclass are the
+settings: there is no second list of them anywhere.
 """
 
 from __future__ import annotations

@@ -42,8 +42,11 @@ def read(path: Path) -> ModuleType:
 
 
 def own_code(value: Any) -> list[str]:
-    """Returns the source of every class in a tree of dataclasses that is not the package's, so that a result made by
-    it is not taken for that of another; a class without a source (typed into a prompt) has none."""
+    """Returns the source of every class in a tree of dataclasses that is not the package's.
+
+    A result that such a class made is then not taken for that of another. A class without a source (typed into a
+    prompt) is left out.
+    """
     found = []
     for kind in dict.fromkeys(_kinds(value)):
         if not kind.__module__.startswith("tfmo_drive."):

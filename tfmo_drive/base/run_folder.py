@@ -44,12 +44,13 @@ _PATHS = ("data", "baseline", "weights", "teacher", "classes", "allocation")
 def held(workdir: Path, inputs: Mapping[str, Path] = MappingProxyType({})) -> Iterator[None]:
     """Holds `workdir` for this process while the block runs, and logs into its log.txt.
 
+    Where the block raises BadInput before it has written anything, a folder that was no run's before is again as it
+    was: a refused start leaves nothing. One that is killed leaves its lock and its log, which the next start takes
+    over: the lock lies in the folder from the beginning, so that a second process is refused at once.
+
     Args:
         workdir: The run folder, which is made where it is missing.
         inputs: The files and folders that the run reads, by the setting that names them.
-
-    Where the block raises BadInput before it has written anything, a folder that was no run's before is again as it
-    was: a refused start leaves nothing.
 
     Raises:
         BadInput: Another process holds the folder, or no run may write there. Nothing is written then.
@@ -237,10 +238,10 @@ def key(*facts: Any) -> str:
 
 
 class StageFolder:
-    """Represents one stage on disk: `model.h5` and, written last, `stage.json` with `finished`; before that, training
-    progress.
+    """Represents one stage on disk.
 
-    A folder of another key is removed where everything in it belongs to a stage.
+    That is `model.h5` and, written last, `stage.json` with `finished`; before that, training progress. A folder of
+    another key is removed where everything in it belongs to a stage.
 
     Args:
         path: The stage's folder.

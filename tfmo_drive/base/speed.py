@@ -65,10 +65,9 @@ class Speed:
         return not (self.sure or self.faster or self.slower)
 
     def decides(self, bound: float) -> bool:
-        """Says whether it is certain that the row takes at most `bound` of the float baseline's time, or that it takes
-        more.
+        """Says whether it is certain on which side of `bound`, a share of the float baseline's time, the row's lies.
 
-        It is certain where the ratio is sure; a bound that means faster, or slower, must also hold in every repeat.
+        It is where the ratio is sure; a bound that means faster, or slower, must also hold in every repeat.
         """
         met = 1 / self.ratio <= bound + 1e-9
         if met and bound < 1 / (1 + ALIKE):
@@ -103,8 +102,10 @@ def best(row: Row) -> Speed | None:
 
 
 def against(row: Row, other: Row) -> Speed | None:
-    """Returns the row's speed against another row, through the float baseline that both were timed in turns with, or
-    None."""
+    """Returns the row's speed against another row, through the float baseline, or None.
+
+    Both were timed in turns with that baseline.
+    """
     if other.get("reference"):
         return of(row)
     one, two = of(row), of(other)
@@ -122,8 +123,7 @@ def steady_p95(row: Row) -> bool:
 
 
 def spread(row: Row) -> float:
-    """Returns how far the row's times and their ratio spread over the repeats, the worst of them; 0 where that is
-    unknown."""
+    """Returns the largest spread of the row's times and their ratio over the repeats; 0 where none is known."""
     return _spread(row, "latency_spread", "speedup_spread", "latency_p95_spread")
 
 

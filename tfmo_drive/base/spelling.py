@@ -29,8 +29,7 @@ def suggestion(name: str, choices: Iterable[str]) -> str:
 
 
 def shortened(text: str, most: int = 200) -> str:
-    """Returns `text` in at most `most` letters: one that is too long, as a cell may be, loses its middle, for both ends
-    tell names apart."""
+    """Returns `text` in at most `most` letters; a longer one loses its middle, for both ends tell names apart."""
     if len(text) <= most:
         return text
     head = (most - 2) // 2

@@ -1,5 +1,4 @@
-"""Augments training images in TensorFlow graph code whose random numbers depend on (seed, epoch, index), not on a
-global state.
+"""Augments training images in TensorFlow graph code, by random numbers that depend on (seed, epoch, index) alone.
 
 Stateful random operations under a parallel `map` give other weights on every run, so the random numbers are an input.
 One batched ImageProjectiveTransformV3 (the operator under Keras's own RandomRotation) does all the geometry.
@@ -32,8 +31,10 @@ _LIMITS = {  # field: (highest value, itself allowed)
 
 
 def randoms(seed: int, epoch: int, count: int, columns: int = COLUMNS) -> np.ndarray:
-    """Returns random numbers float32 [count, columns] in [0, 1); row i depends on (seed, epoch, columns, i) alone, not
-    on `count`."""
+    """Returns random numbers float32 [count, columns] in [0, 1).
+
+    Row i depends on (seed, epoch, columns, i) alone, not on `count`.
+    """
     return np.random.default_rng([seed, epoch]).random((count, columns), np.float32)
 
 

@@ -34,8 +34,7 @@ def order(count: int, seed: int, epoch: int) -> np.ndarray:
 
 
 def shown(task: Task, seed: int, epoch: int) -> np.ndarray:
-    """Returns the indices of the train examples that the epoch shows: the task's own choice, or all of them in
-    `order`."""
+    """Returns the indices of the train examples that an epoch shows: the task's own choice, or all in `order`."""
     chosen = task.order(seed, epoch)
     return order(len(task.examples("train")), seed, epoch) if chosen is None else chosen
 
@@ -98,8 +97,7 @@ def training_epoch(context: Context, batch_size: int, epoch: int, attached: Atta
 
 
 def prepared(task: Task, raw, targets, randoms) -> tuple:
-    """Returns examples augmented and preprocessed for the model, with targets encoded for its loss (TensorFlow graph
-    code).
+    """Returns inputs augmented and preprocessed for the model, and targets encoded for its loss, in graph code.
 
     Args:
         task: The task.
@@ -112,8 +110,10 @@ def prepared(task: Task, raw, targets, randoms) -> tuple:
 
 
 def augmented_batches(context: Context, copy: int, batch_size: int = 64) -> Iterator[np.ndarray]:
-    """Yields the whole train split in order, preprocessed float32 [b, ...], augmented as `training_epoch` augments copy
-    `copy`."""
+    """Yields the whole train split in order, preprocessed, float32 [b, ...].
+
+    It is augmented as `training_epoch` augments the copy of number `copy`.
+    """
     task, examples = context.task, context.task.examples("train")
     table = randoms(context.seed, copy, len(examples), task.randoms)
 
@@ -127,15 +127,13 @@ def augmented_batches(context: Context, copy: int, batch_size: int = 64) -> Iter
 
 
 def preprocess(task: Task, raw):
-    """Applies the task's preprocessing to raw inputs [..., channels] in TensorFlow, as `contracts.Preprocessing` does
-    in numpy."""
+    """Applies the task's preprocessing to raw inputs [..., channels] in TensorFlow, as Preprocessing does in numpy."""
     rule = task.preprocessing
     return tf.gather(raw, rule.channel_order, axis=-1) * tf.constant(rule.scale) + tf.constant(rule.offset)
 
 
 def scoring_batches(task: Task, split: str, indices: np.ndarray | None = None, size: int = 64) -> Iterator:
-    """Yields raw (inputs, targets) of a split in order, or of its examples at `indices`, as every artifact's `predict`
-    takes them."""
+    """Yields raw (inputs, targets), `size` at a time, of a split in order or of its examples at `indices`."""
     examples = task.examples(split)
     indices = np.arange(len(examples)) if indices is None else indices
     for start in range(0, len(indices), size):

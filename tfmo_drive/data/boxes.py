@@ -75,8 +75,7 @@ def areas(boxes: np.ndarray) -> np.ndarray:
 
 
 def iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Returns the intersection over union of every box of `first` [n, 4] with every box of `second` [m, 4]: [n, m] in
-    [0, 1].
+    """Returns the intersection over union, [n, m] in [0, 1], of boxes `first` [n, 4] with boxes `second` [m, 4].
 
     It is 0 for boxes of no area, and computed in float64 for integer boxes, else in the boxes' own dtype.
     """
@@ -88,8 +87,7 @@ def iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def nms(boxes: np.ndarray, scores: np.ndarray, classes: np.ndarray, iou_threshold: float, limit: int) -> np.ndarray:
-    """Returns the indices of the detections to keep, int64 [<= limit], by falling score (among equal scores the earlier
-    first).
+    """Returns the indices of the detections to keep, int64 [<= limit], by falling score, equal scores in their order.
 
     From the highest score down, a detection is kept unless its IoU with a kept one of its own class is above the
     threshold. A board does the same on its CPU, behind the quantised graph.
@@ -130,8 +128,7 @@ def resized(boxes: np.ndarray, source_size: tuple[int, int], size: tuple[int, in
 
 
 def restored(boxes: np.ndarray, source_size: tuple[int, int], size: tuple[int, int], resize: Resize) -> np.ndarray:
-    """Returns boxes [n, 4] of the resized image in the pixels of its source, clipped to it: the inverse of
-    `resized`."""
+    """Returns boxes [n, 4] of the resized image in its source's pixels, clipped to it: the inverse of `resized`."""
     scale, shift = _affine(source_size, size, resize)
     height, width = source_size
     return np.clip((boxes - shift) / scale, 0, [width, height, width, height])

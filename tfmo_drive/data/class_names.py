@@ -1,5 +1,4 @@
-"""Reads and checks the names of the classes in the order of their ids: a model's output index means nothing without
-it."""
+"""Reads and checks the names of classes in the order of their ids, without which an output's index means nothing."""
 
 from __future__ import annotations
 
@@ -46,12 +45,12 @@ def is_missing(cell: str) -> bool:
 
 
 def refuse_unfit(source: object, names: Sequence[str], said: bool) -> None:
-    """Raises BadInput where a class must not have such a name: names reach C code, Markdown, labels.txt and the model
-    file.
+    """Raises BadInput where a class must not have such a name.
 
-    A name is 1..LONGEST characters in NFC, without control characters, line separators, halves of surrogate pairs and
-    marks that turn the direction of writing, without spaces around it, and no two are equal. Whatever else it holds
-    (quotes, `<`, `*/`, `??/`, pipes) is escaped by the code that writes it.
+    Names reach C code, Markdown, labels.txt and the model file. A name is 1..LONGEST characters in NFC, without control
+    characters, line separators, halves of surrogate pairs and marks that turn the direction of writing, without spaces
+    around it, and no two are equal. Whatever else it holds (quotes, `<`, `*/`, `??/`, pipes) is escaped by the code
+    that writes it.
 
     Args:
         source: The file or folder of the names, with which the line begins.
@@ -104,9 +103,9 @@ def _folded(name: str) -> str:
 
 
 def read_class_names(path: str | Path) -> tuple[str, ...]:
-    """Returns the names in the order of their ids, from a .txt (one per line) or a .json (a list, {name: id} or {id:
-    name}).
+    """Returns the names in the order of their ids, from a file.
 
+    A .txt has one per line, a .json is a list, {name: id} or {id: name}.
     Raises BadInput where the file is missing, malformed or empty, where a name or an id comes twice or is left out, and
     for a name that no class may have (refuse_unfit).
     """
@@ -131,8 +130,7 @@ def beside(folder: Path) -> tuple[str, ...] | None:
 
 
 def ordered(source: object, names: Iterable[str]) -> tuple[str, ...]:
-    """Returns the classes of data that names them, sorted: as numbers where all are numbers (2 before 10), else as
-    text.
+    """Returns the classes of data that names them, sorted as numbers where all are (2 before 10), else as texts.
 
     Raises BadInput for a name that no class may have (refuse_unfit).
     """
@@ -142,8 +140,10 @@ def ordered(source: object, names: Iterable[str]) -> tuple[str, ...]:
 
 
 def label_ids(labels: Iterable[str], names: Sequence[str]) -> dict[str, int]:
-    """Returns {label: id} for the labels that are names of classes, or ids where all are numbers that are not names
-    themselves."""
+    """Returns {label: id} for the labels that are classes.
+
+    Labels are names, or ids where all of them are numbers and not all are names.
+    """
     labels, ids = {label: clean(label) for label in labels}, {clean(name): index for index, name in enumerate(names)}
     if not ids.keys() >= set(labels.values()) and all(_NUMBER.fullmatch(label) for label in labels.values()):
         return {label: int(plain) for label, plain in labels.items() if 0 <= int(plain) < len(names)}

@@ -31,8 +31,7 @@ _CELLS = {
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """Holds a CSV file as read: cells without the spaces around them, every row as long as the header, no empty
-    lines."""
+    """Holds a CSV file as read: cells without spaces around them, rows as long as the header, no empty lines."""
 
     path: Path
     header: list[str]

@@ -89,8 +89,11 @@ def sigmoid(logits: np.ndarray) -> np.ndarray:
 
 
 def decoded(exponents: np.ndarray) -> np.ndarray:
-    """Returns boxes in pixels, float32 [n, rows, columns, 4] x0, y0, x1, y1: sides lie exp(z) pixels from their cell's
-    centre."""
+    """Returns boxes x0, y0, x1, y1 in pixels, float32 [n, rows, columns, 4].
+
+    Args:
+        exponents: float [n, rows, columns, 4]; a side lies exp(z) pixels from its cell's centre.
+    """
     rows, columns = exponents.shape[1:3]
     y, x = np.meshgrid((np.arange(rows) + 0.5) * STRIDE, (np.arange(columns) + 0.5) * STRIDE, indexing="ij")
     centres = np.stack([x, y, x, y], axis=-1).astype(np.float32)

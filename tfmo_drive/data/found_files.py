@@ -111,8 +111,7 @@ def folders_in(folder: Path) -> list[Path]:
 
 
 def identity(path: str | os.PathLike) -> object:
-    """Returns what two names of one file have in common (links, "./"): device and inode, or the path where there is no
-    file."""
+    """Returns what all names of one file have in common: device and inode, or the path where there is no file."""
     try:
         found = os.stat(path)
     except (OSError, ValueError):

@@ -172,10 +172,9 @@ def decode(source: str | os.PathLike | bytes, size: tuple[int, int], resize: Res
 
 
 def size_of(file: str | os.PathLike) -> tuple[int, int]:
-    """Returns (height, width) of the image that `decode` would resize, from the file's header alone (a TIFF is read
-    whole).
+    """Returns (height, width) of the image that `decode` would resize, from the file's header.
 
-    Raises UnreadableImage where it cannot be opened.
+    A TIFF is read whole. Raises UnreadableImage where it cannot be opened.
     """
     with opened(file, file) as image:
         if image.format == "TIFF":  # which way Pillow turns it shows only then
@@ -211,8 +210,7 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _orientation(image: Image.Image) -> int:
-    """Returns EXIF's orientation, 1..8; 1 where there is none or an unreadable one, and for a TIFF, which Pillow turns
-    itself."""
+    """Returns EXIF's orientation, 1..8; 1 where none can be read, and for a TIFF, which Pillow turns itself."""
     if image.format == "TIFF":
         return 1
     try:

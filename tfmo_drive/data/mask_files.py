@@ -42,8 +42,7 @@ class MaskIds:
 
     @property
     def table(self) -> np.ndarray:
-        """Returns, int16 [256], the class index of each id in a file: IGNORE where it is no class, -1 where it must not
-        occur."""
+        """Returns the class index of each id in a file, int16 [256]: IGNORE for no class, -1 for no id."""
         table = np.full(256, -1, np.int16)
         classes = [number for number in range(self.count) if number not in self.ignored]
         table[classes] = np.arange(len(classes))

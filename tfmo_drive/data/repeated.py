@@ -1,5 +1,4 @@
-"""Warns of images that occur twice: in train and test they make a score of memory, under two classes they teach
-neither."""
+"""Warns of images that occur twice: across splits a score is one of memory, under two classes they teach neither."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Splits data into train, val and test: as given, or sampled by a seed that keeps classes in proportion and groups
-whole.
+"""Splits data into train, val and test: as given, or sampled with classes in proportion and groups whole.
 
 Frames of one track look alike, so a track (group) never crosses splits: a score on frames of training tracks is not a
 score on new signs (GTSRB is split by track for this reason: Stallkamp et al., Man vs. computer, 2012).
@@ -22,10 +21,12 @@ from tfmo_drive.data.found_files import identity
 
 SPLITS = ("train", "val", "test")
 SPLIT_WORDS = {
-    **{"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val"},
-    **{"test": "test", "testing": "test"},
-}
+    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test",
+    "testing": "test",
+}  # fmt: skip
+"""Words for a split in names of folders and files and in columns, in lower case, and the split that each means."""
 FRACTIONS = (0.7, 0.15, 0.15)
+"""The shares of train, val and test of data without splits of its own."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,14 +37,13 @@ class Split:
         files: The image files.
         labels: int64 [n] in [0, classes), float32 [n, k], or several by name (a structured array [n]).
         groups: int64 [n]; images of one group are not independent.
-        attributes: The names from which slices are made: "weather" to a name for every image, str [n].
+        attributes: The names from which slices are made: {"weather": a name for every image, str [n]}.
     """
 
     files: tuple[Path, ...]
     labels: np.ndarray
     groups: np.ndarray
     attributes: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict, kw_only=True)
-    """{"weather": a name for every image, str [n]}, from which slices are made."""
 
     def __len__(self) -> int:
         return len(self.files)
@@ -64,7 +64,16 @@ class Listing:
 
 @dataclasses.dataclass(frozen=True)
 class Rows:
-    """Lists all images of one source before they are split; a split name of "" is still to be sampled."""
+    """Lists all images of one source before they are split.
+
+    Args:
+        source: The file or folder, with which messages begin.
+        class_names: The classes' names in the order of their ids.
+        files: The image files [n].
+        labels: int64 [n] in [0, classes).
+        groups: int64 [n]; images of one group stay in one split.
+        splits: Names of splits, str [n]; "" is still to be sampled.
+    """
 
     source: Path
     class_names: tuple[str, ...]

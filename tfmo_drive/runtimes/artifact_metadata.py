@@ -9,9 +9,7 @@ or take the process down with it.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import importlib.metadata
 import io
 import json
 import zipfile
@@ -19,8 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import tfmo_drive
-from tfmo_drive.base import atomic
-from tfmo_drive.base.environment import PACKAGES
+from tfmo_drive.base import atomic, environment
 from tfmo_drive.base.given_file import reading
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.runtimes import tflite_entry, tflite_file, tflite_metadata
@@ -41,11 +38,8 @@ def describe(task: dict[str, Any], target: str, tensors: dict[str, Any], quantiz
         quantize_aware: Whether integer ranges are those that the model was trained with, rather than calibrated
             afterwards.
     """
-    versions = {}
-    for package in PACKAGES:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions[package] = importlib.metadata.version(package)
-    made_by = {"tfmo-drive": tfmo_drive.__version__, **versions}
+    installed = {name: version for name, version in environment.versions().items() if version}
+    made_by = {"tfmo-drive": tfmo_drive.__version__, **installed}
     return {**task, "target": target, "tensors": tensors, "quantize_aware": quantize_aware, "made_by": made_by}
 
 
@@ -77,7 +71,7 @@ def read(path: Path) -> dict[str, Any]:
         if text is None:
             raise BadInput(
                 f"{path} carries no tfmo_drive metadata; only files written by tfmo_drive can be read alone. "
-                "Make one with `make train-post_training`."
+                "Make one with tfmo-drive run --experiment=post_training."
             )
         _refuse_damaged(path, data)
         return json.loads(text)

@@ -1,5 +1,4 @@
-"""Opens model files in the runtime that ships: LiteRT for `.tflite`, onnxruntime for `.onnx`. No TensorFlow is used
-here.
+"""Opens model files in the runtime that ships: LiteRT for `.tflite`, onnxruntime for `.onnx`, without TensorFlow.
 
 Files keep batch 1, which is what a board runs, so batches are loops, as many at once as there are threads.
 """
@@ -42,8 +41,10 @@ class LiteRTArtifact(Artifact):
 
     @property
     def runtime(self) -> str:
-        """Returns the name of the kernels that really run: integer types that XNNPACK does not take fall back to
-        LiteRT's built-in ones."""
+        """Returns the name of the kernels that really run.
+
+        Integer types that XNNPACK does not take fall back to LiteRT's built-in ones.
+        """
         if self.kernels == "reference":
             return "litert reference"
         taken = any(detail["op_name"] == "DELEGATE" for detail in self._interpreter._get_ops_details())
@@ -78,8 +79,7 @@ class LiteRTArtifact(Artifact):
         return tuple(int(size) for size in self._input["shape"])
 
     def held(self, batch: np.ndarray) -> dict[str, np.ndarray]:
-        """Returns the outputs [b, ...] for raw inputs [b, ...] as the file holds them, integers where they are
-        integers, by name."""
+        """Returns the outputs [b, ...] for raw inputs [b, ...], by name, in the file's own types (integers)."""
         fed, details = self._quantised(batch), self._interpreter.get_output_details()
         found = [np.empty((len(fed), *detail["shape"][1:]), detail["dtype"]) for detail in details]
 

@@ -1,8 +1,7 @@
-"""Measures what int8 costs each layer by itself: the signal to noise of its output when it reads the float file's
-values, rounded.
+"""Measures what int8 costs each layer by itself: the signal to noise of its output.
 
-Errors that earlier layers made are not in it, so that a layer that loses the signal is told from those that pass the
-loss on. The kernels are the runtime's own.
+It reads the float file's values, rounded. Errors that earlier layers made are not in it, so that a layer that loses
+the signal is told from those that pass the loss on. The kernels are the runtime's own.
 """
 
 from __future__ import annotations
@@ -38,8 +37,7 @@ class LayerError:
 
 
 def layer_name(tensor: str) -> str:
-    """Returns the Keras layer that a tensor is called after: conv1_relu for
-    "resnet/conv1_relu/Relu;resnet/conv1_bn/..."."""
+    """Returns the layer that a tensor is called after: conv1_relu for "resnet/conv1_relu/Relu;resnet/conv1_bn/..."."""
     folders = tensor.split(";")[0].split("/")
     return folders[max(0, len(folders) - 2)]
 
@@ -72,10 +70,9 @@ def layer_errors(floating: bytes, integer: bytes, images: np.ndarray) -> list[La
 
 
 def _apart(model: Any, numbers: dict[str, int]) -> tuple[Any, dict[int, int], dict[int, int]]:
-    """Rewires the operators of an unpacked file so that each writes a tensor that no other reads: all can be fed from
-    outside.
+    """Rewires the operators of an unpacked file so that each writes a tensor that no other reads.
 
-    An operator whose tensors are not all known in the float file is left out.
+    All can then be fed from outside. An operator whose tensors are not all known in the float file is left out.
 
     Args:
         model: The unpacked int8 file.

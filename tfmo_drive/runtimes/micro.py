@@ -1,8 +1,7 @@
-"""Runs a `.tflite` file in TensorFlow Lite Micro's own interpreter, as a microcontroller does. No TensorFlow is used
-here.
+"""Runs a `.tflite` file in TensorFlow Lite Micro's own interpreter, as a microcontroller does, without TensorFlow.
 
 https://github.com/tensorflow/tflite-micro . Its kernels are plain C++ and give the integers of LiteRT's reference
-kernels, but for FULLY_CONNECTED, which differs by one now and then (`make ledger-<experiment>` counts how often).
+kernels, but for FULLY_CONNECTED, which differs by one now and then (`tfmo-drive ledger` counts how often).
 """
 
 from __future__ import annotations
@@ -58,8 +57,7 @@ class MicroArtifact(Artifact):
 
     @functools.cached_property
     def arena(self) -> dict[str, int]:
-        """Returns the bytes of RAM that the interpreter takes, as its recording allocator counts them after an
-        inference.
+        """Returns the bytes of RAM that the interpreter takes, as its allocator counts them after an inference.
 
         They are "total", of these "head" (activations, shared by layers that are never live at once) and "tail" (what
         stays).
@@ -73,8 +71,7 @@ class MicroArtifact(Artifact):
         return {part: int(count) for part, count in _ARENA.findall("\n".join(said))}
 
     def held(self, batch: np.ndarray) -> dict[str, np.ndarray]:
-        """Returns the outputs [b, ...] for raw inputs [b, ...] as the file holds them, integers where they are
-        integers, by name."""
+        """Returns the outputs [b, ...] for raw inputs [b, ...], by name, in the file's own types (integers)."""
         fed, interpreter = self._quantised(batch), self._interpreter
         found = {end.name: np.empty((len(fed), *end.shape[1:]), end.dtype.lower()) for end in self._graph.outputs}
         for place, image in enumerate(fed):
@@ -120,8 +117,7 @@ def _scale(end: tflite_file.Tensor) -> tuple[float, int]:
 
 @contextlib.contextmanager
 def _chatter() -> Iterator[list[str]]:
-    """Yields a list of the lines that C++ writes to the error descriptor meanwhile, instead of on the user's
-    terminal."""
+    """Keeps the lines that C++ writes meanwhile from the terminal; the list that it yields holds them afterwards."""
     said: list[str] = []
     kept = os.dup(2)
     with tempfile.TemporaryFile() as heard:

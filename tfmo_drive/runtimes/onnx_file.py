@@ -1,5 +1,4 @@
-"""Reads what an `.onnx` file really holds: weights, multiply-accumulates and the scales of its integer input and
-outputs.
+"""Reads what an `.onnx` file really holds: weights, multiply-accumulates, and the scales of integer inputs and outputs.
 
 Operators: https://onnx.ai/onnx/operators/ . Integer weights are initializers behind DequantizeLinear.
 """
@@ -79,8 +78,10 @@ def macs(path: Path | bytes) -> int:
 
 @_FILE
 def quantization(path: Path | bytes) -> dict[str, tuple[float, int]]:
-    """Returns scale and zero point of integer inputs and outputs by name, from the Q/DQ node beside each (layout
-    aside)."""
+    """Returns scale and zero point of integer inputs and outputs by name.
+
+    They are those of the Q/DQ node beside each, seen through changes of layout.
+    """
     from onnx import numpy_helper
 
     graph = _load(path).graph
@@ -98,8 +99,7 @@ def quantization(path: Path | bytes) -> dict[str, tuple[float, int]]:
 
 @_FILE
 def signature(source: Path | bytes) -> dict[str, list[dict[str, Any]]]:
-    """Returns inputs and outputs in JSON types: name, shape, dtype, and scale and zero_point where they are
-    integers."""
+    """Returns inputs and outputs in JSON types: name, shape, dtype, and of integers scale and zero_point."""
     import onnx
 
     graph, scales = _load(source).graph, quantization(source)

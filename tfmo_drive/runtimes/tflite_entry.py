@@ -85,8 +85,10 @@ def _root_with(builder: flatbuffers.Builder, model: bytes, vectors: Mapping[int,
 
 
 def _untouched(model: bytes, name: str) -> bytes:
-    """Returns the file without the front that was made for this entry: behind it another root refers to the same
-    subgraphs."""
+    """Returns the file without a front that `put` made for this entry.
+
+    Behind such a front, another root refers to the same subgraphs.
+    """
     start = model.find(_IDENTIFIER, 8) - 4
     try:
         in_front = start > 0 and _target(_root(model, start), _SUBGRAPHS) == _target(_root(model), _SUBGRAPHS)

@@ -48,11 +48,11 @@ class Tensor:
 
 @dataclasses.dataclass(frozen=True)
 class Operator:
-    """Describes an operator of a file, with the tensors that it reads (None where an optional one is left out) and
-    writes."""
+    """Describes an operator of a file, with the tensors that it reads and writes."""
 
     name: str
     inputs: tuple[Tensor | None, ...]
+    """The tensors that it reads; None where an optional one is left out."""
     outputs: tuple[Tensor, ...]
 
 
@@ -124,23 +124,23 @@ def weights(path: Path | bytes) -> dict[str, np.ndarray]:
 
 @_FILE
 def macs(path: Path | bytes) -> int:
-    """Returns the multiply-accumulates of one inference at the file's batch: every kernel tap on every output, padding
-    included."""
+    """Returns the multiply-accumulates of one inference at the file's batch, those on padding included."""
     return sum(_macs(operator) for operator in read(path).operators)
 
 
 @_FILE
 def signature(source: Path | bytes) -> dict[str, list[dict[str, Any]]]:
-    """Returns inputs and outputs in JSON types: name, shape, dtype, and scale and zero_point where they are
-    integers."""
+    """Returns inputs and outputs in JSON types: name, shape, dtype, and of integers scale and zero_point."""
     graph = read(source)
     return {kind: [_end(tensor) for tensor in getattr(graph, kind)] for kind in ("inputs", "outputs")}
 
 
 @_FILE
 def float_operators(path: Path | bytes) -> Counter[str]:
-    """Returns the operators that compute in floating point, but for the standardising of raw rows: none in a
-    full-integer file."""
+    """Returns how often each operator computes in floating point: never in a full-integer file.
+
+    The standardising of raw rows does not count.
+    """
     floating = {"FLOAT32", "FLOAT16"}
     return Counter(
         o.name
@@ -210,8 +210,7 @@ def _integers(array: np.ndarray | int) -> list[int]:
 
 @_FILE
 def vanishing(source: Path | bytes) -> list[str]:
-    """Returns the outputs of integer additions and layers that are so small beside their inputs that the file cannot be
-    loaded.
+    """Returns the integer additions and layers whose outputs are too small beside their inputs for the file to load.
 
     TensorFlow Lite aborts the process where add.cc's multiplier 2 x addend's scale / (2^20 x result's) reaches 1, and
     XNNPACK refuses a layer where (input's x kernel's) / result's reaches 256.

@@ -50,15 +50,13 @@ def described(metadata: Facts, ends: Mapping[str, Sequence[Facts]]) -> bytes:
 
 
 def label_files(metadata: Facts) -> dict[str, list[str]]:
-    """Returns the classes' names by the file that belongs into the archive: of the whole, and of each part that has its
-    own."""
+    """Returns the names of the classes by their file in the archive: the whole's, and those of each part."""
     whole = {"labels.txt": metadata} | {_part_file(name): part for name, part in metadata.get("parts", {}).items()}
     return {name: facts["labels"] for name, facts in whole.items() if "labels" in facts}
 
 
 def axis_labels(end: Facts, metadata: Facts) -> tuple[str, list[str]]:
-    """Returns the file that names the classes of an output's last axis, and the names; ("", []) where it has no
-    classes."""
+    """Returns the file that names the classes of an output's last axis, and the names; ("", []) without classes."""
     file, facts = _facts_of(end, metadata)
     labels = facts.get("labels", [])
     # A detector's boxes have four sides, whatever the number of classes.

@@ -41,7 +41,7 @@ class Scorer:
             for x, y in batches.scoring_batches(self.task, split, indices)
         ]
         answers, targets = (outputs.joined(parts) for parts in zip(*found, strict=True))
-        bad = finite.wrong(answers)
+        bad = finite.not_finite(answers)
         if len(bad):
             first = bad[0] if indices is None else indices[bad[0]]
             layer = self._overflowing(self.task.examples(split).read(np.array([first]))[0])

@@ -194,8 +194,7 @@ def _digits(value: Any) -> str:
 
 
 def _box(annotation: dict[str, Any]) -> list[float] | None:
-    """Returns x, y, width, height of the bbox, or, where there is none, the bounds of the polygons; None without
-    either."""
+    """Returns x, y, width, height of the bbox, or else the bounds of the polygons; None without either."""
     box = annotation.get("bbox")
     if box not in (None, []):
         return box if isinstance(box, list) and len(box) == 4 and all(map(is_number, box)) else None

@@ -188,8 +188,7 @@ def _words(name: str) -> list[str]:
 
 
 def _image_folders(path: Path, data: Path) -> tuple[list[Path], list[Path]]:
-    """Returns where the images of an annotation file may lie: likely places, likeliest first, and folders of any other
-    name.
+    """Returns where the images of an annotation file may lie: likely places, likeliest first, and all other folders.
 
     The folders of another split, and of masks, which may have the images' names, are never among them.
     """

@@ -1,5 +1,4 @@
-"""Lists the German Traffic Sign Recognition Benchmark as its authors give it (Stallkamp et al. 2012,
-benchmark.ini.rub.de).
+"""Lists the German Traffic Sign Recognition Benchmark as its authors give it (Stallkamp et al. 2012).
 
     Final_Training/Images/00014/GT-00014.csv and 00007_00029.ppm: frame 29 of the 7th track of class 14
     Final_Test/Images/GT-final_test.csv and 00000.ppm

@@ -31,8 +31,7 @@ def list_source(
     seed: int = 0,
     skip_bad: bool = False,
 ) -> Listing:
-    """Lists a CSV file, a folder with index.csv or exactly one CSV file, a folder of classes, or GTSRB's archive,
-    whichever it is.
+    """Lists a CSV file or a folder: one with index.csv or a single CSV file, one of classes, or GTSRB's archive.
 
     Args:
         path: The file or folder.
@@ -117,8 +116,7 @@ def list_folder(
 
 
 def _split_folders(children: Sequence[Path]) -> dict[Path, str]:
-    """Returns {folder: split}; beside other folders, only one that holds folders itself counts, as a train may be a
-    vehicle."""
+    """Returns {folder: split}; beside other folders, one without folders in it is a class, as a train is a vehicle."""
     named = [child for child in children if child.name.lower() in SPLIT_WORDS]
     if len(named) < len(children):
         named = [child for child in named if folders_in(child)]

@@ -1,5 +1,4 @@
-"""Lists images and their masks in folders: CamVid's layout (Brostow et al. 2009, as SegNet's tutorial has it), and
-others.
+"""Lists images and their masks in folders: CamVid's layout (Brostow et al. 2009), as SegNet has it, and others.
 
     train/ + trainannot/    images/train/ + masks/train/    train/images/ + train/masks/    images/ + masks/
 
@@ -135,8 +134,7 @@ def _places(root: Path) -> dict[str, tuple[Path, Path]]:
 
 
 def _inner(folder: Path, siblings: dict[str, Path]) -> tuple[Path | None, Path | None]:
-    """Returns a split's folders of images and masks: train/ + trainannot/ (or train_labels/, ...), or train/images/ +
-    train/masks/."""
+    """Returns a split's folders of images and masks: train/ + trainannot/, or train/images/ + train/masks/."""
     word = folder.name.lower()
     beside_it = _called(siblings, [f"{word}{bar}{name}" for name in MASKS for bar in ("", "_")])
     if beside_it:
