@@ -1,3 +1,5 @@
+"""Intervals: those of the books, of groups and of pairs."""
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -18,7 +20,7 @@ def interval(values, groups, *more, level=0.95, **settings):
 
 def paired(values, reference, groups):
     ours, theirs = (statistics.resampled(mean_of(side), groups) for side in (values, reference))
-    return (ours - theirs).delta
+    return tuple((ours - theirs).numbers("delta").values())
 
 
 @settings(max_examples=60, deadline=None)
@@ -69,8 +71,7 @@ def test_the_interval_holds_the_truth_about_95_times_in_100():
 
 def test_equal_models_differ_by_exactly_nothing():
     values = np.random.default_rng(3).random(50)
-    delta = paired(values, values.copy(), np.arange(50) // 3)
-    assert (delta.delta, delta.low, delta.high) == (0, 0, 0)
+    assert paired(values, values.copy(), np.arange(50) // 3) == (0, 0, 0)
 
 
 def test_pairing_is_sharper_than_two_intervals():
@@ -78,15 +79,14 @@ def test_pairing_is_sharper_than_two_intervals():
     reference = (generator.random(500) < 0.8).astype(float)
     values = reference.copy()
     values[:5] = 0
-    delta = paired(values, reference, np.arange(500))
-    assert np.isclose(delta.delta, values.mean() - reference.mean())
+    delta, delta_low, delta_high = paired(values, reference, np.arange(500))
+    assert np.isclose(delta, values.mean() - reference.mean())
     low, high = interval(values, np.arange(500))
-    assert delta.high - delta.low < (high - low) / 2
+    assert delta_high - delta_low < (high - low) / 2
 
 
 def test_one_group_says_nothing_of_others():
-    delta = paired(np.ones(5), np.zeros(5), np.zeros(5, int))
-    assert (delta.delta, delta.low, delta.high) == (1, None, None)
+    assert paired(np.ones(5), np.zeros(5), np.zeros(5, int)) == (1, None, None)
 
 
 def test_the_same_seed_gives_the_same_interval():
@@ -101,9 +101,17 @@ def test_many_groups_are_drawn_in_bounded_pieces():
     assert 0.885 < low < 0.9 < high < 0.915
 
 
-@pytest.mark.parametrize("values", [[], [np.nan, 1.0]])
-def test_what_has_no_score_is_refused(values):
-    with pytest.raises(ValueError, match="interval needs"):
+def test_a_rows_numbers_are_called_after_their_key():
+    found = statistics.resampled(mean_of([0.0, 1.0, 1.0]), np.arange(3))
+    low, high = found.interval()
+    assert found.numbers("score") == {"score": 2 / 3, "score_low": low, "score_high": high}
+
+
+@pytest.mark.parametrize(
+    ("values", "words"), [([], "resampled needs groups .n. of at least one example"), ([np.nan, 1.0], "a finite score")]
+)
+def test_what_has_no_score_is_refused(values, words):
+    with pytest.raises(ValueError, match=words):
         interval(np.array(values), np.arange(len(values)))
 
 

@@ -26,7 +26,10 @@ STEPS = 255
 class Ranges:
     """Sets how ranges are chosen.
 
-    `percentile` percent of all values lie below the upper end, as many above the lower.
+    Args:
+        method: One of METHODS.
+        percentile: The percent of all values that lie below the upper end, and as many above the lower, in (50, 100];
+            read by "percentile" alone.
     """
 
     method: str = "minmax"
@@ -53,8 +56,7 @@ class Histogram:
         self.counts += np.bincount(self._bin(nonzero), minlength=BINS)
 
     def percentile(self, percent: float) -> tuple[float, float]:
-        """Returns the narrowest range of whole bins that leaves out at most 100 - `percent` of the values on either
-        side."""
+        """Returns the narrowest range of whole bins that holds all but 100 - `percent` of the values on either side."""
         counts = self.counts.copy()
         counts[self._bin(np.zeros(1))] += self.zeros
         outside = counts.sum() * (100 - percent) / 100
@@ -88,16 +90,16 @@ def narrow(model: Any, images: np.ndarray, ranges: Ranges) -> None:
 
     Args:
         model: A calibrated model, unpacked (runtimes.flatbuffer_edit).
-        images: Raw inputs, uint8 [n, h, w, 3].
-        ranges: How ranges are chosen.
+        images: What its graph takes, float32 [n, ...] (Frozen.fed).
+        ranges: How ranges are chosen, other than by "minmax".
     """
     graph = model.subgraphs[0]
-    ends = {int(number) for number in (*graph.inputs, *graph.outputs)}
+    outermost = {int(number) for number in (*graph.inputs, *graph.outputs)}
     written = [int(number) for operator in graph.operators for number in operator.outputs]
     found = {
         number: Histogram(float(range_.min[0]), float(range_.max[0]))
         for number in written
-        if number not in ends and (range_ := graph.tensors[number].quantization) and range_.min is not None
+        if number not in outermost and (range_ := graph.tensors[number].quantization) and range_.min is not None
         and range_.min[0] < range_.max[0]
     }  # fmt: skip
     opened = Exposed(model, list(found))

@@ -3,8 +3,9 @@
 One float conversion is the base of float32, int8 and int16x8; the int8 file is the base of the int8 ONNX. The int8
 recipe is the converter's own, cut in two after calibration, because only there can the input range be set to exactly
 0..255 (scale 1, zero point -128):
-https://ai.google.dev/edge/litert/conversion/tensorflow/quantization/quantization_spec Rows are converted as the Keras
-model takes them, standardised; every file then gets the standardising put in front.
+https://ai.google.dev/edge/litert/conversion/tensorflow/quantization/quantization_spec .
+
+Rows are converted as the Keras model takes them, standardised; every file then gets the standardising put in front.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from tfmo_drive.runtimes.tflite_file import signature
 OPSET = 17
 
 _cache: weakref.WeakKeyDictionary[Frozen, dict[str, bytes]] = weakref.WeakKeyDictionary()
-"""Keeps the two files that others are made from; the rest would only fill memory."""
+"""Keeps, for each graph, the files that others are made from, by their format; the rest would only fill memory."""
 
 
 class _Converter(tf.lite.TFLiteConverter):
@@ -78,14 +79,15 @@ def dynamic(frozen: Frozen) -> bytes:
 
 
 def int8(frozen: Frozen, images: np.ndarray | None = None, ranges: Ranges = MINMAX) -> bytes:
-    """Returns a full-integer `.tflite`, int8 out and in, input = pixel - 128.
-
-    Rows go in as float32 and are quantised after.
+    """Returns a full-integer `.tflite` with int8 inputs (pixel - 128) and outputs; rows go in as float32.
 
     Args:
         frozen: The graph. A quantize-aware one has its own ranges and needs no images.
         images: Raw inputs [n, ...] from which activation ranges come.
         ranges: How ranges are chosen.
+
+    Raises:
+        BadInput: The graph has a loop, as for `calibrated` and `int16x8`.
     """
     if frozen.quantize_aware:
         made = _once(frozen, "int8", lambda: _named(_convert(frozen, default=True, integer=True), frozen))
@@ -96,20 +98,23 @@ def int8(frozen: Frozen, images: np.ndarray | None = None, ranges: Ranges = MINM
 
 
 def calibrated(frozen: Frozen, images: np.ndarray, ranges: Ranges = MINMAX) -> bytes:
-    """Returns `base` with a range in every activation tensor, from raw inputs [n, ...].
+    """Returns `base` with a range in every activation tensor, that of the input being the task's input_range.
 
-    The range of pixels is 0..255.
+    Args:
+        frozen: The graph, not quantize-aware.
+        images: Raw inputs [n, ...] from which the other ranges come.
+        ranges: How these are chosen.
     """
     from tensorflow.lite.python.optimize import calibrator
 
     _refuse_loops(frozen)
     with _quiet():
         watched = calibrator.Calibrator(calibrator.add_intermediate_tensors(base(frozen)))
-        model, limits = unpack(watched.calibrate(_feed(frozen, images))), frozen.preprocessing.input_range
-        if limits:
+        model, input_range = unpack(watched.calibrate(_feed(frozen, images))), frozen.preprocessing.input_range
+        if input_range:
             graph = model.subgraphs[0]
             range_ = graph.tensors[graph.inputs[0]].quantization
-            range_.min, range_.max = [limits[0]], [limits[1]]
+            range_.min, range_.max = [input_range[0]], [input_range[1]]
         if ranges.method != "minmax":
             calibration.narrow(model, frozen.fed(images), ranges)
         return pack(model)
@@ -132,20 +137,22 @@ def partly_quantized(calibrated: bytes, frozen: Frozen, floating: Sequence[str])
 
 
 def int16x8(frozen: Frozen, images: np.ndarray) -> bytes:
-    """Returns a `.tflite` with int16 activations in (rows: float32) and out and int8 weights.
+    """Returns a `.tflite` with int16 activations, inputs (rows: float32) and outputs, and int8 weights.
 
-    `images` are as for `int8`.
+    Args:
+        frozen: The graph, not quantize-aware.
+        images: Raw inputs [n, ...] from which activation ranges come.
     """
     from tensorflow.lite.python.optimize import calibrator
 
     _refuse_loops(frozen)
-    images, limits = np.array(images), frozen.preprocessing.input_range
-    if limits:  # this quantizer keeps its statistics to itself, so one white corner says that pixels go up to 255
-        images[(0,) * min(3, images.ndim)] = max(limits, key=abs)
+    images, input_range = np.array(images), frozen.preprocessing.input_range
+    if input_range:  # this quantizer keeps its statistics to itself, so one white corner says that pixels go up to 255
+        images[(0,) * min(3, images.ndim)] = max(input_range, key=abs)
     with _quiet():
         quantizer = calibrator.Calibrator(calibrator.add_intermediate_tensors(base(frozen)))
         quantized = quantizer.calibrate_and_quantize(
-            _feed(frozen, images), tf.int16 if limits else tf.float32, tf.int16, allow_float=False,
+            _feed(frozen, images), tf.int16 if input_range else tf.float32, tf.int16, allow_float=False,
             activations_type=tf.int16, bias_type=tf.int64,
         )  # fmt: skip
     return taking_raw(_named(bytes(quantized), frozen), frozen)
@@ -173,8 +180,7 @@ def onnx_int8(tflite: bytes, outputs: tuple[str, ...]) -> bytes:
 
 
 def _onnx(graph: tf.Graph | None, inputs: list[str], outputs: list[str], **source: Any) -> bytes:
-    """Converts as `tf2onnx.convert` does, except that it does not copy all constants before each of 36 optimizer
-    passes."""
+    """Converts as `tf2onnx.convert` does, without copying all constants before each of its 36 optimizer passes."""
     import onnx
     from tf2onnx import optimizer, tfonnx
 
@@ -188,8 +194,7 @@ def _onnx(graph: tf.Graph | None, inputs: list[str], outputs: list[str], **sourc
 
 
 def _refuse_loops(frozen: Frozen) -> None:
-    """Raises BadInput where TensorFlow 2.21 would end the whole process (SIGSEGV) instead of calibrating a loop's
-    ranges."""
+    """Raises BadInput for a loop, whose calibration ends the whole process (SIGSEGV) in TensorFlow 2.21."""
     if loops := tflite_file.operators(base(frozen))["WHILE"]:
         raise BadInput(
             f"No integer file can be made of a model with a loop inside ({loops} WHILE: an LSTM, GRU or another "

@@ -20,17 +20,17 @@ from tfmo_drive.base.outputs import names
 from tfmo_drive.contracts import BadInput, Preprocessing
 from tfmo_drive.networks.fake_quant import is_quantize_aware
 from tfmo_drive.networks.layers import weights_digest
+from tfmo_drive.runtimes.tflite_file import FOLDED
 
-PREPROCESSING = "preprocessing"
-"""The name of the folded convolution, in every file format."""
+_BEFORE = {"image": "height, width, ", "sequence": "time, "}
+"""The axes of an input before its channels or columns, by the input's name."""
 
 _cache: weakref.WeakKeyDictionary[keras.Model, dict[tuple, tuple[str, Frozen]]] = weakref.WeakKeyDictionary()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Frozen:
-    """Holds a graph without variables, from float32 pixels 0..255 [batch, h, w, 3] (RGB), or standardised rows [batch,
-    n]."""
+    """Holds a graph without variables, which takes float32 [batch, ...]: pixels as they are, or standardised rows."""
 
     function: Any
     """tf ConcreteFunction of one argument, on the model's own variables; it names the ends of `graph_def`."""
@@ -72,13 +72,13 @@ def _freeze(model: keras.Model, preprocessing: Preprocessing, batch: int | None)
     from tensorflow.python.framework import convert_to_constants
 
     shape, aware = (batch, *_input_shape(model, preprocessing)), is_quantize_aware(model)
-    limits = preprocessing.input_range
+    input_range = preprocessing.input_range
 
     @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name=preprocessing.input)], autograph=False)
     def serve(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        if limits and aware:  # 0..255 in 256 steps: scale exactly 1, zero point -128
-            inputs = tf.quantization.fake_quant_with_min_max_args(inputs, *limits)
-        outputs = model(_fold(inputs, preprocessing, aware) if limits else inputs, training=False)
+        if input_range and aware:  # 0..255 in 256 steps: scale exactly 1, zero point -128
+            inputs = tf.quantization.fake_quant_with_min_max_args(inputs, *input_range)
+        outputs = model(_fold(inputs, preprocessing, aware) if input_range else inputs, training=False)
         # Numbered, because TensorFlow returns structured outputs in the order of their sorted keys.
         return {f"{i:02d}": output for i, output in enumerate(tf.nest.flatten(outputs))}
 
@@ -88,8 +88,8 @@ def _freeze(model: keras.Model, preprocessing: Preprocessing, batch: int | None)
         function, graph_def = convert_to_constants.convert_variables_to_constants_v2_as_graph(
             serve.get_concrete_function()
         )
-    ends = tuple(tensor.name for tensor in function.outputs)
-    return Frozen(function, graph_def, names(model), ends, shape, aware, preprocessing)
+    graph_outputs = tuple(tensor.name for tensor in function.outputs)
+    return Frozen(function, graph_def, names(model), graph_outputs, shape, aware, preprocessing)
 
 
 def _fold(image: tf.Tensor, preprocessing: Preprocessing, aware: bool) -> tf.Tensor:
@@ -99,7 +99,7 @@ def _fold(image: tf.Tensor, preprocessing: Preprocessing, aware: bool) -> tf.Ten
     count = len(preprocessing.channel_order)
     kernel = np.zeros((1, 1, count, count), np.float32)
     kernel[0, 0, list(preprocessing.channel_order), range(count)] = preprocessing.scale
-    with tf.name_scope(PREPROCESSING):
+    with tf.name_scope(FOLDED):
         weights = tf.constant(kernel)
         if aware:
             bound = np.abs(kernel).max((0, 1, 2))
@@ -118,7 +118,3 @@ def _input_shape(model: keras.Model, preprocessing: Preprocessing) -> tuple[int,
             f"Build the model with keras.Input(({before}{count}{'' if before else ','}))."
         )
     return shapes[0]
-
-
-_BEFORE = {"image": "height, width, ", "sequence": "time, "}
-"""The axes of an input before its channels or columns, by the input's name."""

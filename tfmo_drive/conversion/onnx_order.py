@@ -1,5 +1,7 @@
-"""Gives equal ONNX graphs one order and one set of names: tf2onnx's come from Python sets, and differ from run to
-run."""
+"""Gives equal ONNX graphs one order and one set of names.
+
+Those of tf2onnx come from Python sets, and differ from run to run.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,10 @@ WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
 def canonical(model: Any) -> Any:
-    """Changes an onnx.ModelProto in place and returns it: nodes depth first from the outputs, running numbers given
-    anew."""
+    """Changes an onnx.ModelProto in place and returns it: nodes depth first from the outputs, numbered in this order.
+
+    Nodes and constants that no output needs go.
+    """
     graph = model.graph
     makers = {output: node for node in graph.node for output in node.output}
     constants = {constant.name: constant for constant in graph.initializer}
@@ -41,6 +45,7 @@ def canonical(model: Any) -> Any:
         node.output[:] = [names.get(name, name) for name in node.output]
     for constant in used:
         constant.name = names[constant.name]
+    # Copies, because what a field held is not valid once it is cleared.
     nodes, used = (
         [type(node).FromString(node.SerializeToString()) for node in nodes],
         [type(constant).FromString(constant.SerializeToString()) for constant in used],

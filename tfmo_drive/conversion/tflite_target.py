@@ -1,5 +1,7 @@
-"""Holds what all targets share whose artifact is, or is made from, a `.tflite` file: convert, check, describe, save,
-open."""
+"""Holds what all targets whose artifact is, or is made from, a `.tflite` file share.
+
+They convert, check, describe, save and open it.
+"""
 
 from __future__ import annotations
 
@@ -91,12 +93,19 @@ class TFLiteTarget(Target):
         """Returns the saved file, opened in the runtime that it is for."""
 
 
-def calibrated(owner: object, images: int, method: str = "minmax", percentile: float = 100.0) -> Ranges:
-    """Returns how activation ranges are chosen.
+def ranges_of(target: Target, images: int, method: str = "minmax", percentile: float = 100.0) -> Ranges:
+    """Returns how a target chooses activation ranges.
 
-    Raises BadInput, in the name of the target `owner`, for impossible settings.
+    Args:
+        target: The target, whose name errors begin with.
+        images: Its number of calibration images.
+        method: One of calibration.METHODS.
+        percentile: The percent of values within a range by "percentile", in (50, 100].
+
+    Raises:
+        BadInput: A setting is impossible.
     """
-    kind = type(owner).__name__
+    kind = type(target).__name__
     if images < 1:
         raise BadInput(f"{kind}.calibration_images must be at least 1, got {images}.")
     if method not in METHODS:
@@ -126,7 +135,7 @@ class Int8Target(TFLiteTarget):
         self._ranges()
 
     def _ranges(self) -> Ranges:
-        return calibrated(self, self.calibration_images, self.calibration, self.percentile)
+        return ranges_of(self, self.calibration_images, self.calibration, self.percentile)
 
     def _convert(self, frozen: Frozen, context: Context) -> bytes:
         from tfmo_drive.conversion import conversion

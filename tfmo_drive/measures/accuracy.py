@@ -18,13 +18,16 @@ _SHOWN = 24
 """The number of regressions kept for the contact sheet."""
 
 _outputs: weakref.WeakKeyDictionary[Artifact, dict[str, Arrays]] = weakref.WeakKeyDictionary()
+"""Keeps the reference's outputs, by the fingerprint of the examples."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Accuracy(Measure):
     """Measures the score and its losses.
 
-    `limits` is row, target or runtime name -> how many seeded examples a slow runtime gets.
+    Args:
+        split: The split on which files are scored: train, val or test.
+        limits: The number of seeded examples that a slow file gets, by the name of its row, target or runtime.
 
     Example:
         >>> import tfmo_drive as td
@@ -46,11 +49,14 @@ class Accuracy(Measure):
                 raise BadInput(f"Accuracy.limits.{name} must be at least 1, got {count}.")
 
     def __call__(self, artifact: Artifact, reference: Artifact, context: Context) -> dict[str, Any]:
-        """Returns score and score_delta, each with _low and _high; agreement, examples, per_class, regressions and the
-        task's more; of a task that answers a number the mean error in its unit.
+        """Returns what the file scores, what it lost against the reference, and where.
 
-        Deltas are paired: the reference is evaluated on the same examples, and its outputs are computed once. What the
-        task's trivial answer scores stands beside them (`over_trivial`).
+        Deltas are paired: the reference is evaluated on the same examples, and its outputs are computed once.
+
+        Returns:
+            score and score_delta, each with _low and _high; agreement, examples, per_class, slices, regressions,
+                own_numbers (the names of the task's own numbers, which are there too); error and error_delta for a task
+                that answers a number; subset where not all examples were asked; and what `over_trivial` returns.
         """
         examples = context.task.examples(self.split)
         indices = self._indices(artifact, len(examples), context.seed)
@@ -65,8 +71,8 @@ class Accuracy(Measure):
 
         score, reference_score = bootstrapped(judged.scores), bootstrapped(before.scores)
         row = {
-            **_bounded("score", score),
-            **_bounded("score_delta", score - reference_score),
+            **score.numbers("score"),
+            **(score - reference_score).numbers("score_delta"),
             **_error(judged, before, bootstrapped),
             **over_trivial(context.task, judged, targets, score, bootstrapped),
             "agreement": outputs.agreement(judged.decisions, before.decisions),
@@ -101,11 +107,6 @@ def _targets(examples: Examples, indices: np.ndarray) -> Arrays:
     return outputs.joined([examples.read(part)[1] for part in outputs.in_batches(indices)])
 
 
-def _bounded(key: str, score: Resampled) -> dict[str, float | None]:
-    low, high = score.interval()
-    return {key: score.whole, f"{key}_low": low, f"{key}_high": high}
-
-
 def _error(judged: Evaluation, before: Evaluation, bootstrapped: Callable[[Scores], Resampled]) -> dict[str, Any]:
     """Returns error, the mean one, and error_delta to the reference's, each with _low and _high, and error_unit.
 
@@ -118,7 +119,7 @@ def _error(judged: Evaluation, before: Evaluation, bootstrapped: Callable[[Score
         return bootstrapped(lambda weights: weights @ one.errors / weights.sum(axis=1))
 
     ours, theirs = mean(judged), mean(before)
-    return {**_bounded("error", ours), **_bounded("error_delta", ours - theirs), "error_unit": judged.unit}
+    return {**ours.numbers("error"), **(ours - theirs).numbers("error_delta"), "error_unit": judged.unit}
 
 
 def over_trivial(
@@ -136,16 +137,16 @@ def over_trivial(
     Returns:
         trivial_answer in words, trivial_score, over_trivial with _low and _high, and always_the_same where the row's
             own answer is as trivial; for several tasks in one model, the same numbers of each in `parts`, beside its
-            score. {} where the task knows no trivial answer.
+            score; {} where the task knows no trivial answer.
     """
     trivial = task.trivial(len(judged.values))
     if trivial is None:
         return {}
     least = task.evaluate(trivial.outputs, targets)
 
-    def compared(ours: Evaluation, drawn_ours: Resampled, theirs: Evaluation) -> dict[str, float | bool | None]:
+    def compared(ours: Evaluation, our_score: Resampled, theirs: Evaluation) -> dict[str, float | bool | None]:
         answered = bootstrapped(theirs.scores)
-        found = {"trivial_score": answered.whole, **_bounded("over_trivial", drawn_ours - answered)}
+        found = {"trivial_score": answered.whole, **(our_score - answered).numbers("over_trivial")}
         return found | {"always_the_same": True} if ours.constant else found
 
     parts = {}

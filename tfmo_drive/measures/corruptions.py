@@ -60,10 +60,9 @@ def _gaussian_noise(image: np.ndarray, deviation: float, generator: np.random.Ge
 
 
 def _motion_blur(image: np.ndarray, strength: tuple[float, float], generator: np.random.Generator) -> np.ndarray:
-    """Blurs along a line at up to 45 degrees from the horizontal, weighted by one half of a normal curve, as
-    ImageMagick does.
+    """Blurs along a line at up to 45 degrees from the horizontal, weighted by one half of a normal curve.
 
-    Unlike there, the blur is about its centre of mass, so that things stay where the truth says.
+    So does ImageMagick; unlike there, the blur is about its centre of mass, so that things stay where the truth says.
     """
     radius, deviation = (length * _scale(image) for length in strength)
     along = np.linspace(0, 2 * radius, math.ceil(8 * radius) + 1)

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from tfmo_drive.contracts import Artifact, Context, Measure
+from tfmo_drive.runtimes.tflite_file import FOLDED
 
 _KERNEL = "/kernel"
-_FOLDED = "preprocessing"
-"""The name of the folded preprocessing, mostly zeros by nature and no layer of the model (conversion.freezing)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +28,8 @@ class Cost(Measure):
     def __call__(self, artifact: Artifact, reference: Artifact, context: Context) -> dict[str, Any]:
         """Returns parameters, nonzero_parameters, macs and layer_sparsity {layer: fraction of zeros in its kernel}.
 
-        A stored 0 is a true zero: integer weights are symmetric, their zero point is 0 (runtimes.tflite_file).
+        A stored 0 is a true zero: integer weights are symmetric, their zero point is 0 (runtimes.tflite_file). The
+        folded preprocessing, mostly zeros by nature, is none of the layers.
         """
         weights = artifact.weights()
         return {
@@ -39,6 +39,6 @@ class Cost(Measure):
             "layer_sparsity": {
                 name.removesuffix(_KERNEL): 1 - np.count_nonzero(values) / values.size
                 for name, values in weights.items()
-                if name.endswith(_KERNEL) and name != _FOLDED + _KERNEL
+                if name.endswith(_KERNEL) and name != FOLDED + _KERNEL
             },
         }

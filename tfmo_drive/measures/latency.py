@@ -31,8 +31,9 @@ class Latency(Measure):
             raise BadInput(f"Latency.seconds must be above 0, and not without end, got {self.seconds}.")
 
     def __call__(self, artifact: Artifact, reference: Artifact, context: Context) -> dict[str, Any]:
-        """Returns all of base.speed.KEYS that can be measured here, every one from the same turns; {} where the file
-        cannot run so.
+        """Returns all of base.speed.KEYS that can be measured here, every one from the same turns.
+
+        It returns {} where the file cannot run on its own number of threads here.
 
         latency_ms (median), latency_p95_ms, reference_latency_ms and speedup (their ratio) are on the artifact's own
         `threads`; those ending in _1 and _2 on one thread and on two; speedup_best is each on what suits it best.

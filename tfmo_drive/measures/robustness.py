@@ -1,7 +1,7 @@
-"""Measures whether compression makes the model more fragile: scores under corruptions, of a file and of the float one
-alike.
+"""Measures whether compression makes the model more fragile, by scores under corruptions.
 
-Hendrycks & Dietterich 2019, arXiv:1903.12261. Both files see the very same pixels (measures.corruptions).
+Hendrycks & Dietterich 2019, arXiv:1903.12261. The file and the float one see the very same pixels
+(measures.corruptions).
 """
 
 from __future__ import annotations
@@ -19,13 +19,17 @@ from tfmo_drive.contracts import Artifact, BadInput, Context, Measure
 from tfmo_drive.measures.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 
 _scores: weakref.WeakKeyDictionary[Artifact, dict[tuple, dict]] = weakref.WeakKeyDictionary()
+"""Keeps the reference's scores, by all that they depend on."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Robustness(Measure):
-    """Scores corrupted images on `examples` seeded examples of the test split.
+    """Scores corrupted images on seeded examples of the test split; nothing where inputs are no images.
 
-    Nothing is measured where inputs are no images.
+    Args:
+        corruptions: One or more of corruptions.CORRUPTIONS.
+        severities: One or more of corruptions.SEVERITIES.
+        examples: The number of examples, at least 1.
 
     Example:
         >>> import tfmo_drive as td

@@ -1,5 +1,4 @@
-"""Measures consistency over time on moving built-in scenes with exact truth: flickering boxes and pixels, jittery
-steering."""
+"""Measures consistency over time on moving built-in scenes: flickering boxes and pixels, jittery steering."""
 
 from __future__ import annotations
 
@@ -19,7 +18,11 @@ from tfmo_drive.scenes.scenes import Scene
 
 @dataclasses.dataclass(frozen=True)
 class Temporal(Measure):
-    """Measures `clips` of `frames` each, a tenth of a second apart; nothing for tasks that are not on such scenes.
+    """Measures clips with exact truth, frames a tenth of a second apart; nothing for tasks not on such scenes.
+
+    Args:
+        clips: The number of clips, at least 1.
+        frames: The number of frames of each, at least 2.
 
     Example:
         >>> import tfmo_drive as td

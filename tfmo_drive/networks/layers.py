@@ -11,6 +11,7 @@ import numpy as np
 from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.base.spelling import suggestion
 from tfmo_drive.contracts import BadInput
+from tfmo_drive.runtimes.tflite_file import FOLDED
 
 
 class Kernel(NamedTuple):
@@ -46,7 +47,7 @@ def is_kernel(name: str, values: np.ndarray) -> bool:
     """
     # [1, h, w, c] in .tflite, [c, 1, h, w] in .onnx; a 1x1 convolution in .tflite is [c_out, 1, 1, c_in].
     depthwise = values.ndim == 4 and (values.shape[0] == 1 or (values.shape[1] == 1 and values.shape[2] != 1))
-    return values.ndim >= 2 and not depthwise and name.split("/")[0] != "preprocessing"
+    return values.ndim >= 2 and not depthwise and name.split("/")[0] != FOLDED
 
 
 def _last_name(variable: tf.Variable) -> str:

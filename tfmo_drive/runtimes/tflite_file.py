@@ -19,6 +19,8 @@ from tfmo_drive.contracts import BadInput
 from tfmo_drive.runtimes.tflite_rows import STANDARDISE
 
 _FILE = reads("a TensorFlow Lite model", "Give a .tflite file.")
+FOLDED = "preprocessing"
+"""The layer that preprocessing becomes in a file of any format (conversion.freezing); the model has none such."""
 _LAYERS = {
     "CONV_2D": (0, 1, 2),
     "DEPTHWISE_CONV_2D": (0, 1, 2),

@@ -1,5 +1,4 @@
-"""Computes scores in [0, 1] that are means over examples: the accuracy of classes, and for numbers 1 minus their
-errors.
+"""Computes scores in [0, 1] that are means over examples: the accuracy of classes, and 1 minus the errors of numbers.
 
 A number's value is max(0, 1 - |error| / spread): a mean absolute error (Willmott & Matsuura 2005, "Advantages of the
 mean absolute error") on the scale of the target, as in a skill score (Murphy 1988). 0.9 is off by a tenth of a standard
@@ -25,6 +24,9 @@ def of_classes(outputs: np.ndarray, targets: np.ndarray, names: Sequence[str]) -
         outputs: float [n, classes].
         targets: int [n].
         names: The classes' names.
+
+    Returns:
+        The evaluation, whose captions say each example's truth and answer by name.
     """
     decisions = largest(outputs)
     values = (decisions == targets).astype(np.float64)

@@ -1,5 +1,4 @@
-"""Measures what changes between frames of a clip and should not: boxes that come and go, boxes that jump, pixels that
-flip.
+"""Measures what changes between frames of a clip and should not: boxes that come, go or jump, pixels that flip.
 
 A detector that finds a car in every other frame has half its recall and none of its use; a tracker feels the jumps
 (Zhang & Wang 2016, "On the stability of video detection and tracking", arXiv:1611.06467, fragment and centre errors).
@@ -49,8 +48,7 @@ def of_boxes(
 
 
 def _offset(found: Detections, truth: Truth, index: int) -> np.ndarray | None:
-    """Returns the best box's offset from the object's middle, in roots of its area; None where the object is not
-    found."""
+    """Returns the best box's offset from the object's middle, in roots of its area; None where none is found."""
     rivals = np.flatnonzero(found.classes == truth.classes[index])
     overlaps = iou(found.boxes[rivals], truth.boxes[index : index + 1])[:, 0]
     if not len(rivals) or overlaps.max() < FOUND:
@@ -61,8 +59,9 @@ def _offset(found: Detections, truth: Truth, index: int) -> np.ndarray | None:
 
 
 def of_pixels(decided: np.ndarray, masks: np.ndarray, clips: np.ndarray) -> dict[str, float]:
-    """Returns changed_pixels: of the pixels whose truth stays from one frame to the next, the share whose answer
-    changes.
+    """Returns changed_pixels, the share of the pixels with unchanged truth whose answer changes to the next frame.
+
+    It returns {} where there are none.
 
     Args:
         decided: The answers, uint8 [n, h, w].

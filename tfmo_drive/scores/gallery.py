@@ -19,11 +19,11 @@ from tfmo_drive.scores.pictures import shown
 
 @dataclasses.dataclass(frozen=True)
 class Gallery:
-    """Renders a task's test examples with its artifacts, which are given by the names of their rows, the float one
-    first."""
+    """Renders a task's test examples with the answers of its artifacts."""
 
     task: Task
     artifacts: Mapping[str, Artifact]
+    """The artifacts by the names of their rows, the float one first."""
 
     @property
     def _examples(self) -> Examples:
@@ -35,8 +35,7 @@ class Gallery:
         return shown(raw, self.task.preprocessing.input_range) if raw.ndim == 4 else raw
 
     def panels(self, row: str, indices: Sequence[int]) -> list[dict[str, np.ndarray]]:
-        """Returns for each of some test examples {"truth", "float", "compressed"} as rendered by the task, each uint8
-        [h, w, 3].
+        """Returns each of some test examples as the task renders it: {"truth", "float", "compressed"}, uint8 [h, w, 3].
 
         It returns nothing for a task that renders nothing, and no "compressed" where `row` is the float one.
         """
@@ -45,7 +44,7 @@ class Gallery:
         pixels, targets = self._examples.read(np.asarray(indices, np.int64))
         truth = [self.task.rendered_truth(image, outputs.at(targets, i)) for i, image in enumerate(pixels)]
         said = {"truth": truth} | self._said(row, pixels)
-        return [{title: drawn[i] for title, drawn in said.items()} for i in range(len(pixels))]
+        return [{title: rendered[i] for title, rendered in said.items()} for i in range(len(pixels))]
 
     def ordinary(self, count: int) -> list[int]:
         """Returns at most `count` test examples that nobody chose: the first of each slice, then evenly spaced ones."""
@@ -55,10 +54,10 @@ class Gallery:
         return list(dict.fromkeys([*sum(firsts, []), *even]))[:count]
 
     def clip(self, row: str, frames: int = 20) -> list[tuple[str, list[np.ndarray]]]:
-        """Returns moving built-in scenes with the answers of the float artifact and that of `row`: (title, frames uint8
-        [h, w, 3]).
+        """Returns moving built-in scenes with the answers of the float artifact and of `row`'s.
 
-        It returns nothing for a task that is not on such scenes.
+        Returns:
+            (title, frames uint8 [h, w, 3]) of each; nothing for a task that is not on such scenes.
         """
         offered = self.task.offers(OverTime) and self.task.offers(Rendered)
         if not offered or (size := self.task.clip_size) is None:
@@ -70,9 +69,8 @@ class Gallery:
         """Returns the images with their answers rendered, by "float" and, where `row` is another one, "compressed"."""
         first = next(iter(self.artifacts))
         chosen = {"float": first} | ({"compressed": row} if row != first else {})
-        return {
-            title: self._drawn(pixels, outputs.answered(self.artifacts[name], pixels)) for title, name in chosen.items()
-        }
+        said = {title: outputs.answered(self.artifacts[name], pixels) for title, name in chosen.items()}
+        return {title: self._rendered(pixels, answers) for title, answers in said.items()}
 
-    def _drawn(self, pixels: np.ndarray, said: outputs.Arrays) -> list[np.ndarray]:
+    def _rendered(self, pixels: np.ndarray, said: outputs.Arrays) -> list[np.ndarray]:
         return [self.task.rendered(image, outputs.at(said, i)) for i, image in enumerate(pixels)]

@@ -62,14 +62,14 @@ def boxed(image: np.ndarray, boxes: np.ndarray, classes: np.ndarray, names: Sequ
         classes: int [n].
         names: The classes' names.
     """
-    drawn, times = enlarged(image)
-    pen, font = ImageDraw.Draw(drawn), ImageFont.load_default(10)
+    picture, times = enlarged(image)
+    pen, font = ImageDraw.Draw(picture), ImageFont.load_default(10)
     for box, label in zip(boxes.tolist(), classes.tolist(), strict=True):
         left, top, right, bottom = (times * edge for edge in box)
         ink = colour(label)
         pen.rectangle((left, top, max(left, right), max(top, bottom)), outline=ink, width=2)
         pen.text((left + 2, max(0, top - 12)), names[label], ink, font, stroke_width=1, stroke_fill=(0, 0, 0))
-    return np.asarray(drawn)
+    return np.asarray(picture)
 
 
 def masked(image: np.ndarray, mask: np.ndarray, colours: np.ndarray, strength: float = 0.55) -> np.ndarray:
@@ -95,10 +95,10 @@ def captioned(image: np.ndarray, text: str, colour: tuple[int, int, int] = COLOU
         text: What stands there.
         colour: The text's colour.
     """
-    drawn, _ = enlarged(image)
-    pen, font = ImageDraw.Draw(drawn), ImageFont.load_default(16)
-    pen.text((6, drawn.height - 24), text, colour, font, stroke_width=2, stroke_fill=(0, 0, 0))
-    return np.asarray(drawn)
+    picture, _ = enlarged(image)
+    pen, font = ImageDraw.Draw(picture), ImageFont.load_default(16)
+    pen.text((6, picture.height - 24), text, colour, font, stroke_width=2, stroke_fill=(0, 0, 0))
+    return np.asarray(picture)
 
 
 def steered(
@@ -112,8 +112,8 @@ def steered(
         degrees: The angle of full lock.
         colour: The arrow's colour.
     """
-    drawn, _ = enlarged(image)
-    pen, (width, height) = ImageDraw.Draw(drawn), drawn.size
+    picture, _ = enlarged(image)
+    pen, (width, height) = ImageDraw.Draw(picture), picture.size
     angle, length = math.radians(degrees * steering), 0.45 * height
     x, y = width / 2, height - 4
     tip = x + length * math.sin(angle), y - length * math.cos(angle)
@@ -121,4 +121,4 @@ def steered(
     for side in (-1, 1):
         back = angle + side * math.radians(150)
         pen.line((*tip, tip[0] + 14 * math.sin(back), tip[1] - 14 * math.cos(back)), colour, 4)
-    return np.asarray(drawn)
+    return np.asarray(picture)

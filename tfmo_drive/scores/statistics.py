@@ -19,15 +19,6 @@ _CELLS = 1 << 20
 """The number of examples' weights held at once: 8 MB, whatever the number of examples."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Delta:
-    """Holds a difference of two scores over the same examples; it has no bounds where the data is one single group."""
-
-    delta: float
-    low: float | None
-    high: float | None
-
-
 @dataclasses.dataclass(frozen=True, eq=False)
 class Resampled:
     """Holds a score of all examples, and of each bootstrap resample of their groups.
@@ -36,11 +27,11 @@ class Resampled:
     """
 
     whole: float
-    draws: np.ndarray
+    bootstrapped: np.ndarray
     """float64 [resamples]; [0] where the data is one single group, which says nothing of other groups."""
 
     def __sub__(self, other: Resampled) -> Resampled:
-        return Resampled(self.whole - other.whole, self.draws - other.draws)
+        return Resampled(self.whole - other.whole, self.bootstrapped - other.bootstrapped)
 
     def interval(self, level: float = 0.95) -> tuple[float | None, float | None]:
         """Returns (low, high), which always holds the score itself; (None, None) with one single group.
@@ -50,15 +41,15 @@ class Resampled:
         """
         if not np.isfinite(self.whole):
             raise ValueError(f"interval needs a finite score, got {self.whole}.")
-        if not len(self.draws):
+        if not len(self.bootstrapped):
             return None, None
-        low, high = np.nanquantile(self.draws, [(1 - level) / 2, (1 + level) / 2])
+        low, high = np.nanquantile(self.bootstrapped, [(1 - level) / 2, (1 + level) / 2])
         return min(float(low), self.whole), max(float(high), self.whole)
 
-    @property
-    def delta(self) -> Delta:
-        """Returns this, where it is a difference of two scores, as a Delta with its interval."""
-        return Delta(self.whole, *self.interval())
+    def numbers(self, key: str) -> dict[str, float | None]:
+        """Returns the numbers of a report's row: the score by `key`, and its interval by `key`_low and `key`_high."""
+        low, high = self.interval()
+        return {key: self.whole, f"{key}_low": low, f"{key}_high": high}
 
 
 def resampled(scores: Scores, groups: np.ndarray, seed: int = 0, resamples: int = 2000) -> Resampled:
@@ -75,21 +66,20 @@ def resampled(scores: Scores, groups: np.ndarray, seed: int = 0, resamples: int 
     """
     groups = np.asarray(groups)
     if groups.ndim != 1 or not len(groups):
-        raise ValueError(f"interval needs groups [n] of at least one example, got {groups.shape}.")
+        raise ValueError(f"resampled needs groups [n] of at least one example, got {groups.shape}.")
     whole = float(scores(np.ones((1, len(groups))))[0])
     unique, members = np.unique(groups, return_inverse=True)
     if len(unique) < 2 or not np.isfinite(whole):
         return Resampled(whole, np.zeros(0))
-    drawn = _resamples(len(unique), len(groups), seed, resamples)
-    return Resampled(whole, np.concatenate([scores(one[:, members]) for one in drawn]))
+    counts = _resamples(len(unique), len(groups), seed, resamples)
+    return Resampled(whole, np.concatenate([scores(some[:, members]) for some in counts]))
 
 
 def _resamples(count: int, examples: int, seed: int, resamples: int) -> Iterator[np.ndarray]:
-    """Yields how often each group occurs when all are sampled with replacement: float64 [some of the resamples,
-    count]."""
+    """Yields how often each group occurs in some of the resamples, float64 [some, count], until all were there."""
     generator = np.random.default_rng([seed, count])
     rows = max(1, _CELLS // examples)
     for start in range(0, resamples, rows):
-        drawn = generator.integers(0, count, (min(rows, resamples - start), count))
-        flat = drawn + count * np.arange(len(drawn))[:, None]
-        yield np.bincount(flat.ravel(), minlength=drawn.size).reshape(drawn.shape).astype(np.float64)
+        sampled = generator.integers(0, count, (min(rows, resamples - start), count))
+        flat = sampled + count * np.arange(len(sampled))[:, None]
+        yield np.bincount(flat.ravel(), minlength=sampled.size).reshape(sampled.shape).astype(np.float64)

@@ -84,7 +84,6 @@ class EthosU(Int8Target):
     memory: str = ""
     configs: str = vela.CONFIGS
     threads: int = 2
-    """The number of threads with which the file is evaluated here."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,5 +1,4 @@
-"""Converts for LiteRT (TensorFlow Lite): float32, float16, dynamic range, full int8, int16 activations with int8
-weights.
+"""Converts for LiteRT (TensorFlow Lite): float32, float16, dynamic range, int8, partly int8, 16x8.
 
 Types: https://ai.google.dev/edge/litert/conversion/tensorflow/quantization/post_training_quantization
 """
@@ -11,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tfmo_drive.contracts import Artifact, BadInput, Context
-from tfmo_drive.conversion.tflite_target import Int8Target, TFLiteTarget, calibrated
+from tfmo_drive.conversion.tflite_target import Int8Target, TFLiteTarget, ranges_of
 from tfmo_drive.runtimes.interpreters import KERNELS, LiteRTArtifact, refuse_threads
 
 if TYPE_CHECKING:
+    from tfmo_drive.conversion.calibration import Ranges
     from tfmo_drive.conversion.freezing import Frozen
 
 
@@ -143,8 +143,8 @@ class LiteRTMixed(_LiteRT):
         if not 0 <= self.drop < 1:
             raise BadInput(f"LiteRTMixed.drop must be in [0, 1), got {self.drop}.")
 
-    def _ranges(self):
-        return calibrated(self, self.calibration_images, self.calibration, self.percentile)
+    def _ranges(self) -> Ranges:
+        return ranges_of(self, self.calibration_images, self.calibration, self.percentile)
 
     def _made(self, frozen: Frozen, context: Context) -> tuple[bytes, dict[str, Any]]:
         from tfmo_drive.runtimes import layer_errors
@@ -164,6 +164,9 @@ class LiteRTInt16x8(_LiteRT):
 
     They take about 40 times as long as int8 here.
 
+    Args:
+        calibration_images: The number of train images from which activation ranges come.
+
     Example:
         >>> import tfmo_drive as td
         >>> td.LiteRTInt16x8().name
@@ -176,7 +179,7 @@ class LiteRTInt16x8(_LiteRT):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        calibrated(self, self.calibration_images)
+        ranges_of(self, self.calibration_images)
 
     def _convert(self, frozen: Frozen, context: Context) -> bytes:
         from tfmo_drive.conversion import conversion

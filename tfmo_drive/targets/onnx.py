@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from tfmo_drive.contracts import Artifact, BadInput, Context, Target
-from tfmo_drive.conversion.tflite_target import converting
+from tfmo_drive.conversion.tflite_target import converting, ranges_of
 from tfmo_drive.runtimes import artifact_metadata, onnx_file
 from tfmo_drive.runtimes.interpreters import OnnxArtifact, refuse_threads
 
@@ -23,14 +23,16 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class _Onnx(Target):
+    """Converts to ONNX.
+
+    Args:
+        threads: The number of threads of the runtime.
+    """
+
     threads: int = 2
 
     def __post_init__(self) -> None:
         refuse_threads(self)
-        if getattr(self, "calibration_images", 1) < 1:
-            raise BadInput(
-                f"{type(self).__name__}.calibration_images must be at least 1, got {self.calibration_images}."
-            )
 
     def __call__(self, model: keras.Model, folder: Path, context: Context) -> Artifact:
         from tfmo_drive.conversion.freezing import freeze
@@ -83,6 +85,9 @@ class OnnxInt8(_Onnx):
     On x86 without VNNI, sums of two products saturate in 16 bits, so the same file may score lower there:
     https://docs.openvino.ai/latest/pot_saturation_issue.html . Evaluate it on a processor like the board's.
 
+    Args:
+        calibration_images: The number of train images from which activation ranges come.
+
     Example:
         >>> import tfmo_drive as td
         >>> td.OnnxInt8().name
@@ -92,6 +97,10 @@ class OnnxInt8(_Onnx):
     calibration_images: int = 100
 
     name: ClassVar[str] = "onnx_int8"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        ranges_of(self, self.calibration_images)
 
     def _convert(self, frozen: Frozen, context: Context) -> bytes:
         from tfmo_drive.conversion import conversion

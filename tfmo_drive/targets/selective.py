@@ -39,16 +39,15 @@ class Mixed:
 
 
 def mixed(frozen: Frozen, images: np.ndarray, ranges: Ranges, drop: float) -> Mixed:
-    """Returns the file with the fewest worst layers in float under which at most a share of the images is decided
-    otherwise.
+    """Returns the file with the fewest worst layers in float that decides all but a share of the images as float does.
 
     With all of them in float it decides as the float file does, because outputs are float32 too.
 
     Args:
         frozen: The graph, not quantize-aware.
-        images: Raw inputs, uint8 [n, h, w, 3], from which ranges, errors and decisions come.
+        images: Raw inputs [n, ...] from which ranges, errors and decisions come.
         ranges: How activation ranges are chosen.
-        drop: The share of images in [0, 1].
+        drop: The largest share of the images, in [0, 1), that may be decided otherwise.
     """
     floating, calibrated = conversion.base(frozen), conversion.calibrated(frozen, images, ranges)
     images = frozen.fed(images)
@@ -81,7 +80,7 @@ def mixed(frozen: Frozen, images: np.ndarray, ranges: Ranges, drop: float) -> Mi
 
 
 def _decisions(content: bytes, images: np.ndarray) -> np.ndarray:
-    """Returns the arg max of every output, int64 [n, decisions]."""
+    """Returns the arg max of every output, int64 [n, decisions], for images as the graph takes them."""
     model = unpack(content)
     run = Exposed(model, [int(number) for number in model.subgraphs[0].outputs])
     return np.stack([np.concatenate([largest(one).ravel() for one in run(image[None])]) for image in images])

@@ -176,15 +176,11 @@ def ledger(stages: list[Stage], context: Context, images: int, agreement: float,
         judged = context.task.evaluate(said, targets)
         score = bootstrapped(judged.scores)
         known[stage.name] = stage, said, judged, score
-        low, high = score.interval()
-        row = {"stage": stage.name, "runtime": stage.runtime, "against": stage.against, "score": judged.score,
-               "score_low": low, "score_high": high}  # fmt: skip
+        row = {"stage": stage.name, "runtime": stage.runtime, "against": stage.against, **score.numbers("score")}
         if stage.against:
             before, theirs, decided, other = known[stage.against]
-            lost, whole = (score - other).delta, (score - known[stages[0].name][3]).delta
             moved = outputs.distance(said, theirs)
-            row |= {"delta": lost.delta, "delta_low": lost.low, "delta_high": lost.high, "delta_first": whole.delta,
-                    "delta_first_low": whole.low, "delta_first_high": whole.high,
+            row |= {**(score - other).numbers("delta"), **(score - known[stages[0].name][3]).numbers("delta_first"),
                     "agreement": outputs.agreement(judged.decisions, decided.decisions),
                     "changed": float(np.mean(moved > 0))}  # fmt: skip
             searched = row["agreement"] < agreement or (stage.same_file and row["changed"] > 0)
