@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from tests.scenes.contact_sheet import contact_sheet
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.scenes import scenes
 from tfmo_drive.scenes.layout import Thing, sample_layout
@@ -207,7 +208,7 @@ def test_what_cannot_be_drawn_is_named():
 
 def test_contact_sheet_is_a_small_picture(tmp_path):
     path = tmp_path / "scenes.png"
-    scenes.contact_sheet(path, seed=1)
+    contact_sheet(path, seed=1)
     with Image.open(path) as sheet:
         assert 950 <= sheet.width <= 1050 and sheet.height > 800
     assert path.stat().st_size < 700_000

@@ -1,9 +1,8 @@
-"""Draws on a canvas of one integer per pixel, the number of the stroke on top; colour, class, object and depth are
-tables of strokes.
+"""Draws on a canvas of one integer per pixel: the number of the stroke on top.
 
-So whatever a pixel looks like and whatever the truth says of it come from the same stroke, and later strokes hide
-earlier ones exactly (painter's algorithm). Colours are drawn at twice the resolution and averaged (anti-aliasing); the
-truth is every second pixel of the same drawing.
+Colour, class, object and depth are tables of strokes. So whatever a pixel looks like and whatever the truth says of it
+come from the same stroke, and later strokes hide earlier ones exactly (painter's algorithm). Colours are drawn at twice
+the resolution and averaged (anti-aliasing); the truth is every second pixel of the same drawing.
 """
 
 from __future__ import annotations
@@ -96,13 +95,15 @@ class Canvas:
         return right >= 0 and bottom >= 0 and left <= self.width * SUPER and top <= self.height * SUPER
 
     def silhouette(self, first: int, region: tuple[float, float, float, float]) -> tuple[np.ndarray, int, int]:
-        """Returns where strokes from number `first` on lie on top now: bool [h, w] of image pixels, its left column and
-        top row.
+        """Returns where strokes from number `first` on lie on top now.
 
         Args:
             first: The number of the first stroke that counts.
             region: Left, top, right and bottom, in pixels of the doubled canvas, of a rectangle that holds all of those
                 strokes.
+
+        Returns:
+            bool [h, w] of a part of the image's pixels, the part's left column and its top row.
         """
         left, top = max(0, int(region[0]) // SUPER - 1), max(0, int(region[1]) // SUPER - 1)
         right = min(self.width, int(region[2]) // SUPER + 2)

@@ -1,9 +1,8 @@
-"""Generates moving built-in scenes: a drive along one street, with the exact truth of every frame, to measure flicker
-and jitter.
+"""Generates moving built-in scenes, drives along one street, on which flicker and jitter are measured.
 
-The camera drives at a steady speed along a bend whose curvature swings slowly, and sways within its lane. Stretches of
-street are put end to end; a thing is `place + (its pace - speed) * time` metres ahead, so frame 400 does not need the
-400 before it. Single frames (scenes) are drawn by the same code.
+Every frame has its exact truth. The camera drives at a steady speed along a bend whose curvature swings slowly, and
+sways within its lane. Stretches of street are put end to end; a thing is `place + (its pace - speed) * time` metres
+ahead, so frame 400 does not need the 400 before it. Single frames (scenes) are drawn by the same code.
 """
 
 from __future__ import annotations
@@ -74,12 +73,14 @@ def clip(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Winding(Road):
-    """Describes a road whose curvature `z` metres ahead is bend * cos(turn + rate * z): one rigid street, seen from any
-    of it."""
+    """Describes a road whose curvature `z` metres ahead is bend * cos(turn + rate * z): one rigid street."""
 
     bend: float
+    """The largest curvature, in 1/m."""
     turn: float
+    """The phase at the camera, in radians."""
     rate: float
+    """Radians per metre."""
 
     def x(self, across: float, z: float) -> float:
         """Returns metres right of the camera, as `Road.x` does, with the curvature integrated twice."""
@@ -200,8 +201,10 @@ def _stretch(numbers: tuple[int, int], stretch: int, road: Road, city: bool) -> 
 
 
 def _out_of_the_way(thing: Thing, road: Road, city: bool) -> Thing:
-    """Returns the thing where the camera can pass: cyclists beside the road (turned along it), street trees before the
-    houses."""
+    """Returns the thing where the camera can pass.
+
+    Cyclists ride beside the road, turned along it; street trees stand before the houses.
+    """
     edge, outward = (road.right, 1) if thing.across > 0 else (road.left, -1)
     if thing.kind == "cyclist":
         beside = dataclasses.replace(thing, across=edge + 0.4 * (edge - thing.across))

@@ -1,5 +1,4 @@
-"""Offers the built-in driving scenes as examples of tasks on whole frames: boxes, masks, lane lines and steering at
-once."""
+"""Offers the built-in driving scenes as examples of tasks on whole frames: boxes, masks, lines and steering at once."""
 
 from __future__ import annotations
 
@@ -57,9 +56,9 @@ class Frames:
             size: (height, width) in pixels.
             mask: What the mask shows, a key of MASKS.
         """
-        seed = [self.seed, SPLITS.index(split)]
-        generate = functools.partial(generated, 1000 * seed[0] + seed[1], size=size, mask=mask)
-        return pack_generated(generate, getattr(self, split), ["frame", scenes.version(), *seed, *size, mask])
+        number = self._set(split)
+        generate = functools.partial(generated, number, size=size, mask=mask)
+        return pack_generated(generate, getattr(self, split), ["frame", scenes.version(), number, *size, mask])
 
     def measured(
         self, split: str, size: tuple[int, int], measure: Callable[[scenes.Scene], float], key: object
@@ -72,14 +71,17 @@ class Frames:
             measure: Says the number of a scene.
             key: All that `measure` depends on, in JSON types.
         """
-        seed = [self.seed, SPLITS.index(split)]
+        number = self._set(split)
 
         def generate(index: int) -> Example:
-            scene = scenes.draw(1000 * seed[0] + seed[1], index, size)
-            conditions = {"weather": scene.weather, "time of day": scene.time_of_day}
-            return Example(scene.image, np.float32([measure(scene)]), None, conditions)
+            scene = scenes.draw(number, index, size)
+            return Example(scene.image, np.float32([measure(scene)]), None, _conditions(scene))
 
-        return pack_generated(generate, getattr(self, split), ["number", scenes.version(), *seed, *size, key])
+        return pack_generated(generate, getattr(self, split), ["number", scenes.version(), number, *size, key])
+
+    def _set(self, split: str) -> int:
+        """Returns the number of a split's endless set of scenes."""
+        return 1000 * self.seed + SPLITS.index(split)
 
 
 def generated(seed: int, index: int, size: tuple[int, int], mask: str) -> Example:
@@ -92,7 +94,12 @@ def labelled(scene: scenes.Scene, mask: str) -> Example:
     row = padded([truth(scene)], _MOST)[0]
     label = {field: row[field] for field in row.dtype.names} | {"steering": np.float32([scene.steering])}
     shown = scene.mask if mask == "semantic" else (scene.lanes > 0).astype(np.uint8)
-    return Example(scene.image, label, shown, {"weather": scene.weather, "time of day": scene.time_of_day})
+    return Example(scene.image, label, shown, _conditions(scene))
+
+
+def _conditions(scene: scenes.Scene) -> dict[str, str]:
+    """Returns the attributes of a scene's example."""
+    return {"weather": scene.weather, "time of day": scene.time_of_day}
 
 
 def truth(scene: scenes.Scene) -> Truth:

@@ -31,19 +31,23 @@ LENGTH = {"car": 4.2, "truck": 8.0, "building": 14.0}
 NEAREST_M = 0.8
 """The metres from the camera's plane below which things are cut off."""
 LOOKAHEAD_M = 12.0
+"""The metres to the point of the own lane that is steered for."""
 FULL_LOCK_CURVATURE = 0.05
 """1/m: the arc of 20 m radius counts as steering +-1, so that ordinary bends use the whole range."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Camera:
-    """Describes a pinhole camera: focal length, principal column and horizon row in pixels; height above the ground in
-    metres."""
+    """Describes a pinhole camera over flat ground."""
 
     focal: float
+    """The focal length in pixels."""
     centre: float
+    """The principal column, in pixels."""
     horizon: float
+    """The row of the horizon, in pixels."""
     height: float
+    """Metres above the ground."""
 
     def project(self, x: float, y: float, z: float) -> tuple[float, float]:
         """Projects metres (right, up, ahead) to pixels (column, row); z must be above 0."""
@@ -57,18 +61,21 @@ class Camera:
 
 @dataclasses.dataclass(frozen=True)
 class Road:
-    """Describes a bend of constant curvature (1/m, positive to the right), seen from `offset` metres right of the lane
-    centre."""
+    """Describes a bend of constant curvature, as the camera sees it."""
 
     curvature: float
+    """1/m, positive to the right."""
     heading: float
     """Radians by which the road points right of the camera's axis."""
     offset: float
+    """The camera's metres right of the own lane's centre."""
     lanes: int
     own_lane: int
+    """The number of the camera's lane from the left, from 0."""
     lane_width: float
+    """Metres."""
     pavement: float
-    """Metres; 0 in the country."""
+    """The width of either pavement in metres; 0 in the country."""
     dash: float
     """Length of a dash in metres; the gap is as long again, and a half."""
     travelled: float = 0.0
@@ -94,8 +101,7 @@ class Road:
         return across - self.offset + self.heading * z + self.curvature * z * z / 2
 
     def steering(self) -> float:
-        """Returns the steering in [-1, 1], positive to the right: pure pursuit of the own lane's centre `LOOKAHEAD_M`
-        ahead."""
+        """Returns the steering in [-1, 1], positive to the right, that leads to the own lane's centre ahead."""
         curvature = 2 * self.x(0.0, LOOKAHEAD_M) / LOOKAHEAD_M**2
         return max(-1.0, min(1.0, curvature / FULL_LOCK_CURVATURE))
 
@@ -145,8 +151,7 @@ class Layout:
         return sorted(self.things, key=lambda thing: -thing.z - depth * (thing.kind == "building"))
 
     def side(self, thing: Thing) -> int:
-        """Returns on which side of the road a thing stands: 1 right, -1 left; in a single frame, of the camera's
-        axis."""
+        """Returns 1 for a thing right of the road (in a single frame, of the camera's axis), and -1 for one left."""
         return 1 if (thing.across if self.turned is not None else self.road.x(thing.across, thing.z)) > 0 else -1
 
 

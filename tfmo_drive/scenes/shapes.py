@@ -106,8 +106,7 @@ def _shadow(pen: Pen, width: float, length: float) -> None:
 
 
 def _facing(pen: Pen, half: float) -> float:
-    """Returns which flank the camera sees, as its metres right of the middle, or 0 when the camera is straight
-    behind."""
+    """Returns the metres right of the middle of the flank that the camera sees, or 0 when it is straight behind."""
     return 0.0 if abs(pen.x) < half else math.copysign(half, -pen.x)
 
 
