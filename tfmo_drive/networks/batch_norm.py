@@ -6,18 +6,16 @@ addition per channel.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import numpy as np
 
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.networks import graph
+from tfmo_drive.networks.layers import WITH_KERNEL, along_inputs, along_outputs, output_axes
 
 layers = keras.layers
 Layer = layers.Layer
-FOLDABLE = (layers.Conv2D, layers.DepthwiseConv2D, layers.Conv2DTranspose, layers.Dense)
-"""Exactly these classes, not their subclasses: a separable convolution is a subclass of one and has two kernels."""
 AFFINE = (layers.BatchNormalization, layers.Rescaling, layers.Normalization)
 ONLY_IN_TRAINING = (
     layers.Dropout, layers.SpatialDropout2D, layers.GaussianDropout, layers.AlphaDropout, layers.GaussianNoise,
@@ -95,7 +93,7 @@ def foldable(model: keras.Model, stays: Callable[[Layer], bool] | None = None) -
     behind = {
         layer.name: readers[layer.name]
         for layer in model.layers
-        if type(layer) in FOLDABLE
+        if type(layer) in WITH_KERNEL
         and layer.activation is keras.activations.linear
         and getattr(layer, "data_format", "channels_last") == "channels_last"
         and readers.get(layer.name) in found
@@ -135,7 +133,7 @@ def _once_along_channels(layer: Layer) -> bool:
 
 def _takes(layer: Layer, norm: Layer) -> bool:
     """Says whether the layer can absorb the affine layer before it: padding adds zeros where there would be offsets."""
-    if type(layer) not in FOLDABLE or len(layer.inbound_nodes) != 1:
+    if type(layer) not in WITH_KERNEL or len(layer.inbound_nodes) != 1:
         return False
     if getattr(layer, "groups", 1) != 1 or getattr(layer, "data_format", "channels_last") != "channels_last":
         return False
@@ -166,19 +164,15 @@ def _without(model: keras.Model, pairs: dict[str, Layer]) -> keras.Model:
 def _with_behind(layer: Layer, scale: np.ndarray, offset: np.ndarray) -> list[np.ndarray]:
     """Returns [kernel, bias], float64, of a layer whose outputs are then multiplied and added to."""
     kernel, bias = _kernel_and_bias(layer)
-    # Kernels are [..., c_in, c_out], but depthwise [h, w, c, multiplier] and transposed [h, w, c_out, c_in].
-    along = {layers.DepthwiseConv2D: (-1, kernel.shape[-1]), layers.Conv2DTranspose: (-1, 1)}
-    return [kernel * scale.reshape(along.get(type(layer), -1)), bias * scale + offset]
+    return [kernel * along_outputs(layer, scale), bias * scale + offset]
 
 
 def _with_before(layer: Layer, scale: np.ndarray, offset: np.ndarray) -> list[np.ndarray]:
     """Returns [kernel, bias], float64, of a layer whose inputs were multiplied and added to."""
     kernel, bias = _kernel_and_bias(layer)
-    if type(layer) is layers.Conv2DTranspose:  # offsets are zero there
-        return [kernel * scale, bias]
-    taps = (kernel * offset[:, None]).reshape(math.prod(kernel.shape[:-2]), *kernel.shape[-2:]).sum(0)
-    added = taps.reshape(-1) if type(layer) is layers.DepthwiseConv2D else taps.sum(0)
-    return [kernel * scale[:, None], bias + added]
+    axes = tuple(axis for axis in range(-kernel.ndim, 0) if axis not in output_axes(layer))
+    added = (kernel * along_inputs(layer, offset)).sum(axes).reshape(-1)
+    return [kernel * along_inputs(layer, scale), bias + added]
 
 
 def _kernel_and_bias(layer: Layer) -> tuple[np.ndarray, np.ndarray]:

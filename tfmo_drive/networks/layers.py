@@ -1,4 +1,4 @@
-"""Walks Keras models: which layers hold compressible weights, and what is in them."""
+"""Says which layers hold kernels, how these lie in memory, and what is in them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,12 @@ from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.base.spelling import suggestion
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.runtimes.tflite_file import FOLDED
+
+Layer = keras.layers.Layer
+MAKERS = (keras.layers.Conv2D, keras.layers.Conv2DTranspose, keras.layers.Dense)
+"""Layers of exactly these classes, not of their subclasses, make new channels out of all that they read."""
+WITH_KERNEL = (*MAKERS, keras.layers.DepthwiseConv2D)
+"""Layers of exactly these classes have one kernel, at most one bias and an activation."""
 
 
 class Kernel(NamedTuple):
@@ -33,11 +39,34 @@ def kernels(model: keras.Model) -> Iterator[Kernel]:
         inner = layer.layer if isinstance(layer, keras.layers.Wrapper) else layer
         if isinstance(inner, keras.Model):
             yield from kernels(inner)
-        elif isinstance(inner, keras.layers.DepthwiseConv2D):
-            continue
         elif isinstance(inner, keras.layers.Conv2D | keras.layers.Dense):
             quantized = {_last_name(v): v for v, _, _ in getattr(layer, "_weight_vars", ())}
             yield Kernel(inner.name, quantized.get("kernel", inner.kernel))
+
+
+def input_axis(layer: Layer) -> int:
+    """Returns the axis, counted from the last, along which a kernel's input channels lie.
+
+    Kernels are [..., c_in, c_out], but transposed ones [h, w, c_out, c_in] and depthwise ones [h, w, c, multiplier].
+    """
+    return -1 if type(layer) is keras.layers.Conv2DTranspose else -2
+
+
+def output_axes(layer: Layer) -> tuple[int, ...]:
+    """Returns the axes, counted from the last, along which a kernel's output channels lie, as for `input_axis`."""
+    kinds = {keras.layers.DepthwiseConv2D: (-2, -1), keras.layers.Conv2DTranspose: (-2,)}
+    return kinds.get(type(layer), (-1,))
+
+
+def along_inputs(layer: Layer, values: np.ndarray) -> np.ndarray:
+    """Returns `values` [c_in] in the shape in which each meets the weights of its input channel."""
+    return values.reshape(-1 if input_axis(layer) == -1 else (-1, 1))
+
+
+def along_outputs(layer: Layer, values: np.ndarray) -> np.ndarray:
+    """Returns `values` [c_out] in the shape in which each meets the weights of its output channel."""
+    shape, axes = layer.weights[0].shape, output_axes(layer)
+    return values.reshape([shape[axis] if axis in axes else 1 for axis in (-2, -1)])
 
 
 def is_kernel(name: str, values: np.ndarray) -> bool:

@@ -6,6 +6,7 @@ import math
 
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.networks import graph
+from tfmo_drive.networks.layers import WITH_KERNEL
 
 layers = keras.layers
 
@@ -19,14 +20,14 @@ def of_model(model: keras.Model) -> int:
 def of_layer(layer: layers.Layer, read: int | None = None, made: int | None = None) -> int:
     """Returns the multiply-accumulates of one example: every kernel tap on every output position, padding included.
 
-    Any other layer counts 0 (separable convolutions too).
+    A layer of a class that is not in `networks.layers.WITH_KERNEL` counts 0.
 
     Args:
         layer: A built layer.
         read: The number of channels that it reads; by default its own.
         made: The number of channels that it makes; by default its own.
     """
-    if not isinstance(layer, (layers.Conv2D, layers.Dense)):
+    if type(layer) not in WITH_KERNEL:
         return 0
     # A transposed convolution multiplies at every input position, the others at every output position.
     places = (layer.input if isinstance(layer, layers.Conv2DTranspose) else layer.output).shape[1:-1]

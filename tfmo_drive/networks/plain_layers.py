@@ -13,13 +13,12 @@ from typing import Any
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.networks import graph
-from tfmo_drive.networks.layers import kernels
+from tfmo_drive.networks.layers import WITH_KERNEL, kernels
 
 layers = keras.layers
 Layer = layers.Layer
-_TAKEN_IN = ("linear", "relu", "softmax", "sigmoid", "tanh")
+TAKEN_IN = ("linear", "relu", "softmax", "sigmoid", "tanh")
 """The activations that a layer may keep: its operator ends in the first two; the others have a range that is known."""
-_WITH_ACTIVATION = (layers.Conv2D, layers.DepthwiseConv2D, layers.Conv2DTranspose, layers.Dense)
 _DEPTHWISE = ("kernel_size", "strides", "padding", "data_format", "dilation_rate", "depth_multiplier", "trainable")
 _POINTWISE = ("filters", "activation", "use_bias", "data_format", "name", "trainable")
 
@@ -80,7 +79,7 @@ def _chain(layer: Layer, shown: bool, free: Callable[[str], str]) -> list[Callab
         return [_sum_in_pairs(layer.name, count, free)] if count > 2 else None
     if type(layer) is layers.SeparableConv2D:
         chain = _separated(layer, free)
-    elif type(layer) in _WITH_ACTIVATION:
+    elif type(layer) in WITH_KERNEL:
         chain = [layer]
     else:
         return None
@@ -101,7 +100,7 @@ def _own_activation(layer: Layer, free: Callable[[str], str]) -> Layer | None:
         return type(found).from_config(found.get_config() | {"name": free(f"{layer.name}_relu")})
     name = getattr(found, "__name__", "")
     try:
-        known = name not in _TAKEN_IN and keras.activations.get(name) is found
+        known = name not in TAKEN_IN and keras.activations.get(name) is found
     except ValueError:  # a function of somebody's own
         known = False
     return layers.Activation(name, name=free(f"{layer.name}_{name}")) if known else None

@@ -38,14 +38,14 @@ from tensorflow_model_optimization.python.core.quantization.keras.quantizers imp
 from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.networks import batch_norm, graph
 from tfmo_drive.networks.fake_quant import round_symmetric
+from tfmo_drive.networks.layers import WITH_KERNEL
+from tfmo_drive.networks.plain_layers import TAKEN_IN
 
 layers = keras.layers
 Layer = layers.Layer
 _WITH_BATCH_NORM = (layers.Conv2D, layers.DepthwiseConv2D)
 """The layers that absorb the BatchNorm behind them, with one range for each output channel; dense layers have one."""
-_WITH_RELU = (*_WITH_BATCH_NORM, layers.Conv2DTranspose, layers.Dense, layers.Add)
-_ACTIVATIONS = ("linear", "relu", "softmax", "sigmoid", "tanh")
-"""The activations that a layer may keep: they have one range. networks.plain_layers splits off all others."""
+_WITH_RELU = (*WITH_KERNEL, layers.Add)
 _KEEP_RANGE = (layers.UpSampling2D,)
 """The layers whose integer operators keep their input's range; tfmot gives them one that the file cannot follow."""
 
@@ -91,7 +91,7 @@ def _why(layer: Layer) -> str:
     if isinstance(layer, layers.ReLU):
         return " (with an end or a step of its own)"
     name = activation_name(layer)
-    return "" if name in _ACTIVATIONS else f" (activation {name})"
+    return "" if name in TAKEN_IN else f" (activation {name})"
 
 
 def _is_known(layer: Layer, registry: Any) -> bool:
@@ -105,7 +105,7 @@ def _is_known(layer: Layer, registry: Any) -> bool:
         config.get_output_quantizers(layer)
     except ValueError:  # an Activation that tfmot does not know
         return False
-    return not getattr(config, "activation_attrs", ()) or activation_name(layer) in _ACTIVATIONS
+    return not getattr(config, "activation_attrs", ()) or activation_name(layer) in TAKEN_IN
 
 
 class Scheme(Default8BitQuantizeScheme):

@@ -19,6 +19,7 @@ from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.contracts import BadInput, Context, Step
 from tfmo_drive.networks import batch_norm, graph
 from tfmo_drive.networks.fake_quant import refuse_quantize_aware
+from tfmo_drive.networks.layers import WITH_KERNEL
 from tfmo_drive.surgery import rounding
 
 layers = keras.layers
@@ -64,7 +65,7 @@ def corrected(model: keras.Model, inputs: np.ndarray) -> keras.Model:
     A layer without either, or called more than once, is skipped, and the log says so.
     """
     made = graph.copied(model)
-    rounded = {layer.name: layer for layer in made.layers if type(layer) in batch_norm.FOLDABLE}
+    rounded = {layer.name: layer for layer in made.layers if type(layer) in WITH_KERNEL}
     kernels = {name: layer.get_weights()[0] for name, layer in rounded.items()}
     for layer in rounded.values():
         layer.weights[0].assign(rounding.rounded_kernel(layer))

@@ -17,7 +17,7 @@ from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.contracts import BadInput, Context, Step
 from tfmo_drive.networks import graph
 from tfmo_drive.networks.fake_quant import refuse_quantize_aware
-from tfmo_drive.surgery.channel_graph import MAKERS
+from tfmo_drive.networks.layers import MAKERS, input_axis
 from tfmo_drive.surgery.channel_scales import ChannelScales
 
 ROUNDS = 100
@@ -137,9 +137,8 @@ def _kernels(scales: ChannelScales):
     """Yields (numbers read [c_in], largest absolute taps float32 [c_in, c_out]) of the kernels that mix channels."""
     for layer in graph.flat_layers(scales.model):
         if type(layer) in MAKERS and scales.free[scales.reads[layer.name]].any():
-            kernel = np.abs(layer.get_weights()[0])
-            taps = kernel.max(axis=tuple(range(kernel.ndim - 2)))
-            yield scales.reads[layer.name], taps.T if type(layer) is keras.layers.Conv2DTranspose else taps
+            kernel = np.moveaxis(np.abs(layer.get_weights()[0]), input_axis(layer), -2)
+            yield scales.reads[layer.name], kernel.max(axis=tuple(range(kernel.ndim - 2)))
 
 
 def _log(values: np.ndarray) -> np.ndarray:

@@ -14,12 +14,11 @@ import numpy as np
 
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.networks import graph, macs
+from tfmo_drive.networks.layers import MAKERS, WITH_KERNEL, input_axis, output_axes
 
 layers = keras.layers
 Layer = layers.Layer
 
-MAKERS = (layers.Conv2D, layers.Conv2DTranspose, layers.Dense)
-"""Exactly these classes, not their subclasses, make new channels out of all that they read."""
 PASSING = (
     layers.BatchNormalization, layers.ReLU, layers.LeakyReLU, layers.ELU, layers.ThresholdedReLU, layers.Dropout,
     layers.SpatialDropout2D, layers.GaussianNoise, layers.GaussianDropout, layers.AlphaDropout, layers.MaxPooling2D,
@@ -228,12 +227,8 @@ def _narrowed(layer: Layer, keep: np.ndarray) -> Layer:
 def _sliced(layer: Layer, read: np.ndarray, keep: np.ndarray) -> list[np.ndarray]:
     """Returns the layer's weights for the channels that stay, in `get_weights` order."""
     kernel, *rest = layer.get_weights()
-    if type(layer) is layers.DepthwiseConv2D:  # [h, w, c, multiplier]
-        kernel = kernel[:, :, read]
-    elif type(layer) is layers.Conv2DTranspose:  # [h, w, c_out, c_in]
-        kernel = kernel[:, :, keep][..., read]
-    elif type(layer) in MAKERS:  # [..., c_in, c_out]
-        kernel = kernel[..., read, :][..., keep]
-    else:  # one number per channel
-        kernel = kernel[keep]
+    if type(layer) in WITH_KERNEL:
+        kernel = np.compress(read, kernel, input_axis(layer))
+    if type(layer) is not layers.DepthwiseConv2D:  # which makes its channels out of one each; others, by number
+        kernel = np.compress(keep, kernel, output_axes(layer)[0])
     return [kernel, *(one[keep] for one in rest)]

@@ -12,12 +12,13 @@ import numpy as np
 
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.networks import graph
-from tfmo_drive.surgery.channel_graph import MAKERS, TYING, ChannelGraph
+from tfmo_drive.networks.layers import WITH_KERNEL, along_inputs, along_outputs
+from tfmo_drive.surgery.channel_graph import TYING, ChannelGraph
 
 layers = keras.layers
 Layer = layers.Layer
 
-READERS = (*MAKERS, layers.DepthwiseConv2D, *TYING, layers.Concatenate)
+READERS = (*WITH_KERNEL, *TYING, layers.Concatenate)
 """The layers whose inputs an int8 file stores as tensors; those of a BatchNorm or a ReLU are fused away."""
 
 
@@ -95,10 +96,5 @@ def _scaled(layer: Layer, read: np.ndarray, makes: np.ndarray) -> list[np.ndarra
     if type(layer) is layers.BatchNormalization:
         shifted = int(layer.center)  # beta; mean and variance belong to what is read
         return [kernel * makes, *(one * makes for one in rest[:shifted]), *rest[shifted:]]
-    if type(layer) is layers.DepthwiseConv2D:  # [h, w, c, multiplier]
-        kernel = kernel * (makes.reshape(len(read), -1) / read[:, None])
-    elif type(layer) is layers.Conv2DTranspose:  # [h, w, c_out, c_in]
-        kernel = kernel * (makes[:, None] / read)
-    else:  # [..., c_in, c_out]
-        kernel = kernel * (makes / read[:, None])
+    kernel = kernel * (along_outputs(layer, makes) / along_inputs(layer, read))
     return [kernel, *(bias * makes for bias in rest)]

@@ -13,8 +13,9 @@ import numpy as np
 
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.contracts import BadInput, Context
+from tfmo_drive.networks.layers import MAKERS, output_axes
 from tfmo_drive.surgery import saliency
-from tfmo_drive.surgery.channel_graph import MAKERS, ChannelGraph, ChannelGroup
+from tfmo_drive.surgery.channel_graph import ChannelGraph, ChannelGroup
 
 
 class Importance(abc.ABC):
@@ -178,6 +179,5 @@ def _filters(layer: keras.layers.Layer) -> np.ndarray | None:
 
 def _by_filter(layer: keras.layers.Layer, kernel: np.ndarray) -> np.ndarray:
     """Returns a kernel, or what has its shape, as float64 [c_out, weights of one filter]."""
-    if type(layer) is keras.layers.Conv2DTranspose:  # [h, w, c_out, c_in]
-        kernel = np.moveaxis(kernel, 2, -1)
+    kernel = np.moveaxis(kernel, output_axes(layer), (-1,))
     return kernel.reshape(-1, kernel.shape[-1]).T.astype(np.float64)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from tfmo_drive.base.keras2 import keras
+from tfmo_drive.networks.layers import output_axes
 
 
 def rounded_kernel(layer: keras.layers.Layer, bits: int = 8) -> np.ndarray:
@@ -17,8 +18,6 @@ def rounded_kernel(layer: keras.layers.Layer, bits: int = 8) -> np.ndarray:
     multiplies an output channel and its step alike.
     """
     kernel, levels = layer.get_weights()[0], np.float32(2 ** (bits - 1) - 1)
-    # Kernels are [..., c_in, c_out], but depthwise [h, w, c, multiplier] and transposed [h, w, c_out, c_in].
-    kept = {keras.layers.DepthwiseConv2D: (-2, -1), keras.layers.Conv2DTranspose: (-2,)}.get(type(layer), (-1,))
-    axes = tuple(axis for axis in range(kernel.ndim) if axis - kernel.ndim not in kept)
+    axes = tuple(axis for axis in range(-kernel.ndim, 0) if axis not in output_axes(layer))
     step = np.maximum(np.abs(kernel).max(axis=axes, keepdims=True) / levels, np.finfo(np.float32).tiny)
     return np.rint(kernel / step) * step

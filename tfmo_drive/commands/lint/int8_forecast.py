@@ -16,6 +16,7 @@ import numpy as np
 
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.commands.lint.stored_tensors import HANDING_ON, Layer, Meeting, Stored, StoredTensors, span
+from tfmo_drive.networks.layers import input_axis
 from tfmo_drive.surgery.channel_scales import ChannelScales
 
 layers = keras.layers
@@ -119,8 +120,7 @@ def _heard(layer: Layer, active: np.ndarray) -> np.ndarray | None:
     if isinstance(layer, layers.DepthwiseConv2D) or getattr(layer, "groups", 1) > 1:
         return None
     kernel = np.square(layer.get_weights()[0], dtype=np.float64)
-    if isinstance(layer, layers.Conv2DTranspose):
-        kernel = np.swapaxes(kernel, -1, -2)
+    kernel = np.moveaxis(kernel, input_axis(layer), -2)
     if kernel.shape[-2] % len(active):
         return None
     taps = kernel.reshape(-1, len(active), kernel.shape[-1])  # behind a Flatten, a channel is read at many places

@@ -17,12 +17,12 @@ import numpy as np
 from tfmo_drive.base.finite import largest
 from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.networks import graph
-from tfmo_drive.surgery.channel_graph import MAKERS, TYING
+from tfmo_drive.networks.layers import WITH_KERNEL
+from tfmo_drive.surgery.channel_graph import TYING
 
 layers = keras.layers
 Layer = layers.Layer
 
-READERS = (*MAKERS, layers.DepthwiseConv2D)
 HANDING_ON = (
     layers.MaxPooling2D, layers.AveragePooling2D, layers.ZeroPadding2D, layers.Cropping2D, layers.UpSampling2D,
     layers.Resizing, layers.Flatten, layers.Reshape, layers.Dropout, layers.SpatialDropout2D, layers.GaussianNoise,
@@ -113,7 +113,7 @@ class StoredTensors:
     def _kernels(self, key: str) -> list[Layer]:
         handed = [other for other, origin in self.origin.items() if origin == key]
         found = [node.layer for other in handed for node in self._readers.get(other, [])]
-        return [layer for layer in dict.fromkeys(found) if isinstance(layer, READERS)]
+        return [layer for layer in dict.fromkeys(found) if type(layer) in WITH_KERNEL]
 
     def ranges(self, inputs: np.ndarray) -> dict[str, np.ndarray]:
         """Returns, by id, the lowest and the highest value of each channel on preprocessed `inputs` [n, ...]: float64
@@ -160,7 +160,7 @@ def span(range_: np.ndarray) -> float:
 def _fuses(layer: Layer, reader: Layer) -> bool:
     """Says whether `reader` becomes part of the operator that makes its input."""
     if isinstance(reader, layers.BatchNormalization):
-        return isinstance(layer, READERS)
+        return type(layer) in WITH_KERNEL
     activation = getattr(reader, "activation", None) if type(reader) is layers.Activation else None
     bends = isinstance(reader, layers.ReLU) or activation in RELUS
-    return bends and isinstance(layer, (*READERS, *TYING, layers.BatchNormalization))
+    return bends and isinstance(layer, (*WITH_KERNEL, *TYING, layers.BatchNormalization))

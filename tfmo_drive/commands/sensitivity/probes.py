@@ -14,8 +14,9 @@ import numpy as np
 
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.networks import graph, layers, macs
+from tfmo_drive.networks.layers import MAKERS, input_axis
 from tfmo_drive.surgery import factors, masks, rounding
-from tfmo_drive.surgery.channel_graph import MAKERS, ChannelGraph, ChannelGroup
+from tfmo_drive.surgery.channel_graph import ChannelGraph, ChannelGroup
 from tfmo_drive.surgery.importance import L2
 
 Kernels = Mapping[str, np.ndarray]
@@ -109,6 +110,6 @@ def _unread(known: ChannelGraph, gone: np.ndarray) -> Kernels:
         reads = np.isin(known.reads[layer.name], gone)
         if type(layer) in MAKERS and reads.any():
             kernel = layer.kernel.numpy()
-            kernel[(..., reads) if type(layer) is keras.layers.Conv2DTranspose else (..., reads, slice(None))] = 0
+            np.moveaxis(kernel, input_axis(layer), 0)[reads] = 0
             found[layer.name] = kernel
     return found
