@@ -105,7 +105,7 @@ def test_ranks_go_by_the_study_too(studied, context, tiny_baseline):
 @pytest.mark.parametrize(
     ("step", "settings", "said"),
     [
-        (Prune, {"allocation": "by_eye"}, "one of uniform, lamp, global, or a file that make sensitivity-"),
+        (Prune, {"allocation": "by_eye"}, "one of uniform, lamp, global, or a file that tfmo-drive sensitivity "),
         (ChannelPruning, {"allocation": "by_eye"}, "one of uniform, global, or a file"),
         (LowRank, {"allocation": "by_eye"}, "one of uniform, or a file"),
         (ChannelPruning, {"allocation": "channels.json", "rounds": 2}, "rounds must be 1"),

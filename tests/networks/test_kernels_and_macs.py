@@ -1,4 +1,4 @@
-"""Every kind of layer with a kernel: where its channels lie in it, and what it multiplies, by hand and as a file does."""
+"""Layers with a kernel, every kind: where channels lie in it, and what it multiplies, by hand and as a file does."""
 
 from __future__ import annotations
 

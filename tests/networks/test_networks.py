@@ -91,9 +91,10 @@ def test_a_setting_out_of_range_is_refused_by_name(kind, field, value):
         dataclasses.replace(kind(), **{field: value})
 
 
-def test_imagenet_weights_of_a_network_nobody_publishes_are_refused():
-    with pytest.raises(BadInput, match="topology v1 and MobileNetV2 only.*weights=path"):
-        networks.build(ResNet(topology="v1.5"), SIZE, CLASSES, weights="imagenet")
+@pytest.mark.parametrize("network", [ResNet(topology="v1.5"), MobileNetV2(width=0.6), SmallCNN()], ids=repr)
+def test_imagenet_weights_of_a_network_nobody_publishes_are_refused(network):
+    with pytest.raises(BadInput, match="topology v1, and MobileNetV2 of width 0.35, .*--set=task.weights=path"):
+        networks.build(network, SIZE, CLASSES, weights="imagenet")
 
 
 @pytest.fixture

@@ -87,6 +87,19 @@ def test_shared_and_bare_layers_are_left_alone():
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.parametrize("beside", [layers.Rescaling(0.5), layers.BatchNormalization()], ids=["rescaling", "norm"])
+@pytest.mark.parametrize("before", [True, False], ids=["before", "behind"])
+def test_only_a_batch_norm_behind_takes_a_shift(before, beside):
+    inputs = keras.Input((2,))
+    bare = layers.Dense(3, use_bias=False, name="bare")
+    norm = type(beside).from_config(beside.get_config())
+    model = keras.Model(inputs, layers.ReLU()(bare(norm(inputs)) if before else norm(bare(inputs))))
+    bare.set_weights([np.float32([[1.27, 1.27, 1.27], [0.304, 0.3, 0.3]])])
+    made, shifts = corrected(model, ENDS), not before and isinstance(norm, layers.BatchNormalization)
+    changed = [(ours != theirs).any() for ours, theirs in zip(made.get_weights(), model.get_weights(), strict=True)]
+    assert any(changed) == shifts
+
+
 def test_only_biases_and_means_change(tiny_baseline, finished):
     made = finished(CorrectBias(calibration_images=20))
     changed = {
@@ -114,5 +127,5 @@ def test_means_come_back_on_images_that_were_not_seen(tiny_task, tiny_baseline, 
 
 
 def test_it_comes_before_quantization(finished, context):
-    with pytest.raises(BadInput, match="put CorrectBias first"):
+    with pytest.raises(BadInput, match="CorrectBias cannot follow QuantizeAware"):
         CorrectBias()(finished(QuantizeAware(epochs=2, batch_size=64)), context())

@@ -103,7 +103,7 @@ def test_zeros_stay_zeros(tiny_baseline, context):
 
 @pytest.mark.parametrize("step", [Equalize(), Spread()], ids=lambda step: step.name)
 def test_it_comes_before_quantization(step, finished, context):
-    with pytest.raises(BadInput, match=f"put {type(step).__name__} first"):
+    with pytest.raises(BadInput, match=f"{type(step).__name__} cannot follow QuantizeAware"):
         step(finished(QuantizeAware(epochs=2, batch_size=64)), context())
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.networks import batch_norm, networks
+from tfmo_drive.networks import folding, networks
 from tfmo_drive.networks.networks import MobileNetV2, ResNet
 from tfmo_drive.steps.fold_batch_norm import FoldBatchNorm
 from tfmo_drive.steps.prune import Prune
@@ -80,7 +80,7 @@ def test_what_cannot_be_folded_stays(context):
     c = layers.BatchNormalization()(layers.SeparableConv2D(4, 1)(layers.BatchNormalization()(layers.ReLU()(a))))
     last = layers.BatchNormalization(name="out")(layers.Conv2D(4, 1)(layers.Add()([a, b, c])))
     model = stirred(keras.Model(inputs, last))
-    assert batch_norm.foldable(model) == {}
+    assert folding.foldable(model) == {}
     folded = FoldBatchNorm()(model, context())
     assert norms(folded) == norms(model) == 5
     assert_equal_outputs(model, folded)
@@ -98,7 +98,7 @@ def test_affine_layers_by_hand():
         model = keras.Model(inputs, layer(inputs))
         if layer is norm:
             norm.set_weights([np.float32(x) for x in ([2, 4], [0, 2], [1, 5], [4, 9])])
-        scale, offset = batch_norm.affine(layer)
+        scale, offset = folding.affine(layer)
         np.testing.assert_allclose(np.float64([3, 5]) * scale + offset, [2, 2], rtol=1e-6)
         np.testing.assert_allclose(model(np.float32([[3, 5]])), [[2, 2]], rtol=1e-6)
 
@@ -138,7 +138,7 @@ def test_an_explicit_padding_between_keeps_its_zeros(context):
     x = layers.ZeroPadding2D(1)(layers.BatchNormalization()(inputs))
     model = stirred(keras.Model(inputs, layers.Conv2D(4, 3)(x)))
     folded = FoldBatchNorm()(model, context())
-    assert norms(folded) == 1 and batch_norm.foldable(folded) == {}
+    assert norms(folded) == 1 and folding.foldable(folded) == {}
     assert_equal_outputs(model, folded)
 
 
@@ -183,7 +183,7 @@ def test_random_graphs_keep_their_outputs(seed, depth):
     outputs = [layers.Conv2D(2, 1)(pool[-1]), layers.ReLU()(pool[len(pool) // 2])]
     model = stirred(keras.Model(inputs, outputs), seed)
     folded = FoldBatchNorm()(model, None)
-    assert norms(folded) <= norms(model) and batch_norm.foldable(folded) == {}
+    assert norms(folded) <= norms(model) and folding.foldable(folded) == {}
     batch = generator.uniform(-1, 1, (2, 8, 8, 4)).astype(np.float32)
     for ours, theirs in zip(folded(batch), model(batch), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-3 * max(1, np.abs(theirs).max()))
@@ -196,7 +196,7 @@ def test_zeros_stay_zeros(finished, context):
 
 
 def test_it_comes_before_quantization(finished, context):
-    with pytest.raises(BadInput, match="put FoldBatchNorm first"):
+    with pytest.raises(BadInput, match="FoldBatchNorm cannot follow QuantizeAware"):
         FoldBatchNorm()(finished(QuantizeAware(epochs=2, batch_size=64)), context())
 
 

@@ -203,7 +203,7 @@ def test_names_that_are_there_already_are_not_taken_again():
     inputs = keras.Input((4,))
     model = keras.Model(inputs, layers.Dense(3, name="a_1")(layers.Dense(5, name="a")(inputs)))
     thin = through(model, Split(model.get_layer("a")), (2,))
-    assert [layer.name for layer in thin.layers[1:]] == ["a_1_", "a", "a_1"]
+    assert [layer.name for layer in thin.layers[1:]] == ["a_1_2", "a", "a_1"]
 
 
 @pytest.mark.parametrize(

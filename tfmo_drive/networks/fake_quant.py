@@ -38,7 +38,7 @@ def refuse_quantize_aware(model: keras.Model, step: str) -> None:
     The ranges of a quantize-aware model belong to the activations that it saw, which the step would change.
     """
     if is_quantize_aware(model):
-        raise BadInput(f"{step} cannot follow QuantizeAware: put {step} first.")
+        raise BadInput(f"{step} cannot follow QuantizeAware: make QuantizeAware the last step.")
 
 
 @contextlib.contextmanager

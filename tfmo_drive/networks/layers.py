@@ -44,6 +44,11 @@ def kernels(model: keras.Model) -> Iterator[Kernel]:
             yield Kernel(inner.name, quantized.get("kernel", inner.kernel))
 
 
+def in_one_group(layer: Layer) -> bool:
+    """Says whether a layer's channels come last and all belong to one group."""
+    return getattr(layer, "groups", 1) == 1 and getattr(layer, "data_format", "channels_last") == "channels_last"
+
+
 def input_axis(layer: Layer) -> int:
     """Returns the axis, counted from the last, along which a kernel's input channels lie.
 

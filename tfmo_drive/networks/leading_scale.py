@@ -12,13 +12,14 @@ from typing import NamedTuple
 import numpy as np
 
 from tfmo_drive.base.keras2 import keras
-from tfmo_drive.networks import graph
+from tfmo_drive.networks import folding, graph
+from tfmo_drive.networks.layers import in_one_group
 
 layers = keras.layers
 
 
 class Led(NamedTuple):
-    """A model whose raw inputs are first mapped as x * scale + offset, per channel or column."""
+    """Holds a model, and what its raw inputs go through first: x * scale + offset, for each channel or column."""
 
     model: keras.Model
     scale: tuple[float, ...]
@@ -30,20 +31,10 @@ def taken_out(model: keras.Model) -> Led | None:
 
     Returns None where the model begins otherwise.
     """
-    found = graph.first_readers(model)
-    if len(found) != 1:
+    layer, *others = graph.first_readers(model) or [None]
+    if others or not isinstance(layer, folding.RESCALING) or not folding.once_along_channels(layer):
         return None
-    layer, count, last = found[0], model.input_shape[-1], len(model.input_shape) - 1
-    if isinstance(layer, layers.Rescaling):
-        scale, offset = (np.broadcast_to(np.float32(one), count) for one in (layer.scale, layer.offset))
-    elif isinstance(layer, layers.Normalization) and not layer.invert and layer.axis in ((), (-1,), (last,)):
-        mean, deviation = np.ravel(layer.mean), np.maximum(np.sqrt(np.ravel(layer.variance)), keras.backend.epsilon())
-        scale = np.broadcast_to(np.float32(1 / deviation), count)
-        offset = -np.broadcast_to(np.float32(mean), count) * scale
-    else:
-        return None
-    made = graph.rebuilt(model, lambda one: [] if one is layer else None)
-    return Led(made, tuple(scale.tolist()), tuple(offset.tolist()))
+    return _led(graph.rebuilt(model, lambda one: [] if one is layer else None), *folding.affine(layer))
 
 
 def put_in(model: keras.Model, mean: np.ndarray, deviation: np.ndarray) -> Led | None:
@@ -57,7 +48,7 @@ def put_in(model: keras.Model, mean: np.ndarray, deviation: np.ndarray) -> Led |
         deviation: float [columns] of the raw inputs; where it is 0, a column keeps its scale.
     """
     readers = [_behind(model, one) for one in graph.first_readers(model)]
-    if not readers or not all(type(one) in _AFFINE and _reads_columns(one) for one in readers):
+    if not readers or not all(type(one) in _TAKING and in_one_group(one) for one in readers):
         return None
     padded = any(getattr(one, "padding", "valid") != "valid" for one in readers)
     deviation = np.where(deviation > 0, deviation, 1.0)
@@ -65,30 +56,26 @@ def put_in(model: keras.Model, mean: np.ndarray, deviation: np.ndarray) -> Led |
     made = {one.name: type(one).from_config(one.get_config() | {"use_bias": True}) for one in readers}
     standing = graph.rebuilt(model, lambda one: [made[one.name]] if one in readers else None)
     for one in readers:
-        kernel, *bias = (weight.astype(np.float64) for weight in one.get_weights())
-        times = kernel.shape[-2] // len(mean)  # a Dense layer behind a Flatten reads all readings of a column
-        shift = (kernel * np.tile(mean, times)[:, None]).reshape(-1, kernel.shape[-1]).sum(0)
-        scaled = kernel * np.tile(deviation, times)[:, None]
-        made[one.name].set_weights([np.float32(scaled), np.float32((bias[0] if bias else 0.0) + shift)])
+        times = one.kernel.shape[-2] // len(mean)  # a Dense layer behind a Flatten reads all readings of a column
+        taken = folding.absorbing_before(one, np.tile(deviation, times), np.tile(mean, times))
+        made[one.name].set_weights([np.float32(value) for value in taken])
     return standardised(standing, mean, deviation)
 
 
 def standardised(model: keras.Model, mean: np.ndarray, deviation: np.ndarray) -> Led:
     """Returns the model itself, fed with (x - mean) / deviation; a column of deviation 0 keeps its scale."""
     deviation = np.where(deviation > 0, deviation, 1.0)
-    return Led(model, tuple(np.float32(1 / deviation).tolist()), tuple(np.float32(-mean / deviation).tolist()))
+    return _led(model, 1 / deviation, -mean / deviation)
 
 
-_AFFINE = (layers.Dense, layers.Conv1D, layers.Conv2D)
+def _led(model: keras.Model, scale: np.ndarray, offset: np.ndarray) -> Led:
+    return Led(model, tuple(np.float32(scale).tolist()), tuple(np.float32(offset).tolist()))
+
+
+_TAKING = (layers.Dense, layers.Conv1D, layers.Conv2D)
 """Layers whose kernels [..., columns, outputs] can take a scale and a shift of their input in."""
 
 
 def _behind(model: keras.Model, layer: layers.Layer) -> layers.Layer:
     """Returns the layer, or the only one that reads it where it only puts its columns one behind the other."""
     return graph.only_reader(model).get(layer.name, layer) if isinstance(layer, layers.Flatten) else layer
-
-
-def _reads_columns(layer: layers.Layer) -> bool:
-    """Tells whether the kernel's last axis but one is the input's last: no groups, channels last, called once."""
-    first = getattr(layer, "groups", 1) == 1 and getattr(layer, "data_format", "channels_last") == "channels_last"
-    return first and len(layer.inbound_nodes) == 1

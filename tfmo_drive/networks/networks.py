@@ -265,7 +265,7 @@ def started(network: Network | DenseLayers, size: Size, weights: str = "none") -
     if weights == "imagenet":
         weights = str(_imagenet(network))
     if weights != "none":
-        load_weights(backbone, Path(weights), "weights")
+        load_weights(backbone, Path(weights), "task.weights")
     return backbone
 
 
@@ -287,24 +287,28 @@ def load_weights(model: keras.Model, path: Path, setting: str) -> None:
     finite.refuse_weights(model, f"{setting}: {path}")
 
 
+_PUBLISHED_WIDTHS = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)
+
+
 def _imagenet(network: Network) -> Path:
     """Returns the file of Keras's own download, kept in its cache; offline, BadInput says which file to put where."""
-    if isinstance(network, MobileNetV2):
-        name = f"mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{network.width}_{224}_no_top.h5"
+    if isinstance(network, MobileNetV2) and network.width in _PUBLISHED_WIDTHS:
+        name = f"mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{float(network.width)}_224_no_top.h5"
         origin = "https://storage.googleapis.com/tensorflow/keras-applications/mobilenet_v2/" + name
     elif network == ResNet(topology="v1", head=network.head):
         name = "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
         origin = "https://storage.googleapis.com/tensorflow/keras-applications/resnet/" + name
     else:
         raise BadInput(
-            f"weights=imagenet: Keras publishes ResNet50 of topology v1 and MobileNetV2 only, got {network}. Use "
-            "--set=task.network.topology=v1, or weights=path/to/a_notop_file.h5."
+            "task.weights=imagenet: Keras publishes ResNet50 of topology v1, and MobileNetV2 of width "
+            f"{', '.join(map(str, _PUBLISHED_WIDTHS))} only, got {network}. Set task.network so, or use "
+            "--set=task.weights=path/to/a_notop_file.h5."
         )
     folder = Path.home() / ".keras" / "models"
     try:
         return Path(keras.utils.get_file(name, origin, cache_subdir="models"))
     except Exception as error:  # urllib raises many kinds; all mean that the file is not to be had here
         raise BadInput(
-            f"weights=imagenet: {name} could not be downloaded. On a machine that can, fetch {origin} and put it into "
-            f"{folder}; or give weights=path."
+            f"task.weights=imagenet: {name} could not be downloaded. On a machine that can, fetch {origin} and put it into "
+            f"{folder}; or use --set=task.weights=path/to/{name}."
         ) from error

@@ -36,7 +36,7 @@ from tensorflow_model_optimization.python.core.quantization.keras.quantize_layou
 from tensorflow_model_optimization.python.core.quantization.keras.quantizers import Quantizer
 
 from tfmo_drive.base.keras2 import keras, tf
-from tfmo_drive.networks import batch_norm, graph
+from tfmo_drive.networks import folding, graph
 from tfmo_drive.networks.fake_quant import round_symmetric
 from tfmo_drive.networks.layers import WITH_KERNEL
 from tfmo_drive.networks.plain_layers import TAKEN_IN
@@ -86,7 +86,7 @@ def unsupported(model: keras.Model) -> list[str]:
 def _why(layer: Layer) -> str:
     if isinstance(layer, layers.BatchNormalization):
         return " (no layer beside it can take it in)"
-    if isinstance(layer, batch_norm.AFFINE):
+    if isinstance(layer, folding.AFFINE):
         return " (no layer behind it can take it in; task.preprocessing_name can do the like outside the model)"
     if isinstance(layer, layers.ReLU):
         return " (with an end or a step of its own)"

@@ -6,6 +6,7 @@ Li et al. 2017 for filters, DepGraph (Fang et al. 2023) for what must go togethe
 from __future__ import annotations
 
 import dataclasses
+import math
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,10 +18,10 @@ from tfmo_drive.base import atomic, progress, speed
 from tfmo_drive.base.given_file import json_of
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.contracts import BadInput, Context
-from tfmo_drive.networks import batch_norm, graph, macs, own_model
+from tfmo_drive.networks import graph, macs, own_model
 from tfmo_drive.networks.layers import refuse_unknown
 from tfmo_drive.runtimes import timed_turns
-from tfmo_drive.surgery import sensitivity_curves
+from tfmo_drive.surgery import batch_norm, sensitivity_curves
 from tfmo_drive.surgery.channel_graph import ChannelGraph, ChannelGroup
 from tfmo_drive.surgery.importance import L2, Importance
 from tfmo_drive.training.trained_step import Hooks, TrainedStep
@@ -175,13 +176,13 @@ class ChannelPruning(TrainedStep):
     def _found(
         self, channels: ChannelGraph, groups: list[ChannelGroup], scores: list[np.ndarray], context: Context
     ) -> float:
-        """Returns the least fraction that meets the budget, by bisection.
+        """Returns the least pruning ratio that meets the budget, by bisection.
 
         BadInput says the smallest budget that can be met.
         """
-        written = context.workdir / "removed.json"
+        written = context.workdir / "pruning_ratio.json"
         if self._budget == "latency" and written.exists():
-            found = json_of(written, "the fraction that was found", "Remove it; it will be found again.")
+            found = json_of(written, "the pruning ratio that was found", "Remove it; it will be found again.")
             if type(found) is not float or not 0 <= found <= 1:
                 raise BadInput(f"{written} must hold a fraction, got {str(found)[:40]}. Remove it.")
             return found
@@ -190,7 +191,7 @@ class ChannelPruning(TrainedStep):
         if least > getattr(self, self._budget):
             raise BadInput(
                 f"ChannelPruning.{self._budget}={getattr(self, self._budget)} cannot be met with widths of at least "
-                f"{self.multiple}: {least:.4f} is the smallest. Ask for that, or lower multiple."
+                f"{self.multiple}: {math.ceil(least * 1e4) / 1e4} is the smallest. Ask for that, or lower multiple."
             )
         for _ in range(6 if self._budget == "latency" else 16):  # a latency costs a conversion, and is no finer
             middle = (few + many) / 2
@@ -208,15 +209,15 @@ class ChannelPruning(TrainedStep):
         count = getattr(channels, self._budget)
         return lambda removed: count(removed) / max(1, count())
 
-    def _least(self, groups: list[ChannelGroup], scores: list[np.ndarray], removed: float) -> np.ndarray:
-        """Returns the numbers of the least important channels, int64 [n], about the fraction `removed` of all."""
-        shares = [removed] * len(groups)
+    def _least(self, groups: list[ChannelGroup], scores: list[np.ndarray], ratio: float) -> np.ndarray:
+        """Returns the numbers of the least important channels, int64 [n], about the fraction `ratio` of all."""
+        shares = [ratio] * len(groups)
         if self.allocation == "global" and groups:
-            threshold = np.quantile(np.concatenate(scores), removed)
+            threshold = np.quantile(np.concatenate(scores), ratio)
             shares = [float(np.mean(score < threshold)) for score in scores]
         elif sensitivity_curves.names_file(self.allocation):
             curves = sensitivity_curves.curves(self.allocation, "channels")
-            found = curves.shares({group.name: len(group.channels) for group in groups}, removed)
+            found = curves.shares({group.name: len(group.channels) for group in groups}, ratio)
             shares = [found[group.name] for group in groups]
         parts = [np.zeros(0, np.int64)]
         for group, score, share in zip(groups, scores, shares, strict=True):

@@ -9,24 +9,23 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from pathlib import Path
 from unittest import mock
 
 import numpy as np
 from absl import logging
 
 from tfmo_drive.base.keras2 import keras, tf
-from tfmo_drive.contracts import BadInput, Context, Step
-from tfmo_drive.networks import batch_norm, graph
-from tfmo_drive.networks.fake_quant import refuse_quantize_aware
+from tfmo_drive.contracts import BadInput, Context
+from tfmo_drive.networks import folding, graph
 from tfmo_drive.networks.layers import WITH_KERNEL
 from tfmo_drive.surgery import rounding
+from tfmo_drive.surgery.untrained_step import UntrainedStep
 
 layers = keras.layers
 
 
 @dataclasses.dataclass(frozen=True)
-class CorrectBias(Step):
+class CorrectBias(UntrainedStep):
     """Changes biases only, so that every layer has the same mean outputs with int8 kernels as with float ones.
 
     It goes layer by layer, and each layer reads the outputs of the corrected layers before it for `calibration_images`
@@ -48,21 +47,15 @@ class CorrectBias(Step):
         if self.calibration_images < 1:
             raise BadInput(f"CorrectBias.calibration_images must be at least 1, got {self.calibration_images}.")
 
-    def __call__(self, model: keras.Model, context: Context) -> keras.Model:
-        refuse_quantize_aware(model, "CorrectBias")
+    def changed(self, model: keras.Model, context: Context) -> keras.Model:
         images = context.task.preprocessing(context.calibration(self.calibration_images))
         return corrected(graph.flat(model), images)
-
-    def reload(self, model: keras.Model, weights: Path, context: Context) -> keras.Model:
-        made = graph.copied(model)
-        made.load_weights(str(weights))
-        return made
 
 
 def corrected(model: keras.Model, inputs: np.ndarray) -> keras.Model:
     """Returns a copy of a flat model with other biases (or BatchNorm means), from preprocessed `inputs` [n, ...].
 
-    A layer without either, or called more than once, is skipped, and the log says so.
+    A layer without either, or called more than once, keeps its own, and the log says so.
     """
     made = graph.copied(model)
     rounded = {layer.name: layer for layer in made.layers if type(layer) in WITH_KERNEL}
@@ -84,7 +77,12 @@ class _Walk:
     """Sends the same images through the float model and through its rounded copy, one call at a time."""
 
     def __init__(self, model: keras.Model, made: keras.Model, inputs: np.ndarray):
-        self.made, self.norms = made, batch_norm.foldable(made)
+        self.made, readers = made, graph.only_reader(made)
+        self.norms = {
+            name: norm
+            for name, norm in folding.foldable(made).items()
+            if norm is readers.get(name) and isinstance(norm, layers.BatchNormalization)
+        }
         nodes = list(graph.calls(model))
         self.times = collections.Counter(node.layer.name for node in nodes)
         self.unread = collections.Counter(one for node in nodes for one in set(node.flat_input_ids))
@@ -102,13 +100,15 @@ class _Walk:
         twin = self.made.get_layer(node.layer.name)
         exact, rough = (_linear(one, node, tensors) for one, tensors in self._both(node.layer, twin))
         shift = tf.reduce_mean(rough - exact, axis=list(range(len(rough.shape) - 1)))
-        if self.times[twin.name] == 1 and twin.use_bias:
+        once = self.times[twin.name] == 1
+        if once and twin.use_bias:
             twin.bias.assign_sub(shift)
             rough -= shift
-        elif self.times[twin.name] == 1 and twin.name in self.norms:
+        elif once and twin.name in self.norms:
             self.norms[twin.name].moving_mean.assign_add(shift)
         else:
-            logging.info("%s keeps its mean shift: it has no bias and no BatchNorm of its own", twin.name)
+            why = "no bias and no BatchNorm of its own" if once else "more than one call"
+            logging.info("%s keeps its mean shift: it has %s", twin.name, why)
         self._keep(node, node.layer.activation(exact), twin.activation(rough))
 
     def _both(self, layer, twin):

@@ -9,16 +9,16 @@ These two are balanced, the tensor by its range on calibration images, as Smooth
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
+from collections.abc import Iterator
 
 import numpy as np
 
 from tfmo_drive.base.keras2 import keras, tf
-from tfmo_drive.contracts import BadInput, Context, Step
+from tfmo_drive.contracts import BadInput, Context
 from tfmo_drive.networks import graph
-from tfmo_drive.networks.fake_quant import refuse_quantize_aware
 from tfmo_drive.networks.layers import MAKERS, input_axis
 from tfmo_drive.surgery.channel_scales import ChannelScales
+from tfmo_drive.surgery.untrained_step import UntrainedStep
 
 ROUNDS = 100
 SETTLED = 0.01
@@ -26,7 +26,7 @@ SETTLED = 0.01
 
 
 @dataclasses.dataclass(frozen=True)
-class Equalize(Step):
+class Equalize(UntrainedStep):
     """Scales the channels of every ReLU network so that int8 costs activations and weights alike; nothing is trained.
 
     Ranges come from `calibration_images` of train, without labels. Channels around a layer through which a scale does
@@ -46,19 +46,13 @@ class Equalize(Step):
         if self.calibration_images < 1:
             raise BadInput(f"Equalize.calibration_images must be at least 1, got {self.calibration_images}.")
 
-    def __call__(self, model: keras.Model, context: Context) -> keras.Model:
-        refuse_quantize_aware(model, "Equalize")
+    def changed(self, model: keras.Model, context: Context) -> keras.Model:
         scales = ChannelScales(graph.flat(model))
         images = context.task.preprocessing(context.calibration(self.calibration_images))
         return scales.rescaled(balanced(scales, channel_ranges(scales, images)))
 
     def skipped_layers(self, model: keras.Model) -> dict[str, str]:
         return ChannelScales(graph.flat(model)).untouched
-
-    def reload(self, model: keras.Model, weights: Path, context: Context) -> keras.Model:
-        made = graph.copied(model)
-        made.load_weights(str(weights))
-        return made
 
 
 def channel_ranges(scales: ChannelScales, inputs: np.ndarray, batch: int = 16) -> np.ndarray:
@@ -133,7 +127,7 @@ class _Mean:
         return self.total / np.where(self.known, self.count, 1.0)
 
 
-def _kernels(scales: ChannelScales):
+def _kernels(scales: ChannelScales) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields (numbers read [c_in], largest absolute taps float32 [c_in, c_out]) of the kernels that mix channels."""
     for layer in graph.flat_layers(scales.model):
         if type(layer) in MAKERS and scales.free[scales.reads[layer.name]].any():

@@ -8,16 +8,15 @@ Rescaling or Normalization that stands alone.
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
 from tfmo_drive.base.keras2 import keras
-from tfmo_drive.contracts import BrokenPromise, Context, Step
-from tfmo_drive.networks import batch_norm
-from tfmo_drive.networks.fake_quant import refuse_quantize_aware
+from tfmo_drive.contracts import BrokenPromise, Context
+from tfmo_drive.networks import folding
+from tfmo_drive.surgery.untrained_step import UntrainedStep
 
 
 @dataclasses.dataclass(frozen=True)
-class FoldBatchNorm(Step):
+class FoldBatchNorm(UntrainedStep):
     """Folds every BatchNormalization, Rescaling or Normalization that a convolution or dense layer can absorb.
 
     Outputs in inference stay equal, and zeros stay zeros. A layer is absorbed where it alone reads a linear layer, or
@@ -33,20 +32,14 @@ class FoldBatchNorm(Step):
     promise = "BatchNorm folded"
     preserves = ("sparsity",)
 
-    def __call__(self, model: keras.Model, context: Context) -> keras.Model:
-        refuse_quantize_aware(model, "FoldBatchNorm")
-        return batch_norm.folded(model)
-
     def outline(self, model: keras.Model) -> keras.Model:
-        return batch_norm.folded(model)
+        return folding.folded(model)
+
+    def changed(self, model: keras.Model, context: Context) -> keras.Model:
+        return self.outline(model)
 
     def check(self, model: keras.Model) -> None:
-        left = batch_norm.foldable(model)
+        left = folding.foldable(model)
         if left:
             name, norm = next(iter(left.items()))
             raise BrokenPromise(f"FoldBatchNorm promised {self.promise}; {norm.name} beside {name} could be folded.")
-
-    def reload(self, model: keras.Model, weights: Path, context: Context) -> keras.Model:
-        folded = self(model, context)
-        folded.load_weights(str(weights))
-        return folded

@@ -15,9 +15,9 @@ from absl import logging
 
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.contracts import BadInput, Context
-from tfmo_drive.networks import batch_norm, graph, macs, own_model
+from tfmo_drive.networks import graph, macs, own_model
 from tfmo_drive.networks.layers import refuse_unknown
-from tfmo_drive.surgery import factors, sensitivity_curves
+from tfmo_drive.surgery import batch_norm, factors, sensitivity_curves
 from tfmo_drive.surgery.factors import Factors
 from tfmo_drive.training.trained_step import Hooks, TrainedStep
 

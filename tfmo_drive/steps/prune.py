@@ -1,8 +1,8 @@
-"""Prunes weights to zeros on tfmot's wrappers and schedules: Zhu & Gupta 2017, "To prune, or not to prune".
+"""Prunes weights to zeros while they train: Zhu & Gupta 2017, "To prune, or not to prune".
 
-tfmot sorts every kernel inside the training graph to find a threshold (1.8 s for ResNet50). Here tfmot's wrappers hold
-and apply the masks and tfmot's schedule says when and how sparse; the masks themselves come from a selection, not a
-sort, outside the graph. 2:4 is NVIDIA's fine-grained structured sparsity (Mishra et al. 2021), along input channels.
+tfmot sorts every kernel inside the training graph to find a threshold (1.8 s for ResNet50). Here the masks come from a
+selection, not a sort, outside the graph. 2:4 is NVIDIA's fine-grained structured sparsity (Mishra et al. 2021), along
+input channels.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Prune(KernelStep):
 
     def __post_init__(self):
         super().__post_init__()
-        dataclasses.replace(self.ramp, goal=self.sparsity).refuse("Prune")
+        Ramp.of(self).refuse("Prune")
         sensitivity_curves.refuse("Prune.allocation", self.allocation, ALLOCATIONS)
         if self.allocation != "uniform" and self.pattern != "unstructured":
             raise BadInput(f'Prune.allocation {self.allocation} needs pattern unstructured, got "{self.pattern}".')
@@ -86,7 +86,7 @@ class Prune(KernelStep):
                 f"Prune.threshold takes no allocation and no pattern, got {self.threshold}, {self.allocation}, "
                 f"{self.pattern}. Leave those out."
             )
-        if masks.pattern(self.pattern) == (2, 4) and self.sparsity != 0.5:
+        if self._pattern == (2, 4) and self.sparsity != 0.5:
             raise BadInput(f"Prune.pattern 2:4 means sparsity 0.5, got {self.sparsity}. Leave sparsity out.")
 
     provides = "sparsity"
@@ -119,10 +119,12 @@ class Prune(KernelStep):
     @property
     def ramp(self) -> Ramp:
         """Returns when how many weights are zero; under a threshold only the way there is read from it."""
-        return Ramp(
-            goal=self.sparsity if self.threshold is None else 0.5, epochs=self.epochs, initial=self.initial_sparsity,
-            schedule=self.schedule, begin_epoch=self.begin_epoch, end_epoch=self.end_epoch, frequency=self.frequency,
-        )  # fmt: skip
+        ramp = Ramp.of(self)
+        return ramp if self.threshold is None else dataclasses.replace(ramp, sparsity=self.sparsity or 0.5)
+
+    @property
+    def _pattern(self) -> masks.Pattern:
+        return masks.pattern(self.pattern, "Prune.pattern")
 
     def prepared(self, model: keras.Model, context: Context) -> tuple[keras.Model, Hooks]:
         model = self.outline(model)
@@ -136,7 +138,7 @@ class Prune(KernelStep):
 
     def updates(self, wrapped: keras.Model, steps_per_epoch: int, context: Context) -> UpdateMasks:
         """Returns the callback that updates the masks of a `masked` model while it is trained."""
-        weights, pattern = sparse_training.weights(wrapped), masks.pattern(self.pattern)
+        weights, pattern = sparse_training.weights(wrapped), self._pattern
         first = criteria.scores(self.criterion, wrapped, weights, context)
         final, kept = self.final_sparsities(first), first if self.criterion.once else None
 
@@ -144,7 +146,7 @@ class Prune(KernelStep):
             scores = kept or criteria.scores(self.criterion, wrapped, weights, context)
             return {name: masks.largest(scores[name], final[name] * way, pattern) for name in weights}
 
-        return UpdateMasks(self.ramp.in_steps(steps_per_epoch), self.ramp.goal, wrapped, masks_at)
+        return UpdateMasks(self.ramp, steps_per_epoch, wrapped, masks_at)
 
     def final_sparsities(self, scores: dict[str, np.ndarray]) -> dict[str, float]:
         """Returns each kernel's final sparsity, from the scores of the weights that pruning starts with."""
@@ -168,10 +170,10 @@ class Prune(KernelStep):
         """Says whether a file's kernel can have been pruned: input channels are last in .tflite, second in .onnx."""
         if name.split("/")[0] in self.skip:
             return False
-        return masks.pattern(self.pattern) != (2, 4) or any(kernel.shape[axis] % 4 == 0 for axis in (-1, 1))
+        return self._pattern != (2, 4) or any(kernel.shape[axis] % 4 == 0 for axis in (-1, 1))
 
     def _prunable(self, kernel: layers.Kernel) -> bool:
-        return kernel.name not in self.skip and masks.fits(kernel.variable.shape, masks.pattern(self.pattern))
+        return kernel.name not in self.skip and masks.fits(kernel.variable.shape, self._pattern)
 
     def check(self, model: keras.Model) -> None:
         values = {k.name: k.variable.numpy() for k in layers.kernels(model) if self._prunable(k)}
@@ -182,7 +184,7 @@ class Prune(KernelStep):
         elif self.allocation != "uniform":  # the promise is of the total alone
             sparse_training.check_zeros_in_total(promised, values, self.sparsity)
         else:
-            sparse_training.check_zeros(promised, values, self.sparsity, masks.pattern(self.pattern))
+            sparse_training.check_zeros(promised, values, self.sparsity, self._pattern)
 
     def check_artifact(self, artifact: Artifact) -> None:
         if self.threshold is None:

@@ -19,7 +19,7 @@ import tensorflow_model_optimization as tfmot
 from tfmo_drive.base.given_file import reason
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.contracts import Artifact, BadInput, BrokenPromise, Context
-from tfmo_drive.networks import batch_norm, fake_quant, graph, int8_coverage, layers, plain_layers, quantize_scheme
+from tfmo_drive.networks import fake_quant, folding, graph, int8_coverage, layers, plain_layers, quantize_scheme
 from tfmo_drive.surgery import clusters
 from tfmo_drive.training.trained_step import Hooks, TrainedStep
 
@@ -66,15 +66,11 @@ class QuantizeAware(TrainedStep):
         if self.calibration_images < 1:
             raise BadInput(f"QuantizeAware.calibration_images must be at least 1, got {self.calibration_images}.")
 
-    provides = "int8"
+    promise = provides = "int8"
 
     @property
     def preserves(self) -> tuple[str, ...]:
         return tuple(self.preserve.split("+")) if self.preserve else ()
-
-    @property
-    def promise(self) -> str:
-        return "int8"
 
     def refuse(self, model: keras.Model) -> None:
         self._quantisable(model)
@@ -96,9 +92,9 @@ class QuantizeAware(TrainedStep):
 
         The others are folded into the layer beside them. Raises BadInput for layers that cannot be quantised.
         """
-        model = batch_norm.scaled_by_convolution(plain_layers.split(model))
+        model = folding.scaled_by_convolution(plain_layers.split(model))
         readers = graph.only_reader(model)
-        made = batch_norm.folded(model, stays=lambda norm: quantize_scheme.trains_with(norm, readers))
+        made = folding.folded(model, stays=lambda norm: quantize_scheme.trains_with(norm, readers))
         if "clusters" in self.preserves and len(made.layers) < len(model.layers):
             raise BadInput(
                 'QuantizeAware(preserve="clusters") cannot fold BatchNorm into shared weights. Put FoldBatchNorm '
@@ -106,13 +102,13 @@ class QuantizeAware(TrainedStep):
             )
         if unknown := quantize_scheme.unsupported(made):
             more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
-            folded = batch_norm.folded(model)
+            folded = folding.folded(model)
             helps = not quantize_scheme.unsupported(folded)  # folding drops dropout and noise, which may be in the way
             advice = "Put FoldBatchNorm before it" if helps else "Replace those layers"
             raise BadInput(
                 f"QuantizeAware cannot quantise {model.name}: there is no fake-quantised form of "
-                f"{', '.join(unknown[:3])}{more}. {advice}, or leave QuantizeAware out: int8 without training (make "
-                "train-post_training) takes more kinds than that."
+                f"{', '.join(unknown[:3])}{more}. {advice}, or leave QuantizeAware out: int8 without training "
+                "(--experiment=post_training) takes more kinds than that."
             )
         return made
 

@@ -43,8 +43,8 @@ class SharedKernel:
         weights = self._flat()
         self.alive = weights != 0 if zeros else tf.ones_like(weights, tf.bool)
         self.values = tf.Variable(values, trainable=False)
-        self._chosen = _chosen(len(values))
-        chosen, shared, rest = self._chosen(weights, tf.zeros_like(weights), self.values, self.alive)
+        self._round = _rounding(len(values))
+        chosen, shared, rest = self._round(weights, tf.zeros_like(weights), self.values, self.alive)
         self.chosen = tf.Variable(chosen, trainable=False)
         self.rest = tf.Variable(rest, trainable=False) if free else None
         self._put(shared)
@@ -58,7 +58,7 @@ class SharedKernel:
     def choose(self) -> None:
         """Finds which value each weight of the kernel holds."""
         weights = self._flat()
-        self.chosen.assign(self._chosen(weights, tf.zeros_like(weights), self.values, self.alive)[0])
+        self.chosen.assign(self._round(weights, tf.zeros_like(weights), self.values, self.alive)[0])
 
     def share(self) -> None:
         """Puts shared values back into the kernel after an optimizer's step, which moved every weight on its own."""
@@ -68,7 +68,7 @@ class SharedKernel:
             values = tf.where(before == 0, 0.0, values)
         if self.free:
             values = tf.sort(values)
-            chosen, shared, rest = self._chosen(moved, self.rest, values, self.alive)
+            chosen, shared, rest = self._round(moved, self.rest, values, self.alive)
             self.chosen.assign(chosen)
             self.rest.assign(rest)
         else:
@@ -110,7 +110,7 @@ class ShareWeights(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         """Finds the chosen values again, because the kernels may have been read back since."""
-        for kernel in self.shared:  # saved weights may have been read back since
+        for kernel in self.shared:
             if kernel.free:
                 kernel.choose()
 
@@ -143,7 +143,7 @@ def _given(values: tf.Tensor, chosen: tf.Tensor) -> tf.Tensor:
 
 
 @functools.cache
-def _chosen(count: int) -> Callable[..., tuple[tf.Tensor, ...]]:
+def _rounding(count: int) -> Callable[..., tuple[tf.Tensor, ...]]:
     """Returns a TensorFlow function that rounds weights to the nearest of `count` values.
 
     It gives the position of the value that each weight would take without earlier rounding, the value itself, and what
@@ -154,13 +154,13 @@ def _chosen(count: int) -> Callable[..., tuple[tf.Tensor, ...]]:
         jit_compile=True,
         input_signature=[_WEIGHTS, _WEIGHTS, tf.TensorSpec([count]), tf.TensorSpec([None], tf.bool)],
     )
-    def choose(moved: tf.Tensor, rest: tf.Tensor, values: tf.Tensor, alive: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    def rounded(moved: tf.Tensor, rest: tf.Tensor, values: tf.Tensor, alive: tf.Tensor) -> tuple[tf.Tensor, ...]:
         wanted = tf.where(alive, moved + rest, 0.0)
         chosen = nearest(wanted, values)
         shared = tf.gather(values, chosen)
         return chosen, shared, wanted - shared
 
-    return choose
+    return rounded
 
 
 def found_values(kernel: np.ndarray) -> np.ndarray | None:

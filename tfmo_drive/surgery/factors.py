@@ -17,7 +17,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tfmo_drive.base.keras2 import keras, tf
-from tfmo_drive.networks import batch_norm, graph
+from tfmo_drive.networks import folding, graph
+from tfmo_drive.networks.layers import in_one_group
 
 Layer = keras.layers.Layer
 Chain = list[tuple[Layer, list[np.ndarray]]]
@@ -76,7 +77,8 @@ class Factors(abc.ABC):
             kernels[count : count + 2] = _balanced(*kernels[count : count + 2])
         found = []
         for kernel, changed in zip(kernels[:-1], settings[:-1], strict=True):
-            name = _free(f"{self.layer.name}_{len(found) + 1}", taken)
+            name = graph.free_name(f"{self.layer.name}_{len(found) + 1}", taken)
+            taken.add(name)
             linear = {"name": name, "use_bias": False, "activation": "linear", "activity_regularizer": None}
             found.append(_part(self.layer, kernel, changed | linear))
         last, values = _part(self.layer, kernels[-1], settings[-1])
@@ -180,8 +182,7 @@ def decompose(layer: Layer, spatial: bool = False, weighting: Weighting | None =
 def factorable(layer: Layer) -> bool:
     """Says whether the layer is a dense one or a plain convolution with channels last: all its outputs read all
     inputs."""
-    plain = getattr(layer, "groups", 1) == 1 and getattr(layer, "data_format", "channels_last") == "channels_last"
-    return type(layer) in (keras.layers.Dense, keras.layers.Conv2D) and plain
+    return type(layer) in (keras.layers.Dense, keras.layers.Conv2D) and in_one_group(layer)
 
 
 def replaced(model: keras.Model, chains: Mapping[str, Chain]) -> keras.Model:
@@ -227,7 +228,7 @@ def weightings(model: keras.Model, names: Sequence[str], inputs: np.ndarray) -> 
         root = np.linalg.cholesky(second + (RIDGE * np.trace(second) / width + 1e-12) * np.eye(width))
         norm = readers.get(name)
         known = isinstance(norm, keras.layers.BatchNormalization)
-        scale = np.abs(batch_norm.affine(norm)[0]) if known else np.ones(model.get_layer(name).output.shape[-1])
+        scale = np.abs(folding.affine(norm)[0]) if known else np.ones(model.get_layer(name).output.shape[-1])
         found[name] = Weighting(root, np.maximum(scale, RIDGE * scale.max() or 1.0))
     return found
 
@@ -283,10 +284,3 @@ def _signs(columns: np.ndarray) -> np.ndarray:
     """Returns +-1 by column, so that its largest entry becomes positive: a decomposition leaves the sign open."""
     largest = np.abs(columns).argmax(0)
     return np.where(columns[largest, np.arange(columns.shape[1])] < 0, -1.0, 1.0)
-
-
-def _free(name: str, taken: set[str]) -> str:
-    while name in taken:
-        name += "_"
-    taken.add(name)
-    return name

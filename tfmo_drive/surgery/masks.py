@@ -12,10 +12,10 @@ from tfmo_drive.contracts import BadInput
 Pattern = tuple[int, int] | str | None
 
 
-def pattern(text: str) -> Pattern:
+def pattern(text: str, setting: str) -> Pattern:
     """Returns the pattern that a text names: "unstructured" gives None, "2:4" gives (2, 4), "4x1" gives "4x1".
 
-    Raises BadInput for any other text.
+    Raises BadInput, which `setting` ("Prune.pattern") begins, for any other text.
     """
     if text == "unstructured":
         return None
@@ -23,7 +23,7 @@ def pattern(text: str) -> Pattern:
         return (2, 4)
     if re.fullmatch(r"[1-9]\d*x[1-9]\d*", text):
         return text
-    raise BadInput(f"Prune.pattern must be unstructured, 2:4 or a block such as 4x1, got {text!r}.")
+    raise BadInput(f"{setting} must be unstructured, 2:4 or a block such as 4x1, got {text!r}.")
 
 
 def fits(shape: tuple[int, ...], pattern: Pattern) -> bool:

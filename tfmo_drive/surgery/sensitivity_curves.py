@@ -19,7 +19,7 @@ from tfmo_drive.base import given_file
 from tfmo_drive.contracts import BadInput
 
 SCHEMA = 1
-COMMAND = "make sensitivity-<experiment>"
+COMMAND = "tfmo-drive sensitivity --experiment=NAME"
 _AGAIN = f"Make it again with {COMMAND}."
 
 

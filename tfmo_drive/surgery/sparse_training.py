@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow_model_optimization as tfmot
 
 from tfmo_drive.base.keras2 import keras, tf
-from tfmo_drive.contracts import Artifact, BadInput, BrokenPromise
+from tfmo_drive.contracts import Artifact, BadInput, BrokenPromise, Step
 from tfmo_drive.networks import layers
 from tfmo_drive.surgery import masks
 
@@ -27,10 +27,12 @@ _UPDATES = 20
 class Ramp:
     """Sets what fraction of the weights is zero when in a training; begins and ends are in epochs.
 
+    A step whose settings have these names takes `Ramp.of` them.
+
     Args:
-        goal: The fraction at the end, in [0, 1).
+        sparsity: The fraction at the end, in [0, 1).
         epochs: The length of the training.
-        initial: The fraction at the ramp's begin, in [0, goal].
+        initial_sparsity: The fraction at the ramp's begin, in [0, sparsity].
         schedule: One of SCHEDULES.
         begin_epoch: The ramp's begin.
         end_epoch: The ramp's end; by default half of what is left, so that the rest recovers at full sparsity and a
@@ -38,13 +40,18 @@ class Ramp:
         frequency: The steps between updates; by default derived.
     """
 
-    goal: float
+    sparsity: float
     epochs: int
-    initial: float = 0.0
+    initial_sparsity: float = 0.0
     schedule: str = "polynomial"
     begin_epoch: float = 0.0
     end_epoch: float | None = None
     frequency: int | None = None
+
+    @classmethod
+    def of(cls, step: Step) -> Ramp:
+        """Returns the ramp that a step's settings say."""
+        return cls(**{field.name: getattr(step, field.name) for field in dataclasses.fields(cls)})
 
     @property
     def end(self) -> float:
@@ -53,10 +60,10 @@ class Ramp:
 
     def refuse(self, step: str) -> None:
         """Raises BadInput, by the name of the step whose settings these are, where one is out of its range."""
-        if not 0 <= self.goal < 1:
-            raise BadInput(f"{step}.sparsity must be in [0, 1), got {self.goal}.")
-        if not 0 <= self.initial <= self.goal:
-            raise BadInput(f"{step}.initial_sparsity must be in [0, sparsity], got {self.initial}.")
+        if not 0 <= self.sparsity < 1:
+            raise BadInput(f"{step}.sparsity must be in [0, 1), got {self.sparsity}.")
+        if not 0 <= self.initial_sparsity <= self.sparsity:
+            raise BadInput(f"{step}.initial_sparsity must be in [0, sparsity], got {self.initial_sparsity}.")
         if self.schedule not in SCHEDULES:
             raise BadInput(f"{step}.schedule must be one of {', '.join(SCHEDULES)}, got {self.schedule!r}.")
         if not 0 <= self.begin_epoch < self.end <= max(self.epochs, 1):
@@ -77,12 +84,13 @@ class Ramp:
         begin = min(int(round(self.begin_epoch * steps_per_epoch)), last)
         end = min(max(int(round(self.end * steps_per_epoch)) - 1, begin), last)
         frequency = self.frequency or max(1, (end - begin) // _UPDATES)
-        if self.schedule == "constant":
-            return tfmot.sparsity.keras.ConstantSparsity(self.goal, begin, end_step=-1, frequency=frequency)
-        begin = end - (end - begin) // frequency * frequency
-        if begin == end:
-            return tfmot.sparsity.keras.ConstantSparsity(self.goal, begin, end_step=-1, frequency=frequency)
-        return tfmot.sparsity.keras.PolynomialDecay(self.initial, self.goal, begin, end, power=3, frequency=frequency)
+        if self.schedule == "polynomial":
+            begin = end - (end - begin) // frequency * frequency
+        if self.schedule == "constant" or begin == end:
+            return tfmot.sparsity.keras.ConstantSparsity(self.sparsity, begin, end_step=-1, frequency=frequency)
+        return tfmot.sparsity.keras.PolynomialDecay(
+            self.initial_sparsity, self.sparsity, begin, end, power=3, frequency=frequency
+        )
 
     def settled_epoch(self, steps_per_epoch: int) -> int:
         """Returns the first epoch (from 0) that ends at full sparsity."""
@@ -124,23 +132,23 @@ class UpdateMasks(keras.callbacks.Callback):
     """Stands in for tfmot's UpdatePruningStep: asks for new masks on the steps that the ramp's schedule names.
 
     Args:
-        schedule: The ramp in steps.
-        goal: The fraction of zeros at which the schedule ends.
+        ramp: The ramp.
+        steps_per_epoch: The number of steps in an epoch.
         wrapped: A `masked` model, inside of what is trained.
         masks_at: From how much of the way is done, in [0, 1], to masks of 0 and 1 by layer.
     """
 
     def __init__(
         self,
-        schedule: tfmot.sparsity.keras.PruningSchedule,
-        goal: float,
+        ramp: Ramp,
+        steps_per_epoch: int,
         wrapped: keras.Model,
         masks_at: Callable[[float], Mapping[str, np.ndarray]],
     ):
         super().__init__()
         self.wrapped = wrapped  # `self.model` may be a distiller around it
-        self.schedule, self.masks_at = schedule, masks_at
-        self.goal = float(np.float32(goal)) or 1.0  # rounded as the schedule is, so that its end is exactly 1
+        self.schedule, self.masks_at = ramp.in_steps(steps_per_epoch), masks_at
+        self.goal = float(np.float32(ramp.sparsity)) or 1.0  # rounded as the schedule is, so that its end is exactly 1
 
     def on_train_batch_begin(self, batch, logs=None):
         """Updates the masks where the schedule names this step."""

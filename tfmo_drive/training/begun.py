@@ -21,7 +21,7 @@ from tfmo_drive.contracts import BadInput, Context, Step
 from tfmo_drive.networks.layers import weights_digest
 
 FILE = "begun.json"
-KEPT = ("progress.npz", "removed.json")
+KEPT = ("progress.npz", "pruning_ratio.json")
 """The files that steps keep and read back."""
 
 

@@ -27,7 +27,7 @@ from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.contracts import BadInput, Context, Step, Task
 from tfmo_drive.data import batches
 from tfmo_drive.networks import plain_layers
-from tfmo_drive.networks.fake_quant import is_quantize_aware
+from tfmo_drive.networks.fake_quant import refuse_quantize_aware
 from tfmo_drive.protocols import Distillable, LocatesObjects
 from tfmo_drive.training import begun, filter_gradient, teacher
 from tfmo_drive.training.distillation import Distiller, SoftLabels
@@ -110,8 +110,7 @@ class TrainedStep(Step):
 
         Raises BadInput after QuantizeAware, and where `context.workdir` holds another step's progress.
         """
-        if is_quantize_aware(model):
-            raise BadInput(f"{type(self).__name__} cannot follow QuantizeAware: make QuantizeAware the last step.")
+        refuse_quantize_aware(model, type(self).__name__)
         self.refuse_task(context.task)
         self.refuse(model)
         begun.claim(self, model, context)

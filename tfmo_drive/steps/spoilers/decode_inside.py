@@ -8,32 +8,28 @@ tensor has one scale: a step is then a pixel or so, and every score becomes 0 or
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.base.outputs import names
-from tfmo_drive.contracts import BadInput, Context, Step
+from tfmo_drive.contracts import BadInput, Context
 from tfmo_drive.data.detections import BOXES, JOINED, SCORES
-from tfmo_drive.networks import detector, fake_quant
-from tfmo_drive.training.trained_step import copy
+from tfmo_drive.networks import detector, graph
+from tfmo_drive.surgery.untrained_step import UntrainedStep
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DecodeInside(Step):
+class DecodeInside(UntrainedStep):
     """Puts a float detector's decoding inside it, with one output; a model that has one output stays as it is.
 
-    Raises BadInput for other outputs, and after QuantizeAware.
+    Raises BadInput for other outputs.
     """
 
-    def __call__(self, model: keras.Model, context: Context) -> keras.Model:
-        fake_quant.refuse_quantize_aware(model, "DecodeInside")
+    def changed(self, model: keras.Model, context: Context) -> keras.Model:
+        return graph.copied(self.outline(model))
+
+    def outline(self, model: keras.Model) -> keras.Model:
         if len(model.outputs) == 1:
-            return copy(model)
+            return model
         if names(model) != (SCORES, BOXES):
             raise BadInput(f"DecodeInside needs a detector's outputs, scores and boxes, got {', '.join(names(model))}.")
-        return detector.joined(copy(model), JOINED)
-
-    def reload(self, model: keras.Model, weights: Path, context: Context) -> keras.Model:
-        finished = self(model, context)
-        finished.load_weights(str(weights))
-        return finished
+        return detector.joined(model, JOINED)

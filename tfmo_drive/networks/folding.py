@@ -1,7 +1,6 @@
-"""Estimates BatchNorm again after surgery, and folds it into the layer beside it (Jacob et al. 2018, section 3.2).
+"""Folds BatchNorm, Rescaling and Normalization into the layer beside them (Jacob et al. 2018, section 3.2).
 
-Rescaling and Normalization are folded too: once a model is trained, each of these layers is one multiplication and one
-addition per channel.
+Once a model is trained, each of these affine layers is one multiplication and one addition per channel.
 """
 
 from __future__ import annotations
@@ -12,29 +11,15 @@ import numpy as np
 
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.networks import graph
-from tfmo_drive.networks.layers import WITH_KERNEL, along_inputs, along_outputs, output_axes
+from tfmo_drive.networks.layers import WITH_KERNEL, along_inputs, along_outputs, in_one_group, output_axes
 
 layers = keras.layers
 Layer = layers.Layer
-AFFINE = (layers.BatchNormalization, layers.Rescaling, layers.Normalization)
+RESCALING = (layers.Rescaling, layers.Normalization)
+AFFINE = (layers.BatchNormalization, *RESCALING)
 ONLY_IN_TRAINING = (
     layers.Dropout, layers.SpatialDropout2D, layers.GaussianDropout, layers.AlphaDropout, layers.GaussianNoise,
 )  # fmt: skip
-
-
-def reestimate(model: keras.Model, inputs: np.ndarray, batch: int = 64) -> None:
-    """Estimates the mean and variance of every BatchNorm from preprocessed `inputs` [n, h, w, 3], in place.
-
-    Each batch counts alike (a momentum of i / (i + 1) is the plain mean), as in "precise BatchNorm", Wu & Johnson 2021.
-    """
-    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
-    momenta = [norm.momentum for norm in norms]
-    for count, start in enumerate(range(0, len(inputs), batch)):
-        for norm in norms:
-            norm.momentum = count / (count + 1)
-        model(inputs[start : start + batch], training=True)
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
 
 
 def folded(model: keras.Model, stays: Callable[[Layer], bool] | None = None) -> keras.Model:
@@ -66,9 +51,7 @@ def scaled_by_convolution(model: keras.Model) -> keras.Model:
     chosen = {
         layer.name: layer
         for layer in graph.flat_layers(model)
-        if isinstance(layer, layers.Rescaling | layers.Normalization)
-        and len(layer.output.shape) == 4
-        and _once_along_channels(layer)
+        if isinstance(layer, RESCALING) and len(layer.output.shape) == 4 and once_along_channels(layer)
     }
 
     def replacement(layer):
@@ -88,7 +71,7 @@ def foldable(model: keras.Model, stays: Callable[[Layer], bool] | None = None) -
     Layers for which `stays` is true are left out.
     """
     readers, outputs = graph.only_reader(model), set(model.output_names)
-    found = [layer for layer in model.layers if type(layer) in AFFINE and _once_along_channels(layer)]
+    found = [layer for layer in model.layers if type(layer) in AFFINE and once_along_channels(layer)]
     found = [layer for layer in found if not (stays and stays(layer))]
     behind = {
         layer.name: readers[layer.name]
@@ -121,7 +104,7 @@ def affine(layer: Layer) -> tuple[np.ndarray, np.ndarray]:
     return tuple(np.broadcast_to(np.asarray(value, np.float64), (channels,)) for value in (scale, offset))
 
 
-def _once_along_channels(layer: Layer) -> bool:
+def once_along_channels(layer: Layer) -> bool:
     """Says whether an affine layer is called once and works along the last axis alone."""
     last = len(layer.output.shape) - 1
     if isinstance(layer, layers.Rescaling):
@@ -133,9 +116,7 @@ def _once_along_channels(layer: Layer) -> bool:
 
 def _takes(layer: Layer, norm: Layer) -> bool:
     """Says whether the layer can absorb the affine layer before it: padding adds zeros where there would be offsets."""
-    if type(layer) not in WITH_KERNEL or len(layer.inbound_nodes) != 1:
-        return False
-    if getattr(layer, "groups", 1) != 1 or getattr(layer, "data_format", "channels_last") != "channels_last":
+    if type(layer) not in WITH_KERNEL or len(layer.inbound_nodes) != 1 or not in_one_group(layer):
         return False
     same_everywhere = type(layer) is not layers.Conv2DTranspose and getattr(layer, "padding", "valid") == "valid"
     return same_everywhere or not affine(norm)[1].any()
@@ -156,19 +137,19 @@ def _without(model: keras.Model, pairs: dict[str, Layer]) -> keras.Model:
     made = graph.rebuilt(model, replacement)
     for name, norm in pairs.items():
         layer = model.get_layer(name)
-        weights = _with_behind if readers.get(name) is norm else _with_before
+        weights = absorbing_behind if readers.get(name) is norm else absorbing_before
         made.get_layer(name).set_weights([value.astype(np.float32) for value in weights(layer, *affine(norm))])
     return made
 
 
-def _with_behind(layer: Layer, scale: np.ndarray, offset: np.ndarray) -> list[np.ndarray]:
-    """Returns [kernel, bias], float64, of a layer whose outputs are then multiplied and added to."""
+def absorbing_behind(layer: Layer, scale: np.ndarray, offset: np.ndarray) -> list[np.ndarray]:
+    """Returns [kernel, bias], float64, of a layer that absorbs y * scale + offset, [c_out], of its outputs."""
     kernel, bias = _kernel_and_bias(layer)
     return [kernel * along_outputs(layer, scale), bias * scale + offset]
 
 
-def _with_before(layer: Layer, scale: np.ndarray, offset: np.ndarray) -> list[np.ndarray]:
-    """Returns [kernel, bias], float64, of a layer whose inputs were multiplied and added to."""
+def absorbing_before(layer: Layer, scale: np.ndarray, offset: np.ndarray) -> list[np.ndarray]:
+    """Returns [kernel, bias], float64, of a layer that absorbs x * scale + offset, [c_in], of its inputs."""
     kernel, bias = _kernel_and_bias(layer)
     axes = tuple(axis for axis in range(-kernel.ndim, 0) if axis not in output_axes(layer))
     added = (kernel * along_inputs(layer, offset)).sum(axes).reshape(-1)
