@@ -56,7 +56,7 @@ STUDY = {
 
 
 @pytest.mark.parametrize(("content", "said"), [
-    (None, "No .*tfmo-drive sensitivity --experiment="), ("{", "is not a study of sensitivity"), ("[]", "no study of schema 1"),
+    (None, "No .*tfmo-drive sensitivity "), ("{", "is not a study of sensitivity"), ("[]", "no study of schema 1"),
     ('{"schema": 1, "rows": []}', "no study of schema 1"), (json.dumps(STUDY | {"schema": 2}), "no study of schema 1"),
     (json.dumps(STUDY | {"method": "bits"}), "a study of bits, not of rank. Name rank.json"),
 ])  # fmt: skip

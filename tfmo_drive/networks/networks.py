@@ -309,6 +309,6 @@ def _imagenet(network: Network) -> Path:
         return Path(keras.utils.get_file(name, origin, cache_subdir="models"))
     except Exception as error:  # urllib raises many kinds; all mean that the file is not to be had here
         raise BadInput(
-            f"task.weights=imagenet: {name} could not be downloaded. On a machine that can, fetch {origin} and put it into "
-            f"{folder}; or use --set=task.weights=path/to/{name}."
+            f"task.weights=imagenet: {name} could not be downloaded. On a machine that can, fetch {origin} and put it "
+            f"into {folder}; or use --set=task.weights=path/to/{name}."
         ) from error
