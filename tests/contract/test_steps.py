@@ -97,7 +97,7 @@ CASES = {
     Spread: Case(Spread(), nothing=Spread(decades=0), bad=(("decades", -1), ("decades", 7), ("decades", math.nan))),
     Distill: Case(
         Distill(student=SmallCNN(filters=(4, 8), head=Head(units=8)), distill=SoftLabels(augmented_copies=2), **SHORT),
-        nothing=None,  # SoftLabels(alpha=0) is a student without a teacher: tests/compress/test_distill.py
+        nothing=None,  # SoftLabels(alpha=0) is a student without a teacher: tests/steps/test_distill.py
         bad=(("distill", None),),
     ),
 }  # fmt: skip

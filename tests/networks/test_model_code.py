@@ -56,11 +56,11 @@ def test_a_lambda_is_refused_by_name_before_it_runs_unless_it_is_allowed(planted
     path = tmp_path / f"model.{kind}"
     around(code, place).save(path, save_format=kind)
     ran.unlink()
-    ends = Signature((32, 32, 3), {"logits": (9,)})
+    signature = Signature((32, 32, 3), {"logits": (9,)})
     with pytest.raises(BadInput, match='the Lambda layer "planted". .* replace it .* add --allow_code') as refused:
-        own_model.read_model(path, ends)
+        own_model.read_model(path, signature)
     assert not ran.exists() and "\n" not in str(refused.value)
-    own_model.read_model(path, ends, allow_code=True)
+    own_model.read_model(path, signature, allow_code=True)
     assert ran.exists()
 
 

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from tfmo_drive.base.keras2 import keras, tf
+from tfmo_drive.base.outputs import names
 from tfmo_drive.contracts import BadInput, Context
 from tfmo_drive.data import batches
 from tfmo_drive.networks import output_kind
@@ -88,7 +89,7 @@ def test_wrappers_of_pruning_and_of_quantisation_change_no_meaning(end, wanted):
     model = of(ENDS[end][0])
     for wrap in (tfmot.quantization.keras.quantize_model, tfmot.sparsity.keras.prune_low_magnitude):
         wrapped = wrap(model)
-        assert output_kind.found(wrapped, output_kind.names(wrapped)[0]) == wanted
+        assert output_kind.found(wrapped, names(wrapped)[0]) == wanted
 
 
 def test_whoever_reads_a_file_knows_every_kind():

@@ -29,14 +29,14 @@ WANTED = Signature.of(detector())
 
 @pytest.fixture
 def read(tmp_path):
-    def saved(model, ends=WANTED):
+    def saved(model, signature=WANTED):
         model.save(tmp_path / "mine.h5", include_optimizer=False)
-        return read_model(tmp_path / "mine.h5", ends)
+        return read_model(tmp_path / "mine.h5", signature)
 
     return saved
 
 
-def test_ends_are_what_a_model_takes_and_gives_under_its_own_names():
+def test_a_signature_is_what_a_model_takes_and_gives_under_its_own_names():
     assert WANTED == Signature((32, 48, 3), {"scores": (8, 12, 3), "boxes": (8, 12, 4)})
     assert Signature.of(detector(names=("quant_scores", "prune_low_magnitude_boxes"))) == WANTED
     assert Signature.of(mask()) == Signature((32, 48, 3), {"mask": (32, 48, 3)})

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tfmo_drive.base.keras2 import keras
+from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.base.overrides import override
 from tfmo_drive.contracts import BadInput, BrokenPromise
 from tfmo_drive.networks import layers
@@ -52,7 +52,7 @@ def test_gradient_squares_each_batch_and_snip_their_sum(linear, tiny_task, conte
 
 def test_chance_is_seeded_and_differs_between_kernels(context):
     place = context()
-    kernel = layers.tf.Variable(np.zeros((4, 4), np.float32))
+    kernel = tf.Variable(np.zeros((4, 4), np.float32))
     one, same = (criteria.Chance().scores(None, {"a": kernel, "b": kernel}, place) for _ in range(2))
     np.testing.assert_array_equal(one["a"], same["a"])
     assert (one["a"] != one["b"]).any()

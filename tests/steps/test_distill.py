@@ -1,4 +1,4 @@
-"""Distillation: the loss by hand, the control without a teacher, and cached logits of the views that are served."""
+"""Distillation: the loss by hand, the control without a teacher, and cached logits of the augmented copies that are served."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def soft_by_hand(student: np.ndarray, teacher: np.ndarray, temperature: float) -
 
 
 @pytest.mark.parametrize("temperature", [1.0, 4.0])
-def test_the_soft_loss_by_hand(temperature):
+def test_the_distillation_loss_by_hand(temperature):
     found = float(distillation_loss(tf.constant(LOGITS), tf.constant(TEACHERS), temperature))
     assert found == pytest.approx(soft_by_hand(LOGITS, TEACHERS, temperature), rel=1e-5)
 
 
-def test_the_gradient_of_the_soft_loss_keeps_its_scale_as_the_temperature_grows():
+def test_the_gradient_of_the_distillation_loss_keeps_its_scale_as_the_temperature_grows():
     """T^2 cancels the 1/T^2 of softened gradients: Hinton et al. 2015, section 2.1 (the limit is centred logits)."""
     student, teacher = tf.constant(LOGITS), tf.constant(TEACHERS)
     with tf.GradientTape() as tape:
@@ -131,20 +131,20 @@ def test_a_pruned_model_stays_closer_to_the_teacher_that_it_hears(tiny_task, tin
     assert apart[0] < apart[1]
 
 
-def test_the_control_has_the_views_and_no_teacher(context):
+def test_the_control_has_the_augmented_copies_and_no_teacher(context):
     attached = teacher.attached(SoftLabels(alpha=0.0, augmented_copies=5), context())
     assert attached.augmented_copies == 5 and attached.read(0, np.arange(2)).shape == (2, 0)
 
 
 @pytest.mark.parametrize("epoch", [0, 1, 2, 5])
-def test_cached_logits_are_the_teachers_on_the_very_views_that_are_served(epoch, cached, tiny_baseline):
+def test_cached_logits_are_the_teachers_on_the_very_copies_that_are_served(epoch, cached, tiny_baseline):
     place, attached = cached
     for inputs, targets in batches.training_epoch(place, 32, epoch, attached).take(3):
         expected = tiny_baseline(inputs, training=False)
         np.testing.assert_allclose(targets["soft"], expected, rtol=1e-3, atol=1e-3)
 
 
-def test_views_cycle_and_differ(cached):
+def test_augmented_copies_cycle_and_differ(cached):
     place, attached = cached
 
     def image(epoch: int, index: int) -> np.ndarray:
@@ -161,7 +161,7 @@ def test_views_cycle_and_differ(cached):
     assert np.abs(attached.read(0, np.array([7])) - attached.read(1, np.array([7]))).max() > 1e-3
 
 
-def test_the_teacher_is_asked_once_for_each_view(cached, tiny_baseline, monkeypatch):
+def test_the_teacher_is_asked_once_for_each_augmented_copy(cached, tiny_baseline, monkeypatch):
     place, attached = cached
     monkeypatch.setattr(type(tiny_baseline), "__call__", lambda *_, **__: pytest.fail("the cache was not used"))
     again = teacher.cached_logits(tiny_baseline, 2, place)

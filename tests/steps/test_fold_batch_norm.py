@@ -156,7 +156,7 @@ def test_a_model_that_normalises_its_own_pixels_can_be_quantised(context):
 @given(seed=st.integers(0, 10_000), depth=st.integers(1, 6))
 @settings(max_examples=15, deadline=None)
 def test_random_graphs_keep_their_outputs(seed, depth):
-    """Branches, adds and concatenations over layers drawn at random, an output in the middle included."""
+    """Branches, adds and concatenations over layers sampled at random, an output in the middle included."""
     generator = np.random.default_rng(seed)
     pool = [inputs := keras.Input((8, 8, 4))]
     for _ in range(depth):

@@ -125,8 +125,8 @@ def ramps(draw) -> tuple[Prune, int]:
 
 @given(ramps())
 @settings(deadline=None, max_examples=200)
-def test_the_last_update_of_the_ramp_has_the_sparsity_asked_for(drawn):
-    step, steps_per_epoch = drawn
+def test_the_last_update_of_the_ramp_has_the_sparsity_asked_for(sampled):
+    step, steps_per_epoch = sampled
     total = step.epochs * steps_per_epoch
     ramp = step.ramp.in_steps(steps_per_epoch)
     due, sparsity = ramp(tf.range(total, dtype=tf.int64))
@@ -139,8 +139,8 @@ def test_the_last_update_of_the_ramp_has_the_sparsity_asked_for(drawn):
 
 @given(ramps())
 @settings(deadline=None, max_examples=200)
-def test_a_polynomial_ramp_ends_on_its_end_step_after_at_least_20_updates(drawn):
-    step, steps_per_epoch = dataclasses.replace(drawn[0], schedule="polynomial", frequency=None), drawn[1]
+def test_a_polynomial_ramp_ends_on_its_end_step_after_at_least_20_updates(sampled):
+    step, steps_per_epoch = dataclasses.replace(sampled[0], schedule="polynomial", frequency=None), sampled[1]
     last = step.epochs * steps_per_epoch - 1
     begin = min(round(step.begin_epoch * steps_per_epoch), last)
     end = min(max(round(step.ramp.end * steps_per_epoch) - 1, begin), last)

@@ -52,8 +52,8 @@ def test_outputs_keep_their_names_order_and_shapes_and_are_judged(step, made):
     assert [one.shape for one in model.outputs] == [one.shape for one in place.baseline.outputs]
     found, targets = said(model, place.task)
     assert found["boxes"].min() >= 0 and found["boxes"].max() <= 6.1, "boxes are still exponents"
-    judged = place.task.evaluate(found, targets)
-    assert 0 <= judged.score <= 1 and len(judged.values) == 16
+    evaluation = place.task.evaluate(found, targets)
+    assert 0 <= evaluation.score <= 1 and len(evaluation.values) == 16
     step.check(model)
 
 

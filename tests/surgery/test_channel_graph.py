@@ -24,7 +24,7 @@ def stirred(model: keras.Model, generator) -> keras.Model:
     return model
 
 
-def drawn(channels: ChannelGraph, share: float, generator) -> np.ndarray:
+def sampled(channels: ChannelGraph, share: float, generator) -> np.ndarray:
     """About `share` of every group, never all of it."""
     picked = [generator.permutation(group.channels)[: int(share * len(group.channels))] for group in channels.groups]
     return np.concatenate(picked or [np.zeros(0, np.int64)])
@@ -50,7 +50,7 @@ def silence(model: keras.Model, channels: ChannelGraph, removed: np.ndarray) -> 
 
 def assert_removal_is_exact(model: keras.Model, share: float, generator) -> keras.Model:
     channels = ChannelGraph(stirred(model, generator))
-    removed = drawn(channels, share, generator)
+    removed = sampled(channels, share, generator)
     silence(model, channels, removed)
     smaller = channels.without(removed)
     batch = generator.uniform(-1, 1, (2, *model.input_shape[1:])).astype(np.float32)

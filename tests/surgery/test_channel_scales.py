@@ -26,7 +26,7 @@ def stirred(model: keras.Model, generator) -> keras.Model:
     return model
 
 
-def drawn(scales: ChannelScales, generator) -> np.ndarray:
+def sampled(scales: ChannelScales, generator) -> np.ndarray:
     return np.where(scales.free, 10 ** generator.uniform(-2, 2, len(scales.free)), 1.0)
 
 
@@ -48,7 +48,7 @@ def test_our_networks_give_the_same_outputs_with_any_factors(network):
     generator = np.random.default_rng(0)
     model = stirred(networks.build(network, 32, 9), generator)
     scales = ChannelScales(model)
-    made = scales.rescaled(drawn(scales, generator))
+    made = scales.rescaled(sampled(scales, generator))
     changed = [layer.name for layer in made.layers
                if any((ours != theirs).any() for ours, theirs in
                       zip(layer.get_weights(), model.get_layer(layer.name).get_weights(), strict=True))]  # fmt: skip
@@ -80,7 +80,7 @@ def test_a_batch_norm_takes_its_factor_into_scale_and_shift_so_that_training_goe
     generator = np.random.default_rng(0)
     model = stirred(keras.Model(inputs, layers.Conv2D(2, 1)(x)), generator)
     scales = ChannelScales(model)
-    made = scales.rescaled(drawn(scales, generator))
+    made = scales.rescaled(sampled(scales, generator))
     for one, same in (("a", 2), ("norm", 0)):
         ours, theirs = made.get_layer(one).get_weights(), model.get_layer(one).get_weights()
         assert [np.array_equal(*pair) for pair in zip(ours, theirs, strict=True)] == [i < same for i in range(2)] + (
@@ -152,4 +152,4 @@ def test_random_graphs_give_the_same_outputs_with_any_factors(seed, depth):
     heads = [layers.Dense(2)(layers.Flatten()(pool[-1])), layers.Conv2D(3, 1)(pool[len(pool) // 2])]
     model = stirred(keras.Model(inputs, heads), generator)
     scales = ChannelScales(model)
-    assert_equal_outputs(model, scales.rescaled(drawn(scales, generator)), generator)
+    assert_equal_outputs(model, scales.rescaled(sampled(scales, generator)), generator)

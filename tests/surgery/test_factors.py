@@ -101,27 +101,27 @@ CONVOLUTIONS = st.fixed_dictionaries({
 })  # fmt: skip
 
 
-def of_low_rank(drawn: dict) -> tuple[keras.Model, layers.Conv2D, tuple[int, int]]:
+def of_low_rank(sampled: dict) -> tuple[keras.Model, layers.Conv2D, tuple[int, int]]:
     """A convolution of images 9 x 8 whose kernel has the ranks that come last in its two channel modes."""
-    strides, dilation = drawn["steps"]
-    read, made = drawn["read"], drawn["made"]
-    few = min(drawn["few"][0], read), min(drawn["few"][1], made)
+    strides, dilation = sampled["steps"]
+    read, made = sampled["read"], sampled["made"]
+    few = min(sampled["few"][0], read), min(sampled["few"][1], made)
     layer = layers.Conv2D(
-        made, drawn["size"], strides, drawn["padding"], dilation_rate=dilation, use_bias=drawn["bias"],
-        activation="relu" if drawn["bias"] else None,
+        made, sampled["size"], strides, sampled["padding"], dilation_rate=dilation, use_bias=sampled["bias"],
+        activation="relu" if sampled["bias"] else None,
     )  # fmt: skip
     model = alone(layer, 9, 8, read)
     generator = np.random.default_rng(0)
-    core = generator.normal(size=(*drawn["size"], *few))
+    core = generator.normal(size=(*sampled["size"], *few))
     kernel = generator.normal(size=(read, few[0])) @ core @ generator.normal(size=(few[1], made))
     layer.set_weights([kernel, *layer.get_weights()[1:]])
     return model, layer, few
 
 
-@given(drawn=CONVOLUTIONS)
+@given(sampled=CONVOLUTIONS)
 @settings(max_examples=30, deadline=None)
-def test_chains_that_leave_nothing_out_leave_the_outputs_as_they_were(drawn):
-    model, layer, few = of_low_rank(drawn)
+def test_chains_that_leave_nothing_out_leave_the_outputs_as_they_were(sampled):
+    model, layer, few = of_low_rank(sampled)
     read, made = layer.kernel.shape[2:]
     found = Tucker(layer)
     for ranks in itertools.product({few[0], read}, {few[1], made}):

@@ -115,12 +115,12 @@ class Cluster(KernelStep):
         aware = artifact_metadata.read(artifact.path).get("quantize_aware")
         self._check(found, _in_integers if aware else _in_channels, artifact.path)
 
-    def _check(self, found: dict[str, np.ndarray], distinct, where) -> None:
+    def _check(self, found: dict[str, np.ndarray], distinct, place) -> None:
         allowed = self.counts({name: value.size for name, value in found.items()})
         for name, value in found.items():
             if (count := distinct(value)) > allowed[name]:
                 raise BrokenPromise(
-                    f"Cluster promised {self.promise}; {name} has {count} in {where}, {allowed[name]} are allowed."
+                    f"Cluster promised {self.promise}; {name} has {count} in {place}, {allowed[name]} are allowed."
                 )
 
     def _clustered(self, model: keras.Model) -> list[layers.Kernel]:

@@ -39,11 +39,11 @@ class Importance(abc.ABC):
         place = {number: index for index, number in enumerate(group.channels.tolist())}
         total, count = np.zeros(len(place)), np.zeros(len(place))
         for layer in channels.model.layers:
-            where = np.array([place.get(number, -1) for number in channels.makes.get(layer.name, ())], int)
-            scores = self.layer_scores(layer) if (where >= 0).any() else None
+            places = np.array([place.get(number, -1) for number in channels.makes.get(layer.name, ())], int)
+            scores = self.layer_scores(layer) if (places >= 0).any() else None
             if scores is not None:
-                np.add.at(total, where[where >= 0], (scores / max(scores.mean(), 1e-30))[where >= 0])
-                np.add.at(count, where[where >= 0], 1)
+                np.add.at(total, places[places >= 0], (scores / max(scores.mean(), 1e-30))[places >= 0])
+                np.add.at(count, places[places >= 0], 1)
         if not count.all():
             raise BadInput(f"{type(self).__name__} says nothing of {group}. Use L2().")
         return total / count
