@@ -1,4 +1,4 @@
-"""Distillation: the loss by hand, the control without a teacher, and cached logits of the augmented copies that are served."""
+"""Distillation: the loss by hand, the control without a teacher, and cached logits of the copies that are served."""
 
 from __future__ import annotations
 
