@@ -201,9 +201,9 @@ def test_a_damaged_stage_json_is_one_line_and_nothing_is_lost(text, stage):
     assert tree(stage) == before
 
 
-def test_a_finished_stage_without_its_scores_is_told(stage):
+def test_a_finished_stage_that_lacks_a_fact_is_told(stage):
     facts = json.loads((stage / "stage.json").read_text())
-    for name in ("val_score", "finished"):
+    for name in ("val_score", "sha256", "finished"):
         (stage / "stage.json").write_text(json.dumps({key: facts[key] for key in facts if key != name}))
         with pytest.raises(BadInput, match=f"stage.json is damaged: {name} is not there"):
             StageFolder(stage, "k", ("val_score",))

@@ -6,7 +6,8 @@ import pytest
 
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.found_files import identity, walk
-from tfmo_drive.data.layouts.listing import list_csv, list_folder, list_source
+from tfmo_drive.data.layouts.csv_listing import list_csv
+from tfmo_drive.data.layouts.listing import list_folder, list_source
 from tfmo_drive.data.splitting import SPLITS
 
 

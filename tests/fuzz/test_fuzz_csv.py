@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from damage import damaged_bytes, damaged_text, pick
 
-from tfmo_drive.data.layouts.listing import list_csv
+from tfmo_drive.data.layouts.csv_listing import list_csv
 from tfmo_drive.data.splitting import SPLIT_WORDS, SPLITS
 
 NAMES = [f"{place}/{number:02}.png" for place in ("a", "b", "été, 1") for number in range(12)]

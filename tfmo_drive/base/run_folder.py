@@ -264,14 +264,14 @@ class StageFolder:
                 atomic.remove_folder(path)
             self.facts = {"key": stage_key}
             atomic.write_json(path / "stage.json", self.facts)
-        missing = [name for name in wanted if self.facts.get(name) is None] if self.finished else ["finished"]
-        if missing and (self.finished or "sha256" in self.facts):
+        needed = (*wanted, "sha256") if self.finished else ("finished",) if "sha256" in self.facts else ()
+        missing = [name for name in needed if self.facts.get(name) is None]
+        if missing:
             raise BadInput(
                 f"{path / 'stage.json'} is damaged: {missing[0]} is not there. Put it back, or remove {path}."
             )
         if self.finished:
-            told = self.facts.get("sha256")  # older stages have none
-            if told and file_digest(self.weights) != told:
+            if file_digest(self.weights) != self.facts["sha256"]:
                 raise BadInput(
                     f"{self.weights} is not what the stage saved (another SHA-256). Put that back, or remove {path}: "
                     "the stage is then made again."

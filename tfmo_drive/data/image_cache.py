@@ -139,7 +139,7 @@ def pack(
         resize: The rule of resizing; `Resize()` by default.
         folder: Where entries lie; `cache_root()/packed` by default.
         skip_bad: Whether images and masks that cannot be used are skipped.
-        label: The name on the progress bar.
+        label: The name of the split on the progress bar.
 
     Raises:
         BadInput: Images or masks cannot be used (all are counted, ten named), or the folder cannot be written.
@@ -180,13 +180,13 @@ def pack_stream(rows: Iterable[Example], dtype: str, name: str, folder: Path | N
     """Packs examples that come one after the other and can be read once only: the entry is named after their content.
 
     Args:
-        rows: the examples, all of one shape.
-        dtype: the type of their inputs, "uint8" or "float32".
-        name: what the progress bar says.
-        folder: where entries lie; by default `cache_root()/packed`.
+        rows: The examples, all of one shape.
+        dtype: The type of their inputs, "uint8" or "float32".
+        name: What the progress bar says.
+        folder: Where entries lie; `cache_root()/packed` by default.
 
-    Returns:
-        The finished entry. Raises BadInput where the disk is full or cannot be written.
+    Raises:
+        BadInput: The folder cannot be written.
     """
     place = folder or cache_root() / "packed"
     source = _Source("stream", None, None, name, lambda: rows, dtype)

@@ -25,7 +25,7 @@ SPLIT_WORDS = {
     "testing": "test",
 }  # fmt: skip
 """Words for a split in names of folders and files and in columns, in lower case, and the split that each means."""
-FRACTIONS = (0.7, 0.15, 0.15)
+FRACTIONS = {"train": 0.7, "val": 0.15, "test": 0.15}
 """The shares of train, val and test of data without splits of its own."""
 
 
@@ -70,7 +70,7 @@ class Rows:
         source: The file or folder, with which messages begin.
         class_names: The classes' names in the order of their ids.
         files: The image files [n].
-        labels: int64 [n] in [0, classes).
+        labels: int64 [n] in [0, classes), or numbers, float32 [n, k].
         groups: int64 [n]; images of one group stay in one split.
         splits: Names of splits, str [n]; "" is still to be sampled.
     """
@@ -83,25 +83,19 @@ class Rows:
     splits: np.ndarray
 
 
-def assemble(rows: Rows, fractions: Sequence[float] = FRACTIONS, seed: int = 0) -> Listing:
+def assemble(rows: Rows, seed: int = 0) -> Listing:
     """Returns a Listing of `rows`, in which missing splits are sampled out of train, and every split is checked.
 
     Args:
         rows: The images, some of whose split names may be "".
-        fractions: The shares of train, val and test.
         seed: The seed of the sampling.
 
     Raises:
-        BadInput: The fractions do not sum to 1, a file has two labels or is in two splits, a split stays empty, or a
-            class has no training image.
+        BadInput: A file has two labels or is in two splits, a split stays empty, or a class has no training image.
     """
-    if len(fractions) != 3 or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-6:
-        raise BadInput(f"fractions of train, val and test must be positive and sum to 1, got {tuple(fractions)}.")
     rows = _each_once(rows)
     splits = rows.splits.astype("<U5")
-    missing = [split for split in SPLITS[1:] if split not in splits]
-    free = np.isin(splits, ("", "train"))
-    splits[free] = sampled(rows.labels[free], rows.groups[free], {s: fractions[SPLITS.index(s)] for s in missing}, seed)
+    _sample_missing(splits, rows.labels, rows.groups, seed)
     listed = {split: _split(rows, np.flatnonzero(splits == split)) for split in SPLITS}
     for split, part in listed.items():
         if not len(part):
@@ -114,6 +108,12 @@ def assemble(rows: Rows, fractions: Sequence[float] = FRACTIONS, seed: int = 0) 
     if absent:
         raise BadInput(f"{rows.source}: no training image of class {quoted(absent)}. Add some, or remove the class.")
     return Listing(rows.class_names, listed)
+
+
+def assemble_blocks(rows: Rows, seed: int = 0) -> Listing:
+    """Returns a Listing of `rows`, recorded frames, in which missing splits are sampled as by `sampled_blocks`."""
+    places = sampled_blocks(rows.splits, rows.groups, rows.source, seed)
+    return Listing(rows.class_names, {split: _split(rows, np.flatnonzero(places == split)) for split in SPLITS})
 
 
 def _each_once(rows: Rows) -> Rows:
@@ -143,6 +143,13 @@ def _each_once(rows: Rows) -> Rows:
         note(rows.source, counted(again, len(rows.files), what))
     files, left = [rows.files[row] for row in kept], np.array(kept, np.int64)
     return Rows(rows.source, rows.class_names, files, rows.labels[left], rows.groups[left], rows.splits[left])
+
+
+def _sample_missing(splits: np.ndarray, labels: np.ndarray, groups: np.ndarray, seed: int) -> None:
+    """Changes names in `splits`, <U5 [n], so that val and test, where missing, are sampled out of what is free."""
+    shares = {split: FRACTIONS[split] for split in SPLITS[1:] if split not in splits}
+    free = np.isin(splits, ("", "train"))
+    splits[free] = sampled(labels[free], groups[free], shares, seed)
 
 
 def _split(rows: Rows, members: np.ndarray) -> Split:
@@ -194,9 +201,7 @@ def sampled_blocks(splits: np.ndarray, groups: np.ndarray, source: Path, seed: i
         said = "no test split, so val is the test split, and a val split is sampled from train."
         note(source, said, logging.INFO)
         splits[splits == "val"] = "test"
-    shares = {split: FRACTIONS[SPLITS.index(split)] for split in SPLITS[1:] if split not in splits}
-    free = np.isin(splits, ("", "train"))
-    splits[free] = sampled(np.zeros(free.sum(), np.int64), groups[free], shares, seed)
+    _sample_missing(splits, np.zeros(len(splits), np.int64), groups, seed)
     for split in SPLITS:
         if split not in splits:
             raise BadInput(

@@ -7,7 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.data.layouts.listing import list_csv, list_folder, list_source, read_class_names
+from tfmo_drive.data.class_names import read_class_names
+from tfmo_drive.data.layouts.csv_listing import list_csv
+from tfmo_drive.data.layouts.listing import list_folder, list_source
 from tfmo_drive.data.splitting import SPLITS, Rows, assemble
 
 
@@ -45,10 +47,10 @@ def test_given_splits_are_kept(root):
 
 def test_a_folder_of_classes_is_split_in_proportion_and_by_seed(root):
     folders(root, {"car": 40, "bus": 20})
-    listing = list_folder(root, fractions=(0.5, 0.25, 0.25), seed=1)
-    assert [np.bincount(listing[s].labels).tolist() for s in SPLITS] == [[10, 20], [5, 10], [5, 10]]
-    assert listing["test"].files == list_folder(root, fractions=(0.5, 0.25, 0.25), seed=1)["test"].files
-    assert listing["test"].files != list_folder(root, fractions=(0.5, 0.25, 0.25), seed=2)["test"].files
+    listing = list_folder(root, seed=1)
+    assert [np.bincount(listing[s].labels).tolist() for s in SPLITS] == [[14, 28], [3, 6], [3, 6]]
+    assert listing["test"].files == list_folder(root, seed=1)["test"].files
+    assert listing["test"].files != list_folder(root, seed=2)["test"].files
 
 
 def test_a_missing_val_comes_out_of_train(root):
@@ -279,18 +281,11 @@ def test_every_image_is_in_one_split_with_its_group(groups_per_class, seed, data
     names = tuple(map(str, range(len(groups_per_class))))
     files = [f"{i}.png" for i in range(len(labels))]
     rows = Rows("data", names, files, np.array(labels), np.array(groups), np.full(len(labels), "", "<U5"))
-    listing = assemble(rows, (0.7, 0.15, 0.15), seed)
+    listing = assemble(rows, seed)
     assert sorted(file for s in SPLITS for file in listing[s].files) == sorted(files)
     kept = [set(listing[s].groups.tolist()) for s in SPLITS]
     assert len(set.union(*kept)) == sum(map(len, kept)) == len(set(groups))
     assert all(set(listing[s].labels.tolist()) == set(range(len(names))) for s in SPLITS)
-
-
-def test_fractions_must_be_shares(root):
-    folders(root, {"car": 5})
-    for fractions in ((0.5, 0.5), (0.7, 0.3, 0.3), (1.0, 0.0, 0.0)):
-        with pytest.raises(BadInput, match="fractions of train, val and test"):
-            list_folder(root, fractions=fractions)
 
 
 def test_unknown_split_gets_a_suggestion(root):

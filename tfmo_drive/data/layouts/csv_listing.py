@@ -20,7 +20,7 @@ from tfmo_drive.data import class_names as names_files
 from tfmo_drive.data.class_names import is_missing
 from tfmo_drive.data.csv_table import Table, number_in, read_table
 from tfmo_drive.data.found_files import identity
-from tfmo_drive.data.splitting import FRACTIONS, SPLIT_WORDS, SPLITS, Listing, Rows, Split, assemble, sampled_blocks
+from tfmo_drive.data.splitting import SPLIT_WORDS, Listing, Rows, assemble, assemble_blocks
 
 COLUMNS = {
     "file": ("file", "path", "filename", "filepath", "image", "image_path"),
@@ -37,7 +37,6 @@ def list_csv(
     path: str | Path,
     class_names: Sequence[str] | None = None,
     columns: Mapping[str, str] | None = None,
-    fractions: Sequence[float] = FRACTIONS,
     seed: int = 0,
     skip_bad: bool = False,
 ) -> Listing:
@@ -52,7 +51,6 @@ def list_csv(
         class_names: The classes' names; by default those of classes.json or classes.txt beside the CSV, else the sorted
             labels.
         columns: The columns that cannot be guessed, as {"label": "Sign"} (see COLUMNS).
-        fractions: The shares of train, val and test.
         seed: The seed of the sampling.
         skip_bad: Whether missing images are skipped.
 
@@ -71,7 +69,7 @@ def list_csv(
     labels = _labels(table, words, names)
     splits = read_splits(table, found["split"]) if "split" in found else np.full(len(files), "", "<U5")
     groups = _groups(table, found["group"], labels, splits) if "group" in found else np.arange(len(files))
-    return assemble(Rows(path, names, files, labels, groups, splits), fractions, seed)
+    return assemble(Rows(path, names, files, labels, groups, splits), seed)
 
 
 def list_numbers(
@@ -120,9 +118,7 @@ def list_numbers(
     groups = np.arange(len(files))
     if "group" in found:
         groups = _groups(table, found["group"], np.zeros(len(files), np.int64), splits)
-    places = sampled_blocks(splits, groups, path, seed)
-    members = {split: np.flatnonzero(places == split) for split in SPLITS}
-    return Listing((), {s: Split(tuple(files[i] for i in m), labels[m], groups[m]) for s, m in members.items()})
+    return assemble_blocks(Rows(path, (), files, labels, groups, splits), seed)
 
 
 def find_columns(

@@ -19,7 +19,7 @@ from tfmo_drive.data.class_names import beside, label_ids, no_class, ordered, re
 from tfmo_drive.data.csv_table import read_table
 from tfmo_drive.data.found_files import folders_in
 from tfmo_drive.data.layouts.csv_listing import COLUMNS, find_columns
-from tfmo_drive.data.splitting import FRACTIONS, Listing, Rows, assemble
+from tfmo_drive.data.splitting import Listing, Rows, assemble
 
 _TRAINING, _TEST = Path("Final_Training", "Images"), Path("Final_Test", "Images", "GT-final_test.csv")
 
@@ -36,11 +36,7 @@ def _tables(training: Path) -> Iterator[Path]:
 
 
 def list_archive(
-    root: Path,
-    class_names: Sequence[str] | None = None,
-    fractions: Sequence[float] = FRACTIONS,
-    seed: int = 0,
-    skip_bad: bool = False,
+    root: Path, class_names: Sequence[str] | None = None, seed: int = 0, skip_bad: bool = False
 ) -> Listing:
     """Lists the benchmark: its training tracks, of which some are sampled to be val, and its test images.
 
@@ -74,4 +70,4 @@ def list_archive(
     labels = np.array([ids[words[row]] for row in kept], np.int64)
     groups = np.unique([tracks[row] for row in kept], return_inverse=True)[1]
     parts = np.array([splits[row] for row in kept], "<U5")
-    return assemble(Rows(root, names, [files[row] for row in kept], labels, groups, parts), fractions, seed)
+    return assemble(Rows(root, names, [files[row] for row in kept], labels, groups, parts), seed)

@@ -10,15 +10,13 @@ import numpy as np
 
 from tfmo_drive.base import faults
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.data.class_names import beside, label_ids, no_class, ordered, quoted, read_class_names, refuse_unfit
+from tfmo_drive.data.class_names import beside, label_ids, no_class, ordered, quoted, refuse_unfit
 from tfmo_drive.data.found_files import Found, entries, folders_in, walk
 from tfmo_drive.data.images import SUFFIXES
 from tfmo_drive.data.layouts.csv_listing import list_csv
 from tfmo_drive.data.layouts.gtsrb_archive import is_archive, list_archive
 from tfmo_drive.data.layouts.other_layouts import HOLDERS, no_classes
-from tfmo_drive.data.splitting import FRACTIONS, SPLIT_WORDS, Listing, Rows, Split, assemble
-
-__all__ = ["Listing", "Split", "list_csv", "list_folder", "list_source", "read_class_names"]
+from tfmo_drive.data.splitting import SPLIT_WORDS, Listing, Rows, assemble
 
 _LAYOUT = "Expected one folder per class; see data/README.md."
 
@@ -27,7 +25,6 @@ def list_source(
     path: str | Path,
     class_names: Sequence[str] | None = None,
     columns: Mapping[str, str] | None = None,
-    fractions: Sequence[float] = FRACTIONS,
     seed: int = 0,
     skip_bad: bool = False,
 ) -> Listing:
@@ -37,7 +34,6 @@ def list_source(
         path: The file or folder.
         class_names: The classes' names in the order of their ids.
         columns: The CSV's columns that cannot be guessed, as {"label": "Sign"}.
-        fractions: The shares of train, val and test.
         seed: The seed of the sampling.
         skip_bad: Whether images that cannot be used are skipped.
 
@@ -46,26 +42,25 @@ def list_source(
     """
     path = Path(path)
     if path.is_file() and path.suffix.lower() == ".csv":
-        return list_csv(path, class_names, columns, fractions, seed, skip_bad)
+        return list_csv(path, class_names, columns, seed, skip_bad)
     folders = _subfolders(path)
     if is_archive(path):
-        return list_archive(path, class_names, fractions, seed, skip_bad)
+        return list_archive(path, class_names, seed, skip_bad)
     tables = [Path(one.path) for one in entries(path) if one.name.lower().endswith(".csv") and one.is_file()]
     if path / "index.csv" in tables or (len(tables) == 1 and not no_classes(path)):
         table = path / "index.csv" if len(tables) > 1 else tables[0]
-        return list_csv(table, class_names, columns, fractions, seed, skip_bad)
+        return list_csv(table, class_names, columns, seed, skip_bad)
     names = quoted([table.name for table in tables])
     if tables and all(folder.name.lower() in HOLDERS for folder in folders):
         raise BadInput(f"{path} holds {len(tables)} CSV files: {names}. Name the one to use.")
     if tables:
         faults.note(path, f"not read: {names}, as there are folders of classes.")
-    return list_folder(path, class_names, fractions, seed, skip_bad)
+    return list_folder(path, class_names, seed, skip_bad)
 
 
 def list_folder(
     root: str | Path,
     class_names: Sequence[str] | None = None,
-    fractions: Sequence[float] = FRACTIONS,
     seed: int = 0,
     skip_bad: bool = False,
 ) -> Listing:
@@ -78,7 +73,6 @@ def list_folder(
         root: The folder.
         class_names: The classes' names; by default those of classes.json or classes.txt in `root`, else the folders'
             names, sorted (as numbers where all are numbers).
-        fractions: The shares of train, val and test.
         seed: The seed of the sampling.
         skip_bad: Whether an image's name that is no regular file is skipped.
 
@@ -112,7 +106,7 @@ def list_folder(
     rows = [(file, ids[child.name], places.get(child.parent, "")) for child in listed for file in listed[child].files]
     files, labels, splits = zip(*rows, strict=True)
     labels, groups = np.array(labels, np.int64), np.arange(len(rows))
-    return assemble(Rows(root, names, files, labels, groups, np.array(splits, "<U5")), fractions, seed)
+    return assemble(Rows(root, names, files, labels, groups, np.array(splits, "<U5")), seed)
 
 
 def _split_folders(children: Sequence[Path]) -> dict[Path, str]:

@@ -21,7 +21,7 @@ from tfmo_drive.data.csv_table import number_in, read_table
 from tfmo_drive.data.found_files import identity
 from tfmo_drive.data.layouts.csv_listing import find_columns, find_recorded, read_splits
 from tfmo_drive.data.layouts.other_layouts import unread
-from tfmo_drive.data.splitting import SPLITS, Listing, Split, sampled_blocks
+from tfmo_drive.data.splitting import Listing, Rows, assemble_blocks
 
 COLUMNS = {
     "file": ("center", "centre", "file", "path", "filename", "image", "image_path"),
@@ -91,9 +91,7 @@ def list_log(
     times = _times(files)
     order, groups = np.argsort(times, kind="stable"), np.empty(len(files), np.int64)
     groups[order] = time_blocks(times[order], splits[order])
-    places = sampled_blocks(splits, groups, path, seed)
-    members = {split: np.flatnonzero(places == split) for split in SPLITS}
-    return Listing((), {s: Split(tuple(files[i] for i in m), labels[m], groups[m]) for s, m in members.items()})
+    return assemble_blocks(Rows(path, (), files, labels, groups, splits), seed)
 
 
 def _log(path: Path) -> Path:

@@ -44,7 +44,7 @@ def divided(runs: Runs, stretches: Stretches, seed: int, source: str) -> Runs:
     """
     runs, origin = _cut(runs, stretches)
     _refuse_shared_groups(runs, source)
-    shares = {SPLITS[place]: FRACTIONS[place] for place in (1, 2) if place not in runs.split}
+    shares = {SPLITS[place]: FRACTIONS[SPLITS[place]] for place in (1, 2) if place not in runs.split}
     free = np.isin(runs.split, (UNKNOWN, TRAIN))
     names = sampled(np.zeros(free.sum(), np.int64), runs.group[free], shares, seed)
     split = runs.split.copy()
