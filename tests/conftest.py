@@ -12,11 +12,10 @@ from pathlib import Path
 import pytest
 
 SLOW = (
-    "contract/", "fuzz/", "steps/", "targets/", "tasks/", "training/", "networks/", "surgery/",
-    "test_lint_command.py", "base/test_finite.py", "commands/test_verbs.py", "commands/test_plan.py",
-    "commands/sensitivity/", "test_bad_input.py", "test_flow.py", "test_ledger.py", "test_library.py",
-    "test_library_examples.py", "test_quickstart.py", "test_readme.py", "test_sensitivity_study.py",
-    "test_contributing.py",
+    "contract/", "fuzz/", "steps/", "targets/", "tasks/", "training/", "networks/", "surgery/", "pack/",
+    "commands/ledger/", "commands/lint/test_lint_command.py", "commands/sensitivity/", "commands/test_verbs.py",
+    "commands/test_plan.py", "base/test_finite.py", "test_bad_input.py", "test_flow.py", "test_library.py",
+    "test_library_examples.py", "test_quickstart.py", "test_readme.py", "test_contributing.py",
 )  # fmt: skip
 """Tests that train, convert or start whole commands, below this folder; `make test-fast` leaves them out."""
 

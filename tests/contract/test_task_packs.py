@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.targets.c_api import C_API, STRICT, headers
+from tests.pack.c_api import C_API, STRICT, headers
 from tfmo_drive.base.outputs import at
 from tfmo_drive.boards.board import named
 from tfmo_drive.commands import predict

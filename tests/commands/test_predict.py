@@ -87,7 +87,7 @@ def predict(*arguments: str, cwd: Path) -> subprocess.CompletedProcess:
         "import sys, runpy; sys.modules['tensorflow'] = None; sys.modules['tf_keras'] = None; "
         "sys.argv = ['tfmo-drive', 'predict', *sys.argv[1:]]; runpy.run_module('tfmo_drive', run_name='__main__')"
     )
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     return subprocess.run(
         [sys.executable, "-c", code, *arguments], cwd=cwd, capture_output=True, text=True,
         env={"PYTHONPATH": str(root), "PATH": "/usr/bin:/bin", "TF_USE_LEGACY_KERAS": "1"}, check=False,

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tests.targets.c_api import C_API, MICRO, STRICT, headers
+from tests.pack.c_api import C_API, MICRO, STRICT, headers
 from tfmo_drive.pack.verify import facts_header
 
 
