@@ -88,14 +88,14 @@ def test_every_data_set_has_a_block_and_a_plot_of_its_own_and_nothing_is_ranked_
     assert [list(block.reports) for block in compared.blocks] == [["a", "b"], ["c"]]
     assert [row["name"] for block in compared.blocks for row in block.rows].count("baseline/litert_float32") == 2
     said = compare.terminal(compared)
-    assert said.startswith("built in, 100 test examples:\n") and "\n\nbuilt in, 50 test examples:\n" in said
+    assert said.startswith("100 test examples:\n") and "\n\n50 test examples:\n" in said
     first, second = said.split("\n\n")
     assert "other/" not in first and "distill/" not in second
     compare.write(compared, tmp_path)
     pictures = {f"score_{cost}_{number}.png" for cost in ("size", "latency") for number in (1, 2)}
     assert {path.name for path in (tmp_path / "figures").iterdir()} == pictures
     verdict = compare.document(compared).verdict
-    ends = next(i for i, one in enumerate(verdict) if one.startswith("Of built in, 50 test examples: no other row"))
+    ends = next(i for i, one in enumerate(verdict) if one.startswith("Of 50 test examples: no other row"))
     assert any("distill/litert_int8" in one for one in verdict[:ends]), "not beaten by other data's rows"
     assert "2 blocks, and nothing is ranked across them" in verdict[-1]
 
@@ -103,7 +103,7 @@ def test_every_data_set_has_a_block_and_a_plot_of_its_own_and_nothing_is_ranked_
 def test_two_tasks_on_the_same_frames_are_two_blocks():
     reports = {name: _report("prune", 0.9, 10) | {"task": {"kind": name}} for name in ("Detection", "Segmentation")}
     titles = [block.title for block in compare.compare(reports).blocks]
-    assert titles == ["built in, Detection, 100 test examples", "built in, Segmentation, 100 test examples"]
+    assert titles == ["Detection, 100 test examples", "Segmentation, 100 test examples"]
 
 
 def test_a_worthless_run_is_the_first_line_and_the_trivial_answer_stands_in_the_table():

@@ -40,7 +40,7 @@ def test_integer_files_are_compiled_and_baselines_once(runs, tmp_path, capsys):
     assert "No report.json" in said.err
     rows = [line for line in said.out.splitlines() if "ethos-u55-128 |" in line]
     assert [row.split("|")[1].strip() for row in rows] == ["plain: baseline/litert_int8", "pruned/litert_int8"]
-    assert (tmp_path / "npu.html").exists()
+    assert (tmp_path / "npu.html").exists() and said.out.endswith(f"{tmp_path / 'npu.html'}\n")
 
 
 def test_zeros_shrink_what_the_npu_reads(runs):

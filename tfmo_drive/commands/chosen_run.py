@@ -69,8 +69,9 @@ def with_controls(whole: Experiment, names: list[str] | None) -> Experiment:
     for name in names:
         if name not in whole.controls:
             raise BadInput(f"--controls: no control {name!r}. {suggestion(name, whole.controls)}")
-    expect = whole.expect
-    if not names and expect.over_control is not None:
-        logging.warning("expect.over_control is not judged: all controls, which it compares with, are left out.")
+    expect, left_out = whole.expect, ", ".join(name for name in whole.controls if name not in names)
+    if left_out and expect.over_control is not None:
+        logging.warning("expect.over_control is not judged: it compares with the best control, and without %s nobody "
+                        "knows which that is.", left_out)  # fmt: skip
         expect = dataclasses.replace(expect, over_control=None)
     return dataclasses.replace(whole, controls={name: whole.controls[name] for name in names}, expect=expect)

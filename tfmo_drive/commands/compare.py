@@ -92,7 +92,7 @@ def _title(reports: dict[str, dict]) -> str:
     """Returns a block's title, such as "gtsrb48, Classification, 1,055 test examples"."""
     report = next(iter(reports.values()))
     task, examples = report.get("task") or {}, reference(report).get("examples")
-    data = Path(str(task.get("data") or "")).name or "built in"
+    data = Path(str(task.get("data") or "")).name  # arrays in memory have no name
     return ", ".join(filter(None, (data, task.get("kind"), f"{numbers.whole(examples)} test examples")))
 
 

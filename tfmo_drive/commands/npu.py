@@ -44,11 +44,12 @@ def main(argv: list[str]) -> int:
             raise BadInput(f'--accelerators: no "{name}". {suggestion(name, ACCELERATORS)}')
     rows = list(integer_rows(Path(name) for name in argv[1:]))
     if not rows:
-        raise BadInput("No finished run with an int8 .tflite here. Type: make npu RUNS=runs/quantized.")
+        raise BadInput("No finished run with an int8 .tflite here. Type: tfmo-drive npu runs/quantized.")
     found = {"rows": compiled(rows, FLAGS.accelerators), "command": environment.describe()["command"]}
     out = Path(FLAGS.out or "runs/npu")
     atomic.write_json(out / "npu.json", found)
     print(write(found, out))
+    print(out / "npu.html")
     return 0
 
 

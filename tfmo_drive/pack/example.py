@@ -18,6 +18,7 @@ if __name__ == "__main__":  # Python looks beside a script first, where a numpy.
 
     _here = os.path.dirname(os.path.realpath(__file__))
     sys.path[:] = [entry for entry in sys.path if os.path.realpath(entry or os.curdir) != _here]
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")  # LiteRT need not say how it starts
 
 import csv
 import json

@@ -46,13 +46,13 @@ def golden(model: Path, context: Context, kind: str) -> Golden:
     generator = np.random.default_rng([context.seed, 0x601D])
     inputs = examples.read(np.sort(generator.permutation(len(examples))[:CANDIDATES]))[0]
     exact, fast = (LiteRTArtifact(model, kernels=kernels).held(inputs) for kernels in ("reference", "xnnpack"))
-    refuse_answers(exact, str(model), "Look for the layer with `make ledger-<experiment>`.")
+    refuse_answers(exact, str(model), "Look for the layer with `tfmo-drive ledger`.")
     seen = max(int(np.abs(exact[name].astype(np.float64) - fast[name]).max()) for name in exact)
     bound = 2 * seen + 1
     if bound > MOST_STEPS:
         raise BadInput(
             f"{model}: XNNPACK answers up to {seen} steps from LiteRT's reference kernels, so that no bound would "
-            "prove anything. Look for the layer with `make ledger-<experiment>`."
+            "prove anything. Look for the layer with `tfmo-drive ledger`."
         )
     decided, chosen = kind in DECIDED and len(exact) == 1, np.arange(len(inputs))
     if decided:

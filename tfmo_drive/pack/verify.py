@@ -2,9 +2,9 @@
 
     python verify.py
 
-Needs numpy and ai-edge-litert (or, on a microcontroller's developer machine, tflite-micro beside them), nothing else.
-Prints one line for everything that is wrong; exit code 1 if anything is. It finds accidents and careless hands; whoever
-can write here can write another verify.py too: to be sure of a sender, compare the digest of SHA256SUMS with theirs.
+Needs numpy and ai-edge-litert, nothing else. Prints one line for everything that is wrong; exit code 1 if anything is.
+It finds accidents and careless hands; whoever can write here can write another verify.py too: to be sure of a sender,
+compare the digest of SHA256SUMS with theirs.
 """
 # ruff: noqa: E402
 
@@ -17,6 +17,7 @@ if __name__ == "__main__":  # Python looks beside a script first, where a numpy.
 
     _here = os.path.dirname(os.path.realpath(__file__))
     sys.path[:] = [entry for entry in sys.path if os.path.realpath(entry or os.curdir) != _here]
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")  # LiteRT need not say how it starts
 
 import hashlib
 import json

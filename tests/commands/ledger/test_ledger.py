@@ -106,7 +106,9 @@ def test_verdict_names_the_stage_that_lost_most(found):
                 "parts_at": {"layer": "conv1", "operator": "CONV_2D", "sqnr_db": 11.2, "steps": 3.0}}  # fmt: skip
     assert verdict(said).startswith("The loss appears at litert xnnpack: -5.0 points (-8.0 to -2.0) against litert ref")
     table = document(said).sections[0].table
-    assert table.rows[3][3].text == "conv1 (CONV_2D, 11 dB, 3 LSB)" and len(table.columns) == len(table.rows[0])
+    assert str(table.rows[1][0]) == "1_quantize_aware (keras, fake-quantised, against 0_baseline)"
+    assert str(table.rows[3][0]) == "litert xnnpack (against litert reference)"
+    assert table.rows[3][1].text == "conv1 (CONV_2D, 11 dB, 3 LSB)" and len(table.columns) == len(table.rows[0])
 
 
 def test_wrong_target_is_refused(context, tiny_baseline, tmp_path):

@@ -12,7 +12,7 @@ from tfmo_drive.report.rendering.tables import cell, interval
 from tfmo_drive.report.write_report import write_document
 
 CAPTION = (
-    "The same seeded test examples through every stage. Points are against the stage in the third column, paired, with "
+    "The same seeded test examples through every stage. Points are against the stage named beside each, paired, with "
     "95 % intervals; 'to float' is what is lost in all. Alike: decisions that are equal. Moved: examples with any "
     "difference in the outputs. Where two stages decide alike less often than the bound, or two runtimes of one file "
     "differ at all, the first layer that differs is named, from the examples that moved most, of those that have one "
@@ -30,11 +30,11 @@ def document(found: dict[str, Any]) -> Document:
     lose."""
     first = found["stages"][0] | {"name": found["stages"][0]["stage"]}
     least = [worth.trivial_row(first)] if first.get("trivial_score") is not None else []
-    rows = [*found["stages"], *({**row, "stage": row["name"], "runtime": numbers.DASH, "against": ""} for row in least)]
+    rows = [*found["stages"], *({**row, "stage": row["name"], "runtime": row["name"], "against": ""} for row in least)]
     lines = tuple(_line(row) for row in rows)
-    columns = ("Stage", "Runtime", "Against", "Parts at", "Score", "Points", "To float", "Alike", "Moved")
+    columns = ("Stage", "Parts at", "Score", "Points", "To float", "Alike", "Moved")
     sections = (
-        Section("Stages", CAPTION, table=Table(columns, lines, text_columns=4)),
+        Section("Stages", CAPTION, table=Table(columns, lines, text_columns=2)),
         Section("Made by", text=found["environment"]["command"]),
     )
     return Document(
@@ -66,10 +66,9 @@ def verdict(found: dict[str, Any]) -> str:
 
 
 def _line(row: dict[str, Any]) -> tuple[Cell, ...]:
+    how = [row["runtime"]] * (row["runtime"] != row["stage"]) + [f"against {row['against']}"] * bool(row["against"])
     return (
-        Cell(row["stage"]),
-        Cell(row["runtime"]),
-        Cell(row["against"] or numbers.DASH),
+        Cell(row["stage"], f"({', '.join(how)})" if how else ""),
         Cell(_parts_at(row.get("parts_at"))),
         interval(row, "score", numbers.percent, lambda value: f"{100 * value:.1f}"),
         interval(row, "delta", numbers.points, numbers.points),

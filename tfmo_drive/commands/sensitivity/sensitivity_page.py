@@ -13,28 +13,33 @@ from tfmo_drive.report.rendering import numbers
 from tfmo_drive.report.write_report import write_document
 
 CAPTION = (
-    "Points lost, in the order of the graph. Of channels that several layers share, the first layer is named. "
-    "BatchNorm is not estimated again: compare layers, not methods."
+    "Parts stand in the order of the graph; of layers that share channels, the first is named. BatchNorm is not "
+    "estimated again: compare layers, not methods."
 )
+USE = "Every part then goes as far as one common drop lets it. On a command line: --set=recipe.0.allocation= and the file."
 
 
-def write(studies: list[dict[str, Any]], experiment: str, command: str, folder: Path) -> None:
-    """Writes sensitivity.md and .html and figures/*.png into `folder`, where the studies' own files are."""
+def write(studies: list[dict[str, Any]], experiment: str, command: str, folder: Path) -> tuple[str, ...]:
+    """Writes sensitivity.md and .html and figures/*.png into `folder`, where the studies' own files are, and returns
+    the verdict's sentences."""
     studies = [study for study in studies if study["parts"]]
     drawn = {study["method"]: _picture(study) for study in studies}
-    write_document(document(studies, experiment, command, folder), drawn, folder, "sensitivity")
+    shown = document(studies, experiment, command, folder)
+    write_document(shown, drawn, folder, "sensitivity")
+    return shown.verdict
 
 
 def document(studies: list[dict[str, Any]], experiment: str, command: str, folder: Path) -> Document:
     """Returns the studies as a document; `folder` is where steps find them."""
     verdict = (
-        f"One layer at a time, nothing trained: points that the baseline's {numbers.percent(studies[0]['score'])} on "
-        f"{studies[0]['examples']:,} validation examples lose.",
+        f"The baseline scores {numbers.percent(studies[0]['score'])} on {studies[0]['examples']:,} validation examples; "
+        "this is what it loses with one part at a time compressed, and nothing trained.",
         *(_verdict(study) for study in studies),
     )
-    sections = [Section(s["method"], s["unit"], (Figure(s["method"], CAPTION),)) for s in studies]
+    figures = [Figure(s["method"], f"Points lost, one part at a time, by {s['unit']}.") for s in studies]
+    sections = [Section(one.name.capitalize(), CAPTION * (one is figures[0]), (one,)) for one in figures]
     taken = [f'{s["step"]}(allocation="{folder / s["method"]}.json")' for s in studies if s["step"]]
-    use = Section("As an allocation", "Every part then goes as far as one common drop lets it.", text="\n".join(taken))
+    use = Section("As an allocation", USE, text="\n".join(taken))
     made = Section("Made by", text=command)
     return Document(f"Sensitivity of {experiment}'s baseline", verdict, (*sections, *[use] * bool(taken), made))
 
@@ -48,17 +53,19 @@ def heat_map(drops: list[tuple[str, list[float]]], columns: list[str], title: st
         title: The title of the picture.
         worst: The drop, a fraction, that is the darkest.
     """
-    figure, axes = single(2.8 + 0.85 * len(columns), 1.2 + 0.21 * len(drops))
+    figure, axes = single(3.2 + 0.8 * len(columns), 0.9 + 0.24 * len(drops))
     points = 100 * np.array([values for _, values in drops])
     # The square root tells small losses apart, which are the ones that somebody would pay.
     shades = np.sqrt(np.clip(points, 0, None) / max(100 * worst, 1e-9))
-    axes.imshow(shades, cmap="Oranges", vmin=0, vmax=1, aspect="auto")
+    # The lighter half of the colours: on darker ones no letters are read on a white and on a dark page alike.
+    axes.imshow(shades, cmap="Oranges", vmin=0, vmax=2, aspect="auto")
     for (line, column), value in np.ndenumerate(points):
-        dark = shades[line, column] > 0.7
-        axes.text(column, line, f"{value:.1f}", ha="center", va="center", fontsize=7, color="white" if dark else "0.2")
+        axes.text(column, line, f"{value:z.1f}", ha="center", va="center", fontsize=9)
     names = [name if len(name) <= 40 else f"..{name[-38:]}" for name, _ in drops]
-    axes.set_yticks(range(len(drops)), names, fontsize=7)
+    axes.set_yticks(range(len(drops)), names, fontsize=9)
     axes.set_xticks(range(len(columns)), columns)
+    axes.xaxis.tick_top()  # where it is in sight, however many parts there are
+    axes.xaxis.set_label_position("top")
     axes.set_xlabel(title)
     axes.grid(False)
     axes.spines[:].set_visible(False)

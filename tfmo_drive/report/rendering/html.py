@@ -17,7 +17,7 @@ from tfmo_drive.report.document import Document
 from tfmo_drive.report.plots.plot_style import DRAWN_DPI, SHOWN_DPI
 from tfmo_drive.report.sections import document
 
-LONG = 18
+LONG = 12
 """The number of letters of a name from which it may break at its words."""
 
 
