@@ -23,16 +23,11 @@ flags.DEFINE_list("controls", None, "Only these controls (none: no control). Def
 def run(argv: list[str]) -> Run:
     """Returns the run that the flags choose, from now on with its progress on the terminal.
 
-    Raises BadInput where the flags are wrong, or where `argv` holds more than the verb.
+    Raises BadInput as `experiment_flags.chosen` does, and for the name of a control that there is not.
     """
-    from tfmo_drive.experiment import Run
-
-    name, chosen, workdir = experiment(argv)
-    logging.set_verbosity(logging.INFO)
-    return Run(
-        name=name, experiment=chosen, workdir=workdir, seed=FLAGS.seed, deterministic=FLAGS.deterministic,
-        spared=spared(chosen, experiment_flags.assignments()),
-    )  # fmt: skip
+    run = experiment_flags.run(argv)
+    chosen = with_controls(run.experiment, FLAGS.controls)
+    return dataclasses.replace(run, experiment=chosen, spared=spared(chosen, experiment_flags.assignments()))
 
 
 def spared(chosen: Experiment, assignments: list[str]) -> tuple[str, ...]:
@@ -52,9 +47,7 @@ def experiment(argv: list[str]) -> tuple:
 
     Raises BadInput as `run` does.
     """
-    if len(argv) > 1:
-        raise BadInput(f"Unexpected {argv[1]!r}. Settings are given as --set=name=value; see --help.")
-    name, chosen, workdir = experiment_flags.chosen()
+    name, chosen, workdir = experiment_flags.chosen(argv)
     return name, with_controls(chosen, FLAGS.controls), workdir
 
 

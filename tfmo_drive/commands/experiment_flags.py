@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from absl import flags
+from absl import flags, logging
 
 import tfmo_drive
 from tfmo_drive.base.python_file import read
@@ -17,7 +17,7 @@ from tfmo_drive.base.spelling import suggestion
 from tfmo_drive.contracts import BadInput
 
 if TYPE_CHECKING:
-    from tfmo_drive.experiment import Experiment
+    from tfmo_drive.experiment import Experiment, Run
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("experiment", None, "A name that `tfmo-drive list` prints (pruned_quantized), or a path.")
@@ -35,11 +35,25 @@ PACKAGE = "tfmo_drive.experiments"
 """The package of the experiments that this program brings."""
 
 
-def chosen() -> tuple:
+def run(argv: list[str]) -> Run:
+    """Returns the run that the flags choose, with all its controls; from now on its progress is on the terminal.
+
+    Raises BadInput as `chosen` does.
+    """
+    from tfmo_drive.experiment import Run
+
+    name, found, workdir = chosen(argv)
+    logging.set_verbosity(logging.INFO)
+    return Run(name=name, experiment=found, workdir=workdir, seed=FLAGS.seed, deterministic=FLAGS.deterministic)
+
+
+def chosen(argv: list[str]) -> tuple:
     """Returns (name, Experiment with all settings changed, run folder) as the flags choose.
 
-    Raises BadInput where the flags are wrong.
+    Raises BadInput where the flags are wrong, or where `argv` holds more than the verb.
     """
+    if len(argv) > 1:
+        raise BadInput(f"Unexpected {argv[1]!r}. Settings are given as --set=name=value; see --help.")
     if not FLAGS.experiment:
         raise BadInput("Say which experiment: --experiment=pruned_quantized; `tfmo-drive list experiments` prints all.")
     from tfmo_drive.base.overrides import override

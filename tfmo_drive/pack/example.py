@@ -177,7 +177,7 @@ def resized(image, facts):
 
 
 def read(path, facts):
-    """Returns the raw inputs of a file: an image uint8 [1, height, width, 3], or rows float32 [n, columns]."""
+    """Returns the raw inputs of a file: an image uint8 [1, height, width, 3], rows float32 [n, columns], or arrays."""
     if "columns" in facts:
         return rows(path, facts["columns"])
     if "shape" in facts:

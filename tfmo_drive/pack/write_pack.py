@@ -102,9 +102,9 @@ def _refuse_another(folder: Path, model: Path) -> None:
         held = None
     if held != _digest(model):
         what = f"the pack of another model (SHA-256 {str(held)[:12]}...)" if held else "something that is no pack"
-        raise BadInput(f"{folder} holds {what}. Move it away or remove it, then export again.")
+        raise BadInput(f"{folder} holds {what}. Move it away or remove it, then pack again.")
     if others:
-        raise BadInput(f"{folder} holds {others[0]}, which was not packed. Move it away, then export again.")
+        raise BadInput(f"{folder} holds {others[0]}, which was not packed. Move it away, then pack again.")
 
 
 def _refuse_another_archive(archive: Path, name: str, model: Path) -> None:
@@ -117,7 +117,7 @@ def _refuse_another_archive(archive: Path, name: str, model: Path) -> None:
         held = None
     if held != _digest(model):
         what = "the pack of another model" if held else "no pack"
-        raise BadInput(f"{archive} is {what}. Move it away or remove it, then export again.")
+        raise BadInput(f"{archive} is {what}. Move it away or remove it, then pack again.")
 
 
 def _digest(path: Path) -> str:

@@ -33,7 +33,7 @@ flags.DEFINE_float("agreement", 0.99, "Stages that decide alike less often than 
 flags.DEFINE_float("sqnr_db", 20.0, "A layer below this signal-to-noise ratio differs.")
 
 LOOKED_AT = 8
-"""Images whose layers are compared: those whose outputs moved most."""
+"""The number of images whose layers are compared: those whose outputs moved most."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -47,29 +47,25 @@ class Stage:
     same_file: bool
     """Whether that one runs the same file."""
     said: Callable[[np.ndarray], Arrays]
-    """Outputs of the test examples at these indices."""
+    """Returns the outputs of the test examples at these indices."""
     layers: Callable[[np.ndarray], list] | None
-    """commands.ledger.layer_values of raw inputs."""
+    """Returns the LayerValues of raw inputs [n, ...]; None where a runtime does not show its layers."""
 
 
 def main(argv: list[str]) -> int:
     """Prints where the score goes, stage by stage, writes the page, and returns the exit code."""
-    if len(argv) > 1:
-        raise BadInput(f"Unexpected {argv[1]!r}. Settings are given as --set=name=value; see --help.")
     from tfmo_drive.commands.ledger.ledger_page import write
-    from tfmo_drive.experiment import Run
 
-    name, chosen, workdir = experiment_flags.chosen()
-    logging.set_verbosity(logging.INFO)
-    run = Run(name=name, experiment=chosen, workdir=workdir, seed=FLAGS.seed, deterministic=FLAGS.deterministic)
+    run = experiment_flags.run(argv)
+    folder = run.workdir / "ledger"
     with run.chain() as chain:
         artifact = tflite(chain.artifacts, FLAGS.target)
         stages = list(stages_of(chain.models, artifact, chain.context))
         found = ledger(stages, chain.context, FLAGS.examples or 200, FLAGS.agreement, FLAGS.sqnr_db)
-        found |= {"experiment": name, "target": artifact.name, "environment": environment.describe()}
-        atomic.write_json(workdir / "ledger" / "ledger.json", found)
-        print(write(found, workdir / "ledger"))
-    print(workdir / "ledger" / "ledger.html")
+        found |= {"experiment": run.name, "target": artifact.name, "environment": environment.describe()}
+        atomic.write_json(folder / "ledger.json", found)
+        print(write(found, folder))
+    print(folder / "ledger.html")
     return 0
 
 

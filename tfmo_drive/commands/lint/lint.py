@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from absl import flags, logging
+from absl import flags
 
 from tfmo_drive.base import atomic, faults
 from tfmo_drive.commands import experiment_flags
@@ -32,27 +32,22 @@ flags.DEFINE_string("calibration", None, "A folder of images in place of the cal
 
 SCHEMA = 1
 TRAIN = 256
-"""Train examples that calibration images are compared with."""
+"""The number of train examples that calibration images are compared with."""
 IMAGES = 100
-"""Calibration images where no target says how many: the targets' own default."""
+"""The number of calibration images where no target says how many: the targets' own default."""
 
 
 def main(argv: list[str]) -> int:
     """Prints what would go wrong in int8, the most expensive first, and returns the exit code."""
-    if len(argv) > 1:
-        raise BadInput(f"Unexpected {argv[1]!r}. Settings are given as --set=name=value; see --help.")
-    from tfmo_drive.experiment import Run
-
-    name, chosen, workdir = experiment_flags.chosen()
-    logging.set_verbosity(logging.INFO)
-    task, counts = chosen.task, [getattr(target, "calibration_images", 0) for target in chosen.targets]
+    run = experiment_flags.run(argv)
+    task = run.experiment.task
+    counts = [getattr(target, "calibration_images", 0) for target in run.experiment.targets]
     given = images(Path(FLAGS.calibration), task) if FLAGS.calibration else None
-    run = Run(name=name, experiment=chosen, workdir=workdir, seed=FLAGS.seed, deterministic=FLAGS.deterministic)
     with run.opened() as context:
         raw = given if given is not None else context.calibration(min(filter(None, counts), default=IMAGES))
         found = findings(context.baseline, task.preprocessing, raw, sampled(task, FLAGS.seed))
-        said = {"schema": SCHEMA, "experiment": name, "seed": FLAGS.seed, "calibration_images": len(raw)}
-        atomic.write_json(workdir / "lint.json", said | {"findings": [dataclasses.asdict(one) for one in found]})
+        said = {"schema": SCHEMA, "experiment": run.name, "seed": FLAGS.seed, "calibration_images": len(raw)}
+        atomic.write_json(run.workdir / "lint.json", said | {"findings": [dataclasses.asdict(one) for one in found]})
     for one in found:
         print(f"{one.layer}: {one.kind}: {one.message} Mend: {one.mend}.")
     if not found:

@@ -35,27 +35,22 @@ CALIBRATION = 256
 
 def main(argv: list[str]) -> int:
     """Prints what each layer's compression costs, writes the studies and their page, and returns the exit code."""
-    if len(argv) > 1:
-        raise BadInput(f"Unexpected {argv[1]!r}. Settings are given as --set=name=value; see --help.")
     from tfmo_drive.commands.sensitivity.probes import METHODS
     from tfmo_drive.commands.sensitivity.sensitivity_page import write
-    from tfmo_drive.experiment import Run
 
-    name, chosen, workdir = experiment_flags.chosen()
+    run = experiment_flags.run(argv)
     methods = FLAGS.methods or list(METHODS)
     for method in methods:
         if method not in METHODS:
             raise BadInput(f"--methods: no method {method!r}. {suggestion(method, METHODS)}")
-    logging.set_verbosity(logging.INFO)
-    folder = workdir / "sensitivity"
-    run = Run(name=name, experiment=chosen, workdir=workdir, seed=FLAGS.seed, deterministic=FLAGS.deterministic)
+    folder = run.workdir / "sensitivity"
     with run.opened() as context:
         examples = FLAGS.examples or baseline_worth.EXAMPLES
         baseline_worth.warn(context, "val", examples)
         found = studies(context, methods, examples, folder)
         if not any(study["parts"] for study in found):
             raise BadInput(f"The baseline has nothing that {' or '.join(methods)} could compress.")
-        print(*write(found, name, environment.describe()["command"], folder), sep="\n")
+        print(*write(found, run.name, environment.describe()["command"], folder), sep="\n")
     print(folder / "sensitivity.html")
     return 0
 

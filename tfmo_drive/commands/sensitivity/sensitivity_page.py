@@ -16,7 +16,7 @@ CAPTION = (
     "Parts stand in the order of the graph; of layers that share channels, the first is named. BatchNorm is not "
     "estimated again: compare layers, not methods."
 )
-USE = "Every part then goes as far as one common drop lets it. On a command line: --set=recipe.0.allocation= and the file."
+USE = "Every part then goes as far as one common drop lets it. To type: --set=recipe.0.allocation= and the file."
 
 
 def write(studies: list[dict[str, Any]], experiment: str, command: str, folder: Path) -> tuple[str, ...]:
@@ -31,9 +31,10 @@ def write(studies: list[dict[str, Any]], experiment: str, command: str, folder: 
 
 def document(studies: list[dict[str, Any]], experiment: str, command: str, folder: Path) -> Document:
     """Returns the studies as a document; `folder` is where steps find them."""
+    score, examples = numbers.percent(studies[0]["score"]), studies[0]["examples"]
     verdict = (
-        f"The baseline scores {numbers.percent(studies[0]['score'])} on {studies[0]['examples']:,} validation examples; "
-        "this is what it loses with one part at a time compressed, and nothing trained.",
+        f"The baseline scores {score} on {examples:,} validation examples, and loses the points below with one part of "
+        "it compressed and nothing trained.",
         *(_verdict(study) for study in studies),
     )
     figures = [Figure(s["method"], f"Points lost, one part at a time, by {s['unit']}.") for s in studies]
