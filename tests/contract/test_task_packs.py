@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -66,12 +65,9 @@ def packed(kind, case, tiny_models, tmp_path_factory):
 
 
 def ran(folder, *arguments):
-    """(exit code, what was printed, also by native code), as on a machine without this checkout."""
-    unset = {key: value for key, value in os.environ.items() if key != "TF_CPP_MIN_LOG_LEVEL"}
-    done = subprocess.run(
-        [sys.executable, "-I", *map(str, arguments)], capture_output=True, text=True, cwd=folder, env=unset
-    )
-    return done.returncode, done.stdout + done.stderr
+    """(exit code, what was printed, what native code said of it), as on a machine without this checkout."""
+    done = subprocess.run([sys.executable, "-I", *map(str, arguments)], capture_output=True, text=True, cwd=folder)
+    return done.returncode, done.stdout, done.stderr
 
 
 def assert_alike(found: list[str], wanted: list[str], apart: float) -> None:
@@ -83,7 +79,7 @@ def assert_alike(found: list[str], wanted: list[str], apart: float) -> None:
 
 
 def test_a_pack_verifies(packed):
-    assert ran(packed.pack.folder, "verify.py") == (0, "Everything is as it was packed, and says what it said.\n")
+    assert ran(packed.pack.folder, "verify.py") == (0, "Everything is as it was packed, and says what it said.\n", "")
 
 
 def test_a_pack_says_where_its_data_come_from(packed, kind):
@@ -93,9 +89,9 @@ def test_a_pack_says_where_its_data_come_from(packed, kind):
 
 
 def test_the_packs_example_says_what_the_task_says(packed):
-    code, said = ran(packed.pack.folder, "example.py", packed.file)
+    code, said, errors = ran(packed.pack.folder, "example.py", packed.file)
     rows = ["row 1"] if packed.file.suffix == ".csv" else []
-    assert code == 0 and said.splitlines() == rows + packed.lines, said
+    assert code == 0 and said.splitlines() == rows + packed.lines, errors
 
 
 def test_predict_says_the_same(packed, capsys):

@@ -1,5 +1,4 @@
-"""Makes the run that the flags of `run`, `plan`, `export` and `pack` choose: an experiment, its controls, a run
-folder."""
+"""Makes the run that the flags of `run`, `plan`, `export` and `pack` choose, with the controls asked for."""
 
 from __future__ import annotations
 

@@ -100,8 +100,10 @@ def _package() -> ModuleType:
 
 
 def assignments() -> list[str]:
-    """Returns the flags as assignments: --data, --weights and --allow_code are short for settings; --set comes last and
-    wins."""
+    """Returns the flags as assignments, those of --set last, so that they win.
+
+    --data, --weights and --allow_code are short for settings.
+    """
     short = [f"task.data={FLAGS.data}"] if FLAGS.data else []
     short += [f"task.baseline={FLAGS.weights}"] if FLAGS.weights else []
     short += ["task.allow_code=true"] if FLAGS.allow_code else []

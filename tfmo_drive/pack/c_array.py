@@ -29,8 +29,10 @@ inline TfLiteStatus RegisterOperators(ModelOperators& resolver) {{
 
 
 def source(content: bytes) -> str:
-    """Returns C++ source with the file's bytes in a constant array, aligned as TensorFlow Lite Micro asks (16
-    bytes)."""
+    """Returns C++ source with the file's bytes in a constant array.
+
+    It is aligned as TensorFlow Lite Micro asks (16 bytes).
+    """
     rows = (content[start : start + 20] for start in range(0, len(content), 20))
     lines = "\n".join("  " + ",".join(f"0x{byte:02x}" for byte in row) + "," for row in rows)
     return (

@@ -18,7 +18,6 @@ if __name__ == "__main__":  # Python looks beside a script first, where a numpy.
 
     _here = os.path.dirname(os.path.realpath(__file__))
     sys.path[:] = [entry for entry in sys.path if os.path.realpath(entry or os.curdir) != _here]
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")  # LiteRT need not say how it starts
 
 import csv
 import json
@@ -77,8 +76,10 @@ def decoded(outputs, facts):
 
 
 def detections(outputs, facts, image):
-    """Returns (score, label, box x0, y0, x1, y1 in pixels of the model's input), best first, as model.json's `rule`
-    says."""
+    """Returns (score, label, box), best first, as model.json's `rule` says.
+
+    A box is x0, y0, x1, y1 in pixels of the model's input.
+    """
     stride, width, height = facts["stride"], image["width"], image["height"]
     rows, columns = height // stride, width // stride
     if "scores" in outputs:

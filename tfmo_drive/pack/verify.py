@@ -17,8 +17,8 @@ if __name__ == "__main__":  # Python looks beside a script first, where a numpy.
 
     _here = os.path.dirname(os.path.realpath(__file__))
     sys.path[:] = [entry for entry in sys.path if os.path.realpath(entry or os.curdir) != _here]
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")  # LiteRT need not say how it starts
 
+import contextlib
 import hashlib
 import json
 import math
@@ -129,14 +129,30 @@ def digest_of(name):
 
 
 def opened(kernels):
-    """Returns an interpreter on LiteRT's "reference" kernels, whose integers are the same everywhere, or on
-    "xnnpack"."""
+    """Returns an interpreter on LiteRT's "reference" or "xnnpack" kernels.
+
+    The integers of the reference kernels are the same everywhere.
+    """
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     resolver = OpResolverType.BUILTIN_REF if kernels == "reference" else OpResolverType.AUTO
-    interpreter = Interpreter(str(HERE / "model.tflite"), num_threads=1, experimental_op_resolver_type=resolver)
-    interpreter.allocate_tensors()
+    with silent():
+        interpreter = Interpreter(str(HERE / "model.tflite"), num_threads=1, experimental_op_resolver_type=resolver)
+        interpreter.allocate_tensors()
     return interpreter
+
+
+@contextlib.contextmanager
+def silent():
+    """Keeps what native code says when it starts from the terminal; what goes wrong is raised."""
+    terminal, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(terminal, 2)
+        os.close(terminal)
+        os.close(nowhere)
 
 
 def ends(facts, interpreter):
@@ -172,8 +188,7 @@ def parts(facts):
 
 
 def labels(facts):
-    """Checks that the same classes are in model.json, in labels.txt and inside the model, and that there is one output
-    for each."""
+    """Checks that model.json, labels.txt and the model name the same classes, and that each has one output."""
     told = facts.get("labels")
     if told is None:
         return
@@ -213,8 +228,10 @@ def fed(facts, raw):
 
 
 def golden(facts, interpreter, kernels):
-    """Checks that the golden inputs give the golden outputs: exactly, or within model.json's bound with the same
-    decisions."""
+    """Checks that the golden inputs give the golden outputs.
+
+    They must be equal, or within model.json's bound with the same decisions.
+    """
     kept, bound = np.load(HERE / "golden.npz"), facts["golden"]["bound_lsb"][kernels]
     entry, exits = interpreter.get_input_details()[0], interpreter.get_output_details()
     inputs = fed(facts, kept["inputs"])
@@ -246,8 +263,7 @@ def clear(answers, bound):
 
 
 def meaning(facts):
-    """Checks that the golden set is as large, as close and as clear as model.json says, and its answers are of the kind
-    there."""
+    """Checks that the golden set is what model.json says: as large, as close, as clear, and of its kind."""
     kept, said, exits = dict(np.load(HERE / "golden.npz")), facts["golden"], facts["tensors"]["outputs"]
     wanted = {"inputs": None} | {end["name"]: end["dtype"] for end in exits}
     if kept.keys() != wanted.keys():

@@ -90,8 +90,7 @@ def write(artifact: Artifact, board: Board, name: str, context: Context) -> Pack
 
 
 def _refuse_another(folder: Path, model: Path) -> None:
-    """Raises BadInput for another model's pack: firmware may have been built from it, or somebody has put files
-    there."""
+    """Raises BadInput for another model's pack, from which firmware may have been built, and for files put there."""
     if not os.path.lexists(folder):
         return
     try:

@@ -1,5 +1,4 @@
-"""Defines a report before it is Markdown, HTML or terminal text: a title, a verdict, and sections of tables and
-figures."""
+"""Defines a report before it is rendered: a title, a verdict, and sections of tables and figures."""
 
 from __future__ import annotations
 

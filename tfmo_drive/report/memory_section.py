@@ -11,8 +11,10 @@ _SLOWEST = 3
 
 
 def npu(rows: list[Row]) -> Section | None:
-    """Returns the cost of every compiled row on its NPU, with the layers that take longest, or None without such
-    rows."""
+    """Returns the cost of every compiled row on its NPU, or None without such rows.
+
+    The layers that take longest are named.
+    """
     compiled = [(row["name"], row["npu"]) for row in rows if row.get("npu")]
     if not compiled:
         return None
@@ -49,8 +51,7 @@ def _short(name: str) -> str:
 
 
 def peak(row: Row) -> Section | None:
-    """Returns the activations that hold the memory of the row that the report is about, or None where they are not
-    known."""
+    """Returns the activations that hold the featured row's memory, or None where they are not known."""
     found = row.get("activation_peak")
     if not found:
         return None

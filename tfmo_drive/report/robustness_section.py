@@ -21,8 +21,7 @@ LINES = len(COLOURS)
 
 
 def section(report: dict) -> Section | None:
-    """Returns what corruptions cost, in words, as the figure "robustness", and corruption by corruption for every
-    row."""
+    """Returns what corruptions cost, in words, as the figure "robustness", and by corruption for every row."""
     first, rows = reference(report), _measured(report)
     if first not in rows:
         return None

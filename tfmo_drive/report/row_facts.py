@@ -61,14 +61,15 @@ def beats_trivial(row: Row) -> bool | None:
 
 
 def ratio(row: Row, first: Row, key: str) -> float | None:
-    """Returns how many times less of `key` (size_bytes, gzip_bytes) `row` needs than `first`; None when either is
-    unknown."""
+    """Returns how many times less of `key` (size_bytes, gzip_bytes) `row` needs than `first`; None where unknown."""
     return first[key] / row[key] if row.get(key) and first.get(key) else None
 
 
 def plain_row(report: dict, row: Row) -> Row | None:
-    """Returns the uncompressed baseline on the same target (plain post-training conversion): the bar a recipe has to
-    beat."""
+    """Returns the uncompressed baseline on the same target: the bar a recipe has to beat.
+
+    That is plain post-training conversion; a row of the baseline has none.
+    """
     if row.get("stage") == "baseline":
         return None
     same = [one for one in report["rows"] if one.get("stage") == "baseline" and one.get("target") == row.get("target")]
@@ -76,8 +77,10 @@ def plain_row(report: dict, row: Row) -> Row | None:
 
 
 def worst_classes(row: Row) -> list[tuple[str, dict]]:
-    """Returns (class, {"score", "examples", "delta"}) of `row`, the largest loss first; among equal losses more
-    examples first."""
+    """Returns (class, {"score", "examples", "delta"}) of `row`, the largest loss first.
+
+    Among equal losses the one of more examples comes first.
+    """
     known = [(name, one) for name, one in (row.get("per_class") or {}).items() if one.get("delta") is not None]
     return sorted(known, key=lambda pair: (pair[1]["delta"], -(pair[1].get("examples") or 0)))
 

@@ -1,5 +1,4 @@
-"""Shows a task's own numbers of every row (average precision, miss rates, degrees of error), and those of clips over
-time.
+"""Shows a task's own numbers of every row (average precision, degrees of error), and those of clips over time.
 
 A task need not be known here: NAMES only spells some of its numbers better than their keys do.
 """

@@ -1,5 +1,4 @@
-"""Writes the verdict: what the featured row gained and what it cost, in plain words and without saying more than was
-measured.
+"""Writes the verdict: what the featured row gained and what it cost, and no more than was measured.
 
 "Faster" is said only of times taken in turns with the reference (report.timing); a loss whose interval includes zero is
 called one that this test set cannot show.
@@ -67,10 +66,10 @@ def tiles(report: dict) -> tuple[Tile, ...]:
 
 
 def judgement(report: dict) -> str:
-    """Returns "good" when every expectation is met, "bad" when one is missed or a compared row is worthless, and ""
-    otherwise.
+    """Returns the tone of the verdict: "good", "bad" or "".
 
-    "Otherwise" is where there is no expectation, or one could not be decided.
+    It is good when every expectation is met, bad when one is missed or a compared row is worthless, and neither where
+    there is no expectation, or one could not be decided.
     """
     if worth.doubted(report):
         return "bad"

@@ -49,8 +49,7 @@ def write(report: dict, folder: Path, gallery: Gallery | None = None) -> None:
 
 
 def write_document(shown: Document, drawn: Mapping[str, bytes], folder: Path, name: str) -> str:
-    """Writes <name>.md and <name>.html into `folder`, with the pictures `drawn` where there are any, and returns the
-    Markdown."""
+    """Writes <name>.md and <name>.html into `folder`, with the pictures `drawn`, and returns the Markdown."""
     write_figures(folder / f"{name}.md", drawn)
     text = render(shown, drawn)
     atomic.write_text(folder / f"{name}.md", text)

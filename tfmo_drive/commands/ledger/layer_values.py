@@ -1,5 +1,6 @@
-"""Computes what every layer answers, in a Keras model and in a file on the runtimes of boards, and where two of them
-part.
+"""Computes what every layer answers, in a Keras model and in a file on the runtimes of boards.
+
+Where two of them part is told by `parting`.
 
 Layers go by the names that they have in Keras. Two runtimes of one file are compared tensor by tensor.
 """

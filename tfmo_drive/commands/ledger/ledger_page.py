@@ -26,8 +26,7 @@ def write(found: dict[str, Any], folder: Path) -> str:
 
 
 def document(found: dict[str, Any]) -> Document:
-    """Returns the ledger as a document, the stage that lost most first; before it, whether there is anything to
-    lose."""
+    """Returns the ledger as a document; a baseline that is worth nothing is said first."""
     first = found["stages"][0] | {"name": found["stages"][0]["stage"]}
     least = [worth.trivial_row(first)] if first.get("trivial_score") is not None else []
     rows = [*found["stages"], *({**row, "stage": row["name"], "runtime": row["name"], "against": ""} for row in least)]

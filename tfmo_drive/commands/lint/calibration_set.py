@@ -1,5 +1,4 @@
-"""Checks whether calibration images can stand for what the model was trained on: how many, how different, made the same
-way.
+"""Checks whether calibration images can stand for train: how many, how different, made the same way.
 
 The converter asks for 100 to 500 examples; what counts is whether the ranges they give are those of train. No labels
 are needed. https://ai.google.dev/edge/litert/conversion/tensorflow/quantization/post_training_quantization

@@ -112,8 +112,7 @@ def _outlier(one: Stored, range_: np.ndarray, mend: str) -> Iterator[Finding]:
 
 
 def _heard(layer: Layer, active: np.ndarray) -> np.ndarray | None:
-    """Returns the squared taps [active channels, c_out] of a reader, or None where it is unknown which channels it
-    mixes.
+    """Returns the squared taps [active channels, c_out] of a reader, or None where it is unknown what it mixes.
 
     That is a depthwise kernel, which mixes none, and one of groups or behind a Reshape.
     """

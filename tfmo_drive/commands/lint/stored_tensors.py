@@ -1,5 +1,4 @@
-"""Finds which tensors of a float model an int8 file stores, who reads them, and the range that each channel has on
-images.
+"""Finds which tensors of a float model an int8 file stores, who reads them, and each channel's range on images.
 
 A BatchNorm and a ReLU behind a convolution, and a ReLU behind a sum, become part of the operator before them: what is
 between is never rounded. Pooling, padding, resizing and reshaping pass their input on in the scale that it has:
@@ -116,8 +115,7 @@ class StoredTensors:
         return [layer for layer in dict.fromkeys(found) if type(layer) in WITH_KERNEL]
 
     def ranges(self, inputs: np.ndarray) -> dict[str, np.ndarray]:
-        """Returns, by id, the lowest and the highest value of each channel on preprocessed `inputs` [n, ...]: float64
-        [2, c].
+        """Returns the lowest and the highest value of each channel on preprocessed `inputs` [n, ...]: by id, [2, c].
 
         Zero is always included, because every int8 scale holds it.
         """
@@ -144,8 +142,7 @@ class StoredTensors:
         return ends
 
     def decided(self, inputs: np.ndarray) -> np.ndarray | None:
-        """Returns the class that each input is put into, int64 [n]; None for a model whose output is no row of
-        scores."""
+        """Returns the class that each input is put into, int64 [n]; None where the output is no row of scores."""
         shape = self.model.output_shape
         if not isinstance(shape, tuple) or len(shape) != 2 or shape[1] < 2:
             return None

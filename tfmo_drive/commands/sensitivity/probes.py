@@ -67,8 +67,10 @@ def channels(model: keras.Model, inputs: np.ndarray) -> dict[str, Part]:
 
 
 def ranks(model: keras.Model, inputs: np.ndarray) -> dict[str, Part]:
-    """Returns the parts that keep 1 - strength of their squared singular values, weighted by their inputs: LowRank by
-    Tucker-2."""
+    """Returns the parts that keep 1 - strength of their squared singular values: LowRank by Tucker-2.
+
+    Singular values are weighted by the inputs.
+    """
     last = graph.last(model, factors.factorable)
     chosen = [layer for layer in model.layers if factors.factorable(layer) and layer.name not in last]
     weightings = factors.weightings(model, [layer.name for layer in chosen], inputs) if chosen else {}

@@ -20,8 +20,7 @@ USE = "Every part then goes as far as one common drop lets it. To type: --set=re
 
 
 def write(studies: list[dict[str, Any]], experiment: str, command: str, folder: Path) -> tuple[str, ...]:
-    """Writes sensitivity.md and .html and figures/*.png into `folder`, where the studies' own files are, and returns
-    the verdict's sentences."""
+    """Writes sensitivity.md and .html and figures/*.png into `folder`, and returns the verdict's sentences."""
     studies = [study for study in studies if study["parts"]]
     drawn = {study["method"]: _picture(study) for study in studies}
     shown = document(studies, experiment, command, folder)

@@ -68,8 +68,7 @@ def figures(report: dict) -> dict[str, bytes]:
 
 
 def against(rows: list[Row], cost: str, first: Row | None = None, group: str = "stage") -> bytes | None:
-    """Returns a plot of the score with its 95 % interval against a cost, as PNG bytes, or None where there is nothing
-    to plot.
+    """Returns a plot of the score with its 95 % interval against a cost, as PNG bytes, or None for fewer than two rows.
 
     Args:
         rows: The rows of a report.

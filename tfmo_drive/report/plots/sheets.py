@@ -59,8 +59,10 @@ def sheets(report: dict, gallery: Gallery | None = None, clip: Clip = ()) -> dic
 
 
 def contact_sheet(regressions: list[dict], pictures: np.ndarray) -> bytes | None:
-    """Returns images (uint8 [n, h, w, 3]) with their truth and the compressed artifact's answer, or None without
-    regressions."""
+    """Returns pictures with their truth and the compressed artifact's answer, as PNG bytes.
+
+    It is None without regressions; pictures are uint8 [n, h, w, 3].
+    """
     if np.ndim(pictures) != 4 or not len(pictures) or not regressions:
         return None
     columns = min(6, len(regressions))

@@ -1,5 +1,4 @@
-"""Renders a report as one HTML file: pictures inside, light and dark, nothing fetched from anywhere, readable for
-years."""
+"""Renders a report as one HTML file: pictures inside, light and dark, nothing fetched from anywhere."""
 
 from __future__ import annotations
 
@@ -47,8 +46,10 @@ def _unbroken(text: str) -> str:
 
 
 def _breakable(text: str) -> Markup:
-    """Lets a name break after its slash, and a long part at its words, so that it does not push the numbers off the
-    screen."""
+    """Lets a name break after its slash, and a long part at its words.
+
+    Else it would push the numbers off the screen.
+    """
     parts = [[part] if len(part) <= LONG else re.split("(?<=_)", part) for part in re.split("(?<=/)", text)]
     return Markup("<wbr>").join(one for part in parts for one in part)
 

@@ -12,8 +12,7 @@ from tfmo_drive.report.row_facts import UNHARMED, Row, ratio
 
 
 def with_trivial(rows: list[Row], firsts: list[Row]) -> tuple[list[Row], list[Row]]:
-    """Returns rows of one data set and the first row of each, with the trivial answer behind them where it was
-    scored."""
+    """Returns rows of one data set and the first row of each, with the trivial answer last where it was scored."""
     least = next((row for row in rows if row.get("reference") and row.get("trivial_score") is not None), None)
     return ([*rows, worth.trivial_row(least)], [*firsts, least]) if least else (rows, firsts)
 
