@@ -1,4 +1,4 @@
-"""The float baseline on float targets, nothing compressed.
+"""Trains the float baseline and converts it for float targets; nothing is compressed.
 
 make train-baseline DATA=path/to/images
 make train-baseline DATA=path/to/images WEIGHTS=trained.h5      # already trained: convert and measure only

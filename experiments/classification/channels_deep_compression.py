@@ -1,4 +1,4 @@
-"""Deep Compression after removing channels: four fifths gone, half of the rest zero, sixteen shared weights, int8.
+"""Removes four fifths of the channels, zeroes half of the rest, shares sixteen values in each kernel, then int8.
 
 What `deep_compression` saves is for gzip alone; here the model is faster too. The aim: 1/100 of the gzip bytes.
 

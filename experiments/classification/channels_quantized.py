@@ -1,4 +1,4 @@
-"""Four fifths of all channels removed, through the residual adds, then int8: 1/50 of the bytes, 1/20 of the time.
+"""Removes four fifths of all channels, through the residual adds, then int8: 1/50 of the bytes, 1/20 of the time.
 
 What is left learns from the baseline's soft labels. Beside it a network of the same size that starts from nothing, with
 labels alone and with the same teacher, and the float model with the same extra epochs on labels alone, which takes

@@ -1,4 +1,4 @@
-"""Which weights to prune: by what they are, what the loss says of them, after training under a penalty, or by chance?
+"""Compares what to prune by: magnitude, gradient, SNIP, magnitude after training under a penalty, or chance.
 
 All get the same two epochs and the same sparsity, every kernel the same fraction; the recipe is by magnitude.
 

@@ -1,4 +1,6 @@
-"""Deep Compression (Han, Mao & Dally 2016): 90 % zeros, eight shared weights per kernel, int8; gzip bytes at most 1/25.
+"""Zeroes 90 % of the weights, shares eight values in each kernel, then int8; aims at 1/25 of the gzipped bytes.
+
+This is Deep Compression (Han, Mao & Dally 2016).
 
 make train-deep_compression DATA=path/to/images WEIGHTS=trained.h5
 make train-deep_compression SET="recipe.0.sparsity=0.92 recipe.1.clusters=6"

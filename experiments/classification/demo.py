@@ -1,4 +1,4 @@
-"""The main job in a quarter of an hour on the built-in scenes: a ResNet50 trained from nothing, 70 % zeros, int8.
+"""Does the main job in a quarter of an hour on the built-in scenes: a ResNet50 from nothing, 70 % zeros, int8.
 
 make demo
 """

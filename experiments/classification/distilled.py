@@ -1,4 +1,4 @@
-"""A student of 1/28 of the parameters, taught by the baseline; the same student without a teacher beside it.
+"""Teaches a student of 1/28 of the parameters by the baseline, beside the same student without a teacher.
 
 make train-distilled DATA=path/to/images WEIGHTS=trained.h5
 make train-distilled SET="recipe.0.distill.temperature=2 recipe.0.distill.alpha=0.7"

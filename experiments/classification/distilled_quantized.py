@@ -1,4 +1,4 @@
-"""A student of 1/28 of the parameters, taught by the baseline, then int8; the same without a teacher beside it.
+"""Teaches a student of 1/28 of the parameters by the baseline, then int8, beside the same without a teacher.
 
 make train-distilled_quantized DATA=path/to/images WEIGHTS=trained.h5
 make train-distilled_quantized DATA=path/to/images WEIGHTS=trained.h5 SEED=1 WORKDIR=runs/distilled_quantized_1

@@ -1,4 +1,4 @@
-"""Half of the multiply-accumulates: kernels as products of thinner ones (SVD, Tucker-2), fine-tuned, then int8.
+"""Halves the multiply-accumulates: kernels become products of thinner ones (SVD, Tucker-2), fine-tuned, then int8.
 
 make train-low_rank DATA=path/to/images WEIGHTS=trained.h5
 make train-low_rank SET="recipe.0.macs=0.4 recipe.0.method=spatial"

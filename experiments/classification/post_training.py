@@ -1,4 +1,4 @@
-"""No training at all: the baseline through every post-training quantization, as a yardstick for the rest.
+"""Converts the baseline by every post-training quantization, without any training, as a yardstick for the rest.
 
 make train-post_training DATA=path/to/images WEIGHTS=trained.h5
 

@@ -1,4 +1,4 @@
-"""Post-training int8 of a model made hard on purpose, and its rescue: no training, no labels, 200 calibration images.
+"""Rescues a model that was made hard for int8 on purpose, without training or labels, by 200 calibration images.
 
 make train-post_training_hard DATA=path/to/images WEIGHTS=trained.h5
 make train-post_training_hard DATA=path/to/images WEIGHTS=trained.h5 SET="recipe.0.decades=4 controls.hard.0.decades=4"

@@ -1,4 +1,4 @@
-"""Half the weights zero (magnitude, polynomial ramp): smaller once compressed for transport, not faster.
+"""Zeroes half of the weights by magnitude, up a ramp: smaller once compressed for transport, not faster.
 
     make train-pruned DATA=path/to/images WEIGHTS=trained.h5
     make train-pruned SET="recipe.0.sparsity=0.7"

@@ -1,4 +1,4 @@
-"""Two of every four weights zero along the input channels (2:4), the pattern that sparse matrix units read.
+"""Zeroes two of every four weights along the input channels (2:4), the pattern that sparse matrix units read.
 
 make train-pruned_2x4 DATA=path/to/images WEIGHTS=trained.h5
 

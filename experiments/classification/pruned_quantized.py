@@ -1,4 +1,4 @@
-"""The main job: 70 % of the weights zero, then int8 with quantization-aware training that keeps the zeros.
+"""Does the main job: zeroes 70 % of the weights, then trains for int8 and keeps the zeros.
 
 Both steps learn from the baseline's soft labels as well: they hold on to what it does, where labels alone let it drift.
 Beside it the float model with the same extra epochs on labels alone.

@@ -1,4 +1,4 @@
-"""Quantization-aware training, then full-integer int8; plain post-training int8 and longer float training beside it.
+"""Trains under fake quantisation, then full-integer int8, beside post-training int8 and longer float training.
 
 It learns from the baseline's soft labels as well: one epoch from labels alone rounds worse than it trains.
 

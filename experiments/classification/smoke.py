@@ -1,4 +1,4 @@
-"""Training, pruning, QAT and three targets in about a minute, on a tiny network: does it run here at all?
+"""Trains, prunes, quantises and converts a tiny network in about a minute: does it run here at all?
 
 make smoke        # without the control
 make train-smoke

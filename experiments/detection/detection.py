@@ -1,4 +1,4 @@
-"""Cars, pedestrians and bicyclists by a ResNet50 with a feature pyramid: the float detector that others start from.
+"""Finds cars, pedestrians and bicyclists by a ResNet50 with a feature pyramid; others start from this float detector.
 
 make train-detection
 make train-detection DATA=path/to/coco SET="task.image_size=96,128 task.weights=resnet50_notop.h5"

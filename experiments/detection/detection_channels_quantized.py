@@ -1,4 +1,4 @@
-"""A detector without most of its channels, in int8; aims at 1/16 of the float bytes, 1/10 of the latency.
+"""Removes most of a detector's channels, then int8; aims at 1/16 of the float bytes and 1/10 of the latency.
 
 They go in three rounds, with training between. The pyramid keeps its 64 channels: all that the backbone's up to 2,048
 found goes through them, and they cost little. What is left learns mostly what the float detector says, its scores and

@@ -1,4 +1,4 @@
-"""A small backbone learns from the ResNet50 detector: scores and boxes, and features inside and around the boxes.
+"""Teaches a small backbone by the ResNet50 detector: scores and boxes, and features inside and around the boxes.
 
 Beside it the same student by soft labels alone, and by the truth alone, on the same augmented copies.
 

@@ -1,4 +1,4 @@
-"""An int8 detector without training: boxes and scores in outputs of their own, beside the naive export that joins them.
+"""Converts a detector to int8 without training, boxes and scores apart, beside the naive export that joins them.
 
 `decoded_inside` puts the decoding into the graph and both into one output, as many exporters do. In float it says the
 same; in int8 boxes and scores share one scale, and the detector sees nothing.

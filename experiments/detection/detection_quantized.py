@@ -1,4 +1,4 @@
-"""A detector trained under fake quantisation, taught by its float self; the float model with the same epochs beside it.
+"""Trains a detector under fake quantisation, taught by its float self, beside the float model with the same epochs.
 
 make train-detection_quantized
 make train-detection_quantized DATA=path/to/coco WEIGHTS=runs/detection/stages/0_baseline/model.h5

@@ -1,4 +1,4 @@
-"""Steering from the camera by a ResNet50: the float network that others start from.
+"""Steers from the camera by a ResNet50; others start from this float network.
 
 make train-lane
 make train-lane DATA=path/to/driving_log SET=task.weights=resnet50_notop.h5

@@ -1,4 +1,4 @@
-"""A small network learns to steer from the ResNet50, then int8; aims at 1/50 of the bytes.
+"""Teaches a small network to steer by the ResNet50, then int8; aims at 1/50 of the bytes.
 
 It ends in the mean of its last epochs: one alone answers with noise that a controller feels, and val, drawn from the
 same drive, cannot tell which epoch does least. int8 comes without training, which cost less here than four epochs under

@@ -1,4 +1,4 @@
-"""Steering in int8, trained under fake quantisation; plain post-training int8 and longer float training beside it.
+"""Trains steering under fake quantisation, then int8, beside post-training int8 and longer float training.
 
 make train-lane_quantized
 make train-lane_quantized DATA=path/to/driving_log WEIGHTS=runs/lane/stages/0_baseline/model.h5

@@ -1,4 +1,4 @@
-"""One ResNet50 segments, detects and steers: three heads on one backbone, one file for the board.
+"""Segments, detects and steers by one ResNet50: three heads on one backbone, one file for the board.
 
 make train-multi_task
 make train-multi_task SET="task.weights=resnet50_notop.h5"

@@ -1,4 +1,4 @@
-"""The network of several tasks, trained on with single-task networks as its teachers.
+"""Trains the network of several tasks on, with single-task networks as its teachers.
 
 What sharing a backbone cost one task comes back when that task's own network says what it should have answered (Clark
 et al. 2019, "BAM! Born-again multi-task networks"). Name one or several, separated by commas; the baseline itself

@@ -1,4 +1,4 @@
-"""The multi-task network in int8, trained under fake quantisation and taught by its float self.
+"""Trains the network of several tasks under fake quantisation, taught by its float self, then int8.
 
 make train-multi_task_quantized
 make train-multi_task_quantized WEIGHTS=runs/multi_task/stages/0_baseline/model.h5

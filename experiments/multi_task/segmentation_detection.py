@@ -1,4 +1,4 @@
-"""Masks and boxes from one ResNet50: a file for both, to be held against the two files of one head each.
+"""Gives masks and boxes by one ResNet50: one file, to be held against the two files of one head each.
 
 make train-segmentation_detection
 make train-segmentation_detection DATA=path/to/camvid SET="task.image_size=96,128 task.weights=resnet50_notop.h5"

@@ -1,4 +1,4 @@
-"""A class for every pixel by a ResNet50 with a feature pyramid: the float network that others start from.
+"""Gives every pixel a class by a ResNet50 with a feature pyramid; others start from this float network.
 
 make train-segmentation
 make train-segmentation DATA=path/to/camvid SET="task.image_size=96,128 task.weights=resnet50_notop.h5"

@@ -1,4 +1,4 @@
-"""Segmentation in int8, trained under fake quantisation; plain post-training int8 and longer float training beside it.
+"""Trains segmentation under fake quantisation, then int8, beside post-training int8 and longer float training.
 
 make train-segmentation_quantized
 make train-segmentation_quantized DATA=path/to/camvid WEIGHTS=runs/segmentation/stages/0_baseline/model.h5

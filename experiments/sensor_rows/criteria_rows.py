@@ -1,4 +1,4 @@
-"""Which weights of a small sensor network to prune: the comparison of `criteria` on rows of readings, 100 to 50 units.
+"""Compares what to prune by, as `criteria` does, in a small network on rows of sensor readings, 100 to 50 units.
 
 All get the same six epochs and the same sparsity, every kernel the same fraction; the recipe is by magnitude.
 

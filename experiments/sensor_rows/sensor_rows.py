@@ -1,4 +1,4 @@
-"""Sensor rows to a class, 100 columns to 50 units: half the weights zero, then int8 that keeps them.
+"""Classifies rows of sensor readings, 100 columns to 50 units: half of the weights become zero, int8 keeps them.
 
 Built-in rows (what a car's sensors read over a second, to its manoeuvre), or any table. Beside it the float network
 with the same extra epochs. The board feeds raw float32 numbers; mean and scale are in the file.

@@ -1,4 +1,4 @@
-"""Sensor rows to a number: a car's speed one second ahead from CAN, IMU and radar, in int8.
+"""Predicts a car's speed one second ahead from rows of CAN, IMU and radar readings, in int8.
 
 The built-in rows without DATA; with it the logs of drives (comma2k19), whose other target is the steering angle, or any
 table with a number to predict. The output is in standard deviations: the file's metadata says how to decode it.

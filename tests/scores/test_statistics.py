@@ -35,6 +35,12 @@ def test_the_interval_holds_the_mean_and_stays_in_range(examples, seed):
         assert values.min() - 1e-12 <= low and high <= values.max() + 1e-12
 
 
+def test_the_interval_holds_a_score_that_every_resample_misses():
+    """As mAP and mean IoU may: here the share of examples that are there at all, which every resample lowers."""
+    low, high = statistics.resampled(lambda weights: (weights > 0).mean(axis=1), np.arange(50)).interval()
+    assert 0.5 < low < 0.7 and high == 1
+
+
 def test_frames_of_one_track_say_less_than_as_many_tracks():
     generator = np.random.default_rng(0)
     groups = np.repeat(np.arange(100), 6)

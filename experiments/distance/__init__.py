@@ -1,0 +1,1 @@
+"""Experiments on a number in a unit: the distance to the nearest road user."""
