@@ -1,7 +1,7 @@
 """Says in metres how far the nearest road user is, by a small network, in float and in int8 without training.
 
-A ResNet that averages over the picture forgets where things stand, which is what tells the distance; so the features
-are flattened into a dense layer. 512 frames are learnt by heart; some thousands teach it.
+Where a road user stands in the picture tells its distance, so features are flattened, not averaged over the picture.
+A few hundred frames are learnt by heart; some thousands teach it.
 
 make train-distance
 make train-distance DATA=path/to/distances.csv SET=task.columns.number=metres

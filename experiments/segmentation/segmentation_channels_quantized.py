@@ -1,8 +1,8 @@
 """Removes four fifths of a segmenter's backbone, then int8; aims at 1/16 of the float bytes, 1/10 of the latency.
 
-The channels go in three rounds, with training between, because going all at once loses more. The decoder keeps its 64 channels:
-all that the backbone's up to 2,048 found goes through them, and they cost little. `Train` is the learning rate's second
-cosine (Loshchilov & Hutter 2017).
+The channels go in three rounds, with training between, because going all at once loses more. The decoder keeps its 64
+channels: all that the backbone's up to 2,048 found goes through them, and they cost little. `Train` is the learning
+rate's second cosine (Loshchilov & Hutter 2017).
 
 make train-segmentation_channels_quantized
 make train-segmentation_channels_quantized DATA=path/to/camvid WEIGHTS=runs/segmentation/stages/0_baseline/model.h5
