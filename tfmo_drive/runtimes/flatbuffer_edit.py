@@ -6,13 +6,13 @@ The objects are the schema's own (ModelT): tensors and operators are numbered as
 from __future__ import annotations
 
 import copy
-import functools
 from typing import Any
 
 import flatbuffers
 import numpy as np
 
 from tfmo_drive.runtimes.interpreters import real, stored
+from tfmo_drive.runtimes.tflite_file import schema_names
 
 
 def unpack(tflite: bytes) -> Any:
@@ -42,7 +42,7 @@ def pack(model: Any) -> bytes:
 def kind(model: Any, operator: Any) -> str:
     """Returns the schema's name of an operator: CONV_2D, ..."""
     code = model.operatorCodes[operator.opcodeIndex]
-    return _kinds()[max(code.builtinCode, code.deprecatedBuiltinCode)]
+    return schema_names("BuiltinOperator")[max(code.builtinCode, code.deprecatedBuiltinCode)]
 
 
 def name(tensor: Any) -> str:
@@ -93,10 +93,3 @@ class Exposed:
         self._interpreter.invoke()
         made = (self._interpreter.get_tensor(detail["index"]) for detail in self._outputs)
         return [real(values, *detail["quantization"]) for values, detail in zip(made, self._outputs, strict=True)]
-
-
-@functools.cache
-def _kinds() -> dict[int, str]:
-    from ai_edge_litert import schema_py_generated as schema
-
-    return {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}

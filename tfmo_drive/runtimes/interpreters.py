@@ -5,11 +5,13 @@ Files keep batch 1, which is what a board runs, so batches are loops, as many at
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import functools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
@@ -31,8 +33,65 @@ def refuse_threads(target: object) -> None:
         raise BadInput(f"{kind}.threads must be {bound}, got {count}.")
 
 
-class LiteRTArtifact(Artifact):
-    """Runs a `.tflite` file. kernels: "xnnpack" (LiteRT's default) or "reference" (its plain C++)."""
+class FileArtifact(Artifact):
+    """Runs a model file, which takes raw inputs [b, ...] and gives its outputs by name."""
+
+    _contents: ModuleType
+    """The module that reads what files of this format hold."""
+
+    @property
+    @abc.abstractmethod
+    def input_shape(self) -> tuple[int, ...]:
+        """Returns the shape of the file's input, with its batch."""
+
+    @abc.abstractmethod
+    def outputs(self, batch: np.ndarray) -> dict[str, np.ndarray]:
+        """Returns float32 outputs [b, ...] for raw inputs [b, ...], by name, dequantised with the file's own scales."""
+
+    def predict(self, batch: np.ndarray) -> Arrays:
+        return by_name(*zip(*self.outputs(batch).items(), strict=True))
+
+    def weights(self) -> dict[str, np.ndarray]:
+        return self._contents.weights(self.path)
+
+    def macs(self) -> int:
+        return self._contents.macs(self.path)
+
+    @functools.cached_property
+    def _raw_dtype(self) -> str:
+        """Returns the type of raw inputs: what the metadata says, else float32 of rows and uint8 of images."""
+        with contextlib.suppress(BadInput):  # a file of another maker says nothing
+            if said := artifact_metadata.read(self.path).get("input", {}).get("dtype"):
+                return said
+        return "float32" if len(self.input_shape) == 2 else "uint8"
+
+    def _refuse_other_inputs(self, batch: np.ndarray) -> None:
+        """Raises BadInput for a batch that the file does not take: of another shape [b, ...] or another type."""
+        shape, dtype = self.input_shape[1:], self._raw_dtype
+        if batch.dtype == dtype and batch.shape[1:] == shape:
+            return
+        sides = " x ".join(map(str, shape))
+        if len(shape) == 1:
+            wanted = f"rows of {sides} numbers"
+            advice = "Give the columns that the file's metadata names, in its order"
+        elif dtype == "uint8":
+            wanted, advice = f"images of {sides} pixels", "Resize them by the rule in the file's metadata"
+        else:
+            wanted, advice = f"inputs of {sides} numbers", "Give the model's own inputs"
+        raise BadInput(f"{self.path.name} takes {dtype} {wanted}, got {batch.dtype} {batch.shape[1:]}. {advice}, raw.")
+
+
+class LiteRTArtifact(FileArtifact):
+    """Runs a `.tflite` file.
+
+    Args:
+        path: The file.
+        name: The name of its target.
+        threads: The number of threads of one inference.
+        kernels: "xnnpack" (LiteRT's default) or "reference" (its plain C++).
+    """
+
+    _contents = tflite_file
 
     def __init__(self, path: Path, name: str = "litert", threads: int = 2, kernels: str = "xnnpack") -> None:
         if kernels not in KERNELS:
@@ -75,7 +134,6 @@ class LiteRTArtifact(Artifact):
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """Returns the shape of the file's input, with its batch."""
         return tuple(int(size) for size in self._input["shape"])
 
     def held(self, batch: np.ndarray) -> dict[str, np.ndarray]:
@@ -96,12 +154,8 @@ class LiteRTArtifact(Artifact):
         return {detail["name"]: values for values, detail in zip(found, details, strict=True)}
 
     def outputs(self, batch: np.ndarray) -> dict[str, np.ndarray]:
-        """Returns float32 outputs [b, ...] for raw inputs [b, ...], by name, dequantised with the file's own scales."""
         scales = {detail["name"]: detail["quantization"] for detail in self._interpreter.get_output_details()}
         return {name: real(values, *scales[name]) for name, values in self.held(batch).items()}
-
-    def predict(self, batch: np.ndarray) -> Arrays:
-        return by_name(*zip(*self.outputs(batch).items(), strict=True))
 
     def runner(self, example: np.ndarray, threads: int | None = None) -> Callable[[], None]:
         """Returns a function that runs one inference.
@@ -115,28 +169,19 @@ class LiteRTArtifact(Artifact):
         interpreter.set_tensor(self._input["index"], self._quantised(example[None]))
         return interpreter.invoke
 
-    def weights(self) -> dict[str, np.ndarray]:
-        return tflite_file.weights(self.path)
-
-    def macs(self) -> int:
-        return tflite_file.macs(self.path)
-
     @functools.cached_property
     def _input(self) -> dict:
         return self._interpreter.get_input_details()[0]
 
-    @functools.cached_property
-    def _raw_dtype(self) -> str:
-        return raw_dtype(self.path, self.input_shape)
-
     def _quantised(self, batch: np.ndarray) -> np.ndarray:
-        check_input(batch, self.input_shape, self.path, self._raw_dtype)
+        self._refuse_other_inputs(batch)
         return stored(batch, *self._input["quantization"], self._input["dtype"])
 
 
-class OnnxArtifact(Artifact):
+class OnnxArtifact(FileArtifact):
     """Runs an `.onnx` file on onnxruntime's CPU provider."""
 
+    _contents = onnx_file
     runtime = "onnxruntime"
 
     def __init__(self, path: Path, name: str = "onnx", threads: int = 2) -> None:
@@ -157,23 +202,17 @@ class OnnxArtifact(Artifact):
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """Returns the shape of the file's input, with its batch."""
         return tuple(self._session.get_inputs()[0].shape)
 
     def outputs(self, batch: np.ndarray) -> dict[str, np.ndarray]:
-        """Returns float32 outputs [b, ...] for raw inputs [b, ...], by name, dequantised with the file's own scales."""
         fed, entries = self._quantised(batch), self._session.get_outputs()
         name = self._session.get_inputs()[0].name
         results = [self._session.run(None, {name: image[None]}) for image in fed]
         found = {}
         for i, entry in enumerate(entries):
-            dtype = np.float32 if entry.type == "tensor(float)" else _onnx_dtype(entry.type)
-            values = _stack([result[i][0] for result in results], entry.shape[1:], dtype)
+            values = _stack([result[i][0] for result in results], entry.shape[1:], _onnx_dtype(entry.type))
             found[entry.name] = real(values, *self._quantization(entry))
         return found
-
-    def predict(self, batch: np.ndarray) -> Arrays:
-        return by_name(*zip(*self.outputs(batch).items(), strict=True))
 
     def runner(self, example: np.ndarray, threads: int | None = None) -> Callable[[], None]:
         """Returns a function that runs one inference.
@@ -184,18 +223,8 @@ class OnnxArtifact(Artifact):
         feed = {session.get_inputs()[0].name: self._quantised(example[None])}
         return lambda: session.run(None, feed)
 
-    def weights(self) -> dict[str, np.ndarray]:
-        return onnx_file.weights(self.path)
-
-    def macs(self) -> int:
-        return onnx_file.macs(self.path)
-
-    @functools.cached_property
-    def _raw_dtype(self) -> str:
-        return raw_dtype(self.path, self.input_shape)
-
     def _quantised(self, batch: np.ndarray) -> np.ndarray:
-        check_input(batch, self.input_shape, self.path, self._raw_dtype)
+        self._refuse_other_inputs(batch)
         entry = self._session.get_inputs()[0]
         return stored(batch, *self._quantization(entry), _onnx_dtype(entry.type))
 
@@ -231,27 +260,6 @@ def real(values: np.ndarray, scale: float, zero_point: int) -> np.ndarray:
 
 def _stack(values: list[np.ndarray], shape: tuple[int, ...], dtype: type) -> np.ndarray:
     return np.stack(values) if values else np.zeros((0, *shape), dtype)
-
-
-def check_input(batch: np.ndarray, shape: tuple[int, ...], path: Path, dtype: str) -> None:
-    """Raises BadInput for a batch that the file does not take: of another shape [b, ...], or not of type `dtype`."""
-    if batch.dtype == dtype and batch.shape[1:] == tuple(shape[1:]):
-        return
-    if len(shape) == 2:
-        wanted, advice = f"rows of {shape[1]} numbers", "Give the columns that the file's metadata names, in its order"
-    else:
-        wanted = f"{'images' if dtype == 'uint8' else 'inputs'} of {' x '.join(map(str, shape[1:]))}"
-        wanted += " pixels" if dtype == "uint8" else " numbers"
-        advice = "Resize them by the rule in the file's metadata" if dtype == "uint8" else "Give the model's own inputs"
-    raise BadInput(f"{path.name} takes {dtype} {wanted}, got {batch.dtype} {batch.shape[1:]}. {advice}, raw.")
-
-
-def raw_dtype(path: Path, shape: tuple[int, ...]) -> str:
-    """Returns the type of raw inputs [b, ...]: what the metadata says, else float32 of rows and uint8 of images."""
-    with contextlib.suppress(BadInput):  # a file of another maker says nothing
-        if said := artifact_metadata.read(path).get("input", {}).get("dtype"):
-            return said
-    return "float32" if len(shape) == 2 else "uint8"
 
 
 def _onnx_dtype(kind: str) -> type:

@@ -16,19 +16,19 @@ from pathlib import Path
 
 import numpy as np
 
-from tfmo_drive.base.outputs import by_name
-from tfmo_drive.contracts import Arrays, Artifact, BadInput
+from tfmo_drive.contracts import BadInput
 from tfmo_drive.runtimes import tflite_file
-from tfmo_drive.runtimes.interpreters import check_input, raw_dtype, real, stored
+from tfmo_drive.runtimes.interpreters import FileArtifact, real, stored
 
 _ARENA = re.compile(r"Arena allocation (total|head|tail) (\d+) bytes")
 _ARENA_LIMIT = 512 * 2**20
 """The bytes that the interpreter may ask for, of which it takes what it needs."""
 
 
-class MicroArtifact(Artifact):
-    """Runs one image at a time, on one thread."""
+class MicroArtifact(FileArtifact):
+    """Runs a `.tflite` file, one example at a time, on one thread."""
 
+    _contents = tflite_file
     runtime = "tflite micro"
     threads = 1
 
@@ -70,6 +70,10 @@ class MicroArtifact(Artifact):
             interpreter.print_allocations()
         return {part: int(count) for part, count in _ARENA.findall("\n".join(said))}
 
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        return self._graph.inputs[0].shape
+
     def held(self, batch: np.ndarray) -> dict[str, np.ndarray]:
         """Returns the outputs [b, ...] for raw inputs [b, ...], by name, in the file's own types (integers)."""
         fed, interpreter = self._quantised(batch), self._interpreter
@@ -82,12 +86,8 @@ class MicroArtifact(Artifact):
         return found
 
     def outputs(self, batch: np.ndarray) -> dict[str, np.ndarray]:
-        """Returns float32 outputs [b, ...] for raw inputs [b, ...], by name, dequantised with the file's own scales."""
         found = self.held(batch)
         return {end.name: real(found[end.name], *_scale(end)) for end in self._graph.outputs}
-
-    def predict(self, batch: np.ndarray) -> Arrays:
-        return by_name(*zip(*self.outputs(batch).items(), strict=True))
 
     def runner(self, example: np.ndarray, threads: int | None = None) -> Callable[[], None] | None:
         if threads not in (None, self.threads):
@@ -95,19 +95,9 @@ class MicroArtifact(Artifact):
         self._interpreter.set_input(self._quantised(example[None]), 0)
         return self._interpreter.invoke
 
-    def weights(self) -> dict[str, np.ndarray]:
-        return tflite_file.weights(self.path)
-
-    def macs(self) -> int:
-        return tflite_file.macs(self.path)
-
-    @functools.cached_property
-    def _raw_dtype(self) -> str:
-        return raw_dtype(self.path, self._graph.inputs[0].shape)
-
     def _quantised(self, batch: np.ndarray) -> np.ndarray:
+        self._refuse_other_inputs(batch)
         end = self._graph.inputs[0]
-        check_input(batch, end.shape, self.path, self._raw_dtype)
         return stored(batch, *_scale(end), np.dtype(end.dtype.lower()).type)
 
 

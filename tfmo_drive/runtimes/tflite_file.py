@@ -7,6 +7,7 @@ symmetric, zero point 0: https://ai.google.dev/edge/litert/conversion/tensorflow
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections import Counter
 from pathlib import Path
@@ -76,8 +77,7 @@ def read(source: Path | bytes) -> Graph:
     if data[4:8] != b"TFL3":
         raise BadInput(f"{name} is not a TensorFlow Lite model. Give a .tflite file.")
     model = schema.Model.GetRootAs(data, 0)
-    names = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
-    types = {value: name for name, value in vars(schema.TensorType).items() if isinstance(value, int)}
+    names, types = schema_names("BuiltinOperator"), schema_names("TensorType")
     graph = model.Subgraphs(0)
     if max(graph.TensorsLength(), graph.OperatorsLength(), model.OperatorCodesLength()) > len(data):
         raise BadInput(f"{name} is a damaged TensorFlow Lite model: it says to hold more than it could. Get it again.")
@@ -92,6 +92,14 @@ def read(source: Path | bytes) -> Graph:
         operators.append(Operator(kinds[operator.OpcodeIndex()], inputs, outputs))
     ends = (tuple(tensors[i] for i in _integers(x)) for x in (graph.InputsAsNumpy(), graph.OutputsAsNumpy()))
     return Graph(*ends, tuple(operators))
+
+
+@functools.cache
+def schema_names(enumeration: str) -> dict[int, str]:
+    """Returns the names of one of the schema's enumerations by their numbers: {3: "CONV_2D"} of "BuiltinOperator"."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    return {value: name for name, value in vars(getattr(schema, enumeration)).items() if isinstance(value, int)}
 
 
 @_FILE
