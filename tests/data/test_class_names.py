@@ -140,3 +140,34 @@ def test_enormous_numbers_are_names_and_never_ids():
     with pytest.raises(BadInput, match=f"it has {LONGEST + 1:,} characters"):
         ordered("rows", ["0", "1" * (LONGEST + 1)])
     assert label_ids(["5", digits], ("a", "b")) == {}
+
+
+@pytest.mark.parametrize("name", ["c.txt", "c.json", "ids.json", "by_id.json"])
+def test_class_names_files(tmp_path, name):
+    texts = {
+        "c.txt": "stop\nno entry\n",
+        "c.json": '["stop", "no entry"]',
+        "ids.json": '{"no entry": 1, "stop": 0}',
+        "by_id.json": '{"1": "no entry", "0": "stop"}',
+    }
+    (tmp_path / name).write_text(texts[name])
+    assert read_class_names(tmp_path / name) == ("stop", "no entry")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.txt", "", "No class names"),
+        ("a.txt", "stop\n\nyield\n", "line 2 is empty"),
+        ("a.txt", "stop\nstop\n", 'got "stop" more than once'),
+        ("a.json", "{", "is not a JSON list of class names"),
+        ("a.json", '{"stop": 1, "yield": 2}', "class ids must be 0 to 1"),
+        ("a.json", "[1, 2]", "expected a list of class names"),
+    ],
+)
+def test_bad_class_names_are_refused(tmp_path, name, text, message):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(BadInput, match=message):
+        read_class_names(tmp_path / name)
+    with pytest.raises(BadInput, match="cannot be read"):
+        read_class_names(tmp_path / "gone.txt")

@@ -17,7 +17,7 @@ LONGEST = 200
 """The largest number of characters in a class name."""
 _MISSING = ("", "nan", "n/a", "#n/a", "<na>", "null")
 """The texts that spreadsheets and pandas write into a cell without a value, in lower case."""
-_NUMBER = re.compile("-?[0-9]{1,18}")
+_ID = re.compile("-?[0-9]{1,18}")
 _WHOLE = re.compile(r"-?[0-9]{1,18}(\.0+)?")
 """A number as it is, or as pandas writes it beside others that are not whole, or missing."""
 _NEVER = {
@@ -42,6 +42,11 @@ def clean(name: str) -> str:
 def is_missing(cell: str) -> bool:
     """Says whether a cell of a table holds what spreadsheets and pandas write where there is no value."""
     return cell.strip().lower() in _MISSING
+
+
+def is_id(label: str) -> bool:
+    """Says whether a label is a whole number as ids of classes are; one of more than 18 digits is a name."""
+    return _ID.fullmatch(label) is not None
 
 
 def refuse_unfit(source: object, names: Sequence[str], said: bool) -> None:
@@ -136,7 +141,7 @@ def ordered(source: object, names: Iterable[str]) -> tuple[str, ...]:
     """
     found = sorted({clean(name) for name in names})
     refuse_unfit(source, found, said=False)
-    return tuple(sorted(found, key=int) if all(map(_NUMBER.fullmatch, found)) else found)
+    return tuple(sorted(found, key=int) if all(map(is_id, found)) else found)
 
 
 def label_ids(labels: Iterable[str], names: Sequence[str]) -> dict[str, int]:
@@ -145,7 +150,7 @@ def label_ids(labels: Iterable[str], names: Sequence[str]) -> dict[str, int]:
     Labels are names, or ids where all of them are numbers and not all are names.
     """
     labels, ids = {label: clean(label) for label in labels}, {clean(name): index for index, name in enumerate(names)}
-    if not ids.keys() >= set(labels.values()) and all(_NUMBER.fullmatch(label) for label in labels.values()):
+    if not ids.keys() >= set(labels.values()) and all(map(is_id, labels.values())):
         return {label: int(plain) for label, plain in labels.items() if 0 <= int(plain) < len(names)}
     return {label: ids[plain] for label, plain in labels.items() if plain in ids}
 
@@ -153,7 +158,7 @@ def label_ids(labels: Iterable[str], names: Sequence[str]) -> dict[str, int]:
 def no_class(label: str, names: Sequence[str]) -> str:
     """Returns why `label` is none of the classes, as the end of an error message."""
     label = shortened(label)
-    if _NUMBER.fullmatch(label):
+    if is_id(label):
         return f"labels must be in 0..{len(names) - 1} ({len(names)} classes), got {label}."
     return f'"{label}" is not a class. {suggestion(label, names)}'
 
@@ -168,7 +173,7 @@ def _from_json(path: Path) -> list[str]:
     value = given_file.json_of(path, "a JSON list of class names or {name: id}")
     if isinstance(value, dict) and all(isinstance(item, str) for item in value.values()):
         refuse_unfit(path, [clean(name) for name in value.values()], said=True)  # before equal ones become one key
-        value = {name: int(key) if _NUMBER.fullmatch(key) else key for key, name in value.items()}
+        value = {name: int(key) if is_id(key) else key for key, name in value.items()}
     if isinstance(value, dict):
         ids = list(value.values())
         if any(type(number) is not int for number in ids) or sorted(ids) != list(range(len(ids))):

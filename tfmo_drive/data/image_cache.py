@@ -63,7 +63,7 @@ class PackedExamples(Examples):
     """
 
     def __init__(self, folder: Path) -> None:
-        with reading(folder, "a pack of images", "Remove it; it will be made again."):
+        with reading(folder, "an entry of the image cache", "Remove it; it will be made again."):
             self.facts = json.loads((folder / "pack.json").read_text())
             self.labels = np.load(folder / "labels.npy")
             self.groups = np.load(folder / "groups.npy")

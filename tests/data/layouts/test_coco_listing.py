@@ -8,7 +8,6 @@ from PIL import Image
 
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.detections import padded
-from tfmo_drive.data.images import size_of
 from tfmo_drive.data.layouts.coco_listing import list_coco, of_their_size
 from tfmo_drive.data.splitting import SPLITS
 
@@ -248,13 +247,6 @@ def test_images_of_another_size_than_the_json_says_are_refused_or_left_out(tmp_p
     assert left.truths[2] is split.truths[3] and left.groups[2] == split.groups[3]
     split.files[2].write_bytes(b"")
     assert of_their_size(split) is split  # unreadable, which `pack` says
-
-
-def test_a_turned_photograph_has_the_size_it_is_shown_in(tmp_path):
-    exif = Image.Exif()
-    exif[0x0112] = 6  # orientation: turn by 90 degrees
-    Image.new("RGB", (80, 60)).save(tmp_path / "a.jpg", exif=exif)
-    assert size_of(tmp_path / "a.jpg") == (80, 60)
 
 
 def test_what_is_packed_says_the_boxes(three, tmp_path):

@@ -1,4 +1,3 @@
-import json
 import shutil
 
 import numpy as np
@@ -7,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.data.class_names import read_class_names
 from tfmo_drive.data.layouts.csv_listing import list_csv
 from tfmo_drive.data.layouts.listing import list_folder, list_source
 from tfmo_drive.data.splitting import SPLITS, Rows, assemble
@@ -237,37 +235,6 @@ def test_tables_beside_folders_of_classes_are_said_to_be_left_out(root, caplog):
     assert 'not read: "Test.csv", "Train.csv", as there are folders of classes' in caplog.text
 
 
-@pytest.mark.parametrize("name", ["c.txt", "c.json", "ids.json", "by_id.json"])
-def test_class_names_files(tmp_path, name):
-    texts = {
-        "c.txt": "stop\nno entry\n",
-        "c.json": '["stop", "no entry"]',
-        "ids.json": '{"no entry": 1, "stop": 0}',
-        "by_id.json": '{"1": "no entry", "0": "stop"}',
-    }
-    (tmp_path / name).write_text(texts[name])
-    assert read_class_names(tmp_path / name) == ("stop", "no entry")
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "message"),
-    [
-        ("a.txt", "", "No class names"),
-        ("a.txt", "stop\n\nyield\n", "line 2 is empty"),
-        ("a.txt", "stop\nstop\n", 'got "stop" more than once'),
-        ("a.json", "{", "is not a JSON list of class names"),
-        ("a.json", '{"stop": 1, "yield": 2}', "class ids must be 0 to 1"),
-        ("a.json", "[1, 2]", "expected a list of class names"),
-    ],
-)
-def test_bad_class_names_are_refused(tmp_path, name, text, message):
-    (tmp_path / name).write_text(text)
-    with pytest.raises(BadInput, match=message):
-        read_class_names(tmp_path / name)
-    with pytest.raises(BadInput, match="cannot be read"):
-        read_class_names(tmp_path / "gone.txt")
-
-
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(3, 12), min_size=1, max_size=5), st.integers(0, 9), st.data())
 def test_every_image_is_in_one_split_with_its_group(groups_per_class, seed, data):
@@ -292,8 +259,3 @@ def test_unknown_split_gets_a_suggestion(root):
     folders(root, {"car": 5})
     with pytest.raises(BadInput, match='no split "vall". Did you mean "val"'):
         list_folder(root)["vall"]
-
-
-def test_json_class_names_of_a_list_survive_a_byte_order_mark(tmp_path):
-    (tmp_path / "c.json").write_text("\ufeff" + json.dumps(["a", "b"]), encoding="utf-8")
-    assert read_class_names(tmp_path / "c.json") == ("a", "b")

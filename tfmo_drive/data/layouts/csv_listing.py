@@ -16,8 +16,7 @@ import numpy as np
 from tfmo_drive.base import faults
 from tfmo_drive.base.spelling import nearest, suggestion
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.data import class_names as names_files
-from tfmo_drive.data.class_names import is_missing
+from tfmo_drive.data.class_names import beside, is_id, is_missing, label_ids, no_class, ordered, quoted, refuse_unfit
 from tfmo_drive.data.csv_table import Table, number_in, read_table
 from tfmo_drive.data.found_files import identity
 from tfmo_drive.data.splitting import SPLIT_WORDS, Listing, Rows, assemble, assemble_blocks
@@ -29,7 +28,6 @@ COLUMNS = {
     "group": ("group", "track", "group_id", "track_id", "sequence"),
 }
 _ROOT = re.compile("/+|~.*|[A-Za-z]:")
-_ID = re.compile("-?[0-9]{1,18}")
 _FLOAT_ID = re.compile(r"-?[0-9]{1,18}\.0+")
 
 
@@ -61,8 +59,8 @@ def list_csv(
     path = Path(path)
     table = read_table(path)
     found = find_columns(path, table.header, columns or {}, COLUMNS, ("file", "label"))
-    known = tuple(class_names or names_files.beside(path.parent) or ())
-    names_files.refuse_unfit(path, known, said=True)
+    known = tuple(class_names or beside(path.parent) or ())
+    refuse_unfit(path, known, said=True)
     table, files = _located(table, found["file"], skip_bad)
     words = _whole(table.filled(found["label"], known))
     names = known or _names_in(table, words)
@@ -158,7 +156,7 @@ def find_columns(
         if kind not in found:
             near = next((f'Did you mean "{name}"? ' for name in header if nearest(name, kinds[kind], 0.6)), "")
             raise BadInput(
-                f"{path} has no column for the {kind}; it has {names_files.quoted(header)}. {near}"
+                f"{path} has no column for the {kind}; it has {quoted(header)}. {near}"
                 f"Call the column {' or '.join(kinds[kind][:3])}."
             )
     return found
@@ -166,7 +164,7 @@ def find_columns(
 
 def _refuse_twins(path: Path, header: list[str], places: list[int], kind: str) -> None:
     if len(places) > 1:
-        names = names_files.quoted([header[place] for place in places])
+        names = quoted([header[place] for place in places])
         raise BadInput(f"{path}: {names} could each be the column of the {kind}. Rename all but one.")
 
 
@@ -180,7 +178,7 @@ def _whole(labels: list[str]) -> list[str]:
 
 
 def _names_in(table: Table, labels: list[str]) -> tuple[str, ...]:
-    numbers = {label for label in labels if _ID.fullmatch(label)}
+    numbers = {label for label in labels if is_id(label)}
     ids = sorted({int(label) for label in numbers})
     gapless = ids == list(range(len(ids)))
     words = [row for row, label in enumerate(labels) if label not in numbers]
@@ -191,7 +189,7 @@ def _names_in(table: Table, labels: list[str]) -> tuple[str, ...]:
             "or, if all are names, put those of all classes into classes.txt beside it."
         )
     if words:
-        return names_files.ordered(table.path, labels)
+        return ordered(table.path, labels)
     if not gapless:
         raise BadInput(
             f"{table.path}: labels must be 0..{len(ids) - 1} without gaps ({len(ids)} classes), got "
@@ -201,10 +199,10 @@ def _names_in(table: Table, labels: list[str]) -> tuple[str, ...]:
 
 
 def _labels(table: Table, labels: list[str], names: Sequence[str]) -> np.ndarray:
-    ids = names_files.label_ids(labels, names)
+    ids = label_ids(labels, names)
     bad = next((row for row, label in enumerate(labels) if label not in ids), None)
     if bad is not None:
-        raise BadInput(f"{table.line(bad)}: {names_files.no_class(labels[bad], names)}")
+        raise BadInput(f"{table.line(bad)}: {no_class(labels[bad], names)}")
     return np.array([ids[label] for label in labels], np.int64)
 
 
