@@ -15,11 +15,11 @@ layers = keras.layers
 
 
 def feature_maps(backbone: keras.Model) -> dict[int, object]:
-    """Returns, by stride from 4 on and fine to coarse, the last of the widest maps [b, h / stride, w / stride, c] of a
-    backbone.
+    """Returns the maps of a backbone at which its stages end, by stride from 4 on, fine to coarse.
 
-    That is where a stage ends: the v1.5 ResNet begins the next one at the old stride, with fewer channels. Raises
-    BadInput where image sides are not multiples of the coarsest stride, or no map has stride 4.
+    Of each stride it is the last of the widest maps, [b, h / stride, w / stride, c]: the v1.5 ResNet begins the next
+    stage at the old stride, with fewer channels. Raises BadInput where image sides are not multiples of the coarsest
+    stride, or no map has stride 4.
     """
     height, width = backbone.input_shape[1:3]
     found = {}

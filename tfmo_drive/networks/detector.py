@@ -35,8 +35,10 @@ _BOX_WEIGHT = 5.0  # TTFNet, section 4.2
 
 
 def heads(backbone: keras.Model, classes: int, channels: int) -> list:
-    """Returns logits [b, h / 4, w / 4, classes] and exponents of distances [b, h / 4, w / 4, 4] (left, top, right,
-    bottom)."""
+    """Returns a detector's two outputs: logits and exponents of distances.
+
+    Logits are [b, h / 4, w / 4, classes], exponents [b, h / 4, w / 4, 4] (left, top, right, bottom).
+    """
     features = pyramid(backbone, channels, "detection")
     scores, boxes = (smooth(features, channels, f"{name}_smooth") for name in (SCORES, BOXES))
     scores = _end(scores, classes, math.log(_PRIOR / (1 - _PRIOR)), SCORES)
@@ -91,8 +93,10 @@ def _flag(condition):
 
 
 class _Cells:
-    """Computes for every object and cell, float32 [b, m, rows, columns], how near they are, and whether the cell is
-    inside or around."""
+    """Computes for every object and cell how near they are, and whether the cell is inside or around.
+
+    Both are float32 [b, m, rows, columns].
+    """
 
     def __init__(self, boxes, there, grid: tuple[int, int]):
         rows, columns = (tf.range(count, dtype=tf.float32) for count in grid)
@@ -114,8 +118,10 @@ class _Cells:
 
 
 def loss(targets: dict, outputs: dict):
-    """Computes CenterNet's focal loss of the scores plus 5 x (1 - GIoU) (Rezatofighi et al. 2019) of the boxes, by
-    object."""
+    """Computes the focal loss of the scores plus 5 x (1 - GIoU) of the boxes, both by object.
+
+    The focal loss is CenterNet's; GIoU is of Rezatofighi et al. 2019.
+    """
     objects = tf.maximum(tf.reduce_sum(targets["weights"]), 1.0)
     apart = 1 - generalised_iou(targets["boxes"], decoded(outputs[BOXES]))
     boxes = tf.reduce_sum(targets["weights"] * apart) / objects
@@ -137,12 +143,11 @@ def distillation_loss(outputs: dict, teacher: dict, temperature: float):
 
 
 def soft_scores(student, teacher, sure):
-    """Computes the divergence between the sigmoids of two models' logits [b, rows, columns, classes], as a sum over
-    cells.
+    """Computes the divergence between the sigmoids of two models' logits, as a sum over cells.
 
-    Sigmoids, because classes do not exclude one another. Each cell is weighted by how sure the teacher is of any object
-    there, [b, rows, columns] in [0, 1], since nearly all cells are background (Chen et al. 2017, "Learning efficient
-    object detection models with knowledge distillation").
+    Logits are [b, rows, columns, classes]. They go through sigmoids, because classes do not exclude one another. Each
+    cell is weighted by how sure the teacher is of any object there, [b, rows, columns] in [0, 1], since nearly all
+    cells are background (Chen et al. 2017, "Learning efficient object detection models with knowledge distillation").
     """
     wanted = tf.sigmoid(teacher)
     apart = tf.nn.sigmoid_cross_entropy_with_logits(wanted, student)
@@ -201,8 +206,10 @@ def generalised_iou(truth, found):
 
 
 def joined(model: keras.Model, name: str) -> keras.Model:
-    """Returns a model of the same layers with one output `name` [b, cells, 4 + classes]: boxes in pixels, scores in [0,
-    1]."""
+    """Returns a model of the same layers with one output `name` [b, cells, 4 + classes].
+
+    It holds boxes in pixels, then scores in [0, 1].
+    """
     scores, boxes = model.outputs
     cells = scores.shape[1] * scores.shape[2]
     parts = [

@@ -185,8 +185,10 @@ def round_symmetric(inputs, largest, bits: int = 8):
 
 
 def _settle(inputs, min_var, max_var, **kwargs):
-    """Applies quant_ops.LastValueQuantize outside training too: kernels also start at -6..6, which rounds most of them
-    to 0."""
+    """Applies quant_ops.LastValueQuantize outside training too.
+
+    Kernels also start at -6..6, which rounds most of them to 0.
+    """
     return _standard_last_value(inputs, min_var, max_var, **{**kwargs, "is_training": True})
 
 

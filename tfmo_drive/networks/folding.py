@@ -23,8 +23,7 @@ ONLY_IN_TRAINING = (
 
 
 def folded(model: keras.Model, stays: Callable[[Layer], bool] | None = None) -> keras.Model:
-    """Returns a flat copy with equal outputs in inference, in which `foldable` layers are folded and dropout is left
-    out.
+    """Returns a flat copy with equal outputs in inference, `foldable` layers folded and dropout left out.
 
     Args:
         model: A trained functional model.
@@ -42,8 +41,7 @@ def folded(model: keras.Model, stays: Callable[[Layer], bool] | None = None) -> 
 
 
 def scaled_by_convolution(model: keras.Model) -> keras.Model:
-    """Returns a flat copy in which Rescaling and Normalization of images are depthwise 1x1 convolutions that do not
-    train.
+    """Returns a flat copy that rescales and normalises images by depthwise 1x1 convolutions that do not train.
 
     Folded into the next kernel they would make its weights 255 times smaller and their gradients as much larger, so
     that training with an ordinary learning rate diverges.
@@ -65,10 +63,9 @@ def scaled_by_convolution(model: keras.Model) -> keras.Model:
 
 
 def foldable(model: keras.Model, stays: Callable[[Layer], bool] | None = None) -> dict[str, Layer]:
-    """Returns, by the name of the layer that absorbs it, the affine layer right behind it, or else the one right before
-    it.
+    """Returns the affine layers that can be folded, each by the name of the layer that absorbs it.
 
-    Layers for which `stays` is true are left out.
+    That is the one right before it, or else the one right behind it. Layers for which `stays` is true are left out.
     """
     readers, outputs = graph.only_reader(model), set(model.output_names)
     found = [layer for layer in model.layers if type(layer) in AFFINE and once_along_channels(layer)]
@@ -88,8 +85,7 @@ def foldable(model: keras.Model, stays: Callable[[Layer], bool] | None = None) -
 
 
 def affine(layer: Layer) -> tuple[np.ndarray, np.ndarray]:
-    """Returns (scale, offset), float64 [channels], of a layer of one of the kinds in AFFINE, as it acts in
-    inference."""
+    """Returns (scale, offset), float64 [channels], of a layer of a kind in AFFINE, as in inference."""
     if isinstance(layer, layers.Rescaling):
         scale, offset = layer.scale, layer.offset
     elif isinstance(layer, layers.Normalization):

@@ -1,5 +1,4 @@
-"""Walks the graph of a functional Keras 2 model: its calls in order, who reads whom, and the model rebuilt with other
-layers.
+"""Walks the graph of a functional Keras 2 model, and rebuilds the model with other layers.
 
 `keras.models.clone_model` can change a layer's settings, but neither drop a layer nor put two in its place.
 """
@@ -28,8 +27,7 @@ def calls(model: keras.Model) -> Iterator[Any]:
 
 
 def arguments(node: Any, tensors: dict[str, Any]) -> tuple[tuple, dict]:
-    """Returns the (args, kwargs) with which a node's layer is called when other tensors take the place of the model's
-    own.
+    """Returns the (args, kwargs) of a node's call when other tensors take the place of the model's own.
 
     Args:
         node: A call of a layer, from `calls`.
@@ -66,8 +64,7 @@ def first_readers(model: keras.Model) -> list[Layer]:
 
 
 def last(model: keras.Model, counts: Callable[[Layer], bool]) -> set[str]:
-    """Returns the names of layers that count and from which a path leads to the model's outputs through no other that
-    counts."""
+    """Returns the names of layers that count and behind which, on some way to an output, no other does."""
     nearest: dict[str, set[str]] = {}
     for node in calls(model):
         read = set().union(*(nearest.get(one, set()) for one in node.flat_input_ids))

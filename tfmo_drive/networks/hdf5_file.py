@@ -1,7 +1,7 @@
-"""Checks that the HDF5 library comes back from reading a file: from some damaged ones it never does, or it ends the
-process.
+"""Checks that the HDF5 library comes back from reading a file.
 
-That cannot be caught where it happens (it waits in C code), so a process of its own looks first: 0.3 s for a file.
+From some damaged files it never does, or it ends the process. That cannot be caught where it happens (it waits in C
+code), so a process of its own looks first: 0.3 s for a file.
 """
 
 from __future__ import annotations

@@ -88,8 +88,10 @@ class _Activations:
 
 
 def _is_one_operator(layer: Layer, reader: Layer) -> bool:
-    """Says whether one integer operator computes both: a convolution and its BatchNorm; or either of them, or a sum,
-    and a ReLU."""
+    """Says whether one integer operator computes both.
+
+    They are a convolution and its BatchNorm; or either of them, or a sum, and a ReLU.
+    """
     if isinstance(reader, layers.BatchNormalization):
         return isinstance(layer, layers.Conv2D | layers.DepthwiseConv2D) and activation_name(layer) == "linear"
     linear = isinstance(layer, _OPERATORS) and activation_name(layer) == "linear"

@@ -30,10 +30,10 @@ class Kernel(NamedTuple):
 
 
 def kernels(model: keras.Model) -> Iterator[Kernel]:
-    """Yields every convolution's and dense layer's kernel in graph order, unwrapped from tfmot's wrappers and nested
-    models.
+    """Yields every convolution's and dense layer's kernel in graph order.
 
-    Depthwise kernels are not among them: they hold few weights, and tfmot does not prune them.
+    tfmot's wrappers and nested models are opened. Depthwise kernels are left out: they hold few weights, and tfmot does
+    not prune them.
     """
     for layer in model.layers:
         inner = layer.layer if isinstance(layer, keras.layers.Wrapper) else layer

@@ -12,8 +12,10 @@ layers = keras.layers
 
 
 def of_model(model: keras.Model) -> int:
-    """Returns the multiply-accumulates of one example: convolutions and dense layers, also of models inside it, each
-    counted once."""
+    """Returns the multiply-accumulates of one example, those of models inside the model too.
+
+    A layer that is called more than once counts once.
+    """
     return sum(of_layer(layer) for layer in graph.flat_layers(model))
 
 

@@ -1,9 +1,9 @@
-"""Finds the code that a Keras model's file would run while it is read, from its configuration, before anything of it
-runs.
+"""Finds the code that a Keras model's file would run while it is read, before anything of it runs.
 
-A Lambda layer is Python bytecode (marshal) inside the file; a class or function of a module that is not Keras's may
-make the reader import that module; operations by name reach all of TensorFlow, which writes files. Keras guards its
-`.keras` format alone (`safe_mode`): what lies in an HDF5 file or a SavedModel folder runs on `load_model`.
+It looks at the model's configuration. A Lambda layer is Python bytecode (marshal) inside the file; a class or function
+of a module that is not Keras's may make the reader import that module; operations by name reach all of TensorFlow,
+which writes files. Keras guards its `.keras` format alone (`safe_mode`): what lies in an HDF5 file or a SavedModel
+folder runs on `load_model`.
 """
 
 from __future__ import annotations
@@ -51,8 +51,9 @@ _SAVE = ("SaveV2", "MergeV2Checkpoints")
 
 
 def refuse_code(path: Path, setting: str) -> None:
-    """Raises BadInput, naming the layer, where reading the model at `path` may run code of the file; nothing is run
-    here.
+    """Raises BadInput, naming the layer, where reading the model at `path` may run code of the file.
+
+    Nothing is run here.
 
     Args:
         path: An HDF5 file that holds a whole model, or a SavedModel folder.
@@ -106,8 +107,7 @@ def _saver(graph: Any) -> set[str]:
 
 
 def _computes(operation: str) -> bool:
-    """Says whether a graph's operation has no effect outside the model; an operation that TensorFlow does not know may
-    have."""
+    """Says whether a graph's operation is known to have no effect outside the model."""
     from tensorflow.python.framework import op_def_registry
 
     known = op_def_registry.get(operation)

@@ -50,8 +50,10 @@ class Head:
             raise BadInput(f"Head.units must be at least 1, got {self.units}.")
 
     def __call__(self, features, outputs: int, name: str = LOGITS):
-        """Applies the head to a feature map [b, h, w, c] and returns float32 [b, outputs] from a layer called
-        `name`."""
+        """Applies the head to a feature map [b, h, w, c].
+
+        Returns float32 [b, outputs] from a layer called `name`.
+        """
         if self.pooling == "gap":
             features = layers.GlobalAveragePooling2D(name="avg_pool")(features)
         else:
@@ -118,8 +120,10 @@ class ResNet:
         return layers.ReLU(name=f"{name}_out")(x)
 
     def backbone(self, size: Size) -> keras.Model:
-        """Returns a model from preprocessed pixels float32 [b, height, width, 3] to features [b, height/32, width/32,
-        2048 * width]."""
+        """Returns a model from preprocessed pixels float32 [b, height, width, 3] to features.
+
+        These are [b, height / 32, width / 32, 2048 * width].
+        """
         inputs = x = image_input(size)
         x = layers.ZeroPadding2D(3, name="conv1_pad")(x)
         x = self._convolution(x, self._channels(64), 7, "conv1", strides=2)
@@ -219,8 +223,10 @@ class DenseLayers:
             raise BadInput(f"DenseLayers.units must be counts of at least 1, got {self.units}.")
 
     def head(self, features, outputs: int):
-        """Applies the last layer to features [b, c] and returns class logits float32 [b, outputs], or one number [b,
-        1]."""
+        """Applies the last layer to features [b, c].
+
+        Returns class logits float32 [b, outputs], or one number [b, 1].
+        """
         return layers.Dense(outputs, name=LOGITS if outputs > 1 else NUMBER)(features)
 
     def backbone(self, size: int) -> keras.Model:

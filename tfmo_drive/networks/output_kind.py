@@ -1,9 +1,9 @@
-"""Finds out what a classifier's outputs are: logits, probabilities of which one is true, or one probability for each
-class.
+"""Finds out what a classifier's outputs are: logits, probabilities, or a sigmoid for each class.
 
-The graph tells it: from an output back, through what only moves numbers about or averages them, to the layer or
-operator that made them. Where the graph does not tell (an operator of one's own, a quotient), the task's setting
-`outputs` must; and either is checked against answers on real data before anything is written.
+Probabilities are of which one class is true; a sigmoid is how sure the class is by itself. The graph tells it: from an
+output back, through what only moves numbers about or averages them, to the layer or operator that made them. Where the
+graph does not tell (an operator of one's own, a quotient), the task's setting `outputs` must; and either is checked
+against answers on real data before anything is written.
 """
 
 from __future__ import annotations
@@ -62,8 +62,7 @@ def refuse_unknown(setting: str, said: str) -> None:
 
 
 def found(model: keras.Model, output: str) -> str | None:
-    """Returns which of KINDS the output of that name is, by the graph of `model`, or None where the graph does not
-    tell.
+    """Returns which of KINDS the output of that name is, or None where the graph of `model` does not tell.
 
     The model may be float, pruned or fake-quantised.
     """
@@ -88,8 +87,10 @@ def of(model: keras.Model, output: str, said: str, setting: str) -> str:
 
 
 def logits(outputs: Any, kind: str) -> Any:
-    """Returns logits of outputs [b, ..., classes] of a kind (TensorFlow graph code); of a sigmoid, the logarithm of its
-    odds."""
+    """Returns logits of outputs [b, ..., classes] of a kind (TensorFlow graph code).
+
+    A sigmoid's is the logarithm of its odds.
+    """
     if kind == PROBABILITIES:
         return tf.math.log(tf.maximum(outputs, _LEAST))
     if kind == SIGMOIDS:
@@ -115,8 +116,10 @@ def losses(labels: Any, outputs: Any, kind: str) -> Any:
 
 
 def cross_entropy(kind: str):
-    """Returns the loss of a classifier whose outputs are of a kind: (class ids int [b], outputs [b, classes]) to a
-    scalar."""
+    """Returns the loss of a classifier whose outputs are of a kind.
+
+    It is a function of class ids int [b] and outputs [b, classes] to a scalar.
+    """
     if kind == SIGMOIDS:
         return lambda labels, outputs: tf.reduce_mean(losses(labels, outputs, kind))
     return keras.losses.SparseCategoricalCrossentropy(from_logits=kind == LOGITS)
@@ -143,8 +146,7 @@ class Asked:
 
 
 def refuse_other_kind(asked: Asked, answers: np.ndarray) -> None:
-    """Raises BadInput where a given model's answers contradict its kind, or where graph and user contradict one
-    another.
+    """Raises BadInput where a given model's answers, its graph and its user contradict one another.
 
     Args:
         asked: The output and what is stated about it.

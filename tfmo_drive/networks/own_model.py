@@ -77,8 +77,10 @@ def _of_keras_file(path: Path) -> str:
 
 
 def is_stage(path: Path) -> bool:
-    """Says whether the file is a stage of an earlier run, which tells how its inputs were made and what its outputs
-    mean."""
+    """Says whether the file is a stage of an earlier run.
+
+    A stage tells how its inputs were made and what its outputs mean.
+    """
     return path.name == "model.h5" and (path.parent / "stage.json").is_file()
 
 
@@ -154,8 +156,10 @@ class Signature:
         return cls(tuple(model.input_shape[1:]), shapes, some)
 
     def asked_of(self, model: keras.Model) -> Signature:
-        """Returns the signature to ask of `model`: this one, or only those outputs that the model names, where some are
-        enough."""
+        """Returns the signature to ask of `model`.
+
+        That is this one, or only those outputs that the model names, where some are enough.
+        """
         given = names(model)
         if not self.some or not set(given) <= set(self.outputs):
             return self
@@ -180,8 +184,7 @@ def load(path: Path, setting: str, allow_code: bool) -> keras.Model:
 def read_model(
     path: Path, signature: Signature, setting: str = "task.baseline", *, allow_code: bool = False
 ) -> keras.Model:
-    """Returns a user's functional model, flat (models inside it are opened), whose inputs and outputs fit the
-    signature.
+    """Returns a user's functional model, flat, whose inputs and outputs fit the signature.
 
     Args:
         path: An HDF5 file or a SavedModel folder.

@@ -1,8 +1,8 @@
-"""Splits a model's layers as integer operators have them: one kernel each, the activations that they absorb, sums of
-two.
+"""Splits a model's layers as integer operators have them.
 
-A separable convolution is two; swish or ELU behind a convolution is an operator of its own, whose input is stored;
-three maps are added in two steps. Split so, every step sees every kernel, and fake quantisation every activation.
+An operator has one kernel and an activation that it absorbs, or adds two maps. A separable convolution is two; swish or
+ELU behind a convolution is an operator of its own, whose input is stored; three maps are added in two steps. Split so,
+every step sees every kernel, and fake quantisation every activation.
 """
 
 from __future__ import annotations

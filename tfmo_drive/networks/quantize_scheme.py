@@ -51,8 +51,7 @@ _KEEP_RANGE = (layers.UpSampling2D,)
 
 
 def trains_with(norm: Layer, readers: dict[str, Layer]) -> bool:
-    """Says whether a BatchNormalization can be trained under fake quantisation: right behind a convolution that absorbs
-    it.
+    """Says whether a BatchNorm can be trained under fake quantisation: behind a convolution that absorbs it.
 
     Args:
         norm: Any layer.
@@ -160,8 +159,10 @@ class _Layout(QuantizeLayoutTransform):
         return model, found
 
     def _config(self, layer: Layer, readers: dict[str, Layer]) -> Any:
-        """Returns how a layer is quantised, or None, which tfmot refuses by the layer's name, where nothing is known of
-        it."""
+        """Returns how a layer is quantised, or None where nothing is known of it.
+
+        tfmot then refuses it by its name.
+        """
         if trains_with(layer, readers):
             own = Default8BitOutputQuantizeConfig()
         elif _is_known(layer, self.registry):

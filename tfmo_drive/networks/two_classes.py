@@ -15,8 +15,7 @@ from tfmo_drive.networks import graph, output_kind
 
 
 def of_one_sigmoid(model: keras.Model, subject: str) -> keras.Model:
-    """Returns the flat `model` with two classes, [b, 2], in place of its only output [b, 1], the second class's
-    probability.
+    """Returns the flat `model` with two classes, [b, 2], in place of the second class's probability, [b, 1].
 
     It is in new variables. Raises BadInput, which `subject` begins, where the model does not end in a Dense layer and a
     sigmoid.

@@ -56,10 +56,9 @@ class Equalize(UntrainedStep):
 
 
 def channel_ranges(scales: ChannelScales, inputs: np.ndarray, batch: int = 16) -> np.ndarray:
-    """Returns the largest absolute value of each channel on preprocessed `inputs`, wherever it is carried: float64
-    [channel numbers].
+    """Returns the largest absolute value of each channel on preprocessed `inputs`, wherever it is carried.
 
-    It is 0 for a channel that is nowhere active or in none of `scales.tensors`.
+    It is float64 [channel numbers], 0 for a channel that is nowhere active or in none of `scales.tensors`.
     """
     ranges = np.zeros(len(scales.free))
     if not scales.tensors:
@@ -78,12 +77,11 @@ def channel_ranges(scales: ChannelScales, inputs: np.ndarray, batch: int = 16) -
 
 
 def balanced(scales: ChannelScales, ranges: np.ndarray) -> np.ndarray:
-    """Returns factors, float64 [channel numbers], under which each channel is as large among its tensors as among its
-    readers.
+    """Returns factors under which each channel is as large among its tensors as among its readers.
 
-    Sizes are logarithms, above the mean of the tensors that carry the channel and of the kernels that read it. A
-    channel's range is the largest that it has anywhere: one that a branch of a residual stage leaves near zero is not
-    small in their sum. A channel without a range gets its factor from the kernels alone.
+    They are float64 [channel numbers]. Sizes are logarithms, above the mean of the tensors that carry the channel and
+    of the kernels that read it. A channel's range is the largest that it has anywhere: one that a branch of a residual
+    stage leaves near zero is not small in their sum. A channel without a range gets its factor from the kernels alone.
     """
     logs, kernels = np.zeros(len(scales.free)), list(_kernels(scales))
     for _ in range(ROUNDS):

@@ -93,8 +93,10 @@ class Prune(KernelStep):
     preserves = ("sparsity",)
 
     def undoes(self, earlier: Step) -> bool:
-        """Says whether pruning again would undo `earlier`: the same zeros stay only with as many or more and an equal
-        pattern."""
+        """Says whether pruning again would undo `earlier`.
+
+        The same zeros stay only with as many or more and an equal pattern.
+        """
         if not isinstance(earlier, Prune):
             return super().undoes(earlier)
         alike = (self.allocation, self.threshold, self.pattern) == (

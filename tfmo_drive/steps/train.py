@@ -1,5 +1,7 @@
-"""Trains in float, nothing else: the baseline, and the control that gets the same extra epochs as a compressed
-model."""
+"""Trains in float, nothing else.
+
+It makes the baseline, and the control that gets the same extra epochs as a compressed model.
+"""
 
 from __future__ import annotations
 

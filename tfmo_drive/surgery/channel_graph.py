@@ -69,8 +69,10 @@ class ChannelGraph:
         self.groups = self._grouped()
 
     def without(self, removed: np.ndarray) -> keras.Model:
-        """Returns the model, in new variables, without the channels numbered in `removed` (int64 [n], all of them in
-        groups)."""
+        """Returns the model, in new variables, without some channels.
+
+        `removed` are their numbers, int64 [n], all of them in groups.
+        """
         gone = self._gone(removed)
         keep = {name: ~gone[numbers] for name, numbers in self.makes.items()}
         read = {name: ~gone[numbers] for name, numbers in self.reads.items()}
@@ -85,8 +87,7 @@ class ChannelGraph:
         return made
 
     def macs(self, removed: np.ndarray | tuple = ()) -> int:
-        """Returns the multiply-accumulates of one example without the channels in `removed`: convolutions and dense
-        layers."""
+        """Returns the multiply-accumulates of one example without the channels in `removed`."""
         gone = self._gone(removed)
         return sum(
             macs.of_layer(layer, int((~gone[self.reads[layer.name]]).sum()), int((~gone[self.makes[layer.name]]).sum()))
@@ -135,8 +136,10 @@ class ChannelGraph:
         return reads, makes
 
     def _through(self, layer: Layer, inputs: list[np.ndarray], output) -> np.ndarray:
-        """Returns the numbers of the layer's output channels; where the layer is not understood they stay, with the
-        reason noted."""
+        """Returns the numbers of the layer's output channels.
+
+        Where the layer is not understood they stay, with the reason noted.
+        """
         kind, first = type(layer), inputs[0]
         reason = _objection(layer, output)
         if not reason:

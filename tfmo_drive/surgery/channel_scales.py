@@ -23,8 +23,9 @@ READERS = (*WITH_KERNEL, *TYING, layers.Concatenate)
 
 
 class ChannelScales(ChannelGraph):
-    """Numbers the channels of a flat functional model and finds those whose scale is free; `untouched` says why others
-    are not.
+    """Numbers the channels of a flat functional model and finds those whose scale is free.
+
+    `untouched` says why others are not.
 
     Attributes:
         free: bool [channel numbers].
@@ -44,10 +45,9 @@ class ChannelScales(ChannelGraph):
         self.tensors = [(tensor, numbers) for tensor, numbers in rooted if self.free[numbers].any()]
 
     def rescaled(self, factors: np.ndarray) -> keras.Model:
-        """Returns the model, in new variables, with channel n multiplied by factors[n] wherever it is carried; outputs
-        stay equal.
+        """Returns the model, in new variables, with channel n multiplied by factors[n] wherever it is carried.
 
-        Zeros stay zeros, and training goes on alike: what a BatchNorm normalises is left as it was.
+        Outputs stay equal. Zeros stay zeros, and training goes on alike: what a BatchNorm normalises is left as it was.
 
         Args:
             factors: float64 [channel numbers], positive, 1 where not free.
@@ -90,8 +90,10 @@ def _bent(layer: Layer) -> str:
 
 
 def _scaled(layer: Layer, read: np.ndarray, makes: np.ndarray) -> list[np.ndarray]:
-    """Returns the layer's weights, in `get_weights` order, where it reads and makes channels multiplied by these
-    factors."""
+    """Returns the layer's weights where it reads and makes channels multiplied by these factors.
+
+    They are in `get_weights` order.
+    """
     kernel, *rest = layer.get_weights()
     if type(layer) is layers.BatchNormalization:
         shifted = int(layer.center)  # beta; mean and variance belong to what is read

@@ -28,8 +28,7 @@ MOST = 255
 
 
 class SharedKernel:
-    """Holds a kernel while its weights are shared: `values`, float32 [count] ascending, and which of them each weight
-    has.
+    """Holds a kernel while its weights are shared: the values, and which of them each weight has.
 
     Args:
         kernel: The layer's kernel variable.
@@ -51,8 +50,10 @@ class SharedKernel:
 
     @property
     def variables(self) -> tuple[tf.Variable, ...]:
-        """Returns what the next step depends on beside the kernel; which value each weight has follows from kernel and
-        values."""
+        """Returns what the next step depends on beside the kernel.
+
+        Which value each weight has follows from kernel and values.
+        """
         return (self.values, self.rest) if self.free else (self.values,)
 
     def choose(self) -> None:
@@ -95,8 +96,10 @@ class SharedKernel:
 
 
 class ShareWeights(keras.callbacks.Callback):
-    """Shares the weights again after every step of training, so that kernels hold shared values whenever somebody
-    looks."""
+    """Shares the weights again after every step of training.
+
+    So kernels hold shared values whenever somebody looks.
+    """
 
     def __init__(self, shared: Iterable[SharedKernel]):
         super().__init__()

@@ -180,8 +180,7 @@ def decompose(layer: Layer, spatial: bool = False, weighting: Weighting | None =
 
 
 def factorable(layer: Layer) -> bool:
-    """Says whether the layer is a dense one or a plain convolution with channels last: all its outputs read all
-    inputs."""
+    """Says whether the layer is a dense one or a plain convolution: all its outputs read all inputs."""
     return type(layer) in (keras.layers.Dense, keras.layers.Conv2D) and in_one_group(layer)
 
 
@@ -196,8 +195,9 @@ def replaced(model: keras.Model, chains: Mapping[str, Chain]) -> keras.Model:
 
 
 def rank(spectrum: np.ndarray, energy: float, multiple: int) -> int:
-    """Returns the least rank that keeps the fraction `energy` of `spectrum`, rounded up to a multiple, and never more
-    than there are.
+    """Returns the least rank that keeps the fraction `energy` of `spectrum`, rounded up to a multiple.
+
+    It is never more than there are.
 
     Args:
         spectrum: Squared singular values, largest first.
@@ -210,8 +210,7 @@ def rank(spectrum: np.ndarray, energy: float, multiple: int) -> int:
 
 
 def weightings(model: keras.Model, names: Sequence[str], inputs: np.ndarray) -> dict[str, Weighting]:
-    """Returns, by layer's name, the Weighting that turns the error of its kernel into that of its outputs on real
-    inputs.
+    """Returns, by layer's name, how the error of its kernel weighs in its outputs on real inputs.
 
     The error is weighted by BatchNorm's scale where BatchNorm alone reads the layer. Taps of a kernel count as if their
     inputs were independent.
@@ -234,8 +233,10 @@ def weightings(model: keras.Model, names: Sequence[str], inputs: np.ndarray) -> 
 
 
 def _moments(model: keras.Model, names: Sequence[str], inputs: np.ndarray, batch: int = 32) -> dict[str, np.ndarray]:
-    """Returns, by layer's name, the second moments float64 [c_in, c_in] of what it reads, summed over an image's
-    positions."""
+    """Returns, by layer's name, the second moments float64 [c_in, c_in] of what it reads.
+
+    They are summed over an image's positions.
+    """
     watched = keras.Model(model.inputs, [model.get_layer(name).input for name in names])
 
     @tf.function
@@ -259,8 +260,10 @@ def _part(layer: Layer, kernel: np.ndarray, changes: dict) -> tuple[Layer, list[
 
 
 def _directions(kernel: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the orthonormal directions [c, c] of a channel mode, as columns, and their squared singular values,
-    largest first."""
+    """Returns the orthonormal directions [c, c] of a channel mode, as columns.
+
+    Their squared singular values come with them, largest first.
+    """
     unfolded = np.moveaxis(kernel, axis, 0).reshape(kernel.shape[axis], -1)
     values, basis = np.linalg.eigh(unfolded @ unfolded.T)
     basis = basis[:, ::-1]
@@ -268,10 +271,10 @@ def _directions(kernel: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _balanced(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the same product of [..., r] and [..., r, c], with equal norms on both sides of each channel between
-    them.
+    """Returns two kernels of the same product, with equal norms on both sides of each channel between them.
 
-    Both sides train at one learning rate, and without this the one that reads pixels of 0..255 would be tiny.
+    They are [..., r] and [..., r, c]. Both sides train at one learning rate, and without this the one that reads pixels
+    of 0..255 would be tiny.
     """
     before = np.linalg.norm(first.reshape(-1, first.shape[-1]), axis=0)
     after = np.linalg.norm(np.moveaxis(second, -2, 0).reshape(second.shape[-2], -1), axis=1)

@@ -22,14 +22,18 @@ class Importance(abc.ABC):
     """Scores channels; concrete criteria are frozen dataclasses, and one of your own is a class with `layer_scores`."""
 
     def fitted(self, model: keras.Model, context: Context) -> Importance:
-        """Returns the criterion that scores this model: itself, or where data is needed, one that holds what a slice of
-        train taught."""
+        """Returns the criterion that scores this model.
+
+        That is this one, or where data is needed, one that holds what a slice of train taught.
+        """
         return self
 
     @abc.abstractmethod
     def layer_scores(self, layer: keras.layers.Layer) -> np.ndarray | None:
-        """Returns scores, float [channels that the layer makes], larger for more important ones; None where the layer
-        has none."""
+        """Returns scores, float [channels that the layer makes], or None where the layer has none.
+
+        Larger is more important.
+        """
 
     def __call__(self, channels: ChannelGraph, group: ChannelGroup) -> np.ndarray:
         """Returns the scores of the group's channels, float64 [n], about 1 on average.
@@ -81,8 +85,9 @@ class L2(Importance):
 
 @dataclasses.dataclass(frozen=True)
 class GeometricMedian(Importance):
-    """Scores a filter by its distance to all others of its layer; near ones can be replaced by them: He et al. 2019
-    (FPGM).
+    """Scores a filter by its distance to all others of its layer, since near ones can be replaced by them.
+
+    He et al. 2019, "Filter pruning via geometric median for deep convolutional neural networks acceleration" (FPGM).
 
     Example:
         >>> import tfmo_drive as td
@@ -115,11 +120,10 @@ class BatchNormScale(Importance):
 
 @dataclasses.dataclass(frozen=True)
 class Taylor(Importance):
-    """Scores a filter by how much the loss would change without it: (sum of gradient x weight)^2, the mean over
-    batches.
+    """Scores a filter by how much the loss would change without it: (sum of gradient x weight)^2.
 
-    Molchanov et al. 2019, "Importance estimation for neural network pruning", eq. 8. `images` is the number of labelled
-    train examples.
+    It is the mean over batches, as in Molchanov et al. 2019, "Importance estimation for neural network pruning", eq. 8.
+    `images` is the number of labelled train examples.
 
     Example:
         >>> import tfmo_drive as td

@@ -1,5 +1,7 @@
-"""Chooses which weights to keep by their scores: masks unstructured, 2:4 or in blocks, by selection rather than
-sorting."""
+"""Chooses which weights to keep by their scores: masks unstructured, 2:4 or in blocks.
+
+The largest are selected, not sorted.
+"""
 
 from __future__ import annotations
 
@@ -55,8 +57,10 @@ def above(scores: list[np.ndarray], threshold: float) -> list[float]:
 
 
 def ranked(scores: list[np.ndarray], sparsity: float) -> list[float]:
-    """Returns each kernel's sparsity in [0, 1), together `sparsity`, where all weights are ranked together; each keeps
-    its best."""
+    """Returns each kernel's sparsity in [0, 1) where all weights are ranked together.
+
+    In all it is `sparsity`; each kernel keeps its best weight.
+    """
     flat = np.concatenate([score.reshape(-1) for score in scores])
     dropped = int(round(flat.size * sparsity))
     if not dropped:

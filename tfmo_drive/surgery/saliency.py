@@ -16,8 +16,9 @@ BATCH = 64
 def products(
     model: keras.Model, weights: Mapping[str, tf.Variable], context: Context, images: int
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Yields, by name, gradient x weight of the task's loss in inference mode (float32, the weight's shape), batch by
-    batch.
+    """Yields, by name and batch by batch, gradient x weight of the task's loss in inference mode.
+
+    Each is float32 of the weight's shape.
 
     Args:
         model: The model.

@@ -1,8 +1,8 @@
-"""Shares compression out among layers by how much the score drops when a single layer is compressed, read from a
-study's file.
+"""Shares compression out among layers by how much the score drops when each alone is compressed.
 
-Li et al. 2017, "Pruning filters for efficient ConvNets", section 3.2, prune insensitive layers more by eye. Here every
-layer goes as far as one common drop lets it, and that drop is found from how much is to go in all.
+The drops are read from a study's file. Li et al. 2017, "Pruning filters for efficient ConvNets", section 3.2, prune
+insensitive layers more by eye. Here every layer goes as far as one common drop lets it, and that drop is found from how
+much is to go in all.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ class Curves:
     """The number of examples that scored it: one of them is the least drop that can be seen."""
 
     def shares(self, sizes: Mapping[str, int], total: float) -> dict[str, float]:
-        """Returns, by part, a fraction in [0, 1]: those of all `sizes` together are `total`, at one common drop of the
-        score.
+        """Returns, by part, a fraction in [0, 1], at one common drop of the score.
 
-        Raises BadInput for a part that the study did not see, or saw of another size.
+        Those of all `sizes` together are `total`. Raises BadInput for a part that the study did not see, or saw of
+        another size.
 
         Args:
             sizes: The size of each part, in the study's unit.

@@ -1,8 +1,8 @@
-"""Holds what every step needs that zeroes weights while it trains: ramp, tfmot's masks, their updates, checks of the
-zeros.
+"""Holds what every step needs that zeroes weights while it trains.
 
-tfmot's wrappers hold and apply the masks and tfmot's schedule says when and how sparse (Zhu & Gupta 2017, "To prune, or
-not to prune"); the masks themselves are the step's.
+That is a ramp, tfmot's masks, their updates, and checks of the zeros. tfmot's wrappers hold and apply the masks and
+tfmot's schedule says when and how sparse (Zhu & Gupta 2017, "To prune, or not to prune"); the masks themselves are the
+step's.
 """
 
 from __future__ import annotations
@@ -122,8 +122,10 @@ def weights(wrapped: keras.Model) -> dict[str, tf.Variable]:
 
 
 def stripped(wrapped: keras.Model) -> keras.Model:
-    """Returns the model without tfmot's wrappers; masked weights are zeroed, since the optimizer's last step moved
-    them."""
+    """Returns the model without tfmot's wrappers.
+
+    Masked weights are zeroed, since the optimizer's last step moved them.
+    """
     _apply_masks(wrapped)
     return tfmot.sparsity.keras.strip_pruning(wrapped)
 
@@ -181,8 +183,10 @@ class UpdateMasks(keras.callbacks.Callback):
 
 
 def check_zeros(promised: str, kernels: Mapping[str, np.ndarray], least: float, pattern: masks.Pattern = None) -> None:
-    """Raises BrokenPromise, which `promised` begins, where a kernel has fewer zeros than `least`, or not in the
-    pattern."""
+    """Raises BrokenPromise where a kernel has fewer zeros than `least`, or not in the pattern.
+
+    `promised` begins the message.
+    """
     for name, value in kernels.items():
         if not masks.holds(value, least, pattern):
             raise BrokenPromise(f"{promised}; {name} has {np.mean(value == 0):.2%}.")

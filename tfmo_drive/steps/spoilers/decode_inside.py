@@ -1,8 +1,8 @@
-"""Spoils an int8 detector as naive exporters do, boxes in pixels and scores in one output: a control beside the real
-rows.
+"""Spoils an int8 detector as naive exporters do: boxes in pixels and scores in one output.
 
-Exporters that put the decoding into the graph join boxes (0..hundreds of pixels) and scores (0..1) at the end. An int8
-tensor has one scale: a step is then a pixel or so, and every score becomes 0 or 1.
+It is a control beside the real rows. Exporters that put the decoding into the graph join boxes (0..hundreds of pixels)
+and scores (0..1) at the end. An int8 tensor has one scale: a step is then a pixel or so, and every score becomes 0 or
+1.
 """
 
 from __future__ import annotations
