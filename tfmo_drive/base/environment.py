@@ -65,12 +65,16 @@ def _processor() -> str:
 
 
 def _commit() -> str | None:
-    folder = Path(__file__).parent
-    asked = [("rev-parse", "--short=12", "HEAD"), ("status", "--porcelain", "--untracked-files=no")]
-    try:
-        answers = [subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True) for words in asked]
-    except OSError:
-        return None
-    if answers[0].returncode:
-        return None
-    return answers[0].stdout.strip() + ("+" if answers[1].stdout.strip() else "")
+    """Returns the commit of this program's checkout; None where it is installed, be it inside somebody's checkout."""
+    tracked = ("ls-files", "--error-unmatch", Path(__file__).name)
+    asked = [tracked, ("rev-parse", "--short=12", "HEAD"), ("status", "--porcelain", "--untracked-files=no")]
+    found = []
+    for words in asked:
+        try:
+            ran = subprocess.run(["git", *words], cwd=Path(__file__).parent, capture_output=True, text=True)
+        except OSError:  # there is no git
+            return None
+        if ran.returncode:
+            return None
+        found.append(ran.stdout.strip())
+    return found[1] + ("+" if found[2] else "")

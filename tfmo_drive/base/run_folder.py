@@ -78,8 +78,9 @@ def held(workdir: Path, inputs: Mapping[str, Path] = MappingProxyType({})) -> It
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
-        for place in [workdir, *(workdir / name for name in _PLACES)]:
-            _recover(place, deep=place != workdir)
+        atomic.recover(workdir)
+        for name in _PLACES:
+            _recover_below(workdir / name)
         try:
             with _logged(workdir / "log.txt"):
                 yield
@@ -99,11 +100,11 @@ def _leave_nothing(workdir: Path, new: list[Path]) -> None:
                 folder.rmdir()
 
 
-def _recover(place: Path, deep: bool) -> None:
-    """Clears what killed runs left in a folder, and below it where `deep`; links are not followed."""
-    for folder, below, _ in os.walk(place) if not place.is_symlink() or not deep else ():
+def _recover_below(place: Path) -> None:
+    """Clears what killed runs left in a folder and below it; links are not followed."""
+    for folder, below, _ in os.walk(place) if not place.is_symlink() else ():
         atomic.recover(Path(folder))
-        below[:] = [name for name in below if deep and not atomic.is_temporary(name)]
+        below[:] = [name for name in below if not atomic.is_temporary(name)]
 
 
 def _refuse(workdir: Path) -> None:
