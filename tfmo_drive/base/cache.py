@@ -62,6 +62,18 @@ def made_once(path: Path, make: Callable[[Path], None], names: Collection[str]) 
     return path
 
 
+@contextlib.contextmanager
+def keeping(what: str, place: Path) -> Iterator[None]:
+    """Turns an OSError of the block, which keeps `what` in the folder `place` of the cache, into a BadInput."""
+    try:
+        yield
+    except OSError as error:
+        raise BadInput(
+            f"{what} cannot be kept in {place}: {error.strerror or error}. Make room there, or set TFMO_DRIVE_CACHE to "
+            "another folder."
+        ) from error
+
+
 def digest(value: object) -> str:
     """Returns the SHA-256, in hex, of a value of JSON types; equal values have equal digests."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

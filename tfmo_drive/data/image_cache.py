@@ -8,7 +8,6 @@ resident memory; a mask comes with its pixels in one.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -25,7 +24,7 @@ import numpy as np
 from tqdm import tqdm
 
 from tfmo_drive.base import atomic
-from tfmo_drive.base.cache import cache_root, digest, made_once
+from tfmo_drive.base.cache import cache_root, digest, keeping, made_once
 from tfmo_drive.base.faults import counted, note
 from tfmo_drive.base.given_file import reading
 from tfmo_drive.contracts import BadInput, Examples
@@ -190,7 +189,7 @@ def pack_stream(rows: Iterable[Example], dtype: str, name: str, folder: Path | N
     """
     place = folder or cache_root() / "packed"
     source = _Source("stream", None, None, name, lambda: rows, dtype)
-    with _told_of_disk(place):
+    with keeping("Examples", place):
         place.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".stream-", dir=place) as read:
             _write(source, Path(read))
@@ -205,20 +204,8 @@ def pack_stream(rows: Iterable[Example], dtype: str, name: str, folder: Path | N
 
 def _packed(folder: Path | None, source: _Source) -> PackedExamples:
     path = (folder or cache_root() / "packed") / source.key[:20]
-    with _told_of_disk(path.parent):
+    with keeping("Images", path.parent):
         return PackedExamples(made_once(path, functools.partial(_write, source), _FILES))
-
-
-@contextlib.contextmanager
-def _told_of_disk(place: Path) -> Iterator[None]:
-    """Raises BadInput where the disk is full or cannot be written."""
-    try:
-        yield
-    except OSError as error:
-        raise BadInput(
-            f"Images cannot be packed into {place}: {error.strerror or error}. "
-            f"Make room there, or set TFMO_DRIVE_CACHE to another folder."
-        ) from error
 
 
 def _write(source: _Source, folder: Path) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from absl import logging
 from tqdm import tqdm
 
-from tfmo_drive.base.cache import cache_root, made_once
+from tfmo_drive.base.cache import cache_root, keeping, made_once
 from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.base.outputs import by_name, named, names
 from tfmo_drive.base.run_folder import file_digest, key
@@ -53,16 +53,11 @@ def cached_logits(teacher: keras.Model, copies: int, context: Context) -> Attach
     row = np.dtype([(name, _stored(shape), shape) for name, shape in rows])
     facts = [weights_digest(teacher), teacher.to_json(), task.fingerprint(), task.identity(), _code_digest()]
     folder, files = cache_root() / "teacher", []
-    try:
+    with keeping("The teacher's logits", folder):
         for copy in range(copies):
             write = functools.partial(_write_logits, teacher, copy, context, row)
             made = made_once(folder / key(*facts, context.seed, copy), write, (_ROWS,))
             files.append(open(made / _ROWS, "rb", buffering=0))
-    except OSError as error:
-        raise BadInput(
-            f"The teacher's logits cannot be kept in {folder}: {error.strerror or error}. "
-            "Make room there, or set TFMO_DRIVE_CACHE to another folder."
-        ) from error
 
     def read(copy: int, indices: np.ndarray) -> Arrays:
         size = row.itemsize

@@ -104,7 +104,7 @@ def test_no_rows_and_no_place_are_one_line(tmp_path):
         pack(Given(*values(0), 3), tmp_path)
     assert not [path for path in tmp_path.iterdir() if path.is_dir()]
     (tmp_path / "file").write_text("")
-    with pytest.raises(BadInput, match="cannot be packed into .*: Not a directory. Make room there"):
+    with pytest.raises(BadInput, match="Rows cannot be kept in .*: Not a directory. Make room there"):
         pack(Given(*values(), 3), tmp_path / "file" / "packs")
 
 

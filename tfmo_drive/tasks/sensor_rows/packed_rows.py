@@ -21,7 +21,7 @@ import numpy as np
 from tqdm import tqdm
 
 from tfmo_drive.base import atomic
-from tfmo_drive.base.cache import cache_root, digest, made_once
+from tfmo_drive.base.cache import cache_root, digest, keeping, made_once
 from tfmo_drive.base.given_file import reading
 from tfmo_drive.contracts import BadInput, Examples
 
@@ -174,13 +174,8 @@ def pack(source: RowSource, folder: Path | None = None) -> RowPack:
     Raises BadInput where there are no rows, and where the disk is full or cannot be written.
     """
     path = (folder or cache_root() / "rows") / digest(source.key)[:20]
-    try:
+    with keeping("Rows", path.parent):
         return RowPack(made_once(path, functools.partial(_write, source), _FILES))
-    except OSError as error:
-        raise BadInput(
-            f"Rows cannot be packed into {path.parent}: {error.strerror or error}. "
-            "Make room there, or set TFMO_DRIVE_CACHE to another folder."
-        ) from error
 
 
 def _write(source: RowSource, folder: Path) -> None:
