@@ -138,9 +138,7 @@ def test_a_damaged_pack_is_refused(split, tmp_path):
 
 def test_a_place_that_cannot_be_written_is_one_line(split, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(
-        BadInput, match="Images cannot be kept in .*: Not a directory. Make room there, or"
-    ):
+    with pytest.raises(BadInput, match="Images cannot be kept in .*: Not a directory. Make room there, or"):
         pack(split, SIZE, folder=tmp_path / "file" / "packs")
 
 
