@@ -9,13 +9,14 @@ import re
 from typing import Any
 
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-"""The nodes that keep their layer's name; tf2onnx merges equal ones of the others under the name it met first."""
+"""The nodes that keep their layer's name; tf2onnx merges equal others, and constants, under the name it met first."""
 
 
 def canonical(model: Any) -> Any:
     """Changes an onnx.ModelProto in place and returns it: nodes depth first from the outputs, numbered in this order.
 
-    Nodes and constants that no output needs go.
+    A constant is called after the first node that reads it, and the place at which it does. Nodes and constants that no
+    output needs go.
     """
     graph = model.graph
     makers = {output: node for node in graph.node for output in node.output}
@@ -32,14 +33,13 @@ def canonical(model: Any) -> Any:
             seen.add(makers[name].output[0])
             pending.append((name, True))
             pending.extend((source, False) for source in reversed(makers[name].input))
-        elif name in constants and name not in seen:
-            seen.add(name)
-            used.append(constants[name])
-    for constant in used:
-        names[constant.name] = f"{_lasting(constant.name) if constant.dims else 'scalar'}__{len(names)}"
     for number, node in enumerate(nodes):
         base = _lasting(node.name) if node.op_type in WEIGHTED else node.op_type
         node.name = f"{base}__{number}"
+        for place, name in enumerate(node.input):
+            if name in constants and name not in names:
+                used.append(constants[name])
+                names[name] = f"{node.name}/{place}"
         node.input[:] = [names.get(name, name) for name in node.input]
         names |= {name: f"{node.name}:{place}" for place, name in enumerate(node.output) if name not in kept}
         node.output[:] = [names.get(name, name) for name in node.output]
