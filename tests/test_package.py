@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import dataclasses
+import re
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,14 @@ def test_every_file_that_is_no_module_goes_into_the_wheel(options):
 
 def test_no_package_called_experiments_lands_in_anyones_folder(options):
     assert not [name for name in options["options"]["packages"].split() if name.split(".")[0] != "tfmo_drive"]
+
+
+def test_nothing_that_is_said_names_a_make_target():
+    """Where the package is installed there is no Makefile; an experiment's notebook is read in the checkout."""
+    targets = re.compile(r"`make |\bmake (train|export|sensitivity|ledger|lint|compare|npu|demo|smoke)\b")
+    files = [path for path in (ROOT / "tfmo_drive").rglob("*") if path.suffix in (".py", ".j2", ".h", ".cc")]
+    assert len(files) > 200
+    assert not [path for path in files if targets.search(path.read_text(encoding="utf-8"))]
 
 
 EXPERIMENT = """

@@ -5,7 +5,8 @@ from __future__ import annotations
 import html
 import re
 
-from tfmo_drive.report.rendering.markdown import markdown, table, terminal
+from tfmo_drive.report.document import Cell, Document, Section, Table
+from tfmo_drive.report.rendering.markdown import markdown, table, terminal, terminal_text
 
 
 def _tables(text: str) -> list[list[str]]:
@@ -66,6 +67,14 @@ def test_terminal_lines_fit_and_hold_every_row(full_report):
     for name in ("quantize_aware/litert_int8 *", "train/litert_float32", "a_stage_with"):
         assert name in text
     assert "baseline/litert_int16x8: scored on 200 of 1,055, seeded." in text
+
+
+def test_a_documents_text_for_a_terminal_has_its_verdict_and_its_tables():
+    shown = Table(("Stage", "Where", "Score"), ((Cell("a", "(b)"), Cell("x"), Cell("9.0 %", "(8.0 to 9.5)")),), 2)
+    page = Document("title", ("It holds.", "word " * 40), (Section("One", "caption", table=shown), Section("Two", "c")))
+    first, *wrapped, _, names, rule, line = terminal_text(page).splitlines()
+    assert first == "It holds." and " ".join(wrapped).count("word") == 40 and max(map(len, wrapped)) <= 110
+    assert (names, rule, line) == ("Stage  Where  Score", "-----  -----  -----", "a      x      9.0 %")
 
 
 def test_text_table_aligns_words_left_and_numbers_right():

@@ -19,7 +19,7 @@ CAPTION = (
 
 
 def write(found: dict[str, Any], folder: Path) -> str:
-    """Writes npu.md and .html into `folder`, and returns the Markdown."""
+    """Writes npu.md and .html into `folder`, and returns text for a terminal."""
     return write_document(document(found), {}, folder, "npu")
 
 

@@ -18,7 +18,7 @@ from tfmo_drive.report.document import Document
 from tfmo_drive.report.plots.figures import figures
 from tfmo_drive.report.plots.sheets import film, sheets
 from tfmo_drive.report.rendering.html import html, page
-from tfmo_drive.report.rendering.markdown import markdown, render
+from tfmo_drive.report.rendering.markdown import markdown, render, terminal_text
 from tfmo_drive.report.row_facts import featured
 from tfmo_drive.report.schema import AGAIN, checked
 from tfmo_drive.scores.gallery import Gallery
@@ -49,12 +49,11 @@ def write(report: dict, folder: Path, gallery: Gallery | None = None) -> None:
 
 
 def write_document(shown: Document, drawn: Mapping[str, bytes], folder: Path, name: str) -> str:
-    """Writes <name>.md and <name>.html into `folder`, with the pictures `drawn`, and returns the Markdown."""
+    """Writes <name>.md and <name>.html into `folder`, with the pictures `drawn`, and returns text for a terminal."""
     write_figures(folder / f"{name}.md", drawn)
-    text = render(shown, drawn)
-    atomic.write_text(folder / f"{name}.md", text)
+    atomic.write_text(folder / f"{name}.md", render(shown, drawn))
     atomic.write_text(folder / f"{name}.html", page(shown, drawn))
-    return text
+    return terminal_text(shown)
 
 
 def write_figures(page: Path, drawn: Mapping[str, bytes], films: Mapping[str, bytes] = MappingProxyType({})) -> None:

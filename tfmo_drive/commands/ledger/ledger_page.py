@@ -21,7 +21,7 @@ CAPTION = (
 
 
 def write(found: dict[str, Any], folder: Path) -> str:
-    """Writes ledger.md and .html into `folder`, and returns the Markdown."""
+    """Writes ledger.md and .html into `folder`, and returns text for a terminal."""
     return write_document(document(found), {}, folder, "ledger")
 
 

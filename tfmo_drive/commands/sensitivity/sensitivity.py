@@ -50,7 +50,7 @@ def main(argv: list[str]) -> int:
         found = studies(context, methods, examples, folder)
         if not any(study["parts"] for study in found):
             raise BadInput(f"The baseline has nothing that {' or '.join(methods)} could compress.")
-        print(*write(found, run.name, environment.describe()["command"], folder), sep="\n")
+        print(write(found, run.name, environment.describe()["command"], folder))
     print(folder / "sensitivity.html")
     return 0
 

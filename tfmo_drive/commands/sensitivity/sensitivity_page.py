@@ -19,13 +19,11 @@ CAPTION = (
 USE = "Every part then goes as far as one common drop lets it. To type: --set=recipe.0.allocation= and the file."
 
 
-def write(studies: list[dict[str, Any]], experiment: str, command: str, folder: Path) -> tuple[str, ...]:
-    """Writes sensitivity.md and .html and figures/*.png into `folder`, and returns the verdict's sentences."""
+def write(studies: list[dict[str, Any]], experiment: str, command: str, folder: Path) -> str:
+    """Writes sensitivity.md and .html and figures/*.png into `folder`, and returns text for a terminal."""
     studies = [study for study in studies if study["parts"]]
     drawn = {study["method"]: _picture(study) for study in studies}
-    shown = document(studies, experiment, command, folder)
-    write_document(shown, drawn, folder, "sensitivity")
-    return shown.verdict
+    return write_document(document(studies, experiment, command, folder), drawn, folder, "sensitivity")
 
 
 def document(studies: list[dict[str, Any]], experiment: str, command: str, folder: Path) -> Document:

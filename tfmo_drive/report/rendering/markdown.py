@@ -49,6 +49,15 @@ def terminal(report: dict) -> str:
     return "\n\n".join(line for line in lines if line) + "\n"
 
 
+def terminal_text(page: Document) -> str:
+    """Returns any document's verdict and tables for a terminal; what stands beside a value is left to the pages."""
+    blocks = ["\n".join(textwrap.fill(sentence, TERMINAL_WIDTH) for sentence in page.verdict)]
+    for shown in (section.table for section in page.sections if section.table and not section.folded):
+        lines = [dict(zip(shown.columns, (cell.text for cell in row), strict=True)) for row in shown.rows]
+        blocks.append(table(lines, shown.columns, text_columns=shown.text_columns))
+    return "\n\n".join(blocks) + "\n"
+
+
 def rows_table(report: dict) -> str:
     """Returns the report's rows as aligned text columns, the trivial answer below them."""
     rows, marked = report["rows"], featured(report)[0]
@@ -57,8 +66,10 @@ def rows_table(report: dict) -> str:
     return table(shown, columns)
 
 
-def table(rows: Sequence[dict[str, str]], columns: Sequence[str], width: int = TERMINAL_WIDTH) -> str:
-    """Returns aligned text columns.
+def table(
+    rows: Sequence[dict[str, str]], columns: Sequence[str], width: int = TERMINAL_WIDTH, text_columns: int = 1
+) -> str:
+    """Returns aligned text columns, the first `text_columns` to the left and numbers to the right.
 
     Names in the first are shortened in their middle where the table would pass `width`. "about" becomes a sign that a
     line below explains, since the word itself would leave no room for names.
@@ -69,8 +80,9 @@ def table(rows: Sequence[dict[str, str]], columns: Sequence[str], width: int = T
     widths[0] = min(widths[0], max(12, width - sum(widths[1:]) - 2 * (len(columns) - 1)))
     lines = []
     for line in [list(columns), ["-" * size for size in widths], *cells]:
-        aligned = [shortened(line[0], widths[0]).ljust(widths[0])]
-        aligned += [text.rjust(size) for text, size in zip(line[1:], widths[1:], strict=True)]
+        line = [shortened(line[0], widths[0]), *line[1:]]
+        aligned = [text.ljust(size) if place < text_columns else text.rjust(size)
+                   for place, (text, size) in enumerate(zip(line, widths, strict=True))]  # fmt: skip
         lines.append("  ".join(aligned).rstrip())
     return "\n".join([*lines, *[_ABOUT] * any("~" in text for line in cells for text in line[1:])])
 
