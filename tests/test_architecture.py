@@ -15,7 +15,7 @@ FILES = sorted((ROOT / PACKAGE).rglob("*.py"))
 FLOORS = (
     ("contracts", "protocols"), ("base",), ("data", "runtimes"), ("networks", "scenes"),
     ("training", "surgery", "conversion", "scores"), ("tasks", "steps", "targets", "measures", "report"),
-    ("expect", "boards"), ("experiment",), ("pack", "library"), ("commands",), ("__main__",),
+    ("expect", "boards"), ("experiment",), ("flow",), ("pack", "library"), ("commands",), ("__main__",),
 )  # fmt: skip
 PLUG_INS = ("tasks", "steps", "targets", "measures", "boards", "commands")
 SHARED = {"tasks.image_task", "tasks.frame_task", "tasks.number_task", "steps.criteria", "targets.selective",
@@ -82,8 +82,8 @@ def objection(importer: str, imported: str) -> str | None:
     ("tasks.detection.a", "tasks.detection.b", True), ("tasks.detection.a", "tasks.segmentation.b", False),
     ("tasks.detection.a", "tasks.image_task", True), ("tasks.detection.a", "tasks.classification", False),
     ("report.plots.a", "report.rendering.b", True), ("tasks.a", "experiment", False), ("experiment", "tasks.a", True),
-    ("experiment", "expect", True), ("commands.run", "experiment", True),
-    ("experiment", "commands.run", False), ("commands.run", "commands.compare", False),
+    ("experiment", "expect", True), ("flow.flow", "experiment", True), ("commands.run", "flow.flow", True),
+    ("experiment", "flow.flow", False), ("flow.flow", "commands.run", False), ("commands.run", "commands.compare", False),
     ("commands.lint.lint", "commands.lint.a", True), ("commands.lint.lint", "commands.ledger.a", False),
     ("commands.lint.lint", "commands.command_line", True), ("commands.lint.lint", "commands.run", False),
 ])  # fmt: skip

@@ -10,7 +10,8 @@ from tfmo_drive.base.overrides import describe, override
 from tfmo_drive.commands import catalogue, chosen_run, experiment_flags
 from tfmo_drive.contracts import BadInput, Context
 from tfmo_drive.expect import FIGURES, Expect
-from tfmo_drive.experiment import Experiment, Run
+from tfmo_drive.experiment import Experiment
+from tfmo_drive.flow.flow import Run
 from tfmo_drive.steps.cluster import Cluster
 from tfmo_drive.steps.distill import Distill
 from tfmo_drive.steps.fold_batch_norm import FoldBatchNorm

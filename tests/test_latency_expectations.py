@@ -12,7 +12,8 @@ import pytest
 from tfmo_drive import experiment
 from tfmo_drive.contracts import Artifact
 from tfmo_drive.expect import Expect, exit_code
-from tfmo_drive.experiment import Experiment, Run
+from tfmo_drive.experiment import Experiment
+from tfmo_drive.flow.flow import Run
 from tfmo_drive.measures.latency import Latency
 from tfmo_drive.runtimes import timed_turns
 from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8

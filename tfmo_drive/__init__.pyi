@@ -19,7 +19,7 @@ from tfmo_drive.data.images import Resize as Resize
 from tfmo_drive.expect import Expect as Expect
 from tfmo_drive.experiment import MEASURES as MEASURES
 from tfmo_drive.experiment import Experiment as Experiment
-from tfmo_drive.experiment import Run as Run
+from tfmo_drive.flow.flow import Run as Run
 from tfmo_drive.library import Result as Result
 from tfmo_drive.library import arrays as arrays
 from tfmo_drive.library import compress as compress

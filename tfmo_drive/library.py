@@ -19,7 +19,8 @@ from tfmo_drive.base.cache import cache_root, digest
 from tfmo_drive.base.overrides import settings
 from tfmo_drive.contracts import BadInput, Step, Target
 from tfmo_drive.data.augmentation import Augmentation
-from tfmo_drive.experiment import Experiment, Run
+from tfmo_drive.experiment import Experiment
+from tfmo_drive.flow.flow import Run
 from tfmo_drive.report.rendering.markdown import rows_table, terminal
 from tfmo_drive.report.row_facts import UNHARMED
 from tfmo_drive.report.write_report import write

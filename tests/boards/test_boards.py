@@ -16,7 +16,8 @@ from tfmo_drive.boards import stm32h743
 from tfmo_drive.boards.board import FACTS, Board, named, names
 from tfmo_drive.commands import board_pack
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.experiment import Chain, Experiment
+from tfmo_drive.experiment import Experiment
+from tfmo_drive.flow.flow import Chain
 from tfmo_drive.pack.write_pack import Pack
 from tfmo_drive.targets.litert import LiteRTInt8
 from tfmo_drive.tasks.classification import Classification

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from tfmo_drive.base import outputs
-from tfmo_drive.contracts import Context, compress
+from tfmo_drive.base.recipe import apply_steps
+from tfmo_drive.contracts import Context
 from tfmo_drive.networks import int8_coverage
 from tfmo_drive.steps.fold_batch_norm import FoldBatchNorm
 from tfmo_drive.steps.quantize_aware import QuantizeAware
@@ -19,7 +20,7 @@ LEAST_DB = 25.0
 @pytest.mark.parametrize("steps", [(FAST,), (FoldBatchNorm(), FAST)], ids=["as_built", "folded"])
 def test_the_file_of_a_quantised_model_holds_what_was_quantised(steps, task, model, tmp_path):
     place = Context(task, model, (), tmp_path, 0)
-    made = list(compress(model, steps, place))[-1][2]
+    made = list(apply_steps(steps, model, place))[-1][2]
     assert int8_coverage.missing(made) == []
     artifact = LiteRTInt8()(made, tmp_path, place)
     kernels = {name: value for name, value in artifact.weights().items()

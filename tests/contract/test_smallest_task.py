@@ -9,7 +9,8 @@ import pytest
 
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.contracts import BadInput, Evaluation, Examples, Measure, Preprocessing, Task
-from tfmo_drive.experiment import Experiment, Run
+from tfmo_drive.experiment import Experiment
+from tfmo_drive.flow.flow import Run
 from tfmo_drive.protocols import Distillable, LocatesObjects, OverTime, Rendered
 from tfmo_drive.steps.prune import Prune
 from tfmo_drive.steps.train import Train

@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tfmo_drive.base.keras2 import keras, tf
-from tfmo_drive.contracts import BadInput, BrokenPromise, compress, refuse
+from tfmo_drive.base.recipe import apply_steps, refuse_model
+from tfmo_drive.contracts import BadInput, BrokenPromise
 from tfmo_drive.networks import graph, int8_coverage, layers, plain_layers
 from tfmo_drive.networks.networks import Head, MobileNetV2, ResNet, SmallCNN, build
 from tfmo_drive.runtimes import tflite_file
@@ -111,7 +112,7 @@ def converted(tiny_task, context):
     def run(model, steps=(FAST,), preprocessing="caffe"):
         task = dataclasses.replace(tiny_task, preprocessing_name=preprocessing)
         place = dataclasses.replace(context(), task=task, baseline=model)
-        made = list(compress(alive(model, task), steps, place))[-1][2]
+        made = list(apply_steps(steps, alive(model, task), place))[-1][2]
         artifact = LiteRTInt8()(made, place.workdir, place)
         for step in steps:
             step.check_artifact(artifact)
@@ -269,7 +270,7 @@ def test_what_cannot_be_quantised_is_named_before_an_earlier_step_trains(name, b
     recipe = (Train(epochs=1), FAST)
     place = dataclasses.replace(context(), baseline=model)
     with pytest.raises(BadInput, match=f"no fake-quantised form of {name}.*leave QuantizeAware out") as refused:
-        list(compress(model, recipe, place))
+        list(apply_steps(recipe, model, place))
     assert "\n" not in str(refused.value)
     assert not (place.workdir / "1_train").exists()
 
@@ -290,9 +291,9 @@ def test_folding_first_helps_where_a_message_says_so(recipe, body, says, context
     """Steps are asked about the structure that earlier ones leave, not about the one before them all."""
     model = classifier(body)
     with pytest.raises(BadInput, match=f"Put FoldBatchNorm {says}"):
-        refuse(recipe, model)
+        refuse_model(recipe, model)
     folded = (FoldBatchNorm(), *recipe)
-    made = [made for _, _, made in compress(model, folded, dataclasses.replace(context(), baseline=model))]
+    made = [made for _, _, made in apply_steps(folded, model, dataclasses.replace(context(), baseline=model))]
     assert len(made) == len(folded)
 
 

@@ -14,7 +14,8 @@ from tensorflow_model_optimization.python.core.quantization.keras.default_8bit.d
 )
 
 from tfmo_drive.base.keras2 import keras, tf
-from tfmo_drive.contracts import BadInput, BrokenPromise, compress
+from tfmo_drive.base.recipe import apply_steps
+from tfmo_drive.contracts import BadInput, BrokenPromise
 from tfmo_drive.networks import fake_quant, layers, quantize_scheme
 from tfmo_drive.steps.prune import Prune
 from tfmo_drive.steps.quantize_aware import QuantizeAware
@@ -187,7 +188,7 @@ def test_the_step_that_broke_a_promise_is_named_with_what_to_type(sparse, retrai
         breaks = QuantizeAware(preserve=kept)
         monkeypatch.setattr(QuantizeAware, "__call__", lambda step, model, place: retrained[""])
         with pytest.raises(BrokenPromise, match=rf"QuantizeAware, which ran after it, .*{re.escape(advice)}"):
-            list(compress(sparse, (SPARSE, breaks), context()))
+            list(apply_steps((SPARSE, breaks), sparse, context()))
 
 
 def test_zeros_stay_when_a_reloaded_preserving_model_is_trained_on(retrained, sparse, context, tmp_path):

@@ -13,7 +13,8 @@ from tfmo_drive.boards.board import named
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.augmentation import Augmentation
 from tfmo_drive.expect import Expect
-from tfmo_drive.experiment import Experiment, Run
+from tfmo_drive.experiment import Experiment
+from tfmo_drive.flow.flow import Run
 from tfmo_drive.measures.accuracy import Accuracy
 from tfmo_drive.measures.size import Size
 from tfmo_drive.networks.networks import SmallCNN

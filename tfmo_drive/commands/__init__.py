@@ -1,1 +1,1 @@
-"""Holds the verbs of the command line, and what they share (floor 7)."""
+"""Holds the verbs of the command line, and what they share (floor 8)."""

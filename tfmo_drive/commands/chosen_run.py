@@ -12,7 +12,8 @@ from tfmo_drive.commands import experiment_flags
 from tfmo_drive.contracts import BadInput
 
 if TYPE_CHECKING:
-    from tfmo_drive.experiment import Experiment, Run
+    from tfmo_drive.experiment import Experiment
+    from tfmo_drive.flow.flow import Run
 
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(experiment_flags)

@@ -17,7 +17,8 @@ from tfmo_drive.base.spelling import suggestion
 from tfmo_drive.contracts import BadInput
 
 if TYPE_CHECKING:
-    from tfmo_drive.experiment import Experiment, Run
+    from tfmo_drive.experiment import Experiment
+    from tfmo_drive.flow.flow import Run
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("experiment", None, "A name that `tfmo-drive list` prints (pruned_quantized), or a path.")
@@ -40,7 +41,7 @@ def run(argv: list[str]) -> Run:
 
     Raises BadInput as `chosen` does.
     """
-    from tfmo_drive.experiment import Run
+    from tfmo_drive.flow.flow import Run
 
     name, found, workdir = chosen(argv)
     logging.set_verbosity(logging.INFO)

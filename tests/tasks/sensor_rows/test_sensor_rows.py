@@ -11,7 +11,8 @@ import pytest
 from tfmo_drive.base import faults
 from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.contracts import BadInput, Context
-from tfmo_drive.experiment import Experiment, Run
+from tfmo_drive.experiment import Experiment
+from tfmo_drive.flow.flow import Run
 from tfmo_drive.measures.accuracy import Accuracy
 from tfmo_drive.measures.cost import Cost
 from tfmo_drive.measures.latency import Latency

@@ -1,1 +1,1 @@
-"""Holds what the verb ledger alone needs, its page too (floor 7)."""
+"""Holds what the verb ledger alone needs, its page too (floor 8)."""

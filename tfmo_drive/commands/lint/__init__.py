@@ -1,1 +1,1 @@
-"""Holds what the verb lint alone needs (floor 7)."""
+"""Holds what the verb lint alone needs (floor 8)."""

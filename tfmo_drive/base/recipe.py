@@ -1,0 +1,75 @@
+"""Checks the steps of a recipe against one another and against a model, and applies them in order."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from tfmo_drive.contracts import BadInput, BrokenPromise, Context, Step
+
+if TYPE_CHECKING:
+    import tf_keras as keras
+
+
+def refuse_order(steps: Sequence[Step]) -> None:
+    """Raises BadInput, before hours of training, where a later step would undo what an earlier one promises."""
+    for count, later in enumerate(steps):
+        undone = next((earlier for earlier in steps[:count] if later.undoes(earlier)), None)
+        if undone is not None:
+            advice = later.to_preserve(_provided(steps[:count])) or f"Put {type(later).__name__} first."
+            raise BadInput(
+                f"recipe: {type(later).__name__} after {type(undone).__name__} would undo {undone.promise}. {advice}"
+            )
+
+
+def refuse_model(steps: Sequence[Step], model: keras.Model) -> None:
+    """Raises BadInput where a step cannot work on what earlier ones leave of `model`.
+
+    Steps behind one that replaces the model wait until the new one is there.
+    """
+    for step in steps:
+        step.refuse(model)
+        if step.replaces_model:
+            return
+        model = step.outline(model)
+
+
+def apply_steps(
+    steps: Sequence[Step], model: keras.Model, context: Context, done: int = 0
+) -> Iterator[tuple[int, Step, keras.Model]]:
+    """Applies the steps after the first `done`, each in a folder of its own, and checks all earlier promises again.
+
+    Yields:
+        (number of the step counted from 1, the step, the model that it leaves). Raises BadInput where a step cannot
+        work on the model, and BrokenPromise where a step undid what an earlier one promised.
+    """
+    for count, step in enumerate(steps, start=1):
+        if count <= done:
+            continue
+        if count == done + 1 or steps[count - 2].replaces_model:
+            refuse_model(steps[count - 1 :], model)
+        folder = context.workdir / f"{count}_{step.name}"
+        model = step(model, dataclasses.replace(context, workdir=folder))
+        step.check(model)
+        for kept in steps[: count - 1]:
+            _check_again(kept, step, model, _provided(steps[: count - 1]))
+        yield count, step, model
+
+
+def _provided(steps: Sequence[Step]) -> list[str]:
+    """Returns the promises of the steps, in one word each."""
+    return [step.provides for step in steps if step.provides]
+
+
+def _check_again(kept: Step, step: Step, model: keras.Model, provided: list[str]) -> None:
+    """Calls `kept.check`; its error also names the step that broke the promise and what to do about it."""
+    try:
+        kept.check(model)
+    except BrokenPromise as broken:
+        name = type(step).__name__
+        if kept.provides and kept.provides in step.preserves:
+            advice = f"It should have preserved that: report this fault of {name}, with the recipe."
+        else:
+            advice = step.to_preserve(provided) or f"Put {name} before {type(kept).__name__}."
+        raise BrokenPromise(f"{broken} {name}, which ran after it, undid it. {advice}") from broken

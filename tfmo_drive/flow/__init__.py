@@ -1,0 +1,1 @@
+"""Runs an experiment: its stages, the files made of them, and the report (floor 6)."""

@@ -1,0 +1,103 @@
+"""Converts the models of a run for its targets, and asks the measures of every file: the rows of the report."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from absl import logging
+
+from tfmo_drive.base import progress
+from tfmo_drive.base.keras2 import keras
+from tfmo_drive.base.row_keys import joined
+from tfmo_drive.contracts import Artifact, Context, Measure, Step, Target
+from tfmo_drive.report.row_facts import completed, summary
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Files:
+    """Makes the files of a run, and keeps them open with what was measured of each."""
+
+    context: Context
+    recipes: Mapping[str, tuple[Step, ...]]
+    """The recipes by the names of their rows; none is the baseline's."""
+    folder: Path
+    """The folder that gets one folder a row."""
+    measures: tuple[Measure, ...] = ()
+    artifacts: dict[str, Artifact] = dataclasses.field(default_factory=dict)
+    """The files by the names of their rows, open; the first is the float baseline's, the reference of all others."""
+    rows: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    skipped: list[dict[str, str]] = dataclasses.field(default_factory=list)
+    """{"stage", "target", "reason"} of every file that a target refused to make."""
+
+    def accepted(self, name: str, model: keras.Model, targets: tuple[Target, ...]) -> list[Target]:
+        """Returns the targets that take the model of row `name`; the others are added to `skipped`."""
+        reasons = [target.refuses(model) for target in targets]
+        pairs = list(zip(targets, reasons, strict=True))
+        self.skipped.extend({"stage": name, "target": one.name, "reason": reason} for one, reason in pairs if reason)
+        return [target for target, reason in pairs if not reason]
+
+    def convert(self, name: str, model: keras.Model, target: Target) -> Artifact:
+        """Returns the file of a model, which keeps the promises of the steps that made the model."""
+        folder = self.folder / name / target.name
+        folder.mkdir(parents=True, exist_ok=True)
+        artifact = target(model, folder, self.context)
+        for step in self.recipes.get(name, ()):
+            step.check_artifact(artifact)
+        return artifact
+
+    def measure(self, models: Mapping[str, keras.Model], stages: list[dict]) -> None:
+        """Fills `rows`: each model (by the name of its recipe, the baseline first) on each target that takes it.
+
+        Args:
+            models: The last model of every recipe.
+            stages: What report.json says of the stages that they come from.
+        """
+        targets = self.context.targets
+        files = [(name, model, one) for name, model in models.items() for one in self.accepted(name, model, targets)]
+        begun = time.perf_counter()
+        for count, (name, model, target) in enumerate(files, start=1):
+            place = f"row {count} of {len(files)}: {name}/{target.name}"
+            started = time.perf_counter()
+            artifact = self.artifacts[f"{name}/{target.name}"] = self.convert(name, model, target)
+            converted = time.perf_counter()
+            seconds = converted - started
+            logging.info("%s, converted in %s", place, progress.duration(seconds))
+            row = {"name": f"{name}/{target.name}", "stage": name, "target": target.name, "reference": count == 1}
+            row |= {"runtime": artifact.runtime, "threads": artifact.threads, "seconds": round(seconds, 2)}
+            row = self._measured(joined(row, artifact.notes, artifact), artifact)
+            self.rows.append(completed(row, self.rows, stages))
+            now = time.perf_counter()
+            left = (now - begun) / count * (len(files) - count)
+            said = [place, f"measured in {progress.duration(now - converted)}", summary(row)]
+            logging.info("%s", ", ".join(said + [f"{progress.duration(left)} left"] * (left > 0)))
+
+    def _measured(self, row: dict[str, Any], artifact: Artifact) -> dict[str, Any]:
+        """Returns the row with what every measure says of its file."""
+        reference = next(iter(self.artifacts.values()))
+        for measure in self.measures:
+            found = measure(artifact, reference, self.context)
+            row = joined(row, found, measure)
+            if not measure.has_section:
+                row["own_numbers"] = [*row.get("own_numbers", ()), *found]
+        return row
+
+    def paired(self, name: str) -> Iterator[dict[str, Any]]:
+        """Yields the rows of recipe `name` compared with those of every other recipe on the same target, example by
+        example."""
+        others = [other for other in self.recipes if other != name]
+        measures = [measure for measure in self.measures if measure.paired]
+        if others and not measures:
+            logging.warning("No measure compares the recipe with its controls example by example. Accuracy() does.")
+        for other in others if measures else ():
+            for target in self.context.targets:
+                row, against = f"{name}/{target.name}", f"{other}/{target.name}"
+                if row in self.artifacts and against in self.artifacts:
+                    kept = {}
+                    for measure in measures:
+                        found = measure(self.artifacts[row], self.artifacts[against], self.context)
+                        kept |= {key: found[key] for key in measure.paired}
+                    yield {"row": row, "against": against, **kept}

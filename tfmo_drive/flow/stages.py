@@ -1,0 +1,176 @@
+"""Makes the models of a run, or reads them back: the baseline, then what every step of every recipe leaves of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tfmo_drive.base import atomic, environment, finite, progress, python_file, run_folder
+from tfmo_drive.base.keras2 import keras, tf
+from tfmo_drive.base.overrides import settings
+from tfmo_drive.base.recipe import apply_steps, refuse_model
+from tfmo_drive.contracts import BadInput, Context, Step
+from tfmo_drive.experiment import Experiment
+from tfmo_drive.networks import own_model
+from tfmo_drive.training import scoring
+
+SCORES = ("keras_score", "val_score", "seconds")
+"""The facts of every finished stage."""
+_REUSED = "finished already, reused"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Stages:
+    """Makes every stage of a run in a folder of its own, once: one that is finished is read back."""
+
+    name: str
+    """The name of the experiment's recipe."""
+    experiment: Experiment
+    workdir: Path
+    """The run folder, which the caller holds."""
+    seed: int
+    deterministic: bool
+
+    @property
+    def recipes(self) -> dict[str, tuple[Step, ...]]:
+        """Returns the experiment's recipe and those of its controls, by the names of their rows."""
+        return {self.name: self.experiment.recipe, **self.experiment.controls}
+
+    def description(self) -> dict[str, Any]:
+        """Returns what experiment.json says of the run: settings, seed, data and environment, in JSON types."""
+        return {
+            "experiment": self.name, "seed": self.seed, "deterministic": self.deterministic,
+            "settings": settings(self.experiment), "data_fingerprint": self.experiment.task.fingerprint(),
+            "environment": environment.describe(),
+        }  # fmt: skip
+
+    def baseline(self) -> Context:
+        """Returns the context with the baseline in it: trained, read back or given."""
+        with progress.through(self._steps({})):
+            return self._begun(record=False)[0]
+
+    def models(self, controls: bool = True) -> tuple[Context, dict[str, dict[str, keras.Model]], list[dict]]:
+        """Makes the stages of the recipe, and those of the controls where they are wanted.
+
+        Returns:
+            The context; the models by row and stage in their order, {"baseline": {"0_baseline": ...}, ...}; and what
+            report.json says of each stage.
+        """
+        for step in (step for recipe in self.recipes.values() for step in recipe):
+            for path in step.files:
+                if not path.exists():
+                    raise BadInput(f"{step.name} needs {path}, which is not there. Put it back, or name another.")
+        wanted = {name: recipe for name, recipe in self.recipes.items() if controls or name == self.name}
+        with progress.through(self._steps(wanted)):
+            context, facts = self._begun(record=controls)
+            models, stages = {"baseline": {"0_baseline": context.baseline}}, [facts]
+            for name, recipe in wanted.items():
+                if recipe:
+                    own = context.workdir if name == self.name else context.workdir / name
+                    place = dataclasses.replace(context, workdir=own)
+                    models[name] = self._compressed(name, recipe, place, facts["key"], stages)
+        return context, models, stages
+
+    def _steps(self, recipes: Mapping[str, tuple[Step, ...]]) -> list[tuple[str, int]]:
+        """Returns (name, epochs of training) of every step, in the order in which they run."""
+        steps = [("baseline", self.experiment.training.epochs)]
+        for name, recipe in recipes.items():
+            of = "" if name == self.name else f" of {name}"
+            steps += [(f"{type(step).__name__}{of}", getattr(step, "all_epochs", 0)) for step in recipe]
+        return steps
+
+    def _begun(self, record: bool) -> tuple[Context, dict]:
+        """Returns the context, and the facts of the baseline's stage; `record` writes experiment.json anew."""
+        if self.deterministic:
+            tf.config.experimental.enable_op_determinism()
+        keras.utils.set_random_seed(self.seed)
+        experiment = self.experiment
+        context = Context(experiment.task, None, experiment.all_targets, self.workdir / "stages", self.seed)
+        baseline, facts = self._baseline(context, record)
+        return dataclasses.replace(context, baseline=baseline), facts
+
+    def _baseline(self, context: Context, record: bool) -> tuple[keras.Model, dict]:
+        task, trainer = context.task, self.experiment.training
+        model = task.build()
+        for recipe in self.recipes.values():
+            refuse_model(recipe, model)
+        given = task.given()
+        if given:
+            progress.say(f"given, val score {scoring.Scorer(model, task).selection_score('val'):.4f}")
+        facts = [task.identity(), task.fingerprint(), self.seed, self.deterministic]
+        facts += [given] if given else [settings(trainer)]
+        key, folder = run_folder.key(*facts), context.workdir / "0_baseline"
+        found = run_folder.read_facts(folder)
+        if found.get("finished") and found.get("key", key) != key:
+            raise BadInput(
+                f"{self.workdir} holds a run of other data, weights, seed, task.*, training.* or --deterministic "
+                "(experiment.json says which). Repeat them, or choose another folder with --workdir."
+            )
+        if record or not (self.workdir / "experiment.json").exists():
+            atomic.write_json(self.workdir / "experiment.json", self.description())
+        stage = run_folder.StageFolder(folder, key, SCORES)
+        if stage.finished and not given:
+            with stage.read():
+                model.load_weights(str(stage.weights))
+            finite.refuse_weights(model, f"stage {stage.path}")
+            progress.say(_REUSED)
+        elif not stage.finished:
+            started = time.perf_counter()
+            if not given:
+                progress.say(f"{trainer.epochs} epochs")
+                model = trainer(model, dataclasses.replace(context, workdir=stage.path))
+            self._finish(stage, model, trainer if not given else None, context, started)
+        return model, {"name": "0_baseline", "recipe": "baseline", **stage.facts, "curves": stage.curves()}
+
+    def _compressed(
+        self, name: str, recipe: tuple[Step, ...], context: Context, base: str, stages: list
+    ) -> dict[str, keras.Model]:
+        folders = []
+        for count, step in enumerate(recipe, start=1):
+            files = [run_folder.file_digest(path) for s in recipe[:count] for path in s.files]
+            own = [code] if (code := python_file.own_code(recipe[:count])) else []
+            key = run_folder.key(base, [settings(s) for s in recipe[:count]], files, *own)
+            folders.append(run_folder.StageFolder(context.workdir / f"{count}_{step.name}", key, SCORES))
+        models, model, done, before = {}, context.baseline, 0, len(stages)
+        while done < len(recipe) and folders[done].finished:
+            progress.begin(before + done + 1)
+            progress.say(_REUSED)
+            with folders[done].read():
+                models[folders[done].path.name] = model = recipe[done].reload(model, folders[done].weights, context)
+            finite.refuse_weights(model, f"stage {folders[done].path}")
+            done += 1
+            for kept in recipe[:done]:
+                kept.check(model)
+        started = time.perf_counter()
+        if done < len(recipe):
+            progress.begin(before + done + 1)
+        for count, step, compressed in apply_steps(recipe, model, context, done):
+            models[folders[count - 1].path.name] = compressed
+            self._finish(folders[count - 1], compressed, step, context, started)
+            started = time.perf_counter()
+            if count < len(recipe):
+                progress.begin(before + count + 1)
+        for folder in folders:
+            stages.append({"name": folder.path.name, "recipe": name, **folder.facts, "curves": folder.curves()})
+        return models
+
+    def _finish(self, stage: run_folder.StageFolder, model, step: Step | None, context: Context, started: float):
+        seconds = time.perf_counter() - started
+        finite.refuse_weights(model, f"stage {stage.path.name}")
+        scorer = scoring.Scorer(model, context.task)
+        keras_score, val_score = scorer("test"), scorer.selection_score("val")
+        progress.say(f"finished in {progress.duration(seconds)}, Keras score {keras_score:.4f} on test")
+        seconds = max(seconds, sum(stage.curves().get("seconds", [])))  # a resumed stage counts its earlier epochs too
+        facts = {"keras_score": keras_score, "val_score": val_score, "seconds": round(seconds, 1)}
+        known = context.task.metadata(model)
+        facts |= {"preprocessing": context.task.preprocessing.name, "labels": known.get("labels")}
+        facts |= {"units": own_model.units(known)}
+        found = step.skipped_layers(model) if step else {}
+        skipped = {layer: why for layer, why in found.items() if layer not in model.output_names}  # which stay anyway
+        for layer, reason in skipped.items():
+            progress.say(f"{layer} is left alone: {reason}")
+        facts |= {"skipped_layers": skipped, "promise": getattr(step, "promise", None), "settings": settings(step)}
+        stage.finish(model, facts)
