@@ -13,6 +13,7 @@ from tfmo_drive import experiment
 from tfmo_drive.contracts import Artifact
 from tfmo_drive.expect import Expect, exit_code
 from tfmo_drive.experiment import Experiment
+from tfmo_drive.flow.files import Files
 from tfmo_drive.flow.flow import Run
 from tfmo_drive.measures.latency import Latency
 from tfmo_drive.runtimes import timed_turns
