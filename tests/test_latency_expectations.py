@@ -70,7 +70,8 @@ def expected(clock, **bounds) -> tuple[dict, list[dict]]:
     targets = (LiteRTFloat32(), LiteRTInt8())
     whole = Experiment(task=Classification(), targets=targets, measures=(measure,), expect=Expect(**bounds))
     run = Run(name="tried", experiment=whole, workdir=Path("unused"))
-    return rows[1], run._expected(CONTEXT, rows, artifacts)
+    files = Files(CONTEXT, {}, Path("unused"), artifacts=artifacts, rows=rows)
+    return rows[1], run._expected(files)
 
 
 @pytest.mark.parametrize(("bound", "code"), [(0.3, 0), (0.2, 1)])
