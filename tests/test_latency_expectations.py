@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tfmo_drive import experiment
+from tfmo_drive.flow import flow
 from tfmo_drive.contracts import Artifact
 from tfmo_drive.expect import Expect, exit_code
 from tfmo_drive.experiment import Experiment
@@ -90,7 +90,7 @@ def test_on_a_busy_machine_it_is_measured_again_until_that_is_calm(clock, bound,
 
 
 def test_a_machine_that_stays_busy_neither_meets_nor_misses_it(clock, monkeypatch):
-    monkeypatch.setattr(experiment, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(flow, "PATIENCE_S", 0.3)
     clock.calm = float("inf")
     row, verdicts = expected(clock, latency_ratio=0.3, latency_p95_ms=100)
     assert [one["passed"] for one in verdicts] == [None, None] and exit_code(verdicts) == 3
