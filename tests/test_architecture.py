@@ -83,7 +83,8 @@ def objection(importer: str, imported: str) -> str | None:
     ("tasks.detection.a", "tasks.image_task", True), ("tasks.detection.a", "tasks.classification", False),
     ("report.plots.a", "report.rendering.b", True), ("tasks.a", "experiment", False), ("experiment", "tasks.a", True),
     ("experiment", "expect", True), ("flow.flow", "experiment", True), ("commands.run", "flow.flow", True),
-    ("experiment", "flow.flow", False), ("flow.flow", "commands.run", False), ("commands.run", "commands.compare", False),
+    ("experiment", "flow.flow", False), ("flow.flow", "commands.run", False),
+    ("commands.run", "commands.compare", False),
     ("commands.lint.lint", "commands.lint.a", True), ("commands.lint.lint", "commands.ledger.a", False),
     ("commands.lint.lint", "commands.command_line", True), ("commands.lint.lint", "commands.run", False),
 ])  # fmt: skip

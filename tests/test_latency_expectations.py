@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tfmo_drive.flow import flow
 from tfmo_drive.contracts import Artifact
 from tfmo_drive.expect import Expect, exit_code
 from tfmo_drive.experiment import Experiment
+from tfmo_drive.flow import flow
 from tfmo_drive.flow.files import Files
 from tfmo_drive.flow.flow import Run
 from tfmo_drive.measures.latency import Latency
