@@ -14,7 +14,8 @@ OPENERS = {"open", "read_text", "read_bytes", "File", "load_model", "load_weight
 GUARDS = {"reading", "reads", "_reading", "_FILE", "text_of", "json_of"}
 OWN = {
     "commands/catalogue.py": "this program",
-    "surgery/untrained_step.py: reload": "stages of this run, by their digests", "flow/stages.py: _baseline": "as above",
+    "surgery/untrained_step.py: reload": "stages of this run, by their digests",
+    "flow/stages.py: _baseline": "as above",
     "training/trained_step.py: reload": "as above", "training/trained_step.py: saved": "progress, refused by name",
     "base/cache.py": "the cache, by its seals", "training/teacher.py": "as above",
     "base/run_folder.py: file_digest": "files alone, whatever is in them",
