@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib
 import inspect
@@ -22,6 +23,8 @@ layers = keras.layers
 ROOMS = {"steps": td.Step, "targets": td.Target, "measures": td.Measure, "tasks": td.Task}
 SCALE, MEAN = np.float32([50, 0.01, 4, 1]), np.float32([1000, 1, -3, 5])
 TRAINING = {"epochs": 4, "learning_rate": 0.05, "batch_size": 32}
+LEAST = (td.Accuracy(), td.Size())
+compress = functools.partial(td.compress, measures=LEAST)
 
 
 def modules() -> list[str]:
@@ -118,7 +121,7 @@ def test_an_experiments_data_recipe_and_seed_give_its_files(tmp_path):
     ]
     experiment = td.Experiment(
         task=task, training=td.Train(epochs=1, batch_size=32), recipe=tuple(steps), targets=(td.LiteRTInt8(),),
-        measures=(td.Accuracy(), td.Size()),
+        measures=LEAST,
     )  # fmt: skip
     report = td.Run(name="compressed", experiment=experiment, workdir=tmp_path / "run", seed=3).report()
     model = task.build()
@@ -126,7 +129,7 @@ def test_an_experiments_data_recipe_and_seed_give_its_files(tmp_path):
     before = model.get_weights()
     read = {name: task.examples(name).read(np.arange(len(task.examples(name)))) for name in ("train", "val", "test")}
     data = td.arrays(**read, class_names=task.class_names, preprocessing="caffe")
-    result = td.compress(model, steps, data, augmentation=td.Augmentation(), seed=3, workdir=tmp_path / "library")
+    result = compress(model, steps, data, augmentation=td.Augmentation(), seed=3, workdir=tmp_path / "library")
     assert len(digests(tmp_path / "run")) == 3 and digests(tmp_path / "library") == digests(tmp_path / "run")
     assert [row["score"] for row in result.rows] == [row["score"] for row in report["rows"]]
     assert all(np.array_equal(one, other) for one, other in zip(before, model.get_weights(), strict=True))
@@ -135,7 +138,8 @@ def test_an_experiments_data_recipe_and_seed_give_its_files(tmp_path):
 @pytest.fixture(scope="module")
 def call():
     """Rows of unlike ranges, trained, pruned and quantised: what `compress` is called with."""
-    return (dense(), [td.Prune(epochs=1)], td.arrays(**split(*rows()))), {"training": td.Train(**TRAINING)}
+    settings = {"training": td.Train(**TRAINING), "measures": LEAST}
+    return (dense(), [td.Prune(epochs=1)], td.arrays(**split(*rows()))), settings
 
 
 @pytest.fixture(scope="module")
@@ -159,13 +163,17 @@ def test_the_result_is_rows_a_best_file_and_a_report(result, tmp_path):
 
 
 def test_rows_go_to_pandas_where_it_is(result):
-    if importlib.util.find_spec("pandas"):
-        frame = result.rows.to_pandas()
-        assert list(frame.index) == [row.name for row in result.rows]
-        assert list(frame["score"]) == [row["score"] for row in result.rows]
-    else:
-        with pytest.raises(BadInput, match="pip install pandas"):
-            result.rows.to_pandas()
+    pytest.importorskip("pandas", reason="pandas is not installed here: to_pandas is not tested")
+    frame = result.rows.to_pandas()
+    assert list(frame.index) == [row.name for row in result.rows]
+    assert list(frame["score"]) == [row["score"] for row in result.rows]
+    assert frame["size_bytes"].dtype.kind == "i" and frame["score"].dtype.kind == "f"
+
+
+def test_without_pandas_it_says_what_to_type(result, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(BadInput, match="pip install pandas"):
+        result.rows.to_pandas()
 
 
 def test_the_same_call_finds_its_stages_again(call, result, monkeypatch):
@@ -185,7 +193,7 @@ def test_raw_columns_of_unlike_ranges_keep_their_score_in_int8():
     model.layers[1].set_weights([np.float32([[1, -1], *[[0, 0]] * 7]), np.float32([-3, 3])])
     plain = (inputs - MEAN) / SCALE
     targets = (plain[:, 0] + plain[:, 1] + plain[:, 2] < 0).astype(int)
-    found = td.compress(model, [], td.arrays(**split(inputs, targets)))
+    found = compress(model, [], td.arrays(**split(inputs, targets)))
     assert [row["score"] > 0.95 for row in found.rows] == [True, True]
 
 
@@ -197,7 +205,8 @@ def sequences() -> dict:
 
 def test_sequences_of_a_dataset_are_read_once_and_one_sigmoid_is_two_classes():
     model = keras.Sequential([
-        keras.Input((12, 3)), layers.Flatten(), layers.Dense(8, "relu"), layers.Dense(1, activation="sigmoid"),
+        keras.Input((12, 3)), layers.Conv1D(4, 3), layers.BatchNormalization(), layers.ReLU(), layers.Flatten(),
+        layers.Dense(1, activation="sigmoid"),
     ])  # fmt: skip
     read = []
     given = sequences()
@@ -205,7 +214,8 @@ def test_sequences_of_a_dataset_are_read_once_and_one_sigmoid_is_two_classes():
     counted = counted.map(lambda x, y: (x, tf.ensure_shape(y, [None, 1])))
     data = td.arrays(**given | {"train": counted})
     assert sum(read) == 168 and (data.shape, data.dtype, data.targets) == ((12, 3), "float32", "class")
-    found = td.compress(model, [td.QuantizeAware(epochs=1)], data, training=td.Train(**TRAINING | {"epochs": 8}))
+    steps = [td.Prune(sparsity=0.5, epochs=1), td.QuantizeAware(epochs=1, preserve="sparsity")]
+    found = compress(model, steps, data, training=td.Train(**TRAINING | {"epochs": 8}))
     assert sum(read) == 168 and found.rows[-1]["score"] > 0.6 and found.rows[0]["per_class"].keys() == {"0", "1"}
 
 
@@ -224,7 +234,7 @@ def test_images_of_any_channels_in_a_range_and_numbers_to_predict():
         return (np.abs(truth - answers)[:, 0] < 0.5).astype(float)
 
     steps, training = [td.Prune(epochs=1, batch_size=32)], td.Train(**TRAINING)
-    found = td.compress(model, steps, data, loss=loss, metric=close, training=training)
+    found = compress(model, steps, data, loss=loss, metric=close, training=training)
     assert asked and asked[0][-1] == 1 and found.rows[0].path.exists()
     assert all((row["score"] * 24) % 1 == pytest.approx(0, abs=1e-9) for row in found.rows), "shares of 24 examples"
 
@@ -235,13 +245,34 @@ def test_a_loss_and_a_metric_that_know_the_targets_take_any():
     model = dense(outputs=3, size=6)
     with pytest.raises(BadInput, match="give loss= and metric="):
         td.compress(model, [], data)
-    near = {"loss": "mae", "metric": lambda truth, answers: np.exp(-np.abs(truth - answers).mean(1))}
-    training = td.Train(**TRAINING | {"epochs": 12})
-    assert td.compress(model, [], data, training=training, **near).rows[0]["score"] > 0.3
+    away = td.ErrorMetric(lambda truth, answers: np.abs(truth - answers).mean(1), zero_at=2.0, unit="m")
+    near, training = {"loss": "mae", "metric": away}, td.Train(**TRAINING | {"epochs": 12})
+    found = compress(model, [], data, training=training, **near)
+    first = found.rows[0]
+    assert first["error_unit"] == "m" and " m " in str(found.rows).splitlines()[2]
+    assert 0 < first["error"] < 2 and first["score"] >= 1 - first["error"] / 2 - 1e-9  # no example is below 0
     with pytest.raises(BadInput, match="cannot be distilled|distil"):
         td.compress(model, [td.Distill(epochs=1)], data, **near)
 
 
+def test_examples_of_one_group_are_resampled_together():
+    inputs, targets = rows(100)
+    given = split(inputs, targets)
+    for recordings, known in ((["a"] * 15, False), (["a", "b", "c"] * 5, True)):
+        data = td.arrays(**given, groups={"test": recordings, "train": np.arange(70)})
+        assert len(np.unique(data.splits["test"].groups)) == len(set(recordings))
+        found = compress(dense(), [], data, measures=[td.Accuracy()])
+        assert (found.rows[0]["score_low"] is not None) == known, "one recording says nothing of others"
+    with pytest.raises(BadInput, match=r"give compress\(measures=\[td.Accuracy\(\), td.Size"):
+        found.best  # noqa: B018 (asking is enough)
+
+
+def test_a_recurrent_layer_runs_in_float():
+    found = recurrent(targets=FLOAT, training=None)
+    assert [row["score"] for row in found.rows] == [found.rows[0]["score"]] * 2
+
+
+FLOAT = [td.LiteRTFloat16()]
 X, Y = rows(60)
 ONE = split(X, Y)
 REFUSED = {
@@ -259,32 +290,61 @@ REFUSED = {
     "other targets": (lambda: td.arrays(**ONE | {"val": (X, Y.astype(float))}), "must be alike"),
     "too few outputs": (lambda: td.compress(dense(outputs=3), [], td.arrays(**ONE, class_names="ab")), "2 classes"),
     "other inputs": (lambda: td.compress(dense(size=5), [], td.arrays(**ONE)), r"takes inputs of \[5\]"),
+    "groups of no split": (lambda: td.arrays(**ONE, groups={"tests": Y}), "groups must be by split.*got tests"),
+    "groups of nobody": (lambda: td.arrays(**ONE, groups=Y), "groups must be by split.*got ndarray"),
+    "too few groups": (lambda: td.arrays(**ONE, groups={"test": ["a"]}), r"each example, \[9\], got <U1 \[1\]"),
+    "groups of fractions": (lambda: td.arrays(**ONE, groups={"test": X[51:, 0]}), "got float32"),
+    "a group in two splits": (
+        lambda: td.arrays(**ONE, groups={"train": ["a"] * 42, "test": ["b"] * 8 + ["a"]}), "'a' is in train and in te"),
     "numbers for classes": (lambda: td.compress(dense(), [], td.arrays(**split(X, X[:, 0]))), "one number each"),
     "no list": (lambda: td.compress(dense(), td.Prune(), td.arrays(**ONE)), r"Write \[Prune\(\)\]"),
     "no data": (lambda: td.compress(dense(), [], ONE), "td.arrays"),
     "augmented rows": (
         lambda: td.compress(dense(), [], td.arrays(**ONE), augmentation=td.Augmentation()), "uint8 images"),
     "a metric of all": (
-        lambda: td.compress(dense(), [], td.arrays(**ONE), metric=lambda truth, answers: 1.0), "one number for each"),
+        lambda: td.compress(dense(), [], td.arrays(**ONE), metric=lambda truth, answers: 1.0, training=td.Train()),
+        "one number for each"),
     "a metric of percent": (
         lambda: td.compress(dense(), [], td.arrays(**ONE), metric=lambda truth, _: 100.0 + truth), r"in \[0, 1\]"),
+    "an error below 0": (
+        lambda: td.compress(dense(), [], td.arrays(**ONE), metric=td.ErrorMetric(lambda truth, _: -truth, zero_at=1)),
+        "be at least 0 and finite.* Got"),
+    "an error that is worth nothing from 0 on": (lambda: td.ErrorMetric(np.subtract, zero_at=0), "zero_at must be"),
     "a loss nobody knows": (lambda: td.compress(dense(), [], td.arrays(**ONE), loss="hubert"), "loss"),
-    "a step for images": (lambda: td.compress(convolution(), [td.Prune()], td.arrays(**steps_of_time())), "conv1d"),
+    "a model of no shape": (
+        lambda: td.compress(keras.Sequential([layers.Dense(2)]), [], td.arrays(**ONE)), "Begin it with keras.Input"),
+    "a subclassed model": (lambda: td.compress(Subclassed(), [], td.arrays(**ONE)), "is a subclassed model"),
+    "a criterion that is no dataclass": (
+        lambda: td.compress(dense(), [td.Prune(criterion=Loudest())], td.arrays(**ONE)),
+        r"write @dataclasses.dataclass\(frozen=True\) above `class Loudest`"),
+    "a step for a recurrent layer": (lambda: recurrent(td.Prune(), targets=FLOAT), '"lstm" is of the type LSTM'),
+    "fake-quantising a recurrent layer": (
+        lambda: recurrent(td.QuantizeAware(), targets=FLOAT), "no fake-quantised form of LSTM"),
+    "a recurrent layer in int8": (lambda: recurrent(), "a loop inside.*LSTM.*Use LiteRTFloat16 or LiteRTDynamic"),
+    "a recurrent layer in ONNX": (lambda: recurrent(targets=[td.OnnxInt8()]), "a loop inside"),
 }  # fmt: skip
 
 
-def convolution() -> keras.Model:
-    first = layers.Conv1D(4, 3, name="conv1d")
-    return keras.Sequential([keras.Input((6, 4)), first, layers.Flatten(), layers.Dense(2)])
+class Subclassed(keras.Model):
+    pass
 
 
-def steps_of_time() -> dict:
-    return split(noise(60, 6, 4), Y)
+class Loudest(td.Criterion):
+    def scores(self, model, weights, context):
+        return {name: np.abs(weight) for name, weight in weights.items()}
+
+
+def recurrent(*steps, **settings) -> td.Result:
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((6, 4)), layers.LSTM(4, name="lstm"), layers.Dense(2)])
+    data = td.arrays(**split(noise(60, 6, 4), Y))
+    return compress(model, steps, data, **{"training": td.Train()} | settings)
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_cannot_be_taken_is_refused_in_one_line(name):
+def test_what_cannot_be_taken_is_refused_in_one_line_before_anything_is_trained(name, monkeypatch):
     call, words = REFUSED[name]
+    monkeypatch.setattr(td.TrainedStep, "__call__", lambda *_: pytest.fail("something is trained"))
     with pytest.raises(BadInput, match=words) as refused:
         call()
     assert "\n" not in str(refused.value)

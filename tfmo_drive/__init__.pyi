@@ -73,6 +73,7 @@ from tfmo_drive.targets.litert import LiteRTMixed as LiteRTMixed
 from tfmo_drive.targets.onnx import OnnxFloat32 as OnnxFloat32
 from tfmo_drive.targets.onnx import OnnxInt8 as OnnxInt8
 from tfmo_drive.targets.tflite_micro import TFLiteMicro as TFLiteMicro
+from tfmo_drive.tasks.arrays.user_functions import ErrorMetric as ErrorMetric
 from tfmo_drive.tasks.classification import Classification as Classification
 from tfmo_drive.tasks.classification import Scenes as Scenes
 from tfmo_drive.tasks.detection.detection import Detection as Detection

@@ -10,16 +10,19 @@ print(result.rows, result.best.path)
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from tfmo_drive.base import run_folder
 from tfmo_drive.base.cache import cache_root, digest
+from tfmo_drive.base.keras2 import keras
 from tfmo_drive.base.overrides import settings
-from tfmo_drive.contracts import BadInput, Step, Target
+from tfmo_drive.contracts import BadInput, Context, Measure, Step, Target
 from tfmo_drive.data.augmentation import Augmentation
-from tfmo_drive.experiment import Experiment
+from tfmo_drive.experiment import MEASURES, Experiment
 from tfmo_drive.flow.flow import Run
 from tfmo_drive.report.rendering.markdown import rows_table, terminal
 from tfmo_drive.report.row_facts import UNHARMED
@@ -35,15 +38,13 @@ from tfmo_drive.training import given_model
 
 if TYPE_CHECKING:
     import pandas
-    import tf_keras as keras
 
 NAME = "compressed"
 """The name of the recipe's rows."""
 
 
 class Row(dict[str, Any]):
-    """Holds one row of the report by the keys of report.json ("score", "size_bytes", ...), and the file that it is
-    about."""
+    """Holds one row by the keys of report.json ("score", "size_bytes", ...), and the file that it is about."""
 
     def __init__(self, facts: dict[str, Any], path: Path) -> None:
         super().__init__(facts)
@@ -89,8 +90,12 @@ class Result:
 
     @property
     def best(self) -> Row:
-        """Returns the smallest file whose score is at most one point below the float baseline's, else the one that
-        scores highest."""
+        """Returns the smallest file at most one point below the float baseline, or else the one that scores highest.
+
+        Raises BadInput where score or size were not measured.
+        """
+        if not all({"score", "size_bytes"} <= row.keys() for row in self.rows):
+            raise BadInput("Result.best needs score and size: give compress(measures=[td.Accuracy(), td.Size(), ...]).")
         unharmed = [row for row in self.rows if row["score_delta"] >= -UNHARMED]
         if unharmed:
             return min(unharmed, key=lambda row: row["size_bytes"])
@@ -108,8 +113,8 @@ class Result:
 
 
 def arrays(
-    train: Any, val: Any, test: Any, *, input_range: Sequence[float] | None = None,
-    class_names: Sequence[str] | None = None, preprocessing: str = "none",
+    train: Any, val: Any, test: Any, *, groups: Mapping[str, Sequence] = MappingProxyType({}),
+    input_range: Sequence[float] | None = None, class_names: Sequence[str] | None = None, preprocessing: str = "none",
 ) -> ArrayData:  # fmt: skip
     """Reads three splits of your own examples.
 
@@ -121,6 +126,9 @@ def arrays(
             a loss and a metric.
         val: The same, by which training keeps its best epoch.
         test: The same, on which files are judged.
+        groups: {"test": [n]}, by split, a whole number or a text for each example: examples of one group (frames of one
+            recording, rows of one drive) are alike, so intervals resample whole groups, and no group may be in two
+            splits. A split that is left out has examples that are independent of one another.
         input_range: The lowest and the highest input, such as (0, 1), where inputs are floating-point numbers. Without
             it each column (or channel) is standardised by the train split, in front of every file.
         class_names: The names of the classes in the order of the model's outputs.
@@ -141,13 +149,16 @@ def arrays(
         >>> td.arrays(train=(x[:20], y[:20]), val=(x[20:25], y[20:25]), test=(x[25:], y[25:])).shape
         (4,)
     """
-    return given_arrays.read({"train": train, "val": val, "test": test}, input_range, class_names, preprocessing)
+    return given_arrays.read(
+        {"train": train, "val": val, "test": test}, groups, input_range, class_names, preprocessing
+    )
 
 
 def compress(
     model: keras.Model, steps: Sequence[Step], data: ArrayData, targets: Sequence[Target] = (LiteRTInt8(),), *,
     loss: Loss | None = None, metric: Metric | None = None, outputs: str = "", augmentation: Augmentation | None = None,
-    training: Train | None = None, seed: int = 0, workdir: str | Path | None = None,
+    training: Train | None = None, measures: Sequence[Measure] = MEASURES, seed: int = 0,
+    workdir: str | Path | None = None,
 ) -> Result:  # fmt: skip
     """Compresses a model step by step, converts it and the float model for every target, and measures all the files.
 
@@ -159,11 +170,13 @@ def compress(
         targets: Where the model will run. The float model on LiteRT is always measured too.
         loss: What training lowers, as Keras takes it; by default the cross-entropy of classes and Huber's loss of
             numbers, in standard deviations.
-        metric: (targets, outputs) to a number in [0, 1] for each example, higher is better; by default 1 for the right
-            class, and of numbers 1 - |error| in standard deviations, at least 0.
+        metric: (targets, outputs) to a number in [0, 1] for each example, higher is better, or an ErrorMetric, whose
+            unit is yours and lower is better; by default 1 for the right class, and of numbers 1 - |error| in standard
+            deviations, at least 0.
         outputs: "logits", "probabilities" or "sigmoids", where the model's graph does not tell.
         augmentation: How train images are changed from epoch to epoch; by default they are not.
         training: How the model is trained first, such as Train(epochs=8); by default it is taken as trained.
+        measures: What every row is asked; fewer take less time.
         seed: Of order, augmentation, calibration and initial weights: the same seed, the same files.
         workdir: The run folder; by default one in the cache ($TFMO_DRIVE_CACHE), named after all of the above, so that
             the same call finds its finished stages again.
@@ -193,9 +206,12 @@ def compress(
         arrays=data, model=model, trained=training is None, loss_given=loss, metric=metric, outputs=outputs,
         augmentation=augmentation,
     )  # fmt: skip
-    given_model.adopted(task.build(), task, "compress: the model")
-    chosen = {"recipe": _several("steps", steps), "targets": _several("targets", targets)}
-    experiment = Experiment(task=task, **chosen, **({"training": training} if training else {}))
+    baseline = given_model.adopted(task.build(), task, "compress: the model")
+    experiment = Experiment(
+        task=task, recipe=_several("steps", steps), targets=_several("targets", targets),
+        measures=_several("measures", measures), **({"training": training} if training else {}),
+    )  # fmt: skip
+    _refuse_loops(baseline, experiment)
     if workdir is None:
         facts = [settings(experiment), task.identity(), task.fingerprint(), seed]
         workdir = cache_root() / "runs" / digest(facts)[:20]
@@ -204,6 +220,15 @@ def compress(
     rows = Rows(Row(row, gallery.artifacts[row["name"]].path) for row in report["rows"])
     rows.table = rows_table(report)
     return Result(rows, run.workdir, report, gallery)
+
+
+def _refuse_loops(model: keras.Model, experiment: Experiment) -> None:
+    """Raises BadInput where a target cannot take a recurrent layer of the model, which only its converter knows."""
+    if not any(isinstance(layer, (keras.layers.RNN, keras.layers.Bidirectional)) for layer in model.layers):
+        return
+    for target in experiment.targets:
+        with tempfile.TemporaryDirectory() as folder:
+            target(model, Path(folder), Context(experiment.task, model, experiment.targets, Path(folder), 0))
 
 
 def _several(name: str, given: Any) -> tuple:

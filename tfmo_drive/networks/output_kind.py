@@ -80,7 +80,7 @@ def of(model: keras.Model, output: str, said: str, setting: str) -> str:
     if not kind:
         raise BadInput(
             f'{setting}: the graph does not tell what the output "{output}" of the given model is. Say it: '
-            f"--set={setting}=logits (any numbers; the largest wins), probabilities (of each row, they sum to 1) or "
+            f"{typed(setting, LOGITS)} (any numbers; the largest wins), probabilities (of each row, they sum to 1) or "
             "sigmoids (each class by itself, in 0..1)."
         )
     return kind
@@ -158,7 +158,7 @@ def refuse_other_kind(asked: Asked, answers: np.ndarray) -> None:
         likely = _likely(answers)
         raise BadInput(
             f"{subject} ends in something that its graph does not tell the meaning of; {seen}. Say it: "
-            f"--set={setting}={likely}, or {' or '.join(kind for kind in KINDS if kind != likely)}."
+            f"{typed(setting, likely)}, or {' or '.join(kind for kind in KINDS if kind != likely)}."
         )
     if told and said and told != said and LOGITS in (told, said):
         raise BadInput(f"{subject} is {told}, as its last layers tell, and not {said}. Drop {setting}.")
@@ -170,13 +170,19 @@ def refuse_other_kind(asked: Asked, answers: np.ndarray) -> None:
             if told == kind
             else f"is said to be {kind}"
         )
-        advice = "Give it a softmax over the last axis." if told == kind else f"Say --set={setting}={_likely(answers)}."
+        other = typed(setting, _likely(answers))
+        advice = "Give it a softmax over the last axis." if told == kind else f"Say {other}."
         raise BadInput(f"{subject} {why}: {seen}. {advice}")
     if kind == LOGITS and not said and inside and ones:
         raise BadInput(
-            f"{subject} ends in a linear layer, but {seen}. Say --set={setting}=logits if they are logits, or give it "
-            "a softmax."
+            f"{subject} ends in a linear layer, but {seen}. Say {typed(setting, LOGITS)} if they are logits, or "
+            "give it a softmax."
         )
+
+
+def typed(setting: str, kind: str) -> str:
+    """Returns what to type: a setting of a task by its path, or an argument of tfmo_drive.compress, which has none."""
+    return f"--set={setting}={kind}" if "." in setting else f'{setting}="{kind}"'
 
 
 def _likely(answers: np.ndarray) -> str:

@@ -196,7 +196,7 @@ def read_model(
         BadInput: Something does not fit, a layer's weights are not finite, or the file holds code and must not.
     """
     subject = f"{setting}: {path}"
-    model = _functional(load(path, setting, allow_code), subject)
+    model = functional(load(path, setting, allow_code), subject)
     # A SavedModel brings its custom layers back as traced functions, which no step can copy or quantise.
     revived = [type(layer).__name__ for layer in graph.flat_layers(model) if "saved_model" in type(layer).__module__]
     if revived:
@@ -218,13 +218,15 @@ def taken(model: keras.Model, subject: str) -> keras.Model:
     Raises BadInput, which begins with `subject`, for a subclassed model, one that computes in half precision, and
     weights that are not finite.
     """
-    model = _plain(graph.copied(_functional(model, subject)), subject)
+    model = _plain(graph.copied(functional(model, subject)), subject)
     model.trainable = True
     return model
 
 
-def _functional(model: keras.Model, subject: str) -> keras.Model:
+def functional(model: keras.Model, subject: str) -> keras.Model:
     """Returns the model itself, or the functional one of a Sequential; raises BadInput where there is none."""
+    if isinstance(model, keras.Sequential) and not model.inputs:
+        raise BadInput(f"{subject} does not know the shape of its input. Begin it with keras.Input(shape).")
     _refuse_subclassed(model, subject)
     if isinstance(model, keras.Sequential):
         model = keras.Model(model.inputs, model.outputs, name=model.name)

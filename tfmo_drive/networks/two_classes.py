@@ -14,11 +14,11 @@ from tfmo_drive.contracts import BadInput
 from tfmo_drive.networks import graph, output_kind
 
 
-def of_one_sigmoid(model: keras.Model, subject: str) -> keras.Model:
+def of_one_sigmoid(model: keras.Model, subject: str, setting: str = "task.outputs") -> keras.Model:
     """Returns the flat `model` with two classes, [b, 2], in place of the second class's probability, [b, 1].
 
     It is in new variables. Raises BadInput, which `subject` begins, where the model does not end in a Dense layer and a
-    sigmoid.
+    sigmoid; `setting` is the one that states what outputs are.
     """
     if output_kind.found(model, names(model)[0]) != output_kind.SIGMOIDS:
         raise BadInput(
@@ -31,7 +31,7 @@ def of_one_sigmoid(model: keras.Model, subject: str) -> keras.Model:
         raise BadInput(
             f"{subject} gives one sigmoid for two classes, and not right behind a Dense layer. Save it with both, "
             "keras.Model(model.input, keras.layers.Concatenate()([1 - model.output, model.output])).save('two.h5'), "
-            "and add --set=task.outputs=probabilities."
+            f"and add {output_kind.typed(setting, output_kind.PROBABILITIES)}."
         )
     both = keras.layers.Dense.from_config({**maker.get_config(), "units": 2, "activation": "softmax"})
     made = graph.rebuilt(model, lambda layer: [both] if layer is maker else [] if layer in dropped else None)

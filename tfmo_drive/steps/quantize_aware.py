@@ -108,7 +108,7 @@ class QuantizeAware(TrainedStep):
             raise BadInput(
                 f"QuantizeAware cannot quantise {model.name}: there is no fake-quantised form of "
                 f"{', '.join(unknown[:3])}{more}. {advice}, or leave QuantizeAware out: int8 without training "
-                "(--experiment=post_training) takes more kinds than that."
+                "takes more kinds than that."
             )
         return made
 

@@ -21,7 +21,17 @@ from tfmo_drive.base.overrides import settings
 from tfmo_drive.contracts import BadInput, Evaluation, Preprocessing, Task, Trivial
 from tfmo_drive.data import augmentation, images
 from tfmo_drive.data.augmentation import Augmentation
-from tfmo_drive.networks import graph, leading_scale, networks, number_scale, output_kind, own_model, two_classes
+from tfmo_drive.networks import (
+    graph,
+    leading_scale,
+    networks,
+    number_scale,
+    output_kind,
+    own_model,
+    plain_layers,
+    sequences,
+    two_classes,
+)
 from tfmo_drive.networks.layers import weights_digest
 from tfmo_drive.networks.leading_scale import Led
 from tfmo_drive.networks.networks import DenseLayers, Network
@@ -58,7 +68,7 @@ class ArrayTask(Task):
     augmentation: Augmentation | None = None
 
     def __post_init__(self):
-        output_kind.refuse_unknown("ArrayTask.outputs", self.outputs)
+        output_kind.refuse_unknown("compress: outputs", self.outputs)
         if self.arrays.targets == OTHER and not (self.loss_given and self.metric):
             raise BadInput(
                 "compress: the targets are neither classes nor one number each: give loss= and metric= that know them."
@@ -72,7 +82,8 @@ class ArrayTask(Task):
 
     def _refuse_unlike(self) -> None:
         """Raises BadInput where the model does not take what the data has, or does not answer what it asks."""
-        taken, given = [list(one.shape[1:]) for one in self.model.inputs], list(self.model.outputs)
+        model = own_model.functional(self.model, "compress: the model")
+        taken, given = [list(one.shape[1:]) for one in model.inputs], list(model.outputs)
         if len(taken) != 1 or len(given) != 1:
             raise BadInput(
                 f"compress: the model has {len(taken)} inputs and {len(given)} outputs; arrays are of one of each. "
@@ -120,9 +131,13 @@ class ArrayTask(Task):
     @functools.cached_property
     def _led(self) -> Led:
         """Returns the model, plain and in variables of its own, and what is done to raw inputs before it."""
+        led = self._with_raw_inputs()
+        return led._replace(model=plain_layers.split(sequences.of_height_one(led.model)))
+
+    def _with_raw_inputs(self) -> Led:
         model = own_model.taken(self.model, "compress: the model")
         if self.arrays.targets == CLASS and model.output_shape[1:] == (1,):
-            model = two_classes.of_one_sigmoid(model, "compress: the model")
+            model = two_classes.of_one_sigmoid(model, "compress: the model", "outputs")
         rule = images.preprocessing(self.arrays.preprocessing) if self.arrays.preprocessing != "none" else None
         if rule is None and (len(self.arrays.shape) == 3 or not self.arrays.input_range):
             if found := leading_scale.taken_out(model):
@@ -227,6 +242,8 @@ class ArrayTask(Task):
         if self.arrays.targets == CLASS:
             asked = output_kind.Asked(model, names(model)[0], self.outputs, "outputs", subject)
             output_kind.refuse_other_kind(asked, outputs)
+        if self.metric:
+            self.evaluate(outputs, targets)
 
     def evaluate(self, outputs: np.ndarray, targets: np.ndarray) -> Evaluation:
         """Evaluates outputs float [n, ...] on targets as `examples` gives them."""
@@ -245,12 +262,13 @@ class ArrayTask(Task):
             given = np.eye(len(self.class_names), dtype=np.float32)[targets]
         elif self.arrays.form == COLUMN:
             given = targets[:, None]
-        values = user_functions.values(self.metric, given, outputs)
+        measured = user_functions.measured(self.metric, given, outputs)
+        values = measured["values"]
         per_class = {
             self.class_names[label]: {"score": float(values[targets == label].mean()), "examples": int(count)}
             for label, count in zip(*np.unique(targets, return_counts=True), strict=True)
         } if self.class_names else {}  # fmt: skip
-        return dataclasses.replace(found, values=values, per_class=per_class, scores=None, errors=None)
+        return dataclasses.replace(found, per_class=per_class, scores=None, **measured)
 
     def trivial(self, count: int) -> Trivial | None:
         labels = self.examples("train").labels

@@ -31,11 +31,10 @@ _STRETCH = 1 << 12
 
 
 class GivenExamples(Examples):
-    """Holds one split: inputs [n, ...] from memory or from the cache, and targets [n, ...]."""
+    """Holds one split: inputs [n, ...] from memory or from the cache, targets [n, ...] and groups int64 [n]."""
 
-    def __init__(self, inputs: np.ndarray | PackedExamples, targets: np.ndarray) -> None:
-        self._inputs, self.labels = inputs, targets
-        self.groups = np.arange(len(targets))
+    def __init__(self, inputs: np.ndarray | PackedExamples, targets: np.ndarray, groups: np.ndarray) -> None:
+        self._inputs, self.labels, self.groups = inputs, targets, groups
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -86,8 +85,7 @@ class ArrayData:
 
     @functools.cached_property
     def moments(self) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the mean and the standard deviation of the train split's inputs, float64 [channels or columns]
-        each."""
+        """Returns mean and standard deviation of the train split's inputs, float64 [channels or columns] each."""
         count, total = 0, np.zeros(self.shape[-1])
         for part in self.splits["train"].stretches():
             rows = part.reshape(-1, self.shape[-1]).astype(np.float64)
@@ -100,17 +98,30 @@ class ArrayData:
 
 
 def read(
-    given: Mapping[str, Any], input_range: Sequence[float] | None, class_names: Sequence[str] | None, preprocessing: str
+    given: Mapping[str, Any],
+    groups: Mapping[str, Sequence],
+    input_range: Sequence[float] | None,
+    class_names: Sequence[str] | None,
+    preprocessing: str,
 ) -> ArrayData:
-    """Returns the examples of three splits, each (inputs, targets) or a tf.data.Dataset of them; raises BadInput."""
+    """Returns the examples of three splits; raises BadInput where something does not fit.
+
+    Args:
+        given: (inputs, targets), or a tf.data.Dataset of them, by split.
+        groups: The group of each example, by split; a split that is left out has none.
+        input_range: The lowest and the highest input, or None.
+        class_names: The classes' names, or None.
+        preprocessing: What the model was fed.
+    """
     pairs = {split: _pair(split, one) for split, one in given.items()}
     shape, dtype = _common({split: _like(inputs) for split, (inputs, _) in pairs.items()})
     kind, form, found, targets = _targets({split: target for split, (_, target) in pairs.items()}, class_names)
-    splits = {split: GivenExamples(pairs[split][0], targets[split]) for split in SPLITS}
+    numbered = _groups(groups, {split: len(one) for split, one in targets.items()})
+    splits = {split: GivenExamples(pairs[split][0], targets[split], numbered[split]) for split in SPLITS}
     data = ArrayData(
         splits, shape, dtype, kind, form, found, _range(input_range, dtype), _rule(preprocessing, shape, dtype)
     )
-    for split, examples in splits.items():
+    for split, examples in splits.items() if dtype == "float32" else ():
         _refuse_outside(split, examples, data.input_range)
     if kind == CLASS:
         names = found or tuple(str(label) for label in range(1 + max(int(one.max()) for one in targets.values())))
@@ -291,6 +302,32 @@ def _numbers(split: str, targets: np.ndarray) -> np.ndarray:
     return numbers
 
 
+def _groups(given: Mapping[str, Sequence], counts: Mapping[str, int]) -> dict[str, np.ndarray]:
+    """Returns the group of each example by split, int64 [n]; 0..n-1 of a split without groups.
+
+    Raises BadInput where there is not one for each example, and where a group is in two splits.
+    """
+    if not isinstance(given, Mapping) or not set(given) <= set(SPLITS):
+        got = ", ".join(map(str, given)) if isinstance(given, Mapping) else type(given).__name__
+        raise BadInput(f'arrays: groups must be by split, as {{"test": recordings}}, got {got}.')
+    found, split_of = {split: np.arange(count) for split, count in counts.items()}, {}
+    for split, one in given.items():
+        groups = _texts(np.asarray(one))
+        if groups.shape != (counts[split],) or groups.dtype.kind not in "uibU":
+            raise BadInput(
+                f"arrays: groups of {split} must be a whole number or a text for each example, [{counts[split]}], got "
+                f"{groups.dtype} {list(groups.shape)}."
+            )
+        names, found[split] = np.unique(groups, return_inverse=True)
+        for name in names.tolist():
+            if split_of.setdefault(name, split) != split:
+                raise BadInput(
+                    f"arrays: the group {name!r} is in {split_of[name]} and in {split}: its examples are alike, so a "
+                    "score on them says nothing of new ones. Keep it in one split; if it is two, name them apart."
+                )
+    return found
+
+
 def _range(input_range: Sequence[float] | None, dtype: str) -> tuple[float, float] | None:
     if input_range is None:
         return (0.0, 255.0) if dtype == "uint8" else None
@@ -312,8 +349,6 @@ def _rule(name: str, shape: tuple[int, ...], dtype: str) -> str:
 
 
 def _refuse_outside(split: str, examples: GivenExamples, input_range: tuple[float, float] | None) -> None:
-    if examples.inputs(np.arange(1)).dtype != np.float32:
-        return
     for part in examples.stretches():
         low, high = float(part.min()), float(part.max())
         if not np.isfinite([low, high]).all():
