@@ -177,7 +177,7 @@ def test_a_field_called_kind_hides_no_class_name():
 
 def test_values_without_a_stable_text_are_refused():
     for value in (object(), lambda: 0):
-        with pytest.raises(TypeError, match="plain values"):
+        with pytest.raises(BadInput, match="plain values"):
             settings(Task(anything=value))
 
 

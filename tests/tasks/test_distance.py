@@ -124,6 +124,8 @@ def test_a_number_task_that_forgets_something_is_refused():
 
     with pytest.raises(BadInput, match="Mine does not say its unit"):
         made(unit="")
+    with pytest.raises(BadInput, match=r'Mine.output_names must be a tuple of names, got "mine". Write \("mine",\).'):
+        made(output_names=("mine"))
     with pytest.raises(BadInput, match="Mine.own_settings must name most"):
         made(most=1.0, __annotations__={"most": float})
     assert made(most=1.0, __annotations__={"most": float}, own_settings=("most",)).most == 1.0

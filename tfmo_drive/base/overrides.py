@@ -61,7 +61,7 @@ def settings(value: Any) -> Any:
     """Returns a dataclass tree in JSON types: {"kind": class name, field: ...}.
 
     Fields with `compare=False` are no settings and are left out. Where a field is itself called kind, the class name
-    stands under "class". Raises TypeError for a value without a stable text (a model, a lambda), since equal settings
+    stands under "class". Raises BadInput for a value without a stable text (a model, a lambda), since equal settings
     must hash equally.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -82,7 +82,11 @@ def settings(value: Any) -> Any:
         return value
     if isinstance(value, (type, types.FunctionType)) and "<" not in value.__qualname__:
         return f"{value.__module__}.{value.__qualname__}"
-    raise TypeError(f"Settings must be plain values or dataclasses of them, got {value!r}.")
+    kind = type(value).__name__
+    raise BadInput(
+        f"Settings must be plain values or dataclasses of them, got {value!r}. Name a function by `def`; of a class of "
+        f"your own, write @dataclasses.dataclass(frozen=True) above `class {kind}`."
+    )
 
 
 def describe(value: Any) -> str:

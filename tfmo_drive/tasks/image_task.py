@@ -1,5 +1,4 @@
-"""Holds what every task on images shares: where the images come from, the network, where its training starts, its
-baseline."""
+"""Holds what every task on images shares: where images come from, the network, where training starts, the baseline."""
 
 from __future__ import annotations
 
@@ -76,6 +75,8 @@ class ImageTask(Task):
             square = isinstance(type(self).image_size, int)
             wanted = "a side of square images" if square else "(height, width)"
             raise BadInput(f"{kind}.image_size must be {wanted}, in 16..1024 pixels, got {self.image_size}.")
+        if isinstance(name := getattr(type(self), "output_names", ()), str):
+            raise BadInput(f'{kind}.output_names must be a tuple of names, got "{name}". Write ("{name}",).')
         if not self.data.strip():
             raise BadInput(f'{kind}.data must not be empty. Name a folder or a file, or "{SCENES}".')
         if self.split_seed < 0:
@@ -154,8 +155,10 @@ class ImageTask(Task):
         return given_model.baseline(Path(self.baseline), own, self, self.undeclared)
 
     def undeclared(self) -> Iterator[str]:
-        """Yields what a user must still say of a whole model, as "how its input was made, with --set=...": nothing
-        about it is guessed."""
+        """Yields what a user must still say of a whole model, as "how its input was made, with --set=...".
+
+        Nothing about a given model is guessed.
+        """
         if not self.preprocessing_name:
             yield (
                 "how its input was made, with --set=task.preprocessing_name=NAME, one of "

@@ -1,5 +1,4 @@
-"""Records whose progress lies in a step's folder: begun.json says which step began there, from which model, on which
-data.
+"""Records whose progress lies in a step's folder: begun.json names the step, the model it began from and the data.
 
 A step goes on where it was interrupted, and gives what it made before when it is called again. Another step, or the
 same on other data, would get that instead of its own result: it is refused by name.
@@ -55,7 +54,7 @@ _CALLED = {"settings": "settings", "data": "data", "seed": "seed", "model": "fir
 def _facts(step: Step, model: keras.Model, context: Context) -> dict[str, Any]:
     try:
         said = settings(step)
-    except TypeError:  # a lambda: equal to itself alone, so that nothing is gone on from in another process
+    except BadInput:  # a lambda: equal to itself alone, so that nothing is gone on from in another process
         said = repr(step)
     return {
         "step": f"{type(step).__name__}({', '.join(_changed(step))})",
