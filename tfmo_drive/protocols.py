@@ -17,8 +17,10 @@ class Distillable(Protocol):
     """Describes a task whose models can learn from a teacher (training.distillation)."""
 
     def distillation_loss(self, outputs: Any, teacher: Any, temperature: float) -> Any:
-        """Returns what distillation minimises, from the student's and the teacher's logits, on `loss`'s scale
-        (TensorFlow code)."""
+        """Returns what distillation minimises, on the scale of `loss`, from logits of student and teacher.
+
+        It is TensorFlow graph code.
+        """
 
 
 @runtime_checkable
@@ -51,8 +53,7 @@ class Rendered(Protocol):
     """Describes a task on images that can render its answers over one."""
 
     def rendered(self, image: np.ndarray, outputs: Any) -> np.ndarray:
-        """Returns an image (uint8 [h, w, 3]) with a model's outputs for it drawn over it: uint8 [any height, any width,
-        3]."""
+        """Returns an image (uint8 [h, w, 3]) with outputs for it drawn over it: uint8 [any height, any width, 3]."""
 
     def rendered_truth(self, image: np.ndarray, targets: Any) -> np.ndarray:
         """Returns an image (uint8 [h, w, 3]) with its targets drawn over it: uint8 [any height, any width, 3]."""

@@ -15,6 +15,7 @@ from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.augmentation import Augmentation
 from tfmo_drive.data.splitting import SPLITS
 from tfmo_drive.tasks.detection.detection import Detection
+from tfmo_drive.tasks.distance import DistanceToObject
 from tfmo_drive.tasks.lane_keeping.lane_keeping import LaneKeeping
 from tfmo_drive.tasks.multi_task import MultiTask
 from tfmo_drive.tasks.segmentation.segmentation import Segmentation
@@ -109,7 +110,18 @@ def test_the_score_is_the_mean_of_the_parts_which_stand_beside_it(task, answers)
     assert judged.captions["says"][0].count(";") == 2
 
 
-def test_the_merit_is_the_mean_of_the_parts_merits(task, answers):
+def test_an_error_is_the_wholes_where_one_part_alone_has_one(streets, task, answers):
+    said, targets = answers
+    judged = task.evaluate(said, targets)
+    assert judged.unit == "degrees" and judged.errors.mean() == judged.more["lane_keeping_error_degrees"]
+    two = MultiTask(parts=(LaneKeeping(), DistanceToObject()), **streets)
+    _, truth = two.examples("test").read(np.arange(16))
+    both = two.evaluate({"steering": said["steering"], "distance": np.zeros((16, 1))}, truth)
+    assert both.errors is None, "degrees and metres have no mean"
+    assert {"lane_keeping_error_degrees", "distance_mean_absolute_error"} <= set(both.more)
+
+
+def test_the_selection_score_is_the_mean_of_the_parts(task, answers):
     said, targets = answers
     said = said | {"steering": targets["lane_keeping"]["steering"] * 0.6}
     selection_scores = [part.selection_score(one, targets[part.name]) for part, one in task._each(said)]

@@ -115,7 +115,7 @@ def cached(detector):
     return place, teacher.cached_logits(place.baseline, 2, place)
 
 
-def test_logits_of_two_outputs_are_the_teachers_on_the_views_that_are_served(cached):
+def test_logits_of_two_outputs_are_the_teachers_on_the_copies_that_are_served(cached):
     place, attached = cached
     for inputs, targets in batches.training_epoch(place, 8, 1, attached).take(2):
         expected = dict(zip(("scores", "boxes"), place.baseline(inputs, training=False), strict=True))

@@ -43,7 +43,7 @@ def singles(place, tmp_path_factory):
 
 
 def said(model, place):
-    """What a model says of view 0 of the first four train examples, by output."""
+    """What a model says of augmented copy 0 of the first four train examples, by output."""
     pixels = next(batches.augmented_batches(place, 0))[:4]
     named = outputs.named(model, model(pixels, training=False))
     return outputs.each(np.asarray, named if isinstance(named, dict) else {outputs.names(model)[0]: named})

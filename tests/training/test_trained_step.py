@@ -87,7 +87,7 @@ def test_dropout_too_goes_on_as_if_uninterrupted(seed, context, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(PowerCutError):
         killed_in(patch, epoch=1, batch=2)
         step(model, place)
-    keras.utils.set_random_seed(99)  # another process, which has drawn other numbers
+    keras.utils.set_random_seed(99)  # another process, which has sampled other numbers
     for ours, wanted in zip(step(model, place).get_weights(), expected, strict=True):
         np.testing.assert_array_equal(ours, wanted)
 
@@ -211,7 +211,7 @@ def linear(tiny_task):
     return keras.Model(inputs, keras.layers.Dense(9, name="logits")(keras.layers.Flatten()(inputs)))
 
 
-def test_the_best_weights_by_merit_on_val_are_left_the_later_of_equals(linear, context, monkeypatch):
+def test_the_best_weights_by_selection_score_on_val_are_left_the_later_of_equals(linear, context, monkeypatch):
     after_epoch, said = [], iter([0.2, 0.9, 0.9, 0.5])
 
     def scorer(model, task):

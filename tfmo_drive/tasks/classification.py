@@ -28,8 +28,7 @@ from tfmo_drive.training import distillation
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Scenes:
-    """Sets how many of the built-in images there are in each split, their seed, and how hard they are (0 easy .. 1
-    hard).
+    """Sets how many built-in images each split has, their seed, and how hard they are (0 easy .. 1 hard).
 
     Example:
         >>> import tfmo_drive as td
@@ -59,8 +58,9 @@ class Columns:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Classification(ImageTask):
-    """Classifies images; real `data` is a folder of classes, or a CSV with file, label, split and perhaps group
-    columns.
+    """Classifies whole images by what they show.
+
+    Real `data` is a folder of classes, or a CSV with file, label, split and perhaps group columns.
 
     Args:
         image_size: The side of the images in pixels.

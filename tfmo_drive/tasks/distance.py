@@ -1,5 +1,4 @@
-"""Predicts how far away the nearest road user is, in metres, from one camera image: the example of a task of one
-number.
+"""Predicts how far away the nearest road user is, in metres, from one image: the example of a task of one number.
 
 A camera on a car knows its height and its lens, so a road user's size and where it touches the road tell its distance
 (Stein, Mano & Shashua 2003, "Vision-based ACC with a single camera").

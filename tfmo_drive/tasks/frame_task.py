@@ -1,5 +1,4 @@
-"""Holds what every task on whole frames of a drive shares: an image of any shape, and the built-in scenes, still and
-moving."""
+"""Holds what every task on whole frames of a drive shares: any shape of image, and the built-in scenes, also moving."""
 
 from __future__ import annotations
 
@@ -27,6 +26,5 @@ class FrameTask(ImageTask):
 
     @property
     def clip_size(self) -> tuple[int, int] | None:
-        """Returns (height, width) of the moving built-in scenes that the task can be shown; None where its data are
-        others."""
+        """Returns (height, width) of the moving built-in scenes that it can be shown; None where its data are real."""
         return self.size if self.data == SCENES else None

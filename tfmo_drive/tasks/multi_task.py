@@ -33,6 +33,9 @@ _PROBES = 8
 class MultiTask(FrameTask):
     """Does several tasks at once; real `data` is a folder that each of the parts can read.
 
+    Where one part answers a number, its error is the whole's; of several, whose units differ, each part's own stands
+    beside its score.
+
     Args:
         parts: Tasks on whole images, each with its own settings but for those that they share, which are this task's.
         loss_weights: The weight of each part in the sum of losses; () is 1 each.
@@ -184,7 +187,7 @@ class MultiTask(FrameTask):
         decisions = {name: judged.decisions for name, judged in found.items()}
         whole = Evaluation(values, decisions, classes, more, scores, captions, found)
         numbers = [judged for judged in found.values() if judged.errors is not None]
-        if len(numbers) != 1:  # of several, no error is the whole's
+        if len(numbers) != 1:
             return whole
         return dataclasses.replace(whole, errors=numbers[0].errors, unit=numbers[0].unit)
 
@@ -192,7 +195,7 @@ class MultiTask(FrameTask):
         """Returns the trivial answers of all parts together."""
         found = [(part, part.trivial(count)) for part in self.parts]
         said = {name: one for part, trivial in found
-                for name, one in zip(part.output_names, _by_end(part, trivial.outputs), strict=True)}  # fmt: skip
+                for name, one in zip(part.output_names, _in_order(part, trivial.outputs), strict=True)}  # fmt: skip
         return Trivial("; ".join(f"{part.name}: {trivial.says}" for part, trivial in found), said)
 
     def score(self, outputs: Arrays, targets: Arrays) -> float:
@@ -210,8 +213,8 @@ class MultiTask(FrameTask):
         }
 
     def rendered(self, image: np.ndarray, outputs: Arrays) -> np.ndarray:
-        drawn = [part.rendered(image, one) for part, one in self._each(outputs) if part.offers(Rendered)]
-        return np.concatenate(drawn, axis=1)
+        images = [part.rendered(image, one) for part, one in self._each(outputs) if part.offers(Rendered)]
+        return np.concatenate(images, axis=1)
 
     def rendered_truth(self, image: np.ndarray, targets: Arrays) -> np.ndarray:
         shown = [part for part in self.parts if part.offers(Rendered)]
@@ -222,7 +225,7 @@ class MultiTask(FrameTask):
         return {"task": self.name, "labels": list(self.class_names), "input": self.input_metadata(), "parts": parts}
 
 
-def _by_end(part: FrameTask, outputs: Arrays) -> list[np.ndarray]:
+def _in_order(part: FrameTask, outputs: Arrays) -> list[np.ndarray]:
     """Returns a part's outputs in the order of its output names."""
     return [outputs[name] for name in part.output_names] if isinstance(outputs, Mapping) else [outputs]
 

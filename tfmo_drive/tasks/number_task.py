@@ -89,7 +89,8 @@ class NumberTask(FrameTask):
     def packed(self, split: str) -> Examples:
         """Returns a split's pixels uint8 [b, h, w, 3] and numbers float32 [b, 1] in the unit."""
         if self.data == SCENES:
-            key = [self.name, file_digest(Path(inspect.getfile(type(self)))), self._number_settings]
+            own = [getattr(self, name) for name in self.own_settings]
+            key = [self.name, file_digest(Path(inspect.getfile(type(self)))), own]
             return self.scenes.measured(split, self.size, self._finite_number, key)
         return pack(self._listing[split], self.size, self.resize, skip_bad=self.skip_bad, label=split)
 
@@ -98,10 +99,6 @@ class NumberTask(FrameTask):
         if found is None or not np.isfinite(found):
             raise BadInput(f"{type(self).__name__}.number must be finite for every scene, got {found}.")
         return found
-
-    @property
-    def _number_settings(self) -> list[Any]:
-        return [getattr(self, name) for name in self.own_settings]
 
     @functools.cached_property
     def _train_numbers(self) -> np.ndarray:
@@ -150,8 +147,7 @@ class NumberTask(FrameTask):
         return pictures.captioned(image, f"{float(targets[0]):.3g} {self.unit}")
 
     def over_time(self, outputs: np.ndarray, scenes: Sequence[Scene], clips: np.ndarray) -> dict[str, float]:
-        """Returns jitter, in the unit: the mean |change of the answer - change of the truth| from frame to frame of a
-        clip."""
+        """Returns jitter, in the unit: the mean |change of answer - change of truth| from frame to frame of a clip."""
         answers = self._scale.number(np.asarray(outputs, np.float64).reshape(-1))
         errors = answers - [self.number(scene) for scene in scenes]
         return {"jitter": float(np.abs(np.diff(errors))[np.diff(clips) == 0].mean())}

@@ -103,8 +103,9 @@ class SoftLabels:
 
 
 def distillation_loss(student: tf.Tensor, teacher: tf.Tensor, temperature: float) -> tf.Tensor:
-    """Computes T^2 x the mean cross-entropy of softened logits [b, ..., classes]; T^2 keeps its gradient on the hard
-    loss's scale.
+    """Computes T^2 x the mean cross-entropy of softened logits [b, ..., classes].
+
+    T^2 keeps its gradient on the scale of the hard loss.
 
     For numbers [b, 1] it is half the mean squared difference, which is what the former tends to for high temperatures
     (Hinton et al., section 2.1; Ba & Caruana 2014, "Do deep nets really need to be deep?", eq. 1).
@@ -116,30 +117,30 @@ def distillation_loss(student: tf.Tensor, teacher: tf.Tensor, temperature: float
     )
 
 
-def hint_loss(student: tf.Tensor, teacher: tf.Tensor, where: tf.Tensor | None = None) -> tf.Tensor:
+def hint_loss(student: tf.Tensor, teacher: tf.Tensor, object_mask: tf.Tensor | None = None) -> tf.Tensor:
     """Computes the mean squared difference of maps [b, h, w, c] over the teacher's mean square: 1 for a map of zeros.
 
     Args:
         student: The student's maps.
         teacher: The teacher's maps.
-        where: Weights [b, any height, any width, 1] of the places, resized to the maps' size; by default all count
-            alike.
+        object_mask: Weights [b, any height, any width, 1] of the places, resized to the maps' size; by default all
+            count alike.
     """
-    weights = 1.0 if where is None else tf.image.resize(where, student.shape[1:3], "area")
+    weights = 1.0 if object_mask is None else tf.image.resize(object_mask, student.shape[1:3], "area")
     return tf.reduce_mean(weights * (student - teacher) ** 2) / tf.maximum(tf.reduce_mean(weights * teacher**2), 1e-12)
 
 
 def attention_loss(student: tf.Tensor, teacher: tf.Tensor) -> tf.Tensor:
-    """Computes the squared distance, 0 to 2, of attention maps of length 1, from maps [b, h, w, any], as a mean
-    over b."""
+    """Computes the squared distance, 0 to 2, of attention maps of length 1, from maps [b, h, w, any]: a mean over b."""
     maps = [tf.reshape(tf.reduce_mean(one**2, axis=-1), [tf.shape(one)[0], -1]) for one in (student, teacher)]
     student, teacher = (tf.math.l2_normalize(one, axis=1) for one in maps)
     return tf.reduce_mean(tf.reduce_sum((student - teacher) ** 2, axis=1))
 
 
 def paired_maps(student: keras.Model, teacher: keras.Model, pairs: tuple[tuple[str, str], ...]) -> list[tuple]:
-    """Returns (student's, teacher's) symbolic maps [b, h, w, c]; names are the float layers' own, whatever wraps them
-    since.
+    """Returns (student's, teacher's) symbolic maps [b, h, w, c].
+
+    Names are those of the float layers, whatever wraps them since.
 
     Raises BadInput for a layer that is not there, and for maps that differ in size.
     """
@@ -166,13 +167,12 @@ def _maps(model: keras.Model) -> dict[str, tf.Tensor]:
     Inputs, outputs and layers that only pad or crop are left out: they compute no features of their own.
     """
     never = (keras.layers.InputLayer, keras.layers.ZeroPadding2D, keras.layers.Cropping2D)
-    ends = set(model.output_names)  # the outputs have losses of their own
     found = {}
     for layer in model.layers:
         inner = getattr(layer, "layer", layer)
         shape = layer.output_shape if len(layer.inbound_nodes) == 1 else ()
         if (
-            layer.name not in ends
+            layer.name not in model.output_names  # the outputs have losses of their own
             and not isinstance(inner, never)
             and isinstance(shape, tuple)
             and len(shape) == 4
@@ -224,8 +224,8 @@ class Distiller(Learner):
             losses = [attention_loss(one, other) for one, other in zip(maps, wanted, strict=True)]
         else:
             adapted = [adapter(one) for adapter, one in zip(self.adapters, maps, strict=True)]
-            where = self.task.object_mask(targets) if features.places == "objects" else None
-            losses = [hint_loss(one, other, where) for one, other in zip(adapted, wanted, strict=True)]
+            mask = self.task.object_mask(targets) if features.places == "objects" else None
+            losses = [hint_loss(one, other, mask) for one, other in zip(adapted, wanted, strict=True)]
         return features.weight * tf.add_n(losses) / len(losses)
 
     def loss_of(self, inputs, targets):

@@ -1,5 +1,4 @@
-"""Reads a given model, converts its outputs to the task's units, and checks it against real data before anything is
-written."""
+"""Reads a given model, converts its outputs to the task's units, and checks it on data before anything is written."""
 
 from __future__ import annotations
 
@@ -19,8 +18,7 @@ _EXAMPLES, _FEWEST, _NUMBERS = 128, 8, 1 << 24
 
 
 def baseline(path: Path, own: keras.Model, task: Task, undeclared: Callable[[], Iterable[str]]) -> keras.Model:
-    """Returns the trained model at `path`: weights that are read into the task's network, an earlier run's stage, or a
-    whole model.
+    """Returns the trained model at `path`: weights for the task's network, an earlier run's stage, or a whole model.
 
     Args:
         path: The file.

@@ -10,7 +10,7 @@ OPTIMIZERS = ("sgd", "adam")
 
 
 def optimizer(fit: Any, steps_per_epoch: int) -> keras.optimizers.Optimizer:
-    """Returns the optimizer that `fit`, a training.TrainedStep, names.
+    """Returns the optimizer that `fit`, a trained_step.TrainedStep, names.
 
     It is one of Keras's legacy ones, a single fused kernel per variable where the new ones take five, each over all 23
     million weights of a ResNet50.

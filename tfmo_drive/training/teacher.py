@@ -31,8 +31,7 @@ _ROWS = "logits.rows"
 
 
 def attached(labels: SoftLabels, context: Context) -> Attached:
-    """Returns the arrays that accompany the targets of a taught step; with alpha = 0 only the choice of augmented
-    copies."""
+    """Returns the arrays beside the targets of a taught step; with alpha = 0 only the choice of augmented copies."""
     if not labels.alpha:
         return Attached(labels.augmented_copies)
     return cached_logits(model(labels, context), labels.augmented_copies, context)
@@ -97,8 +96,8 @@ def model(labels: SoftLabels, context: Context) -> keras.Model:
 def _read(path: Path, context: Context) -> keras.Model:
     if not own_model.is_whole_model(path, "distill.teacher"):
         raise BadInput(f"distill.teacher: {path} holds weights alone. Save the whole model: model.save('teacher.h5').")
-    ends, allowed = own_model.Signature.of(context.baseline, some=True), context.task.allow_code
-    teacher = own_model.read_model(path, ends, "distill.teacher", allow_code=allowed)
+    signature, allowed = own_model.Signature.of(context.baseline, some=True), context.task.allow_code
+    teacher = own_model.read_model(path, signature, "distill.teacher", allow_code=allowed)
     if not own_model.is_stage(path):
         return given_model.adopted(teacher, context.task, f"distill.teacher: {path}")
     known = context.task.metadata(context.baseline)
@@ -109,8 +108,7 @@ def _read(path: Path, context: Context) -> keras.Model:
 
 
 def _joined(teachers: list[keras.Model], baseline: keras.Model) -> keras.Model:
-    """Returns one model with the outputs of `baseline`, each from the teacher that gives it, the rest from
-    `baseline`."""
+    """Returns one model with the outputs of `baseline`, each from the teacher that gives it, or else its own."""
     inputs = keras.Input(baseline.input_shape[1:])
     said = {}
     for number, one in enumerate([*teachers, baseline]):
@@ -120,8 +118,8 @@ def _joined(teachers: list[keras.Model], baseline: keras.Model) -> keras.Model:
         if twice:
             raise BadInput(f"distill.teacher: two of the teachers give {', '.join(sorted(twice))}. Leave one out.")
         said = outputs | said
-    ends = [keras.layers.Activation("linear", name=name)(said[name]) for name in names(baseline)]
-    return keras.Model(inputs, ends)
+    named_so = [keras.layers.Activation("linear", name=name)(said[name]) for name in names(baseline)]
+    return keras.Model(inputs, named_so)
 
 
 def _write_logits(teacher: keras.Model, copy: int, context: Context, row: np.dtype, folder: Path) -> None:

@@ -1,5 +1,4 @@
-"""Runs the training loop that every trained step shares: cosine schedule with warm-up, best weights, resume,
-TensorBoard.
+"""Runs the loop that every trained step shares: cosine schedule with warm-up, best weights, resume, TensorBoard.
 
 SGDR cosine: Loshchilov & Hutter 2017; warm-up: Goyal et al. 2017. One call of Keras's `fit` per epoch; after each, all
 that the next epoch depends on (weights, masks, moving averages, optimizer slots, step) is saved, so that an interrupted
@@ -200,8 +199,7 @@ def train(model: keras.Model, fit: TrainedStep, context: Context, hooks: Hooks) 
 
 
 def learner(model: keras.Model, fit: TrainedStep, context: Context) -> tuple[Learner, batches.Attached | None]:
-    """Returns the model on which Keras's `fit` is called in `model`'s place, and the arrays that accompany its
-    targets."""
+    """Returns the model on which Keras's `fit` is called in `model`'s place, and the arrays beside its targets."""
     if fit.distill is None:
         return Learner(model, context.task), None
     features = fit.distill.features
@@ -370,8 +368,7 @@ class _Loop:
 
 
 def _mean(before: np.ndarray, value: np.ndarray, count: int) -> np.ndarray:
-    """Returns the running mean after adding `value` to `count` values whose mean is `before`; integers take the latest
-    value."""
+    """Returns the mean of `count` values, whose mean is `before`, and `value`; of integers the latest value."""
     return before + (value - before) / (count + 1) if np.issubdtype(value.dtype, np.floating) else value
 
 
@@ -395,8 +392,7 @@ class _Bar(keras.callbacks.Callback):
 
 
 class _StopOnNonFinite(keras.callbacks.Callback):
-    """Stops where the loss is not finite and names the batch and its examples; Keras's TerminateOnNaN stops
-    silently."""
+    """Stops where the loss is not finite and names the batch and its examples; TerminateOnNaN stops silently."""
 
     def __init__(self, epoch: int, context: Context, batch_size: int):
         super().__init__()

@@ -128,8 +128,8 @@ def test_all_numbers_are_those_of_pycocotools(seed, levels, side):
 def test_weighted_scores_are_those_of_pycocotools_on_repeated_and_selected_images(seed, levels, data):
     truths = scenes(6, seed)
     found = noisy(truths, seed, extra=5, levels=levels)
-    drawn = st.lists(st.integers(0, 4), min_size=6, max_size=6)
-    rows = [[1] * 6, data.draw(drawn), data.draw(st.lists(st.integers(0, 1), min_size=6, max_size=6))]
+    counts = st.lists(st.integers(0, 4), min_size=6, max_size=6)
+    rows = [[1] * 6, data.draw(counts), data.draw(st.lists(st.integers(0, 1), min_size=6, max_size=6))]
     scores = CocoScore(found, truths, NAMES).scores(np.array(rows, float))
     assert scores.dtype == np.float64
     for weights, score in zip(rows, scores, strict=True):

@@ -90,12 +90,12 @@ def test_crowds_are_neither_found_nor_missed_nor_drawn(task):
 def test_what_is_acted_upon_is_drawn_in_either_form(task):
     grey = np.full((64, 96, 3), 90, np.uint8)
     truth = {name: array[0] for name, array in targets(CAR).items()}
-    drawn = task.rendered(grey, said((10, 10, 30, 30, 0, 0.9), (40, 10, 50, 40, 2, 0.2))[0])
-    np.testing.assert_array_equal(drawn, task.rendered_truth(grey, truth))
+    rendered = task.rendered(grey, said((10, 10, 30, 30, 0, 0.9), (40, 10, 50, 40, 2, 0.2))[0])
+    np.testing.assert_array_equal(rendered, task.rendered_truth(grey, truth))
     maps = {"scores": np.full((16, 24, 6), -9, np.float32), "boxes": np.full((16, 24, 4), np.log(10), np.float32)}
     maps["scores"][4, 4, 0] = 3  # about (18, 18) px
     maps["boxes"][4, 4] = np.log([8, 8, 12, 12])
-    np.testing.assert_array_equal(task.rendered(grey, maps), drawn)
+    np.testing.assert_array_equal(task.rendered(grey, maps), rendered)
 
 
 def test_a_board_is_told_how_to_decode(task):

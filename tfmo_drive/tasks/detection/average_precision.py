@@ -1,5 +1,4 @@
-"""Computes average precision under example weights: what pycocotools would give for thousands of resamples of the same
-images.
+"""Computes average precision under example weights: what pycocotools gives for thousands of resamples of the images.
 
 mAP is no mean over images and still needs intervals and slices. Images are weighted 0, 1, 2, ...: how often each is
 sampled. Matching is per image, so it is done once (coco_matching); what changes is the order of all detections by
@@ -21,11 +20,10 @@ _CELLS = 1 << 21
 
 
 def average_precision(matches: Matches, weights: np.ndarray) -> np.ndarray:
-    """Returns the mean over IoU thresholds of one class's average precision, for each row of `weights`: float64 [k] in
-    [0, 1].
+    """Returns the mean over IoU thresholds of one class's average precision for each row of `weights`: float64 [k].
 
-    It is NaN where no object is left. A whole weight of w is the image w times in a row, to the order of equal scores;
-    a fraction counts as part of a detection.
+    It lies in [0, 1], and is NaN where no object is left. A whole weight of w is the image w times in a row, to the
+    order of equal scores; a fraction counts as part of a detection.
 
     Args:
         matches: The class's detections.
@@ -49,8 +47,7 @@ class _Columns:
 
 
 def _columns(matches: Matches, most: int) -> _Columns:
-    """Returns the detections in pycocotools' order: by score, then by image, then by the copy of the image, then by
-    place in it.
+    """Returns the detections in pycocotools' order: by score, by image, by the copy of the image, by place in it.
 
     Where equal scores of one image are hits and misses, copies alternate (hit, miss, hit, miss), which passes through
     other precisions than (hit, hit, miss, miss) does. An int8 graph has at most 256 scores, so this is no rare case.
@@ -76,16 +73,16 @@ def _columns(matches: Matches, most: int) -> _Columns:
 def _of_rows(matches: Matches, columns: _Columns, weights: np.ndarray) -> np.ndarray:
     """Returns the average precision [k] for weights [images, k]; detections run down the rows here, which is faster."""
     objects = matches.objects @ weights
-    drawn = weights[matches.images[columns.detections]]
+    sampled = weights[matches.images[columns.detections]]
     apart = columns.copies >= 0
-    drawn[apart] = np.clip(drawn[apart] - columns.copies[apart, None], 0, 1)
+    sampled[apart] = np.clip(sampled[apart] - columns.copies[apart, None], 0, 1)
     hits, misses = matches.hits[:, columns.detections], matches.misses[:, columns.detections]
     total = np.zeros(weights.shape[1])
     counted = None
     for hit, miss in zip(hits, misses, strict=True):
         if counted is None or (counted != (hit | miss)).any():  # mostly all thresholds count the same detections
             counted = hit | miss
-            kept, until = drawn[counted], np.cumsum(drawn[counted], axis=0)
+            kept, until = sampled[counted], np.cumsum(sampled[counted], axis=0)
         found = hit[counted]
         right = np.cumsum(kept[found], axis=0)
         precision = right / (until[found] + np.spacing(1))

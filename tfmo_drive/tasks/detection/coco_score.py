@@ -97,8 +97,9 @@ class CocoScore:
         return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
     def image_values(self, threshold: float) -> np.ndarray:
-        """Returns the F1 of each image, float64 [n] in [0, 1]: detections scored `threshold` or more, IoU 0.5, all
-        classes.
+        """Returns the F1 of each image at IoU 0.5 over all classes, float64 [n] in [0, 1].
+
+        Detections scored `threshold` or more count.
 
         It is 2 hits / (2 hits + false alarms + objects not found), and 1 where there is no object and no detection. It
         ranks images; its mean is not the mAP.

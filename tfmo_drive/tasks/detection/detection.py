@@ -122,8 +122,7 @@ class Detection(FrameTask):
         return detector.loss
 
     def check_answers(self, model: keras.Model, outputs: Arrays, targets: Arrays, subject: str) -> None:
-        """Raises BadInput where scores are no logits, whose sigmoid every decoder of these files takes, or boxes no
-        exponents."""
+        """Raises BadInput where scores are no logits, whose sigmoid a decoder takes, or boxes no exponents."""
         if output_kind.found(model, SCORES) in (output_kind.PROBABILITIES, output_kind.SIGMOIDS):
             raise BadInput(
                 f"{subject}: its {SCORES} are probabilities already, and a decoder takes their sigmoid. Save it with "
@@ -149,8 +148,7 @@ class Detection(FrameTask):
         return targets["objects"]
 
     def evaluate(self, outputs: Arrays, targets: Mapping[str, np.ndarray]) -> Evaluation:
-        """Evaluates outputs as `heads` gives them, or a naive export's single one, against targets by name as `packed`
-        gives them."""
+        """Evaluates outputs of `heads`, or a naive export's single one, against targets as `packed` gives them."""
         found, truths = self.decoding(outputs, self.size), detections.truths(targets)
         coco = CocoScore(found, truths, self.class_names, max(self.size))
         numbers = coco.numbers()

@@ -44,8 +44,9 @@ class LogColumns:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LaneKeeping(FrameTask):
-    """Predicts steering; real `data` is a driving log (CSV) or its folder. `augmentation.flip` mirrors the steering
-    too.
+    """Predicts steering from the camera in front.
+
+    Real `data` is a driving log (CSV) or its folder. `augmentation.flip` mirrors the steering too.
 
     Args:
         limit: Full lock in the log's unit.
@@ -73,6 +74,7 @@ class LaneKeeping(FrameTask):
 
     name = "lane_keeping"
     output_names = (STEERING,)
+    class_names = ()
     own_settings = ("balance",)
     given_settings = ("full_lock",)
 
@@ -88,8 +90,6 @@ class LaneKeeping(FrameTask):
                 "LaneKeeping.augmentation must not shift, shear or turn images: the right steering would be another. "
                 "Use flip, zoom, brightness and contrast."
             )
-
-    class_names = ()
 
     @functools.cached_property
     def _listing(self):
@@ -214,8 +214,7 @@ class LaneKeeping(FrameTask):
 
 
 class _Grouped(Chosen):
-    """Adds the group and the number of each frame to its steering, because jitter is between frames that follow one
-    another."""
+    """Adds group and number to each frame's steering: jitter is between frames that follow one another."""
 
     def read(self, indices: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         pixels, steering = super().read(indices)

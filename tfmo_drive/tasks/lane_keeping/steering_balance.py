@@ -42,6 +42,6 @@ def balanced_order(truth: np.ndarray, seed: int, epoch: int, edges: Sequence[flo
     count = len(truth)
     generator = np.random.default_rng([seed, epoch, 0xBA1A])
     frames = generator.permutation(count)
-    ends = np.cumsum(shares(truth, edges)[frames]) * count
-    drawn = np.searchsorted(ends, np.arange(count) + generator.random(), "right")
-    return generator.permutation(frames[np.minimum(drawn, count - 1)])
+    shown_until = np.cumsum(shares(truth, edges)[frames]) * count
+    sampled = np.searchsorted(shown_until, np.arange(count) + generator.random(), "right")
+    return generator.permutation(frames[np.minimum(sampled, count - 1)])

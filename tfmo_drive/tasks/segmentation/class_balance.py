@@ -11,8 +11,7 @@ import numpy as np
 
 
 def class_weights(pixels: np.ndarray) -> np.ndarray:
-    """Returns sqrt(median / pixels), float32 [classes], from the pixels of each class, int64 [classes]; 0 where it has
-    none."""
+    """Returns sqrt(median / pixels), float32 [classes], of each class's pixels, int64 [classes]; 0 without any."""
     there = pixels > 0
     median = np.median(pixels[there]) if there.any() else 1.0
     return np.where(there, np.sqrt(median / np.maximum(pixels, 1)), 0).astype(np.float32)

@@ -1,5 +1,4 @@
-"""Computes mean intersection over union, as in PASCAL VOC's segmentation challenge (Everingham et al. 2010, section
-4.1.3).
+"""Computes mean intersection over union, as PASCAL VOC does (Everingham et al. 2010, section 4.1.3).
 
 The score of some images is no mean over them: intersections and unions are summed first. So what is kept of each image
 is its counts, and any choice of images (a resample, a slice) is scored by a product of matrices.
@@ -55,8 +54,7 @@ class Overlaps:
         return np.divide(ious.sum(axis=1), shown, out=np.ones(len(shown)), where=shown > 0)
 
     def per_class(self, names: Sequence[str]) -> dict[str, dict[str, float]]:
-        """Returns {"road": {"score": IoU, "examples": images that show it}}; classes that no image shows are left
-        out."""
+        """Returns {"road": {"score": IoU, "examples": images that show it}} for the classes that some image shows."""
         right, unions, shown = self.right.sum(axis=0), self.unions.sum(axis=0), (self.truth > 0).sum(axis=0)
         return {
             name: {"score": float(right[label] / unions[label]), "examples": int(shown[label])}
@@ -104,8 +102,7 @@ def decided(outputs: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _largest(planes: np.ndarray, width: int) -> np.ndarray:
-    """Returns the first arg max over planes [classes, h, w] made `width` wide: uint8 [h, width]; IGNORE where all are
-    NaN.
+    """Returns the first arg max over planes [classes, h, w] made `width` wide, uint8 [h, width]; IGNORE for all NaN.
 
     It goes plane by plane, because an arg max over the last axis of a few classes takes twice as long.
     """

@@ -53,6 +53,8 @@ def is_log(path: Path) -> bool:
 class DriveLogs(RowSource):
     """Reads every log of a folder, or one file; `target` is speed (m/s) or steering (degrees), one second ahead."""
 
+    classes = ()
+
     def __init__(self, path: Path, target: str) -> None:
         if target not in TARGETS:
             raise BadInput(f'A drive\'s log has no target "{target}". {suggestion(target, TARGETS)}')
@@ -60,8 +62,6 @@ class DriveLogs(RowSource):
         self._files = sorted(path.glob("*.npz")) if path.is_dir() else [path]
         self.key = ["log", [file_digest(file) for file in self._files], target, file_digest(Path(__file__))]
         self.columns = tuple(f"{name} {-age * TICK:.1f} s" for age in reversed(AGES) for name in channels())
-
-    classes = ()
 
     def chunks(self) -> Iterator[Chunk]:
         groups = 0
@@ -94,8 +94,10 @@ def windows(readings: np.ndarray, target: int) -> tuple[np.ndarray, np.ndarray, 
 
 
 def on_one_clock(streams: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
-    """Returns streams of times [n] and values [n, k] as float64 [ticks, channels], from the last start to the first
-    end."""
+    """Returns the readings at every tick from the last start to the first end, float64 [ticks, channels].
+
+    `streams` has by name the times [n], in seconds, and the values [n, k] of each sensor.
+    """
     start, end = _span(streams)
     clock = np.arange(start + TICK, end, TICK)
     parts = [_means(*streams[name], clock) for name in STREAMS]
@@ -116,8 +118,7 @@ def _means(times: np.ndarray, values: np.ndarray, clock: np.ndarray) -> np.ndarr
 
 
 def _lead(times: np.ndarray, points: np.ndarray, clock: np.ndarray) -> np.ndarray:
-    """Returns the nearest radar point ahead in the own lane: distance in m, relative speed in m/s, 1 (0: none is
-    seen)."""
+    """Returns the nearest radar point ahead in the own lane: distance in m, relative speed in m/s, 1 (0: none seen)."""
     found = np.tile([_RANGE, 0.0, 0.0], (len(clock), 1))
     ahead, left = points[:, 0], points[:, 1]
     kept = np.flatnonzero((ahead > 0) & (np.abs(left) < _LANE))

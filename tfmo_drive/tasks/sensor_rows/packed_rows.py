@@ -1,5 +1,4 @@
-"""Packs rows of numbers once into one flat file and reads them by index, so that training memory does not grow with the
-data.
+"""Packs rows of numbers once into a flat file and reads them by index: training memory does not grow with the data.
 
 An entry is a folder named after its key: rows.f32 (float32 records of a row's columns and, last, its target), runs.npy
 (which rows belong together), pack.json. It is an entry of base.cache. Reads use pread, as in data.image_cache.
@@ -108,8 +107,10 @@ class RowPack:
             raise BadInput(f"{folder}/rows.f32 is not {expected:,} bytes. Remove {folder}; it will be made again.")
 
     def read(self, rows: np.ndarray) -> np.ndarray:
-        """Returns the records of these rows (int64 [b]), float32 [b, columns + 1]; rows in sequence cost one read
-        together."""
+        """Returns the records of these rows (int64 [b]), float32 [b, columns + 1].
+
+        Rows in sequence cost one read together.
+        """
         records = np.empty((len(rows), self._stride // 4), np.float32)
         cuts = [0, *(np.flatnonzero(np.diff(rows) != 1) + 1).tolist(), len(rows)] if len(rows) else []
         for start, stop in itertools.pairwise(cuts):
@@ -144,8 +145,10 @@ class RowExamples(Examples):
         return np.ascontiguousarray(records[:, :-1]), np.ascontiguousarray(targets)
 
     def summary(self) -> Summary:
-        """Returns a summary in one pass: Chan, Golub & LeVeque 1983, "Algorithms for computing the sample variance",
-        eq. 2.1."""
+        """Returns a summary, made in one pass.
+
+        The rule is that of Chan, Golub & LeVeque 1983, "Algorithms for computing the sample variance", eq. 2.1.
+        """
         count, mean, squares, codes = 0, 0.0, 0.0, set()
         for start in range(0, len(self), _STRETCH):
             part = self._records(np.arange(start, min(start + _STRETCH, len(self)))).astype(np.float64)
@@ -168,8 +171,7 @@ class RowExamples(Examples):
 
 
 def pack(source: RowSource, folder: Path | None = None) -> RowPack:
-    """Reads every row of `source` into `folder/<key>` (by default in the cache), or reuses the entry that is there
-    already.
+    """Packs every row of `source` into `folder/<key>` (by default in the cache), or reuses the entry there.
 
     Raises BadInput where there are no rows, and where the disk is full or cannot be written.
     """

@@ -60,8 +60,7 @@ def divided(runs: Runs, stretches: Stretches, seed: int, source: str) -> Runs:
 
 
 def _cut(runs: Runs, stretches: Stretches) -> tuple[Runs, np.ndarray]:
-    """Returns ungrouped runs in pieces that are groups, numbered after all others, and the run that each piece is
-    of."""
+    """Returns ungrouped runs in pieces that are groups, numbered after all others, and the run that each came from."""
     longest = max(1, -(-int((runs.end - runs.first).sum()) // stretches.count))
     loose = runs.group == UNKNOWN
     pieces = np.where(loose, -(-(runs.end - runs.first) // longest), 1)

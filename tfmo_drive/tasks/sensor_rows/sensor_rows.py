@@ -239,8 +239,7 @@ class SensorRows(Task):
         return distillation.distillation_loss(outputs, teacher, temperature)
 
     def evaluate(self, outputs: np.ndarray, targets: np.ndarray) -> Evaluation:
-        """Evaluates outputs float [n, classes] against class ids int [n]; or outputs [n, 1] as trained against numbers
-        [n, 1]."""
+        """Evaluates outputs float [n, classes] against class ids int [n], or [n, 1] (standardised) against numbers."""
         if self.predicts == CLASS:
             return evaluation.of_classes(outputs, targets, self.class_names)
         answers = self._scale.number(outputs[:, 0])

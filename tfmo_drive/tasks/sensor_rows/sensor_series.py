@@ -35,8 +35,7 @@ _VERSION = 1
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Series:
-    """Sets how many of the built-in rows there are in each split, their seed, and how noisy they are (0 clean .. 1
-    very).
+    """Sets how many built-in rows each split has, their seed, and how noisy they are (0 clean .. 1 very).
 
     Example:
         >>> import tfmo_drive as td
@@ -130,8 +129,10 @@ def _driven(generator: np.random.Generator) -> tuple[np.ndarray, ...]:
 
 
 def _read(generator: np.random.Generator, truth: np.ndarray, noise: float) -> np.ndarray:
-    """Returns the sensors' readings of speed, acceleration, yaw and slip [4, drives, LENGTH]: float64 [drives, LENGTH,
-    10]."""
+    """Returns the sensors' readings, float64 [drives, LENGTH, 10].
+
+    `truth` is speed, acceleration, yaw and slip, [4, drives, LENGTH].
+    """
     speed, acceleration, yaw, slip = truth
     grade, roll, zero = generator.normal(0, noise, (3, len(speed), 1)) * [[[0.6]], [[0.6]], [[1.0]]]
     wheel = speed * (1 + 0.08 * slip)
