@@ -74,8 +74,10 @@ def context(tmp_path):
 
 
 def test_numbers_by_hand(context):
-    """The reference does not mind; the other says half of the brightness, which `brightness` raises and `contrast`
-    leaves alone (a grey picture has none)."""
+    """The reference does not mind; the other says half of the brightness.
+
+    `brightness` raises that, and `contrast` leaves it alone: a grey picture has none.
+    """
     steady, ours = Says(lambda grey: np.full(len(grey), 0.8)), Says(lambda grey: grey / 2)
     row = MEASURE(ours, steady, context)
     table = np.array([row["robustness"]["scores"][name] for name in ("brightness", "contrast")])
