@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -160,6 +161,31 @@ def test_what_a_killed_writer_left_goes_with_the_next(tmp_path):
     ran = subprocess.run([sys.executable, "-c", WRITER, path, "b", "0"], check=True, capture_output=True, text=True)
     assert ran.stdout.strip() == str(path) and (path / "big.bin").read_bytes() == b"b" * 100_000
     assert sorted(os.listdir(tmp_path)) == [".0123456789.lock", "0123456789"]
+
+
+SCRATCH = """
+import sys, time
+from pathlib import Path
+from tfmo_drive.base import cache
+
+with cache.scratch(Path(sys.argv[1])) as folder:
+    (folder / "big.bin").touch()
+    print(folder, flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_scratch_folder_lives_as_long_as_its_process_and_not_longer(tmp_path):
+    process = subprocess.Popen([sys.executable, "-c", SCRATCH, tmp_path], stdout=subprocess.PIPE, text=True)
+    theirs = Path(process.stdout.readline().strip())
+    with cache.scratch(tmp_path) as ours:
+        assert (theirs / "big.bin").exists() and ours.is_dir() and ours != theirs
+    process.kill()
+    process.communicate()
+    assert theirs.exists()
+    with cache.scratch(tmp_path) as ours:
+        assert [path for path in tmp_path.iterdir() if path.is_dir()] == [ours]
+    assert os.listdir(tmp_path) == [".scratch.lock"]
 
 
 def test_a_pack_changed_by_hand_gives_its_right_pixels_again(tmp_path):

@@ -11,7 +11,9 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import stat
+import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
@@ -72,6 +74,36 @@ def keeping(what: str, place: Path) -> Iterator[None]:
             f"{what} cannot be kept in {place}: {error.strerror or error}. Make room there, or set TFMO_DRIVE_CACHE to "
             "another folder."
         ) from error
+
+
+@contextlib.contextmanager
+def scratch(place: Path) -> Iterator[Path]:
+    """Yields an empty folder in the folder `place` of the cache, for what gets its name only when it is made.
+
+    It goes when the block ends; one that a killed process left goes when the next is made.
+    """
+    with _alone(place / "scratch"):
+        _remove_left(place)
+        made = Path(tempfile.mkdtemp(prefix=".scratch-", dir=place))
+        lock = os.open(made, os.O_RDONLY)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+        os.close(lock)
+
+
+def _remove_left(place: Path) -> None:
+    """Removes scratch folders that no process holds any more."""
+    for left in place.glob(".scratch-*"):
+        with contextlib.suppress(FileNotFoundError, BlockingIOError):  # removed by its process, or still in use
+            lock = os.open(left, os.O_RDONLY)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(left, ignore_errors=True)
+            finally:
+                os.close(lock)
 
 
 def digest(value: object) -> str:

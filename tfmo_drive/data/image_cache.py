@@ -14,7 +14,6 @@ import hashlib
 import json
 import math
 import os
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -24,7 +23,7 @@ import numpy as np
 from tqdm import tqdm
 
 from tfmo_drive.base import atomic
-from tfmo_drive.base.cache import cache_root, digest, keeping, made_once
+from tfmo_drive.base.cache import cache_root, digest, keeping, made_once, scratch
 from tfmo_drive.base.faults import counted, note
 from tfmo_drive.base.given_file import reading
 from tfmo_drive.contracts import BadInput, Examples
@@ -189,17 +188,15 @@ def pack_stream(rows: Iterable[Example], dtype: str, name: str, folder: Path | N
     """
     place = folder or cache_root() / "packed"
     source = _Source("stream", None, None, name, lambda: rows, dtype)
-    with keeping("Examples", place):
-        place.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".stream-", dir=place) as read:
-            _write(source, Path(read))
-            key = PackedExamples(Path(read)).fingerprint[:20]
+    with keeping("Examples", place), scratch(place) as read:
+        _write(source, read)
+        key = PackedExamples(read).fingerprint[:20]
 
-            def move(made: Path) -> None:
-                for file in Path(read).iterdir():
-                    file.rename(made / file.name)
+        def move(made: Path) -> None:
+            for file in read.iterdir():
+                file.rename(made / file.name)
 
-            return PackedExamples(made_once(place / key, move, _FILES))
+        return PackedExamples(made_once(place / key, move, _FILES))
 
 
 def _packed(folder: Path | None, source: _Source) -> PackedExamples:
