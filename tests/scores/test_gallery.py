@@ -31,6 +31,8 @@ class _Examples:
 class _Artifact:
     """Says a number more than the image is."""
 
+    name, path = "says", None
+
     def __init__(self, more: int):
         self.more, self.batches = more, []
 
