@@ -265,6 +265,7 @@ def test_examples_of_one_group_are_resampled_together():
         assert (found.rows[0]["score_low"] is not None) == known, "one recording says nothing of others"
     with pytest.raises(BadInput, match=r"give compress\(measures=\[td.Accuracy\(\), td.Size"):
         found.best  # noqa: B018 (asking is enough)
+    assert "–" not in repr(found).split("\n\n")[-1], "what was not measured is not compared"
 
 
 def test_a_recurrent_layer_runs_in_float():
@@ -317,6 +318,9 @@ REFUSED = {
     "a criterion that is no dataclass": (
         lambda: td.compress(dense(), [td.Prune(criterion=Loudest())], td.arrays(**ONE)),
         r"write @dataclasses.dataclass\(frozen=True\) above `class Loudest`"),
+    "a criterion by name": (lambda: td.Prune(criterion="magnitude"), "a Criterion such as Magnitude.*'magnitude'"),
+    "a criterion's class": (lambda: td.Prune(criterion=td.SNIP), "a Criterion such as Magnitude"),
+    "an importance's class": (lambda: td.ChannelPruning(importance=td.L1), "an Importance such as L2"),
     "a step for a recurrent layer": (lambda: recurrent(td.Prune(), targets=FLOAT), '"lstm" is of the type LSTM'),
     "fake-quantising a recurrent layer": (
         lambda: recurrent(td.QuantizeAware(), targets=FLOAT), "no fake-quantised form of LSTM"),

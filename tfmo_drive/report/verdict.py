@@ -188,10 +188,12 @@ def _bar(report: dict, row: Row) -> str:
     # Scores on different images are not compared.
     if bar is None or None in (bar.get("score"), row.get("score")) or bar.get("examples") != row.get("examples"):
         return ""
+    packed = [one.get("gzip_bytes") for one in (row, bar)]
+    sizes = "" if None in packed else f", at {' gzipped against '.join(map(numbers.size, packed))}"
     return (
         f"The bar to beat, {bar['name']} (the baseline converted without any training), scores "
-        f"{numbers.percent(bar['score'])}: this row is {numbers.points(row['score'] - bar['score'])} points from it, "
-        f"at {numbers.size(row.get('gzip_bytes'))} gzipped against {numbers.size(bar.get('gzip_bytes'))}."
+        f"{numbers.percent(bar['score'])}: this row is {numbers.points(row['score'] - bar['score'])} points from "
+        f"it{sizes}."
     )
 
 

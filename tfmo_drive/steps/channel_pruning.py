@@ -79,6 +79,8 @@ class ChannelPruning(TrainedStep):
 
     def __post_init__(self):
         super().__post_init__()
+        if not isinstance(self.importance, Importance):
+            raise BadInput(f"ChannelPruning.importance must be an Importance such as L2(), got {self.importance!r}.")
         if not 0 <= self.pruning_ratio < 1:
             raise BadInput(f"ChannelPruning.pruning_ratio must be in [0, 1), got {self.pruning_ratio}.")
         given = [name for name in BUDGETS if getattr(self, name) is not None]

@@ -20,7 +20,7 @@ from tfmo_drive.surgery import saliency
 
 
 class Criterion(abc.ABC):
-    """Scores single weights; concrete criteria are frozen dataclasses, and one of your own is a class with `scores`."""
+    """Scores single weights; concrete criteria, one of your own too, are frozen dataclasses with `scores`."""
 
     once: ClassVar[bool] = False
     """Whether scores are computed once, before training, or anew whenever masks are updated."""

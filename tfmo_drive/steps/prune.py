@@ -75,6 +75,8 @@ class Prune(KernelStep):
 
     def __post_init__(self):
         super().__post_init__()
+        if not isinstance(self.criterion, Criterion):
+            raise BadInput(f"Prune.criterion must be a Criterion such as Magnitude(), got {self.criterion!r}.")
         Ramp.of(self).refuse("Prune")
         sensitivity_curves.refuse("Prune.allocation", self.allocation, ALLOCATIONS)
         if self.allocation != "uniform" and self.pattern != "unstructured":

@@ -19,7 +19,7 @@ from tfmo_drive.surgery.channel_graph import ChannelGraph, ChannelGroup
 
 
 class Importance(abc.ABC):
-    """Scores channels; concrete criteria are frozen dataclasses, and one of your own is a class with `layer_scores`."""
+    """Scores channels; concrete criteria, one of your own too, are frozen dataclasses with `layer_scores`."""
 
     def fitted(self, model: keras.Model, context: Context) -> Importance:
         """Returns the criterion that scores this model.
