@@ -13,7 +13,7 @@ import pytest
 
 from tfmo_drive import steps
 from tfmo_drive.commands import catalogue
-from tfmo_drive.contracts import BadInput, BrokenPromise, Step
+from tfmo_drive.contracts import BadInput, BrokenPromise, Step, refuse
 from tfmo_drive.networks import fake_quant, layers
 from tfmo_drive.networks.networks import Head, SmallCNN
 from tfmo_drive.steps.channel_pruning import ChannelPruning
@@ -206,6 +206,25 @@ def test_zero_strength_changes_nothing(kind, tiny_task, tiny_baseline, finished)
     if not fake_quant.is_quantize_aware(result):  # rounding to 8 bits is what that step is for, at any strength
         batch = pixels(tiny_task)
         np.testing.assert_array_equal(result(batch, training=False), tiny_baseline(batch, training=False))
+
+
+SKIPPING = [kind for kind in STEPS if "skip" in {field.name for field in dataclasses.fields(kind)}]
+
+
+@pytest.mark.parametrize("kind", SKIPPING, ids=lambda kind: kind.__name__)
+def test_a_misspelt_layer_to_skip_is_refused_before_an_earlier_step_trains(kind, tiny_baseline):
+    step = dataclasses.replace(case(kind).example, skip=("conv1_cnov",))
+    said = f"""^{kind.__name__}.skip: no layer 'conv1_cnov'. Did you mean "conv1_conv"\\?$"""
+    with pytest.raises(BadInput, match=said):
+        refuse((Train(), step), tiny_baseline)
+
+
+@pytest.mark.parametrize("kind", SKIPPING, ids=lambda kind: kind.__name__)
+def test_a_layer_that_an_earlier_low_rank_may_add_is_refused_once_it_is_not_there(kind, tiny_baseline, context):
+    step = dataclasses.replace(case(kind).example, skip=("conv1_conv_1",))
+    refuse((LowRank(), step), tiny_baseline)
+    with pytest.raises(BadInput, match=f"^{kind.__name__}.skip: no layer 'conv1_conv_1'"):
+        step(tiny_baseline, context())
 
 
 @every_step

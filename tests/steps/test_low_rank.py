@@ -104,7 +104,7 @@ def test_ranks_are_multiples(tiny_baseline, context):
 def test_skipped_layers_stay_whole(tiny_baseline, context):
     step = LowRank(energy=0.5, multiple=4, error="kernel", skip=("conv2_block1_2_conv",), epochs=0)
     with pytest.raises(BadInput, match='LowRank.skip: no layer .* Did you mean "conv2_block1_2_conv"'):
-        dataclasses.replace(step, skip=("conv2_block1_2_cnov",)).structure(tiny_baseline, context())
+        dataclasses.replace(step, skip=("conv2_block1_2_cnov",))(tiny_baseline, context())
     made = step.structure(tiny_baseline, context())
     np.testing.assert_array_equal(
         made.get_layer("conv2_block1_2_conv").kernel, tiny_baseline.get_layer("conv2_block1_2_conv").kernel

@@ -19,7 +19,6 @@ from tfmo_drive.base.given_file import json_of
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.contracts import BadInput, Context
 from tfmo_drive.networks import graph, macs, own_model
-from tfmo_drive.networks.layers import refuse_unknown
 from tfmo_drive.runtimes import timed_turns
 from tfmo_drive.surgery import batch_norm, sensitivity_curves
 from tfmo_drive.surgery.channel_graph import ChannelGraph, ChannelGroup
@@ -148,7 +147,6 @@ class ChannelPruning(TrainedStep):
 
     def structure(self, model: keras.Model, context: Context) -> keras.Model:
         channels = ChannelGraph(graph.flat(model))
-        refuse_unknown("ChannelPruning.skip", self.skip, (layer.name for layer in channels.model.layers))
         groups = [group for group in channels.groups if not set(group.makers) & set(self.skip)]
         importance = self.importance.fitted(channels.model, context)
         scores = [importance(channels, group) for group in groups]

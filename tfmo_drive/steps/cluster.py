@@ -75,7 +75,6 @@ class Cluster(KernelStep):
         return f"{self.clusters} shared weights per kernel" + (" on average" if self.scope == "global" else "")
 
     def prepared(self, model: keras.Model, context: Context) -> tuple[keras.Model, Hooks]:
-        layers.refuse_unknown("Cluster.skip", self.skip, (kernel.name for kernel in layers.kernels(model)))
         trained, zeros = self.structure(model, context), self.preserve == "sparsity"
         kernels = {kernel.name: kernel.variable for kernel in self._clustered(trained)}
         shared = []

@@ -16,7 +16,6 @@ from absl import logging
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.contracts import BadInput, Context
 from tfmo_drive.networks import graph, macs, own_model
-from tfmo_drive.networks.layers import refuse_unknown
 from tfmo_drive.surgery import batch_norm, factors, sensitivity_curves
 from tfmo_drive.surgery.factors import Factors
 from tfmo_drive.training.trained_step import Hooks, TrainedStep
@@ -89,7 +88,6 @@ class LowRank(TrainedStep):
 
     def structure(self, model: keras.Model, context: Context) -> keras.Model:
         model = graph.flat(model)
-        refuse_unknown("LowRank.skip", self.skip, (layer.name for layer in model.layers))
         found = self._decomposed(model, context)
         whole = macs.of_model(model)
         ranks = self._ranks(found, self.energy) if self.macs is None else self._fitting(found, whole)

@@ -132,7 +132,6 @@ class Prune(KernelStep):
 
     def prepared(self, model: keras.Model, context: Context) -> tuple[keras.Model, Hooks]:
         model = self.outline(model)
-        layers.refuse_unknown("Prune.skip", self.skip, (kernel.name for kernel in layers.kernels(model)))
         steps = batches.steps_per_epoch(len(context.task.examples("train")), self.batch_size)
         wrapped = sparse_training.masked(model, {one.name for one in layers.kernels(model) if self._prunable(one)})
         update = self.updates(wrapped, steps, context)
@@ -181,6 +180,8 @@ class Prune(KernelStep):
 
     def check(self, model: keras.Model) -> None:
         values = {k.name: k.variable.numpy() for k in layers.kernels(model) if self._prunable(k)}
+        if not values:
+            return
         promised = f"Prune promised {self.promise}"
         if self.threshold is not None:
             whole = np.concatenate([value.reshape(-1) for value in values.values()])

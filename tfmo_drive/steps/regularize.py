@@ -49,7 +49,6 @@ class Regularize(TrainedStep):
             raise BadInput(f"Regularize.weight must be in [0, 1], got {self.weight}.")
 
     def prepared(self, model: keras.Model, context: Context) -> tuple[keras.Model, Hooks]:
-        layers.refuse_unknown("Regularize.skip", self.skip, (layer.name for layer in model.layers))
         trained = copy(model)
         penalised = self.penalised(trained)
         if not penalised:

@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import json
 import math
+import re
 import time
 import zlib
 from collections.abc import Callable
@@ -25,7 +26,7 @@ from tfmo_drive.base import atomic, given_file, progress
 from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.contracts import BadInput, Context, Step, Task
 from tfmo_drive.data import batches
-from tfmo_drive.networks import plain_layers
+from tfmo_drive.networks import graph, layers, plain_layers
 from tfmo_drive.networks.fake_quant import refuse_quantize_aware
 from tfmo_drive.protocols import Distillable, LocatesObjects
 from tfmo_drive.training import begun, filter_gradient, teacher
@@ -66,6 +67,9 @@ class TrainedStep(Step):
     averaged_epochs: int = 0
     distill: SoftLabels | None = None
 
+    skip = ()
+    """The names of layers that stay as they are: a setting of the steps that can leave layers out."""
+
     def __post_init__(self):
         name, whole = type(self).__name__, "a whole number of at least"
         for setting, holds, allowed in (
@@ -95,6 +99,16 @@ class TrainedStep(Step):
         if features and features.places == "objects" and not task.offers(LocatesObjects):
             raise BadInput(f"Features.places: {kind} knows no objects, got objects. Use everywhere.")
 
+    def refuse(self, model: keras.Model) -> None:
+        known = self.skippable(model)
+        # An earlier LowRank, which has not run yet, will number the layers that it adds.
+        chosen = [name for name in self.skip if re.sub(r"(_\d+)+$", "", name) not in known]
+        layers.refuse_unknown(f"{type(self).__name__}.skip", chosen, known)
+
+    def skippable(self, model: keras.Model) -> list[str]:
+        """Returns the names of the layers that `skip` may name."""
+        return [layer.name for layer in graph.flat(model).layers]
+
     @property
     def files(self) -> tuple[Path, ...]:
         return self.distill.files if self.distill else ()
@@ -112,6 +126,7 @@ class TrainedStep(Step):
         refuse_quantize_aware(model, type(self).__name__)
         self.refuse_task(context.task)
         self.refuse(model)
+        layers.refuse_unknown(f"{type(self).__name__}.skip", self.skip, self.skippable(model))
         begun.claim(self, model, context)
         return self.trained(model, context)
 
@@ -142,8 +157,9 @@ class TrainedStep(Step):
 class KernelStep(TrainedStep):
     """Changes kernels in training: every layer of the model must have a plain kernel, or be split until it has."""
 
-    def refuse(self, model: keras.Model) -> None:
-        self.outline(model)
+    def skippable(self, model: keras.Model) -> list[str]:
+        """Returns the names of the layers with kernels; raises BadInput where one has a kernel that is not known."""
+        return [kernel.name for kernel in layers.kernels(self.outline(model))]
 
     def outline(self, model: keras.Model) -> keras.Model:
         return plain_layers.with_kernels(model, type(self).__name__)
