@@ -214,7 +214,7 @@ SKIPPING = [kind for kind in STEPS if "skip" in {field.name for field in datacla
 @pytest.mark.parametrize("kind", SKIPPING, ids=lambda kind: kind.__name__)
 def test_a_misspelt_layer_to_skip_is_refused_before_an_earlier_step_trains(kind, tiny_baseline):
     step = dataclasses.replace(case(kind).example, skip=("conv1_cnov",))
-    said = f"""^{kind.__name__}.skip: no layer 'conv1_cnov'. Did you mean "conv1_conv"\\?$"""
+    said = f"""^{kind.__name__}.skip: no layer 'conv1_cnov'. Did you mean "conv1_conv"\\?"""
     with pytest.raises(BadInput, match=said):
         refuse((Train(), step), tiny_baseline)
 

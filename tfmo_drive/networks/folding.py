@@ -18,7 +18,8 @@ Layer = layers.Layer
 RESCALING = (layers.Rescaling, layers.Normalization)
 AFFINE = (layers.BatchNormalization, *RESCALING)
 ONLY_IN_TRAINING = (
-    layers.Dropout, layers.SpatialDropout2D, layers.GaussianDropout, layers.AlphaDropout, layers.GaussianNoise,
+    layers.Dropout, layers.SpatialDropout1D, layers.SpatialDropout2D, layers.GaussianDropout, layers.AlphaDropout,
+    layers.GaussianNoise,
 )  # fmt: skip
 
 

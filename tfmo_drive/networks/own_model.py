@@ -24,10 +24,10 @@ from tfmo_drive.networks.hdf5_file import refuse_endless
 from tfmo_drive.networks.model_code import refuse_code
 
 _HOW_TO_SAVE = "Give a file that tf_keras wrote with model.save('model.h5') or model.save_weights('weights.h5')."
-
 _SAVE_AGAIN = "Save it again with tf_keras: tf_keras.models.load_model('model.keras').save('model.h5')."
-
 _CUSTOM_LAYER = "A custom layer is not known here: replace it by built-in Keras layers, or save the model without it."
+_UNITS = ("scale", "offset", "unit")
+"""What of an output's `decode` says how its numbers are meant."""
 
 
 def is_whole_model(path: Path, setting: str = "task.baseline") -> bool:
@@ -94,9 +94,6 @@ def units(metadata: Mapping[str, Any]) -> dict[str, float | str]:
         f"{part}.{key}".lstrip("."): one.get("decode", {}).get(key) for part, one in parts.items() for key in _UNITS
     }
     return {name: value for name, value in said.items() if value is not None}
-
-
-_UNITS = ("scale", "offset", "unit")
 
 
 def refuse_other_stage(
