@@ -189,6 +189,13 @@ def test_random_graphs_keep_their_outputs(seed, depth):
         np.testing.assert_allclose(ours, theirs, atol=1e-3 * max(1, np.abs(theirs).max()))
 
 
+@pytest.mark.parametrize("kind", folding.ONLY_IN_TRAINING)
+def test_what_inference_does_without_is_dropped(kind, context):
+    inputs = keras.Input((8, 4) if kind is layers.SpatialDropout1D else (8, 8, 4))
+    model = keras.Model(inputs, layers.Dense(3)(kind(0.5)(inputs)))
+    assert [type(layer) for layer in FoldBatchNorm()(model, context()).layers[1:]] == [layers.Dense]
+
+
 def test_zeros_stay_zeros(finished, context):
     step = Prune(sparsity=0.7, epochs=2, batch_size=64)
     folded = FoldBatchNorm()(finished(step), context())
