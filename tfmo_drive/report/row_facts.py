@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tfmo_drive.report import timing
+from tfmo_drive.report.rendering import numbers
 
 Row = dict[str, Any]
 
@@ -83,6 +84,12 @@ def worst_classes(row: Row) -> list[tuple[str, dict]]:
     """
     known = [(name, one) for name, one in (row.get("per_class") or {}).items() if one.get("delta") is not None]
     return sorted(known, key=lambda pair: (pair[1]["delta"], -(pair[1].get("examples") or 0)))
+
+
+def examples(one: dict) -> str:
+    """Returns the number of examples of a class or a slice: 1 example, 1,055 examples."""
+    count = one.get("examples")
+    return f"{numbers.whole(count)} example{'' if count == 1 else 's'}"
 
 
 def frontier(rows: list[Row], cost: str) -> list[Row]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tfmo_drive.report.document import Cell, Section, Table
 from tfmo_drive.report.rendering import numbers
 from tfmo_drive.report.rendering.tables import cell, changes
-from tfmo_drive.report.row_facts import Row, featured, reference
+from tfmo_drive.report.row_facts import Row, examples, featured, reference
 
 
 def section(report: dict) -> Section | None:
@@ -36,12 +36,8 @@ def _worst(row: Row, first: Row) -> str:
         return ""
     if row is first:
         name, one = min(found, key=lambda pair: pair[1]["score"])
-        return f"Hardest for {row['name']}: {name}, {numbers.percent(one['score'])} on {_examples(one)}."
+        return f"Hardest for {row['name']}: {name}, {numbers.percent(one['score'])} on {examples(one)}."
     name, one = min(found, key=lambda pair: (pair[1]["delta"], -pair[1]["examples"]))
     if one["delta"] >= 0:
         return f"No slice got worse in {row['name']}."
-    return f"Worst slice of {row['name']}: {name}, {numbers.points(one['delta'])} points on {_examples(one)}."
-
-
-def _examples(one: dict) -> str:
-    return f"{numbers.whole(one['examples'])} example{'' if one['examples'] == 1 else 's'}"
+    return f"Worst slice of {row['name']}: {name}, {numbers.points(one['delta'])} points on {examples(one)}."

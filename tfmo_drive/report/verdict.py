@@ -11,7 +11,7 @@ from tfmo_drive.base.speed import ALIKE
 from tfmo_drive.report import timing, worth
 from tfmo_drive.report.document import Tile
 from tfmo_drive.report.rendering import numbers
-from tfmo_drive.report.row_facts import Row, featured, plain_row, ratio, reference, worst_classes
+from tfmo_drive.report.row_facts import Row, examples, featured, plain_row, ratio, reference, worst_classes
 
 MET, MISSED = "PASS", "FAIL"
 BEATS_TRIVIAL = ("baseline_beats_trivial", "beats_trivial")
@@ -61,7 +61,7 @@ def tiles(report: dict) -> tuple[Tile, ...]:
     worst = worst_classes(row)[:1]
     if worst and worst[0][1]["delta"] < 0:
         name, one = worst[0]
-        found.append(Tile(f"{numbers.points(one['delta'])} points", "worst class", f"{name}, {_examples(one)}"))
+        found.append(Tile(f"{numbers.points(one['delta'])} points", "worst class", f"{name}, {examples(one)}"))
     return tuple(found)
 
 
@@ -180,7 +180,7 @@ def _worst(row: Row) -> str:
     name, one = classes[0]
     if one["delta"] >= 0:
         return "No class got worse."
-    return f"Worst class: {name}, {numbers.points(one['delta'])} points on {_examples(one)}."
+    return f"Worst class: {name}, {numbers.points(one['delta'])} points on {examples(one)}."
 
 
 def _bar(report: dict, row: Row) -> str:
@@ -224,8 +224,3 @@ def _compared(times: float, better: str, worse: str) -> tuple[str, str]:
 
 def _against(key: str, spelt, row: Row, first: Row) -> str:
     return f"{spelt(row.get(key))} against {spelt(first.get(key))}"
-
-
-def _examples(one: dict) -> str:
-    examples = one.get("examples")
-    return f"{numbers.whole(examples)} example{'' if examples == 1 else 's'}"

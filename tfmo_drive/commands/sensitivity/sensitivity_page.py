@@ -30,8 +30,8 @@ def document(studies: list[dict[str, Any]], experiment: str, command: str, folde
     """Returns the studies as a document; `folder` is where steps find them."""
     score, examples = numbers.percent(studies[0]["score"]), studies[0]["examples"]
     verdict = (
-        f"The baseline scores {score} on {examples:,} validation examples, and loses the points below with one part of "
-        "it compressed and nothing trained.",
+        f"The baseline scores {score} on {examples:,} validation examples; one part of it at a time is compressed, and "
+        "nothing is trained.",
         *(_verdict(study) for study in studies),
     )
     figures = [Figure(s["method"], f"Points lost, one part at a time, by {s['unit']}.") for s in studies]
@@ -64,7 +64,7 @@ def heat_map(drops: list[tuple[str, list[float]]], columns: list[str], title: st
     axes.set_xticks(range(len(columns)), columns)
     axes.xaxis.tick_top()  # where it is in sight, however many parts there are
     axes.xaxis.set_label_position("top")
-    axes.set_xlabel(title)
+    axes.set_xlabel(title, loc="left")
     axes.grid(False)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
