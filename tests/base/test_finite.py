@@ -54,7 +54,7 @@ def test_the_largest_is_a_number_wherever_there_is_one(scores):
 
 def test_an_example_that_is_wrong_in_several_outputs_is_one_example():
     answers = {"boxes": np.array([[NAN, 0], [1, 2]]), "scores": np.array([NAN, np.inf])}
-    assert finite.wrong(answers).tolist() == [0, 1]
+    assert finite.not_finite(answers).tolist() == [0, 1]
 
 
 def test_every_arg_max_of_answers_leaves_nan_out():
