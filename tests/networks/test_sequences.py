@@ -40,6 +40,7 @@ TAKEN = {
         layers.ZeroPadding1D((1, 3)), layers.UpSampling1D(2), layers.Cropping1D((2, 1)), layers.Conv1D(2, 5),
         layers.Flatten()),
     "branches": (branches,),
+    "a sum with the input": (lambda x: layers.Add()([layers.Conv1D(3, 3, padding="same")(x), x]), layers.Flatten()),
 }  # fmt: skip
 
 

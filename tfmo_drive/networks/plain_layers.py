@@ -62,7 +62,7 @@ def with_kernels(model: keras.Model, step: str) -> keras.Model:
         trained = any("kernel" in weight.name.split("/")[-1] for weight in layer.trainable_weights)
         if trained and layer.name not in named and not isinstance(layer, layers.DepthwiseConv2D):
             raise BadInput(
-                f'{step} knows the kernels of convolutions and of dense layers; "{layer.name}" is of the type '
+                f'{step} knows the kernels of 2-D convolutions and of dense layers; "{layer.name}" is of the type '
                 f"{type(layer).__name__}. Replace it by those, or leave {step} out."
             )
     return model

@@ -39,16 +39,15 @@ def of_height_one(model: keras.Model) -> keras.Model:
     """
     found = graph.flat_layers(model)
     forms = {layer.name: _form(layer) for layer in found if 3 in _ranks(layer)}
-    first = graph.first_readers(model)
-    plain = all(len(layer.input_shape) == 3 for layer in first) and all(len(one.shape) == 2 for one in model.outputs)
+    plain = len(model.input_shape) == 3 and all(len(one.shape) == 2 for one in model.outputs)
     if not plain or not any(type(one) is layers.Conv1D for one in found) or None in forms.values():
         return model
-    taken = {layer.name for layer in found}
-    for layer in first:
-        taken.add(name := graph.free_name(f"{layer.name}_of_height_one", taken))
-        chain = forms[layer.name] or [type(layer).from_config(layer.get_config())]
-        forms[layer.name] = [layers.Reshape((1, *model.input_shape[1:]), name=name), *chain]
-    made = graph.rebuilt(model, lambda layer: forms.get(layer.name) or None)
+    name = graph.free_name("height_one", {layer.name for layer in found})
+    forms[name] = [layers.Reshape((1, *model.input_shape[1:]), name=name)]
+    inputs = keras.Input(model.input_shape[1:], name=model.input_names[0])
+    first = layers.Activation("linear", name=name)(inputs)  # whose place the Reshape takes, whoever reads it
+    whole = keras.Model(inputs, model(first), name=model.name)
+    made = graph.rebuilt(whole, lambda layer: forms.get(layer.name) or None)
     for layer in found:
         weights = layer.get_weights()
         if type(layer) is layers.Conv1D:
