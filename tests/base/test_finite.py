@@ -111,7 +111,7 @@ def test_a_given_baseline_with_weights_that_are_no_numbers_is_refused_by_layer(
 def test_first_weights_of_a_backbone_and_models_that_are_converted_are_asked_too(tiny_task, tiny_baseline, tmp_path):
     model = spoilt(tiny_task.network.backbone(tiny_task.size), "conv1_conv")
     model.save_weights(str(tmp_path / "notop.h5"))
-    with pytest.raises(BadInput, match="^weights: .*notop.h5 has 1 weights that are not finite"):
+    with pytest.raises(BadInput, match="^task.weights: .*notop.h5 has 1 weights that are not finite"):
         dataclasses.replace(tiny_task, weights=str(tmp_path / "notop.h5")).build()
     with pytest.raises(BadInput, match="has 1 weights that are not finite, the first in logits/bias"):
         freeze(spoilt(tiny_baseline, "logits", weight=1), tiny_task.preprocessing)
