@@ -373,6 +373,17 @@ class Target(abc.ABC):
         """Returns why this target cannot take the model (one sentence, shown in the report), or None."""
         return None
 
+    def trial(self, frozen: Any, images: np.ndarray, folder: Path) -> None:  # noqa: B027 (nothing is known by default)
+        """Raises BadInput where no graph of this structure can be converted, whatever its weights.
+
+        It is asked before anything is trained, in a process of its own, for a converter may take its process down.
+
+        Args:
+            frozen: A conversion.freezing.Frozen, whose weights do not count.
+            images: Raw inputs [n, ...] that mean nothing, for activation ranges.
+            folder: An empty folder for files, which goes when the process ends.
+        """
+
     @abc.abstractmethod
     def __call__(self, model: keras.Model, folder: Path, context: Context) -> Artifact:
         """Converts the model into `folder` (which exists) and opens the result; raises BadInput where it cannot."""

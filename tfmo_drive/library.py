@@ -10,7 +10,6 @@ print(result.rows, result.best.path)
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -20,7 +19,7 @@ from tfmo_drive.base import run_folder
 from tfmo_drive.base.cache import cache_root, digest
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.base.overrides import settings
-from tfmo_drive.contracts import BadInput, Context, Measure, Step, Target
+from tfmo_drive.contracts import BadInput, Measure, Step, Target
 from tfmo_drive.data.augmentation import Augmentation
 from tfmo_drive.experiment import MEASURES, Experiment
 from tfmo_drive.flow.flow import Run
@@ -206,12 +205,11 @@ def compress(
         arrays=data, model=model, trained=training is None, loss_given=loss, metric=metric, outputs=outputs,
         augmentation=augmentation,
     )  # fmt: skip
-    baseline = given_model.adopted(task.build(), task, "compress: the model")
+    given_model.adopted(task.build(), task, "compress: the model")
     experiment = Experiment(
         task=task, recipe=_several("steps", steps), targets=_several("targets", targets),
         measures=_several("measures", measures), **({"training": training} if training else {}),
     )  # fmt: skip
-    _refuse_loops(baseline, experiment)
     if workdir is None:
         facts = [settings(experiment), task.identity(), task.fingerprint(), seed]
         workdir = cache_root() / "runs" / digest(facts)[:20]
@@ -220,15 +218,6 @@ def compress(
     rows = Rows(Row(row, gallery.artifacts[row["name"]].path) for row in report["rows"])
     rows.table = rows_table(report)
     return Result(rows, run.workdir, report, gallery)
-
-
-def _refuse_loops(model: keras.Model, experiment: Experiment) -> None:
-    """Raises BadInput where a target cannot take a recurrent layer of the model, which only its converter knows."""
-    if not any(isinstance(layer, (keras.layers.RNN, keras.layers.Bidirectional)) for layer in model.layers):
-        return
-    for target in experiment.targets:
-        with tempfile.TemporaryDirectory() as folder:
-            target(model, Path(folder), Context(experiment.task, model, experiment.targets, Path(folder), 0))
 
 
 def _several(name: str, given: Any) -> tuple:

@@ -12,7 +12,7 @@ from tfmo_drive.conversion.calibration import MINMAX
 from tfmo_drive.conversion.freezing import freeze
 from tfmo_drive.runtimes import tflite_file
 from tfmo_drive.runtimes.flatbuffer_edit import unpack
-from tfmo_drive.runtimes.layer_errors import layer_name
+from tfmo_drive.runtimes.tflite_file import layer_name
 from tfmo_drive.targets import selective
 
 layers = keras.layers

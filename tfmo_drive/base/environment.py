@@ -37,7 +37,7 @@ def describe() -> dict[str, Any]:
 
 def versions() -> dict[str, str | None]:
     """Returns the versions of the packages that results depend on, by name; None where one is not installed."""
-    return {name: _version(name) for name in _PACKAGES}
+    return {name: version(name) for name in _PACKAGES}
 
 
 def _command() -> str:
@@ -49,7 +49,8 @@ def _command() -> str:
     return " ".join([*verb.split(), shlex.join(sys.argv[1:])]) if " " in verb else shlex.join(["python", *sys.argv])
 
 
-def _version(name: str) -> str | None:
+def version(name: str) -> str | None:
+    """Returns the version of an installed distribution, None where it is not installed."""
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:

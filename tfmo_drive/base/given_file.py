@@ -111,6 +111,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def reason(error: BaseException) -> str:
     """Returns what an error says, in one line without a full stop, led by the error's class where that tells more."""
-    said = " ".join(str(error).split())[:_LONGEST].rstrip(". ")
+    lines = dict.fromkeys(line.strip() for line in str(error).splitlines())  # converters say the same twice
+    said = " ".join(" ".join(lines).split())[:_LONGEST].rstrip(". ")
     plain = said and not isinstance(error, LookupError | AttributeError | TypeError | AssertionError)
     return said if plain else f"{type(error).__name__} {said}".strip()

@@ -28,11 +28,23 @@ def refuse_model(steps: Sequence[Step], model: keras.Model) -> None:
 
     Steps behind one that replaces the model wait until the new one is there.
     """
-    for step in steps:
+    for count, step in enumerate(steps, start=1):
         step.refuse(model)
-        if step.replaces_model:
+        if step.replaces_model or count == len(steps):
             return
         model = step.outline(model)
+
+
+def outlined(steps: Sequence[Step], model: keras.Model) -> keras.Model:
+    """Returns a model of the structure that the steps leave of `model`; its weights do not count."""
+    for step in steps:
+        model = step.outline(model)
+    return model
+
+
+def shaping(steps: Sequence[Step]) -> list[Step]:
+    """Returns the steps that say that they leave another structure than they find."""
+    return [step for step in steps if type(step).outline is not Step.outline]
 
 
 def apply_steps(

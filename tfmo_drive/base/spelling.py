@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 def nearest(name: str, choices: Iterable[str], cutoff: float = 0.5) -> str | None:
@@ -34,3 +34,9 @@ def shortened(text: str, most: int = 200) -> str:
         return text
     head = (most - 2) // 2
     return f"{text[:head]}..{text[len(text) - (most - 2 - head) :]}"
+
+
+def listed(names: Sequence[str], most: int = 3) -> str:
+    """Returns the first names with commas, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -14,6 +14,7 @@ import contextlib
 import hashlib
 import logging
 import os
+import re
 import tempfile
 import warnings
 import weakref
@@ -23,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from tfmo_drive.base.keras2 import tf
+from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.conversion import calibration
 from tfmo_drive.conversion.calibration import MINMAX, Ranges
@@ -149,7 +150,7 @@ def int16x8(frozen: Frozen, images: np.ndarray) -> bytes:
     images, input_range = np.array(images), frozen.preprocessing.input_range
     if input_range:  # this quantizer keeps its statistics to itself, so one white corner says that pixels go up to 255
         images[(0,) * min(3, images.ndim)] = max(input_range, key=abs)
-    with _quiet():
+    with _quiet(), _naming_layers(frozen):
         quantizer = calibrator.Calibrator(calibrator.add_intermediate_tensors(base(frozen)))
         quantized = quantizer.calibrate_and_quantize(
             _feed(frozen, images), tf.int16 if input_range else tf.float32, tf.int16, allow_float=False,
@@ -195,11 +196,29 @@ def _onnx(graph: tf.Graph | None, inputs: list[str], outputs: list[str], **sourc
 
 def _refuse_loops(frozen: Frozen) -> None:
     """Raises BadInput for a loop, whose calibration ends the whole process (SIGSEGV) in TensorFlow 2.21."""
-    if loops := tflite_file.operators(base(frozen))["WHILE"]:
+    if tflite_file.operators(base(frozen))["WHILE"]:
+        kinds = keras.layers.RNN, keras.layers.Bidirectional
+        classes = {name: getattr(keras.layers, kind, object) for name, kind in frozen.kinds.items()}
+        looping = [name for name, one in classes.items() if issubclass(one, kinds)]
         raise BadInput(
-            f"No integer file can be made of a model with a loop inside ({loops} WHILE: an LSTM, GRU or another "
-            "recurrent layer). Use LiteRTFloat16 or LiteRTDynamic, or replace that layer by convolutions."
+            f"No integer file can be made of a model with a loop inside: {frozen.called(looping) or frozen.name}. Use "
+            "LiteRTFloat16 or LiteRTDynamic, or replace that layer by convolutions."
         )
+
+
+@contextlib.contextmanager
+def _naming_layers(frozen: Frozen) -> Iterator[None]:
+    """Turns the quantizer's complaint about an operator into one about the layers that it comes from."""
+    try:
+        yield
+    except RuntimeError as error:
+        found = re.search(r"not yet supported for op: '(\w+)'", str(error))
+        if found is None:
+            raise
+        layers = frozen.called(tflite_file.float_layers(base(frozen)).get(found[1], [frozen.name]))
+        raise BadInput(
+            f"16x8 has no {found[1]}, which {layers} becomes. Use LiteRTMixed, or another activation."
+        ) from error
 
 
 def _once(frozen: Frozen, key: str, make: Callable[[], bytes]) -> bytes:

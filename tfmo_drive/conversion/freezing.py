@@ -8,7 +8,10 @@ of rows is left to what is made of the graph (runtimes.tflite_rows), because no 
 from __future__ import annotations
 
 import dataclasses
+import pickle
 import weakref
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -17,7 +20,9 @@ import numpy as np
 from tfmo_drive.base.finite import refuse_weights
 from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.base.outputs import names
+from tfmo_drive.base.spelling import listed
 from tfmo_drive.contracts import BadInput, Preprocessing
+from tfmo_drive.networks import graph
 from tfmo_drive.networks.fake_quant import is_quantize_aware
 from tfmo_drive.networks.layers import weights_digest
 from tfmo_drive.runtimes.tflite_file import FOLDED
@@ -41,6 +46,30 @@ class Frozen:
     shape: tuple[int | None, ...]
     quantize_aware: bool
     preprocessing: Preprocessing
+    name: str
+    """The model's name."""
+    kinds: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """The classes of its layers, those of nested models too, by their names."""
+
+    def called(self, names: Sequence[str]) -> str:
+        """Returns layers with their classes for a message: `conv1 (Conv2D), conv2 (Conv2D) and 3 more`."""
+        return listed([f"{name} ({self.kinds[name]})" if name in self.kinds else name for name in dict.fromkeys(names)])
+
+    def save(self, path: Path) -> None:
+        """Writes all of it to a file, for another process."""
+        facts = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        facts |= {"function": None, "graph_def": self.graph_def.SerializeToString()}
+        facts |= {"input": self.function.inputs[0].name}
+        Path(path).write_bytes(pickle.dumps(facts))
+
+    @classmethod
+    def load(cls, path: Path) -> Frozen:
+        """Returns what `save` wrote; the same files are made of it. Unpickling runs code: read only what we wrote."""
+        facts = pickle.loads(Path(path).read_bytes())
+        graph_def, input_ = tf.compat.v1.GraphDef.FromString(facts.pop("graph_def")), facts.pop("input")
+        imported = tf.compat.v1.wrap_function(lambda: tf.import_graph_def(graph_def, name=""), [])
+        function = imported.prune(input_, list(facts["graph_outputs"]))
+        return cls(**facts | {"function": function, "graph_def": graph_def})
 
     def fed(self, raw: np.ndarray) -> np.ndarray:
         """Returns raw inputs as this graph takes them, float32: pixels as they are, rows standardised."""
@@ -88,8 +117,9 @@ def _freeze(model: keras.Model, preprocessing: Preprocessing, batch: int | None)
         function, graph_def = convert_to_constants.convert_variables_to_constants_v2_as_graph(
             serve.get_concrete_function()
         )
+    kinds = {layer.name: type(layer).__name__ for layer in graph.flat_layers(model)}
     graph_outputs = tuple(tensor.name for tensor in function.outputs)
-    return Frozen(function, graph_def, names(model), graph_outputs, shape, aware, preprocessing)
+    return Frozen(function, graph_def, names(model), graph_outputs, shape, aware, preprocessing, model.name, kinds)
 
 
 def _fold(image: tf.Tensor, preprocessing: Preprocessing, aware: bool) -> tf.Tensor:

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
 from tfmo_drive.base.given_file import reason
 from tfmo_drive.contracts import Artifact, BadInput, Context, Target
 from tfmo_drive.conversion.calibration import METHODS, Ranges
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def converting(target: str, model: keras.Model) -> Iterator[None]:
+def converting(target: str, model: str) -> Iterator[None]:
     """Turns what a converter raises for layers that it cannot take into one BadInput.
 
     Use it around freezing and converting. Converters raise errors of many kinds, whose texts may hold a whole graph.
@@ -35,9 +37,20 @@ def converting(target: str, model: keras.Model) -> Iterator[None]:
         raise
     except Exception as error:
         raise BadInput(
-            f"{target}: the converter cannot take {model.name}: {reason(error)}. Replace the layer that it names, or "
+            f"{target}: the converter cannot take {model}: {reason(error)}. Replace the layer that it names, or "
             "use another target."
         ) from error
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Sampled:
+    """Stands for the context of a trial, which has raw inputs [n, ...] and no task."""
+
+    inputs: np.ndarray
+
+    def calibration(self, count: int) -> np.ndarray:
+        """Returns all of them, however many are asked for."""
+        return self.inputs
 
 
 class TFLiteTarget(Target):
@@ -58,16 +71,10 @@ class TFLiteTarget(Target):
 
         if refused := self.refuses(model):
             raise BadInput(refused)
-        with converting(self.name, model):
+        with converting(self.name, model.name):
             frozen = freeze(model, context.task.preprocessing)
             content, notes = self._made(frozen, context)
-        if self.integer and (floating := tflite_file.float_operators(content)):
-            kinds = ", ".join(f"{count} {kind}" for kind, count in floating.items())
-            if frozen.quantize_aware:
-                advice = "QuantizeAware left them without a range: leave it out, for int8 without training."
-            else:
-                advice = "Replace the layers they come from, or use LiteRTDynamic, which computes in float."
-            raise BadInput(f"{self.name} must be integer throughout, but {kinds} compute in float. {advice}")
+        self._refuse_floats(content, frozen)
         if self.integer and (vanishing := tflite_file.vanishing(content)):
             raise BadInput(
                 f"{self.name}: {vanishing[0]} is always 0, whatever the input, and TensorFlow Lite cannot load such a "
@@ -80,6 +87,29 @@ class TFLiteTarget(Target):
         artifact = self._opened(path)
         artifact.notes = {**artifact.notes, **notes}
         return artifact
+
+    def trial(self, frozen: Frozen, images: np.ndarray, folder: Path) -> None:
+        """Converts and checks; the file is not opened, for whether a runtime takes its scales is for weights to say."""
+        with converting(self.name, frozen.name):
+            content = self._tried(frozen, images)
+        self._refuse_floats(content, frozen)
+        (folder / "model.tflite").write_bytes(content)
+
+    def _tried(self, frozen: Frozen, images: np.ndarray) -> bytes:
+        """Returns the bytes of a file as `_made` makes it, all of whose work need not be done."""
+        return self._made(frozen, Sampled(images))[0]
+
+    def _refuse_floats(self, content: bytes, frozen: Frozen) -> None:
+        """Raises BadInput where a file that must be integer throughout is not."""
+        floating = tflite_file.float_layers(content) if self.integer else {}
+        if floating:
+            named = {kind: names for kind, names in floating.items() if kind != "DEQUANTIZE"} or floating
+            kinds = ", ".join(f"{len(names)} {kind} of {frozen.called(names)}" for kind, names in named.items())
+            if frozen.quantize_aware:
+                advice = "QuantizeAware left them without a range: leave it out, for int8 without training."
+            else:
+                advice = "Replace those layers, or use LiteRTMixed or LiteRTDynamic, which keep them in float."
+            raise BadInput(f"{self.name} must be integer throughout, but {kinds} compute in float. {advice}")
 
     def _made(self, frozen: Frozen, context: Context) -> tuple[bytes, dict[str, Any]]:
         """Returns the file's bytes, and what was decided on the way (JSON types)."""

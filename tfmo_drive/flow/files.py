@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Iterator, Mapping
@@ -13,7 +14,7 @@ from absl import logging
 from tfmo_drive.base import progress
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.base.row_keys import joined
-from tfmo_drive.contracts import Artifact, Context, Measure, Step, Target
+from tfmo_drive.contracts import Artifact, BadInput, Context, Measure, Step, Target
 from tfmo_drive.report.row_facts import completed, summary
 
 
@@ -32,13 +33,32 @@ class Files:
     rows: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     skipped: list[dict[str, str]] = dataclasses.field(default_factory=list)
     """{"stage", "target", "reason"} of every file that a target refused to make."""
+    refused: Mapping[tuple[str, str], str] = dataclasses.field(default_factory=dict)
+    """Why rows, (recipe, target), cannot be made, where that was known before training."""
 
     def accepted(self, name: str, model: keras.Model, targets: tuple[Target, ...]) -> list[Target]:
         """Returns the targets that take the model of row `name`; the others are added to `skipped`."""
-        reasons = [target.refuses(model) for target in targets]
+        reasons = [self.refused.get((name, target.name)) or target.refuses(model) for target in targets]
         pairs = list(zip(targets, reasons, strict=True))
-        self.skipped.extend({"stage": name, "target": one.name, "reason": reason} for one, reason in pairs if reason)
+        for target, reason in pairs:
+            if reason:
+                self._skip(name, target, reason)
         return [target for target, reason in pairs if not reason]
+
+    def _skip(self, name: str, target: Target, reason: str) -> None:
+        if (name, target.name) not in self.refused:  # else it was said before training
+            logging.warning("%s/%s is skipped: %s", name, target.name, reason)
+        self.skipped.append({"stage": name, "target": target.name, "reason": reason})
+
+    def made(self, name: str, model: keras.Model, target: Target) -> Artifact | None:
+        """Returns `convert`'s file, or None where the target refuses the weights: that is then added to `skipped`."""
+        try:
+            return self.convert(name, model, target)
+        except BadInput as error:
+            self._skip(name, target, str(error))
+            with contextlib.suppress(OSError):  # an earlier file may lie in it
+                (self.folder / name / target.name).rmdir()
+            return None
 
     def convert(self, name: str, model: keras.Model, target: Target) -> Artifact:
         """Returns the file of a model, which keeps the promises of the steps that made the model."""
@@ -62,7 +82,10 @@ class Files:
         for count, (name, model, target) in enumerate(files, start=1):
             place = f"row {count} of {len(files)}: {name}/{target.name}"
             started = time.perf_counter()
-            artifact = self.artifacts[f"{name}/{target.name}"] = self.convert(name, model, target)
+            artifact = self.convert(name, model, target) if count == 1 else self.made(name, model, target)
+            if artifact is None:
+                continue
+            self.artifacts[f"{name}/{target.name}"] = artifact
             converted = time.perf_counter()
             seconds = converted - started
             logging.info("%s, converted in %s", place, progress.duration(seconds))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -87,9 +88,11 @@ class Run:
             made = models["baseline"] | models[self._shipped]
             model, files = list(made.values())[-1], self._files(context)
             wanted = files.accepted(self._shipped, model, self.experiment.targets)
-            for one in files.skipped:
-                logging.warning("%s: %s", one["target"], one["reason"])
-            yield Chain(context, made, [files.convert(self._shipped, model, target) for target in wanted])
+            converted = [files.made(self._shipped, model, target) for target in wanted]
+            artifacts = [artifact for artifact in converted if artifact]
+            if not artifacts:
+                raise BadInput(files.skipped[-1]["reason"])
+            yield Chain(context, made, artifacts)
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[Context]:
@@ -97,15 +100,16 @@ class Run:
         with self._held():
             yield self._stages.baseline()
 
-    @property
+    @functools.cached_property
     def _stages(self) -> Stages:
         return Stages(
             name=self.name, experiment=self.experiment, workdir=self.workdir, seed=self.seed,
-            deterministic=self.deterministic,
+            deterministic=self.deterministic, needed=self._needed,
         )  # fmt: skip
 
     def _files(self, context: Context) -> Files:
-        return Files(context, self._stages.recipes, self.workdir / "artifacts", self.experiment.measures)
+        stages, folder = self._stages, self.workdir / "artifacts"
+        return Files(context, stages.recipes, folder, self.experiment.measures, refused=stages.refused)
 
     def _held(self) -> contextlib.AbstractContextManager:
         """Holds the folder for this process alone; raises BadInput where a run must not write there."""
@@ -117,14 +121,32 @@ class Run:
         return self.name if self.experiment.recipe else "baseline"
 
     @property
+    def judged(self) -> tuple[str, str]:
+        """Returns the row, (stage, target), that the expectations are about.
+
+        Where nothing is said of a row, it is the last of the experiment's targets that can be made.
+        """
+        expect, targets = self.experiment.expect, [target.name for target in self.experiment.targets]
+        made = [name for name in targets if (self._shipped, name) not in self._stages.refused]
+        return self._shipped, expect.target or (made or targets)[-1]
+
+    @property
+    def _needed(self) -> tuple[tuple[str, str], ...]:
+        """Returns the rows without which the run is not worth its training: the reference, and one that has bounds."""
+        expect, targets = self.experiment.expect, self.experiment.targets
+        bounded = [(self._shipped, expect.target or targets[-1].name)] if expect.asked() or expect.target else []
+        return (("baseline", self.experiment.all_targets[0].name), *bounded)
+
+    @property
     def _wanted(self) -> str:
         """Returns the name of the row that the expectations are about."""
-        return f"{self._shipped}/{self.experiment.expect.target or self.experiment.targets[-1].name}"
+        return "/".join(self.judged)
 
     def _assembled(self, files: Files, stages: list[dict]) -> dict[str, Any]:
         """Returns the report without its verdicts and its comparisons."""
         known = self._stages.description()
         headline = self._wanted if self.experiment.recipe or self.experiment.expect.target else files.rows[0]["name"]
+        headline = headline if headline in files.artifacts else files.rows[0]["name"]
         return {
             "schema": SCHEMA, "experiment": self.name, "seed": self.seed, "environment": known["environment"],
             "task": settings(self.experiment.task), "settings": known["settings"],

@@ -14,6 +14,7 @@ from tfmo_drive.base.overrides import settings
 from tfmo_drive.base.recipe import apply_steps, refuse_model
 from tfmo_drive.contracts import BadInput, Context, Step
 from tfmo_drive.experiment import Experiment
+from tfmo_drive.flow.refused_rows import refused
 from tfmo_drive.networks import own_model
 from tfmo_drive.training import scoring
 
@@ -33,6 +34,10 @@ class Stages:
     """The run folder, which the caller holds."""
     seed: int
     deterministic: bool
+    refused: dict[tuple[str, str], str] = dataclasses.field(default_factory=dict)
+    """Why rows, (recipe, target), cannot be made, as far as that is known before training (`models`)."""
+    needed: tuple[tuple[str, str], ...] = ()
+    """The rows without which nothing is trained."""
 
     @property
     def recipes(self) -> dict[str, tuple[Step, ...]]:
@@ -65,7 +70,8 @@ class Stages:
                     raise BadInput(f"{step.name} needs {path}, which is not there. Put it back, or name another.")
         wanted = {name: recipe for name, recipe in self.recipes.items() if controls or name == self.name}
         with progress.through(self._steps(wanted)):
-            context, facts = self._begun(record=controls)
+            rows = {"baseline": ()} | {name: recipe for name, recipe in wanted.items() if recipe}
+            context, facts = self._begun(record=controls, wanted=rows)
             models, stages = {"baseline": {"0_baseline": context.baseline}}, [facts]
             for name, recipe in wanted.items():
                 if recipe:
@@ -82,21 +88,38 @@ class Stages:
             steps += [(f"{type(step).__name__}{of}", getattr(step, "all_epochs", 0)) for step in recipe]
         return steps
 
-    def _begun(self, record: bool) -> tuple[Context, dict]:
-        """Returns the context, and the facts of the baseline's stage; `record` writes experiment.json anew."""
+    def _begun(self, record: bool, wanted: Mapping[str, tuple[Step, ...]] | None = None) -> tuple[Context, dict]:
+        """Returns the context, and the facts of the baseline's stage; `record` writes experiment.json anew, and the
+        rows of `wanted` recipes are tried before anything is trained."""
         if self.deterministic:
             tf.config.experimental.enable_op_determinism()
         keras.utils.set_random_seed(self.seed)
         experiment = self.experiment
         context = Context(experiment.task, None, experiment.all_targets, self.workdir / "stages", self.seed)
-        baseline, facts = self._baseline(context, record)
+        baseline, facts = self._baseline(context, record, wanted or {})
         return dataclasses.replace(context, baseline=baseline), facts
 
-    def _baseline(self, context: Context, record: bool) -> tuple[keras.Model, dict]:
+    def _try(self, model: keras.Model, recipes: Mapping[str, tuple[Step, ...]], context: Context) -> None:
+        """Fills `refused`; raises BadInput where a needed row cannot be made, or none of the experiment's own rows."""
+        self.refused.update(refused(model, recipes, context))
+        for row in self.needed:
+            if row in self.refused:
+                raise BadInput(f"{'/'.join(row)} cannot be made, and the run is about it. {self.refused[row]}")
+        name = self.name if self.experiment.recipe else "baseline"
+        rows = [self.refused.get((name, target.name)) for target in self.experiment.targets]
+        if recipes and all(rows):
+            raise BadInput(f"No target takes what {name} makes. {rows[0]}")
+        for (name, target), reason in self.refused.items():
+            progress.say(f"{name}/{target} will be skipped: {reason}")
+
+    def _baseline(
+        self, context: Context, record: bool, wanted: Mapping[str, tuple[Step, ...]]
+    ) -> tuple[keras.Model, dict]:
         task, trainer = context.task, self.experiment.training
         model = task.build()
         for recipe in self.recipes.values():
             refuse_model(recipe, model)
+        self._try(model, wanted, context)
         given = task.given()
         if given:
             progress.say(f"given, val score {scoring.Scorer(model, task).selection_score('val'):.4f}")

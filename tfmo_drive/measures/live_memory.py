@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from tfmo_drive.runtimes import tflite_file
-from tfmo_drive.runtimes.layer_errors import layer_name
+from tfmo_drive.runtimes.tflite_file import layer_name
 
 _BYTES = {"FLOAT32": 4, "INT32": 4, "FLOAT16": 2, "INT16": 2, "INT64": 8, "FLOAT64": 8}
 """The bytes of one element; those of all other types have 1."""

@@ -1,4 +1,4 @@
-"""Shows how the rows of a report were made: stages, rows and layers that were skipped, the machine, all settings."""
+"""Shows how the rows of a report were made: stages, layers that were skipped, the machine, all settings."""
 
 from __future__ import annotations
 
@@ -38,17 +38,6 @@ def data_notes(report: dict) -> Section | None:
     rows = tuple((Cell(str(one["source"])), Cell(str(one["text"]))) for one in report.get("data_notes") or ())
     caption = "What was left out of it (files, rows, images), and what else was found as it was listed."
     return Section("Notes on the data", caption, table=Table(("Data", "Note"), rows, 2)) if rows else None
-
-
-def skipped(report: dict) -> Section | None:
-    """Returns the rows that were not made, with the reason."""
-    skipped = report.get("skipped")
-    if not skipped:
-        return None
-    rows = tuple(tuple(Cell(str(one.get(key) or numbers.DASH)) for key in ("stage", "target", "reason"))
-                 for one in skipped)  # fmt: skip
-    table = Table(("Stage", "Target", "Reason"), rows, text_columns=3)
-    return Section("Skipped rows", "What was not made, and why.", table=table)
 
 
 def skipped_layers(report: dict) -> Section | None:

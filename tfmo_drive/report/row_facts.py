@@ -39,6 +39,11 @@ def featured(report: dict) -> tuple[Row, str]:
     return row, f"It is {kind} row on {row.get('target')}"
 
 
+def not_made(report: dict) -> dict[str, str]:
+    """Returns the reasons of the rows that are not there because their target refused the model, by the rows' names."""
+    return {f"{one.get('stage')}/{one.get('target')}": str(one.get("reason")) for one in report.get("skipped") or ()}
+
+
 def over_trivial(row: Row) -> dict[str, Row]:
     """Returns everything in which a row was compared with the trivial answer, by name; {} where it was not.
 

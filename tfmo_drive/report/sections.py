@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from tfmo_drive.report import gains, memory_section, provenance, robustness_section, slices, task_numbers, timing
 from tfmo_drive.report.document import Cell, Document, Figure, Section, Table
 from tfmo_drive.report.rendering import numbers
 from tfmo_drive.report.rendering.tables import cell, changes, interval, rows_table, tone
-from tfmo_drive.report.row_facts import Row, featured, reference, worst_classes
+from tfmo_drive.report.row_facts import Row, featured, not_made, reference, worst_classes
 from tfmo_drive.report.verdict import MET, MISSED, amount, judgement, limit, outcome, tiles, verdict
 
 WORST_CLASSES = 10
@@ -20,7 +22,7 @@ def document(report: dict) -> Document:
     """Returns everything a reader should see, the verdict first; what the report does not hold is left out."""
     row = featured(report)[0]
     candidates = (
-        _rows(report["rows"], row),
+        _rows(report, row),
         _expectations(report),
         gains.section(report),
         timing.section(report["rows"]),
@@ -40,7 +42,6 @@ def document(report: dict) -> Document:
         _float_layers(report["rows"]),
         memory_section.npu(report["rows"]),
         memory_section.peak(row),
-        provenance.skipped(report),
         provenance.skipped_layers(report),
         _every_class(report),
         provenance.environment(report),
@@ -55,7 +56,7 @@ def document(report: dict) -> Document:
     )
 
 
-def _rows(rows: list[Row], marked: Row) -> Section:
+def _rows(report: dict, marked: Row) -> Section:
     caption = (
         "Every row was scored on the artifact itself; in parentheses its 95 % interval. Points are differences to the "
         "first row on the same examples; macro is the mean over classes. Beside sizes: how many times smaller than the "
@@ -64,7 +65,14 @@ def _rows(rows: list[Row], marked: Row) -> Section:
         "The last line is the trivial answer, the same for every example without a look at it: what is no better has "
         "learnt nothing."
     )
-    return Section("Rows", caption, table=rows_table(rows, [rows[0]] * len(rows), marked["name"]))
+    rows = report["rows"]
+    table = rows_table(rows, [rows[0]] * len(rows), marked["name"])
+    if missing := not_made(report):
+        caption += " Rows below it were not made, and say why."
+        dashes = [Cell(numbers.DASH)] * (len(table.columns) - 2)
+        lines = tuple((Cell(name), Cell("not made", f"({reason})"), *dashes) for name, reason in missing.items())
+        table = dataclasses.replace(table, rows=(*table.rows, *lines))
+    return Section("Rows", caption, table=table)
 
 
 def _expectations(report: dict) -> Section | None:

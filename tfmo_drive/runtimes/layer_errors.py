@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from tfmo_drive.runtimes.flatbuffer_edit import Exposed, kind, name, read_values, unpack
+from tfmo_drive.runtimes.tflite_file import layer_name
 
 SCALING = ("QUANTIZE", "DEQUANTIZE")
 """The operators that give the same values another scale."""
@@ -34,12 +35,6 @@ class LayerError:
     def layer(self) -> str:
         """Returns the name of the Keras layer that the operator comes from."""
         return layer_name(self.output)
-
-
-def layer_name(tensor: str) -> str:
-    """Returns the layer that a tensor is called after: conv1_relu for "resnet/conv1_relu/Relu;resnet/conv1_bn/..."."""
-    folders = tensor.split(";")[0].split("/")
-    return folders[max(0, len(folders) - 2)]
 
 
 def layer_errors(floating: bytes, integer: bytes, images: np.ndarray) -> list[LayerError]:

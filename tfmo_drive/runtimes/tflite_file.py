@@ -147,16 +147,28 @@ def signature(source: Path | bytes) -> dict[str, list[dict[str, Any]]]:
 
 @_FILE
 def float_operators(path: Path | bytes) -> Counter[str]:
-    """Returns how often each operator computes in floating point: never in a full-integer file.
+    """Returns how often each operator computes in floating point (`float_layers`): never in a full-integer file."""
+    return Counter({kind: len(names) for kind, names in float_layers(path).items()})
+
+
+@_FILE
+def float_layers(path: Path | bytes) -> dict[str, list[str]]:
+    """Returns the layers that the operators come from which compute in floating point, by the operators' kinds.
 
     The standardising of raw rows does not count.
     """
-    floating = {"FLOAT32", "FLOAT16"}
-    return Counter(
-        o.name
-        for o in read(path).operators
-        if any(t.dtype in floating and not t.name.startswith(f"{STANDARDISE}/") for t in o.outputs)
-    )
+    found: dict[str, list[str]] = {}
+    for operator in read(path).operators:
+        tensor = next((one for one in operator.outputs if one.dtype in ("FLOAT32", "FLOAT16")), None)
+        if tensor and not tensor.name.startswith(f"{STANDARDISE}/"):
+            found.setdefault(operator.name, []).append(layer_name(tensor.name))
+    return found
+
+
+def layer_name(tensor: str) -> str:
+    """Returns the layer that a tensor is called after: conv1_relu for "resnet/conv1_relu/Relu;resnet/conv1_bn/..."."""
+    folders = tensor.split(";")[0].split("/")
+    return folders[max(0, len(folders) - 2)]
 
 
 def _end(tensor: Tensor) -> dict[str, Any]:

@@ -75,7 +75,10 @@ class QuantizeAware(TrainedStep):
     def refuse(self, model: keras.Model) -> None:
         self._quantisable(model)
 
-    def structure(self, model: keras.Model, context: Context) -> keras.Model:
+    def outline(self, model: keras.Model) -> keras.Model:
+        return self.structure(model, None)
+
+    def structure(self, model: keras.Model, context: Context | None) -> keras.Model:
         """Returns the model before with fake quantisers, whose zeros and shared weights are what is preserved."""
         quantize = tfmot.quantization.keras
         try:

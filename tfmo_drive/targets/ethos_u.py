@@ -8,12 +8,18 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from tfmo_drive.base.spelling import suggestion
 from tfmo_drive.contracts import Artifact, BadInput
 from tfmo_drive.conversion.tflite_target import Int8Target
 from tfmo_drive.runtimes import artifact_metadata, vela
 from tfmo_drive.runtimes.interpreters import LiteRTArtifact, refuse_threads
+
+if TYPE_CHECKING:
+    from tfmo_drive.conversion.freezing import Frozen
 
 SYSTEMS = {
     "ethos-u55": ("Ethos_U55_High_End_Embedded", "Shared_Sram"),
@@ -96,11 +102,19 @@ class EthosU(Int8Target):
         """Returns the accelerator's name with underscores, such as "ethos_u55_128"."""
         return self.accelerator.replace("-", "_")
 
-    def _opened(self, path: Path) -> Artifact:
-        source = LiteRTArtifact(path, self.name, self.threads, "reference")
+    def trial(self, frozen: Frozen, images: np.ndarray, folder: Path) -> None:
+        super().trial(frozen, images, folder)
+        vela.compiled(folder / "model.tflite", self._chip)
+
+    @property
+    def _chip(self) -> vela.System:
         usual = system_of(self.accelerator)
         chosen = {"system": self.system or usual.system, "memory": self.memory or usual.memory}
-        made = vela.compiled(path, dataclasses.replace(usual, configs=self.configs, **chosen))
+        return dataclasses.replace(usual, configs=self.configs, **chosen)
+
+    def _opened(self, path: Path) -> Artifact:
+        source = LiteRTArtifact(path, self.name, self.threads, "reference")
+        made = vela.compiled(path, self._chip)
         compiled = path.with_name(COMPILED)
         artifact_metadata.save(compiled, made.content, artifact_metadata.read(path) | {"npu": made.facts})
         artifact = EthosUArtifact(compiled, source, self.accelerator)

@@ -9,6 +9,8 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
 from tfmo_drive.contracts import Artifact, BadInput, Context
 from tfmo_drive.conversion.tflite_target import Int8Target, TFLiteTarget, ranges_of
 from tfmo_drive.runtimes.interpreters import KERNELS, LiteRTArtifact, refuse_threads
@@ -146,14 +148,21 @@ class LiteRTMixed(_LiteRT):
     def _ranges(self) -> Ranges:
         return ranges_of(self, self.calibration_images, self.calibration, self.percentile)
 
+    def _tried(self, frozen: Frozen, images: np.ndarray) -> bytes:
+        """Returns the file with no layer in float by choice: which they are is for the trained weights to say."""
+        from tfmo_drive.conversion import conversion
+
+        calibrated = conversion.calibrated(frozen, images, self._ranges())
+        return conversion.taking_raw(conversion.partly_quantized(calibrated, frozen, ()), frozen)
+
     def _made(self, frozen: Frozen, context: Context) -> tuple[bytes, dict[str, Any]]:
-        from tfmo_drive.runtimes import layer_errors
+        from tfmo_drive.runtimes import tflite_file
         from tfmo_drive.targets import selective
 
         images = context.calibration(self.calibration_images)
         found = selective.mixed(frozen, images, self._ranges(), self.drop)
         worst = [{"layer": error.layer, "sqnr_db": round(error.sqnr_db, 2)} for error in found.worst]
-        feeding = [layer_errors.layer_name(tensor) for tensor in found.feeding]
+        feeding = [tflite_file.layer_name(tensor) for tensor in found.feeding]
         said = {"worst": worst, "feeding": feeding, "of": found.layers, "agreement": found.agreement}
         return found.content, {"float_layers": said}
 

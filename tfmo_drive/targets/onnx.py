@@ -10,8 +10,10 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
+
 from tfmo_drive.contracts import Artifact, BadInput, Context, Target
-from tfmo_drive.conversion.tflite_target import converting, ranges_of
+from tfmo_drive.conversion.tflite_target import Sampled, converting, ranges_of
 from tfmo_drive.runtimes import artifact_metadata, onnx_file
 from tfmo_drive.runtimes.interpreters import OnnxArtifact, refuse_threads
 
@@ -39,7 +41,7 @@ class _Onnx(Target):
 
         if reason := self.refuses(model):
             raise BadInput(reason)
-        with converting(self.name, model):
+        with converting(self.name, model.name):
             frozen = freeze(model, context.task.preprocessing)
             content = self._convert(frozen, context)
         path = Path(folder) / "model.onnx"
@@ -48,6 +50,10 @@ class _Onnx(Target):
         )
         artifact_metadata.save(path, content, metadata)
         return OnnxArtifact(path, self.name, self.threads)
+
+    def trial(self, frozen: Frozen, images: np.ndarray, folder: Path) -> None:
+        with converting(self.name, frozen.name):
+            (folder / "model.onnx").write_bytes(self._convert(frozen, Sampled(images)))
 
     def _convert(self, frozen: Frozen, context: Context) -> bytes:
         raise NotImplementedError(f"{type(self).__name__} does not say how it converts.")

@@ -19,7 +19,7 @@ from tfmo_drive.base.keras2 import keras
 from tfmo_drive.networks import graph
 from tfmo_drive.runtimes import micro
 from tfmo_drive.runtimes.flatbuffer_edit import Exposed, exposed, kind, name, unpack
-from tfmo_drive.runtimes.layer_errors import layer_name
+from tfmo_drive.runtimes.tflite_file import layer_name
 
 EQUAL_DB = 200.0
 """The signal to noise that stands for values without any difference."""

@@ -13,7 +13,7 @@ from tfmo_drive.report.document import Document, Section, Table
 from tfmo_drive.report.rendering import numbers
 from tfmo_drive.report.rendering.markdown_text import escaped
 from tfmo_drive.report.rendering.tables import with_trivial
-from tfmo_drive.report.row_facts import Row, featured, ratio
+from tfmo_drive.report.row_facts import Row, featured, not_made, ratio
 from tfmo_drive.report.sections import document
 from tfmo_drive.report.verdict import verdict
 
@@ -42,6 +42,7 @@ def terminal(report: dict) -> str:
     lines = [
         "\n".join(textwrap.fill(doubt, TERMINAL_WIDTH) for doubt in doubts),
         rows_table(report),
+        "\n".join(textwrap.fill(f"{name}: not made. {why}", TERMINAL_WIDTH) for name, why in not_made(report).items()),
         "\n".join(f"{row['name']}: scored on {row['subset']}." for row in rows if row.get("subset")),
         "\n".join(_against(one) for one in report.get("paired") or ()),
         textwrap.fill(" ".join(verdict(report)[len(doubts) :]), TERMINAL_WIDTH),
@@ -59,10 +60,11 @@ def terminal_text(page: Document) -> str:
 
 
 def rows_table(report: dict) -> str:
-    """Returns the report's rows as aligned text columns, the trivial answer below them."""
+    """Returns the report's rows as aligned text columns, the trivial answer and what was not made below them."""
     rows, marked = report["rows"], featured(report)[0]
     shown = [_short(row, rows[0], row is marked) for row in with_trivial(rows, rows)[0]]
     columns = [key for key in shown[0] if key != "error" or rows[0].get("error") is not None]
+    shown += [dict(zip(columns, (name, "not made"), strict=False)) for name in not_made(report)]
     return table(shown, columns)
 
 

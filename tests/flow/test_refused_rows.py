@@ -1,0 +1,100 @@
+"""One impossible target never ends a run, and what makes a run pointless ends it before anything is trained."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+import tfmo_drive as td
+from tfmo_drive.base.keras2 import keras
+from tfmo_drive.contracts import BadInput
+from tfmo_drive.conversion import trials
+from tfmo_drive.flow import stages
+from tfmo_drive.report.rendering.html import html
+from tfmo_drive.report.rendering.markdown import markdown, terminal
+
+layers = keras.layers
+
+
+def network(activation: str = "elu") -> keras.Model:
+    keras.utils.set_random_seed(0)
+    image = keras.Input((16, 16, 3))
+    x = layers.Conv2D(4, 3, 2, activation=activation, name="seeing")(image)
+    return keras.Model(image, layers.Dense(2)(layers.GlobalAveragePooling2D()(x)))
+
+
+@pytest.fixture(scope="module")
+def data():
+    random = np.random.default_rng(0)
+    images = random.integers(0, 255, (48, 16, 16, 3), dtype=np.uint8)
+    labels = np.arange(48) % 2
+    return td.arrays(train=(images, labels), val=(images[:16], labels[:16]), test=(images[16:32], labels[16:32]))
+
+
+def compressed(data, *steps, model=None, **settings):
+    return td.compress(model or network(), steps, data, measures=(td.Accuracy(), td.Size()), **settings)
+
+
+@pytest.fixture
+def nothing_trains(monkeypatch):
+    monkeypatch.setattr(td.TrainedStep, "__call__", lambda *_: pytest.fail("something is trained"))
+
+
+def test_one_impossible_target_never_ends_a_run(data):
+    """ELU is float: the int8 rows say why they are not there, in every form of the report; the others are measured."""
+    result = compressed(data, td.Prune(epochs=1), targets=[td.LiteRTInt8(), td.LiteRTMixed(), td.LiteRTFloat16()])
+    names = [row.name for row in result.rows]
+    assert names == [f"{stage}/{target}" for stage in ("baseline", "compressed")
+                     for target in ("litert_float32", "litert_mixed", "litert_float16")]  # fmt: skip
+    report = result._report
+    assert {(one["stage"], one["target"]) for one in report["skipped"]} == {
+        ("baseline", "litert_int8"), ("compressed", "litert_int8")}  # fmt: skip
+    assert report["headline"] == "compressed/litert_float16"
+    for shown in (terminal(report), markdown(report), html(report, {})):
+        words = " ".join(re.sub(r"<wbr>|\\\\", "", shown).split())
+        assert "compressed/litert_int8" in words and "1 ELU of seeing" in words
+
+
+def test_what_weights_decide_is_a_row_that_says_why_too(data, monkeypatch):
+    """A target that refuses in the conversion itself, after all training."""
+
+    def refuses(self, frozen, context):
+        raise BadInput("float16 is off today. Come back.")
+
+    monkeypatch.setattr(trials, "reasons", lambda tried: [""] * len(tried))
+    monkeypatch.setattr(td.LiteRTFloat16, "_convert", refuses)
+    result = compressed(data, model=network("relu"), targets=[td.LiteRTFloat16(), td.LiteRTDynamic()])
+    assert [row.name for row in result.rows] == ["baseline/litert_float32", "baseline/litert_dynamic"]
+    assert [one["reason"] for one in result._report["skipped"]] == ["float16 is off today. Come back."]
+    assert not (result.folder / "artifacts" / "baseline" / "litert_float16").exists()
+
+
+@pytest.mark.parametrize("steps", [(), (td.Prune(epochs=1),)], ids=["baseline", "recipe"])
+def test_a_run_none_of_whose_rows_can_be_made_trains_nothing(data, steps, nothing_trains):
+    with pytest.raises(BadInput, match=r"No target takes what (baseline|compressed) makes. .*1 ELU of seeing"):
+        compressed(data, *steps, training=td.Train(epochs=1), targets=[td.LiteRTInt8()])
+
+
+def test_a_run_whose_judged_row_cannot_be_made_trains_nothing(data, nothing_trains, tmp_path):
+    task = td.compress.__globals__["ArrayTask"](arrays=data, model=network(), trained=False)
+    targets = (td.LiteRTFloat16(), td.LiteRTInt8())
+    for expect in (td.Expect(size_ratio=0.5), td.Expect(target="litert_int8")):
+        whole = td.Experiment(task=task, recipe=(td.Prune(epochs=1),), targets=targets, expect=expect)
+        with pytest.raises(BadInput, match="mine/litert_int8 cannot be made, and the run is about it. .*ELU"):
+            td.Run(name="mine", experiment=whole, workdir=tmp_path / "run").report()
+
+
+def test_the_quantize_aware_graph_is_tried_at_zero_epochs(data, monkeypatch, nothing_trains):
+    """What a step cannot build ends the run before training; nothing of the model is changed by the trial."""
+    model = network("relu")
+    before = [weight.copy() for weight in model.get_weights()]
+    tried = []
+    monkeypatch.setattr(stages, "refused", lambda *given: tried.append(refused_rows.refused(*given)) or tried[0])
+    from tfmo_drive.flow import refused_rows
+
+    with pytest.raises(pytest.fail.Exception):
+        compressed(data, td.QuantizeAware(epochs=1), model=model, targets=[td.LiteRTInt8(), td.OnnxFloat32()])
+    assert {row for row in tried[0]} == {("compressed", "litert_float32"), ("compressed", "onnx_float32")}
+    assert all(np.array_equal(one, two) for one, two in zip(before, model.get_weights(), strict=True))

@@ -1,0 +1,213 @@
+"""Tries conversions before anything is trained, in a process of its own, which a converter may take down.
+
+TensorFlow 2.21's converter ends the process (SIGSEGV) for some graphs: such a target is refused like any other that
+cannot take a model, with the signal named. What was found is kept, so that a graph is tried once for each target.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from absl import logging
+
+from tfmo_drive.base import cache, environment, progress, python_file
+from tfmo_drive.base.overrides import settings
+from tfmo_drive.contracts import BadInput, Preprocessing, Target
+from tfmo_drive.conversion.freezing import Frozen
+
+IMAGES = 2
+"""The number of raw inputs, noise in their range, from which a trial takes activation ranges."""
+CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
+"""The signals of a process that went wrong by itself; others are somebody's wish, or a lack of memory."""
+_VERDICT = "verdict.json"
+_LINES = "verdicts.jsonl"
+_RUNNING = ("threads", "kernels")
+"""Settings of targets about how a file is run, not how it is made."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Trial:
+    """Describes one conversion to be tried."""
+
+    model: str
+    """A text that is equal for graphs of equal structure; "" where nobody knows one, so that nothing is kept."""
+    frozen: Callable[[], Frozen]
+    """Returns the graph; called only where the verdict is not known yet."""
+    target: Target
+
+    @functools.cached_property
+    def place(self) -> Path:
+        """Returns the folder of the cache that keeps the verdict."""
+        set_ = {name: value for name, value in settings(self.target).items() if name not in _RUNNING}
+        versions = environment.versions() | {"ethos-u-vela": environment.version("ethos-u-vela")}
+        key = [self.model, set_, versions, _program(), python_file.own_code(self.target)]
+        return cache.cache_root() / "trials" / cache.digest(key)
+
+
+class _NotTriedError(Exception):
+    """Says that a trial came to no verdict."""
+
+
+def reasons(trials: Sequence[Trial]) -> list[str]:
+    """Returns why each conversion cannot be, in one sentence, or "" where it can, or where that is not known.
+
+    All that are not known yet are tried in one process, or a few, where one is taken down.
+    """
+    found: dict[int, str | None] = {}
+
+    def reason(number: int) -> str | None:
+        if number not in found:
+            wanted = {one.place if one.model else n: n for n, one in enumerate(trials)}  # equal ones are tried once
+            wanted = [n for place, n in wanted.items() if n == place or not place.exists()]
+            found.update(_tried({n: trials[n] for n in {number, *wanted}}))
+        return found[number]
+
+    def kept(number: int, trial: Trial) -> str:
+        def make(folder: Path) -> None:
+            if (said := reason(number)) is None:
+                raise _NotTriedError
+            (folder / _VERDICT).write_text(json.dumps({"reason": said}))
+
+        try:
+            if not trial.model:
+                return reason(number) or ""
+            with cache.keeping("Verdicts on conversions", trial.place.parent):
+                return json.loads((cache.made_once(trial.place, make, (_VERDICT,)) / _VERDICT).read_text())["reason"]
+        except _NotTriedError:
+            return ""
+
+    return [kept(number, trial) for number, trial in enumerate(trials)]
+
+
+def _tried(trials: Mapping[int, Trial]) -> dict[int, str | None]:
+    """Returns the reasons by the trials' numbers, None where a trial came to no verdict."""
+    found: dict[int, str | None] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        lines, graphs = Path(folder) / _LINES, {}
+        for number, trial in trials.items():
+            try:
+                frozen = trial.frozen()
+                (Path(folder) / f"{number}.target").write_bytes(pickle.dumps(trial.target))
+            except BadInput as error:
+                found[number] = str(error)
+            except (pickle.PicklingError, AttributeError):  # a class inside a function, which no process can find
+                found[number] = None
+            else:
+                if id(frozen) not in graphs:
+                    graphs[id(frozen)] = Path(folder) / f"{number}.graph"
+                    frozen.save(graphs[id(frozen)])
+                os.link(graphs[id(frozen)], Path(folder) / f"{number}.frozen")
+        todo = [number for number in trials if number not in found]
+        if todo:
+            progress.say(f"{len(todo)} conversions are tried before anything is trained, once for each kind of model")
+        while todo:
+            places = [[str(n), type(trials[n].target).__module__, _file(trials[n].target)] for n in todo]
+            code = _child(folder, places)
+            said = [json.loads(line) for line in lines.read_text().splitlines()] if lines.exists() else []
+            found |= {one["trial"]: one["reason"] for one in said if "reason" in one}
+            if code == 0:
+                break
+            begun = [one["trial"] for one in said if one["trial"] not in found]
+            if not begun:
+                found |= dict.fromkeys(todo)
+                break
+            found[begun[-1]] = _crash(trials[begun[-1]], code)
+            todo = [number for number in todo if number not in found]
+    return found
+
+
+def _child(folder: str, places: list[list[str]]) -> int:
+    """Runs the trials in a process of its own and returns its exit code; minus the signal that ended it.
+
+    It sees no GPU, whose memory this process may hold already.
+    """
+    paths = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "CUDA_VISIBLE_DEVICES": "-1"}
+    words = [sys.executable, "-m", __name__, folder, json.dumps(places)]
+    ran = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, env=os.environ | paths)
+    if ran.returncode > 0:
+        last = (ran.stderr.decode(errors="replace").strip().splitlines() or ["nothing was said"])[-1]
+        logging.warning("Conversions could not all be tried before training (%s); they are left to the run.", last)
+    return ran.returncode
+
+
+def _crash(trial: Trial, code: int) -> str | None:
+    """Returns the reason where the process was ended by one of CRASHES, else None."""
+    if -code not in CRASHES:
+        return None
+    return (
+        f"{trial.target.name}: the converter of TensorFlow takes its process down ({signal.Signals(-code).name}) for "
+        f"{trial.frozen().name}. Use another target, or replace the layer that a plain model has not."
+    )
+
+
+def _file(target: Target) -> str:
+    """Returns the file of a user's own target, "" for the package's."""
+    kind = type(target).__module__
+    return "" if kind.startswith("tfmo_drive.") else str(getattr(sys.modules.get(kind), "__file__", None) or "")
+
+
+def noise(preprocessing: Preprocessing, shape: tuple[int | None, ...]) -> np.ndarray:
+    """Returns IMAGES raw inputs that mean nothing but lie where real ones do.
+
+    Args:
+        preprocessing: Gives type and range; inputs without a range are standardised rows turned back.
+        shape: The graph's shape [b, ...].
+    """
+    random, size = np.random.default_rng(0), (IMAGES, *shape[1:])
+    if preprocessing.input_range:
+        return random.uniform(*preprocessing.input_range, size).astype(preprocessing.dtype)
+    standard = random.standard_normal(size)
+    return ((standard - preprocessing.offset) / preprocessing.scale).astype(np.float32)
+
+
+@functools.cache
+def _program() -> str:
+    """Returns a digest of the package's own source."""
+    whole = hashlib.sha256()
+    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
+        whole.update(path.read_bytes())
+    return whole.hexdigest()
+
+
+def main(folder: Path, places: list[list[str]]) -> None:
+    """Tries the conversions whose files lie in `folder`, with a line before and after each."""
+    for number, module, file in places:
+        if module.startswith("own_"):
+            python_file.read(Path(file))
+        elif module == "__main__":
+            continue  # whose file would do again what it does
+        try:
+            target = pickle.loads((folder / f"{number}.target").read_bytes())
+        except (ImportError, AttributeError):
+            continue
+        _say(folder, {"trial": int(number)})
+        frozen, place = Frozen.load(folder / f"{number}.frozen"), folder / f"{number}.files"
+        place.mkdir()
+        try:
+            target.trial(frozen, noise(frozen.preprocessing, frozen.shape), place)
+        except BadInput as error:
+            _say(folder, {"trial": int(number), "reason": str(error)})
+        else:
+            _say(folder, {"trial": int(number), "reason": ""})
+
+
+def _say(folder: Path, line: dict[str, Any]) -> None:
+    with open(folder / _LINES, "a") as lines:
+        lines.write(json.dumps(line) + "\n")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), json.loads(sys.argv[2]))

@@ -1,0 +1,99 @@
+"""Tries what a run will convert before anything is trained: the outline of every recipe on every target."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import functools
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+
+from tfmo_drive.base import cache, python_file
+from tfmo_drive.base.keras2 import keras
+from tfmo_drive.base.overrides import settings
+from tfmo_drive.base.recipe import outlined, shaping
+from tfmo_drive.contracts import BadInput, Context, Preprocessing, Step, Target
+from tfmo_drive.conversion.freezing import Frozen, freeze
+from tfmo_drive.conversion.tflite_target import converting
+from tfmo_drive.conversion.trials import Trial, noise, reasons
+from tfmo_drive.networks import fake_quant
+
+
+def refused(
+    model: keras.Model, recipes: Mapping[str, tuple[Step, ...]], context: Context
+) -> dict[tuple[str, str], str]:
+    """Returns why rows, (name of the recipe, name of the target), cannot be made, whatever training makes of weights.
+
+    A recipe that replaces the model by one that is not there yet is not tried.
+
+    Args:
+        model: The baseline; its weights do not count.
+        recipes: The recipes by the names of their rows, the baseline's empty one among them.
+        context: Gives task and targets.
+
+    Raises:
+        BadInput: A step cannot build what it leaves.
+    """
+    kept = {name: recipe for name, recipe in recipes.items() if not any(step.replaces_model for step in recipe)}
+    rows = [(name, target) for name in kept for target in context.targets]
+    tried = [one for recipe in kept.values() for one in _trials(model, recipe, context)]
+    found = zip(rows, reasons(tried), strict=True)
+    return {(name, target.name): reason for (name, target), reason in found if reason}
+
+
+def _trials(model: keras.Model, recipe: tuple[Step, ...], context: Context) -> Iterator[Trial]:
+    """Yields the trial of a recipe on every target; the outline is built once, and only where one is not known yet."""
+    rule, shaped = context.task.preprocessing, shaping(recipe)
+    outline = functools.cache(lambda: _apart(lambda: _ranged(outlined(recipe, model), rule)))
+    try:
+        built = [model.to_json(), settings(rule), settings(shaped), python_file.own_code(shaped)]
+        text = cache.digest(built)
+    except (NotImplementedError, TypeError, ValueError):  # a layer of a user's own without a description
+        text = ""
+
+    def frozen_for(target: Target) -> Callable[[], Frozen]:
+        def frozen() -> Frozen:
+            if reason := target.refuses(outline()):
+                raise BadInput(reason)
+            with converting(target.name, model.name), _alive(outline()):
+                return freeze(outline(), rule)
+
+        return frozen
+
+    for target in context.targets:
+        yield Trial(text, frozen_for(target), target)
+
+
+def _ranged(model: keras.Model, rule: Preprocessing) -> keras.Model:
+    """Gives a quantize-aware model the ranges of noise, those of its input being as they will be, and returns it."""
+    if fake_quant.is_quantize_aware(model):
+        with _alive(model):
+            fake_quant.calibrate(model, [rule(noise(rule, model.input_shape))], rule.bounds)
+    return model
+
+
+def _apart(build: Callable[[], keras.Model]) -> keras.Model:
+    """Returns a model built in a thread of its own, whose count of unnamed layers is its own too.
+
+    Layers that are built later are else called otherwise than where the verdicts were known already.
+    """
+    with concurrent.futures.ThreadPoolExecutor(1) as thread:
+        return thread.submit(build).result()
+
+
+@contextlib.contextmanager
+def _alive(model: keras.Model) -> Iterator[None]:
+    """Lets no scale or kernel be all zeros, as the last BatchNorm of a residual block is before it is trained.
+
+    A converter leaves what is multiplied by such a constant in float.
+    """
+    zeros = [weight for weight in model.trainable_weights if not np.any(weight)]
+    dead = [weight for weight in zeros if not any(word in weight.name for word in ("bias", "beta"))]
+    for weight in dead:
+        weight.assign(np.full(weight.shape, 0.5))
+    try:
+        yield
+    finally:
+        for weight in dead:
+            weight.assign(np.zeros(weight.shape))
