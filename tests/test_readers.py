@@ -33,6 +33,8 @@ OWN = {
     "networks/own_model.py: load": "everything is caught",
     "networks/own_model.py: _of_keras_file": "everything is caught", "networks/networks.py: load_weights": "as above",
     "networks/networks.py: started": "networks.load_weights", "training/given_model.py: baseline": "as above",
+    "conversion/trials.py": "this program, the cache, and what a trial has just written",
+    "conversion/freezing.py: load": "what `save` has just written",
     "pack/": "run on their own in a pack, or what was just packed",
     "report/write_report.py: write_figures": "a page of our own, any bytes",
 }  # fmt: skip
