@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import json
 import re
 import sys
+import zipfile
 from pathlib import Path
 
 import h5py
@@ -50,7 +52,7 @@ def around(code, place: str):
 
 
 @pytest.mark.parametrize("place", ["plain", "nested model", "sequential", "wrapper"])
-@pytest.mark.parametrize("kind", ["h5", "tf"])
+@pytest.mark.parametrize("kind", ["h5", "tf", "keras"])
 def test_a_lambda_is_refused_by_name_before_it_runs_unless_it_is_allowed(planted, place, kind, tmp_path):
     code, ran = planted
     path = tmp_path / f"model.{kind}"
@@ -64,7 +66,7 @@ def test_a_lambda_is_refused_by_name_before_it_runs_unless_it_is_allowed(planted
     assert ran.exists()
 
 
-@pytest.mark.parametrize("kind", ["h5", "tf"])
+@pytest.mark.parametrize("kind", ["h5", "tf", "keras"])
 def test_neither_a_baseline_nor_a_teacher_runs_its_code_unasked(planted, kind, tiny_task, tmp_path):
     code, ran = planted
     path = tmp_path / f"model.{kind}"
@@ -226,23 +228,44 @@ def test_what_only_computes_is_taken(tmp_path):
     x = tf.cast(tf.reshape(keras.activations.gelu(x), (-1, 30, 8)), tf.float32)
     x = layers.Bidirectional(layers.LSTM(2, kernel_constraint="max_norm"))(x)
     model = keras.Model(image, keras.activations.softmax(layers.LayerNormalization()(x)))
-    for kind in ("h5", "tf"):
+    for kind in ("h5", "tf", "keras"):
         model.save(tmp_path / f"model.{kind}", save_format=kind)
         found = own_model.load(tmp_path / f"model.{kind}", "task.baseline", allow_code=False)
         pixels = np.random.default_rng(0).uniform(0, 255, (2, 8, 8, 3)).astype(np.float32)
         np.testing.assert_allclose(found(pixels), model(pixels), rtol=1e-4, atol=1e-6)
 
 
-def test_a_keras_file_is_refused_for_what_it_is_and_never_unpacked(planted, tmp_path):
-    code, ran = planted
-    around(code, "plain").save(tmp_path / "model.keras")
-    ran.unlink()
-    (tmp_path / "zip.keras").write_bytes(b"PK\x05\x06" + bytes(18))
-    of_keras2 = r"is a .keras file of Keras 2\.\d+.*load_model"
-    for name, words in (("model.keras", of_keras2), ("zip.keras", "no Keras file")):
+def test_bytecode_of_another_python_is_told(planted, tmp_path):
+    around(planted[0], "plain").save(tmp_path / "model.h5")
+    with h5py.File(tmp_path / "model.h5", "r+") as file:
+        config = json.loads(file.attrs["model_config"])
+        config["config"]["layers"][1]["config"]["function"][0] = base64.b64encode(b"\xe3" + bytes(40)).decode()
+        file.attrs["model_config"] = json.dumps(config)
+    with pytest.raises(BadInput, match="runs under the version of Python that wrote it alone"):
+        own_model.load(tmp_path / "model.h5", "task.baseline", allow_code=True)
+
+
+def test_who_wrote_a_file_is_told_where_it_is_not_read(configured, tmp_path):
+    path = configured(lambda one: None)
+    for version, words in (("1.2.2", "by Keras 1.2.2, whose .* Load it with Keras 2.0 to 2.2"), ("4.0", "is not known")):
+        with h5py.File(path, "r+") as file:
+            file.attrs["keras_version"] = version
         with pytest.raises(BadInput, match=words):
-            own_model.is_whole_model(tmp_path / name)
-    assert not ran.exists()
+            own_model.is_whole_model(path)
+    (tmp_path / "zip.keras").write_bytes(b"PK\x05\x06" + bytes(18))
+    with pytest.raises(BadInput, match="is not a .keras file: it holds no config.json. Give a file that"):
+        own_model.is_whole_model(tmp_path / "zip.keras")
+
+
+def test_an_archive_that_grows_beyond_measure_is_never_unpacked(tmp_path):
+    with zipfile.ZipFile(tmp_path / "bomb.keras", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("metadata.json", json.dumps({"keras_version": "3.15.1"}))
+        archive.writestr("config.json", "{}")
+        with archive.open("model.weights.h5", "w", force_zip64=True) as member:
+            for _ in range(200):
+                member.write(bytes(1 << 20))
+    with pytest.raises(BadInput, match="would grow to 0.2 GB when it is unpacked"):
+        own_model.is_whole_model(tmp_path / "bomb.keras")
 
 
 def test_the_flag_is_a_setting_of_the_task():

@@ -194,12 +194,11 @@ def test_two_layers_of_one_name_in_nested_models_are_numbered_from_the_outside(t
 
 def test_a_file_that_is_no_model_says_what_to_give(tmp_path):
     (tmp_path / "text.h5").write_text("conv1_conv 3x3\n")
-    assert "not a Keras 2 .h5 file" in (text := refusal(tmp_path / "text.h5")) and "model.save('model.h5')" in text
+    assert "not a Keras .h5 file" in (text := refusal(tmp_path / "text.h5")) and "model.save('model.h5')" in text
     with zipfile.ZipFile(tmp_path / "model.keras", "w") as archive:
         archive.writestr("metadata.json", json.dumps({"keras_version": "3.4.1"}))
-    text = refusal(tmp_path / "model.keras")
-    assert "Keras 3.4.1 file" in text and "Rebuild the model with tf_keras" in text
-    assert "Give a Keras 2 .h5 file or a SavedModel folder" in refusal(tmp_path / "absent.h5")
+    assert "is not a .keras file: it holds no config.json. Give a file that" in refusal(tmp_path / "model.keras")
+    assert "Give a .keras or .h5 file, or a SavedModel folder of Keras 2" in refusal(tmp_path / "absent.h5")
     assert "not a Keras 2 SavedModel" in refusal(tmp_path)
 
 

@@ -101,11 +101,25 @@ def test_a_square_tasks_size_is_one_number(read):
         read(mask((64, 64)), Signature.of(mask((32, 32))))
 
 
-def test_a_model_of_half_precision_says_how_to_make_it_whole(read):
-    inputs = keras.Input((32, 48, 3))
-    half = layers.Conv2D(3, 1, name="half", dtype="mixed_float16")(inputs)
-    with pytest.raises(BadInput, match=r"computes in float16 \(half\). Build it again under the policy float32"):
-        read(keras.Model(inputs, layers.Activation("softmax", dtype="float32")(half)), Signature.of(mask()))
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float16", "float64"])
+@pytest.mark.parametrize("name", ["mine.h5", "mine.keras", "mine"])
+def test_a_model_of_another_precision_is_read_as_float32(policy, name, tmp_path):
+    """Nested models, operators and layers inside layers too."""
+    keras.mixed_precision.set_global_policy(policy)
+    try:
+        inputs, inner = keras.Input((32, 48, 3), dtype="float32"), keras.Input((32, 48, 3))
+        inside = keras.Model(inner, layers.TimeDistributed(layers.Dense(4, activation="relu"))(inner), name="inside")
+        x = layers.BatchNormalization()(inside(inputs * 2.0) + 1.0)
+        model = keras.Model(inputs, layers.Activation("softmax", dtype="float32", name="mask")(layers.Conv2D(3, 1)(x)))
+        model.save(tmp_path / name)
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    found = read_model(tmp_path / name, Signature.of(mask()))
+    assert {layer.compute_dtype for layer in found.layers} == {"float32"} and found.output_names == ["mask"]
+    images = np.random.default_rng(0).uniform(0, 1, (2, 32, 48, 3)).astype(np.float32)
+    np.testing.assert_allclose(found(images), model(images), atol=2e-2)
+    for one, other in zip(found.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other.astype(np.float32))
 
 
 def test_layers_that_are_two_operators_are_split_and_metrics_of_training_dropped(read):

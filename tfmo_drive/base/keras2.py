@@ -23,6 +23,7 @@ __all__ = ["keras", "tf"]
 _HARMLESS = (
     "Compiled the loaded model, but the compiled metrics have yet to be built",  # scores are computed by the tasks
     "Callback method `on_train_batch_",  # of an epoch's first batch, whose time is that of tracing
+    "may run slowly because",  # a file of half precision, which is read as float32
     "triggered tf.function retracing",  # every model is traced once, and there are many
 )
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Collection, Iterable, Sequence
 
 
 def nearest(name: str, choices: Iterable[str], cutoff: float = 0.5) -> str | None:
@@ -40,3 +41,9 @@ def listed(names: Sequence[str], most: int = 3) -> str:
     """Returns the first names with commas, and how many more there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
+
+
+def free_name(wanted: str, taken: Collection[str]) -> str:
+    """Returns a layer's name that is not taken: `wanted`, or that with the first number that is free ("dense_2")."""
+    names = itertools.chain([wanted], (f"{wanted}_{count}" for count in itertools.count(2)))
+    return next(name for name in names if name not in taken)

@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from tfmo_drive.base.given_file import reason
 from tfmo_drive.base.keras2 import keras, tf
+from tfmo_drive.base.spelling import free_name
 from tfmo_drive.contracts import BadInput
 
 Layer = keras.layers.Layer
@@ -120,12 +120,6 @@ def flat_layers(model: keras.Model) -> list[Layer]:
     """Returns the layers in order, with those of models inside it in their place; inputs are left out."""
     layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
     return [one for layer in layers for one in (flat_layers(layer) if isinstance(layer, keras.Model) else [layer])]
-
-
-def free_name(wanted: str, taken: Collection[str]) -> str:
-    """Returns a layer's name that is not taken: `wanted`, or that with the first number that is free ("dense_2")."""
-    names = itertools.chain([wanted], (f"{wanted}_{count}" for count in itertools.count(2)))
-    return next(name for name in names if name not in taken)
 
 
 def _require_functional(model: keras.Model) -> None:

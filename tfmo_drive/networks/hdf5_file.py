@@ -10,9 +10,12 @@ import functools
 import os
 import subprocess
 import sys
+import tempfile
+import zipfile
 from pathlib import Path
 
 from tfmo_drive.contracts import BadInput
+from tfmo_drive.keras3 import archive
 
 _LOOK = """
 import contextlib, resource, sys, h5py
@@ -36,10 +39,24 @@ _PATIENCE = 10
 
 
 def refuse_endless(path: Path, setting: str) -> None:
-    """Raises BadInput where reading the file at `path` takes for ever, or takes the process down."""
-    found = os.stat(path)
-    if not _comes_back(os.path.abspath(path), found.st_size, found.st_mtime_ns):
+    """Raises BadInput where reading the file at `path` takes for ever, or takes the process down.
+
+    Args:
+        path: An HDF5 file, or a `.keras` file, which is a zip archive with one in it.
+        setting: The setting that names it, with which the line begins.
+    """
+    if zipfile.is_zipfile(path):
+        with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(path) as file:
+            comes_back = _looked_at(Path(file.extract(archive.WEIGHTS, folder)))
+    else:
+        comes_back = _looked_at(path)
+    if not comes_back:
         raise BadInput(f"{setting}: {path} is damaged: the HDF5 library does not come back from it. Get it again.")
+
+
+def _looked_at(path: Path) -> bool:
+    found = os.stat(path)
+    return _comes_back(os.path.abspath(path), found.st_size, found.st_mtime_ns)
 
 
 @functools.lru_cache

@@ -2,8 +2,8 @@
 
 It looks at the model's configuration. A Lambda layer is Python bytecode (marshal) inside the file; a class or function
 of a module that is not Keras's may make the reader import that module; operations by name reach all of TensorFlow,
-which writes files. Keras guards its `.keras` format alone (`safe_mode`): what lies in an HDF5 file or a SavedModel
-folder runs on `load_model`.
+which writes files. Keras itself guards its `.keras` format alone (`safe_mode`): what lies in an HDF5 file or a
+SavedModel folder runs on `load_model`.
 """
 
 from __future__ import annotations
@@ -19,10 +19,13 @@ import h5py
 from tfmo_drive.base.given_file import reason
 from tfmo_drive.base.keras2 import tf
 from tfmo_drive.contracts import BadInput
+from tfmo_drive.keras3 import archive
 
 _TRUSTED = ("keras", "tf_keras", "tensorflow_model_optimization", "tfmo_drive")
 """Packages that a file may name: they are imported already, and their classes only build layers."""
 _MODULE = "of the module"
+_RUNS = ("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
+"""Layers whose code, or the path of it, lies in the file."""
 _FUNCTIONS = re.compile(r"builtins|(tf_)?keras(\.src)?\.(activations|initializers|losses|metrics)")
 """Modules whose functions a file may name: built-in activations and the like."""
 _COMPUTE = re.compile(
@@ -56,7 +59,7 @@ def refuse_code(path: Path, setting: str) -> None:
     Nothing is run here.
 
     Args:
-        path: An HDF5 file that holds a whole model, or a SavedModel folder.
+        path: A `.keras` or HDF5 file that holds a whole model, or a SavedModel folder.
         setting: The setting that names it, with which the line begins.
     """
     try:
@@ -75,6 +78,9 @@ def refuse_code(path: Path, setting: str) -> None:
 
 def _carried(path: Path) -> Iterator[str]:
     if not path.is_dir():
+        if path.suffix == ".keras":
+            yield from _in_config(archive.described(path, "", "")[1])
+            return
         with h5py.File(path) as file:
             yield from _in_config(json.loads(file.attrs["model_config"]))
         return
@@ -158,8 +164,8 @@ def _code_of(config: dict[str, Any], inner: dict[str, Any]) -> str | None:
     """Returns what may run in this dictionary itself, in words that its layer's name follows, or None."""
     kind = re.split("[>.]", str(config.get("class_name", "")))[-1]
     module = config.get("module")
-    if kind == "Lambda":
-        return "the Lambda layer"
+    if kind in _RUNS:
+        return f"the {kind} layer"
     if kind == "__lambda__" or any(str(key).endswith("type") and one == "lambda" for key, one in config.items()):
         return "a Python lambda in the layer"
     if kind == "function" and module is not None and not _FUNCTIONS.fullmatch(str(module)):

@@ -1,10 +1,8 @@
-"""Reads a trained baseline: weights for a network of ours, or a user's own functional Keras 2 model."""
+"""Reads a trained baseline: weights for a network of ours, or a user's own model of Keras 2 or 3."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,12 +17,16 @@ from tfmo_drive.base.run_folder import read_facts
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.class_names import quoted
 from tfmo_drive.data.images import PREPROCESSINGS
-from tfmo_drive.networks import graph, plain_layers, two_classes
+from tfmo_drive.keras3 import archive, rebuilt
+from tfmo_drive.keras3.exported import OTHER_PYTHON
+from tfmo_drive.networks import graph, plain_layers, two_classes, whole_precision
 from tfmo_drive.networks.hdf5_file import refuse_endless
 from tfmo_drive.networks.model_code import refuse_code
 
-_HOW_TO_SAVE = "Give a file that tf_keras wrote with model.save('model.h5') or model.save_weights('weights.h5')."
-_SAVE_AGAIN = "Save it again with tf_keras: tf_keras.models.load_model('model.keras').save('model.h5')."
+_HOW_TO_SAVE = (
+    "Give a file that model.save('model.keras') or model.save('model.h5') wrote, or of Keras 2 "
+    "model.save_weights('weights.h5')."
+)
 _CUSTOM_LAYER = "A custom layer is not known here: replace it by built-in Keras layers, or save the model without it."
 _UNITS = ("scale", "offset", "unit")
 """What of an output's `decode` says how its numbers are meant."""
@@ -36,9 +38,10 @@ def is_whole_model(path: Path, setting: str = "task.baseline") -> bool:
     Raises BadInput for neither.
     """
     if not path.exists():
-        raise BadInput(f"{setting}: there is no {path}. Give a Keras 2 .h5 file or a SavedModel folder.")
+        raise BadInput(f"{setting}: there is no {path}. Give a .keras or .h5 file, or a SavedModel folder of Keras 2.")
     if path.suffix == ".keras":
-        raise BadInput(f"{setting}: {path} {_of_keras_file(path)}")
+        _refuse_version(archive.described(path, setting, _HOW_TO_SAVE)[0], f"{setting}: {path}")
+        return True
     if path.is_dir():
         if not (path / "saved_model.pb").is_file() or not (path / "keras_metadata.pb").is_file():
             raise BadInput(
@@ -46,34 +49,42 @@ def is_whole_model(path: Path, setting: str = "task.baseline") -> bool:
                 "model.save(folder, save_format='tf') of tf_keras writes)."
             )
         return True
-    with reading(path, "a Keras 2 .h5 file", _HOW_TO_SAVE, setting):
+    with reading(path, "a Keras .h5 file", _HOW_TO_SAVE, setting):
         refuse_endless(path, setting)
         with h5py.File(path) as file:
-            if str(file.attrs.get("keras_version", "2")).startswith("3"):
-                raise BadInput(f"{setting}: {path} was written by Keras 3. {_HOW_TO_SAVE}")
+            _refuse_version(_version(path), f"{setting}: {path}")
             if "model_config" in file.attrs:
                 return True
             if "layer_names" in file.attrs:
                 return False
+            if "layers" in file:
+                raise BadInput(
+                    f"{setting}: {path} holds weights alone, as Keras 3 writes them, and they name no layer. Save the "
+                    "whole model: model.save('model.keras')."
+                )
     raise BadInput(f"{setting}: {path} is HDF5, but holds neither a Keras model nor Keras weights. {_HOW_TO_SAVE}")
 
 
-def _of_keras_file(path: Path) -> str:
-    """Returns why a file in Keras's zip format is not taken, by the version that it states.
+def _version(path: Path) -> str:
+    """Returns the version of Keras that wrote the file, as it says itself; "2" where it says nothing."""
+    if path.suffix == ".keras":
+        return archive.described(path, "", "")[0]
+    if path.is_dir():
+        return "2"
+    with h5py.File(path) as file:
+        version = file.attrs.get("keras_version", "2")
+        return version.decode() if isinstance(version, bytes) else str(version)
 
-    Nothing in it is unpacked.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            version = str(json.loads(archive.read("metadata.json"))["keras_version"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, zipfile.BadZipFile, NotImplementedError):
-        return f"is no Keras file, whatever its name says. {_HOW_TO_SAVE}"
-    if version.startswith("2."):
-        return f"is a .keras file of Keras {version}, a format that is not read here. {_SAVE_AGAIN}"
-    return (
-        f"is a Keras {version} file, and tfmot works on Keras 2. Rebuild the model with tf_keras, load its weights "
-        "there, and save it: model.save('model.h5')."
-    )
+
+def _refuse_version(version: str, subject: str) -> None:
+    major = version.split(".")[0]
+    if major == "1":
+        raise BadInput(
+            f"{subject} was written by Keras {version}, whose layers have other names and settings. Load it with Keras "
+            "2.0 to 2.2, which translates them, and save it again: model.save('model.h5')."
+        )
+    if major not in ("2", "3"):
+        raise BadInput(f"{subject} was written by Keras {version}, which is not known here. {_HOW_TO_SAVE}")
 
 
 def is_stage(path: Path) -> bool:
@@ -164,17 +175,22 @@ class Signature:
 
 
 def load(path: Path, setting: str, allow_code: bool) -> keras.Model:
-    """Returns the whole model in an HDF5 file or a SavedModel folder.
+    """Returns the whole model in a `.keras` or HDF5 file of Keras 2 or 3, or in a SavedModel folder.
 
     Raises BadInput where it holds code that would run (model_code), unless `allow_code`, and where Keras cannot build
     it.
     """
     if not allow_code:
         refuse_code(path, setting)
+    if _version(path).startswith("3"):
+        return rebuilt.read(path, setting, allow_code)
+    if path.suffix == ".keras":
+        refuse_endless(path, setting)
     try:
-        return keras.models.load_model(str(path), compile=False)
+        return keras.models.load_model(str(path), compile=False, safe_mode=not allow_code)
     except Exception as error:  # Keras raises many kinds for what it cannot deserialize
-        raise BadInput(f"{setting}: {path} cannot be rebuilt: {reason(error)}. {_CUSTOM_LAYER}") from error
+        advice = OTHER_PYTHON if "marshal" in str(error) else _CUSTOM_LAYER
+        raise BadInput(f"{setting}: {path} cannot be rebuilt: {reason(error)}. {advice}") from error
 
 
 @reads("a model that can be taken", "Save it again with tf_keras.")
@@ -184,7 +200,7 @@ def read_model(
     """Returns a user's functional model, flat, whose inputs and outputs fit the signature.
 
     Args:
-        path: An HDF5 file or a SavedModel folder.
+        path: A `.keras` or HDF5 file, or a SavedModel folder.
         signature: The shapes that it must take and give.
         setting: The setting that names the model, with which the line begins.
         allow_code: Whether code inside the file, such as a Lambda layer's, may run.
@@ -212,8 +228,7 @@ def read_model(
 def taken(model: keras.Model, subject: str) -> keras.Model:
     """Returns a user's model in memory as `read_model` gives it from a file: functional, flat, in new variables.
 
-    Raises BadInput, which begins with `subject`, for a subclassed model, one that computes in half precision, and
-    weights that are not finite.
+    Raises BadInput, which begins with `subject`, for a subclassed model, and weights that are not finite.
     """
     model = _plain(graph.copied(functional(model, subject)), subject)
     model.trainable = True
@@ -221,19 +236,16 @@ def taken(model: keras.Model, subject: str) -> keras.Model:
 
 
 def functional(model: keras.Model, subject: str) -> keras.Model:
-    """Returns the model itself, or the functional one of a Sequential; raises BadInput where there is none."""
+    """Returns the model itself, the functional one of a Sequential, or, of half precision, a copy in float32.
+
+    Raises BadInput where there is none.
+    """
     if isinstance(model, keras.Sequential) and not model.inputs:
         raise BadInput(f"{subject} does not know the shape of its input. Begin it with keras.Input(shape).")
     _refuse_subclassed(model, subject)
     if isinstance(model, keras.Sequential):
         model = keras.Model(model.inputs, model.outputs, name=model.name)
-    half = next((layer for layer in graph.flat_layers(model) if layer.compute_dtype in ("float16", "bfloat16")), None)
-    if half:
-        raise BadInput(
-            f"{subject} computes in {half.compute_dtype} ({half.name}). Build it again under the policy float32 "
-            "(keras.mixed_precision.set_global_policy('float32')), give it the same weights (set_weights), and save it."
-        )
-    return model
+    return whole_precision.in_float32(model, subject)
 
 
 def _plain(model: keras.Model, subject: str) -> keras.Model:

@@ -1,0 +1,121 @@
+"""Files that Keras 3 wrote become models of Keras 2 with equal answers, or one line names the layer that cannot."""
+
+from __future__ import annotations
+
+import base64
+import json
+import marshal
+import shutil
+import zipfile
+
+import numpy as np
+import pytest
+from keras3_models import COARSE, IN_HDF5, KEPT, REFUSED
+
+from tfmo_drive.base.keras2 import keras, tf
+from tfmo_drive.contracts import BadInput
+from tfmo_drive.keras3 import activations, exported, rebuilt
+from tfmo_drive.networks import own_model
+from tfmo_drive.training import trained_step
+
+FILES = [*(f"{name}.keras" for name in KEPT), *(f"{name}.h5" for name in IN_HDF5)]
+
+
+def arrays(path, kind):
+    with np.load(path.with_suffix(".npz")) as held:
+        return [held[f"{kind}_{place}"] for place in range(sum(name.startswith(kind) for name in held))]
+
+
+def assert_same(model, path):
+    """The model answers as Keras 3 did, to inputs that its reader has never seen."""
+    inputs, wanted = arrays(path, "input"), arrays(path, "output")
+    found = tf.nest.flatten(model([tf.constant(one) for one in inputs], training=False))
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(one, other, atol=COARSE.get(path.stem, 1e-4) * np.ptp(other), rtol=0)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_model_of_keras_3_answers_in_keras_2_as_it_did(name, written, load):
+    model = load(written / name)
+    assert_same(model, written / name)
+    assert not any(isinstance(layer, keras.Model) for layer in model.layers)
+    assert {weight.dtype for weight in model.weights} <= {tf.float32}
+    assert_same(trained_step.copy(model), written / name)  # every step copies
+
+
+def test_the_models_are_of_many_kinds(written, read_by_keras3):
+    told = [json.loads((read_by_keras3[written / f"{name}.keras"][0] / "model.json").read_text()) for name in KEPT]
+    layers = {layer["class"] for one in told for layer in one["layers"] if layer["is_layer"]}
+    operations = {layer["class"] for one in told for layer in one["layers"] if not layer["is_layer"]}
+    assert len(told) >= 25 and len(layers) >= 30 and len(operations) >= 15
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_keras_2_cannot_say_is_refused_in_one_line_that_names_it(name, written, load):
+    path = written / f"{name}.keras"
+    with pytest.raises(BadInput, match=REFUSED[name][1]) as said:
+        load(path)
+    assert str(said.value).startswith(f"task.baseline: {path}") and str(said.value).isprintable()
+
+
+def test_an_output_keeps_its_name_where_its_activation_becomes_a_layer(written, load):
+    model = load(written / "outputs_with_activations.keras")
+    assert model.output_names == ["hard_sigmoid", "relu6", "sigmoid"]
+    assert isinstance(model.get_layer("relu6"), keras.layers.ReLU)
+
+
+def test_a_layer_that_means_something_else_is_found_by_its_answers(written, load, monkeypatch):
+    """As where both have a function of one name: Keras 2's hard_sigmoid is another one."""
+    monkeypatch.setitem(activations.SAME, "hard_sigmoid", "hard_sigmoid")
+    with pytest.raises(BadInput, match=r'the layer "conv2d\w*" gives other answers'):
+        load(written / "activations.keras")
+
+
+@pytest.mark.parametrize("place", [0, -1])
+def test_a_weight_that_is_not_moved_is_found_by_the_answers(place, written, read_by_keras3):
+    told = exported._read(read_by_keras3[written / "convolutions.keras"][0])
+    weights = [name for name in told.arrays if name.startswith("weight_")]
+    told.arrays[weights[place]] = told.arrays[weights[place]] * 1.01
+    with pytest.raises(BadInput, match="gives other answers"):
+        rebuilt.rebuilt(told, "task.baseline: model.keras")
+
+
+def test_a_file_is_read_by_keras_3_once(written, monkeypatch):
+    path = written / "rows.keras"
+    first = own_model.load(path, "task.baseline", allow_code=False)
+    monkeypatch.setattr(exported, "export_all", lambda *_: pytest.fail("it was read again"))
+    again = own_model.load(path, "task.baseline", allow_code=False)
+    for one, other in zip(first.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_code_runs_where_it_is_allowed(written):
+    model = own_model.load(written / "lambda_layer.keras", "task.baseline", allow_code=True)
+    rows = np.arange(8, dtype=np.float32)[None]
+    np.testing.assert_array_equal(model(rows), 2 * rows)
+
+
+def of_another_python(path, code: bytes):
+    """Puts other bytecode into a file with a Lambda layer."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    config = json.loads(members["config.json"])
+    config["config"]["layers"][1]["config"]["function"]["config"]["code"] = base64.b64encode(code).decode()
+    members["config.json"] = json.dumps(config).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+
+
+def test_bytecode_of_another_python_takes_its_own_process_down_and_no_other(written, tmp_path):
+    function = test_code_runs_where_it_is_allowed.__code__
+    unknown = marshal.dumps(function.replace(co_code=bytes([254, 0, 253, 3, 100, 200] * 30)))
+    names = ("unreadable", "crashing", "sound")
+    for name, code in zip(names, (b"\xe3" + bytes(40), unknown, None), strict=True):
+        shutil.copy(written / "lambda_layer.keras", tmp_path / f"{name}.keras")
+        (tmp_path / name).mkdir()
+        if code:
+            of_another_python(tmp_path / f"{name}.keras", code)
+    said = exported.export_all([(tmp_path / f"{name}.keras", tmp_path / name) for name in names], allow_code=True)
+    assert said[2] == "" and all("under the version of Python that wrote it alone" in one for one in said[:2])
+    assert "SIG" in said[1]
