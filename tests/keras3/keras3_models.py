@@ -349,7 +349,7 @@ def lambda_layer(keras):
     return keras.Model(inputs, keras.layers.Lambda(lambda x: x * 2.0, name="planted")(inputs))
 
 
-@refused('"mine" is of the class Own')
+@refused('the class Own of the module keras3_models in the layer "mine"')
 def custom_layer(keras):
     class Own(keras.layers.Layer):
         def call(self, x):
@@ -359,9 +359,23 @@ def custom_layer(keras):
     return keras.Model(inputs, Own(name="mine")(inputs))
 
 
-@refused("of the class Subclassed")
+@refused('"mine" is of the class Own, which is none of Keras 3')
+def custom_layer_of_a_notebook(keras):
+    class Own(keras.layers.Layer):
+        __module__ = "__main__"
+
+        def call(self, x):
+            return x * 2
+
+    inputs = keras.Input((8,))
+    return keras.Model(inputs, Own(name="mine")(inputs))
+
+
+@refused("the model is of the class Subclassed, which is none of Keras 3")
 def subclassed(keras):
     class Subclassed(keras.Model):
+        __module__ = "__main__"
+
         def __init__(self):
             super().__init__()
             self.dense = keras.layers.Dense(2)
