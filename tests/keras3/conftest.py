@@ -27,7 +27,7 @@ def read_by_keras3(written, tmp_path_factory) -> dict[Path, tuple[Path, str]]:
     from tfmo_drive.keras3 import exported
 
     place = tmp_path_factory.mktemp("exported")
-    files = sorted(path for path in written.iterdir() if path.suffix in (".keras", ".h5") and path.stem != "alone.weights")
+    files = sorted({*written.glob("*.keras"), *written.glob("*.h5")} - {*written.glob("*.weights.h5")})
     jobs = [(path, place / path.name) for path in files]
     for _, folder in jobs:
         folder.mkdir()

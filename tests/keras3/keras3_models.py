@@ -76,8 +76,8 @@ def nested_and_shared(keras):
 @kept
 def activations(keras):
     names = (
-        "relu6", "hard_sigmoid", "hard_silu", "silu", "leaky_relu", "gelu", "mish", "elu", "selu", "softplus", "softsign",
-        "exponential", "celu", "hard_tanh", "log_sigmoid", "tanh", "sigmoid",
+        "relu6", "hard_sigmoid", "hard_silu", "silu", "leaky_relu", "gelu", "mish", "elu", "selu", "softplus",
+        "softsign", "exponential", "celu", "hard_tanh", "log_sigmoid", "tanh", "sigmoid",
     )  # fmt: skip
     return chain(keras, image(keras), *(keras.layers.Conv2D(4, 1, activation=name) for name in names))
 
@@ -130,8 +130,8 @@ def normalisations(keras):
     return chain(
         keras, image(keras), layers.Conv2D(8, 3), layers.GroupNormalization(groups=4),
         layers.LayerNormalization(epsilon=1e-3), layers.LayerNormalization(axis=[1, 2, 3]), layers.UnitNormalization(),
-        layers.SpectralNormalization(layers.Conv2D(4, 3)), layers.EinsumDense("abcd,de->abce", (None, None, 6), bias_axes="e"),
-        layers.Identity(),
+        layers.SpectralNormalization(layers.Conv2D(4, 3)), layers.Identity(),
+        layers.EinsumDense("abcd,de->abce", (None, None, 6), bias_axes="e"),
     )  # fmt: skip
 
 
@@ -150,8 +150,8 @@ def normalization_given(keras):
 
 @kept
 def rescaling_of_channels(keras):
-    layers = keras.layers
-    return chain(keras, image(keras), layers.Rescaling([1 / 255, 1 / 128, 1 / 64], [0.1, 0.2, 0.3]), layers.Conv2D(4, 3))
+    rescaling = keras.layers.Rescaling([1 / 255, 1 / 128, 1 / 64], [0.1, 0.2, 0.3])
+    return chain(keras, image(keras), rescaling, keras.layers.Conv2D(4, 3))
 
 
 @kept
@@ -195,7 +195,8 @@ def attention(keras):
     x = layers.Dense(8)(layers.Reshape((16, -1))(inputs))
     y = layers.MultiHeadAttention(2, 4)(x, x, use_causal_mask=True)
     found = [x, y, layers.Attention(use_scale=True)([x, y]), layers.AdditiveAttention()([x, y])]
-    return keras.Model(inputs, layers.Dense(3)(layers.GlobalAveragePooling1D()(layers.LayerNormalization()(layers.Add()(found)))))
+    x = layers.LayerNormalization()(layers.Add()(found))
+    return keras.Model(inputs, layers.Dense(3)(layers.GlobalAveragePooling1D()(x)))
 
 
 @kept
@@ -212,7 +213,8 @@ def series(keras):
     for layer in (
         layers.Conv1D(8, 3, padding="causal", activation="relu"), layers.MaxPooling1D(), layers.SeparableConv1D(4, 3),
         layers.UpSampling1D(2), layers.ZeroPadding1D(1), layers.Cropping1D(1), layers.DepthwiseConv1D(3),
-        layers.Conv1DTranspose(3, 3), layers.AveragePooling1D(2), layers.SpatialDropout1D(0.1), layers.GlobalMaxPooling1D(),
+        layers.Conv1DTranspose(3, 3), layers.AveragePooling1D(2), layers.SpatialDropout1D(0.1),
+        layers.GlobalMaxPooling1D(),
     ):  # fmt: skip
         x = layer(x)
     return keras.Model(inputs, layers.Dense(2)(x))

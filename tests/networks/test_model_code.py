@@ -247,7 +247,8 @@ def test_bytecode_of_another_python_is_told(planted, tmp_path):
 
 def test_who_wrote_a_file_is_told_where_it_is_not_read(configured, tmp_path):
     path = configured(lambda one: None)
-    for version, words in (("1.2.2", "by Keras 1.2.2, whose .* Load it with Keras 2.0 to 2.2"), ("4.0", "is not known")):
+    old = "by Keras 1.2.2, whose .* Load it with Keras 2.0 to 2.2"
+    for version, words in (("1.2.2", old), ("4.0", "is not known")):
         with h5py.File(path, "r+") as file:
             file.attrs["keras_version"] = version
         with pytest.raises(BadInput, match=words):

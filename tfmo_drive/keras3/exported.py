@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib.metadata
 import json
 import signal
@@ -26,6 +27,11 @@ _SECONDS, _BYTES = 600.0, 1e6
 """The seconds of a processor that a file may take, and the number of bytes that add one more."""
 _PATIENCE = 10
 """The factor by which it may take longer by the clock: a busy machine damages no file."""
+OTHER_PYTHON = (
+    "Its Lambda layer is bytecode of Python, which runs under the version of Python that wrote it alone: replace that "
+    "layer by built-in ones."
+)
+"""What to say where code of a file cannot be read, or takes the process down."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,11 +58,11 @@ def exported(path: Path, setting: str, allow_code: bool) -> Exported:
     made_of = [file_digest(path), _PROGRAM.read_text(), importlib.metadata.version("keras"), allow_code]
     place = cache.cache_root() / "keras3"
     with cache.keeping(f"{setting}: what is in {path}", place):
-        folder = cache.made_once(place / cache.digest(made_of), lambda made: _make(path, made, setting, allow_code), _FILES)
-        return _read(folder)
+        made = functools.partial(_make, path, setting, allow_code)
+        return _read(cache.made_once(place / cache.digest(made_of), made, _FILES))
 
 
-def _make(path: Path, folder: Path, setting: str, allow_code: bool) -> None:
+def _make(path: Path, setting: str, allow_code: bool, folder: Path) -> None:
     (why,) = export_all([(path, folder)], allow_code)
     if why:
         raise BadInput(f"{setting}: {path}: {why}")
@@ -76,7 +82,7 @@ def export_all(jobs: Sequence[tuple[Path, Path]], allow_code: bool = False) -> l
     while len(said) < len(jobs):
         rest = jobs[len(said) :]
         ended = _run(rest, allow_code)
-        for path, folder in rest:
+        for _, folder in rest:
             refused = folder / _REFUSED
             if refused.is_file():
                 said.append(_told(json.loads(refused.read_text()), allow_code))
@@ -84,17 +90,10 @@ def export_all(jobs: Sequence[tuple[Path, Path]], allow_code: bool = False) -> l
             elif (folder / _FILES[0]).is_file():
                 said.append("")
             else:
-                said.append(f"Keras 3 does not come back from it ({ended}). {_DAMAGED if not allow_code else OTHER_PYTHON}")
+                advice = OTHER_PYTHON if allow_code else "The file is damaged: get it again."
+                said.append(f"Keras 3 does not come back from it ({ended}). {advice}")
                 break
     return said
-
-
-_DAMAGED = "The file is damaged: get it again."
-OTHER_PYTHON = (
-    "Its Lambda layer is bytecode of Python, which runs under the version of Python that wrote it alone: replace that "
-    "layer by built-in ones."
-)
-"""What to say where code of a file cannot be read, or takes the process down."""
 
 
 def _run(jobs: Sequence[tuple[Path, Path]], allow_code: bool) -> str:

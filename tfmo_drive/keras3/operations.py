@@ -188,20 +188,17 @@ def _pad(operation: Operation) -> Any:
 def _item(operation: Operation) -> Any:
     """Takes a window out of a map: slices of step 1 over height and width, all of the batch and the channels."""
     x, key = operation.given[:2]
-    if not _is_tensor(x) or len(x.shape) != 4 or not isinstance(key, list) or not all(map(_is_slice, key)):
+    slices = isinstance(key, list) and all(isinstance(one, dict) and "slice" in one for one in key)
+    if not _is_tensor(x) or len(x.shape) != 4 or not slices:
         return None
-    bounds = [slice(*one["slice"]).indices(side or 1) for one, side in zip(key, x.shape, strict=False)]
-    whole = [side is None or (start, stop) == (0, side) for (start, stop, _), side in zip(bounds, x.shape, strict=False)]
-    if any(step != 1 for _, _, step in bounds) or not all(whole[place] for place in (0, 3) if place < len(whole)):
+    bounds = [one["slice"] for one in key] + [[None, None, None]] * (4 - len(key))
+    (batch, *window, channels), sides = bounds, x.shape[1:3]
+    whole, steps = [None, None, None], {step for *_, step in window}
+    if (batch, channels) != (whole, whole) or None in sides or steps - {None, 1}:
         return None
-    if key[0]["slice"][:2] != [None, None]:
-        return None
-    cropped = [[start, side - stop] for (start, stop, _), side in zip(bounds[1:3], x.shape[1:3], strict=False)]
-    return layers.Cropping2D([*cropped, [0, 0]][:2], name=operation.name)(x)
-
-
-def _is_slice(one: Any) -> bool:
-    return isinstance(one, dict) and "slice" in one
+    found = [slice(*one).indices(side) for one, side in zip(window, sides, strict=True)]
+    cropped = [[start, side - stop] for (start, stop, _), side in zip(found, sides, strict=True)]
+    return layers.Cropping2D(cropped, name=operation.name)(x)
 
 
 def _resize(operation: Operation) -> Any:
@@ -250,9 +247,9 @@ _OPERATIONS: dict[str, Callable[[Operation], Any]] = {
     "Power": _power,
     "Clip": _clip,
     "Elu": lambda operation: layers.ELU(operation.config.get("alpha", 1.0), name=operation.name)(operation.x),
-    "LeakyRelu": lambda operation: layers.LeakyReLU(
-        operation.config.get("negative_slope", 0.2), name=operation.name
-    )(operation.x),
+    "LeakyRelu": lambda operation: layers.LeakyReLU(operation.config.get("negative_slope", 0.2), name=operation.name)(
+        operation.x
+    ),
     "Softmax": lambda operation: layers.Softmax(operation.config.get("axis", -1), name=operation.name)(operation.x),
     "Reshape": _reshape,
     "Squeeze": _reshape,

@@ -251,7 +251,8 @@ def refuse_foreign(config: Any) -> None:
             name = inner.get("name") if isinstance(inner, dict) else inner
             what = f'"{name}"' if name else "the model"
             raise Refused(
-                f"{what} is of the class {config.get('class_name')}, which is none of Keras 3. Build it of built-in layers"
+                f"{what} is of the class {config.get('class_name')}, which is none of Keras 3. Build it of built-in "
+                "layers"
             )
     for one in config.values() if isinstance(config, dict) else config if isinstance(config, list) else ():
         refuse_foreign(one)

@@ -67,7 +67,7 @@ def _lambda(config: dict[str, Any], name: str) -> keras.layers.Layer:
 
 
 def _adapted(kind: type, told: dict[str, Any]) -> dict[str, Any]:
-    """Returns the settings as Keras 2 calls them; raises Differs for one that it lacks and that is not at its default."""
+    """Returns the settings as Keras 2 calls them; raises Differs for one that it lacks and that asks for something."""
     taken = _parameters(kind)
     found = {}
     for name, value in told["config"].items():
