@@ -328,6 +328,12 @@ class Step:
     def refuse(self, model: keras.Model) -> None:
         """Raises BadInput where the step cannot work on a model of this structure; asked before anything is trained."""
 
+    def idle(self, model: keras.Model) -> str:
+        """Returns why the step would find nothing to do in a model of this structure, in sentences that end with what
+        to type instead, or "" where it would; a setting that asks for nothing, such as a sparsity of 0, is no reason.
+        """
+        return ""
+
     def outline(self, model: keras.Model) -> keras.Model:
         """Returns a model of the structure that the step leaves, whose weights do not count, for asking later steps."""
         return model

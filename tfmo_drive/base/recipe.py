@@ -24,12 +24,14 @@ def refuse_order(steps: Sequence[Step]) -> None:
 
 
 def refuse_model(steps: Sequence[Step], model: keras.Model) -> None:
-    """Raises BadInput where a step cannot work on what earlier ones leave of `model`.
+    """Raises BadInput where a step cannot work on what earlier ones leave of `model`, or would change nothing of it.
 
     Steps behind one that replaces the model wait until the new one is there.
     """
     for count, step in enumerate(steps, start=1):
         step.refuse(model)
+        if why := step.idle(model):
+            raise BadInput(f"{type(step).__name__} would change nothing of {model.name}: {why}")
         if step.replaces_model or count == len(steps):
             return
         model = step.outline(model)

@@ -17,6 +17,7 @@ from absl import logging
 from tfmo_drive.base import atomic, progress, speed
 from tfmo_drive.base.given_file import json_of
 from tfmo_drive.base.keras2 import keras
+from tfmo_drive.base.spelling import listed
 from tfmo_drive.contracts import BadInput, Context
 from tfmo_drive.networks import graph, macs, own_model
 from tfmo_drive.runtimes import timed_turns
@@ -145,9 +146,30 @@ class ChannelPruning(TrainedStep):
         }
         return counts[self._budget](model) / counts[self._budget](whole)
 
+    def idle(self, model: keras.Model) -> str:
+        channels = ChannelGraph(graph.flat(model))
+        groups = self._groups(channels)
+        if not groups:
+            why = "".join(f"; {name}: {reason}" for name, reason in list(channels.untouched.items())[:2])
+            return f"0 of its channels can be removed{why}. Leave ChannelPruning out, or skip fewer layers."
+        widths = [len(group.channels) for group in groups]
+        if self._budget != "pruning_ratio" or self.allocation != "uniform" or not self.pruning_ratio:
+            return ""
+        if any(self._width(width, self.pruning_ratio) < width for width in widths):
+            return ""
+        return (
+            f"its groups of {listed([str(width) for width in widths])} channels stay whole, because "
+            f"pruning_ratio={self.pruning_ratio} in multiples of {self.multiple} removes none. Lower multiple, or "
+            "raise pruning_ratio."
+        )
+
+    def _groups(self, channels: ChannelGraph) -> list[ChannelGroup]:
+        """Returns the groups whose channels may be removed."""
+        return [group for group in channels.groups if not set(group.makers) & set(self.skip)]
+
     def structure(self, model: keras.Model, context: Context) -> keras.Model:
         channels = ChannelGraph(graph.flat(model))
-        groups = [group for group in channels.groups if not set(group.makers) & set(self.skip)]
+        groups = self._groups(channels)
         importance = self.importance.fitted(channels.model, context)
         scores = [importance(channels, group) for group in groups]
         fraction = (

@@ -47,6 +47,10 @@ class CorrectBias(UntrainedStep):
         if self.calibration_images < 1:
             raise BadInput(f"CorrectBias.calibration_images must be at least 1, got {self.calibration_images}.")
 
+    def idle(self, model: keras.Model) -> str:
+        kernels = [layer for layer in graph.flat_layers(model) if type(layer) in WITH_KERNEL]
+        return "" if kernels else "it has no convolution and no dense layer to round. Leave CorrectBias out."
+
     def changed(self, model: keras.Model, context: Context) -> keras.Model:
         images = context.task.preprocessing(context.calibration(self.calibration_images))
         return corrected(graph.flat(model), images)

@@ -46,6 +46,11 @@ class Equalize(UntrainedStep):
         if self.calibration_images < 1:
             raise BadInput(f"Equalize.calibration_images must be at least 1, got {self.calibration_images}.")
 
+    def idle(self, model: keras.Model) -> str:
+        scales = ChannelScales(graph.flat(model))
+        why = "".join(f"; {name}: {reason}" for name, reason in list(scales.untouched.items())[:2])
+        return "" if scales.free.any() else f"no channel's scale is free{why}. Leave Equalize out."
+
     def changed(self, model: keras.Model, context: Context) -> keras.Model:
         scales = ChannelScales(graph.flat(model))
         images = context.task.preprocessing(context.calibration(self.calibration_images))

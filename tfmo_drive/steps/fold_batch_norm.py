@@ -11,7 +11,7 @@ import dataclasses
 
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.contracts import BrokenPromise, Context
-from tfmo_drive.networks import folding
+from tfmo_drive.networks import folding, graph
 from tfmo_drive.surgery.untrained_step import UntrainedStep
 
 
@@ -34,6 +34,14 @@ class FoldBatchNorm(UntrainedStep):
 
     def outline(self, model: keras.Model) -> keras.Model:
         return folding.folded(model)
+
+    def idle(self, model: keras.Model) -> str:
+        if folding.foldable(graph.flat(model)):
+            return ""
+        return (
+            "no BatchNormalization, Rescaling or Normalization stands where a convolution or dense layer could absorb "
+            "it. Leave FoldBatchNorm out."
+        )
 
     def changed(self, model: keras.Model, context: Context) -> keras.Model:
         return self.outline(model)

@@ -14,6 +14,7 @@ import numpy as np
 from absl import logging
 
 from tfmo_drive.base.keras2 import keras
+from tfmo_drive.base.spelling import listed
 from tfmo_drive.contracts import BadInput, Context
 from tfmo_drive.networks import graph, macs, own_model
 from tfmo_drive.surgery import batch_norm, factors, sensitivity_curves
@@ -86,6 +87,21 @@ class LowRank(TrainedStep):
     def files(self) -> tuple[Path, ...]:
         return super().files + sensitivity_curves.files(self.allocation)
 
+    def idle(self, model: keras.Model) -> str:
+        flat = graph.flat(model)
+        if self._chosen(flat):
+            return ""
+        kept = listed([layer.name for layer in flat.layers if factors.factorable(layer)])
+        why = f"the layers that could be factorised make its outputs or are skipped ({kept})" if kept else (
+            "it has no convolution and no dense layer that could be factorised"
+        )  # fmt: skip
+        return f"{why}. Leave LowRank out, or skip fewer layers."
+
+    def _chosen(self, model: keras.Model) -> list[keras.layers.Layer]:
+        """Returns the layers of a flat model that may be factorised."""
+        kept = graph.last(model, factors.factorable) | set(self.skip)
+        return [layer for layer in model.layers if factors.factorable(layer) and layer.name not in kept]
+
     def structure(self, model: keras.Model, context: Context) -> keras.Model:
         model = graph.flat(model)
         found = self._decomposed(model, context)
@@ -112,8 +128,7 @@ class LowRank(TrainedStep):
 
     def _decomposed(self, model: keras.Model, context: Context) -> dict[str, Factors]:
         """Returns, by layer's name, the kernels that may be factorised."""
-        kept = graph.last(model, factors.factorable) | set(self.skip)
-        chosen = [layer for layer in model.layers if factors.factorable(layer) and layer.name not in kept]
+        chosen = self._chosen(model)
         weightings = dict.fromkeys((layer.name for layer in chosen), None)
         if self.error == "outputs" and chosen:
             weightings = factors.weightings(model, list(weightings), self._calibration(context))

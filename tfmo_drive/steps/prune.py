@@ -133,7 +133,7 @@ class Prune(KernelStep):
     def prepared(self, model: keras.Model, context: Context) -> tuple[keras.Model, Hooks]:
         model = self.outline(model)
         steps = batches.steps_per_epoch(len(context.task.examples("train")), self.batch_size)
-        wrapped = sparse_training.masked(model, {one.name for one in layers.kernels(model) if self._prunable(one)})
+        wrapped = sparse_training.masked(model, {one.name for one in layers.kernels(model) if self.changeable(one)})
         update = self.updates(wrapped, steps, context)
         if not self.epochs:  # one shot
             update.finish()
@@ -175,11 +175,13 @@ class Prune(KernelStep):
             return False
         return self._pattern != (2, 4) or any(kernel.shape[axis] % 4 == 0 for axis in (-1, 1))
 
-    def _prunable(self, kernel: layers.Kernel) -> bool:
+    _wider = 'Skip fewer layers, or use pattern="unstructured".'
+
+    def changeable(self, kernel: layers.Kernel) -> bool:
         return kernel.name not in self.skip and masks.fits(kernel.variable.shape, self._pattern)
 
     def check(self, model: keras.Model) -> None:
-        values = {k.name: k.variable.numpy() for k in layers.kernels(model) if self._prunable(k)}
+        values = {k.name: k.variable.numpy() for k in layers.kernels(model) if self.changeable(k)}
         if not values:
             return
         promised = f"Prune promised {self.promise}"

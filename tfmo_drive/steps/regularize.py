@@ -48,11 +48,14 @@ class Regularize(TrainedStep):
         if not 0 <= self.weight <= 1:
             raise BadInput(f"Regularize.weight must be in [0, 1], got {self.weight}.")
 
+    def idle(self, model: keras.Model) -> str:
+        missing = "no BatchNorm with a scale" if self.penalty == "bn_scale" else "no kernel"
+        advice = 'Use penalty="l1".' if self.penalty == "bn_scale" else "Leave Regularize out, or skip fewer layers."
+        return "" if self.penalised(model) else f"penalty {self.penalty} finds {missing} to work on. {advice}"
+
     def prepared(self, model: keras.Model, context: Context) -> tuple[keras.Model, Hooks]:
         trained = copy(model)
         penalised = self.penalised(trained)
-        if not penalised:
-            raise BadInput(f"Regularize.penalty {self.penalty}: {model.name} has nothing to penalise. Use l1.")
         trained.add_loss(lambda: self.weight * tf.add_n([self.of(variable) for variable in penalised]))
         return trained, Hooks()
 

@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from tfmo_drive.base import atomic, given_file, progress
 from tfmo_drive.base.keras2 import keras, tf
+from tfmo_drive.base.spelling import listed
 from tfmo_drive.contracts import BadInput, Context, Step, Task
 from tfmo_drive.data import batches
 from tfmo_drive.networks import graph, layers, plain_layers
@@ -160,6 +161,23 @@ class KernelStep(TrainedStep):
     def skippable(self, model: keras.Model) -> list[str]:
         """Returns the names of the layers with kernels; raises BadInput where one has a kernel that is not known."""
         return [kernel.name for kernel in layers.kernels(self.outline(model))]
+
+    def changeable(self, kernel: layers.Kernel) -> bool:
+        """Says whether the step changes a kernel."""
+        return kernel.name not in self.skip
+
+    def idle(self, model: keras.Model) -> str:
+        found = layers.kernels(self.outline(model))
+        if any(map(self.changeable, found)):
+            return ""
+        if not found:
+            return "it has no convolution and no dense layer. Leave the step out."
+        return (
+            f"none of its {len(found)} kernels ({listed([one.name for one in found])}) fits the settings. {self._wider}"
+        )
+
+    _wider = "Skip fewer layers."
+    """What to type where the settings leave no kernel."""
 
     def outline(self, model: keras.Model) -> keras.Model:
         return plain_layers.with_kernels(model, type(self).__name__)
