@@ -29,21 +29,21 @@ IDLE = {
     "all groups skipped": (
         td.ChannelPruning(skip=("seeing",)), lambda: network(convolution()), "0 of its channels.* skip fewer layers"),
     "widths of one multiple": (
-        td.ChannelPruning(multiple=16), lambda: network(convolution()), "groups of 16 channels stay whole.*Lower multiple"),
+        td.ChannelPruning(multiple=16), lambda: network(convolution()), "groups of 16 channels stay whole.*Lower"),
     "no kernels": (td.Prune(), without_kernels, "no convolution and no dense layer. Leave"),
     "no kernels to share": (td.Cluster(), without_kernels, "no convolution and no dense layer. Leave"),
-    "every kernel skipped": (td.Prune(skip=("out",)), lambda: network(), "none of its 1 kernels .out. fits.*Skip fewer"),
+    "every kernel skipped": (td.Prune(skip=("out",)), lambda: network(), "1 kernels .out. fits.*Skip fewer"),
     "no kernel of a pattern": (
         td.Prune(pattern="2:4"), lambda: keras.Sequential([keras.Input((3,)), layers.Dense(2, name="out")]),
         'none of its 1 kernels .*pattern="unstructured"'),
     "only the output": (td.LowRank(), lambda: network(), "make its outputs or are skipped .out."),
     "nothing to factorise": (td.LowRank(), without_kernels, "that could be factorised. Leave LowRank"),
-    "no BatchNorm": (td.FoldBatchNorm(), lambda: network(convolution()), "no BatchNormalization, .*Leave FoldBatchNorm"),
+    "no BatchNorm": (td.FoldBatchNorm(), lambda: network(convolution()), "no BatchNorm.*Leave FoldBatchNorm"),
     "a BatchNorm that nobody absorbs": (
         td.FoldBatchNorm(), lambda: network(convolution(activation="relu"), layers.BatchNormalization(), layers.ReLU()),
         "no BatchNormalization, "),
     "no free scale": (
-        td.Equalize(), lambda: network(convolution(activation="sigmoid")), "no channel's scale is free.*Leave Equalize"),
+        td.Equalize(), lambda: network(convolution(activation="sigmoid")), "no channel's scale.*Leave Equalize"),
     "no kernel to round": (td.CorrectBias(), without_kernels, "to round. Leave CorrectBias"),
     "no scales": (td.Regularize(penalty="bn_scale"), lambda: network(convolution()), 'no BatchNorm.* Use penalty="l1"'),
 }  # fmt: skip

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tfmo_drive.base.keras2 import keras, tf
+from tfmo_drive.base.recipe import refuse_model
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.networks import layers
 from tfmo_drive.steps.regularize import Regularize
@@ -47,8 +48,8 @@ def test_l1_leaves_more_weights_near_zero(tiny_baseline, context):
     assert small[1] > 1.5 * small[0]
 
 
-def test_a_model_without_batch_norm_cannot_be_slimmed(context):
+def test_a_model_without_batch_norm_cannot_be_slimmed():
     inputs = keras.Input((32, 32, 3))
     plain = keras.Model(inputs, keras.layers.Dense(9, name="logits")(keras.layers.GlobalAveragePooling2D()(inputs)))
-    with pytest.raises(BadInput, match="nothing to penalise. Use l1"):
-        Regularize(penalty="bn_scale")(plain, context())
+    with pytest.raises(BadInput, match='no BatchNorm with a scale.* Use penalty="l1"'):
+        refuse_model((Regularize(penalty="bn_scale"),), plain)

@@ -167,14 +167,13 @@ class KernelStep(TrainedStep):
         return kernel.name not in self.skip
 
     def idle(self, model: keras.Model) -> str:
-        found = layers.kernels(self.outline(model))
+        found = list(layers.kernels(self.outline(model)))
         if any(map(self.changeable, found)):
             return ""
         if not found:
             return "it has no convolution and no dense layer. Leave the step out."
-        return (
-            f"none of its {len(found)} kernels ({listed([one.name for one in found])}) fits the settings. {self._wider}"
-        )
+        names = listed([one.name for one in found])
+        return f"none of its {len(found)} kernels ({names}) fits the settings. {self._wider}"
 
     _wider = "Skip fewer layers."
     """What to type where the settings leave no kernel."""
