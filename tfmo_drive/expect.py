@@ -145,6 +145,14 @@ class Expect:
         named = [(name, getattr(self, name)) for name in FIGURES]
         return [(name, bound) for name, bound in named if bound is not None]
 
+    def losses(self, row: Row, rows: Rows) -> list[dict]:
+        """Returns the missed verdicts of `verdicts` that are about what the row lost of the score, or of the answers.
+
+        A bound on size or speed is that of the row that the experiment judges, and no other's.
+        """
+        losing = {name for name, figure in FIGURES.items() if not figure.of_network and not figure.least}
+        return [one for one in self.verdicts(row, rows) if one["name"] in losing and one["passed"] is False]
+
     def asked(self) -> list[tuple[str, float, bool]]:
         """Returns (name, bound, whether it is a least one) of every bound given."""
         return [(name, bound, FIGURES[name].least) for name, bound in self._bounds()]

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from tfmo_drive import steps
+from tfmo_drive.base.recipe import refuse_model
 from tfmo_drive.commands import catalogue
-from tfmo_drive.contracts import BadInput, BrokenPromise, Step, refuse
+from tfmo_drive.contracts import BadInput, BrokenPromise, Step
 from tfmo_drive.networks import fake_quant, layers
 from tfmo_drive.networks.networks import Head, SmallCNN
 from tfmo_drive.steps.channel_pruning import ChannelPruning
@@ -216,7 +217,7 @@ def test_a_misspelt_layer_to_skip_is_refused_before_an_earlier_step_trains(kind,
     step = dataclasses.replace(case(kind).example, skip=("conv1_cnov",))
     said = f"""^{kind.__name__}.skip: no layer 'conv1_cnov'. Did you mean "conv1_conv"\\?"""
     with pytest.raises(BadInput, match=said):
-        refuse((Train(), step), tiny_baseline)
+        refuse_model((Train(), step), tiny_baseline)
 
 
 @pytest.mark.parametrize("kind", SKIPPING, ids=lambda kind: kind.__name__)

@@ -23,6 +23,7 @@ from tfmo_drive.base.outputs import at
 from tfmo_drive.boards.board import named
 from tfmo_drive.commands import predict
 from tfmo_drive.contracts import Context
+from tfmo_drive.expect import Expect
 from tfmo_drive.pack.write_pack import Pack, write
 from tfmo_drive.runtimes import interpreters
 from tfmo_drive.tasks.arrays.array_task import ArrayTask
@@ -51,7 +52,7 @@ def packed(kind, case, tiny_models, tmp_path_factory):
     context = Context(task, model, (), folder / "stages", 0)
     board, artifacts = named(BOARD), folder / "artifacts" / "tiny" / BOARD
     artifacts.mkdir(parents=True)
-    pack = write(board.target(model, artifacts, context), board, BOARD, context)
+    pack = write(board.target(model, artifacts, context), board, BOARD, context, Expect())
     raw = task.examples("test").read(np.arange(1))[0]
     said = at(interpreters.load(pack.folder / "model.tflite").predict(raw), 0)
     if raw.dtype == np.uint8:

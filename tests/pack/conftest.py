@@ -10,6 +10,7 @@ import pytest
 from tests.targets.conftest import Guessing, residual
 from tfmo_drive.boards.board import named
 from tfmo_drive.contracts import Context
+from tfmo_drive.expect import Expect
 from tfmo_drive.pack.write_pack import write
 
 
@@ -18,13 +19,13 @@ def model():
     return residual()
 
 
-def packed(model, folder, board):
+def packed(model, folder, board, expect=Expect()):  # noqa: B008
     """The board's pack of a model, made by its own target."""
     context = Context(Guessing(), model, (), folder / "stages", 0)
     artifacts = folder / "artifacts" / "tiny" / board
     artifacts.mkdir(parents=True)
     target = dataclasses.replace(named(board).target, calibration_images=20)
-    return write(target(model, artifacts, context), named(board), board, context)
+    return write(target(model, artifacts, context), named(board), board, context, expect)
 
 
 @pytest.fixture(scope="session")

@@ -83,7 +83,7 @@ def test_its_pack_says_metres(run, report):
     board = named("raspberry_pi_4")
     there = dataclasses.replace(run.experiment, targets=(board.target,), expect=Expect())
     with dataclasses.replace(run, experiment=there).chain() as made:
-        pack = write(made.artifacts[0], board, "raspberry_pi_4", made.context)
+        pack = write(made.artifacts[0], board, "raspberry_pi_4", made.context, Expect())
     facts = json.loads((pack.folder / "model.json").read_text())
     assert facts["decode"]["unit"] == "m"
     assert "Kind::kNumber" in (pack.folder / "model_facts.h").read_text()

@@ -38,7 +38,7 @@ def main(argv: list[str]) -> int:
         if not made.artifacts:
             raise BadInput(f"{board.title} does not take this model; the line above says why.")
         baseline_worth.warn(made.context, "test")
-        pack = write(made.artifacts[0], board, Path(FLAGS.board).stem, made.context)
+        pack = write(made.artifacts[0], board, Path(FLAGS.board).stem, made.context, run.experiment.expect)
     said = [*map(str, pack.needs), *filter(None, [pack.estimate])]
     print(board.title, *(f"  {line}" for line in said), pack.folder, pack.archive, sep="\n")
     return 0 if all(need.fits for need in pack.needs) else 1

@@ -13,12 +13,14 @@ from typing import Any
 
 import jinja2
 import numpy as np
+from absl import logging
 
 from tfmo_drive.base import atomic
 from tfmo_drive.base.given_file import json_of
 from tfmo_drive.base.row_keys import joined
 from tfmo_drive.boards.board import Board, Need
 from tfmo_drive.contracts import Artifact, BadInput, Context
+from tfmo_drive.expect import Expect
 from tfmo_drive.measures.memory import Memory
 from tfmo_drive.measures.size import Size
 from tfmo_drive.pack import c_array
@@ -44,7 +46,7 @@ class Pack:
     """A sentence on the time of an inference on the board, or "" where it cannot be estimated."""
 
 
-def write(artifact: Artifact, board: Board, name: str, context: Context) -> Pack:
+def write(artifact: Artifact, board: Board, name: str, context: Context, expect: Expect) -> Pack:
     """Writes the pack into `<run folder>/pack/<name>/`, and `<name>.zip` beside it.
 
     Args:
@@ -52,6 +54,7 @@ def write(artifact: Artifact, board: Board, name: str, context: Context) -> Pack
         board: The board.
         name: The board's name.
         context: Gives the task, the seed and the run folder.
+        expect: What the experiment allows its files to lose; the card begins with what this one lost beyond that.
 
     Returns:
         The pack.
@@ -82,7 +85,9 @@ def write(artifact: Artifact, board: Board, name: str, context: Context) -> Pack
         _examples(facts, board, folder)
         if labels := facts.get("labels"):
             _written(folder / "labels.txt", "".join(f"{label}\n" for label in labels))
-        _written(folder / "README.md", _card(facts, board, artifact, needs, _reported(run)))
+        reported = _reported(run)
+        reported["doubts"] = [*_unproven(artifact, run, expect), *reported["doubts"]]
+        _written(folder / "README.md", _card(facts, board, artifact, needs, reported))
         facts["files"] = _sums(folder)
         _written(folder / "model.json", json.dumps(facts, indent=1, sort_keys=True) + "\n")
         _written(folder / SUMS, "".join(f"{digest}  {name}\n" for name, digest in _sums(folder).items()))
@@ -179,6 +184,29 @@ def _reported(run: Path) -> dict[str, list]:
     ]
     trivial = [worth.trivial_row(row) for row in rows[:1] if row.get("trivial_score") is not None]
     return {"rows": rows, "trivial": trivial, "expect": expect, "doubts": worth.doubts(said) if rows else []}
+
+
+def _unproven(artifact: Artifact, run: Path, expect: Expect) -> list[str]:
+    """Returns what a firmware team must know before anything else: that the file was never measured, or lost too much.
+
+    The file's row is that of the folder that it lies in, and of its size: a report of another file says nothing of it.
+    """
+    name, size = "/".join(artifact.path.parent.parts[-2:]), artifact.path.stat().st_size
+    path = run / "report.json"
+    rows = json_of(path, "a run's report", AGAIN)["rows"] if path.is_file() else []
+    row = next((one for one in rows if one["name"] == name and one.get("size_bytes", size) == size), None)
+    if row is None or row.get("score") is None:
+        found = [
+            f"NEVER MEASURED: nothing says what this file scores, because the run's report has no row {name} of "
+            f"{size:,} bytes. Add the board's target to the experiment's targets and use tfmo-drive run."
+        ]
+    else:
+        lost = [f"{one['name']} is {verdict.amount(one, 'value')}, allowed is {verdict.limit(one)}"
+                for one in expect.losses(row, rows)]  # fmt: skip
+        found = [f"NOT AS GOOD AS EXPECTED: of {name}, {'; '.join(lost)}. Do not ship it as it is."] if lost else []
+    for sentence in found:
+        logging.warning("%s", sentence)
+    return found
 
 
 def _card(facts: dict, board: Board, artifact: Artifact, needs: tuple[Need, ...], reported: dict) -> str:

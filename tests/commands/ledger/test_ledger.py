@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -113,11 +114,14 @@ def test_verdict_names_the_stage_that_lost_most(found):
 
 def test_wrong_target_is_refused(context, tiny_baseline, tmp_path):
     with pytest.raises(BadInput, match="None of the experiment's targets makes a .tflite"):
-        ledger.tflite([], None)
+        ledger.tflite([], None, "")
     artifact = LiteRTFloat32()(tiny_baseline, tmp_path, context(workdir=tmp_path / "stages"))
-    assert ledger.tflite([artifact], None) is artifact
+    assert ledger.tflite([artifact], None, "litert_int8") is artifact
+    last = SimpleNamespace(name="last", path=artifact.path)
+    assert ledger.tflite([artifact, last], None, artifact.name) is artifact, "the one that the experiment judges"
+    assert ledger.tflite([artifact, last], None, "onnx_int8") is last is ledger.tflite([artifact, last], "last", "")
     with pytest.raises(BadInput, match="no .tflite of 'litert_float23'. Did you mean \"litert_float32\""):
-        ledger.tflite([artifact], "litert_float23")
+        ledger.tflite([artifact], "litert_float23", "")
 
 
 def test_one_group_has_no_chance_to_speak_of(found):

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(experiment_flags)
 flags.declare_key_flag("examples")
-flags.DEFINE_string("target", None, "Which target's file. Default: the experiment's last .tflite.")
+flags.DEFINE_string("target", None, "Which target's file. Default: the one that the experiment judges, else its last.")
 flags.DEFINE_float("agreement", 0.99, "Stages that decide alike less often than this are searched layer by layer.")
 flags.DEFINE_float("sqnr_db", 20.0, "A layer below this signal-to-noise ratio differs.")
 
@@ -59,7 +59,7 @@ def main(argv: list[str]) -> int:
     run = experiment_flags.run(argv)
     folder = run.workdir / "ledger"
     with run.chain() as chain:
-        artifact = tflite(chain.artifacts, FLAGS.target)
+        artifact = tflite(chain.artifacts, FLAGS.target, run.judged[1])
         stages = list(stages_of(chain.models, artifact, chain.context))
         found = ledger(stages, chain.context, FLAGS.examples or 200, FLAGS.agreement, FLAGS.sqnr_db)
         found |= {"experiment": run.name, "target": artifact.name, "environment": environment.describe()}
@@ -69,8 +69,8 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def tflite(artifacts: list[Artifact], target: str | None) -> Artifact:
-    """Returns the last artifact that is a `.tflite`, or the one of this target.
+def tflite(artifacts: list[Artifact], target: str | None, judged: str) -> Artifact:
+    """Returns the `.tflite` of `target`, else that of the target that the experiment judges, else the last one.
 
     Raises BadInput that says which there are.
     """
@@ -79,7 +79,7 @@ def tflite(artifacts: list[Artifact], target: str | None) -> Artifact:
         raise BadInput("None of the experiment's targets makes a .tflite. Add LiteRTInt8() to its targets.")
     if target and target not in known:
         raise BadInput(f"--target: no .tflite of {target!r}. {suggestion(target, known)}")
-    return known[target] if target else list(known.values())[-1]
+    return known[target] if target else known.get(judged, list(known.values())[-1])
 
 
 def stages_of(models: dict, artifact: Artifact, context: Context) -> Iterator[Stage]:
