@@ -451,8 +451,8 @@ def test_the_card_says_whether_it_fits_and_whose_facts_these_are(small, npu):
 @pytest.mark.parametrize(("row", "begins"), [
     (None, "**NEVER MEASURED: nothing says what this file scores"),
     ({"score": 0.9, "score_delta": -0.2, "size_bytes": 1}, "**NEVER MEASURED: nothing says"),
-    ({"score": 0.7, "score_delta": -0.2}, "**NOT AS GOOD AS EXPECTED: of tiny/raspberry\\_pi\\_4, "
-     "score\\_drop is 20.00 points, allowed is at most 1.00 points"),
+    ({"score": 0.7, "score_delta": -0.2}, "**NOT AS GOOD AS EXPECTED: of tiny/raspberry_pi_4, "
+     "score_drop is 20.00 points, allowed is at most 1.00 points"),
     ({"score": 0.9, "score_delta": 0.0}, "Classes"),
 ])  # fmt: skip
 def test_the_card_begins_with_what_the_file_lost_or_that_nobody_measured_it(row, begins, packing, model, tmp_path):

@@ -158,7 +158,8 @@ NETWORKS = {
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_network_is_quantised_as_its_file_stores_it(name, steps, converted):
     keras.utils.set_random_seed(1)
-    holds(*converted(build(NETWORKS[name], 32, 9), steps))
+    model = build(NETWORKS[name], 32, 9)
+    holds(*converted(model, tuple(step for step in steps if not step.idle(model))))
 
 
 KINDS = ("conv", "conv_bn", "relu", "relu6", "activation", "leaky", "add", "concat", "pool")

@@ -11,7 +11,10 @@ from tfmo_drive.commands.lint.calibration_set import Sample
 from tfmo_drive.commands.lint.int8_forecast import EQUALIZE, KEEP_FLOAT, OWN_OUTPUTS
 from tfmo_drive.commands.lint.stored_tensors import StoredTensors
 from tfmo_drive.contracts import Preprocessing
+from tfmo_drive.steps.equalize import Equalize
+from tfmo_drive.steps.fold_batch_norm import FoldBatchNorm
 from tfmo_drive.surgery.channel_scales import ChannelScales
+from tfmo_drive.targets.litert import LiteRTInt8
 
 layers = keras.layers
 INPUTS = np.random.default_rng(0).normal(size=(40, 8, 8, 3)).astype(np.float32)
@@ -180,3 +183,47 @@ def test_one_class_is_no_fault_where_nearly_all_of_train_is_of_it(common, kinds)
     train = Sample(PIXELS, {}, (np.arange(100) >= 100 * common).astype(int))
     found = calibration_set.faults(Sample(PIXELS, {}, np.zeros(100, int)), train, Preprocessing("none"))
     assert [one.kind for one in found] == kinds
+
+
+def gained(behind: str = "conv", activation: str | None = "relu", spread: float = 1e-4) -> keras.Model:
+    """A convolution whose channels but one are `spread` of the other, and a BatchNorm that gives them back their size.
+
+    `behind` is what reads that: a "conv", which can absorb the BatchNorm, or a "pool", which cannot.
+    """
+    keras.utils.set_random_seed(0)
+    image = keras.Input((32, 32, 3))
+    sizes = np.r_[spread, np.ones(7)] if spread < 1 else np.ones(8)
+    x = layers.Conv2D(8, 3, activation=activation, name="seeing")(image)
+    x = layers.BatchNormalization(name="norm", epsilon=1e-12)(x)
+    x = layers.Conv2D(8, 3, activation="relu")(x) if behind == "conv" else layers.MaxPooling2D()(x)
+    model = keras.Model(image, layers.Dense(9)(layers.Flatten()(x)))
+    _scale(model, "seeing", sizes)
+    model.get_layer("norm").set_weights([np.ones(8), np.zeros(8), np.zeros(8), sizes**2])
+    return model
+
+
+@pytest.mark.parametrize(("settings", "mends"), [
+    ({}, [int8_forecast.FOLD]), ({"behind": "pool"}, [KEEP_FLOAT]), ({"spread": 1.0}, []), ({"activation": None}, []),
+], ids=str)  # fmt: skip
+def test_gains_far_apart_are_found_where_the_batch_norm_stays_an_operator(settings, mends):
+    stored = StoredTensors(gained(**settings))
+    inputs = np.random.default_rng(0).normal(size=(16, 32, 32, 3)).astype(np.float32)
+    found = [one for one in int8_forecast.faults(stored, stored.ranges(inputs)) if one.kind == "gains far apart"]
+    assert [(one.layer, one.mend) for one in found] == [("norm", mend) for mend in mends]
+
+
+def test_what_is_said_to_mend_gains_far_apart_does(context):
+    """The int8 file is as good as float again: by its logits' signal to noise, before and after."""
+    work, model = context(), gained()
+    raw = work.task.examples("test").read(np.arange(32))[0]
+    mended = Equalize()(FoldBatchNorm()(model, work), work)
+
+    def decibels(one, name):
+        folder = work.workdir / name
+        folder.mkdir()
+        said = LiteRTInt8()(one, folder, work).predict(raw)
+        wanted = model.predict(work.task.preprocessing(raw), verbose=0)
+        return 10 * np.log10(np.mean(wanted**2) / np.mean((said - wanted) ** 2))
+
+    before, after = decibels(model, "before"), decibels(mended, "after")
+    assert before < 15 and after > 30

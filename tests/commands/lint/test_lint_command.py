@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -10,11 +11,14 @@ import pytest
 from absl.testing import flagsaver
 from PIL import Image
 
+from tfmo_drive.base.keras2 import keras
 from tfmo_drive.commands.command_line import guarded
 from tfmo_drive.commands.lint import calibration_set, int8_forecast, lint
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.steps.equalize import Equalize
 from tfmo_drive.steps.spoilers.spread import Spread
+from tfmo_drive.targets.litert import LiteRTFloat16
+from tfmo_drive.targets.onnx import OnnxInt8
 
 TINY = ("task.image_size=32", "task.network.blocks=1,1", "task.network.width=0.25", "task.scenes.train=256")
 
@@ -123,3 +127,18 @@ def test_a_quantize_aware_model_is_refused(look, context, tiny_baseline, monkeyp
     monkeypatch.setattr("tfmo_drive.networks.fake_quant.is_quantize_aware", lambda model: True)
     with pytest.raises(BadInput, match="Give the float model"):
         look(tiny_baseline)
+
+
+@pytest.mark.parametrize(("layer", "words", "mend"), [
+    (lambda: keras.layers.ELU(name="bent"), "ELU of bent (ELU)", "LiteRTMixed"),
+    (lambda: keras.layers.LSTM(4, name="reader"), "reader (LSTM)", "LiteRTFloat16"),
+], ids=["elu", "lstm"])  # fmt: skip
+def test_what_no_int8_file_can_be_made_of_is_told_before_all_else(layer, words, mend, context):
+    """Of the experiment's targets, and of LiteRTInt8, whether it is one of them or not."""
+    image = keras.Input((32, 32, 3))
+    rows = layer()(keras.layers.Reshape((16, -1))(keras.layers.Conv2D(2, 3, 2, "same")(image)))
+    model = keras.Model(image, keras.layers.Dense(9)(keras.layers.Flatten()(rows)))
+    work = dataclasses.replace(context(), baseline=model, targets=(LiteRTFloat16(), OnnxInt8()))
+    found = {one.layer: one for one in lint.unmade(work)}
+    assert found["litert_int8"].kind == "no file" and "litert_float16" not in found
+    assert words in found["litert_int8"].message and mend in found["litert_int8"].mend

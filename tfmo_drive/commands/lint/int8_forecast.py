@@ -16,6 +16,7 @@ import numpy as np
 
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.commands.lint.stored_tensors import HANDING_ON, Layer, Meeting, Stored, StoredTensors, span
+from tfmo_drive.networks import folding
 from tfmo_drive.networks.layers import input_axis
 from tfmo_drive.surgery.channel_scales import ChannelScales
 
@@ -33,6 +34,7 @@ ONE_SCALE = (layers.Concatenate, layers.AveragePooling2D, layers.UpSampling2D, l
 """The layers whose inputs and output have the same scale, by the specification."""
 
 EQUALIZE = "Equalize before LiteRTInt8"
+FOLD = "FoldBatchNorm, then Equalize, before LiteRTInt8"
 KEEP_FLOAT = "LiteRTMixed, which keeps the layers around it in float, or QuantizeAware"
 OWN_OUTPUTS = "give the heads outputs of their own"
 
@@ -42,9 +44,10 @@ class Finding:
     """Describes one trouble to come."""
 
     kind: str
-    """"outlier channel", "shared scale", "drowned addend", "dead ReLU"; of a calibration set: `calibration_set`."""
+    """"outlier channel", "shared scale", "drowned addend", "dead ReLU", "gains far apart", "no file" of a target that
+    cannot take the model; of a calibration set: `calibration_set`."""
     layer: str
-    """The name of the layer where it is."""
+    """The name of the layer where it is, or of the target."""
     message: str
     """One sentence with the numbers."""
     bits_lost: float | None
@@ -67,10 +70,29 @@ def faults(stored: StoredTensors, ranges: dict[str, np.ndarray]) -> list[Finding
             mend = EQUALIZE if key in free else KEEP_FLOAT
             found += [*_outlier(one, ranges[key], mend), *_dead(one, ranges[key])]
     spans = {key: span(ranges[key]) for key in stored.tensors}
+    absorbed = {layer.name for layer in folding.foldable(stored.model).values()}
     for meeting in stored.meetings:
+        if isinstance(meeting.layer, folding.AFFINE) and meeting.inputs[0] in stored.tensors:
+            found += _constants(meeting.layer, absorbed)
         if isinstance(meeting.layer, (*ONE_SCALE, layers.Add)):
             found += _shared(meeting, stored, spans, free)
     return found
+
+
+def _constants(layer: Layer, absorbed: set[str]) -> Iterator[Finding]:
+    """Yields a finding where a BatchNorm or its like, an operator of its own in the file, has gains far apart.
+
+    The converter gives the constant that it multiplies by one scale, as it gives any constant that is no kernel.
+    """
+    gains = np.abs(folding.affine(layer)[0])
+    gains = gains[gains > 0]
+    bits = lost_bits(None, gains) if len(gains) > 1 else 0.0
+    if bits > LOST:
+        message = (
+            f"its gains go from {gains.min():.3g} to {gains.max():.3g}, half of them below {np.median(gains):.3g}: one "
+            f"scale for all costs what it multiplies {_of_8(bits)}."
+        )
+        yield Finding("gains far apart", layer.name, message, bits, FOLD if layer.name in absorbed else KEEP_FLOAT)
 
 
 def lost_bits(kernel: np.ndarray | None, own: np.ndarray) -> float:

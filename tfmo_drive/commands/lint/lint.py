@@ -4,8 +4,9 @@
     tfmo-drive lint --experiment=post_training --weights=runs/pruned/stages/1_prune/model.h5
     tfmo-drive lint --experiment=post_training --calibration=path/to/my/calibration/images
 
-Prints a line for each finding, the dearest first, with the step that mends it, and writes <workdir>/lint.json. Of the
-experiment only its baseline is read (and trained, where none is given) and how many images its targets calibrate with.
+Prints a line for each finding, the dearest first, with the step that mends it, and writes <workdir>/lint.json: targets
+that cannot take the model (the conversion to each, and to int8, is tried), then what int8 would cost. Of the experiment
+only its baseline (trained, where none is given) and its targets are read.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from absl import flags
 
 from tfmo_drive.base import atomic, faults
 from tfmo_drive.commands import experiment_flags
-from tfmo_drive.contracts import BadInput, Preprocessing, Task
+from tfmo_drive.contracts import BadInput, Context, Preprocessing, Task
 
 if TYPE_CHECKING:
     import tf_keras as keras
@@ -45,7 +46,8 @@ def main(argv: list[str]) -> int:
     given = images(Path(FLAGS.calibration), task) if FLAGS.calibration else None
     with run.opened() as context:
         raw = given if given is not None else context.calibration(min(filter(None, counts), default=IMAGES))
-        found = findings(context.baseline, task.preprocessing, raw, sampled(task, FLAGS.seed))
+        costs = findings(context.baseline, task.preprocessing, raw, sampled(task, FLAGS.seed))
+        found = (*unmade(context), *costs)
         said = {"schema": SCHEMA, "experiment": run.name, "seed": FLAGS.seed, "calibration_images": len(raw)}
         atomic.write_json(run.workdir / "lint.json", said | {"findings": [dataclasses.asdict(one) for one in found]})
     for one in found:
@@ -53,6 +55,22 @@ def main(argv: list[str]) -> int:
     if not found:
         print(f"Nothing found: {context.baseline.name} on {len(raw)} calibration images, against train's.")
     return 0
+
+
+def unmade(context: Context) -> tuple[Finding, ...]:
+    """Returns a finding for each target of the experiment, and for LiteRTInt8, that cannot take the baseline."""
+    from tfmo_drive.commands.lint.int8_forecast import Finding
+    from tfmo_drive.flow.refused_rows import refused
+    from tfmo_drive.targets.litert import LiteRTInt8
+
+    more = () if LiteRTInt8.name in (target.name for target in context.targets) else (LiteRTInt8(),)
+    tried = dataclasses.replace(context, targets=(*context.targets, *more))
+    found = refused(context.baseline, {"baseline": ()}, tried)
+    said = {target: reason.rstrip(".").rpartition(". ") for (_, target), reason in found.items()}
+    return tuple(
+        Finding("no file", target, f"{what.removeprefix(target).lstrip(': ')}.", None, mend)
+        for target, (what, _, mend) in said.items()
+    )
 
 
 def findings(

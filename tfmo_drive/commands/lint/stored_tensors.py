@@ -157,7 +157,7 @@ def span(range_: np.ndarray) -> float:
 def _fuses(layer: Layer, reader: Layer) -> bool:
     """Says whether `reader` becomes part of the operator that makes its input."""
     if isinstance(reader, layers.BatchNormalization):
-        return type(layer) in WITH_KERNEL
+        return type(layer) in WITH_KERNEL and layer.activation is keras.activations.linear
     activation = getattr(reader, "activation", None) if type(reader) is layers.Activation else None
     bends = isinstance(reader, layers.ReLU) or activation in RELUS
     return bends and isinstance(layer, (*WITH_KERNEL, *TYING, layers.BatchNormalization))
