@@ -6,10 +6,14 @@ import base64
 import json
 import marshal
 import shutil
+import subprocess
+import sys
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
+from ai_edge_litert.interpreter import Interpreter
 from keras3_models import COARSE, IN_HDF5, KEPT, REFUSED
 
 from tfmo_drive.base.keras2 import keras, tf
@@ -18,6 +22,7 @@ from tfmo_drive.keras3 import activations, exported, rebuilt
 from tfmo_drive.networks import own_model
 from tfmo_drive.training import trained_step
 
+ROOT = Path(__file__).parents[2]
 FILES = [*(f"{name}.keras" for name in KEPT), *(f"{name}.h5" for name in IN_HDF5)]
 
 
@@ -119,3 +124,29 @@ def test_bytecode_of_another_python_takes_its_own_process_down_and_no_other(writ
     said = exported.export_all([(tmp_path / f"{name}.keras", tmp_path / name) for name in names], allow_code=True)
     assert said[2] == "" and all("under the version of Python that wrote it alone" in one for one in said[:2])
     assert "SIG" in said[1]
+
+
+def test_weights_alone_say_what_to_save(written):
+    with pytest.raises(BadInput, match="holds weights alone, as Keras 3 writes them.*model.save..model.keras"):
+        own_model.is_whole_model(written / "alone.weights.h5")
+
+
+def test_a_run_takes_it_from_the_command_line_to_its_files(written, tmp_path):
+    path = written / "nine_classes.keras"
+    settings = (
+        f"task.baseline={path}", "task.image_size=32", "task.preprocessing_name=unit", "task.scenes.train=64",
+        "task.scenes.val=36", "task.scenes.test=64", "measures.4.seconds=0.1", "expect.baseline_score=0",
+    )  # fmt: skip
+    words = ["run", "--experiment=post_training", f"--workdir={tmp_path}", *(f"--set={one}" for one in settings)]
+    ran = subprocess.run([sys.executable, "-m", "tfmo_drive", *words], cwd=ROOT, capture_output=True, text=True)
+    assert (tmp_path / "report.json").exists(), ran.stdout[-2000:] + ran.stderr[-2000:]
+    targets = {row["target"] for row in json.loads((tmp_path / "report.json").read_text())["rows"]}
+    assert {"litert_float32", "litert_int8", "onnx_float32", "onnx_int8"} <= targets
+    interpreter = Interpreter(str(tmp_path / "artifacts" / "baseline" / "litert_float32" / "model.tflite"))
+    interpreter.allocate_tensors()
+    (taken,), (given,) = interpreter.get_input_details(), interpreter.get_output_details()
+    (pixels,), (wanted,) = arrays(path, "input"), arrays(path, "output")
+    for image, other in zip(pixels, wanted, strict=True):
+        interpreter.set_tensor(taken["index"], image[None] * (255 if taken["dtype"] == np.float32 else 1))
+        interpreter.invoke()
+        np.testing.assert_allclose(interpreter.get_tensor(given["index"])[0], other, atol=1e-4 * np.ptp(wanted))
