@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import signal
+import sys
 import textwrap
+from types import SimpleNamespace
 
 import pytest
 
@@ -132,6 +134,16 @@ def test_a_crash_refuses_one_target_and_the_others_are_tried_in_a_new_process(ow
 def test_what_is_killed_from_outside_has_no_verdict(own, small_cnn, tiny_task, no_child):
     wanted = [trial(freeze(small_cnn, tiny_task.preprocessing), own("killed", signal.SIGKILL), "another graph")]
     assert trials.reasons(wanted) == [""] and not wanted[0].place.exists()
+
+
+def test_a_class_that_no_other_process_can_find_has_no_verdict(own, small_cnn, tiny_task, monkeypatch):
+    """Its rows are left to the run; those of other targets are tried."""
+    elsewhere = type("Elsewhere", (own,), {"__module__": "nowhere"})
+    monkeypatch.setitem(sys.modules, "nowhere", SimpleNamespace(Elsewhere=elsewhere))
+    frozen = freeze(small_cnn, tiny_task.preprocessing)
+    lost, tried = trial(frozen, elsewhere("lost"), "a third graph"), trial(frozen, own("tried"), "a third graph")
+    assert trials.reasons([lost, tried]) == ["", "tried takes no (1, 32, 32, 3)."]
+    assert not lost.place.exists() and tried.place.exists()
 
 
 def test_threads_and_kernels_share_a_verdict_and_whatever_changes_the_file_does_not():

@@ -96,7 +96,7 @@ def _tried(trials: Mapping[int, Trial]) -> dict[int, str | None]:
     """Returns the reasons by the trials' numbers, None where a trial came to no verdict."""
     found: dict[int, str | None] = {}
     with tempfile.TemporaryDirectory() as folder:
-        lines, graphs = Path(folder) / _LINES, {}
+        lines, saved, graphs = Path(folder) / _LINES, {}, {}
         for number, trial in trials.items():
             try:
                 frozen = trial.frozen()
@@ -106,36 +106,33 @@ def _tried(trials: Mapping[int, Trial]) -> dict[int, str | None]:
             except (pickle.PicklingError, AttributeError):  # a class inside a function, which no process can find
                 found[number] = None
             else:
-                if id(frozen) not in graphs:
-                    graphs[id(frozen)] = Path(folder) / f"{number}.graph"
-                    frozen.save(graphs[id(frozen)])
-                os.link(graphs[id(frozen)], Path(folder) / f"{number}.frozen")
+                if frozen not in saved:
+                    saved[frozen] = f"{number}.graph"
+                    frozen.save(Path(folder) / saved[frozen])
+                graphs[number] = saved[frozen]
         todo = [number for number in trials if number not in found]
         if todo:
             progress.say(f"{len(todo)} conversions are tried before anything is trained, once for each kind of model")
         while todo:
-            places = [[str(n), type(trials[n].target).__module__, _file(trials[n].target)] for n in todo]
+            places = [[n, graphs[n], type(trials[n].target).__module__, _file(trials[n].target)] for n in todo]
             code = _child(folder, places)
             said = [json.loads(line) for line in lines.read_text().splitlines()] if lines.exists() else []
             found |= {one["trial"]: one["reason"] for one in said if "reason" in one}
-            if code == 0:
-                break
             begun = [one["trial"] for one in said if one["trial"] not in found]
-            if not begun:
-                found |= dict.fromkeys(todo)
+            if code == 0 or not begun:
                 break
             found[begun[-1]] = _crash(trials[begun[-1]], code)
             todo = [number for number in todo if number not in found]
-    return found
+    return dict.fromkeys(trials) | found
 
 
-def _child(folder: str, places: list[list[str]]) -> int:
+def _child(folder: str, places: list[list]) -> int:
     """Runs the trials in a process of its own and returns its exit code; minus the signal that ended it.
 
     It sees no GPU, whose memory this process may hold already.
     """
     paths = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "CUDA_VISIBLE_DEVICES": "-1"}
-    words = [sys.executable, "-m", __name__, folder, json.dumps(places)]
+    words = [sys.executable, "-P", "-m", __name__, folder, json.dumps(places)]
     ran = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, env=os.environ | paths)
     if ran.returncode > 0:
         last = (ran.stderr.decode(errors="replace").strip().splitlines() or ["nothing was said"])[-1]
@@ -182,9 +179,14 @@ def _program() -> str:
     return whole.hexdigest()
 
 
-def main(folder: Path, places: list[list[str]]) -> None:
-    """Tries the conversions whose files lie in `folder`, with a line before and after each."""
-    for number, module, file in places:
+def main(folder: Path, places: list[list]) -> None:
+    """Tries the conversions whose files lie in `folder`, with a line before and after each.
+
+    Args:
+        folder: A folder with targets and graphs, that gets the lines.
+        places: [number, name of the graph's file, the module of the target's class, and its file] of each.
+    """
+    for number, graph, module, file in places:
         if module.startswith("own_"):
             python_file.read(Path(file))
         elif module == "__main__":
@@ -193,15 +195,15 @@ def main(folder: Path, places: list[list[str]]) -> None:
             target = pickle.loads((folder / f"{number}.target").read_bytes())
         except (ImportError, AttributeError):
             continue
-        _say(folder, {"trial": int(number)})
-        frozen, place = Frozen.load(folder / f"{number}.frozen"), folder / f"{number}.files"
+        _say(folder, {"trial": number})
+        frozen, place = Frozen.load(folder / graph), folder / f"{number}.files"
         place.mkdir()
         try:
             target.trial(frozen, noise(frozen.preprocessing, frozen.shape), place)
         except BadInput as error:
-            _say(folder, {"trial": int(number), "reason": str(error)})
+            _say(folder, {"trial": number, "reason": str(error)})
         else:
-            _say(folder, {"trial": int(number), "reason": ""})
+            _say(folder, {"trial": number, "reason": ""})
 
 
 def _say(folder: Path, line: dict[str, Any]) -> None:
