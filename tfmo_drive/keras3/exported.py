@@ -118,8 +118,9 @@ def _told(refused: dict[str, Any], allow_code: bool) -> str:
     if refused["known"]:
         return f"{why}."
     if allow_code and "marshal" in why:
-        return f"it cannot be rebuilt: {why}. {OTHER_PYTHON}"
-    return f"it cannot be rebuilt: {why}. A custom layer is not known here: replace it by built-in Keras layers."
+        return f"Keras cannot read it: {why}. {OTHER_PYTHON}"
+    version = importlib.metadata.version("keras")
+    return f"Keras {version} cannot read it: {why}. It is damaged, or was written by a later version: save it again."
 
 
 def _read(folder: Path) -> Exported:

@@ -14,6 +14,7 @@ import inspect
 import itertools
 import json
 import os
+import re
 import resource
 import sys
 import tempfile
@@ -29,6 +30,8 @@ SAMPLE = 1024
 """The most numbers of a layer's answer that are kept; a model's answers are kept whole."""
 DRAWS = ("normal", "unit", "pixels")
 """Kinds of random inputs: N(0, 1), U(0, 1) and U(0, 255), one call for each."""
+_MEMORY = 0.75
+"""The part of the machine's memory that a file may take: a damaged one can ask for any amount."""
 _SIZE, _BATCH = 64, 2
 """What stands for a side, or a count of examples, that the model leaves open."""
 
@@ -143,7 +146,7 @@ class Exporter:
             kind = type(operation)
             self.layers.append(
                 {
-                    "name": str(operation.name),
+                    "name": _printable(str(operation.name)),
                     "class": kind.__name__,
                     "module": kind.__module__,
                     "is_layer": isinstance(operation, self.keras.layers.Layer),
@@ -208,6 +211,11 @@ def _defaults(kind: type) -> dict[str, Any]:
 
 def _line(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}".rstrip(". ")
+
+
+def _printable(text: str) -> str:
+    """Returns the text without a terminal's colours, and with a question mark for what cannot be printed."""
+    return "".join(one if one.isprintable() else "?" for one in re.sub("\x1b\\[[0-9;]*m", "", text))
 
 
 def _operations(keras: Any) -> Iterator[type]:
@@ -344,6 +352,8 @@ def main(seconds: int, safe: bool, jobs: list[tuple[str, str]]) -> None:
     with tempfile.TemporaryDirectory() as home:
         os.environ["KERAS_HOME"] = home  # a keras.json of the user's would change what is read
         import keras
+    pages = int(Path("/proc/self/statm").read_text().split()[0]) + int(_MEMORY * os.sysconf("SC_PHYS_PAGES"))
+    resource.setrlimit(resource.RLIMIT_AS, (pages * os.sysconf("SC_PAGE_SIZE"),) * 2)
     for path, folder in jobs:
         used = resource.getrusage(resource.RUSAGE_SELF)
         resource.setrlimit(resource.RLIMIT_CPU, (int(used.ru_utime + used.ru_stime) + seconds, resource.RLIM_INFINITY))
@@ -351,7 +361,8 @@ def main(seconds: int, safe: bool, jobs: list[tuple[str, str]]) -> None:
             export(keras, path, Path(folder), safe)
         except Exception as error:
             why = str(error) if isinstance(error, Refused) else _line(error)
-            (Path(folder) / "refused.json").write_text(json.dumps({"why": why, "known": isinstance(error, Refused)}))
+            told = {"why": _printable(why), "known": isinstance(error, Refused)}
+            (Path(folder) / "refused.json").write_text(json.dumps(told))
 
 
 if __name__ == "__main__":

@@ -77,7 +77,7 @@ def _adapted(kind: type, told: dict[str, Any]) -> dict[str, Any]:
         if name in taken:
             found[name] = _value(name, value)
         elif not _is_off(name, value) and value != told["defaults"].get(name):
-            raise Differs(f"Keras 2 has no {told['class']} with {name}={value}")
+            raise Differs(f"Keras 2 has no {told['class']} with {name}={value!r}")
     return found
 
 
