@@ -11,7 +11,7 @@ import pytest
 
 from tfmo_drive.base import python_file
 from tfmo_drive.base.keras2 import keras
-from tfmo_drive.contracts import BadInput
+from tfmo_drive.contracts import BadInput, Context
 from tfmo_drive.conversion import conversion, trials
 from tfmo_drive.conversion.freezing import Frozen, freeze
 from tfmo_drive.targets.ethos_u import EthosU
@@ -99,9 +99,10 @@ def test_a_graph_that_another_process_reads_gives_the_same_files(tiny_task, smal
 
 
 @pytest.mark.parametrize("name", MIDDLES)
-def test_a_trial_says_what_the_conversion_will_say(name, context):
+def test_a_trial_says_what_the_conversion_will_say(name, tiny_task, tmp_path):
     """Each target's verdict beforehand, from noise, is that of the conversion on the data."""
-    work, model = context(), network(MIDDLES[name])
+    model = network(MIDDLES[name])
+    work = Context(tiny_task, model, (), tmp_path, 0)
     said = trials.reasons([trial(freeze(model, work.task.preprocessing), target) for target in TARGETS])
     refused = {}
     for target in TARGETS:
