@@ -322,6 +322,13 @@ def mobilenet_v3(keras):
     return keras.applications.MobileNetV3Small(input_shape=(32, 32, 3), alpha=0.35, weights=None, classes=5)
 
 
+@kept
+def convnext(keras):
+    from keras.src.applications.convnext import ConvNeXt  # the sizes that Keras publishes have 28 million weights
+
+    return ConvNeXt([1] * 4, [4, 8, 8, 8], input_shape=(32, 32, 3), weights=None, classes=5, name="convnext")
+
+
 @refused('"root" .RMSNormalization. cannot be rebuilt .*Keras 2 has no layer RMSNormalization')
 def no_such_layer(keras):
     inputs = keras.Input((8,))

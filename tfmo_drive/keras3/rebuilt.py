@@ -205,13 +205,20 @@ def _name(name: str) -> str:
 
 
 def _taken(weight: tf.Variable, left: list[tuple[str, np.ndarray]]) -> np.ndarray:
-    """Removes from `left` the first array that has the weight's own name and shape, or else its shape."""
+    """Removes from `left` the first array that has the weight's own name and shape, or else its shape.
+
+    Sides of 1 may be added: a factor for each channel, [c], is a kernel [1, 1, c, 1].
+    """
     own = weight.name.split("/")[-1].split(":")[0]
-    fits = [place for place, (_, array) in enumerate(left) if array.shape == tuple(weight.shape)]
+    fits = [place for place, (_, array) in enumerate(left) if _sides(array) == _sides(weight)]
     named = [place for place in fits if left[place][0] == own]
     if not fits:
         raise Differs(f"Keras 2's has a weight {own} of shape {tuple(weight.shape)}, the file has none")
-    return left.pop((named or fits)[0])[1]
+    return left.pop((named or fits)[0])[1].reshape(weight.shape)
+
+
+def _sides(weight: Any) -> list[int]:
+    return [side for side in weight.shape if side != 1]
 
 
 def _equal(ours: np.ndarray, theirs: np.ndarray) -> bool:

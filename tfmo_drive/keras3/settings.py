@@ -48,6 +48,8 @@ def layer(told: dict[str, Any], name: str, shown: bool, free: Callable[[str], st
 def _built(told: dict[str, Any], name: str) -> keras.layers.Layer:
     if told["class"] == "Lambda":
         return _lambda(told["config"], name)
+    if told["class"] == "LayerScale":  # keras.applications' own, in ConvNeXt: a factor for each channel
+        return layers.DepthwiseConv2D(1, use_bias=False, name=name)
     kind = getattr(layers, told["class"], None)
     if kind is None or not told["module"].startswith("keras."):
         raise Differs(f"Keras 2 has no layer {told['class']}")
