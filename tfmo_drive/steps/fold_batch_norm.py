@@ -36,7 +36,7 @@ class FoldBatchNorm(UntrainedStep):
         return folding.folded(model)
 
     def idle(self, model: keras.Model) -> str:
-        if len(self.outline(model).layers) < len(graph.flat(model).layers):
+        if len(graph.flat_layers(self.outline(model))) < len(graph.flat_layers(model)):
             return ""
         return (
             "no BatchNormalization, Rescaling or Normalization stands where a convolution or dense layer could absorb "
