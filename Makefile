@@ -14,6 +14,7 @@ READY = $(VENV)/.installed
 #: BOARD        name or path of a board, whose pack is written in place of plain artifacts (export)
 #: METHODS      some of sparsity,channels,rank,bits; all without it (sensitivity)
 #: EXAMPLES     the most examples that score each part; 500 without it (sensitivity)
+#: ONLY         names of families and methods, separated by spaces; all without it (architectures)
 #: CALIBRATION  folder of images in place of calibration images sampled from train (lint)
 #: RUNS         folders of finished runs, separated by spaces; runs/* without it (compare, npu, results)
 #: NPUS         Ethos-U configurations, with commas; ethos-u55-128 without it (npu)
@@ -41,7 +42,7 @@ CHOICE = $(call flag,DATA,data) $(call flag,WEIGHTS,weights) $(call flag,WORKDIR
 FLAGS = $(CHOICE) $(if $(filter-out all,$(value CONTROLS)),$(call flag,CONTROLS,controls))
 FOLDERS = $(foreach one,$(or $(value RUNS),runs/*),$(foreach folder,$(or $(wildcard $(one)),$(one)),$(call quote,$(folder))))
 
-.PHONY: help demo smoke setup test test-fast wheel lint fuzz bench compare npu results clean
+.PHONY: help demo smoke setup test test-fast wheel lint fuzz bench architectures compare npu results clean
 
 help:  ## Print this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 22
@@ -105,6 +106,9 @@ fuzz: $(READY)  ## Damaged files and texts for every reader, for hours: make fuz
 
 bench: $(READY)  ## Speed ratios into runs/bench/bench.json (about 20 minutes)
 	$(BIN)/python -m tests.bench
+
+architectures: $(READY)  ## What works on every family of keras.applications: make architectures [ONLY="VGG16 fold int8"]
+	$(BIN)/python -m tests.bench.architectures $(ONLY)
 
 results: $(READY)  ## Write measured results into this repository's pages: make results RUNS="runs/quantized" [SECTION=perception]
 	$(BIN)/python -m tests.results $(FOLDERS) $(call flag,SECTION,section)

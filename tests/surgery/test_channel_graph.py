@@ -124,6 +124,18 @@ def test_what_is_not_understood_keeps_its_channels_and_says_why():
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("shape", [(1, 1, 8), (1, 1, -1), (-1, 1, 8)])
+def test_a_reshape_that_says_the_count_of_channels_is_narrowed(shape):
+    generator = np.random.default_rng(0)
+    inputs = keras.Input((8, 8, 3))
+    x = layers.Conv2D(8, 3, name="a")(inputs)
+    squeezed = layers.Reshape(shape)(layers.GlobalAveragePooling2D()(x))
+    gate = layers.Conv2D(8, 1, activation="sigmoid", name="gate")(layers.Conv2D(4, 1, activation="relu")(squeezed))
+    model = keras.Model(inputs, layers.Dense(2)(layers.Flatten()(layers.Multiply()([x, gate]))))
+    smaller = assert_removal_is_exact(model, 0.5, generator)
+    assert smaller.get_layer("a").filters == smaller.get_layer("gate").filters == 4
+
+
 def test_a_nested_backbone_is_opened():
     from tfmo_drive.networks import graph
 

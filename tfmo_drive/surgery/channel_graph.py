@@ -79,11 +79,13 @@ class ChannelGraph:
         changed = {
             layer.name: _narrowed(layer, keep[layer.name])
             for layer in graph.flat_layers(self.model)
-            if layer.weights and not (keep[layer.name].all() and read[layer.name].all())
+            if (layer.weights or type(layer) is layers.Reshape)
+            and not (keep[layer.name].all() and read[layer.name].all())
         }
         made = graph.rebuilt(self.model, lambda layer: [changed[layer.name]] if layer.name in changed else None)
         for name, layer in changed.items():
-            layer.set_weights(_sliced(self.model.get_layer(name), read[name], keep[name]))
+            if layer.weights:
+                layer.set_weights(_sliced(self.model.get_layer(name), read[name], keep[name]))
         return made
 
     def macs(self, removed: np.ndarray | tuple = ()) -> int:
@@ -223,6 +225,11 @@ def _objection(layer: Layer, output) -> str:
 def _narrowed(layer: Layer, keep: np.ndarray) -> Layer:
     """Returns a layer of the same settings that makes the kept channels only; depthwise ones follow what they read."""
     settings = layer.get_config()
+    if type(layer) is layers.Reshape:  # its shape holds the count of channels, unless that is the -1 it may hold once
+        *sides, width = settings["target_shape"]
+        return layers.Reshape.from_config(
+            {**settings, "target_shape": (*sides, width if width == -1 else int(keep.sum()))}
+        )
     key = next((key for key in ("filters", "units") if key in settings), None)
     return type(layer).from_config({**settings, key: int(keep.sum())} if key else settings)
 
