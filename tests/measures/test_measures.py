@@ -215,7 +215,7 @@ def test_size_is_that_of_the_file(context, tmp_path):
     path.write_bytes(bytes(5000))
     row = Size()(Table(RIGHT, path=path), Table(RIGHT), context)
     assert row["size_bytes"] == 5000
-    assert row["gzip_bytes"] < 100 and row == Size()(Table(RIGHT, path=path), Table(RIGHT), context)
+    assert row["gzip_bytes"] < 100
     path.write_bytes(gzip.compress(bytes(range(256)) * 20))
     assert Size()(Table(RIGHT, path=path), Table(RIGHT), context)["size_bytes"] == path.stat().st_size
 

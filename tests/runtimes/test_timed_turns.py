@@ -39,6 +39,8 @@ def test_the_ratio_is_exactly_that_of_the_two_times_and_its_spread_that_of_the_r
     fast = timed_turns.Latency(2.0, 2.0, 9, (2.0, 2.0, 2.0), (2.0, 2.0, 2.0))
     assert timed_turns.ratio(slow, fast) == (3.0, (4.5 - 2.0) / 3.0)
     assert (slow.spread, slow.p95_spread) == (5 / 6, 0.5)
+    outside = timed_turns.Latency(6.0, 8.0, 9, repeats_ms=(4.0, 4.2, 4.4), repeats_p95_ms=(6.0, 8.0, 10.0))
+    assert timed_turns.ratio(outside, fast) == (3.0, (3.0 - 2.0) / 3.0)  # the ratio of all lies in its own spread
 
 
 def test_as_many_runs_as_one_likes_take_turns(clock):

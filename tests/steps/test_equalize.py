@@ -70,6 +70,20 @@ def test_a_channel_that_is_dead_in_one_branch_does_not_drown_the_others():
     np.testing.assert_allclose(found / found[1], [2**0.5, 1, 1, 1], rtol=1e-2)  # 1 in the sum, where others are 2
 
 
+def test_a_channel_that_is_read_at_many_places_is_one_channel_among_its_readers():
+    """Behind the Flatten its four places are one reader, as the convolution is: their mean undoes the activations."""
+    inputs = keras.Input((2, 2, 1))
+    hidden = layers.Conv2D(3, 1, activation="relu", use_bias=False, name="a")(inputs)
+    dense, beside = layers.Dense(1, use_bias=False), layers.Conv2D(1, 1, use_bias=False)
+    model = keras.Model(inputs, [dense(layers.Flatten()(hidden)), beside(hidden)])
+    model.get_layer("a").set_weights([np.float32([[[[1, 10, 100]]]])])
+    dense.set_weights([np.ones((12, 1))])
+    beside.set_weights([np.float32([1, 100, 10_000]).reshape(1, 1, 3, 1)])
+    scales = ChannelScales(model)
+    found = balanced(scales, channel_ranges(scales, np.ones((1, 2, 2, 1), np.float32)))[scales.makes["a"]]
+    np.testing.assert_allclose(found / found[0], [1, 1, 1], rtol=1e-2)
+
+
 def test_a_spread_model_is_equalised_to_the_same_network_as_the_plain_one(tiny_baseline, context):
     plain = Equalize(calibration_images=20)(tiny_baseline, context())
     hard = Spread(decades=3)(tiny_baseline, context())

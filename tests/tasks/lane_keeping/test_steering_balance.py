@@ -18,6 +18,11 @@ def test_an_edge_belongs_to_the_curve():
     assert shares(np.array([0.0, 0.0, 0.0, 0.0, 0.5]), (0.5,))[-1] == pytest.approx(1 / 3)
 
 
+def test_a_frame_that_comes_again_does_not_come_at_once():
+    order = balanced_order(np.array([0.0] * 400 + [0.9] * 20), 0, 0)
+    assert len(set(order.tolist())) < 0.9 * len(order) and np.mean(np.diff(order) == 0) < 0.02
+
+
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.sampled_from([0.0, 0.05, -0.3, 0.9]), min_size=1, max_size=80), st.integers(0, 99))
 def test_a_frame_comes_as_often_as_its_share_says(truth, seed):
