@@ -20,6 +20,7 @@ from tfmo_drive.pack import c_array
 from tfmo_drive.pack.verify import SUMS
 from tfmo_drive.runtimes.flatbuffer_edit import pack as repacked
 from tfmo_drive.runtimes.flatbuffer_edit import unpack
+from tfmo_drive.runtimes.interpreters import LiteRTArtifact
 
 
 @pytest.fixture
@@ -385,6 +386,10 @@ def test_golden_examples_decide_clearly(pack):
     kept = np.load(pack.folder / "golden.npz")
     assert len(kept["inputs"]) == facts["examples"] > 0 and kept["inputs"].dtype == np.uint8
     assert kept["logits"].dtype == np.int8
+    seen = [LiteRTArtifact(pack.folder / "model.tflite", kernels=kernels).held(kept["inputs"])["logits"].astype(int)
+            for kernels in ("reference", "xnnpack")]  # fmt: skip
+    assert np.array_equal(seen[0], kept["logits"])
+    assert facts["bound_lsb"]["reference"] == 0 and facts["bound_lsb"]["xnnpack"] > 2 * np.abs(seen[0] - seen[1]).max()
     if facts["decided"]:
         best = np.sort(kept["logits"].astype(int), axis=-1)
         assert (best[:, -1] - best[:, -2] > 2 * facts["bound_lsb"]["xnnpack"]).all()
