@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import tf_keras as keras
 
 _BATCH = 64
-_PREFIXES = re.compile("^(quant_|prune_low_magnitude_|cluster_)+")
+_PREFIXES = re.compile("^(quant_range_|quant_|prune_low_magnitude_|cluster_)+")
 
 
 def bare(name: str) -> str:

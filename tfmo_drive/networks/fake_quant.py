@@ -16,6 +16,7 @@ import numpy as np
 from tensorflow_model_optimization.python.core.quantization.keras import quant_ops
 from tensorflow_model_optimization.python.core.quantization.keras.quantize_layer import QuantizeLayer
 from tensorflow_model_optimization.python.core.quantization.keras.quantize_wrapper import QuantizeWrapper
+from tensorflow_model_optimization.python.core.quantization.keras.quantizers import AllValuesQuantizer
 
 from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.contracts import BadInput
@@ -80,7 +81,7 @@ def calibrate(model: keras.Model, batches: list[np.ndarray], bounds: tuple[float
         min_var.assign(np.mean(lows))
         max_var.assign(np.mean(highs))
     for layer in model.layers if bounds else ():
-        if isinstance(layer, QuantizeLayer):
+        if isinstance(layer, QuantizeLayer) and isinstance(layer.quantizer, AllValuesQuantizer):
             for end, bound in zip(("min_var", "max_var"), bounds, strict=True):
                 layer.quantizer_vars[end].assign(bound)
     widen(model)
@@ -118,7 +119,7 @@ def _widen_kernels(model: keras.Model) -> None:
     """
     readers = graph.only_reader(model)
     for layer in model.layers:
-        norm = getattr(readers.get(layer.name), "layer", None)
+        norm = readers.get(layer.name)
         norm = norm if isinstance(norm, keras.layers.BatchNormalization) else None
         for _, _, ends in getattr(layer, "_weight_vars", ()):
             if ends["max_var"].shape.rank == 1:

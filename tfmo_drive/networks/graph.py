@@ -72,7 +72,10 @@ def last(model: keras.Model, counts: Callable[[Layer], bool]) -> set[str]:
     return set().union(*(nearest.get(str(id(tensor)), set()) for tensor in model.outputs))
 
 
-def rebuilt(model: keras.Model, replacement: Callable[[Layer], Sequence[Callable] | None]) -> keras.Model:
+def rebuilt(
+    model: keras.Model, replacement: Callable[[Layer], Sequence[Callable] | None],
+    behind_input: Callable[[Any], Any] = lambda tensor: tensor,
+) -> keras.Model:  # fmt: skip
     """Returns the model in new variables and flat (models inside it are opened), with other layers in some places.
 
     The weights of replacements are the caller's to set, once they are built. A layer of a model inside it that shares
@@ -82,6 +85,7 @@ def rebuilt(model: keras.Model, replacement: Callable[[Layer], Sequence[Callable
         model: A functional model.
         replacement: Returns for a layer the layers (or what calls layers) that take its place one after the other ([]:
             its input passes through), or None for a copy of it, weights included.
+        behind_input: Is called on every input; what it returns takes the input's place in the calls.
 
     Raises:
         BadInput: The model is subclassed, or a replacement has the name of another layer.
@@ -90,10 +94,10 @@ def rebuilt(model: keras.Model, replacement: Callable[[Layer], Sequence[Callable
     names = _own_names(model)
     found = {id(layer): (layer, replacement(layer)) for layer in flat_layers(model)}
     chains = {
-        key: [_fresh(layer, names[key])] if chain is None else list(chain) for key, (layer, chain) in found.items()
+        key: [fresh(layer, names[key])] if chain is None else list(chain) for key, (layer, chain) in found.items()
     }
     inputs = [keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=_maker(tensor).name) for tensor in model.inputs]
-    outputs = _replayed(model, inputs, chains)
+    outputs = _replayed(model, [behind_input(tensor) for tensor in inputs], chains)
     try:
         made = keras.Model(
             *(tensors if len(tensors) > 1 else tensors[0] for tensors in (inputs, outputs)), name=model.name
@@ -161,5 +165,6 @@ def _own_names(model: keras.Model) -> dict[int, str]:
     return found
 
 
-def _fresh(layer: Layer, name: str) -> Layer:
-    return type(layer).from_config(layer.get_config() | {"name": name})
+def fresh(layer: Layer, name: str = "") -> Layer:
+    """Returns a new layer of the same settings, called `name`, or as the layer is where that is ""."""
+    return type(layer).from_config(layer.get_config() | {"name": name or layer.name})

@@ -12,13 +12,15 @@ from typing import Any
 
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.networks import graph
+from tfmo_drive.networks import graph, lifted_series, operator_layers
 from tfmo_drive.networks.layers import WITH_KERNEL, kernels
 
 layers = keras.layers
 Layer = layers.Layer
 TAKEN_IN = ("linear", "relu", "softmax", "sigmoid", "tanh")
 """The activations that a layer may keep: its operator ends in the first two; the others have a range that is known."""
+_SUMS = (layers.Add, layers.Multiply, layers.Maximum, layers.Minimum)
+"""The layers that take any number of maps."""
 _DEPTHWISE = ("kernel_size", "strides", "padding", "data_format", "dilation_rate", "depth_multiplier", "trainable")
 _POINTWISE = ("filters", "activation", "use_bias", "data_format", "name", "trainable")
 
@@ -28,7 +30,7 @@ def split(model: keras.Model) -> keras.Model:
 
     Where there is no such layer, it returns the model itself.
     """
-    model, taken = graph.flat(model), set()
+    model, taken = lifted_series.lifted(graph.flat(model)), set()
 
     def free(name: str) -> str:
         taken.add(found := graph.free_name(name, taken))
@@ -74,9 +76,11 @@ def _chain(layer: Layer, shown: bool, free: Callable[[str], str]) -> list[Callab
     The one with the kernel keeps the layer's name, or, where its output is `shown`, the last of them does. `free` makes
     a name that is not taken of one that may be.
     """
-    if type(layer) is layers.Add:
+    if operator := operator_layers.replacement(layer):
+        return [operator]
+    if type(layer) in _SUMS:
         count = max(len(node.flat_input_ids) for node in layer.inbound_nodes)
-        return [_sum_in_pairs(layer.name, count, free)] if count > 2 else None
+        return [_in_pairs(layer, count, free)] if count > 2 else None
     if type(layer) is layers.SeparableConv2D:
         chain = _separated(layer, free)
     elif type(layer) in WITH_KERNEL:
@@ -116,14 +120,15 @@ def _separated(layer: layers.SeparableConv2D, free: Callable[[str], str]) -> lis
     ]
 
 
-def _sum_in_pairs(name: str, count: int, free: Callable[[str], str]) -> Callable[[list], Any]:
-    before = [free(f"{name}_of_{first}") for first in range(2, count)]
-    sums = [layers.Add(name=one) for one in (*before, name)]
+def _in_pairs(layer: Layer, count: int, free: Callable[[str], str]) -> Callable[[list], Any]:
+    """Returns what adds (multiplies, compares) `count` maps, of which an operator takes two."""
+    before = [free(f"{layer.name}_of_{first}") for first in range(2, count)]
+    merges = [type(layer)(name=one) for one in (*before, layer.name)]
 
-    def call(addends: list) -> Any:
-        found, *others = addends
-        for add, addend in zip(sums[-len(others) :], others, strict=True):
-            found = add([found, addend])
+    def call(maps: list) -> Any:
+        found, *others = maps
+        for merge, other in zip(merges[-len(others) :], others, strict=True):
+            found = merge([found, other])
         return found
 
     return call

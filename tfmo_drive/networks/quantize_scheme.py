@@ -1,12 +1,12 @@
 """Decides where a Keras model gets fake quantisation, so that its int8 file holds what was trained.
 
-tfmot places it by patterns on the model's JSON, and places it wrong in silence: a convolution or dense layer in front
-of a ReLU loses the quantiser of its kernel, so do those that a Concatenate reads where zeros are to be kept, the inputs
-of a Concatenate come back in another order where its branches differ in depth, a ReLU that stops at 4 counts as one
-that the convolution absorbs, and "Conv2D" is a prefix of "Conv2DTranspose". Here it only puts a layer behind the input;
-the rest is decided on Keras's own graph by what the integer operators are: a convolution absorbs the BatchNorm and the
-ReLU behind it, and a concatenation has one range for all that it reads and gives
-(https://ai.google.dev/edge/litert/conversion/tensorflow/quantization/quantization_spec).
+tfmot's own scheme places it by patterns on the model's JSON, knows some forty layers, and places it wrong in silence:
+a convolution in front of a ReLU loses the quantiser of its kernel, the inputs of a Concatenate come back in another
+order where its branches differ in depth. Here its wrappers, layers and quantisers are put on Keras's own graph, by what
+the integer operators are: a convolution absorbs the BatchNorm and the ReLU behind it, data that only moves keeps its
+range, a concatenation has one range for all that it reads and gives
+(https://ai.google.dev/edge/litert/conversion/tensorflow/quantization/quantization_spec). The tables below were measured
+operator by operator on converted files; `networks.integer_layers` rewrites what is in none of them.
 """
 
 from __future__ import annotations
@@ -16,38 +16,56 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import default_8bit_transforms
-from tensorflow_model_optimization.python.core.quantization.keras.default_8bit.default_8bit_quantize_configs import (
-    Default8BitOutputQuantizeConfig,
-    NoOpQuantizeConfig,
-)
-from tensorflow_model_optimization.python.core.quantization.keras.default_8bit.default_8bit_quantize_scheme import (
-    Default8BitQuantizeScheme,
+from tensorflow_model_optimization.python.core.quantization.keras import quantizers
+from tensorflow_model_optimization.python.core.quantization.keras.default_8bit.default_8bit_quantize_registry import (
+    Default8BitQuantizeRegistry,
 )
 from tensorflow_model_optimization.python.core.quantization.keras.default_8bit.default_8bit_quantizers import (
     Default8BitConvWeightsQuantizer,
 )
-from tensorflow_model_optimization.python.core.quantization.keras.graph_transformations.model_transformer import (
-    ModelTransformer,
-)
-from tensorflow_model_optimization.python.core.quantization.keras.quantize_layout_transform import (
-    QuantizeLayoutTransform,
-)
-from tensorflow_model_optimization.python.core.quantization.keras.quantizers import Quantizer
+from tensorflow_model_optimization.python.core.quantization.keras.quantize_layer import QuantizeLayer
+from tensorflow_model_optimization.python.core.quantization.keras.quantize_wrapper import QuantizeWrapperV2
 
 from tfmo_drive.base.keras2 import keras, tf
+from tfmo_drive.base.outputs import bare
 from tfmo_drive.networks import folding, graph
 from tfmo_drive.networks.fake_quant import round_symmetric
 from tfmo_drive.networks.layers import WITH_KERNEL
-from tfmo_drive.networks.plain_layers import TAKEN_IN
+from tfmo_drive.networks.operator_layers import symbol
 
 layers = keras.layers
 Layer = layers.Layer
 _WITH_BATCH_NORM = (layers.Conv2D, layers.DepthwiseConv2D)
 """The layers that absorb the BatchNorm behind them, with one range for each output channel; dense layers have one."""
 _WITH_RELU = (*WITH_KERNEL, layers.Add)
-_KEEP_RANGE = (layers.UpSampling2D,)
-"""The layers whose integer operators keep their input's range; tfmot gives them one that the file cannot follow."""
+_KEEP_RANGE = (
+    layers.Reshape, layers.Flatten, layers.Permute, layers.RepeatVector, layers.ZeroPadding1D, layers.ZeroPadding2D,
+    layers.Cropping1D, layers.Cropping2D, layers.CenterCrop, layers.MaxPooling1D, layers.MaxPooling2D,
+    layers.AveragePooling1D, layers.AveragePooling2D, layers.GlobalMaxPooling1D, layers.GlobalMaxPooling2D,
+    layers.UpSampling1D, layers.UpSampling2D, layers.Resizing, layers.ActivityRegularization,
+    layers.Dropout, layers.SpatialDropout1D, layers.SpatialDropout2D, layers.GaussianDropout, layers.GaussianNoise,
+    layers.AlphaDropout, layers.RandomBrightness, layers.RandomContrast, layers.RandomFlip, layers.RandomRotation,
+    layers.RandomTranslation, layers.RandomZoom,
+)  # fmt: skip
+"""The layers whose integer operators keep their input's range, or which do nothing in inference."""
+_OWN_RANGE = (
+    layers.Add, layers.Subtract, layers.Multiply, layers.Maximum, layers.Minimum, layers.Concatenate, layers.LeakyReLU,
+    layers.PReLU, layers.ELU, layers.GlobalAveragePooling1D, layers.GlobalAveragePooling2D,
+)  # fmt: skip
+"""The layers without a kernel whose integer operators have a range of their own at their end."""
+_MOVING = (
+    "__operators__.getitem", "reshape", "transpose", "pad", "split", "expand_dims", "squeeze", "tile", "gather",
+    "reverse", "stack", "unstack", "repeat", "identity", "stop_gradient", "math.reduce_max", "math.reduce_min",
+    "nn.depth_to_space", "nn.space_to_depth", "image.resize", "nn.max_pool2d", "nn.avg_pool2d", "slice",
+    "strided_slice", "broadcast_to",
+)  # fmt: skip
+_COMPUTING = (
+    "math.reduce_mean", "math.reduce_sum", "math.abs", "math.maximum", "math.minimum", "math.squared_difference",
+    "math.rsqrt", "linalg.matmul", "nn.gelu", "nn.silu", "clip_by_value", "math.exp",
+)  # fmt: skip
+"""TensorFlow's functions, as Keras names them, of the one kind and of the other."""
+_FIXED_ACTIVATIONS = ("softmax", "sigmoid", "tanh")
+_OWN_ACTIVATIONS = ("relu", "relu6", "leaky_relu", "elu", "gelu", "swish", "silu")
 
 
 def trains_with(norm: Layer, readers: dict[str, Layer]) -> bool:
@@ -70,112 +88,112 @@ def trains_with(norm: Layer, readers: dict[str, Layer]) -> bool:
 
 
 def unsupported(model: keras.Model) -> list[str]:
-    """Returns "Multiply multiply_1" for every layer that has no fake-quantised form, in order.
+    """Returns "Masking masking_1" for every layer that has no fake-quantised form, in order.
 
     Where only a part of a layer has none, the part stands behind it in parentheses.
     """
-    registry, readers = Scheme().get_quantize_registry(), graph.only_reader(model)
+    readers = graph.only_reader(model)
     return [
-        f"{type(layer).__name__} {layer.name}{_why(layer)}"
+        f"{symbol(layer) or type(layer).__name__} {layer.name}{_why(layer)}"
         for layer in graph.flat_layers(model)
-        if not (trains_with(layer, readers) or _is_known(layer, registry))
+        if range_of(layer) is None and not trains_with(layer, readers)
     ]
 
 
 def _why(layer: Layer) -> str:
-    if isinstance(layer, layers.BatchNormalization):
-        return " (no layer beside it can take it in)"
     if isinstance(layer, folding.AFFINE):
-        return " (no layer behind it can take it in; task.preprocessing_name can do the like outside the model)"
+        return " (along another axis than the last, or called more than once)"
     if isinstance(layer, layers.ReLU):
-        return " (with an end or a step of its own)"
+        return " (with a step, or a slope and an end, of its own)"
     name = activation_name(layer)
-    return "" if name in TAKEN_IN else f" (activation {name})"
+    return "" if name == "linear" else f" (activation {name})"
 
 
-def _is_known(layer: Layer, registry: Any) -> bool:
-    """Says whether tfmot knows the layer and its activation, and the converter an integer operator for both."""
-    if isinstance(layer, layers.BatchNormalization) or not registry.supports(layer):
-        return False
-    if isinstance(layer, layers.ReLU) and not is_plain_relu(layer):
-        return layer.max_value is None and not layer.threshold  # a slope is one operator, an end or a step are several
-    config = registry.get_quantize_config(layer)
-    try:
-        config.get_output_quantizers(layer)
-    except ValueError:  # an Activation that tfmot does not know
-        return False
-    return not getattr(config, "activation_attrs", ()) or activation_name(layer) in TAKEN_IN
+def range_of(layer: Layer) -> str | None:
+    """Returns whose range the output of a layer's integer operator has: "own", "fixed", "input" or None.
+
+    None says that there is no such operator. A fixed one is known without being measured (sigmoid: 0 to 1).
+    """
+    kind, name = type(layer), symbol(layer)
+    if name:
+        return "input" if name in _MOVING else "own" if name in _COMPUTING else None
+    if kind in (layers.Activation, *WITH_KERNEL):
+        activation = activation_name(layer)
+        if activation in _FIXED_ACTIVATIONS:
+            return "fixed"
+        if activation == "linear":
+            return "own" if kind in WITH_KERNEL else "input"
+        return "own" if activation in (_OWN_ACTIVATIONS if kind is layers.Activation else ("relu",)) else None
+    if kind is layers.ReLU:
+        return None if layer.threshold or (layer.negative_slope and layer.max_value is not None) else "own"
+    if kind is layers.Softmax:
+        return "fixed"
+    return "input" if kind in _KEEP_RANGE else "own" if kind in _OWN_RANGE else None
 
 
-class Scheme(Default8BitQuantizeScheme):
-    """Quantises to tfmot's 8 bits with another placement.
+def quantised(
+    model: keras.Model, chosen: Callable[[np.ndarray], bool] = lambda kernel: False, zeros: bool = False
+) -> keras.Model:
+    """Returns a flat copy with fake quantisers: of its input, its kernels, and every activation that a file stores.
 
     Args:
+        model: A functional model without `unsupported` layers.
         chosen: Says for a kernel (float32 [..., c_in, c_out]) whether all its output channels get one range, so that
             equal weights become equal integers. It is stored per channel, where the converter can fold BatchNorm in.
-        zeros: Whether weights that are 0 now stay so (tfmot's own scheme for that knows Conv2D and Dense alone).
+        zeros: Whether weights that are 0 now stay so.
     """
+    readers, copies = graph.only_reader(model), {}
 
-    def __init__(self, chosen: Callable[[np.ndarray], bool] = lambda kernel: False, zeros: bool = False):
-        super().__init__()
-        self.chosen, self.zeros = chosen, zeros
+    def replacement(layer: Layer) -> list[Layer]:
+        made = copies[layer.name] = graph.fresh(layer)
+        if type(layer) in WITH_KERNEL:
+            made = QuantizeWrapperV2(made, _kernel_config(layer, chosen, zeros))
+        norm = trains_with(layer, readers)
+        if not (norm or range_of(layer) == "own") or _ends_in(readers.get(layer.name), layer, readers):
+            return [made]
+        return [made, QuantizeLayer(_moving_average(), name=f"quant_range_{layer.name}")]
 
-    def get_layout_transformer(self):
-        """Returns what tfmot asks for to decide where a model is quantised."""
-        return _Layout(self.get_quantize_registry())
+    def of_input(tensor: Any) -> Any:
+        every = quantizers.AllValuesQuantizer(num_bits=8, per_axis=False, symmetric=False, narrow_range=False)
+        return QuantizeLayer(every, name=graph.free_name("quantize_layer", copies))(tensor)
 
-    def get_quantize_registry(self):
-        """Returns tfmot's registry of how each layer is quantised, changed as `chosen` and `zeros` say."""
-        registry = super().get_quantize_registry()
-        known = registry.get_quantize_config
-
-        def get_quantize_config(layer):
-            if type(layer) in _KEEP_RANGE:
-                return NoOpQuantizeConfig()
-            config = copy.copy(known(layer))  # one object serves all layers of a kind
-            if type(layer) is layers.Conv2D and self.chosen(layer.kernel.numpy()):
-                config.weight_quantizer = _KernelRange(float(tf.reduce_max(tf.abs(layer.kernel))))
-            if self.zeros and getattr(config, "weight_attrs", ()):
-                config.weight_quantizer = _ZerosStay(config.weight_quantizer)
-            return config
-
-        registry.get_quantize_config = get_quantize_config
-        return registry
+    made = graph.rebuilt(model, replacement, of_input)
+    for layer in graph.flat_layers(model):
+        copies[layer.name].set_weights(layer.get_weights())
+    return made
 
 
-class _Layout(QuantizeLayoutTransform):
-    def __init__(self, registry: Any):
-        self.registry = registry
+def float_kernels(model: keras.Model) -> list[str]:
+    """Returns the layers of a quantised model with a weight of several axes that has no fake quantiser, in order.
 
-    def apply(self, model: keras.Model, layer_quantize_map: dict[str, dict]) -> tuple[keras.Model, dict[str, dict]]:
-        """Returns the model with a quantiser behind its input, and every layer's configuration by its name."""
-        transforms = [default_8bit_transforms.InputLayerQuantize()]
-        model, found = ModelTransformer(model, transforms, set(layer_quantize_map), layer_quantize_map).transform()
-        readers = graph.only_reader(model)
-        for layer in model.layers:
-            given = found.get(layer.name, {})
-            if "quantize_config" in given and not given["quantize_config"]:
-                found[layer.name]["quantize_config"] = self._config(layer, readers)
-        return model, found
+    Biases and BatchNorms have one axis. What activations lack shows in the file, which then has float operators.
+    """
+    quantised = {variable.ref() for layer in model.layers for variable, _, _ in getattr(layer, "_weight_vars", ())}
+    return [
+        bare(layer.name)
+        for layer in model.layers
+        if any(len(weight.shape) > 1 and weight.ref() not in quantised for weight in layer.weights)
+    ]
 
-    def _config(self, layer: Layer, readers: dict[str, Layer]) -> Any:
-        """Returns how a layer is quantised, or None where nothing is known of it.
 
-        tfmot then refuses it by its name.
-        """
-        if trains_with(layer, readers):
-            own = Default8BitOutputQuantizeConfig()
-        elif _is_known(layer, self.registry):
-            own = self.registry.get_quantize_config(layer)
-        else:
-            return None
-        reader = readers.get(layer.name)
-        if reader is None or not (_takes_in(reader, layer, readers) or _shares_range(reader, layer)):
-            return own
-        if not getattr(own, "weight_attrs", ()):
-            return NoOpQuantizeConfig()
-        own.activation_attrs = []
-        return own
+def _moving_average() -> quantizers.Quantizer:
+    return quantizers.MovingAverageQuantizer(num_bits=8, per_axis=False, symmetric=False, narrow_range=False)
+
+
+def _kernel_config(layer: Layer, chosen: Callable[[np.ndarray], bool], zeros: bool) -> Any:
+    """Returns tfmot's configuration of a layer with a kernel, for its weights alone."""
+    config = copy.copy(Default8BitQuantizeRegistry().get_quantize_config(layer))
+    config.activation_attrs, config.quantize_output = [], False
+    if type(layer) is layers.Conv2D and chosen(layer.kernel.numpy()):
+        config.weight_quantizer = _KernelRange(float(tf.reduce_max(tf.abs(layer.kernel))))
+    if zeros:
+        config.weight_quantizer = _ZerosStay(config.weight_quantizer)
+    return config
+
+
+def _ends_in(reader: Layer | None, layer: Layer, readers: dict[str, Layer]) -> bool:
+    """Says whether a layer's output is stored only behind `reader`, or with its range."""
+    return reader is not None and (_takes_in(reader, layer, readers) or _shares_range(reader, layer))
 
 
 def _takes_in(reader: Layer, layer: Layer, readers: dict[str, Layer]) -> bool:
@@ -198,9 +216,8 @@ def is_plain_relu(layer: Layer) -> bool:
 
 
 def activation_name(layer: Layer) -> str:
-    """Returns the name of the layer's own activation, also while it is fake-quantised; "linear" where it has none."""
+    """Returns the name of the layer's own activation; "linear" where it has none."""
     activation = getattr(layer, "activation", None)
-    activation = getattr(activation, "activation", activation)  # inside tfmot's QuantizeAwareActivation
     return getattr(activation, "__name__", type(activation).__name__) if activation is not None else "linear"
 
 

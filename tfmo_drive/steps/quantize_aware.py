@@ -14,12 +14,10 @@ import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
-import tensorflow_model_optimization as tfmot
 
-from tfmo_drive.base.given_file import reason
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.contracts import Artifact, BadInput, BrokenPromise, Context
-from tfmo_drive.networks import fake_quant, folding, graph, int8_coverage, layers, plain_layers, quantize_scheme
+from tfmo_drive.networks import fake_quant, integer_layers, layers, quantize_scheme
 from tfmo_drive.surgery import clusters
 from tfmo_drive.training.trained_step import Hooks, TrainedStep
 
@@ -30,8 +28,9 @@ PRESERVABLE = ("", "sparsity", "clusters", "sparsity+clusters")
 class QuantizeAware(TrainedStep):
     """Trains with fake-quantised weights (per channel) and activations (per tensor), ranges started from calibration.
 
-    A BatchNorm that no convolution right before it absorbs (behind a dense layer, before a convolution) is folded
-    first, as by `FoldBatchNorm`.
+    The model is rewritten first in layers that one integer operator computes each (networks.integer_layers): a
+    BatchNorm that no convolution right before it absorbs is folded into the layer beside it, or stands behind a
+    depthwise 1x1 convolution of its own.
 
     Args:
         preserve: "", "sparsity", "clusters" or "sparsity+clusters"; kernels with shared weights have one range for all
@@ -80,46 +79,25 @@ class QuantizeAware(TrainedStep):
 
     def structure(self, model: keras.Model, context: Context | None) -> keras.Model:
         """Returns the model before with fake quantisers, whose zeros and shared weights are what is preserved."""
-        quantize = tfmot.quantization.keras
-        try:
-            made = quantize.quantize_apply(quantize.quantize_annotate_model(self._quantisable(model)), self._scheme())
-        except RuntimeError as error:
-            raise BadInput(
-                f"QuantizeAware cannot quantise {model.name}: {reason(error)}. Replace that layer."
-            ) from error
+        made = quantize_scheme.quantised(self._quantisable(model), self._shares, "sparsity" in self.preserves)
         fake_quant.freeze_what_does_not_train(made)
         return made
 
     def _quantisable(self, model: keras.Model) -> keras.Model:
-        """Returns a copy in which every BatchNorm (or its like) stands where fake quantisation can train it.
-
-        The others are folded into the layer beside them. Raises BadInput for layers that cannot be quantised.
-        """
-        model = folding.scaled_by_convolution(plain_layers.split(model))
-        readers = graph.only_reader(model)
-        made = folding.folded(model, stays=lambda norm: quantize_scheme.trains_with(norm, readers))
-        if "clusters" in self.preserves and len(made.layers) < len(model.layers):
-            raise BadInput(
-                'QuantizeAware(preserve="clusters") cannot fold BatchNorm into shared weights. Put FoldBatchNorm '
-                "before Cluster."
-            )
+        """Returns a copy in layers of one integer operator each; raises BadInput for those that have none."""
+        made = integer_layers.integer_form(model, fold="clusters" not in self.preserves)
         if unknown := quantize_scheme.unsupported(made):
             more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
-            folded = folding.folded(model)
-            helps = not quantize_scheme.unsupported(folded)  # folding drops dropout and noise, which may be in the way
-            advice = "Put FoldBatchNorm before it" if helps else "Replace those layers"
             raise BadInput(
                 f"QuantizeAware cannot quantise {model.name}: there is no fake-quantised form of "
-                f"{', '.join(unknown[:3])}{more}. {advice}, or leave QuantizeAware out: int8 without training "
-                "takes more kinds than that."
+                f"{', '.join(unknown[:3])}{more}. Replace those layers, or leave QuantizeAware out: int8 without "
+                "training (make train-post_training) takes more kinds than that."
             )
         return made
 
-    def _scheme(self) -> quantize_scheme.Scheme:
-        def shared(kernel: np.ndarray) -> bool:
-            return "clusters" in self.preserves and clusters.found_values(kernel) is not None
-
-        return quantize_scheme.Scheme(shared, zeros="sparsity" in self.preserves)
+    def _shares(self, kernel: np.ndarray) -> bool:
+        """Says whether a kernel's shared weights are to stay shared."""
+        return "clusters" in self.preserves and clusters.found_values(kernel) is not None
 
     def prepared(self, model: keras.Model, context: Context) -> tuple[keras.Model, Hooks]:
         quantized = self.structure(model, context)
@@ -154,8 +132,9 @@ class QuantizeAware(TrainedStep):
     def check(self, model: keras.Model) -> None:
         if not fake_quant.is_quantize_aware(model):
             raise BrokenPromise("QuantizeAware promised int8; no layer is fake-quantised any more.")
-        if left := int8_coverage.missing(model):
-            raise BrokenPromise(f"QuantizeAware promised int8; {len(left)} would stay in float: {', '.join(left[:3])}.")
+        if left := quantize_scheme.float_kernels(model):
+            names = ", ".join(left[:3])
+            raise BrokenPromise(f"QuantizeAware promised int8; {len(left)} kernels would stay in float: {names}.")
 
     def check_artifact(self, artifact: Artifact) -> None:
         floats = [name for name, value in artifact.weights().items() if value.ndim >= 2 and value.dtype != np.int8]

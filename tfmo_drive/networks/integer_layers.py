@@ -1,0 +1,185 @@
+"""Rewrites a model in layers that one integer operator computes each, for quantization-aware training.
+
+What a converter makes of a layer normalisation, an average or a hard sigmoid are several operators, whose results are
+stored: each needs a range that is trained. An affine layer that nothing beside it can absorb (BatchNorm behind an
+activation, behind a concatenation or in front of a convolution that pads) gets a depthwise 1x1 convolution in front of
+it that does nothing and does not train, and that absorbs it in the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tfmo_drive.base.keras2 import keras, tf
+from tfmo_drive.networks import folding, graph, plain_layers, quantize_scheme
+from tfmo_drive.networks.operator_layers import operator
+
+layers = keras.layers
+Layer = layers.Layer
+_SELU_SCALE, _SELU_ALPHA = 1.05070098735548, 1.67326324235438
+"""Klambauer et al. 2017, as keras.activations.selu has them."""
+
+
+def integer_form(model: keras.Model, fold: bool = True) -> keras.Model:
+    """Returns a flat copy with equal outputs in inference, in layers of one integer operator each.
+
+    Args:
+        model: A functional model.
+        fold: Whether BatchNorm that cannot be trained where it stands may be folded into the kernel beside it.
+    """
+    model = _rewritten(plain_layers.split(model))
+    model = plain_layers.split(model)  # the sums and activations of what was rewritten
+    model = folding.scaled_by_convolution(model)
+    if fold:
+        readers = graph.only_reader(model)
+        model = folding.folded(model, stays=lambda norm: quantize_scheme.trains_with(norm, readers))
+    return _absorbed(model)
+
+
+def _rewritten(model: keras.Model) -> keras.Model:
+    """Returns the model with every composite layer as the layers that it is made of."""
+    taken = {layer.name for layer in model.layers}
+
+    def free(name: str) -> str:
+        taken.add(found := graph.free_name(name, taken))
+        return found
+
+    found: dict[str, Callable] = {}
+    for layer in model.layers:
+        rewrite = _REWRITES.get(type(layer)) or _ACTIVATIONS.get(
+            quantize_scheme.activation_name(layer) if type(layer) is layers.Activation else ""
+        )
+        made = rewrite(layer, free) if rewrite and len(layer.inbound_nodes) == 1 else None
+        if made is not None:
+            found[layer.name] = made
+    return graph.rebuilt(model, lambda layer: [found[layer.name]] if layer.name in found else None) if found else model
+
+
+def _average(layer: Layer, free: Callable[[str], str]) -> Callable:
+    def call(maps: list) -> Any:
+        total = layers.Add(name=free(f"{layer.name}_sum"))(maps)
+        return layers.Rescaling(1.0 / len(maps), name=layer.name)(total)
+
+    return call
+
+
+def _hard_sigmoid(layer: Layer, free: Callable[[str], str]) -> Callable:
+    def call(inputs: Any) -> Any:
+        return layers.ReLU(1.0, name=layer.name)(layers.Rescaling(0.2, 0.5, name=free(f"{layer.name}_line"))(inputs))
+
+    return call
+
+
+def _selu(layer: Layer, free: Callable[[str], str]) -> Callable:
+    """Writes SELU as a sum of ReLU and ELU, which have operators."""
+
+    def call(inputs: Any) -> Any:
+        relu = layers.ReLU(name=free(f"{layer.name}_relu"))(inputs)
+        elu = layers.ELU(name=free(f"{layer.name}_elu"))(inputs)
+        first = layers.Rescaling(_SELU_SCALE * (1 - _SELU_ALPHA), name=free(f"{layer.name}_of_relu"))(relu)
+        second = layers.Rescaling(_SELU_SCALE * _SELU_ALPHA, name=free(f"{layer.name}_of_elu"))(elu)
+        return layers.Add(name=layer.name)([first, second])
+
+    return call
+
+
+def _layer_norm(layer: Layer, free: Callable[[str], str]) -> Callable | None:
+    """Writes a normalisation of each position over its channels as means, a difference, a square and a root."""
+    rank = len(layer.output.shape)
+    if {axis % rank for axis in layer.axis} != {rank - 1}:
+        return None
+    scale = layer.gamma.numpy() if layer.scale else np.ones(layer.output.shape[-1])
+    offset = layer.beta.numpy() if layer.center else np.zeros(layer.output.shape[-1])
+
+    def call(inputs: Any) -> Any:
+        normal = _standardised(inputs, [-1], layer.epsilon, layer.name, free)
+        return layers.Rescaling(scale.tolist(), offset.tolist(), name=layer.name)(normal)
+
+    return call
+
+
+def _group_norm(layer: Layer, free: Callable[[str], str]) -> Callable | None:
+    shape = layer.output.shape
+    if layer.axis not in (-1, len(shape) - 1) or None in shape[1:]:
+        return None
+    groups = layer.groups if layer.groups != -1 else shape[-1]
+    scale = layer.gamma.numpy() if layer.scale else np.ones(shape[-1])
+    offset = layer.beta.numpy() if layer.center else np.zeros(shape[-1])
+
+    def call(inputs: Any) -> Any:
+        places = int(np.prod(shape[1:-1]))
+        apart = layers.Reshape((places, groups, shape[-1] // groups), name=free(f"{layer.name}_groups"))(inputs)
+        normal = _standardised(apart, [1, 3], layer.epsilon, layer.name, free)
+        whole = layers.Reshape(shape[1:], name=free(f"{layer.name}_channels"))(normal)
+        return layers.Rescaling(scale.tolist(), offset.tolist(), name=layer.name)(whole)
+
+    return call
+
+
+def _standardised(inputs: Any, axes: list[int], epsilon: float, name: str, free: Callable[[str], str]) -> Any:
+    """Returns (inputs - mean) / sqrt(variance + epsilon) over some axes, operator by operator."""
+    mean = operator(tf.reduce_mean, free(f"{name}_mean"))(inputs, axes, True)
+    apart = layers.Subtract(name=free(f"{name}_apart"))([inputs, mean])
+    square = layers.Multiply(name=free(f"{name}_square"))([apart, apart])
+    variance = operator(tf.reduce_mean, free(f"{name}_variance"))(square, axes, True)
+    variance = layers.Rescaling(1.0, epsilon, name=free(f"{name}_above_0"))(variance)
+    factor = operator(tf.math.rsqrt, free(f"{name}_factor"))(variance)
+    return layers.Multiply(name=free(f"{name}_standardised"))([apart, factor])
+
+
+_REWRITES: dict[type, Callable] = {
+    layers.Average: _average, layers.LayerNormalization: _layer_norm, layers.GroupNormalization: _group_norm,
+}  # fmt: skip
+_ACTIVATIONS: dict[str, Callable] = {"hard_sigmoid": _hard_sigmoid, "selu": _selu}
+
+
+def _absorbed(model: keras.Model) -> keras.Model:
+    """Returns the model with a convolution in front of every affine layer that none absorbs."""
+    readers, made = graph.only_reader(model), {}
+    alone = {
+        layer.name: layer
+        for layer in model.layers
+        if type(layer) in folding.AFFINE
+        and not quantize_scheme.trains_with(layer, readers)
+        and folding.once_along_channels(layer)
+        and 2 <= len(layer.output.shape) <= 4
+        and None not in layer.output.shape[1:]
+    }
+    if not alone:
+        return model
+    taken = {layer.name for layer in model.layers}
+
+    def replacement(layer: Layer) -> list | None:
+        if layer.name not in alone:
+            return None
+        norm = type(layer) is layers.BatchNormalization
+        shape = (*[1] * (4 - len(layer.output.shape)), *layer.output.shape[1:])
+        around = len(shape) != len(layer.output.shape) - 1
+        last = norm or around
+        name = graph.free_name(f"{layer.name}_affine", taken) if last else layer.name
+        scaling = layers.DepthwiseConv2D(1, name=name, use_bias=not norm, trainable=False)
+        made[layer.name] = [scaling]
+        chain = [scaling]
+        if norm:
+            own = graph.free_name(f"{layer.name}_along_channels", taken) if around else layer.name
+            config = layer.get_config() | {"name": own, "axis": -1}
+            made[layer.name].append(copy := layers.BatchNormalization.from_config(config))
+            chain.append(copy)
+        if around:
+            before = layers.Reshape(shape, name=graph.free_name(f"{layer.name}_map", taken))
+            chain = [before, *chain, layers.Reshape(layer.output.shape[1:], name=layer.name)]
+        return chain
+
+    whole = graph.rebuilt(model, replacement)
+    for name, (scaling, *norm) in made.items():
+        channels = alone[name].output.shape[-1]
+        if norm:
+            scaling.set_weights([np.ones((1, 1, channels, 1), np.float32)])
+            norm[0].set_weights(alone[name].get_weights())
+        else:
+            scale, offset = (value.astype(np.float32) for value in folding.affine(alone[name]))
+            scaling.set_weights([scale.reshape(1, 1, -1, 1), offset])
+    return whole
