@@ -1,7 +1,7 @@
 """Rewrites a model in layers that one integer operator computes each, for quantization-aware training.
 
-What a converter makes of a layer normalisation, an average or a hard sigmoid are several operators, whose results are
-stored: each needs a range that is trained. An affine layer that nothing beside it can absorb (BatchNorm behind an
+What a converter makes of an average, a hard sigmoid or SELU are several operators, whose results are stored: each needs
+a range that is trained. An affine layer that nothing beside it can absorb (BatchNorm behind an
 activation, behind a concatenation or in front of a convolution that pads) gets a depthwise 1x1 convolution in front of
 it that does nothing and does not train, and that absorbs it in the file.
 """
@@ -13,9 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from tfmo_drive.base.keras2 import keras, tf
+from tfmo_drive.base.keras2 import keras
 from tfmo_drive.networks import folding, graph, plain_layers, quantize_scheme
-from tfmo_drive.networks.operator_layers import operator
 
 layers = keras.layers
 Layer = layers.Layer
@@ -86,53 +85,7 @@ def _selu(layer: Layer, free: Callable[[str], str]) -> Callable:
     return call
 
 
-def _layer_norm(layer: Layer, free: Callable[[str], str]) -> Callable | None:
-    """Writes a normalisation of each position over its channels as means, a difference, a square and a root."""
-    rank = len(layer.output.shape)
-    if {axis % rank for axis in layer.axis} != {rank - 1}:
-        return None
-    scale = layer.gamma.numpy() if layer.scale else np.ones(layer.output.shape[-1])
-    offset = layer.beta.numpy() if layer.center else np.zeros(layer.output.shape[-1])
-
-    def call(inputs: Any) -> Any:
-        normal = _standardised(inputs, [-1], layer.epsilon, layer.name, free)
-        return layers.Rescaling(scale.tolist(), offset.tolist(), name=layer.name)(normal)
-
-    return call
-
-
-def _group_norm(layer: Layer, free: Callable[[str], str]) -> Callable | None:
-    shape = layer.output.shape
-    if layer.axis not in (-1, len(shape) - 1) or None in shape[1:]:
-        return None
-    groups = layer.groups if layer.groups != -1 else shape[-1]
-    scale = layer.gamma.numpy() if layer.scale else np.ones(shape[-1])
-    offset = layer.beta.numpy() if layer.center else np.zeros(shape[-1])
-
-    def call(inputs: Any) -> Any:
-        places = int(np.prod(shape[1:-1]))
-        apart = layers.Reshape((places, groups, shape[-1] // groups), name=free(f"{layer.name}_groups"))(inputs)
-        normal = _standardised(apart, [1, 3], layer.epsilon, layer.name, free)
-        whole = layers.Reshape(shape[1:], name=free(f"{layer.name}_channels"))(normal)
-        return layers.Rescaling(scale.tolist(), offset.tolist(), name=layer.name)(whole)
-
-    return call
-
-
-def _standardised(inputs: Any, axes: list[int], epsilon: float, name: str, free: Callable[[str], str]) -> Any:
-    """Returns (inputs - mean) / sqrt(variance + epsilon) over some axes, operator by operator."""
-    mean = operator(tf.reduce_mean, free(f"{name}_mean"))(inputs, axes, True)
-    apart = layers.Subtract(name=free(f"{name}_apart"))([inputs, mean])
-    square = layers.Multiply(name=free(f"{name}_square"))([apart, apart])
-    variance = operator(tf.reduce_mean, free(f"{name}_variance"))(square, axes, True)
-    variance = layers.Rescaling(1.0, epsilon, name=free(f"{name}_above_0"))(variance)
-    factor = operator(tf.math.rsqrt, free(f"{name}_factor"))(variance)
-    return layers.Multiply(name=free(f"{name}_standardised"))([apart, factor])
-
-
-_REWRITES: dict[type, Callable] = {
-    layers.Average: _average, layers.LayerNormalization: _layer_norm, layers.GroupNormalization: _group_norm,
-}  # fmt: skip
+_REWRITES: dict[type, Callable] = {layers.Average: _average}
 _ACTIVATIONS: dict[str, Callable] = {"hard_sigmoid": _hard_sigmoid, "selu": _selu}
 
 

@@ -31,13 +31,6 @@ def symbol(layer: Layer) -> str:
     return (getattr(layer, "symbol", "") or "").removeprefix("compat.v1.") if hasattr(layer, "function") else ""
 
 
-def operator(function: Callable, name: str) -> Layer:
-    """Returns the layer, of this name, that calls a function of TensorFlow's public interface."""
-    from tf_keras.src.layers.core.tf_op_layer import TFOpLambda  # Keras makes it where a function meets its tensors
-
-    return TFOpLambda(function, name=name)
-
-
 def replacement(layer: Layer) -> Callable | None:
     """Returns what takes the arguments of a layer's call and makes that of built-in layers; None for other layers.
 
@@ -104,7 +97,8 @@ def _rescaled(own: str, tensor: Any, scale: np.ndarray | float, offset: np.ndarr
 
 
 def _read(value: Any) -> bool:
-    return keras.backend.is_keras_tensor(value)
+    """Says whether a value of a call is one that the model computes."""
+    return hasattr(value, "_keras_history")
 
 
 def _given(args: list, kwargs: dict, place: int, key: str, default: Any) -> Any:

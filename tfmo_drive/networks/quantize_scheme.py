@@ -145,9 +145,14 @@ def quantised(
     readers, copies = graph.only_reader(model), {}
 
     def replacement(layer: Layer) -> list[Layer]:
-        made = copies[layer.name] = graph.fresh(layer)
+        made = graph.fresh(layer)
         if type(layer) in WITH_KERNEL:
+            with tf.name_scope(layer.name):
+                made.build(layer.input_shape)
+            made.set_weights(layer.get_weights())  # the wrapper puts rounded weights in their place
             made = QuantizeWrapperV2(made, _kernel_config(layer, chosen, zeros))
+        else:
+            copies[layer.name] = made
         norm = trains_with(layer, readers)
         if not (norm or range_of(layer) == "own") or _ends_in(readers.get(layer.name), layer, readers):
             return [made]
@@ -155,11 +160,12 @@ def quantised(
 
     def of_input(tensor: Any) -> Any:
         every = quantizers.AllValuesQuantizer(num_bits=8, per_axis=False, symmetric=False, narrow_range=False)
-        return QuantizeLayer(every, name=graph.free_name("quantize_layer", copies))(tensor)
+        return QuantizeLayer(every, name="quantize_layer")(tensor)
 
     made = graph.rebuilt(model, replacement, of_input)
     for layer in graph.flat_layers(model):
-        copies[layer.name].set_weights(layer.get_weights())
+        if layer.name in copies:
+            copies[layer.name].set_weights(layer.get_weights())
     return made
 
 
@@ -221,10 +227,10 @@ def activation_name(layer: Layer) -> str:
     return getattr(activation, "__name__", type(activation).__name__) if activation is not None else "linear"
 
 
-class _ZerosStay(Quantizer):
+class _ZerosStay(quantizers.Quantizer):
     """Quantises weights by another quantiser, times the mask of those that are not 0 when it is built."""
 
-    def __init__(self, quantizer: Quantizer):
+    def __init__(self, quantizer: quantizers.Quantizer):
         self.quantizer = quantizer
 
     def build(self, tensor_shape, name, layer):
