@@ -29,6 +29,7 @@ from tfmo_drive.contracts import BadInput
 from tfmo_drive.conversion import calibration
 from tfmo_drive.conversion.calibration import MINMAX, Ranges
 from tfmo_drive.conversion.freezing import Frozen
+from tfmo_drive.conversion.integer_elu import with_integer_elu
 from tfmo_drive.conversion.onnx_order import canonical
 from tfmo_drive.runtimes import tflite_file, tflite_rows
 from tfmo_drive.runtimes.flatbuffer_edit import pack, unpack
@@ -91,7 +92,7 @@ def int8(frozen: Frozen, images: np.ndarray | None = None, ranges: Ranges = MINM
         BadInput: The graph has a loop, as for `calibrated` and `int16x8`.
     """
     if frozen.quantize_aware:
-        made = _once(frozen, "int8", lambda: _named(_convert(frozen, default=True, integer=True), frozen))
+        made = _once(frozen, "int8", lambda: _integer(_convert(frozen, default=True, integer=True), frozen))
     else:
         key = f"int8 {_digest(images)} {ranges}"
         made = _once(frozen, key, lambda: quantized(calibrated(frozen, images, ranges), frozen))
@@ -250,7 +251,11 @@ def _quantized(calibrated: bytes, frozen: Frozen, **settings: Any) -> bytes:
     with _quiet():
         input_type = tf.int8 if frozen.preprocessing.input_range else tf.float32
         made = mlir_quantize(calibrated, input_data_type=input_type, **settings)
-    return _named(bytes(made), frozen)
+    return _integer(bytes(made), frozen)
+
+
+def _integer(tflite: bytes, frozen: Frozen) -> bytes:
+    return _named(with_integer_elu(tflite), frozen)
 
 
 def _feed(frozen: Frozen, images: np.ndarray) -> Callable[[], Iterator[list[np.ndarray]]]:

@@ -29,7 +29,7 @@ def integer_form(model: keras.Model, fold: bool = True) -> keras.Model:
         model: A functional model.
         fold: Whether BatchNorm that cannot be trained where it stands may be folded into the kernel beside it.
     """
-    model = _rewritten(plain_layers.split(model))
+    model = _rewritten(plain_layers.split(model, ("linear", "relu")))
     model = plain_layers.split(model)  # the sums and activations of what was rewritten
     model = folding.scaled_by_convolution(model)
     if fold:

@@ -7,12 +7,12 @@ every step sees every kernel, and fake quantisation every activation.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.networks import graph, lifted_series, operator_layers
+from tfmo_drive.networks import graph, operator_layers, sequences
 from tfmo_drive.networks.layers import WITH_KERNEL, kernels
 
 layers = keras.layers
@@ -25,19 +25,19 @@ _DEPTHWISE = ("kernel_size", "strides", "padding", "data_format", "dilation_rate
 _POINTWISE = ("filters", "activation", "use_bias", "data_format", "name", "trainable")
 
 
-def split(model: keras.Model) -> keras.Model:
+def split(model: keras.Model, taken_in: Collection[str] = TAKEN_IN) -> keras.Model:
     """Returns the model flat, with equal outputs of equal names, and every layer that is several operators split.
 
-    Where there is no such layer, it returns the model itself.
+    Where there is no such layer, it returns the model itself. `taken_in` names the activations that layers keep.
     """
-    model, taken = lifted_series.lifted(graph.flat(model)), set()
+    model, taken = sequences.of_height_one(model), set()
 
     def free(name: str) -> str:
         taken.add(found := graph.free_name(name, taken))
         return found
 
     taken |= {layer.name for layer in model.layers}
-    chains = {layer.name: _chain(layer, layer.name in model.output_names, free) for layer in model.layers}
+    chains = {layer.name: _chain(layer, layer.name in model.output_names, free, taken_in) for layer in model.layers}
     chains = {name: chain for name, chain in chains.items() if chain}
     if not chains:
         return model
@@ -70,7 +70,9 @@ def with_kernels(model: keras.Model, step: str) -> keras.Model:
     return model
 
 
-def _chain(layer: Layer, shown: bool, free: Callable[[str], str]) -> list[Callable] | None:
+def _chain(
+    layer: Layer, shown: bool, free: Callable[[str], str], taken_in: Collection[str]
+) -> list[Callable] | None:
     """Returns the layers that take the layer's place, or None.
 
     The one with the kernel keeps the layer's name, or, where its output is `shown`, the last of them does. `free` makes
@@ -87,7 +89,7 @@ def _chain(layer: Layer, shown: bool, free: Callable[[str], str]) -> list[Callab
         chain = [layer]
     else:
         return None
-    if not (activation := _own_activation(layer, free)):
+    if not (activation := _own_activation(layer, free, taken_in)):
         return chain if len(chain) > 1 else None
     linear = chain[-1].get_config() | {"activation": "linear"}
     if shown:
@@ -95,7 +97,7 @@ def _chain(layer: Layer, shown: bool, free: Callable[[str], str]) -> list[Callab
     return [*chain[:-1], type(chain[-1]).from_config(linear), activation]
 
 
-def _own_activation(layer: Layer, free: Callable[[str], str]) -> Layer | None:
+def _own_activation(layer: Layer, free: Callable[[str], str], taken_in: Collection[str]) -> Layer | None:
     """Returns a layer that does what a layer's own activation does, where that must stand alone."""
     found = layer.activation
     if isinstance(found, Layer):
@@ -104,7 +106,7 @@ def _own_activation(layer: Layer, free: Callable[[str], str]) -> Layer | None:
         return type(found).from_config(found.get_config() | {"name": free(f"{layer.name}_relu")})
     name = getattr(found, "__name__", "")
     try:
-        known = name not in TAKEN_IN and keras.activations.get(name) is found
+        known = name not in taken_in and keras.activations.get(name) is found
     except ValueError:  # a function of somebody's own
         known = False
     return layers.Activation(name, name=free(f"{layer.name}_{name}")) if known else None

@@ -29,7 +29,6 @@ from tfmo_drive.networks import (
     output_kind,
     own_model,
     plain_layers,
-    sequences,
     two_classes,
 )
 from tfmo_drive.networks.layers import weights_digest
@@ -132,7 +131,7 @@ class ArrayTask(Task):
     def _led(self) -> Led:
         """Returns the model, plain and in variables of its own, and what is done to raw inputs before it."""
         led = self._with_raw_inputs()
-        return led._replace(model=plain_layers.split(sequences.of_height_one(led.model)))
+        return led._replace(model=plain_layers.split(led.model))
 
     def _with_raw_inputs(self) -> Led:
         model = own_model.taken(self.model, "compress: the model")
