@@ -11,6 +11,9 @@ reads; a refusal counts as one only if it comes before anything is trained.
 from __future__ import annotations
 
 import dataclasses
+import json
+import os
+import signal
 import sys
 import tempfile
 import time
@@ -22,7 +25,6 @@ import numpy as np
 
 from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.contracts import BadInput, Context
-from tfmo_drive.runtimes import tflite_file
 from tfmo_drive.steps.quantize_aware import QuantizeAware
 from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
 from tfmo_drive.tasks.classification import Classification, Scenes
@@ -225,37 +227,69 @@ class Found:
         return isinstance(self.quantise_aware, float) and self.quantise_aware >= LEAST_DB
 
 
-def surveyed(body: Callable, task: Classification, folder: Path) -> Found:
-    """Takes one kind through the chain."""
+def _model(body: Callable, folder: str) -> tuple[Context, np.ndarray, np.ndarray]:
+    """Returns the context of one kind's network, and raw and preprocessed test images."""
     keras.utils.set_random_seed(1)
+    task = Classification(image_size=32, scenes=Scenes(train=64, val=36, test=36))
     raw = task.examples("test").read(np.arange(32))[0]
-    inputs = task.preprocessing(raw)
-    model = alive(classifier(body), task.preprocessing(task.examples("train").read(np.arange(32))[0]))
-    context = Context(task, model, (), folder, 0)
-    exact = model(inputs, training=False).numpy()
+    seen = task.preprocessing(task.examples("train").read(np.arange(32))[0])
+    return Context(task, alive(classifier(body), seen), (), Path(folder), 0), raw, task.preprocessing(raw)
 
-    def file(target: Any, made: keras.Model, wanted: np.ndarray) -> float | str:
-        try:
-            place = Path(tempfile.mkdtemp(dir=folder))
-            return decibels(wanted, target(made, place, context).predict(raw))
-        except BadInput as refused:
-            return str(refused)
 
-    found = [file(LiteRTFloat32(), model, exact), file(LiteRTInt8(calibration_images=64), model, exact)]
+def _file(target: Any, model: keras.Model, context: Context, raw: np.ndarray, wanted: np.ndarray) -> float | str:
+    try:
+        made = target(model, Path(tempfile.mkdtemp(dir=context.workdir)), context)
+    except BadInput as refused:
+        return str(refused)
+    return decibels(wanted, made.predict(raw))
+
+
+def after_training(body: Callable, folder: str) -> list[float | str]:
+    """Returns how near the float file and the int8 file are to the model."""
+    context, raw, inputs = _model(body, folder)
+    exact = context.baseline(inputs, training=False).numpy()
+    targets = (LiteRTFloat32(), LiteRTInt8(calibration_images=64))
+    return [_file(target, context.baseline, context, raw, exact) for target in targets]
+
+
+def quantise_aware(body: Callable, folder: str) -> list[float | str]:
+    """Returns how near the fake-quantised model is to the float one, and its file to it after an epoch of training."""
+    context, raw, inputs = _model(body, folder)
     step = QuantizeAware(epochs=1, learning_rate=1e-4, batch_size=32, calibration_images=64)
     try:
-        step.refuse(model)
+        step.refuse(context.baseline)
     except BadInput as refused:
-        return Found(*found, "", str(refused))
-    untrained = dataclasses.replace(step, epochs=0)(model, dataclasses.replace(context, workdir=folder / "0"))
-    near = decibels(exact, untrained(inputs, training=False).numpy())
-    made = step(model, dataclasses.replace(context, workdir=folder / "1"))
-    return Found(*found, near, file(LiteRTInt8(), made, made(inputs, training=False).numpy()))
+        return ["", str(refused)]
+    exact = context.baseline(inputs, training=False).numpy()
+    before, after = (dataclasses.replace(context, workdir=Path(folder) / name) for name in ("before", "after"))
+    untrained = dataclasses.replace(step, epochs=0)(context.baseline, before)
+    made = step(context.baseline, after)
+    found = _file(LiteRTInt8(), made, context, raw, made(inputs, training=False).numpy())
+    return [decibels(exact, untrained(inputs, training=False).numpy()), found]
+
+
+def apart(function: Callable, body: Callable) -> list[float | str]:
+    """Returns what `function` says of a kind, from a process of its own, which a converter may take down."""
+    read, write = os.pipe()
+    child = os.fork()  # this process has run nothing of TensorFlow's yet
+    if child == 0:
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                told = function(body, folder)
+        except Exception as error:  # a cell of the table
+            told = ["-", f"{type(error).__name__}: {str(error).splitlines()[0]}"]
+        os.write(write, json.dumps(told).encode())
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as pipe:
+        told = pipe.read()
+    status = os.waitpid(child, 0)[1]
+    ended = signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else f"exit code {status >> 8}"
+    return json.loads(told) if told else ["-", f"the process ended with {ended}"]
 
 
 def main(names: list[str]) -> Iterator[str]:
     """Yields the lines of the tables."""
-    task = Classification(image_size=32, scenes=Scenes(train=64, val=36, test=36))
     for title, kinds in TABLES.items():
         chosen = {name: body for name, body in kinds.items() if not names or name in names}
         passed, refused = 0, 0
@@ -265,8 +299,7 @@ def main(names: list[str]) -> Iterator[str]:
             yield "|---|---|---|---|---|---|"
         for name, body in chosen.items():
             started = time.perf_counter()
-            with tempfile.TemporaryDirectory() as folder:
-                found = surveyed(body, task, Path(folder))
+            found = Found(*apart(after_training, body), *apart(quantise_aware, body))
             passed += found.passed
             refused += isinstance(found.quantise_aware, str) and not found.fake_quantised
             cells = [one if isinstance(one, str) else f"{one:.1f}" for one in dataclasses.astuple(found)]

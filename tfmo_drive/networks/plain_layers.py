@@ -70,9 +70,7 @@ def with_kernels(model: keras.Model, step: str) -> keras.Model:
     return model
 
 
-def _chain(
-    layer: Layer, shown: bool, free: Callable[[str], str], taken_in: Collection[str]
-) -> list[Callable] | None:
+def _chain(layer: Layer, shown: bool, free: Callable[[str], str], taken_in: Collection[str]) -> list[Callable] | None:
     """Returns the layers that take the layer's place, or None.
 
     The one with the kernel keeps the layer's name, or, where its output is `shown`, the last of them does. `free` makes
