@@ -108,7 +108,7 @@ def rows_in_memory(seed: int = 0) -> ArrayTask:
     """The built-in series as arrays, and the network for them as somebody's own model."""
     rows = SensorRows(network=DenseLayers(units=(8,)), series=Series(train=900, val=90, test=90, seed=seed))
     given = {split: rows.examples(split).read(np.arange(len(rows.examples(split)))) for split in SPLITS}
-    data = given_arrays.read(given, None, rows.class_names, "none")
+    data = given_arrays.read(given, {}, None, rows.class_names, "none")
     keras.utils.set_random_seed(0)
     return ArrayTask(arrays=data, model=rows.build(), trained=False)
 

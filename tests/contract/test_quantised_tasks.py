@@ -20,6 +20,8 @@ LEAST_DB = 25.0
 @pytest.mark.parametrize("steps", [(FAST,), (FoldBatchNorm(), FAST)], ids=["as_built", "folded"])
 def test_the_file_of_a_quantised_model_holds_what_was_quantised(steps, task, model, tmp_path):
     place = Context(task, model, (), tmp_path, 0)
+    if any(step.idle(model) for step in steps):
+        pytest.skip("there is nothing to fold")
     made = list(apply_steps(steps, model, place))[-1][2]
     assert quantize_scheme.float_kernels(made) == []
     artifact = LiteRTInt8()(made, tmp_path, place)

@@ -9,9 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tensorflow_model_optimization.python.core.quantization.keras import quant_ops
-from tensorflow_model_optimization.python.core.quantization.keras.default_8bit.default_8bit_quantize_scheme import (
-    Default8BitQuantizeScheme,
-)
 
 from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.base.recipe import apply_steps
@@ -76,8 +73,7 @@ def shared_range(weights: np.ndarray):
     conv = keras.layers.Conv2D(2, 1, name="conv")
     conv.build((None, 1, 1, 2))
     conv.kernel.assign(weights)
-    scheme = quantize_scheme.Scheme(lambda kernel: kernel.max() > 1)
-    quantizer = scheme.get_quantize_registry().get_quantize_config(conv).weight_quantizer
+    quantizer = quantize_scheme.kernel_config(conv, lambda kernel: kernel.max() > 1, False).weight_quantizer
     return conv, quantizer, quantizer.build(conv.kernel.shape, "kernel", keras.layers.Layer())
 
 
@@ -96,12 +92,12 @@ def test_one_range_for_a_kernel_by_hand():
 
 
 def test_other_kernels_keep_a_range_for_each_channel():
-    plain = Default8BitQuantizeScheme().get_quantize_registry().get_quantize_config(keras.layers.Conv2D(2, 1))
     conv = keras.layers.Conv2D(2, 1)
     conv.build((None, 1, 1, 2))
     conv.kernel.assign(np.full((1, 1, 2, 2), 0.5))
-    scheme = quantize_scheme.Scheme(lambda kernel: kernel.max() > 1)
-    assert scheme.get_quantize_registry().get_quantize_config(conv) == plain
+    quantizer = quantize_scheme.kernel_config(conv, lambda kernel: kernel.max() > 1, False).weight_quantizer
+    ends = quantizer.build(conv.kernel.shape, "kernel", keras.layers.Layer())
+    assert quantizer.per_axis and ends["max_var"].shape == (2,)
 
 
 def test_outside_of_fast_the_standard_op_is_back():

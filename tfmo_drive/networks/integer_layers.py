@@ -66,8 +66,21 @@ def _average(layer: Layer, free: Callable[[str], str]) -> Callable:
 
 
 def _hard_sigmoid(layer: Layer, free: Callable[[str], str]) -> Callable:
+    """Writes 0.2 x + 0.5 between 0 and 1 by the one ReLU with an end that operators have."""
+    return lambda inputs: _up_to(1.0, 0.2, 0.5, layer.name, free)(inputs)
+
+
+def _relu(layer: Layer, free: Callable[[str], str]) -> Callable | None:
+    plain = layer.max_value in (None, 6.0) or layer.negative_slope or layer.threshold
+    return None if plain else _up_to(float(layer.max_value), 1.0, 0.0, layer.name, free)
+
+
+def _up_to(end: float, scale: float, offset: float, name: str, free: Callable[[str], str]) -> Callable:
+    """Returns what computes scale * x + offset between 0 and `end`: scaled to 0..6, and back."""
+
     def call(inputs: Any) -> Any:
-        return layers.ReLU(1.0, name=layer.name)(layers.Rescaling(0.2, 0.5, name=free(f"{layer.name}_line"))(inputs))
+        wide = layers.Rescaling(scale * 6 / end, offset * 6 / end, name=free(f"{name}_up_to_6"))(inputs)
+        return layers.Rescaling(end / 6, name=name)(layers.ReLU(6.0, name=free(f"{name}_relu6"))(wide))
 
     return call
 
@@ -85,7 +98,7 @@ def _selu(layer: Layer, free: Callable[[str], str]) -> Callable:
     return call
 
 
-_REWRITES: dict[type, Callable] = {layers.Average: _average}
+_REWRITES: dict[type, Callable] = {layers.Average: _average, layers.ReLU: _relu}
 _ACTIVATIONS: dict[str, Callable] = {"hard_sigmoid": _hard_sigmoid, "selu": _selu}
 
 

@@ -63,7 +63,8 @@ _COMPUTING = (
     "math.reduce_mean", "math.reduce_sum", "math.abs", "math.maximum", "math.minimum", "math.squared_difference",
     "math.rsqrt", "linalg.matmul", "nn.gelu", "nn.silu", "clip_by_value", "math.exp",
 )  # fmt: skip
-"""TensorFlow's functions, as Keras names them, of the one kind and of the other."""
+_FIXED = ("math.l2_normalize",)
+"""TensorFlow's functions, as Keras names them, of each kind."""
 _FIXED_ACTIVATIONS = ("softmax", "sigmoid", "tanh")
 _OWN_ACTIVATIONS = ("relu", "relu6", "leaky_relu", "elu", "gelu", "swish", "silu")
 
@@ -75,7 +76,7 @@ def trains_with(norm: Layer, readers: dict[str, Layer]) -> bool:
         norm: Any layer.
         readers: `graph.only_reader` of its model.
     """
-    if type(norm) is not layers.BatchNormalization or len(norm.inbound_nodes) != 1:
+    if type(norm) is not layers.BatchNormalization or not folding.once_along_channels(norm):
         return False
     maker = norm.input._keras_history.layer
     reader = readers.get(maker.name)
@@ -116,7 +117,7 @@ def range_of(layer: Layer) -> str | None:
     """
     kind, name = type(layer), symbol(layer)
     if name:
-        return "input" if name in _MOVING else "own" if name in _COMPUTING else None
+        return "input" if name in _MOVING else "own" if name in _COMPUTING else "fixed" if name in _FIXED else None
     if kind in (layers.Activation, *WITH_KERNEL):
         activation = activation_name(layer)
         if activation in _FIXED_ACTIVATIONS:
@@ -126,7 +127,7 @@ def range_of(layer: Layer) -> str | None:
         return "own" if activation in (_OWN_ACTIVATIONS if kind is layers.Activation else ("relu",)) else None
     if kind is layers.ReLU:
         return None if layer.threshold or (layer.negative_slope and layer.max_value is not None) else "own"
-    if kind is layers.Softmax:
+    if kind in (layers.Softmax, layers.UnitNormalization):
         return "fixed"
     return "input" if kind in _KEEP_RANGE else "own" if kind in _OWN_RANGE else None
 
@@ -150,7 +151,7 @@ def quantised(
             with tf.name_scope(layer.name):
                 made.build(layer.input_shape)
             made.set_weights(layer.get_weights())  # the wrapper puts rounded weights in their place
-            made = QuantizeWrapperV2(made, _kernel_config(layer, chosen, zeros))
+            made = QuantizeWrapperV2(made, kernel_config(layer, chosen, zeros))
         else:
             copies[layer.name] = made
         norm = trains_with(layer, readers)
@@ -170,15 +171,15 @@ def quantised(
 
 
 def float_kernels(model: keras.Model) -> list[str]:
-    """Returns the layers of a quantised model with a weight of several axes that has no fake quantiser, in order.
+    """Returns the layers of a quantised model with a kernel that has no fake quantiser, in order.
 
-    Biases and BatchNorms have one axis. What activations lack shows in the file, which then has float operators.
+    What activations lack shows in the file, which then has float operators.
     """
     quantised = {variable.ref() for layer in model.layers for variable, _, _ in getattr(layer, "_weight_vars", ())}
     return [
         bare(layer.name)
         for layer in model.layers
-        if any(len(weight.shape) > 1 and weight.ref() not in quantised for weight in layer.weights)
+        if any("kernel" in weight.name and weight.ref() not in quantised for weight in layer.trainable_weights)
     ]
 
 
@@ -186,7 +187,7 @@ def _moving_average() -> quantizers.Quantizer:
     return quantizers.MovingAverageQuantizer(num_bits=8, per_axis=False, symmetric=False, narrow_range=False)
 
 
-def _kernel_config(layer: Layer, chosen: Callable[[np.ndarray], bool], zeros: bool) -> Any:
+def kernel_config(layer: Layer, chosen: Callable[[np.ndarray], bool], zeros: bool) -> Any:
     """Returns tfmot's configuration of a layer with a kernel, for its weights alone."""
     config = copy.copy(Default8BitQuantizeRegistry().get_quantize_config(layer))
     config.activation_attrs, config.quantize_output = [], False
