@@ -42,7 +42,7 @@ CHOICE = $(call flag,DATA,data) $(call flag,WEIGHTS,weights) $(call flag,WORKDIR
 FLAGS = $(CHOICE) $(if $(filter-out all,$(value CONTROLS)),$(call flag,CONTROLS,controls))
 FOLDERS = $(foreach one,$(or $(value RUNS),runs/*),$(foreach folder,$(or $(wildcard $(one)),$(one)),$(call quote,$(folder))))
 
-.PHONY: help demo smoke setup test test-fast wheel lint fuzz bench architectures compare npu results clean
+.PHONY: help demo smoke setup test test-fast wheel lint fuzz bench survey architectures compare npu results clean
 
 help:  ## Print this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 22
@@ -106,6 +106,9 @@ fuzz: $(READY)  ## Damaged files and texts for every reader, for hours: make fuz
 
 bench: $(READY)  ## Speed ratios into runs/bench/bench.json (about 20 minutes)
 	$(BIN)/python -m tests.bench
+
+survey: $(READY)  ## Which layers: every kind through float, int8 and QAT, as tables: make survey [ONLY="Conv2D"] (6 minutes)
+	$(BIN)/python -m tests.bench.survey $(ONLY)
 
 architectures: $(READY)  ## What works on every family of keras.applications: make architectures [ONLY="VGG16 fold int8"]
 	$(BIN)/python -m tests.bench.architectures $(ONLY)

@@ -104,7 +104,7 @@ def test_weights_of_another_shape_are_refused(command, tmp_path, tiny_baseline):
 @pytest.mark.parametrize("content", [b"", b"these are not weights"])
 def test_baseline_that_is_not_a_model_is_refused(command, tmp_path, content):
     (tmp_path / "fake.h5").write_bytes(content)
-    _refused(command(weights=str(tmp_path / "fake.h5")), tmp_path / "run", "task.baseline", "not a Keras 2 .h5")
+    _refused(command(weights=str(tmp_path / "fake.h5")), tmp_path / "run", "task.baseline", "not a Keras .h5")
 
 
 def test_missing_baseline_is_refused(command, tmp_path):

@@ -1,6 +1,6 @@
 """Which layers: one block of every kind through the whole chain, as a table.
 
-    python -m tests.bench survey [KIND ...]
+    python -m tests.bench.survey [KIND ...]
 
 Each kind is a small network around one block. It goes to a float file, to an int8 file after training, and through one
 short epoch of quantization-aware training to an int8 file; each file is compared with the model that it was made from,

@@ -281,4 +281,5 @@ def test_models_are_read_in_one_place_and_nothing_else_of_a_file_can_run():
     runs = re.compile(r"\bload_model\(str|allow_pickle=True|\bimport (pickle|marshal|dill|joblib|shelve|yaml|torch)\b|"
                       r"(?<![.\w])(eval|exec)\(|func_load|\bmodel_from_|clone_model\(.*load")  # fmt: skip
     found = {path.relative_to(package).as_posix() for path in package.rglob("*.py") if runs.search(path.read_text())}
-    assert found == {"networks/own_model.py"}
+    trials = {"conversion/trials.py", "conversion/freezing.py"}  # what one process of ours writes for its child
+    assert found == {"networks/own_model.py"} | trials
