@@ -14,7 +14,7 @@ READY = $(VENV)/.installed
 #: BOARD        name or path of a board, whose pack is written in place of plain artifacts (export)
 #: METHODS      some of sparsity,channels,rank,bits; all without it (sensitivity)
 #: EXAMPLES     the most examples that score each part; 500 without it (sensitivity)
-#: ONLY         names of families and methods, separated by spaces; all without it (architectures)
+#: ONLY         names of kinds of layers, of families and methods, separated by spaces; all without it (survey, architectures)
 #: CALIBRATION  folder of images in place of calibration images sampled from train (lint)
 #: RUNS         folders of finished runs, separated by spaces; runs/* without it (compare, npu, results)
 #: NPUS         Ethos-U configurations, with commas; ethos-u55-128 without it (npu)
@@ -22,7 +22,7 @@ READY = $(VENV)/.installed
 #: CASE         the number of one damaged input, to see it fail again (fuzz)
 #: READERS      some of the readers, the X of tests/fuzz/test_fuzz_X.py; all without it (fuzz)
 #: SECTION      block of the results page that is written, such as perception (results)
-VARIABLES = DATA WEIGHTS WORKDIR SET SEED CONTROLS METHODS EXAMPLES BOARD CALIBRATION RUNS NPUS CASES CASE READERS SECTION
+VARIABLES = DATA WEIGHTS WORKDIR SET SEED CONTROLS METHODS EXAMPLES BOARD CALIBRATION RUNS NPUS CASES CASE READERS SECTION ONLY
 SEED ?= 0
 CONTROLS ?= all
 

@@ -36,7 +36,7 @@ def ran(tmp_path, monkeypatch, capsys):
 
     def start(task, training):
         experiment = Experiment(task=task, training=training, measures=(Accuracy(),))
-        monkeypatch.setattr(experiment_flags, "chosen", lambda: ("tried", experiment, tmp_path / "run"))
+        monkeypatch.setattr(experiment_flags, "chosen", lambda argv: ("tried", experiment, tmp_path / "run"))
         flags.FLAGS.mark_as_parsed()
         with flagsaver.flagsaver(seed=0):
             code = run.main(["run"])

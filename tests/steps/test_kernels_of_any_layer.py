@@ -21,7 +21,6 @@ SEEN = {
 UNSEEN = {
     "TimeDistributed": lambda x: layers.TimeDistributed(layers.Dense(6), name="own")(layers.Reshape((-1, 3))(x)),
     "LSTM": lambda x: layers.LSTM(4, return_sequences=True, name="own")(layers.Reshape((-1, 3))(x)),
-    "Conv1D": lambda x: layers.Conv1D(6, 3, name="own")(layers.Reshape((-1, 3))(x)),
     "LocallyConnected2D": lambda x: layers.LocallyConnected2D(4, 3, name="own")(x),
     "EinsumDense": lambda x: layers.EinsumDense("abcd,de->abce", (None, None, 4), name="own")(x),
 }

@@ -91,7 +91,7 @@ class QuantizeAware(TrainedStep):
             raise BadInput(
                 f"QuantizeAware cannot quantise {model.name}: there is no fake-quantised form of "
                 f"{', '.join(unknown[:3])}{more}. Replace those layers, or leave QuantizeAware out: int8 without "
-                "training (make train-post_training) takes more kinds than that."
+                "training takes more kinds than that."
             )
         return made
 
