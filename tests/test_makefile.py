@@ -79,7 +79,7 @@ def test_a_variable_that_nothing_reads_is_named(make, typed, meant):
 
 
 EVERY_EXPERIMENT = ("demo", "smoke", "train-x", "export-x", "sensitivity-x", "ledger-x", "lint-x")
-TARGETS = (*EVERY_EXPERIMENT, "compare", "npu", "results", "fuzz", "test", "bench")
+TARGETS = (*EVERY_EXPERIMENT, "compare", "npu", "results", "fuzz", "test", "bench", "survey", "architectures")
 
 
 def test_help_describes_every_variable_and_the_targets_that_read_it():
