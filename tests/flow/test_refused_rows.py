@@ -44,7 +44,7 @@ def nothing_trains(monkeypatch):
 
 
 def test_one_impossible_target_never_ends_a_run(data):
-    """A sine is float: the int8 rows say why they are not there, in every form of the report; the others are measured."""
+    """A sine is float: the int8 rows say why they are not there, in every form of the report; others are measured."""
     result = compressed(data, td.Prune(epochs=1), targets=[td.LiteRTInt8(), td.LiteRTMixed(), td.LiteRTFloat16()])
     names = [row.name for row in result.rows]
     assert names == [f"{stage}/{target}" for stage in ("baseline", "compressed")
