@@ -7,11 +7,12 @@ import sys
 import textwrap
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from tfmo_drive.base import python_file
 from tfmo_drive.base.keras2 import keras, tf
-from tfmo_drive.contracts import BadInput, Context
+from tfmo_drive.contracts import BadInput, Context, Preprocessing
 from tfmo_drive.conversion import conversion, trials
 from tfmo_drive.conversion.freezing import Frozen, freeze
 from tfmo_drive.targets.ethos_u import EthosU
@@ -154,3 +155,9 @@ def test_threads_and_kernels_share_a_verdict_and_whatever_changes_the_file_does_
     assert place(LiteRTInt8()) == place(LiteRTInt8(threads=1, kernels="reference"))
     others = {place(LiteRTInt8()), place(LiteRTInt8(calibration="mse")), place(LiteRTMixed())}
     assert len(others | {place(LiteRTInt8(), "another")}) == 4
+
+
+def test_noise_in_place_of_rows_is_finite_where_a_column_is_not_used():
+    rule = Preprocessing("rows", (0, 1), (0.5, 0.0), (1.0, 0.0), input="row", input_range=None, dtype="float32")
+    made = trials.noise(rule, (None, 2))
+    assert np.isfinite(made).all() and np.isfinite(rule(made)).all() and made[:, 0].any()

@@ -166,8 +166,9 @@ def noise(preprocessing: Preprocessing, shape: tuple[int | None, ...]) -> np.nda
     random, size = np.random.default_rng(0), (IMAGES, *shape[1:])
     if preprocessing.input_range:
         return random.uniform(*preprocessing.input_range, size).astype(preprocessing.dtype)
-    standard = random.standard_normal(size)
-    return ((standard - preprocessing.offset) / preprocessing.scale).astype(np.float32)
+    standard, scale = random.standard_normal(size), np.asarray(preprocessing.scale)
+    unused = scale == 0  # a column that is constant in train
+    return np.where(unused, 0, (standard - preprocessing.offset) / np.where(unused, 1, scale)).astype(np.float32)
 
 
 @functools.cache

@@ -25,7 +25,7 @@ def refused(
 ) -> dict[tuple[str, str], str]:
     """Returns why rows, (name of the recipe, name of the target), cannot be made, whatever training makes of weights.
 
-    A recipe that replaces the model by one that is not there yet is not tried, nor are models of rows without a range.
+    A recipe that replaces the model by one that is not there yet is not tried.
 
     Args:
         model: The baseline; its weights do not count.
@@ -35,8 +35,6 @@ def refused(
     Raises:
         BadInput: A step cannot build what it leaves.
     """
-    if not context.task.preprocessing.input_range:  # noise in place of rows leaves layers in float that rows do not
-        return {}
     kept = {name: recipe for name, recipe in recipes.items() if not any(step.replaces_model for step in recipe)}
     rows = [(name, target) for name in kept for target in context.targets]
     tried = [one for recipe in kept.values() for one in _trials(model, recipe, context)]

@@ -41,28 +41,6 @@ def folded(model: keras.Model, stays: Callable[[Layer], bool] | None = None) -> 
     return made
 
 
-def scaled_by_convolution(model: keras.Model) -> keras.Model:
-    """Returns a flat copy that rescales and normalises images by depthwise 1x1 convolutions that do not train.
-
-    Folded into the next kernel they would make its weights 255 times smaller and their gradients as much larger, so
-    that training with an ordinary learning rate diverges.
-    """
-    chosen = {
-        layer.name: layer
-        for layer in graph.flat_layers(model)
-        if isinstance(layer, RESCALING) and len(layer.output.shape) == 4 and once_along_channels(layer)
-    }
-
-    def replacement(layer):
-        return [layers.DepthwiseConv2D(1, name=layer.name, trainable=False)] if layer.name in chosen else None
-
-    made = graph.rebuilt(model, replacement)
-    for name, layer in chosen.items():
-        scale, offset = (value.astype(np.float32) for value in affine(layer))
-        made.get_layer(name).set_weights([scale.reshape(1, 1, -1, 1), offset])
-    return made
-
-
 def foldable(model: keras.Model, stays: Callable[[Layer], bool] | None = None) -> dict[str, Layer]:
     """Returns the affine layers that can be folded, each by the name of the layer that absorbs it.
 

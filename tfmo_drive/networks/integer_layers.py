@@ -31,11 +31,13 @@ def integer_form(model: keras.Model, fold: bool = True) -> keras.Model:
     """
     model = _rewritten(plain_layers.split(model, ("linear", "relu")))
     model = plain_layers.split(model)  # the sums and activations of what was rewritten
-    model = folding.scaled_by_convolution(model)
+    # Folded into the next kernel, a Rescaling of pixels would make its weights 255 times smaller and their gradients as
+    # much larger, so that training with an ordinary learning rate diverges.
+    model = _absorbed(model, folding.RESCALING, ranks=(4,))
     if fold:
         readers = graph.only_reader(model)
         model = folding.folded(model, stays=lambda norm: quantize_scheme.trains_with(norm, readers))
-    return _absorbed(model)
+    return _absorbed(model, folding.AFFINE, ranks=(2, 3, 4))
 
 
 def _rewritten(model: keras.Model) -> keras.Model:
@@ -102,17 +104,23 @@ _REWRITES: dict[type, Callable] = {layers.Average: _average, layers.ReLU: _relu}
 _ACTIVATIONS: dict[str, Callable] = {"hard_sigmoid": _hard_sigmoid, "selu": _selu}
 
 
-def _absorbed(model: keras.Model) -> keras.Model:
-    """Returns the model with a convolution in front of every affine layer that none absorbs."""
+def _absorbed(model: keras.Model, kinds: tuple[type, ...], ranks: tuple[int, ...]) -> keras.Model:
+    """Returns the model with depthwise 1x1 convolutions that scale, or stand in front of a BatchNorm, and do not train.
+
+    Args:
+        model: A flat model.
+        kinds: The affine layers that get one, where no convolution before them absorbs them.
+        ranks: The numbers of axes of their outputs, with the batch's.
+    """
     readers, made = graph.only_reader(model), {}
     alone = {
         layer.name: layer
         for layer in model.layers
-        if type(layer) in folding.AFFINE
+        if type(layer) in kinds
         and not quantize_scheme.trains_with(layer, readers)
         and folding.once_along_channels(layer)
-        and 2 <= len(layer.output.shape) <= 4
-        and None not in layer.output.shape[1:]
+        and len(layer.output.shape) in ranks
+        and (len(layer.output.shape) == 4 or None not in layer.output.shape[1:])
     }
     if not alone:
         return model
