@@ -131,6 +131,16 @@ def test_every_docstring_is_a_sentence(public):
     assert not broken, f"{len(broken)} are no sentences:\n" + "\n".join(broken)
 
 
+def test_every_summary_fits_on_one_line():
+    """Those of modules and of what is private too, so that lists of them can be read."""
+    kinds = ast.Module | ast.ClassDef | ast.FunctionDef
+    trees = [(path, ast.parse(path.read_text())) for path in FILES]
+    found = [(path, node) for path, tree in trees for node in ast.walk(tree) if isinstance(node, kinds)]
+    broken = [f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 1)}" for path, node in found
+              if "\n" in (ast.get_docstring(node) or "").split("\n\n")[0]]  # fmt: skip
+    assert len(found) > 2000 and not broken, f"{len(broken)} take more lines:\n" + "\n".join(broken)
+
+
 def test_modules_that_docstrings_name_are_there():
     """`data.recordings`, `report.timing`, `measures/accuracy.py`: what was moved takes its mentions along."""
     rooms = [path.name for path in (ROOT / "tfmo_drive").iterdir() if path.is_dir()]

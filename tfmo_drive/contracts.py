@@ -31,8 +31,11 @@ def one_line(text: str) -> str:
 
 
 class BadInput(ValueError):
-    """Is raised where the user's input cannot be used: one line with subject, rule, value got and what to type instead.
-    Letters that do not print (of a file's name, of a cell) stand in it as escapes. The exit code is 1."""
+    """Is raised where the user's input cannot be used.
+
+    It says in one line subject, rule, value got and what to type instead. Letters that do not print (of a file's name,
+    of a cell) stand in it as escapes. The exit code is 1.
+    """
 
     def __init__(self, message: object = "") -> None:
         super().__init__(one_line(str(message)))
@@ -56,8 +59,11 @@ class Examples(abc.ABC):
 
     @abc.abstractmethod
     def read(self, indices: np.ndarray) -> tuple[np.ndarray, Arrays]:
-        """Returns inputs as a board gets them (images: uint8 [b, height, width, 3], RGB 0..255; rows: float32 [b, n])
-        and targets (classes: int64 [b]; numbers: float32 [b, 1]; masks: uint8 [b, height, width]; boxes: by name)."""
+        """Returns inputs as a board gets them, and targets.
+
+        Inputs are images, uint8 [b, height, width, 3] in RGB 0..255, or rows, float32 [b, n]; targets are classes,
+        int64 [b], numbers, float32 [b, 1], masks, uint8 [b, height, width], or boxes by name.
+        """
 
     @functools.cached_property
     def labels(self) -> np.ndarray:
@@ -192,12 +198,16 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def build(self, network: Any = None) -> keras.Model:
-        """Returns the float model, untrained or with given weights; with `network`, that one untrained. Its input is
-        preprocessed, float32 [b, h, w, 3] or [b, n]; outputs are called after their layers."""
+        """Returns the float model, untrained or with given weights; with `network`, that one untrained.
+
+        Its input is preprocessed, float32 [b, h, w, 3] or [b, n]; outputs are called after their layers.
+        """
 
     def augment(self, inputs: Any, targets: Any, randoms: Any) -> tuple[Any, Any]:
-        """Returns raw inputs (float32) and targets, randomly changed (TensorFlow code); `randoms`, float32 [b,
-        self.randoms] in [0, 1), depend on (seed, epoch, index) alone: equal examples in equal epochs are changed alike.
+        """Returns raw inputs (float32) and targets, randomly changed (TensorFlow code).
+
+        `randoms`, float32 [b, self.randoms] in [0, 1), depend on (seed, epoch, index) alone: equal examples in
+        equal epochs are changed alike.
         """
         return inputs, targets
 
@@ -211,8 +221,10 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def loss(self, model: keras.Model) -> Callable[[Any, Any], Any]:
-        """Returns what training minimises: a TensorFlow function of encoded targets and outputs (by name, or the only
-        one)."""
+        """Returns what training minimises: a TensorFlow function of encoded targets and outputs.
+
+        The outputs come by name, or the only one by itself.
+        """
 
     def logits(self, model: keras.Model) -> Callable[[Any], Any]:
         """Returns a TensorFlow function from outputs to logits, for `distillation_loss`; numbers stay as they are."""
@@ -329,8 +341,10 @@ class Step:
         """Raises BadInput where the step cannot work on a model of this structure; asked before anything is trained."""
 
     def idle(self, model: keras.Model) -> str:
-        """Returns why the step would find nothing to do in a model of this structure, in sentences that end with what
-        to type instead, or "" where it would; a setting that asks for nothing, such as a sparsity of 0, is no reason.
+        """Returns why the step would find nothing to do in a model of this structure, or "".
+
+        The sentences end with what to type instead; a setting that asks for nothing, such as a sparsity of 0,
+        is no reason.
         """
         return ""
 

@@ -212,8 +212,10 @@ def _unit(figure: Figure, row: Row | None) -> str:
 
 
 def _answered(figure: Figure, row: Row | None, rows: Rows) -> tuple[Row | None, float | None]:
-    """Returns the row that answers and its value: the row's own, or, where it has none, the worst over the model's
-    other targets."""
+    """Returns the row that answers and its value.
+
+    That is the row's own, or, where it has none, the worst over the model's other targets.
+    """
     value = _measured(figure, row, rows) if row else None
     if row is None or value is not None or not figure.elsewhere:
         return row, value

@@ -88,8 +88,10 @@ class Experiment:
                 step.refuse_task(self.task)
 
     def _refuse_other_kinds(self):
-        """Raises BadInput for a setting of another kind, such as one step in place of a recipe, which would else fail
-        far from here."""
+        """Raises BadInput for a setting of another kind, such as one step in place of a recipe.
+
+        It would else fail far from here.
+        """
         for name, (kind, example) in _ONE.items():
             if not isinstance(value := getattr(self, name), kind):
                 raise BadInput(f"Experiment.{name} must be of kind {kind.__name__}, got {value!r}. Write {example}.")

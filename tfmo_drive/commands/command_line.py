@@ -30,8 +30,7 @@ Main = Callable[[list[str]], int]
 
 
 def start(main: Main) -> None:
-    """Runs the process as a command line: reads the flags, runs `main` on what is left, and exits with its exit
-    code."""
+    """Runs the process as a command line: reads the flags, runs `main` on the rest, exits with its code."""
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # nohup ignores it
         signal.signal(signal.SIGINT, signal.default_int_handler)
         _stop_soon_after_interrupts()
@@ -55,8 +54,7 @@ class _Plain(python_logging.Formatter):
 
 
 def guarded(main: Main) -> Main:
-    """Returns `main` with bad input, broken promises, disk and memory errors printed in one line instead of a
-    traceback."""
+    """Returns `main` with bad input, broken promises, disk and memory errors told in one line each."""
 
     def run(argv: list[str]) -> int:
         try:
@@ -109,8 +107,10 @@ def _parsed(main: Main, argv: list[str]) -> list[str]:
 
 
 def _at_home(word: str) -> str:
-    """Returns an argument with the home folder for the ~ with which a value in it begins: a shell puts it only where
-    the whole argument begins so, and not into --data=~/images."""
+    """Returns an argument with the home folder for the ~ with which a value in it begins.
+
+    A shell puts it only where the whole argument begins so, and not into --data=~/images.
+    """
     return re.sub("(?:^|(?<=[=,]))~(?=/|$)", lambda _: os.path.expanduser("~"), word)
 
 

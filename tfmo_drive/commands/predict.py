@@ -81,8 +81,10 @@ def images(files: list[str], facts: Facts) -> Inputs:
 
 
 def rows(files: list[str], facts: Facts) -> Inputs:
-    """Yields the place of every row of CSV files and its numbers, float32 [columns], found by the names in the
-    metadata."""
+    """Yields the place of every row of CSV files and its numbers, float32 [columns].
+
+    Columns are found by the names in the metadata.
+    """
     for file in files:
         table = read_table(file)
         missing = [name for name in facts["columns"] if name not in table.header]
@@ -164,8 +166,10 @@ def _tell(place: str, outputs: dict[str, np.ndarray], facts: Facts, source: tupl
 
 
 def _draw(path: Path, raw: np.ndarray, outputs: dict[str, np.ndarray], facts: Facts, taken: set[Path]) -> None:
-    """Writes an image with its answers beside where `path` says, a picture for each task, under names not in `taken`
-    yet."""
+    """Writes an image with its answers beside where `path` says, a picture for each task.
+
+    The names are not in `taken` yet.
+    """
     for name, own in example.parts(facts).items():
         stem = "_".join(filter(None, (path.stem, name, "predicted")))
         names = (path.with_name(f"{stem}{more}.png") for more in ("", *(f"_{number}" for number in range(2, 10**6))))

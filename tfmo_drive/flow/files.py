@@ -109,8 +109,10 @@ class Files:
         return row
 
     def paired(self, name: str) -> Iterator[dict[str, Any]]:
-        """Yields the rows of recipe `name` compared with those of every other recipe on the same target, example by
-        example."""
+        """Yields the rows of recipe `name` compared, example by example, with every other recipe's.
+
+        The target is the same.
+        """
         others = [other for other in self.recipes if other != name]
         measures = [measure for measure in self.measures if measure.paired]
         if others and not measures:

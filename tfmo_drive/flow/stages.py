@@ -89,8 +89,10 @@ class Stages:
         return steps
 
     def _begun(self, record: bool, wanted: Mapping[str, tuple[Step, ...]] | None = None) -> tuple[Context, dict]:
-        """Returns the context, and the facts of the baseline's stage; `record` writes experiment.json anew, and the
-        rows of `wanted` recipes are tried before anything is trained."""
+        """Returns the context, and the facts of the baseline's stage.
+
+        `record` writes experiment.json anew; the rows of `wanted` recipes are tried before anything is trained.
+        """
         if self.deterministic:
             tf.config.experimental.enable_op_determinism()
         keras.utils.set_random_seed(self.seed)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tfmo_drive.base.keras2 import keras
+from tfmo_drive.base.spelling import free_name
 from tfmo_drive.networks import folding, graph, plain_layers, quantize_scheme
 
 layers = keras.layers
@@ -45,7 +46,7 @@ def _rewritten(model: keras.Model) -> keras.Model:
     taken = {layer.name for layer in model.layers}
 
     def free(name: str) -> str:
-        taken.add(found := graph.free_name(name, taken))
+        taken.add(found := free_name(name, taken))
         return found
 
     found: dict[str, Callable] = {}
@@ -133,17 +134,17 @@ def _absorbed(model: keras.Model, kinds: tuple[type, ...], ranks: tuple[int, ...
         shape = (*[1] * (4 - len(layer.output.shape)), *layer.output.shape[1:])
         around = len(shape) != len(layer.output.shape) - 1
         last = norm or around
-        name = graph.free_name(f"{layer.name}_affine", taken) if last else layer.name
+        name = free_name(f"{layer.name}_affine", taken) if last else layer.name
         scaling = layers.DepthwiseConv2D(1, name=name, use_bias=not norm, trainable=False)
         made[layer.name] = [scaling]
         chain = [scaling]
         if norm:
-            own = graph.free_name(f"{layer.name}_along_channels", taken) if around else layer.name
+            own = free_name(f"{layer.name}_along_channels", taken) if around else layer.name
             config = layer.get_config() | {"name": own, "axis": -1}
             made[layer.name].append(copy := layers.BatchNormalization.from_config(config))
             chain.append(copy)
         if around:
-            before = layers.Reshape(shape, name=graph.free_name(f"{layer.name}_map", taken))
+            before = layers.Reshape(shape, name=free_name(f"{layer.name}_map", taken))
             chain = [before, *chain, layers.Reshape(layer.output.shape[1:], name=layer.name)]
         return chain
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from tfmo_drive.base.keras2 import keras
+from tfmo_drive.base.spelling import free_name
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.networks import graph, operator_layers, sequences
 from tfmo_drive.networks.layers import WITH_KERNEL, kernels
@@ -33,7 +34,7 @@ def split(model: keras.Model, taken_in: Collection[str] = TAKEN_IN) -> keras.Mod
     model, taken = sequences.of_height_one(model), set()
 
     def free(name: str) -> str:
-        taken.add(found := graph.free_name(name, taken))
+        taken.add(found := free_name(name, taken))
         return found
 
     taken |= {layer.name for layer in model.layers}

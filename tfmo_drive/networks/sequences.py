@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tfmo_drive.base.keras2 import keras
+from tfmo_drive.base.spelling import free_name
 from tfmo_drive.networks import graph
 
 layers = keras.layers
@@ -54,7 +55,7 @@ def of_height_one(model: keras.Model) -> keras.Model:
     weights: list[tuple[Layer, list[np.ndarray]]] = []
 
     def free(name: str) -> str:
-        taken.add(found := graph.free_name(name, taken))
+        taken.add(found := free_name(name, taken))
         return found
 
     def on_map(series: Any) -> Any:

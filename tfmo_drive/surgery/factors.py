@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tfmo_drive.base.keras2 import keras, tf
+from tfmo_drive.base.spelling import free_name
 from tfmo_drive.networks import folding, graph
 from tfmo_drive.networks.layers import in_one_group
 
@@ -77,7 +78,7 @@ class Factors(abc.ABC):
             kernels[count : count + 2] = _balanced(*kernels[count : count + 2])
         found = []
         for kernel, changed in zip(kernels[:-1], settings[:-1], strict=True):
-            name = graph.free_name(f"{self.layer.name}_{len(found) + 1}", taken)
+            name = free_name(f"{self.layer.name}_{len(found) + 1}", taken)
             taken.add(name)
             linear = {"name": name, "use_bias": False, "activation": "linear", "activity_regularizer": None}
             found.append(_part(self.layer, kernel, changed | linear))
