@@ -90,8 +90,11 @@ def _arithmetic(name: str, own: str, first: Any, second: Any) -> Any:
 
 def _rescaled(own: str, tensor: Any, scale: np.ndarray | float, offset: np.ndarray | float) -> Any:
     """Returns tensor * scale + offset, of the layer Rescaling; None where they are no number and none a channel."""
-    scale, offset = (np.squeeze(np.asarray(value, np.float64)) for value in (scale, offset))
-    if any(value.ndim > 1 or value.ndim == 1 and len(value) != tensor.shape[-1] for value in (scale, offset)):
+    values = [np.asarray(value, np.float64) for value in (scale, offset)]
+    if any(value.ndim > tensor.shape.rank or set(value.shape[:-1]) - {1} for value in values):
+        return None  # along another axis than the channels'
+    scale, offset = (value.reshape(()) if value.size == 1 else value.reshape(-1) for value in values)
+    if any(value.ndim and len(value) != tensor.shape[-1] for value in (scale, offset)):
         return None
     return layers.Rescaling(scale.tolist(), offset.tolist(), name=own)(tensor)
 

@@ -1,0 +1,77 @@
+"""Functions of TensorFlow become the layers that compute the same, or stay as they are; no answer changes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tfmo_drive.base.keras2 import keras, tf
+from tfmo_drive.networks import integer_layers, plain_layers
+from tfmo_drive.networks.operator_layers import symbol
+
+layers = keras.layers
+MAPS = np.random.default_rng(0).normal(size=(3, 4, 4, 4)).astype(np.float32)
+CHANNELS = np.float32([1, 2, -3, 4])
+
+REPLACED = {
+    "x + 3": lambda x: x + 3.0,
+    "3 - x": lambda x: 3.0 - x,
+    "x - channels": lambda x: x - CHANNELS,
+    "channels * x": lambda x: CHANNELS * x,
+    "x / channels": lambda x: x / CHANNELS.reshape(1, 1, 1, 4),
+    "-x": lambda x: -x,
+    "x ** 2": lambda x: x**2,
+    "square": tf.square,
+    "x * x - x": lambda x: x * x - x,
+    "relu, relu6": lambda x: tf.nn.relu6(tf.nn.relu(x) * 5.0),
+    "leaky_relu": lambda x: tf.nn.leaky_relu(x, 0.3),
+    "elu, selu": lambda x: tf.nn.elu(tf.nn.selu(x)),
+    "silu, sigmoid, tanh": lambda x: tf.nn.silu(tf.tanh(tf.sigmoid(x))),
+    "softmax": tf.nn.softmax,
+    "concat": lambda x: tf.concat([x, tf.nn.relu(x)], -1),
+    "add_n, maximum, minimum": lambda x: tf.maximum(tf.add_n([x, tf.nn.relu(x)]), tf.minimum(x, tf.nn.relu6(x))),
+}
+STAYING = {
+    "a constant along the rows": lambda x: x * CHANNELS.reshape(4, 1, 1),
+    "a constant along the columns": lambda x: x + CHANNELS.reshape(1, 4, 1),
+    "one for every place": lambda x: x - np.arange(16, dtype=np.float32).reshape(4, 4, 1),
+    "2 / x": lambda x: 2.0 / (x + 9.0),
+    "softmax along the columns": lambda x: tf.nn.softmax(x, axis=2),
+    "another power": lambda x: tf.pow(tf.nn.relu(x), 3),
+}
+
+
+def network(body) -> keras.Model:
+    image = keras.Input((4, 4, 4), name="maps")
+    return keras.Model(image, body(image))
+
+
+@pytest.mark.parametrize("name", [*REPLACED, *STAYING])
+def test_answers_stay_the_same_and_only_what_a_layer_computes_is_replaced(name):
+    model = network((REPLACED | STAYING)[name])
+    made = plain_layers.split(model)
+    assert bool([layer for layer in made.layers if symbol(layer)]) == (name in STAYING)
+    assert made.output_names == model.output_names
+    np.testing.assert_allclose(made(MAPS), model(MAPS), rtol=1e-5, atol=1e-5)
+
+
+ALONE = {
+    "BatchNorm of maps": lambda x: layers.BatchNormalization()(layers.ReLU()(x)),
+    "BatchNorm of rows": lambda x: layers.BatchNormalization()(layers.Flatten()(x)),
+    "BatchNorm of series": lambda x: layers.BatchNormalization()(layers.Reshape((16, 4))(x)),
+    "Rescaling of maps": layers.Rescaling([1.0, 2.0, 3.0, 4.0], -1.0),
+    "Rescaling of rows": lambda x: layers.Rescaling(0.5, 1.0)(layers.Flatten()(x)),
+    "average": lambda x: layers.Average()([x, layers.ReLU()(x), layers.ELU()(x)]),
+    "hard_sigmoid, selu": lambda x: layers.Activation("hard_sigmoid")(layers.Activation("selu")(x)),
+    "ReLU up to 2": layers.ReLU(2.0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_a_model_in_layers_of_one_operator_each_answers_as_before(name):
+    model = network(ALONE[name])
+    generator = np.random.default_rng(1)
+    model.set_weights([generator.uniform(0.2, 2.0, one.shape) for one in model.get_weights()])
+    made = integer_layers.integer_form(model)
+    assert made.output_names == model.output_names
+    np.testing.assert_allclose(made(MAPS), model(MAPS), rtol=1e-4, atol=1e-4)
