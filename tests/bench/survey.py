@@ -294,6 +294,9 @@ def apart(function: Callable, body: Callable) -> list[float | str]:
 
 def main(names: list[str]) -> Iterator[str]:
     """Yields the lines of the tables."""
+    known = [name for kinds in TABLES.values() for name in kinds]
+    if unknown := [name for name in names if name not in known]:
+        raise SystemExit(f"No kind {unknown[0]!r}. There is: {', '.join(known)}.")
     for title, kinds in TABLES.items():
         chosen = {name: body for name, body in kinds.items() if not names or name in names}
         passed, refused = 0, 0

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.bench.survey import LEAST_DB, classifier, decibels
 from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.base.recipe import apply_steps
 from tfmo_drive.contracts import BadInput, BrokenPromise
@@ -24,7 +25,6 @@ from tfmo_drive.steps.train import Train
 from tfmo_drive.targets.litert import LiteRTInt8
 
 L = keras.layers
-LEAST_DB = 25.0
 FAST = QuantizeAware(epochs=0, calibration_images=32)
 
 
@@ -34,13 +34,6 @@ def conv(x, kind=L.Conv2D, **settings):
 
 def conv_bn(x, kind=L.Conv2D):
     return L.BatchNormalization()(conv(x, kind, use_bias=False))
-
-
-def classifier(body, classes=9):
-    image = keras.Input((32, 32, 3))
-    x = body(image)
-    x = L.GlobalAveragePooling2D()(x) if len(x.shape) == 4 else x
-    return keras.Model(image, L.Dense(classes, name="logits")(x))
 
 
 def pooled(x):
@@ -108,11 +101,6 @@ def alive(model, task):
     for _ in range(20):
         model(inputs, training=True)
     return model
-
-
-def decibels(exact, found) -> float:
-    noise = np.square(exact - found, dtype=np.float64).sum()
-    return float(10 * np.log10(max(np.square(exact, dtype=np.float64).sum(), 1e-20) / max(noise, 1e-20)))
 
 
 @pytest.fixture(scope="module")

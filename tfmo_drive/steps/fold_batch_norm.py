@@ -1,8 +1,7 @@
 """Folds BatchNorm into the convolution or dense layer beside it: Jacob et al. 2018, section 3.2; exact in inference.
 
 A converter does the same to the graph that it is given; here it is done to the Keras model, for the steps that look at
-kernels as they will run (equalization, clustering), for runtimes that would not, and for QuantizeAware, which refuses a
-Rescaling or Normalization that stands alone.
+kernels as they will run (equalization, clustering), and for runtimes that would not.
 """
 
 from __future__ import annotations
