@@ -3,8 +3,8 @@
 make smoke        # without the control
 make train-smoke
 
-Measured 2026-11-30 on 2 cores, seed 0: smoke/litert_int8 scores 67.8 %, -1.56 (-4.49 to +1.37) points against
-float, 2.3x smaller, 1.4x faster on 2 threads, 1.6x faster each on what suits it best (512 test examples).
+Measured 2026-11-30 on 2 cores, seed 0: smoke/litert_int8 scores 68.4 %, -0.98 (-3.71 to +1.76) points against
+float, 2.4x smaller, 1.3x faster on 2 threads (512 test examples).
 """
 
 from tfmo_drive.expect import Expect
