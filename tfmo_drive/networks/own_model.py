@@ -19,7 +19,7 @@ from tfmo_drive.data.class_names import quoted
 from tfmo_drive.data.images import PREPROCESSINGS
 from tfmo_drive.keras3 import archive, rebuilt
 from tfmo_drive.keras3.exported import OTHER_PYTHON
-from tfmo_drive.networks import graph, plain_layers, two_classes, whole_precision
+from tfmo_drive.networks import foreign_files, graph, plain_layers, two_classes, whole_precision
 from tfmo_drive.networks.hdf5_file import refuse_endless
 from tfmo_drive.networks.model_code import refuse_code
 
@@ -39,6 +39,7 @@ def is_whole_model(path: Path, setting: str = "task.baseline") -> bool:
     """
     if not path.exists():
         raise BadInput(f"{setting}: there is no {path}. Give a .keras or .h5 file, or a SavedModel folder of Keras 2.")
+    foreign_files.refuse(path, setting)
     if path.suffix == ".keras":
         _refuse_version(archive.described(path, setting, _HOW_TO_SAVE)[0], f"{setting}: {path}")
         return True
