@@ -83,15 +83,17 @@ class Rows:
     splits: np.ndarray
 
 
-def assemble(rows: Rows, seed: int = 0) -> Listing:
+def assemble(rows: Rows, seed: int = 0, named: bool = False) -> Listing:
     """Returns a Listing of `rows`, in which missing splits are sampled out of train, and every split is checked.
 
     Args:
         rows: The images, some of whose split names may be "".
         seed: The seed of the sampling.
+        named: Whether a file lists the classes; a model may know more of them than the data shows.
 
     Raises:
-        BadInput: A file has two labels or is in two splits, a split stays empty, or a class has no training image.
+        BadInput: A file has two labels or is in two splits, a split stays empty, or a class that no file lists has no
+            training image.
     """
     rows = _each_once(rows)
     splits = rows.splits.astype("<U5")
@@ -103,11 +105,42 @@ def assemble(rows: Rows, seed: int = 0) -> Listing:
                 f"{rows.source}: no images for {split}, out of {len(rows.files):,}. Sampling a split needs at least 3 "
                 f"images (or tracks) of a class: add images, or give the split."
             )
-    present = set(listed["train"].labels.tolist())
-    absent = [name for label, name in enumerate(rows.class_names) if label not in present]
+    absent = unseen(rows.class_names, listed["train"].labels)
+    if absent and not named:
+        raise BadInput(
+            f"{rows.source}: no training image of class {quoted(absent)}. Add some, or remove the class; for a model "
+            "that knows classes which the data lacks, list all of them with --set=task.classes=classes.txt."
+        )
     if absent:
-        raise BadInput(f"{rows.source}: no training image of class {quoted(absent)}. Add some, or remove the class.")
+        note(rows.source, f"no training image of class {quoted(absent)}, so it cannot be learned.")
     return Listing(rows.class_names, listed)
+
+
+def unseen(class_names: Sequence[str], labels: np.ndarray) -> list[str]:
+    """Returns the names of the classes that are none of `labels`, int [n]."""
+    present = set(labels.tolist())
+    return [name for label, name in enumerate(class_names) if label not in present]
+
+
+def refuse_unlearnable(
+    source: object, class_names: Sequence[str], labels: Mapping[str, np.ndarray], what: str = "image"
+) -> None:
+    """Raises BadInput where val or test shows a class that train does not, so that nothing can learn it.
+
+    Args:
+        source: The data, with which the line begins.
+        class_names: The classes' names in the order of their ids.
+        labels: The class ids of every split, int [n].
+        what: What an example is.
+    """
+    for split in SPLITS[1:]:
+        lost = sorted(set(labels[split].tolist()) - set(labels["train"].tolist()))
+        if lost:
+            raise BadInput(
+                f"{source}: no training {what} of class {quoted([class_names[label] for label in lost])}, which "
+                f"{split} shows. Add some, draw other splits with --set=task.split_seed=1, or give a model that knows "
+                "it with --set=task.baseline=FILE."
+            )
 
 
 def assemble_blocks(rows: Rows, seed: int = 0) -> Listing:

@@ -291,10 +291,13 @@ def _check_outputs(model: keras.Model, subject: str, signature: Signature):
     (shape, *others), (wanted, *_) = found.values(), signature.outputs.values()
     if not others and shape != wanted:
         said = (f"{wanted[-1]} classes" if wanted[-1] > 1 else "one number to predict") if len(wanted) == 1 else wanted
-        raise BadInput(
-            f"{subject} gives outputs of shape {shape}, the data has {said}. "
-            "Give the data the model was trained on, or its class names with --set=task.classes=classes.txt."
+        more = wanted[-1] > 1 and shape[:-1] == wanted[:-1] and shape[-1] > wanted[-1]
+        advice = (
+            f"If it knows {shape[-1]} classes, name all of them in its order with --set=task.classes=classes.txt."
+            if more
+            else "Give the data the model was trained on."
         )
+        raise BadInput(f"{subject} gives outputs of shape {shape}, the data has {said}. {advice}")
 
 
 def _one_for_two(given: Signature, wanted: Signature) -> bool:

@@ -17,7 +17,7 @@ from tfmo_drive.contracts import BadInput, Evaluation, Trivial
 from tfmo_drive.data.class_names import quoted, read_class_names
 from tfmo_drive.data.image_cache import PackedExamples, pack, pack_generated
 from tfmo_drive.data.layouts.listing import list_source
-from tfmo_drive.data.splitting import SPLITS, refuse_few
+from tfmo_drive.data.splitting import SPLITS, refuse_few, refuse_unlearnable
 from tfmo_drive.networks import networks, output_kind
 from tfmo_drive.networks.networks import Network
 from tfmo_drive.scenes import scenes
@@ -98,11 +98,15 @@ class Classification(ImageTask):
         known = read_class_names(self.classes) if self.classes else None
         columns = {key: value for key, value in dataclasses.asdict(self.columns).items() if value}
         listing = list_source(self.data, known, columns or None, seed=self.split_seed, skip_bad=self.skip_bad)
-        if len(listing.class_names) < 2:
+        labels = {split: listing[split].labels for split in SPLITS}
+        shown = np.unique(np.concatenate(list(labels.values())))
+        if len(shown) < 2:
             raise BadInput(
-                f"{self.data}: all images are of one class, {quoted(listing.class_names)}. Give images of two or more; "
-                "where that is the folder that holds the classes, name it with --data=."
+                f"{self.data}: all images are of one class, {quoted([listing.class_names[shown[0]]])}. Give images of "
+                "two or more; where that is the folder that holds the classes, name it with --data=."
             )
+        if not self.baseline:
+            refuse_unlearnable(self.data, listing.class_names, labels)
         return listing
 
     @property
@@ -113,7 +117,7 @@ class Classification(ImageTask):
         """Returns a split's pixels uint8 [b, size, size, 3] and class ids int64 [b]."""
         if self.data != SCENES:
             packed = pack(self._listing[split], self.size, self.resize, skip_bad=self.skip_bad, label=split)
-            lost = set(range(len(self.class_names))) - set(packed.labels.tolist())
+            lost = set(self._listing[split].labels.tolist()) - set(packed.labels.tolist())
             if split == "train" and lost:
                 raise BadInput(f"No readable train image is left of class {self.class_names[min(lost)]}. Mend some.")
             return packed

@@ -104,6 +104,8 @@ def test_a_class_absent_from_train_is_named(root):
     folders(root, {"train/car": 5, "train/bus": 0, "test/bus": 2, "test/car": 2})
     with pytest.raises(BadInput, match='no training image of class "bus"'):
         list_folder(root)
+    listing = list_folder(root, ("car", "bus", "tram"))
+    assert listing.class_names == ("car", "bus", "tram") and 1 in listing["test"].labels
 
 
 def test_too_few_images_to_split_are_refused(root):

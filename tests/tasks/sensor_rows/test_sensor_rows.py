@@ -218,6 +218,9 @@ def test_class_order_can_be_given(table, tmp_path):
     assert ours.class_names == ("low", "high") and SensorRows(data=path).class_names == ("high", "low")
     ids = [task.examples("train").read(np.arange(9))[1] for task in (ours, SensorRows(data=path))]
     assert np.array_equal(ids[0], 1 - ids[1])
+    (tmp_path / "classes.txt").write_text("low\nmiddle\nhigh\n")
+    known = SensorRows(data=path, classes=str(tmp_path / "classes.txt"))
+    assert known.class_names == ("low", "middle", "high") and known.preprocessing.input == "row"
     (tmp_path / "classes.txt").write_text("low\nmiddle\n")
     with pytest.raises(BadInput, match='"high" is not a class'):
         ours = SensorRows(data=path, classes=str(tmp_path / "classes.txt"))
@@ -238,7 +241,7 @@ def test_class_order_can_be_given(table, tmp_path):
 def test_data_that_cannot_teach_is_one_line(table, columns, settings, words):
     path = table(**columns)
     if words is None:  # whichever seed leaves the one row out of train
-        words, settings = 'no train row of class "rare"', settings | {"split_seed": 1}
+        words, settings = 'no training row of class "rare"', settings | {"split_seed": 1}
         seeds = [seed for seed in range(40) if not _sees_rare(path, settings | {"split_seed": seed})]
         settings["split_seed"] = seeds[0]
     with pytest.raises(BadInput, match=words) as refused:

@@ -67,7 +67,7 @@ def list_csv(
     labels = _labels(table, words, names)
     splits = read_splits(table, found["split"]) if "split" in found else np.full(len(files), "", "<U5")
     groups = _groups(table, found["group"], labels, splits) if "group" in found else np.arange(len(files))
-    return assemble(Rows(path, names, files, labels, groups, splits), seed)
+    return assemble(Rows(path, names, files, labels, groups, splits), seed, bool(known))
 
 
 def list_numbers(

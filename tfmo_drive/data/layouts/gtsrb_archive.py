@@ -70,4 +70,4 @@ def list_archive(
     labels = np.array([ids[words[row]] for row in kept], np.int64)
     groups = np.unique([tracks[row] for row in kept], return_inverse=True)[1]
     parts = np.array([splits[row] for row in kept], "<U5")
-    return assemble(Rows(root, names, [files[row] for row in kept], labels, groups, parts), seed)
+    return assemble(Rows(root, names, [files[row] for row in kept], labels, groups, parts), seed, bool(known))

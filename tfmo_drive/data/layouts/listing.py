@@ -106,7 +106,7 @@ def list_folder(
     rows = [(file, ids[child.name], places.get(child.parent, "")) for child in listed for file in listed[child].files]
     files, labels, splits = zip(*rows, strict=True)
     labels, groups = np.array(labels, np.int64), np.arange(len(rows))
-    return assemble(Rows(root, names, files, labels, groups, np.array(splits, "<U5")), seed)
+    return assemble(Rows(root, names, files, labels, groups, np.array(splits, "<U5")), seed, bool(named))
 
 
 def _split_folders(children: Sequence[Path]) -> dict[Path, str]:

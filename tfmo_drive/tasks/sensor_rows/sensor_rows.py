@@ -23,7 +23,7 @@ from tfmo_drive.base.overrides import settings
 from tfmo_drive.base.run_folder import file_digest
 from tfmo_drive.contracts import BadInput, Evaluation, Preprocessing, Task, Trivial
 from tfmo_drive.data.class_names import label_ids, no_class, ordered, quoted, read_class_names
-from tfmo_drive.data.splitting import SPLITS
+from tfmo_drive.data.splitting import SPLITS, refuse_unlearnable
 from tfmo_drive.networks import networks, output_kind, standardised_number
 from tfmo_drive.networks.networks import DenseLayers
 from tfmo_drive.networks.standardised_number import StandardisedNumber
@@ -119,8 +119,9 @@ class SensorRows(Task):
         if self.predicts == NUMBER:
             return ()
         found = read_class_names(self.classes) if self.classes else ordered(self._source.name, self._pack.classes)
-        if len(found) < 2:
-            raise BadInput(f"{self._source.name}: the target is always {quoted(found)}. Give rows of two classes.")
+        if min(len(found), len(self._pack.classes)) < 2:
+            shown = quoted(self._pack.classes)
+            raise BadInput(f"{self._source.name}: the target is always {shown}. Give rows of two classes.")
         return found
 
     @functools.cached_property
@@ -147,11 +148,12 @@ class SensorRows(Task):
     def _summary(self) -> Summary:
         """Returns the summary of the train split; raises BadInput where it cannot teach."""
         found = self.examples("train").summary()
+        if self.predicts == CLASS and not self.baseline:
+            labels = {split: self.examples(split).labels for split in SPLITS}
+            refuse_unlearnable(self._source.name, self.class_names, labels, "row")
         absent = [name for i, name in enumerate(self.class_names) if i not in found.classes]
         if absent:
-            raise BadInput(
-                f"{self._source.name}: no train row of class {quoted(absent)}. Add some, or change split_seed."
-            )
+            faults.note(self._source.name, f"no train row of class {quoted(absent)}, so it cannot be learned.")
         if self.predicts == NUMBER and not found.deviation[-1]:
             raise BadInput(f"{self._source.name}: the target is {found.mean[-1]:g} in every train row. Name another.")
         return found
