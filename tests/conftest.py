@@ -50,7 +50,7 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def tiny_task(cache):
     """9 classes of built-in scenes at 32 px, and a ResNet of two blocks and 34,000 weights."""
-    from tfmo_drive.networks.networks import ResNet
+    from tfmo_drive.networks.backbones import ResNet
     from tfmo_drive.tasks.classification import Classification, Scenes
 
     network = ResNet(blocks=(1, 1), width=0.25)
@@ -76,7 +76,7 @@ def tiny_baseline(tiny_task, tmp_path_factory):
 @pytest.fixture(scope="session")
 def streets(cache):
     """What makes a task on whole frames tiny: built-in frames of 64 x 96 px, and a ResNet of two blocks."""
-    from tfmo_drive.networks.networks import ResNet
+    from tfmo_drive.networks.backbones import ResNet
     from tfmo_drive.scenes.frames import Frames
 
     network = ResNet(blocks=(1, 1), width=0.25)
@@ -113,7 +113,8 @@ def detector(streets, tmp_path_factory):
 def small_cnn(tiny_task):
     """Two convolutions with BatchNorm and two dense layers, untrained: traced in a third of the time."""
     from tfmo_drive.base.keras2 import keras
-    from tfmo_drive.networks.networks import Head, SmallCNN, build
+    from tfmo_drive.networks.backbones import SmallCNN
+    from tfmo_drive.networks.networks import Head, build
 
     keras.utils.set_random_seed(0)
     return build(SmallCNN(filters=(4, 8), head=Head(units=8)), tiny_task.image_size, len(tiny_task.class_names))

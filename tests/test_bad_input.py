@@ -152,7 +152,7 @@ def test_baseline_with_a_subclassed_model_inside_is_refused(command, tmp_path):
 
 
 def test_baseline_with_a_backbone_inside_is_taken_and_its_file_gives_the_same(command, tmp_path):
-    from tfmo_drive.networks.networks import ResNet
+    from tfmo_drive.networks.backbones import ResNet
     from tfmo_drive.runtimes.interpreters import LiteRTArtifact
 
     given, model = _of_ones_own(tmp_path / "own", ResNet(blocks=(1,), width=0.25).backbone(32))

@@ -14,7 +14,7 @@ against float, 82x smaller, 43x faster on 2 threads (1,055 test examples).
 
 from tfmo_drive.expect import Expect
 from tfmo_drive.experiment import Experiment
-from tfmo_drive.networks.networks import ResNet
+from tfmo_drive.networks.backbones import ResNet
 from tfmo_drive.steps.channel_pruning import ChannelPruning
 from tfmo_drive.steps.distill import Distill
 from tfmo_drive.steps.quantize_aware import QuantizeAware

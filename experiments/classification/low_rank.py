@@ -12,7 +12,7 @@ float, 7.1x smaller (1,055 test examples).
 
 from tfmo_drive.expect import Expect
 from tfmo_drive.experiment import Experiment
-from tfmo_drive.networks.networks import ResNet
+from tfmo_drive.networks.backbones import ResNet
 from tfmo_drive.steps.distill import Distill
 from tfmo_drive.steps.low_rank import LowRank
 from tfmo_drive.steps.quantize_aware import QuantizeAware

@@ -9,7 +9,7 @@ float, 2.4x smaller, 1.3x faster on 2 threads (512 test examples).
 
 from tfmo_drive.expect import Expect
 from tfmo_drive.experiment import Experiment
-from tfmo_drive.networks.networks import ResNet
+from tfmo_drive.networks.backbones import ResNet
 from tfmo_drive.steps.prune import Prune
 from tfmo_drive.steps.quantize_aware import QuantizeAware
 from tfmo_drive.steps.train import Train

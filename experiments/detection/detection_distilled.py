@@ -12,7 +12,7 @@ from tfmo_drive.expect import Expect
 from tfmo_drive.experiment import MEASURES, Experiment
 from tfmo_drive.measures.robustness import Robustness
 from tfmo_drive.measures.temporal import Temporal
-from tfmo_drive.networks.networks import ResNet
+from tfmo_drive.networks.backbones import ResNet
 from tfmo_drive.steps.distill import Distill
 from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
 from tfmo_drive.tasks.detection.detection import Detection

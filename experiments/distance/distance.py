@@ -13,7 +13,7 @@ float, 3.9x smaller, 2.4x faster on 2 threads, 2.4x faster each on what suits it
 from tfmo_drive.expect import Expect
 from tfmo_drive.experiment import MEASURES, Experiment
 from tfmo_drive.measures.temporal import Temporal
-from tfmo_drive.networks.networks import SmallCNN
+from tfmo_drive.networks.backbones import SmallCNN
 from tfmo_drive.scenes.frames import Frames
 from tfmo_drive.steps.train import Train
 from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8

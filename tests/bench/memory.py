@@ -7,7 +7,7 @@ import sys
 
 IMAGES, ROWS = 2000, 20_000
 IMAGE_TASK = """
-from tfmo_drive.networks.networks import SmallCNN
+from tfmo_drive.networks.backbones import SmallCNN
 from tfmo_drive.tasks.classification import Classification, Scenes
 
 task, batch_size = Classification(network=SmallCNN(), scenes=Scenes(train=count, val=64, test=64)), 64
@@ -36,7 +36,8 @@ import time
 from pathlib import Path
 from tfmo_drive.steps.channel_pruning import ChannelPruning
 from tfmo_drive.contracts import Context
-from tfmo_drive.networks.networks import ResNet, build
+from tfmo_drive.networks.backbones import ResNet
+from tfmo_drive.networks.networks import build
 
 model = build(ResNet(), 224, 1000)
 started = time.perf_counter()

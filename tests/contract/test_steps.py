@@ -16,7 +16,8 @@ from tfmo_drive.base.recipe import refuse_model
 from tfmo_drive.commands import catalogue
 from tfmo_drive.contracts import BadInput, BrokenPromise, Step
 from tfmo_drive.networks import fake_quant, layers
-from tfmo_drive.networks.networks import Head, SmallCNN
+from tfmo_drive.networks.backbones import SmallCNN
+from tfmo_drive.networks.networks import Head
 from tfmo_drive.steps.channel_pruning import ChannelPruning
 from tfmo_drive.steps.cluster import Cluster
 from tfmo_drive.steps.correct_bias import CorrectBias

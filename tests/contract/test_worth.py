@@ -16,7 +16,8 @@ from absl.testing import flagsaver
 from tfmo_drive.commands import experiment_flags, run
 from tfmo_drive.experiment import Experiment
 from tfmo_drive.measures.accuracy import Accuracy
-from tfmo_drive.networks.networks import DenseLayers, SmallCNN
+from tfmo_drive.networks.backbones import SmallCNN
+from tfmo_drive.networks.networks import DenseLayers
 from tfmo_drive.report.sections import document
 from tfmo_drive.scenes.frames import Frames
 from tfmo_drive.steps.train import Train

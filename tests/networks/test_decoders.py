@@ -7,8 +7,8 @@ import pytest
 
 from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.contracts import BadInput
+from tfmo_drive.networks.backbones import MobileNetV2, ResNet, SmallCNN
 from tfmo_drive.networks.decoders import feature_maps, pyramid
-from tfmo_drive.networks.networks import MobileNetV2, ResNet, SmallCNN
 
 SMALL = ResNet(blocks=(1, 1, 1, 1), width=0.125)
 

@@ -7,8 +7,8 @@ import pytest
 
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.networks import macs
+from tfmo_drive.networks.backbones import MobileNetV2
 from tfmo_drive.networks.layers import WITH_KERNEL, along_inputs, along_outputs
-from tfmo_drive.networks.networks import MobileNetV2
 from tfmo_drive.targets.litert import LiteRTFloat32
 
 layers = keras.layers

@@ -13,7 +13,8 @@ import pytest
 from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.networks import networks, own_model
-from tfmo_drive.networks.networks import Head, MobileNetV2, ResNet, SmallCNN
+from tfmo_drive.networks.backbones import MobileNetV2, ResNet, SmallCNN
+from tfmo_drive.networks.networks import Head
 from tfmo_drive.networks.own_model import Signature
 from tfmo_drive.tasks.classification import Classification
 from tfmo_drive.training import scoring, trained_step
@@ -93,7 +94,7 @@ def test_a_setting_out_of_range_is_refused_by_name(kind, field, value):
 
 @pytest.mark.parametrize("network", [ResNet(topology="v1.5"), MobileNetV2(width=0.6), SmallCNN()], ids=repr)
 def test_imagenet_weights_of_a_network_nobody_publishes_are_refused(network):
-    with pytest.raises(BadInput, match="topology v1, and MobileNetV2 of width 0.35, .*--set=task.weights=path"):
+    with pytest.raises(BadInput, match="MobileNetV2 of width 0.35, .*topology v1; got .*=task.weights=path"):
         networks.build(network, SIZE, CLASSES, weights="imagenet")
 
 
@@ -153,7 +154,7 @@ def test_a_sequential_model_becomes_functional(tmp_path):
 def nested(kind: str) -> keras.Model:
     """A model inside a model, as transfer learning makes them, frozen where it is functional."""
     layers = keras.layers
-    backbone = networks.ResNet(blocks=(1,), width=0.25).backbone(SIZE)
+    backbone = ResNet(blocks=(1,), width=0.25).backbone(SIZE)
     head = keras.Sequential([layers.GlobalAveragePooling2D(), layers.Dense(9, name="logits")], name="head")
     if kind == "sequential":
         return keras.Sequential([backbone, head])
@@ -285,4 +286,4 @@ def test_the_given_weights_score_what_they_did_in_v1_5_and_not_in_v1(shared):
 
 @pytest.mark.parametrize("size", [32, 48, 64, 96, 224])
 def test_the_student_stays_a_student_at_any_image_size(size):
-    assert networks.build(networks.SmallCNN(), size, 43).count_params() < 23_600_000 / 20
+    assert networks.build(SmallCNN(), size, 43).count_params() < 23_600_000 / 20

@@ -13,7 +13,7 @@ from PIL import Image
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.contracts import BadInput, Context
 from tfmo_drive.networks import number_scale, own_model
-from tfmo_drive.networks.networks import ResNet
+from tfmo_drive.networks.backbones import ResNet
 from tfmo_drive.pack.example import lines
 from tfmo_drive.runtimes import interpreters
 from tfmo_drive.targets.litert import LiteRTFloat32

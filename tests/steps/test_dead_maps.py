@@ -9,7 +9,7 @@ import pytest
 
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.contracts import BadInput, Context
-from tfmo_drive.networks.networks import ResNet
+from tfmo_drive.networks.backbones import ResNet
 from tfmo_drive.runtimes import tflite_file
 from tfmo_drive.scenes.frames import Frames
 from tfmo_drive.steps.quantize_aware import QuantizeAware

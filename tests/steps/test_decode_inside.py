@@ -10,7 +10,7 @@ import pytest
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.contracts import BadInput, Context
 from tfmo_drive.data.detections import decoded, sigmoid
-from tfmo_drive.networks.networks import ResNet
+from tfmo_drive.networks.backbones import ResNet
 from tfmo_drive.scenes.frames import Frames
 from tfmo_drive.steps.spoilers.decode_inside import DecodeInside
 from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8

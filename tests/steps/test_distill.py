@@ -11,7 +11,8 @@ import pytest
 from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data import batches
-from tfmo_drive.networks.networks import Head, SmallCNN
+from tfmo_drive.networks.backbones import SmallCNN
+from tfmo_drive.networks.networks import Head
 from tfmo_drive.steps.distill import Distill
 from tfmo_drive.steps.prune import Prune
 from tfmo_drive.steps.train import Train

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.networks import folding, networks
-from tfmo_drive.networks.networks import MobileNetV2, ResNet
+from tfmo_drive.networks.backbones import MobileNetV2, ResNet
 from tfmo_drive.steps.fold_batch_norm import FoldBatchNorm
 from tfmo_drive.steps.prune import Prune
 from tfmo_drive.steps.quantize_aware import QuantizeAware

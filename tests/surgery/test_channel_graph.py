@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.networks import networks
-from tfmo_drive.networks.networks import Head, MobileNetV2, ResNet, SmallCNN
+from tfmo_drive.networks.backbones import MobileNetV2, ResNet, SmallCNN
+from tfmo_drive.networks.networks import Head
 from tfmo_drive.surgery.channel_graph import ChannelGraph
 
 layers = keras.layers

@@ -17,7 +17,7 @@ from tfmo_drive.experiment import Experiment
 from tfmo_drive.flow.flow import Run
 from tfmo_drive.measures.accuracy import Accuracy
 from tfmo_drive.measures.size import Size
-from tfmo_drive.networks.networks import SmallCNN
+from tfmo_drive.networks.backbones import SmallCNN
 from tfmo_drive.pack.write_pack import write
 from tfmo_drive.report.rendering.markdown import terminal
 from tfmo_drive.report.rendering.numbers import measured

@@ -8,7 +8,7 @@ import pytest
 from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.networks import networks
-from tfmo_drive.networks.networks import ResNet
+from tfmo_drive.networks.backbones import ResNet
 from tfmo_drive.steps.channel_pruning import ChannelPruning
 from tfmo_drive.steps.distill import Distill
 from tfmo_drive.steps.quantize_aware import QuantizeAware

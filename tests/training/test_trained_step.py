@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data import batches
-from tfmo_drive.networks.networks import Head, SmallCNN
+from tfmo_drive.networks.backbones import SmallCNN
+from tfmo_drive.networks.networks import Head
 from tfmo_drive.steps.channel_pruning import ChannelPruning
 from tfmo_drive.steps.cluster import Cluster
 from tfmo_drive.steps.distill import Distill

@@ -9,7 +9,7 @@ from __future__ import annotations
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.detections import STRIDE
-from tfmo_drive.networks.networks import BN_EPSILON
+from tfmo_drive.networks.networks import BN_EPSILON, Network
 
 layers = keras.layers
 
@@ -35,10 +35,15 @@ def feature_maps(backbone: keras.Model) -> dict[int, object]:
     maps = {stride: found[stride] for stride in sorted(found) if stride >= STRIDE}
     if STRIDE not in maps or tuple(maps[max(maps)].shape[1:3]) != tuple(coarsest):
         raise BadInput(
-            f"task.image_size must be multiples of what {backbone.name} divides it by (32 for ResNet50 and "
-            f"MobileNetV2, whose maps must reach stride {STRIDE}), got {height} x {width} pixels."
+            f"task.image_size must be multiples of what {backbone.name} divides it by, and its maps must reach stride "
+            f"{STRIDE} (ResNet's and MobileNet's do, at multiples of 32), got {height} x {width} pixels."
         )
     return maps
+
+
+def fine_map(network: Network, backbone: keras.Model, channels: int, name: str):
+    """Returns the fine map of a network that decodes by itself, or else that of a pyramid on its backbone."""
+    return backbone.output if network.decodes else pyramid(backbone, channels, name)
 
 
 def pyramid(backbone: keras.Model, channels: int, name: str):

@@ -1,14 +1,15 @@
-"""Builds backbones and heads in Keras 2: ResNet50 in both topologies, MobileNetV2, a small convolutional student.
+"""Holds what all networks share: what a network is, heads, and where its weights start.
 
-ResNet: He et al. 2015, "Deep Residual Learning" (v1: stride in the first 1x1), and the v1.5 of NVIDIA's and
-torchvision's reference models (stride in the 3x3). Layer names are keras.applications', so that its weight files load.
-MobileNetV2: Sandler et al. 2018. `DenseLayers` is for rows of numbers: its size is a count of columns.
+The networks for images lie in `networks.backbones`, one file each. `DenseLayers` is for rows of numbers: its size is a
+count of columns.
 """
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 from pathlib import Path
+from typing import ClassVar
 
 from tfmo_drive.base import finite
 from tfmo_drive.base.given_file import reason
@@ -61,149 +62,26 @@ class Head:
         return layers.Dense(outputs, name=name)(features)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ResNet:
-    """Describes a ResNet with bottleneck blocks; the defaults are ResNet50.
+class Network(abc.ABC):
+    """Describes a network for images; a concrete one is a frozen dataclass, whose settings decide the graph."""
 
-    Args:
-        topology: "v1.5" (stride in the 3x3 convolution) or "v1" (stride in the first 1x1).
-        head: What turns features into outputs.
-        blocks: The number of blocks of each stage.
-        width: The factor on every channel count.
-        bn_momentum: The momentum of BatchNorm's moving averages.
+    preprocessing: ClassVar[str]
+    """The name of the preprocessing that it was published with, one of data.images.PREPROCESSINGS."""
+    decodes: ClassVar[bool] = False
+    """Whether its features are one fine map that all coarser ones went into, which a segmenter reads as it is."""
+    published: ClassVar[str] = ""
+    """Which of its settings Keras publishes ImageNet weights of, in words; "" where of none."""
 
-    Example:
-        >>> import tfmo_drive as td
-        >>> td.ResNet(width=0.25).blocks
-        (3, 4, 6, 3)
-    """
+    head: Head
+    """What turns features into outputs; a network with a head of its own has a method of that name."""
 
-    topology: str = "v1.5"
-    head: Head = Head()
-    blocks: tuple[int, ...] = (3, 4, 6, 3)
-    width: float = 1.0
-    bn_momentum: float = 0.9
-    preprocessing = "caffe"
-
-    def __post_init__(self):
-        if self.topology not in ("v1", "v1.5"):
-            raise BadInput(f"ResNet.topology must be v1 (stock tf.keras) or v1.5, got {self.topology!r}.")
-        if not self.blocks or min(self.blocks) < 1 or len(self.blocks) > 4:
-            raise BadInput(f"ResNet.blocks must be one to four counts of at least 1, got {self.blocks}.")
-        if not 0 < self.width <= 4:
-            raise BadInput(f"ResNet.width must be in (0, 4], got {self.width}.")
-        if not 0 <= self.bn_momentum < 1:
-            raise BadInput(f"ResNet.bn_momentum must be in [0, 1), got {self.bn_momentum}.")
-
-    def _channels(self, count: int) -> int:
-        return max(4, int(round(count * self.width)))
-
-    def _convolution(self, x, filters, kernel, name, gamma="ones", **kwargs):
-        x = layers.Conv2D(filters, kernel, name=f"{name}_conv", **kwargs)(x)
-        return layers.BatchNormalization(
-            epsilon=BN_EPSILON, momentum=self.bn_momentum, gamma_initializer=gamma, name=f"{name}_bn"
-        )(x)
-
-    def _block(self, x, filters: int, stride: int, project: bool, name: str):
-        first, second = (stride, 1) if self.topology == "v1" else (1, stride)
-        shortcut = self._convolution(x, 4 * filters, 1, f"{name}_0", strides=stride) if project else x
-        x = self._convolution(x, filters, 1, f"{name}_1", strides=first)
-        x = layers.ReLU(name=f"{name}_1_relu")(x)
-        padding = "same"
-        if second > 1:
-            x, padding = layers.ZeroPadding2D(1, name=f"{name}_2_pad")(x), "valid"
-        x = self._convolution(x, filters, 3, f"{name}_2", strides=second, padding=padding)
-        x = layers.ReLU(name=f"{name}_2_relu")(x)
-        # Every block starts as its shortcut, which is what makes few epochs enough (Goyal et al. 2017, section 5.1).
-        x = self._convolution(x, 4 * filters, 1, f"{name}_3", gamma="zeros")
-        x = layers.Add(name=f"{name}_add")([shortcut, x])
-        return layers.ReLU(name=f"{name}_out")(x)
-
+    @abc.abstractmethod
     def backbone(self, size: Size) -> keras.Model:
-        """Returns a model from preprocessed pixels float32 [b, height, width, 3] to features.
+        """Returns a model from preprocessed pixels float32 [b, height, width, 3] to features [b, h, w, c]."""
 
-        These are [b, height / 32, width / 32, 2048 * width].
-        """
-        inputs = x = image_input(size)
-        x = layers.ZeroPadding2D(3, name="conv1_pad")(x)
-        x = self._convolution(x, self._channels(64), 7, "conv1", strides=2)
-        x = layers.ReLU(name="conv1_relu")(x)
-        x = layers.ZeroPadding2D(1, name="pool1_pad")(x)
-        x = layers.MaxPooling2D(3, 2, name="pool1_pool")(x)
-        for stage, count in enumerate(self.blocks):
-            for block in range(count):
-                stride = 2 if stage and not block else 1
-                name = f"conv{stage + 2}_block{block + 1}"
-                x = self._block(x, self._channels(64 * 2**stage), stride, not block, name)
-        return keras.Model(inputs, x, name="resnet")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class MobileNetV2:
-    """Describes keras.applications.MobileNetV2; `width` is its alpha.
-
-    Example:
-        >>> import tfmo_drive as td
-        >>> td.MobileNetV2(width=0.35).width
-        0.35
-    """
-
-    head: Head = Head()
-    width: float = 1.0
-    preprocessing = "tf"
-
-    def __post_init__(self):
-        if not 0 < self.width <= 4:
-            raise BadInput(f"MobileNetV2.width must be in (0, 4], got {self.width}.")
-
-    def backbone(self, size: Size) -> keras.Model:
-        """Returns a model from preprocessed pixels float32 [b, height, width, 3] in [-1, 1] to features."""
-        inputs = image_input(size)
-        return keras.applications.MobileNetV2(include_top=False, weights=None, alpha=self.width, input_tensor=inputs)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class SmallCNN:
-    """Describes a small student: convolutions with pooling, a dense layer, logits.
-
-    BatchNorm keeps it trainable on inputs of any range: as a student it sees what its teacher was trained on. The last
-    pooling leaves at most 11x11 features at any image size, so that the dense layer does not outgrow its teacher.
-
-    Args:
-        head: What turns features into outputs.
-        filters: The filters of each convolution.
-        batch_normalization: Whether BatchNorm follows each convolution.
-
-    Example:
-        >>> import tfmo_drive as td
-        >>> td.SmallCNN(filters=(16, 32)).filters
-        (16, 32)
-    """
-
-    head: Head = Head(pooling="flatten", units=128)
-    filters: tuple[int, ...] = (32, 64)
-    batch_normalization: bool = True
-    preprocessing = "caffe"
-
-    def __post_init__(self):
-        if not self.filters or min(self.filters) < 1:
-            raise BadInput(f"SmallCNN.filters must be counts of at least 1, got {self.filters}.")
-
-    def backbone(self, size: Size) -> keras.Model:
-        """Returns a model from preprocessed pixels float32 [b, height, width, 3] to features."""
-        inputs = x = image_input(size)
-        for index, filters in enumerate(self.filters, start=1):
-            x = layers.Conv2D(filters, 3, name=f"conv{index}", use_bias=not self.batch_normalization)(x)
-            if self.batch_normalization:
-                x = layers.BatchNormalization(momentum=0.9, name=f"conv{index}_bn")(x)
-            x = layers.ReLU(name=f"conv{index}_relu")(x)
-            last = index == len(self.filters)
-            pool = max(2, -(-max(x.shape[1:3]) // 11)) if last else 2
-            x = layers.MaxPooling2D(pool, name=f"conv{index}_pool")(x)
-        return keras.Model(inputs, x, name="small_cnn")
-
-
-Network = ResNet | MobileNetV2 | SmallCNN
+    def published_file(self) -> str:
+        """Returns the file of its ImageNet weights without the top, below Keras's address; "" where there is none."""
+        return ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -293,23 +171,19 @@ def load_weights(model: keras.Model, path: Path, setting: str) -> None:
     finite.refuse_weights(model, f"{setting}: {path}")
 
 
-_PUBLISHED_WIDTHS = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)
+_KERAS_FILES = "https://storage.googleapis.com/tensorflow/keras-applications/"
 
 
-def _imagenet(network: Network) -> Path:
+def _imagenet(network: Network | DenseLayers) -> Path:
     """Returns the file of Keras's own download, kept in its cache; offline, BadInput says which file to put where."""
-    if isinstance(network, MobileNetV2) and network.width in _PUBLISHED_WIDTHS:
-        name = f"mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{float(network.width)}_224_no_top.h5"
-        origin = "https://storage.googleapis.com/tensorflow/keras-applications/mobilenet_v2/" + name
-    elif network == ResNet(topology="v1", head=network.head):
-        name = "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
-        origin = "https://storage.googleapis.com/tensorflow/keras-applications/resnet/" + name
-    else:
+    published = network.published_file() if isinstance(network, Network) else ""
+    if not published:
+        known = "; ".join(kind.published for kind in Network.__subclasses__() if kind.published)
         raise BadInput(
-            "task.weights=imagenet: Keras publishes ResNet50 of topology v1, and MobileNetV2 of width "
-            f"{', '.join(map(str, _PUBLISHED_WIDTHS))} only, got {network}. Set task.network so, or use "
+            f"task.weights=imagenet: Keras publishes weights of {known}; got {network}. Set task.network so, or use "
             "--set=task.weights=path/to/a_notop_file.h5."
         )
+    origin, name = _KERAS_FILES + published, published.split("/")[-1]
     folder = Path.home() / ".keras" / "models"
     try:
         return Path(keras.utils.get_file(name, origin, cache_subdir="models"))

@@ -6,7 +6,7 @@ import dataclasses
 
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.contracts import BadInput, Context
-from tfmo_drive.networks import networks
+from tfmo_drive.networks.backbones import SmallCNN
 from tfmo_drive.networks.networks import DenseLayers, Network
 from tfmo_drive.training.distillation import SoftLabels
 from tfmo_drive.training.trained_step import TrainedStep
@@ -24,7 +24,7 @@ class Distill(TrainedStep):
         True
     """
 
-    student: Network | DenseLayers = networks.SmallCNN()
+    student: Network | DenseLayers = SmallCNN()
     distill: SoftLabels | None = SoftLabels()
     epochs: int = 12
     learning_rate: float = 0.02

@@ -19,6 +19,7 @@ from tfmo_drive.data.class_names import FILES
 from tfmo_drive.data.repeated import say_repeated
 from tfmo_drive.data.splitting import SPLITS
 from tfmo_drive.networks import networks
+from tfmo_drive.networks.backbones import ResNet
 from tfmo_drive.networks.networks import Network
 from tfmo_drive.training import given_model
 
@@ -46,7 +47,7 @@ class ImageTask(Task):
     """
 
     data: str = SCENES
-    network: Network = networks.ResNet()
+    network: Network = ResNet()
     weights: str = "none"
     baseline: str = ""
     classes: str = ""

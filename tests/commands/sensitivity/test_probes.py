@@ -8,7 +8,8 @@ import pytest
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.commands.sensitivity import probes
 from tfmo_drive.networks import graph, layers, macs
-from tfmo_drive.networks.networks import ResNet, build
+from tfmo_drive.networks.backbones import ResNet
+from tfmo_drive.networks.networks import build
 from tfmo_drive.surgery import factors
 from tfmo_drive.surgery.channel_graph import ChannelGraph
 from tfmo_drive.surgery.importance import L2

@@ -18,7 +18,8 @@ from tfmo_drive.measures.cost import Cost
 from tfmo_drive.measures.latency import Latency
 from tfmo_drive.measures.size import Size
 from tfmo_drive.networks import layers
-from tfmo_drive.networks.networks import DenseLayers, SmallCNN
+from tfmo_drive.networks.backbones import SmallCNN
+from tfmo_drive.networks.networks import DenseLayers
 from tfmo_drive.runtimes import artifact_metadata
 from tfmo_drive.steps.channel_pruning import ChannelPruning
 from tfmo_drive.steps.distill import Distill

@@ -48,7 +48,7 @@ class Segmentation(FrameTask):
     `classes` is a file with the names of the ids, where there is no classes.json.
 
     Args:
-        channels: The width of the pyramid.
+        channels: The width of the pyramid, where the network does not decode by itself as a UNet does.
         outputs: "logits", "probabilities" or "sigmoids", for a model of your own whose graph does not tell which.
         shown: The masks of the built-in scenes, "semantic" or "lanes".
         balance: Whether rare classes count more in training (tasks.segmentation.class_balance).
@@ -134,9 +134,13 @@ class Segmentation(FrameTask):
             faults.note(self.data, f"no training pixel of class {quoted(absent)}, so it cannot be learned.")
 
     def heads(self, network: Network, backbone: keras.Model) -> list:
-        features = decoders.pyramid(backbone, self.channels, "segmentation")
-        logits = keras.layers.Conv2D(len(self.class_names), 1, name=f"{MASK}_logits")(features)
-        return [keras.layers.UpSampling2D(decoders.STRIDE, interpolation="bilinear", name=MASK)(logits)]
+        features = decoders.fine_map(network, backbone, self.channels, "segmentation")
+        stride = self.size[0] // features.shape[1]
+        name = MASK if stride == 1 else f"{MASK}_logits"
+        logits = keras.layers.Conv2D(len(self.class_names), 1, name=name)(features)
+        if stride == 1:
+            return [logits]
+        return [keras.layers.UpSampling2D(stride, interpolation="bilinear", name=MASK)(logits)]
 
     def moved(self, targets, randoms):
         return self.augmentation.move_masks(targets, randoms)
