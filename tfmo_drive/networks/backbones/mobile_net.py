@@ -18,7 +18,7 @@ _LEAST = 32
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MobileNetV2(Network):
-    """Describes keras.applications.MobileNetV2.
+    """Describes MobileNetV2, which keras.applications builds without its top.
 
     Args:
         head: What turns features into outputs.
@@ -55,7 +55,7 @@ class MobileNetV2(Network):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MobileNetV3(Network):
-    """Describes keras.applications.MobileNetV3Small or MobileNetV3Large.
+    """Describes MobileNetV3Small or MobileNetV3Large, which keras.applications builds without their top.
 
     Its hard swish, x * relu6(x + 3) / 6, and its squeeze-and-excite are built-in layers here, each of which int8 has an
     operator for. Where a runtime has none for a product of two maps, `minimalistic` leaves out both, and takes 3x3
