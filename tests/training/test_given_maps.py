@@ -63,6 +63,24 @@ def test_a_segmenters_own_softmax_is_taken_for_probabilities(end, segmentation, 
     np.testing.assert_allclose(apart - tf.reduce_mean(apart, -1, keepdims=True), 0, atol=1e-3)
 
 
+def test_a_binary_segmenters_one_sigmoid_is_two_classes_and_pixels_in_a_row_are_told_how(streets, tmp_path):
+    keras.utils.set_random_seed(0)
+    lanes = Segmentation(channels=8, shown="lanes", **streets)
+    assert len(lanes.class_names) == 2
+    image = keras.Input((*lanes.size, 3))
+    x = layers.Conv2D(1, 3, padding="same", activation="sigmoid")(layers.Rescaling(1 / 128)(image))
+    task = given(lanes, keras.Model(image, x), tmp_path)
+    baseline = task.build()
+    raw, masks = task.examples("test").read(np.arange(2))
+    sure, said = keras.Model(image, x)(task.preprocessing(raw)).numpy(), baseline(task.preprocessing(raw))
+    np.testing.assert_allclose(said, np.concatenate([1 - sure, sure], -1), atol=1e-5)
+    row = layers.Reshape((-1, 2))(layers.Conv2D(2, 3, padding="same", activation="softmax")(image))
+    with pytest.raises(BadInput, match=r"Save it with their shape: .*Reshape\(\(64, 96, 2\)\)\(model.output\)"):
+        given(lanes, keras.Model(image, row), tmp_path).build()
+    again = given(lanes, keras.Model(image, layers.Reshape((64, 96, 2))(row)), tmp_path)
+    assert again.metadata(again.build())["decode"]["kind"] == "segmentation probabilities"
+
+
 def test_what_no_graph_tells_of_a_mask_is_asked(segmentation, tmp_path):
     model = own(segmentation, {"mask": lambda x: tf.exp(x) / tf.reduce_sum(tf.exp(x), -1, keepdims=True)})
     with pytest.raises(BadInput, match="Say it: --set=task.outputs=probabilities, or"):

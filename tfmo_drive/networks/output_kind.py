@@ -23,14 +23,16 @@ LOGITS, PROBABILITIES, SIGMOIDS = "logits", "probabilities", "sigmoids"
 KINDS = (LOGITS, PROBABILITIES, SIGMOIDS)
 """The kinds of an output [..., classes]: before a softmax, behind one, or behind sigmoids, which need not sum to 1."""
 
-_PASSES, _LINEAR = "passes", "linear"
+PASSES, _LINEAR = "passes", "linear"
 """The effects of a layer on its input's kind: it passes it on (averages too), or is linear: logits stay logits."""
-_FUNCTIONS = {"softmax": PROBABILITIES, "sigmoid": SIGMOIDS, "logsoftmax": LOGITS, "linear": _PASSES}
+_FUNCTIONS = {"softmax": PROBABILITIES, "sigmoid": SIGMOIDS, "logsoftmax": LOGITS, "linear": PASSES}
 _OPERATORS = (
     _FUNCTIONS
     | dict.fromkeys(
         "identity cast reshape squeeze expanddims transpose ensureshape stopgradient getitem clipbyvalue reducemean "
-        "mean dropout concat avgpool avgpool2d stridedslice checknumerics permutedimensions".split(), _PASSES
+        "mean dropout concat avgpool avgpool2d stridedslice slice checknumerics permutedimensions stack pack split "
+        "unstack unpack tile repeat gather reverse depthtospace spacetodepth resizebilinear "
+        "resizenearestneighbor".split(), PASSES
     )
     | dict.fromkeys(
         "add subtract sub multiply mul truediv realdiv divide biasadd negative resize reducesum addn reducemax".split(),
@@ -42,16 +44,18 @@ _OPERATORS = (
 _PASSING = (
     layers.Reshape, layers.Flatten, layers.Permute, layers.Dropout, layers.SpatialDropout2D, layers.AlphaDropout,
     layers.GaussianDropout, layers.GaussianNoise, layers.ActivityRegularization, layers.Cropping2D,
-    layers.GlobalAveragePooling2D, layers.AveragePooling2D, layers.GlobalAveragePooling1D, layers.Average,
-    layers.Concatenate,
+    layers.GlobalAveragePooling2D, layers.AveragePooling2D, layers.GlobalAveragePooling1D, layers.AveragePooling1D,
+    layers.Average, layers.Concatenate, layers.Cropping1D, layers.RepeatVector, layers.UpSampling1D,
 )  # fmt: skip
 _LINEAR_LAYERS = (
     layers.BatchNormalization, layers.LayerNormalization, layers.Rescaling, layers.Normalization, layers.Add,
     layers.Subtract, layers.GlobalMaxPooling2D, layers.MaxPooling2D, layers.ZeroPadding2D,
 )  # fmt: skip
+_AVERAGING = ("nearest", "bilinear", "area")
+"""The rules of resizing whose results are among the numbers that they are made of."""
 _MAKERS = (
-    layers.Dense, layers.Conv1D, layers.Conv2D, layers.Conv2DTranspose, layers.DepthwiseConv2D, layers.SeparableConv2D,
-    layers.EinsumDense,
+    layers.Dense, layers.Conv1D, layers.Conv2D, layers.Conv1DTranspose, layers.Conv2DTranspose, layers.DepthwiseConv1D,
+    layers.DepthwiseConv2D, layers.SeparableConv1D, layers.SeparableConv2D, layers.EinsumDense,
 )  # fmt: skip
 
 
@@ -220,36 +224,44 @@ def _of(tensor: Any, outside: tuple) -> str | None:
         (above, model), rest = outside[:2], outside[2:]
         (index,) = (i for i, one in enumerate(model.inputs) if one is tensor)
         return _of(above.keras_inputs[index], rest)
-    effect = _effect(layer)
-    if effect in KINDS or effect is None:
-        return effect
+    told = effect(layer, node)
+    if told in KINDS or told is None:
+        return told
     below = {_of(one, outside) for one in node.keras_inputs}
-    return below.pop() if len(below) == 1 and (effect == _PASSES or below == {LOGITS}) else None
+    return below.pop() if len(below) == 1 and (told == PASSES or below == {LOGITS}) else None
 
 
-def _effect(layer: Any) -> str | None:
-    """Returns a kind where the layer makes numbers of it, _PASSES, _LINEAR, or None where nothing is known."""
+def effect(layer: Any, node: Any) -> str | None:
+    """Returns a kind where the layer makes numbers of it, PASSES, "linear", or None where nothing is known.
+
+    Args:
+        layer: The layer.
+        node: Its call, one of its `inbound_nodes`.
+    """
     if isinstance(layer, layers.Wrapper) and not isinstance(layer, layers.Bidirectional):
-        return _effect(layer.layer)  # tfmot's wrappers, TimeDistributed
+        return effect(layer.layer, node)  # tfmot's wrappers, TimeDistributed
     operator = getattr(layer, "symbol", None) or getattr(getattr(layer, "node_def", None), "op", None)
     if operator:
+        if operator == "image.resize":
+            method = node.call_kwargs.get("method", (*node.call_args, "bilinear")[2])
+            return PASSES if method in _AVERAGING else _LINEAR
         return _OPERATORS.get(_plain(operator.split(".")[-1]))
     if isinstance(layer, layers.Softmax):
         return PROBABILITIES
     if isinstance(layer, (layers.UpSampling2D, layers.Resizing)):
-        return _PASSES if layer.interpolation in ("nearest", "bilinear") else _LINEAR
+        return PASSES if layer.interpolation in _AVERAGING else _LINEAR
     if isinstance(layer, _PASSING) or "QuantizeLayer" in type(layer).__name__ or type(layer).__name__ == "Identity":
-        return _PASSES
+        return PASSES
     if isinstance(layer, _LINEAR_LAYERS):
         return _LINEAR
     if not isinstance(layer, (layers.Activation, *_MAKERS)):
         return None
     activation = getattr(layer.activation, "activation", layer.activation)  # tfmot wraps it while it quantises
     if isinstance(activation, layers.Layer):
-        effect = _effect(activation)
+        told = effect(activation, node)
     else:
-        effect = _FUNCTIONS.get(_plain(getattr(activation, "__name__", "linear" if activation is None else "")))
-    return LOGITS if effect == _PASSES and isinstance(layer, _MAKERS) else effect
+        told = _FUNCTIONS.get(_plain(getattr(activation, "__name__", "linear" if activation is None else "")))
+    return LOGITS if told == PASSES and isinstance(layer, _MAKERS) else told
 
 
 def _plain(name: str) -> str:

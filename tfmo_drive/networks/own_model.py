@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -291,18 +292,21 @@ def _check_outputs(model: keras.Model, subject: str, signature: Signature):
     (shape, *others), (wanted, *_) = found.values(), signature.outputs.values()
     if not others and shape != wanted:
         said = (f"{wanted[-1]} classes" if wanted[-1] > 1 else "one number to predict") if len(wanted) == 1 else wanted
-        more = wanted[-1] > 1 and shape[:-1] == wanted[:-1] and shape[-1] > wanted[-1]
-        advice = (
-            f"If it knows {shape[-1]} classes, name all of them in its order with --set=task.classes=classes.txt."
-            if more
-            else "Give the data the model was trained on."
-        )
+        advice = "Give the data the model was trained on."
+        if wanted[-1] > 1 and shape[:-1] == wanted[:-1] and shape[-1] > wanted[-1]:
+            advice = (
+                f"If it knows {shape[-1]} classes, name all of them in its order with --set=task.classes=classes.txt."
+            )
+        elif math.prod(shape) == math.prod(wanted):
+            reshaped = f"keras.layers.Reshape({wanted})(model.output)"
+            advice = f"Save it with their shape: keras.Model(model.input, {reshaped}).save('reshaped.h5')."
         raise BadInput(f"{subject} gives outputs of shape {shape}, the data has {said}. {advice}")
 
 
 def _one_for_two(given: Signature, wanted: Signature) -> bool:
-    """Says whether a model gives one number where the data has two classes."""
-    return [list(signature.outputs.values()) for signature in (given, wanted)] == [[(1,)], [(2,)]]
+    """Says whether a model gives one number where the data has two classes, of an image or of each pixel."""
+    shapes = [list(signature.outputs.values()) for signature in (given, wanted)]
+    return shapes == [[(*shape[:-1], end)] for shape in shapes[1][:1] for end in (1, 2)]
 
 
 def _check_row(model: keras.Model, subject: str, shape: tuple[int, ...]):
