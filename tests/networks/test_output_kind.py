@@ -244,7 +244,9 @@ def pixels(end):
     [
         layers.Conv2D(1, 1, activation="sigmoid"),
         lambda x: tf.sigmoid(layers.Conv2D(1, 1, use_bias=False)(x)),
-        lambda x: layers.Activation("sigmoid")(layers.UpSampling2D(2, interpolation="bilinear")(layers.Conv2D(1, 1)(x))),
+        lambda x: layers.Activation("sigmoid")(
+            layers.UpSampling2D(2, interpolation="bilinear")(layers.Conv2D(1, 1)(x))
+        ),
         lambda x: layers.UpSampling2D(2, interpolation="bilinear")(layers.Conv2D(1, 3, activation="sigmoid")(x)),
         lambda x: layers.Activation("sigmoid")(layers.GlobalAveragePooling2D()(layers.Conv2D(1, 1)(x))),
     ],
