@@ -1,33 +1,40 @@
 """What works on whole architectures: `make architectures`, or `python -m tests.bench.architectures VGG16 fold int8`.
 
-Every family of keras.applications, alive at random, goes through every method without training. A cell says the
-decibels of the converted file against the Keras model that it was made from (for `fold`: against the model before), or
-what refused. Each family runs in a process of its own, so that a crash costs its remaining cells and no other family's.
+Every family of keras.applications goes through every method, untrained, with weights and BatchNorms that have seen the
+built-in driving frames. A cell says what the method did to it, and passes only if that is proved: a file is held
+against the Keras model that it was made from, a narrowed, factorised or folded model against one of equal function.
+Each family runs in a process of its own, so that a crash costs one cell; a cell is kept in runs/bench/architectures
+until the code that it ran changes. With all families and methods, the page experiments/ARCHITECTURES.md is written.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
+import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from absl import logging
 
-from tfmo_drive.base.keras2 import keras
-from tfmo_drive.contracts import BadInput, BrokenPromise, Context
-from tfmo_drive.networks import graph
+from tfmo_drive.base import atomic
+from tfmo_drive.base.keras2 import keras, tf
+from tfmo_drive.contracts import BadInput, BrokenPromise, Context, Step
+from tfmo_drive.networks import graph, layers, macs, plain_layers
 from tfmo_drive.steps.channel_pruning import ChannelPruning
 from tfmo_drive.steps.cluster import Cluster
 from tfmo_drive.steps.fold_batch_norm import FoldBatchNorm
 from tfmo_drive.steps.low_rank import LowRank
 from tfmo_drive.steps.prune import Prune
 from tfmo_drive.steps.quantize_aware import QuantizeAware
-from tfmo_drive.surgery import batch_norm
+from tfmo_drive.surgery import batch_norm, factors
 from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
 from tfmo_drive.tasks.classification import Classification, Scenes
 
@@ -37,17 +44,49 @@ FAMILIES = {
     "RegNetX002": 64, "RegNetY002": 64, "ConvNeXtTiny": 64,
 }  # fmt: skip
 """The side of the images in pixels, by family: the smallest that it takes, of 64 and 96."""
-STEPS = {
-    "int8": None,
-    "fold": FoldBatchNorm(),
-    "prune_2_4": Prune(pattern="2:4", epochs=0),
-    "channels": ChannelPruning(pruning_ratio=0.3, epochs=0, calibration_images=32),
-    "low_rank": LowRank(epochs=0, calibration_images=32),
-    "cluster": Cluster(epochs=0),
-    "qat": QuantizeAware(epochs=0, calibration_images=32),
-}
 IMAGES = 32
-SECONDS = 900
+FILE_DB, LEAST_DB, EXACT_DB, BEYOND_DB = 20.0, 25.0, 60.0, 6.0
+SECONDS = 1200
+FOLDER = Path("runs/bench/architectures")
+PAGE = Path("experiments/ARCHITECTURES.md")
+NOTHING = "nothing to do"
+ABOUT = f"""# Architectures
+
+Which families of `keras.applications` go through which method, as `{{command}}` found it on {{cores}} cores (tf_keras
+{keras.__version__}, TensorFlow {tf.__version__}). Each is the smallest of its family, for 10 classes and images of 64
+pixels (InceptionV3, Xception: 96), and its weights are random. BatchNorm scales are drawn from 0.5 to 1.5 and its
+offsets around 2, and it has seen {IMAGES} built-in driving frames: with offsets around 0 an untrained network of fifty
+layers is chaotic, and makes of a rounding in its first layer another answer, which trained ones do not. How much of
+that is left, the second column says: to what 40 dB of noise at the input become at the output.
+
+- **fold**: BatchNorms folded, of all; outputs as before, to {EXACT_DB:g} dB.
+- **channels**: `ChannelPruning(pruning_ratio=0.3)`. The narrow model's outputs are those of the whole one whose
+  kernels do not read the removed channels, to {EXACT_DB:g} dB, before BatchNorm is estimated again.
+- **low rank**: `LowRank(energy=0.9)`. The outputs are those of the whole model with the products of the factors.
+- **cluster**: kernels with 16 values each. **2:4**: kernels that hold the pattern, in the `.tflite` file too, of all.
+- **int8**: after training, the file against the Keras model, on {IMAGES} test frames: from {FILE_DB:g} dB on.
+- **QAT**: the file against the fake-quantised Keras model that it was made from: from {LEAST_DB:g} dB on, as in the
+  survey of layers. What is rounded the other way in one layer goes through all later ones, so that a deep network has
+  less than a single block.
+- Both files must be {BEYOND_DB:g} dB better than the best answer that is equal for all images, and integers throughout.
+
+A family goes through where every cell says what was done, or that there is nothing to do.
+
+"""
+
+
+@dataclasses.dataclass
+class Cell:
+    """Holds what a method did to a family."""
+
+    said: str
+    passed: bool
+    seconds: float = 0.0
+
+    @property
+    def short(self) -> str:
+        """Returns what stands in the table: what was done, or the kind of failure, whose reason stands below it."""
+        return self.said if self.passed else self.said.split(":")[0]
 
 
 def alive(family: str, context: Context) -> keras.Model:
@@ -55,112 +94,243 @@ def alive(family: str, context: Context) -> keras.Model:
     keras.utils.set_random_seed(0)
     side = context.task.image_size
     build = getattr(keras.applications, family)
-    model = graph.flat(build(weights=None, input_shape=(side, side, 3), classes=10, classifier_activation=None))
+    model = build(weights=None, input_shape=(side, side, 3), classes=10, classifier_activation=None)
+    model = plain_layers.split(graph.flat(model))
     generator = np.random.default_rng(0)
     for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            names = [variable.name for variable in layer.weights]
-            layer.set_weights([
-                generator.uniform(0.5, 1.5, value.shape) if "gamma" in name
-                else generator.normal(0, 0.2, value.shape) if "beta" in name else value
-                for name, value in zip(names, layer.get_weights(), strict=True)
-            ])  # fmt: skip
-    batch_norm.reestimate(model, _pixels(context))
+        for variable in layer.weights:
+            name = variable.name.split("/")[-1].split(":")[0]
+            if name == "gamma":
+                variable.assign(generator.uniform(0.5, 1.5, variable.shape))
+            elif name == "beta" and isinstance(layer, keras.layers.BatchNormalization):
+                variable.assign(generator.normal(2, 0.2, variable.shape))
+            elif name == "depthwise_kernel" and float(tf.reduce_max(tf.abs(variable))) < 1e-3:  # ConvNeXt's layer scale
+                variable.assign(generator.uniform(0.1, 0.5, variable.shape))
+    batch_norm.reestimate(model, _pixels(context, "train"))
     return model
 
 
-def _pixels(context: Context) -> np.ndarray:
-    return context.task.preprocessing(context.calibration(IMAGES))
+def _pixels(context: Context, split: str) -> np.ndarray:
+    return context.task.preprocessing(_raw(context, split))
 
 
-def _decibels(wanted: np.ndarray, got: np.ndarray) -> float:
-    return float(10 * np.log10(np.sum(wanted**2) / max(float(np.sum((wanted - got) ** 2)), 1e-30)))
+def _raw(context: Context, split: str) -> np.ndarray:
+    return context.task.examples(split).read(np.arange(IMAGES))[0]
 
 
-def cell(step_name: str, model: keras.Model, context: Context) -> str:
-    """Returns the decibels of what a step makes of the model, or what refused."""
-    step = STEPS[step_name]
-    folder = context.workdir / step_name
+def decibels(wanted: np.ndarray, got: np.ndarray) -> float:
+    """Returns the ratio of what is wanted to what is wrong in it, at most 150."""
+    noise, signal = (np.square(one, dtype=np.float64).sum() for one in (wanted - got, wanted))
+    return float(10 * np.log10(max(signal, 1e-30) / max(noise, 1e-15 * signal, 1e-30)))
+
+
+def carried(model: keras.Model, context: Context) -> float:
+    """Returns the decibels at the output of noise of 40 dB at the input."""
+    images = _pixels(context, "test")
+    noise = np.random.default_rng(0).normal(0, 0.01 * np.sqrt(np.mean(images**2)), images.shape)
+    return decibels(*(model.predict(one, verbose=0) for one in (images, images + noise.astype(np.float32))))
+
+
+def _equal(wanted: keras.Model, got: keras.Model, context: Context, did: str) -> Cell:
+    images = _pixels(context, "test")
+    found = decibels(*(one.predict(images, verbose=0) for one in (wanted, got)))
+    return Cell(f"{did}, {found:.0f} dB" if found >= EXACT_DB else f"failed: {did}, {found:.1f} dB", found >= EXACT_DB)
+
+
+def _integer_file(model: keras.Model, context: Context, least: float, check: Step | None = None) -> Cell:
+    artifact = LiteRTInt8(calibration_images=IMAGES)(
+        model, context.workdir, dataclasses.replace(context, baseline=model)
+    )
+    if check:
+        check.check_artifact(artifact)
+    wanted = model.predict(_pixels(context, "test"), verbose=0)
+    constant = decibels(wanted, np.broadcast_to(wanted.mean(0), wanted.shape))
+    found = decibels(wanted, artifact.predict(_raw(context, "test")))
+    floats = [name for name, one in artifact.weights().items() if one.ndim >= 2 and one.dtype != np.int8]
+    if floats:
+        return Cell(f"failed: {len(floats)} kernels are no integers, such as {floats[0]}", False)
+    passed = found >= max(least, constant + BEYOND_DB)
+    said = f"{found:.1f} dB"
+    return Cell(said if passed else f"failed: {said}, an equal answer for all images has {constant:.1f} dB", passed)
+
+
+def int8(model: keras.Model, context: Context) -> Cell:
+    return _integer_file(model, context, FILE_DB)
+
+
+def qat(model: keras.Model, context: Context) -> Cell:
+    step = QuantizeAware(epochs=0, calibration_images=IMAGES)
+    step.refuse(model)
+    return _integer_file(step(model, context), context, LEAST_DB, step)
+
+
+def fold(model: keras.Model, context: Context) -> Cell:
+    step = FoldBatchNorm()
+    if step.idle(model):
+        return Cell(NOTHING, True)
+    made = step(model, context)
+    step.check(made)
+    before, left = (
+        sum(isinstance(layer, keras.layers.BatchNormalization) for layer in one.layers) for one in (model, made)
+    )
+    return _equal(model, made, context, f"{before - left} of {before}")
+
+
+def sparse(model: keras.Model, context: Context) -> Cell:
+    step = Prune(pattern="2:4", epochs=0)
+    if step.idle(model):
+        return Cell(NOTHING, True)
+    made = step(model, context)
+    step.check(made)
+    step.check_artifact(LiteRTFloat32()(made, context.workdir, dataclasses.replace(context, baseline=made)))
+    kernels = list(layers.kernels(made))
+    return Cell(f"{sum(map(step.changeable, kernels))} of {len(kernels)}", True)
+
+
+def channels(model: keras.Model, context: Context) -> Cell:
+    step = ChannelPruning(pruning_ratio=0.3, epochs=0)
+    if step.idle(model):
+        return Cell(NOTHING, True)
+    known, removed = step.chosen(model, context)
+    narrow = known.without(removed)
+    silent = graph.copied(known.model)
+    for name, kernel in known.unread(removed).items():
+        silent.get_layer(name).kernel.assign(kernel)
+    every = sum(group.width for group in known.groups)
+    gone = sum(group.each * np.isin(group.channels, removed).sum() for group in known.groups)
+    share = known.macs(removed) / known.macs()
+    made = _equal(silent, narrow, context, f"{gone:,} of {every:,}, MACs x{share:.2f}")
+    return made if share < 1 else Cell(f"failed: {made.said}", False)
+
+
+def low_rank(model: keras.Model, context: Context) -> Cell:
+    step = LowRank(epochs=0, calibration_images=IMAGES)
+    if step.idle(model):
+        return Cell(NOTHING, True)
+    found, ranks = step.chosen(model, context)
+    taken = {layer.name for layer in model.layers}
+    thin = factors.replaced(model, {name: found[name].chain(one, taken) for name, one in ranks.items()})
+    product = graph.copied(model)
+    for name, one in ranks.items():
+        product.get_layer(name).kernel.assign(found[name].product(one))
+    share = macs.of_model(thin) / macs.of_model(model)
+    return _equal(product, thin, context, f"{len(ranks)} of {len(found)}, MACs x{share:.2f}")
+
+
+def cluster(model: keras.Model, context: Context) -> Cell:
+    step = Cluster(epochs=0)
+    if step.idle(model):
+        return Cell(NOTHING, True)
+    made = step(model, context)
+    step.check(made)
+    return Cell(f"{len(list(layers.kernels(made)))} kernels", True)
+
+
+METHODS: dict[str, Callable[[keras.Model, Context], Cell]] = {
+    "fold": fold, "channels": channels, "low_rank": low_rank, "cluster": cluster, "prune_2_4": sparse, "int8": int8,
+    "qat": qat,
+}  # fmt: skip
+
+
+def cell(name: str, model: keras.Model, context: Context) -> Cell:
+    """Returns what a method does to the model, or what refused it."""
+    began, folder = time.perf_counter(), context.workdir / name
     folder.mkdir()
     try:
-        made = model
-        if step is not None:
-            step.refuse(model)
-            why = step.idle(model)
-            if why:
-                return f"refused: {why}"
-            made = step(model, dataclasses.replace(context, workdir=folder))
-            step.check(made)
-        target = LiteRTInt8() if step_name in ("int8", "qat") else LiteRTFloat32()
-        artifact = target(made, folder, dataclasses.replace(context, baseline=made))
-    except (BadInput, BrokenPromise) as refusal:
-        return f"refused: {refusal}"
+        found = METHODS[name](model, dataclasses.replace(context, workdir=folder))
+    except BadInput as refusal:
+        found = Cell(f"refused: {refusal}", False)
+    except BrokenPromise as broken:
+        found = Cell(f"failed: {broken}", False)
     except Exception as error:  # a crash is what this bench is there to show
-        return f"CRASH: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
-    images = context.calibration(IMAGES)
-    judge = model if step_name == "fold" else made
-    wanted = judge.predict(context.task.preprocessing(images), verbose=0)
-    return f"{_decibels(wanted, artifact.predict(images)):.1f} dB"
+        found = Cell(f"failed: {type(error).__name__}: {' '.join(str(error).split())[:200]}", False)
+    return dataclasses.replace(found, seconds=round(time.perf_counter() - began, 1))
 
 
-def family_cells(family: str, step_names: list[str]) -> None:
-    """Prints one line of JSON a step, as soon as it is known."""
+def family_cells(family: str, names: list[str]) -> None:
+    """Prints one line of JSON a method, as soon as it is known."""
     logging.set_verbosity(logging.ERROR)
     with tempfile.TemporaryDirectory() as workdir:
         task = Classification(image_size=FAMILIES[family], scenes=Scenes(train=64, val=36, test=36))
         context = Context(task, None, (), Path(workdir), seed=0)
         model = alive(family, context)
         context = dataclasses.replace(context, baseline=model)
-        for name in step_names:
-            began = time.perf_counter()
-            said = cell(name, model, context)
-            print(json.dumps([name, said, round(time.perf_counter() - began, 1)]), flush=True)
+        for name in names:
+            found = Cell(f"{carried(model, context):.0f} dB", True) if name == NOISE else cell(name, model, context)
+            print(json.dumps([name, dataclasses.asdict(found)]), flush=True)
 
 
-def row(family: str, step_names: list[str]) -> dict[str, tuple[str, float]]:
-    """Returns by step what works in a family, from a process of its own; a step that took it down says so."""
-    found: dict[str, tuple[str, float]] = {}
-    command = [sys.executable, "-m", "tests.bench.architectures", "--child", family]
-    while len(found) < len(step_names):
-        left = [name for name in step_names if name not in found]
-        try:
-            done = subprocess.run([*command, *left], capture_output=True, text=True, timeout=SECONDS)
-            lines, ended = done.stdout, f"CRASH: the process ended with {done.returncode}"
-            tail = done.stderr.strip().splitlines()[-1:] if done.returncode > 0 else []
-            ended = " ".join([ended, *tail])[:300]
-        except subprocess.TimeoutExpired as late:
-            lines, ended = (late.stdout or b"").decode(), f"CRASH: not done within {SECONDS} s"
-        for line in lines.splitlines():
-            if line.startswith("["):
-                name, said, seconds = json.loads(line)
-                found[name] = (said, seconds)
-        unsaid = [name for name in left if name not in found]
-        if unsaid:
-            found[unsaid[0]] = (ended, 0.0)
+NOISE = "40 dB become"
+
+
+def row(family: str, names: list[str]) -> dict[str, Cell]:
+    """Returns by method what works in a family, from files, or from a process; a method that ends that one says so."""
+    found: dict[str, Cell] = {}
+    files = {name: FOLDER / f"{family} {name}.json" for name in names}
+    key = _key()
+    for name, file in files.items():
+        kept = json.loads(file.read_text()) if file.is_file() else {}
+        if kept.pop("key", "") == key:
+            found[name] = Cell(**kept)
+
+    def keep(name: str, one: Cell) -> None:
+        found[name] = one
+        atomic.write_json(files[name], {"key": key, **dataclasses.asdict(one)})
+
+    while left := [name for name in names if name not in found]:
+        command = [sys.executable, "-m", "tests.bench.architectures", "--child", family, *left]
+        with tempfile.TemporaryFile("w+") as errors:
+            child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
+            watch = threading.Timer(SECONDS, child.kill)
+            watch.start()
+            for line in child.stdout:
+                if line.startswith("["):
+                    watch.cancel()
+                    name, one = json.loads(line)
+                    keep(name, Cell(**one))
+                    watch = threading.Timer(SECONDS, child.kill)
+                    watch.start()
+            child.wait()
+            watch.cancel()
+            errors.seek(0)
+            last = errors.read().strip().splitlines()[-1:]
+        if unsaid := [name for name in left if name not in found]:
+            keep(unsaid[0], Cell(f"failed: the process ended with {child.returncode} {' '.join(last)[:200]}", False))
     return found
 
 
-def _of_each(cells: dict[str, tuple[str, float]], names: list[str]) -> str:
-    shown = (cells[name][0] if cells[name][0].endswith(" dB") else cells[name][0].split(":")[0] for name in names)
-    return " | ".join(f"{one:>9}" for one in shown)
+def _key() -> str:
+    """Returns a digest of the source of everything that a cell runs."""
+    files = {Path(module.__file__) for name, module in sys.modules.items() if name.startswith("tfmo_drive.")}
+    content = hashlib.sha256()
+    for file in sorted({*files, Path(__file__)}):
+        content.update(file.read_bytes())
+    return content.hexdigest()
 
 
 def main(names: list[str]) -> int:
-    """Prints a row for each family named, of the steps named; all of them where none is."""
-    unknown = [name for name in names if name not in (*FAMILIES, *STEPS)]
+    """Prints a row for each family named, of the methods named; all of them where none is."""
+    unknown = [name for name in names if name not in (*FAMILIES, *METHODS)]
     if unknown:
-        print(f"No family or step {unknown[0]!r}. There is: {', '.join((*FAMILIES, *STEPS))}.", file=sys.stderr)
+        print(f"No family or method {unknown[0]!r}. There is: {', '.join((*FAMILIES, *METHODS))}.", file=sys.stderr)
         return 1
-    families, steps = ([one for one in table if one in names] or list(table) for table in (FAMILIES, STEPS))
-    print(f"{'':18}| " + " | ".join(f"{name:>9}" for name in steps))
+    families, methods = ([one for one in table if one in names] or list(table) for table in (FAMILIES, METHODS))
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    lines = [f"| family | {' | '.join((NOISE, *methods))} | seconds |", "|---" * (len(methods) + 3) + "|"]
+    print("\n".join(lines))
     through, reasons = 0, []
     for family in families:
-        cells = row(family, steps)
-        through += all(cells[name][0].endswith(" dB") for name in steps)
-        seconds = sum(cells[name][1] for name in steps)
-        print(f"{family:18}| {_of_each(cells, steps)} | {seconds:.0f} s", flush=True)
-        reasons += [f"{family} {name}: {said}" for name, (said, _) in cells.items() if not said.endswith(" dB")]
-    print("\n".join([*reasons, f"{through} of {len(families)} families go through {', '.join(steps)}."]))
+        cells = row(family, [NOISE, *methods])
+        through += all(one.passed for one in cells.values())
+        shown = [cells[name].short for name in (NOISE, *methods)]
+        lines.append(f"| {family} | {' | '.join(shown)} | {sum(one.seconds for one in cells.values()):.0f} |")
+        print(lines[-1], flush=True)
+        reasons += [f"- {family}, {name}: {one.said}" for name, one in cells.items() if not one.passed]
+    lines += ["", f"{through} of {len(families)} families go through {', '.join(methods)}.", "", *reasons]
+    print("\n".join(lines[len(families) + 2 :]))
+    if not names:
+        about = ABOUT.format(command="make architectures", cores=os.cpu_count())
+        atomic.write_text(PAGE, about + "\n".join(lines).rstrip() + "\n")
     return 0
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tfmo_drive.base.keras2 import keras
-from tfmo_drive.networks import plain_layers
+from tfmo_drive.networks import own_model, plain_layers, shipped_layers
 
 layers = keras.layers
 
@@ -70,3 +70,31 @@ def test_a_name_that_is_taken_is_numbered_and_only_the_layer_itself_is_split():
     assert [layer.name for layer in found.layers[1:]] == names
     images = np.random.default_rng(0).normal(size=(2, 4, 4, 3)).astype(np.float32)
     np.testing.assert_allclose(found(images), model(images), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("filters", [4, 8])
+@pytest.mark.parametrize("settings", [{"strides": 2, "activation": "relu"}, {"dilation_rate": 2, "use_bias": False}])
+def test_a_group_for_each_channel_is_a_depthwise_convolution(filters, settings):
+    inputs = keras.Input((12, 10, 4))
+    model = keras.Model(inputs, layers.Conv2D(filters, 3, groups=4, name="each", **settings)(inputs))
+    found = plain_layers.split(model)
+    assert type(found.get_layer("each")) is layers.DepthwiseConv2D
+    images = np.random.default_rng(0).normal(size=(4, 12, 10, 4)).astype(np.float32)
+    np.testing.assert_allclose(found(images), model(images), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("suffix", ["h5", "keras"])
+def test_the_custom_layers_of_keras_applications_are_read_as_built_in_layers(suffix, tmp_path):
+    kinds = shipped_layers.CLASSES
+    inputs = keras.Input((6, 6, 4))
+    x = kinds["LayerScale"](0.5, 4, name="scale")(layers.Conv2D(4, 1)(inputs))
+    x = layers.Add()([inputs, kinds["StochasticDepth"](0.5, name="depth")(x)])
+    model = keras.Model(inputs, kinds["CustomScaleLayer"](0.1, name="sum")([x, inputs]))
+    model.get_layer("scale").set_weights([np.float32([1, 2, 3, 4])])
+    model.save(tmp_path / f"model.{suffix}")
+    found = plain_layers.split(own_model.load(tmp_path / f"model.{suffix}", "task.baseline", allow_code=False))
+    assert not {type(layer) for layer in found.layers} & {*kinds.values()}
+    images = np.random.default_rng(0).normal(size=(64, 6, 6, 4)).astype(np.float32)
+    np.testing.assert_allclose(found(images), model(images), rtol=1e-5, atol=1e-5)
+    gone = np.all(found(images, training=True) == 1.1 * images, axis=(1, 2, 3))
+    assert 0 < gone.sum() < 64  # whole branches, example by example

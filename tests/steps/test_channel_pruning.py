@@ -18,7 +18,7 @@ from tfmo_drive.steps.channel_pruning import ChannelPruning
 from tfmo_drive.steps.prune import Prune
 from tfmo_drive.steps.quantize_aware import QuantizeAware
 from tfmo_drive.surgery import batch_norm, importance
-from tfmo_drive.surgery.channel_graph import ChannelGraph
+from tfmo_drive.surgery.channel_graph import ChannelGraph, ChannelGroup
 from tfmo_drive.targets.litert import LiteRTFloat32
 from tfmo_drive.training import scoring, trained_step
 
@@ -100,11 +100,14 @@ def test_importance_that_says_nothing_of_a_group_is_told():
 
 
 @pytest.mark.parametrize(
-    ("count", "share", "multiple", "width"),
-    [(64, 0.5, 8, 32), (64, 0.3, 8, 48), (64, 0.99, 8, 8), (6, 0.5, 8, 6), (10, 0.0, 8, 8), (10, 0.4, 1, 6)],
-)
-def test_widths_are_multiples(count, share, multiple, width):
-    assert ChannelPruning(multiple=multiple)._width(count, share) == width
+    ("count", "each", "share", "multiple", "left"),
+    [(64, 1, 0.5, 8, 32), (64, 1, 0.3, 8, 48), (64, 1, 0.99, 8, 8), (6, 1, 0.5, 8, 6), (10, 1, 0.0, 8, 8),
+     (10, 1, 0.4, 1, 6), (10, 8, 0.3, 8, 7), (10, 6, 0.3, 8, 8)],
+)  # fmt: skip
+def test_widths_are_multiples(count, each, share, multiple, left):
+    group = ChannelGroup(("a",), np.arange(count), each)
+    assert ChannelPruning(multiple=multiple)._left(group, share) == left
+    assert left == count or left * each % multiple == 0
 
 
 def test_the_least_important_go_and_the_rest_are_the_same_numbers(chain, context):

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tfmo_drive.base.keras2 import keras
-from tfmo_drive.networks import networks
+from tfmo_drive.base.keras2 import keras, tf
+from tfmo_drive.networks import graph, networks, plain_layers
 from tfmo_drive.networks.backbones import MobileNetV2, ResNet, SmallCNN
 from tfmo_drive.networks.networks import Head
 from tfmo_drive.surgery.channel_graph import ChannelGraph
@@ -31,31 +31,20 @@ def sampled(channels: ChannelGraph, share: float, generator) -> np.ndarray:
     return np.concatenate(picked or [np.zeros(0, np.int64)])
 
 
-def silence(model: keras.Model, channels: ChannelGraph, removed: np.ndarray) -> None:
-    """Set to zero whatever makes the removed channels, so that they are zero everywhere."""
-    for layer in model.layers:
-        if layer.weights:
-            mute = np.isin(channels.makes[layer.name], removed)
-            values = layer.get_weights()
-            for value, variable in zip(values, layer.weights, strict=True):
-                if value.ndim == 1 and "variance" not in variable.name:
-                    value[mute] = 0
-                elif isinstance(layer, layers.DepthwiseConv2D) and value.ndim == 4:
-                    value.reshape(*value.shape[:2], -1)[..., mute] = 0
-                elif isinstance(layer, layers.Conv2DTranspose) and value.ndim == 4:
-                    value[:, :, mute] = 0
-                elif value.ndim > 1:
-                    value[..., mute] = 0
-            layer.set_weights(values)
+def without_reading(channels: ChannelGraph, removed: np.ndarray) -> keras.Model:
+    """A copy whose kernels have zeros wherever they read a removed channel."""
+    made = graph.copied(channels.model)
+    for name, kernel in channels.unread(removed).items():
+        made.get_layer(name).kernel.assign(kernel)
+    return made
 
 
 def assert_removal_is_exact(model: keras.Model, share: float, generator) -> keras.Model:
     channels = ChannelGraph(stirred(model, generator))
     removed = sampled(channels, share, generator)
-    silence(model, channels, removed)
     smaller = channels.without(removed)
     batch = generator.uniform(-1, 1, (2, *model.input_shape[1:])).astype(np.float32)
-    ours, theirs = smaller(batch), model(batch)
+    ours, theirs = smaller(batch), without_reading(channels, removed)(batch)
     for our, their in zip(_each(ours), _each(theirs), strict=True):
         np.testing.assert_allclose(our, their, atol=2e-4 * max(1e-6, np.abs(their).max()))
     assert not {id(v) for v in smaller.weights} & {id(v) for v in model.weights}
@@ -115,14 +104,70 @@ def test_two_heads_a_shared_layer_and_a_transposed_convolution():
 def test_what_is_not_understood_keeps_its_channels_and_says_why():
     inputs = keras.Input((8, 8, 4))
     a = layers.Conv2D(4, 3, name="a")(inputs)
-    b = layers.Conv2D(4, 3, groups=2, name="b")(layers.ReLU()(a))
-    c = layers.Conv2D(6, 1, name="c")(layers.LayerNormalization(name="norm")(layers.Conv2D(4, 1, name="d")(b)))
-    channels = ChannelGraph(keras.Model(inputs, layers.Dense(2)(layers.Permute((2, 1, 3), name="turn")(c))))
-    assert [group.makers for group in channels.groups] == []
+    b = layers.Conv2D(6, 1, name="b")(layers.LayerNormalization(name="norm")(layers.Conv2D(4, 1, name="d")(a)))
+    c = layers.Conv2D(6, 1, name="c")(layers.LocallyConnected2D(4, 3, name="own")(b))
+    channels = ChannelGraph(keras.Model(inputs, layers.Dense(2)(c[..., ::2])))
+    assert [group.makers for group in channels.groups] == [("a",)]
     assert channels.untouched == {
-        "b": "a grouped convolution mixes no two groups", "norm": "LayerNormalization is not understood here",
-        "turn": "Permute is not understood here",
+        "norm": "it looks at all channels together", "own": "LocallyConnected2D is not understood here",
+        "tf.__operators__.getitem": "it takes channels at a distance from one another",
     }  # fmt: skip
+
+
+def shuffled(x, groups: int):
+    """The channel shuffle of ShuffleNet (Zhang et al. 2018), in layers."""
+    height, width, count = x.shape[1:]
+    x = layers.Permute((1, 2, 4, 3))(layers.Reshape((height, width, groups, count // groups))(x))
+    return layers.Reshape((height, width, -1))(x)
+
+
+def squeezed_and_excited(x):
+    gate = layers.Dense(8, "sigmoid")(layers.Dense(4, "relu")(layers.GlobalAveragePooling2D()(x)))
+    return layers.Multiply()([x, layers.Reshape((1, 1, 8))(gate)])
+
+
+def shuffle_v2(x):
+    """A block of ShuffleNetV2 (Ma et al. 2018): half of the channels passes by."""
+    left, right = tf.split(x, 2, axis=-1)
+    right = layers.Conv2D(8, 1)(layers.DepthwiseConv2D(3, padding="same")(layers.Conv2D(4, 1)(right)))
+    return shuffled(layers.Concatenate()([left, right[..., :4]]), 2)
+
+
+MECHANISMS = {
+    "separable": lambda x: layers.Conv2D(8, 1)(layers.DepthwiseConv2D(3, depth_multiplier=2)(x)),
+    "groups": lambda x: layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(12, 3, groups=4)(x))),
+    "groups behind one another": lambda x: layers.Conv2D(16, 3, groups=2)(layers.Conv2D(8, 3, groups=4)(x)),
+    "shuffle": lambda x: shuffled(x, 2),
+    "half passes by, shuffle": lambda x: shuffle_v2(shuffle_v2(x)),
+    "groups, shuffle, groups": lambda x: layers.Conv2D(8, 1, groups=2)(shuffled(layers.Conv2D(8, 1, groups=2)(x), 2)),
+    "slices, swapped": lambda x: layers.Concatenate()([x[:, 1:, :-1, 4:], x[:, 1:, 1:, :4]]),
+    "slices of places": lambda x: layers.Concatenate(axis=1)([x[:, ::2], x[:, 1::2]]),
+    "squeeze and excite": squeezed_and_excited,
+    "one gate for all": lambda x: layers.Multiply()([x, layers.Conv2D(1, 1, activation="sigmoid", name="gate")(x)]),
+    "layer scale": lambda x: layers.Add()([x, layers.DepthwiseConv2D(1, use_bias=False)(layers.Conv2D(8, 1)(x))]),
+    "dense block": lambda x: layers.Concatenate()(
+        [x, y := layers.Conv2D(4, 1)(layers.BatchNormalization()(x)), layers.Conv2D(4, 1)(layers.Concatenate()([x, y]))]
+    ),
+    "constants by channel": lambda x: layers.PReLU()(
+        layers.Normalization(mean=[*range(8)], variance=[*range(1, 9)])(layers.Rescaling([*range(8)], [*range(8)])(x))
+    ),
+    "hard swish": lambda x: x * tf.nn.relu6(x + 3.0) / 6.0,
+    "space to depth and back": lambda x: tf.nn.depth_to_space(tf.nn.space_to_depth(x, 2) + 0.0, 2),
+    "transposed twice": lambda x: tf.transpose(tf.transpose(x, [0, 3, 1, 2]), [0, 2, 3, 1]),
+    "means by operators": lambda x: x - tf.reduce_mean(x, [1, 2], keepdims=True),
+    "padded and cropped": lambda x: layers.Cropping2D(((1, 0), (0, 1)))(layers.ZeroPadding2D(1)(x)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", MECHANISMS)
+def test_channels_go_through(kind):
+    """The first convolution loses channels, and the outputs are those of a network that does not read them."""
+    inputs = keras.Input((6, 6, 3))
+    x = MECHANISMS[kind](layers.Conv2D(8, 1, name="first")(inputs))
+    model = plain_layers.split(keras.Model(inputs, layers.Conv2D(4, 1, name="last")(x)))
+    smaller = assert_removal_is_exact(model, 0.5, np.random.default_rng(0))
+    assert smaller.get_layer("first").filters == 4
+    assert smaller.get_layer("last").kernel.shape[2] < model.get_layer("last").kernel.shape[2]
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 8), (1, 1, -1), (-1, 1, 8)])
@@ -138,8 +183,6 @@ def test_a_reshape_that_says_the_count_of_channels_is_narrowed(shape):
 
 
 def test_a_nested_backbone_is_opened():
-    from tfmo_drive.networks import graph
-
     backbone = ResNet(blocks=(1,), width=0.25).backbone(32)
     inputs = keras.Input((32, 32, 3))
     model = keras.Model(inputs, layers.Dense(3)(layers.GlobalAveragePooling2D()(backbone(inputs))))

@@ -19,7 +19,9 @@ def of_model(model: keras.Model) -> int:
     return sum(of_layer(layer) for layer in graph.flat_layers(model))
 
 
-def of_layer(layer: layers.Layer, read: int | None = None, made: int | None = None) -> int:
+def of_layer(
+    layer: layers.Layer, read: int | None = None, made: int | None = None, groups: int | None = None
+) -> int:  # fmt: skip
     """Returns the multiply-accumulates of one example: every kernel tap on every output position, padding included.
 
     A layer of a class that is not in `networks.layers.WITH_KERNEL` counts 0.
@@ -28,6 +30,7 @@ def of_layer(layer: layers.Layer, read: int | None = None, made: int | None = No
         layer: A built layer.
         read: The number of channels that it reads; by default its own.
         made: The number of channels that it makes; by default its own.
+        groups: The number of groups in which it reads them; by default its own.
     """
     if type(layer) not in WITH_KERNEL:
         return 0
@@ -36,5 +39,6 @@ def of_layer(layer: layers.Layer, read: int | None = None, made: int | None = No
     area = math.prod(getattr(layer, "kernel_size", ()))
     made = layer.output.shape[-1] if made is None else made
     read = layer.input.shape[-1] if read is None else read
-    per_output = 1 if isinstance(layer, layers.DepthwiseConv2D) else read // getattr(layer, "groups", 1)
+    groups = getattr(layer, "groups", 1) if groups is None else groups
+    per_output = 1 if isinstance(layer, layers.DepthwiseConv2D) else read // groups
     return math.prod(places) * area * made * per_output

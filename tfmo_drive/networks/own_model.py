@@ -20,7 +20,7 @@ from tfmo_drive.data.class_names import quoted
 from tfmo_drive.data.images import PREPROCESSINGS
 from tfmo_drive.keras3 import archive, rebuilt
 from tfmo_drive.keras3.exported import OTHER_PYTHON
-from tfmo_drive.networks import foreign_files, graph, plain_layers, two_classes, whole_precision
+from tfmo_drive.networks import foreign_files, graph, plain_layers, shipped_layers, two_classes, whole_precision
 from tfmo_drive.networks.hdf5_file import refuse_endless
 from tfmo_drive.networks.model_code import refuse_code
 
@@ -189,7 +189,9 @@ def load(path: Path, setting: str, allow_code: bool) -> keras.Model:
     if path.suffix == ".keras":
         refuse_endless(path, setting)
     try:
-        return keras.models.load_model(str(path), compile=False, safe_mode=not allow_code)
+        return keras.models.load_model(
+            str(path), custom_objects=shipped_layers.CLASSES, compile=False, safe_mode=not allow_code
+        )
     except Exception as error:  # Keras raises many kinds for what it cannot deserialize
         advice = OTHER_PYTHON if "marshal" in str(error) else _CUSTOM_LAYER
         raise BadInput(f"{setting}: {path} cannot be rebuilt: {reason(error)}. {advice}") from error

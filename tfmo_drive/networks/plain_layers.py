@@ -1,6 +1,7 @@
 """Splits a model's layers as integer operators have them.
 
-An operator has one kernel and an activation that it absorbs, or adds two maps. A separable convolution is two; swish or
+An operator has one kernel and an activation that it absorbs, or adds two maps. A convolution with a group for each
+channel is a depthwise one; a separable convolution is two; swish or
 ELU behind a convolution is an operator of its own, whose input is stored; three maps are added in two steps. Split so,
 every step sees every kernel, and fake quantisation every activation.
 """
@@ -13,7 +14,7 @@ from typing import Any
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.base.spelling import free_name
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.networks import graph, operator_layers, sequences
+from tfmo_drive.networks import graph, operator_layers, sequences, shipped_layers
 from tfmo_drive.networks.layers import WITH_KERNEL, kernels
 
 layers = keras.layers
@@ -23,6 +24,7 @@ TAKEN_IN = ("linear", "relu", "softmax", "sigmoid", "tanh")
 _SUMS = (layers.Add, layers.Multiply, layers.Maximum, layers.Minimum)
 """The layers that take any number of maps."""
 _DEPTHWISE = ("kernel_size", "strides", "padding", "data_format", "dilation_rate", "depth_multiplier", "trainable")
+_OF_KERNEL = ("kernel_size", "strides", "padding", "dilation_rate", "use_bias", "activation", "trainable", "name")
 _POINTWISE = ("filters", "activation", "use_bias", "data_format", "name", "trainable")
 
 
@@ -46,11 +48,12 @@ def split(model: keras.Model, taken_in: Collection[str] = TAKEN_IN) -> keras.Mod
     for layer in graph.flat_layers(model):
         weights = layer.get_weights()
         if layer.name in chains and weights:
-            first, second, *_ = chains[layer.name]
+            first, *others = chains[layer.name]
             count = 1 if type(layer) is layers.SeparableConv2D else len(weights)
-            first.set_weights(weights[:count])
+            shaped = zip(weights[:count], first.weights, strict=True)  # a depthwise kernel has another shape than most
+            first.set_weights([value.reshape(variable.shape) for value, variable in shaped])
             if weights[count:]:
-                second.set_weights(weights[count:])
+                others[0].set_weights(weights[count:])
     return made
 
 
@@ -77,19 +80,21 @@ def _chain(layer: Layer, shown: bool, free: Callable[[str], str], taken_in: Coll
     The one with the kernel keeps the layer's name, or, where its output is `shown`, the last of them does. `free` makes
     a name that is not taken of one that may be.
     """
-    if operator := operator_layers.replacement(layer):
-        return [operator]
+    if other := operator_layers.replacement(layer) or shipped_layers.replacement(layer, free):
+        return [other]
     if type(layer) in _SUMS:
         count = max(len(node.flat_input_ids) for node in layer.inbound_nodes)
         return [_in_pairs(layer, count, free)] if count > 2 else None
     if type(layer) is layers.SeparableConv2D:
         chain = _separated(layer, free)
+    elif _is_depthwise(layer):
+        chain = [_as_depthwise(layer)]
     elif type(layer) in WITH_KERNEL:
         chain = [layer]
     else:
         return None
     if not (activation := _own_activation(layer, free, taken_in)):
-        return chain if len(chain) > 1 else None
+        return chain if chain != [layer] else None
     linear = chain[-1].get_config() | {"activation": "linear"}
     if shown:
         linear, activation._name = linear | {"name": free(f"{layer.name}_linear")}, layer.name
@@ -119,6 +124,22 @@ def _separated(layer: layers.SeparableConv2D, free: Callable[[str], str]) -> lis
         ),
         layers.Conv2D.from_config({name: config[name] for name in _POINTWISE} | {"kernel_size": 1}),
     ]
+
+
+def _is_depthwise(layer: Layer) -> bool:
+    """Says whether a convolution has a group for each channel that it reads, which is the slow way to write it."""
+    return (
+        type(layer) is layers.Conv2D
+        and layer.groups > 1
+        and layer.groups == layer.input_shape[-1]
+        and layer.data_format == "channels_last"
+        and len(set(layer.strides)) == 1
+    )
+
+
+def _as_depthwise(layer: layers.Conv2D) -> layers.DepthwiseConv2D:
+    config = {name: layer.get_config()[name] for name in _OF_KERNEL}
+    return layers.DepthwiseConv2D(depth_multiplier=layer.filters // layer.groups, **config)
 
 
 def _in_pairs(layer: Layer, count: int, free: Callable[[str], str]) -> Callable[[list], Any]:

@@ -142,7 +142,7 @@ class ChannelPruning(TrainedStep):
         counts = {
             "macs": macs.of_model,
             "parameters": keras.Model.count_params,
-            "pruning_ratio": lambda one: sum(len(group.channels) for group in ChannelGraph(graph.flat(one)).groups),
+            "pruning_ratio": lambda one: sum(group.width for group in ChannelGraph(graph.flat(one)).groups),
         }
         return counts[self._budget](model) / counts[self._budget](whole)
 
@@ -152,10 +152,10 @@ class ChannelPruning(TrainedStep):
         if not groups:
             why = "".join(f"; {name}: {reason}" for name, reason in list(channels.untouched.items())[:2])
             return f"0 of its channels can be removed{why}. Leave ChannelPruning out, or skip fewer layers."
-        widths = [len(group.channels) for group in groups]
+        widths = [group.width for group in groups]
         if self._budget != "pruning_ratio" or self.allocation != "uniform" or not self.pruning_ratio:
             return ""
-        if any(self._width(width, self.pruning_ratio) < width for width in widths):
+        if any(self._left(group, self.pruning_ratio) < len(group.channels) for group in groups):
             return ""
         return (
             f"its groups of {listed([str(width) for width in widths])} channels stay whole, because "
@@ -168,6 +168,11 @@ class ChannelPruning(TrainedStep):
         return [group for group in channels.groups if not set(group.makers) & set(self.skip)]
 
     def structure(self, model: keras.Model, context: Context) -> keras.Model:
+        channels, removed = self.chosen(model, context)
+        return channels.without(removed)
+
+    def chosen(self, model: keras.Model, context: Context) -> tuple[ChannelGraph, np.ndarray]:
+        """Returns the model's channels, and the numbers, int64 [n], of those that are removed."""
         channels = ChannelGraph(graph.flat(model))
         groups = self._groups(channels)
         importance = self.importance.fitted(channels.model, context)
@@ -180,7 +185,7 @@ class ChannelPruning(TrainedStep):
             "%d of %d channels removed, %.3f of the multiply-accumulates left",
             len(removed), sum(map(len, scores)), channels.macs(removed) / max(1, channels.macs()),
         )  # fmt: skip
-        return channels.without(removed)
+        return channels, removed
 
     def skipped_layers(self, model: keras.Model) -> dict[str, str]:
         return ChannelGraph(graph.flat(model)).untouched
@@ -243,14 +248,15 @@ class ChannelPruning(TrainedStep):
             shares = [found[group.name] for group in groups]
         parts = [np.zeros(0, np.int64)]
         for group, score, share in zip(groups, scores, shares, strict=True):
-            width = self._width(len(score), share)
-            parts.append(group.channels[np.argsort(score, kind="stable")[: len(score) - width]])
+            left = self._left(group, share)
+            parts.append(group.channels[np.argsort(score, kind="stable")[: len(score) - left]])
         return np.concatenate(parts)
 
-    def _width(self, count: int, share: float) -> int:
-        """Returns the nearest multiple to what is left; a group that is no multiple itself may stay whole."""
-        wanted = int(round(count * (1 - share) / self.multiple)) * self.multiple
-        return min(count, max(wanted, self.multiple))
+    def _left(self, group: ChannelGroup, share: float) -> int:
+        """Returns how many of a group's numbers stay without a share of them: their channels a multiple, or all."""
+        step = self.multiple // math.gcd(self.multiple, group.each)
+        wanted = int(round(len(group.channels) * (1 - share) / step)) * step
+        return min(len(group.channels), max(wanted, step))
 
 
 class _Stopwatch:

@@ -104,14 +104,22 @@ class LowRank(TrainedStep):
 
     def structure(self, model: keras.Model, context: Context) -> keras.Model:
         model = graph.flat(model)
+        found, ranks = self.chosen(model, context)
+        taken = {layer.name for layer in model.layers}
+        return factors.replaced(model, {name: found[name].chain(one, taken) for name, one in ranks.items()})
+
+    def chosen(self, model: keras.Model, context: Context) -> tuple[dict[str, Factors], dict[str, tuple[int, ...]]]:
+        """Returns the factors of all kernels of a flat model that may be factorised, and the ranks of those that are.
+
+        Both are by layer's name.
+        """
         found = self._decomposed(model, context)
         whole = macs.of_model(model)
         ranks = self._ranks(found, self.energy) if self.macs is None else self._fitting(found, whole)
         cut = ", ".join(f"{name} {'x'.join(map(str, one))}" for name, one in ranks.items())
         left = (whole - _saved(found, ranks)) / max(1, whole)
         logging.info("%d layers factorised, %.3f of the multiply-accumulates left: %s", len(ranks), left, cut)
-        taken = {layer.name for layer in model.layers}
-        return factors.replaced(model, {name: found[name].chain(one, taken) for name, one in ranks.items()})
+        return found, ranks
 
     def prepared(self, model: keras.Model, context: Context) -> tuple[keras.Model, Hooks]:
         thin = self.structure(model, context)

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfmo_drive.base.keras2 import keras
+from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.networks import graph
 from tfmo_drive.networks.layers import WITH_KERNEL, along_inputs, along_outputs
+from tfmo_drive.networks.operator_layers import symbol
+from tfmo_drive.surgery import moved_channels
 from tfmo_drive.surgery.channel_graph import TYING, ChannelGraph
 
 layers = keras.layers
@@ -60,25 +62,36 @@ class ChannelScales(ChannelGraph):
                     layer.set_weights(_scaled(layer, read, makes))
         return made
 
-    def _through(self, layer: Layer, inputs: list[np.ndarray], output) -> np.ndarray:
-        numbers = super()._through(layer, inputs, output)
+    def _through(self, node, inputs: list[np.ndarray]) -> list[np.ndarray]:
+        made, layer = super()._through(node, inputs), node.layer
         if layer.name not in self.untouched:
-            if reason := _bent(layer):
+            if reason := _bent(node):
                 self.untouched[layer.name] = reason
-                self._fix(numbers)
+                for numbers in made:
+                    self._fix(numbers)
             elif type(layer) is layers.BatchNormalization:  # its input is never stored, or is normalised anyway
-                self._fix(numbers)
-                numbers = self._new(len(numbers))
+                self._fix(made[0])
+                made = [self._new(len(made[0]))]
             elif type(layer) is layers.DepthwiseConv2D:
-                numbers = self._new(len(numbers))
-        if output is not None:
-            self._carried[str(id(output))] = (output, numbers)
-        return numbers
+                made = [self._new(len(made[0]))]
+        for output, numbers in zip(tf.nest.flatten(node.outputs), made, strict=True):
+            if numbers.ndim == 1:
+                self._carried[str(id(output))] = (output, numbers)
+        return made
 
 
-def _bent(layer: Layer) -> str:
-    """Returns why f(s x) is not s f(x) for every positive s, or ""."""
+def _bent(node) -> str:
+    """Returns why a call f(s x) is not s f(x) for every positive s, or ""."""
+    layer = node.layer
     kind = type(layer)
+    if getattr(layer, "groups", 1) > 1:
+        return "a grouped convolution mixes no two groups"
+    if kind is layers.Normalization or kind is layers.Rescaling and np.any(layer.offset):
+        return "its offset does not scale"
+    if kind in TYING and len({shape[-1] for shape in node.input_shapes}) > 1:
+        return "one of its inputs meets all channels of another"
+    if symbol(layer) and not moved_channels.moves(layer):
+        return "an operator may not scale"
     if kind is layers.ReLU and (layer.max_value is not None or layer.threshold != 0):
         return "a bounded ReLU does not scale"
     if kind is layers.BatchNormalization and not layer.scale:

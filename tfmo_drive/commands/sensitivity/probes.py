@@ -14,7 +14,6 @@ import numpy as np
 
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.networks import graph, layers, macs
-from tfmo_drive.networks.layers import MAKERS, input_axis
 from tfmo_drive.surgery import factors, masks, rounding
 from tfmo_drive.surgery.channel_graph import ChannelGraph, ChannelGroup
 from tfmo_drive.surgery.importance import L2
@@ -61,7 +60,7 @@ def channels(model: keras.Model, inputs: np.ndarray) -> dict[str, Part]:
 
     def part(group: ChannelGroup) -> Part:
         order = group.channels[np.argsort(L2()(known, group), kind="stable")]
-        return Part(len(order), lambda: lambda strength: _unread(known, order[: round(strength * len(order))]))
+        return Part(len(order), lambda: lambda strength: known.unread(order[: round(strength * len(order))]))
 
     return {group.name: part(group) for group in known.groups}
 
@@ -103,15 +102,3 @@ METHODS = {
     "rank": Method("energy lost", (0.02, 0.05, 0.1, 0.2, 0.4), ranks, "LowRank"),
     "bits": Method("bits", (8, 6, 4, 3, 2), bits),
 }
-
-
-def _unread(known: ChannelGraph, gone: np.ndarray) -> Kernels:
-    """Returns kernels with zeros wherever they read a channel number in `gone`."""
-    found = {}
-    for layer in graph.flat_layers(known.model):
-        reads = np.isin(known.reads[layer.name], gone)
-        if type(layer) in MAKERS and reads.any():
-            kernel = layer.kernel.numpy()
-            np.moveaxis(kernel, input_axis(layer), 0)[reads] = 0
-            found[layer.name] = kernel
-    return found
