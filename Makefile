@@ -110,7 +110,7 @@ bench: $(READY)  ## Speed ratios into runs/bench/bench.json (about 20 minutes)
 survey: $(READY)  ## Which layers: every kind through float, int8 and QAT, as tables: make survey [ONLY="Conv2D"] (6 minutes)
 	$(BIN)/python -m tests.bench.survey $(ONLY)
 
-architectures: $(READY)  ## What works on every family of keras.applications: make architectures [ONLY="VGG16 fold int8"]
+architectures: $(READY)  ## What works on every family of keras.applications, as a page: make architectures [ONLY="VGG16 fold"]
 	$(BIN)/python -m tests.bench.architectures $(ONLY)
 
 results: $(READY)  ## Write measured results into this repository's pages: make results RUNS="runs/quantized" [SECTION=perception]
