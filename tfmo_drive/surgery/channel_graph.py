@@ -326,8 +326,10 @@ def _objection(layer: Layer, node) -> str:
         return f"{type(layer).__name__} has several outputs"
     if getattr(layer, "data_format", "channels_last") != "channels_last":
         return "its channels come first"
-    if type(layer) in _TOGETHER or getattr(layer, "activation", None) is keras.activations.softmax and (
-        type(layer) is layers.Activation
+    if (
+        type(layer) in _TOGETHER
+        or getattr(layer, "activation", None) is keras.activations.softmax
+        and (type(layer) is layers.Activation)
     ):
         return "it looks at all channels together"
     if (getattr(layer, "noise_shape", None) or (1,))[-1] not in (1, None):
