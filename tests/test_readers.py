@@ -24,7 +24,7 @@ OWN = {
     "commands/ledger/layer_values.py": "as above", "runtimes/flatbuffer_edit.py": "as above",
     "commands/ledger/ledger.py: _onnx": "as above",
     "measures/size.py": "as above", "runtimes/artifact_metadata.py: write": "as above",
-    "runtimes/artifact_metadata.py: _attach_tflite": "bytes in memory",
+    "runtimes/artifact_metadata.py: flatbuffer": "bytes in memory",
     "runtimes/artifact_metadata.py: _read_tflite": "as above, inside the guard of `read`",
     "runtimes/onnx_file.py: _load": "inside the guards of its callers",
     "measures/corruptions.py: _jpeg": "bytes in memory",

@@ -118,7 +118,7 @@ def test_the_signature_leads_to_the_raw_input(model, rows):
 def test_onnx_takes_the_same_rows(kind, model, rows, tmp_path):
     tflite = converted(kind, model, rows)
     content = (
-        conversion.onnx_int8(tflite, ("logits",)) if kind == "int8" else conversion.onnx_float32(freeze(model, RULE))
+        conversion.onnx_of(tflite, ("logits",)) if kind == "int8" else conversion.onnx_float32(freeze(model, RULE))
     )
     (tmp_path / "model.onnx").write_bytes(content)
     made, theirs = OnnxArtifact(tmp_path / "model.onnx"), artifact(tflite, tmp_path).predict(rows)

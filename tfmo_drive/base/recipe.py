@@ -26,8 +26,12 @@ def refuse_order(steps: Sequence[Step]) -> None:
 def refuse_model(steps: Sequence[Step], model: keras.Model) -> None:
     """Raises BadInput where a step cannot work on what earlier ones leave of `model`, or would change nothing of it.
 
+    A model with a layer that says why it is `unchangeable` is none for any step.
     Steps behind one that replaces the model wait until the new one is there.
     """
+    fixed = next((layer.unchangeable for layer in model.layers if hasattr(layer, "unchangeable")), "")
+    if steps and fixed:
+        raise BadInput(f"{type(steps[0]).__name__} cannot change {fixed}")
     for count, step in enumerate(steps, start=1):
         step.refuse(model)
         if why := step.idle(model):

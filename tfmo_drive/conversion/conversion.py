@@ -58,15 +58,21 @@ def float32(frozen: Frozen) -> bytes:
 
 def base(frozen: Frozen) -> bytes:
     """Returns the float32 file that others are made from: rows go in standardised."""
-    return _once(frozen, "float32", lambda: _named(_convert(frozen), frozen))
+    return _once(frozen, "float32", lambda: _named(frozen.content or _convert(frozen), frozen))
+
+
+def given(frozen: Frozen) -> bytes:
+    """Returns the `.tflite` that was given, as it is but for its ends: it takes raw inputs, and they have names."""
+    return taking_raw(_named(frozen.content, frozen), frozen)
 
 
 def taking_raw(tflite: bytes, frozen: Frozen) -> bytes:
     """Returns the file that ships: one that takes rows takes them raw, and standardises them first."""
-    if frozen.preprocessing.input_range:
+    rule = frozen.preprocessing
+    if rule.input_range or (frozen.content and rule.is_identity):
         return tflite
     model = unpack(tflite)
-    tflite_rows.standardise_first(model, frozen.preprocessing)
+    tflite_rows.standardise_first(model, rule)
     return pack(model)
 
 
@@ -162,6 +168,8 @@ def int16x8(frozen: Frozen, images: np.ndarray) -> bytes:
 
 def onnx_float32(frozen: Frozen) -> bytes:
     """Returns a float32 ONNX model of the same graph on raw inputs; the input keeps its shape."""
+    if frozen.content:
+        return onnx_of(given(frozen), frozen.outputs)
     input_, names = frozen.function.inputs[0].name, dict(zip(frozen.graph_outputs, frozen.outputs, strict=True))
     rule, fed = frozen.preprocessing, {}
     with tf.Graph().as_default() as graph:
@@ -173,8 +181,13 @@ def onnx_float32(frozen: Frozen) -> bytes:
         return _onnx(graph, [input_], list(names), tensors_to_rename={input_: rule.input, **names})
 
 
-def onnx_int8(tflite: bytes, outputs: tuple[str, ...]) -> bytes:
-    """Returns a QuantizeLinear/DequantizeLinear ONNX model with integer weights, from an int8 `.tflite`."""
+def onnx_of(tflite: bytes, outputs: tuple[str, ...]) -> bytes:
+    """Returns an ONNX model of a `.tflite`; of an int8 one, with QuantizeLinear/DequantizeLinear and integer weights.
+
+    Args:
+        tflite: The bytes of the file.
+        outputs: The names of its outputs.
+    """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.tflite"
         path.write_bytes(tflite)
@@ -234,6 +247,8 @@ def _digest(images: np.ndarray) -> str:
 
 
 def _convert(frozen: Frozen, default: bool = False, integer: bool = False, types: list | None = None) -> bytes:
+    if frozen.content:
+        raise BadInput(f"No such file can be made of {frozen.name}, which is a .tflite. Give the Keras model.")
     with _quiet():
         converter = _Converter.from_concrete_functions([frozen.function])
         converter.frozen = frozen

@@ -25,6 +25,7 @@ from tfmo_drive.contracts import BadInput, Preprocessing
 from tfmo_drive.networks import graph
 from tfmo_drive.networks.fake_quant import is_quantize_aware
 from tfmo_drive.networks.layers import weights_digest
+from tfmo_drive.runtimes import tflite_front, tflite_model
 from tfmo_drive.runtimes.tflite_file import FOLDED
 
 _BEFORE = {"image": "height, width, ", "sequence": "time, "}
@@ -35,7 +36,10 @@ _cache: weakref.WeakKeyDictionary[keras.Model, dict[tuple, tuple[str, Frozen]]] 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Frozen:
-    """Holds a graph without variables, which takes float32 [batch, ...]: pixels as they are, or standardised rows."""
+    """Holds a graph without variables, which takes float32 [batch, ...]: pixels as they are, or standardised rows.
+
+    Where a `.tflite` was given in place of a model, it holds that file instead.
+    """
 
     function: Any
     """tf ConcreteFunction of one argument, on the model's own variables; it names the ends of `graph_def`."""
@@ -50,6 +54,10 @@ class Frozen:
     """The model's name."""
     kinds: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """The classes of its layers, those of nested models too, by their names."""
+    content: bytes = b""
+    """The `.tflite` that was given in place of a model, taking raw inputs; there is no graph then."""
+    computes: str = ""
+    """What that file computes in (runtimes.given_tflite)."""
 
     def called(self, names: Sequence[str]) -> str:
         """Returns layers with their classes for a message: `conv1 (Conv2D), conv2 (Conv2D) and 3 more`."""
@@ -58,14 +66,17 @@ class Frozen:
     def save(self, path: Path) -> None:
         """Writes all of it to a file, for another process."""
         facts = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        facts |= {"function": None, "graph_def": self.graph_def.SerializeToString()}
-        facts |= {"input": self.function.inputs[0].name}
+        if not self.content:
+            facts |= {"function": None, "graph_def": self.graph_def.SerializeToString()}
+            facts |= {"input": self.function.inputs[0].name}
         Path(path).write_bytes(pickle.dumps(facts))
 
     @classmethod
     def load(cls, path: Path) -> Frozen:
         """Returns what `save` wrote; the same files are made of it. Unpickling runs code: read only what we wrote."""
         facts = pickle.loads(Path(path).read_bytes())
+        if facts["content"]:
+            return cls(**facts)
         graph_def, input_ = tf.compat.v1.GraphDef.FromString(facts.pop("graph_def")), facts.pop("input")
         imported = tf.compat.v1.wrap_function(lambda: tf.import_graph_def(graph_def, name=""), [])
         function = imported.prune(input_, list(facts["graph_outputs"]))
@@ -101,6 +112,10 @@ def _freeze(model: keras.Model, preprocessing: Preprocessing, batch: int | None)
     from tensorflow.python.framework import convert_to_constants
 
     shape, aware = (batch, *_input_shape(model, preprocessing)), is_quantize_aware(model)
+    if file := tflite_model.file_of(model):
+        content = tflite_front.taking_raw(file.content, preprocessing)
+        return Frozen(None, None, names(model), (), (1, *shape[1:]), False, preprocessing, model.name,
+                      content=content, computes=file.computes)  # fmt: skip
     input_range = preprocessing.input_range
 
     @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name=preprocessing.input)], autograph=False)

@@ -18,6 +18,7 @@ from tfmo_drive.base.given_file import reason
 from tfmo_drive.contracts import Artifact, BadInput, Context, Target
 from tfmo_drive.conversion.calibration import METHODS, Ranges
 from tfmo_drive.runtimes import artifact_metadata, tflite_file
+from tfmo_drive.runtimes.given_tflite import FLOAT32, INT8
 
 if TYPE_CHECKING:
     import tf_keras as keras
@@ -42,6 +43,27 @@ def converting(target: str, model: str) -> Iterator[None]:
         ) from error
 
 
+def refuses_file(target: str, model: keras.Model, takes: tuple[str, ...]) -> str | None:
+    """Returns why a target cannot be made of a model that is a `.tflite`, or None where it can, or is another model.
+
+    Args:
+        target: The target's name.
+        model: The model.
+        takes: What such a file may compute in.
+    """
+    from tfmo_drive.runtimes import tflite_model
+
+    file = tflite_model.file_of(model)
+    if file is None or file.computes in takes:
+        return None
+    if file.computes == FLOAT32:
+        return f"{target} cannot be made of {file.name}, which is a .tflite. Give the Keras model, or use LiteRTInt8."
+    return (
+        f"{target} cannot be made of {file.name}, which is {file.computes} already. Give the float model that it was "
+        "made from."
+    )
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Sampled:
     """Stands for the context of a trial, which has raw inputs [n, ...] and no task."""
@@ -58,13 +80,15 @@ class TFLiteTarget(Target):
 
     integer: ClassVar[bool] = False
     """Whether the file must compute in integers throughout."""
+    takes: ClassVar[tuple[str, ...]] = (FLOAT32,)
+    """What a `.tflite` may compute in that is given in place of a model: such a file as is made here is taken as is."""
 
     def refuses(self, model: keras.Model) -> str | None:
         from tfmo_drive.networks.fake_quant import is_quantize_aware
 
         if not self.integer and is_quantize_aware(model):
             return f"{self.name} does not take a quantize-aware model: its ranges are int8's. Use LiteRTInt8."
-        return None
+        return refuses_file(self.name, model, self.takes)
 
     def __call__(self, model: keras.Model, folder: Path, context: Context) -> Artifact:
         from tfmo_drive.conversion.freezing import freeze
@@ -73,7 +97,7 @@ class TFLiteTarget(Target):
             raise BadInput(refused)
         with converting(self.name, model.name):
             frozen = freeze(model, context.task.preprocessing)
-            content, notes = self._made(frozen, context)
+            content, notes = self._file(frozen, context)
         self._refuse_floats(content, frozen)
         if self.integer and (vanishing := tflite_file.vanishing(content)):
             raise BadInput(
@@ -97,7 +121,15 @@ class TFLiteTarget(Target):
 
     def _tried(self, frozen: Frozen, images: np.ndarray) -> bytes:
         """Returns the bytes of a file as `_made` makes it, all of whose work need not be done."""
-        return self._made(frozen, Sampled(images))[0]
+        return self._file(frozen, Sampled(images))[0]
+
+    def _file(self, frozen: Frozen, context: Context) -> tuple[bytes, dict[str, Any]]:
+        """Returns what `_made` does, or the file that was given, where it is such a one already."""
+        from tfmo_drive.conversion import conversion
+
+        if frozen.computes in ("", FLOAT32):
+            return self._made(frozen, context)
+        return conversion.given(frozen), {}
 
     def _refuse_floats(self, content: bytes, frozen: Frozen) -> None:
         """Raises BadInput where a file that must be integer throughout is not."""
@@ -160,6 +192,7 @@ class Int8Target(TFLiteTarget):
     percentile: float = 99.99
 
     integer: ClassVar[bool] = True
+    takes: ClassVar[tuple[str, ...]] = (FLOAT32, INT8)
 
     def __post_init__(self) -> None:
         self._ranges()

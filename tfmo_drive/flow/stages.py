@@ -16,6 +16,7 @@ from tfmo_drive.contracts import BadInput, Context, Step
 from tfmo_drive.experiment import Experiment
 from tfmo_drive.flow.refused_rows import refused
 from tfmo_drive.networks import own_model
+from tfmo_drive.runtimes import tflite_model
 from tfmo_drive.training import scoring
 
 SCORES = ("keras_score", "val_score", "seconds")
@@ -105,6 +106,8 @@ class Stages:
         """Fills `refused`; raises BadInput where a needed row cannot be made, or none of the experiment's own rows."""
         self.refused.update(refused(model, recipes, context))
         for row in self.needed:
+            if row == self.needed[0] and tflite_model.file_of(model):
+                continue  # the file is its own reference, whatever it computes in
             if row in self.refused:
                 raise BadInput(f"{'/'.join(row)} cannot be made, and the run is about it. {self.refused[row]}")
         name = self.name if self.experiment.recipe else "baseline"

@@ -7,8 +7,9 @@ from pathlib import Path
 from tfmo_drive.contracts import BadInput
 
 _FROM_TORCH = (
-    "Build the network in PyTorch with these weights and export it, channels last as images are, as "
-    "litert_torch.convert(model.eval(), (example,)).export('model.tflite') of the package litert-torch does."
+    "Build the network in PyTorch with these weights, and export it with the package litert-torch: turned = "
+    "litert_torch.to_channel_last_io(model.eval(), args=[0]); litert_torch.convert(turned, (example,))"
+    ".export('model.tflite')."
 )
 _FROM_ONNX = (
     "Convert it, as `onnx2tf -i {name}` of the package onnx2tf does, and give the float32 .tflite that it writes."

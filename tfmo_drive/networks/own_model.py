@@ -23,6 +23,7 @@ from tfmo_drive.keras3.exported import OTHER_PYTHON
 from tfmo_drive.networks import foreign_files, graph, plain_layers, shipped_layers, two_classes, whole_precision
 from tfmo_drive.networks.hdf5_file import refuse_endless
 from tfmo_drive.networks.model_code import refuse_code
+from tfmo_drive.runtimes import given_tflite, tflite_model
 
 _HOW_TO_SAVE = (
     "Give a file that model.save('model.keras') or model.save('model.h5') wrote, or of Keras 2 "
@@ -41,6 +42,8 @@ def is_whole_model(path: Path, setting: str = "task.baseline") -> bool:
     if not path.exists():
         raise BadInput(f"{setting}: there is no {path}. Give a .keras or .h5 file, or a SavedModel folder of Keras 2.")
     foreign_files.refuse(path, setting)
+    if given_tflite.is_tflite(path):
+        return True
     if path.suffix == ".keras":
         _refuse_version(archive.described(path, setting, _HOW_TO_SAVE)[0], f"{setting}: {path}")
         return True
@@ -94,7 +97,15 @@ def is_stage(path: Path) -> bool:
 
     A stage tells how its inputs were made and what its outputs mean.
     """
-    return path.name == "model.h5" and (path.parent / "stage.json").is_file()
+    return made_here(path) or (path.name == "model.h5" and (path.parent / "stage.json").is_file())
+
+
+def made_here(path: Path) -> bool:
+    """Says whether the file is a `.tflite` of this program, which takes raw inputs and says what its outputs mean.
+
+    Raises BadInput where one was changed since it was written.
+    """
+    return path.is_file() and given_tflite.is_tflite(path) and bool(given_tflite.metadata(path))
 
 
 def units(metadata: Mapping[str, Any]) -> dict[str, float | str]:
@@ -120,7 +131,8 @@ def refuse_other_stage(
         metadata: The task's metadata.
         setting: The setting that names the model, with which the line begins.
     """
-    facts, labels, known = read_facts(path.parent), metadata.get("labels"), units(metadata)
+    labels, known = metadata.get("labels"), units(metadata)
+    facts = _facts(given_tflite.metadata(path)) if made_here(path) else read_facts(path.parent)
     if facts.get("preprocessing", preprocessing) != preprocessing:
         advice = (
             f"Add --set=task.preprocessing_name={facts['preprocessing']}."
@@ -141,6 +153,11 @@ def refuse_other_stage(
             f"{setting}: {path} was trained to give numbers of another unit ({_said(facts['units'])}) than the task's "
             f"({_said(known)}). Give the data and the settings that it was trained with."
         )
+
+
+def _facts(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what a file's metadata says, as the facts of a stage."""
+    return {"labels": metadata.get("labels"), "units": units(metadata)}
 
 
 def _said(values: Mapping[str, float | str]) -> str:
@@ -213,19 +230,33 @@ def read_model(
         BadInput: Something does not fit, a layer's weights are not finite, or the file holds code and must not.
     """
     subject = f"{setting}: {path}"
+    if given_tflite.is_tflite(path):
+        return _fitting(tflite_model.model_of(given_tflite.read(path, setting)), subject, signature)
     model = functional(load(path, setting, allow_code), subject)
     # A SavedModel brings its custom layers back as traced functions, which no step can copy or quantise.
     revived = [type(layer).__name__ for layer in graph.flat_layers(model) if "saved_model" in type(layer).__module__]
     if revived:
         raise BadInput(f"{subject} has the layer {revived[0]}. {_CUSTOM_LAYER}")
     signature = signature.asked_of(model)
-    _check_count(model, subject, signature)
-    (_check_row if len(signature.input) == 1 else _check_image)(model, subject, signature.input)
-    _check_outputs(model, subject, signature)
+    _fitting(model, subject, signature)
     model = _plain(keras.Model(model.inputs, model.outputs, name=model.name), subject)
     if _one_for_two(Signature.of(model), signature):
         model = two_classes.of_one_sigmoid(model, subject)
     model.trainable = True  # a backbone frozen for transfer learning must follow what a step does to it
+    return model
+
+
+def _fitting(model: keras.Model, subject: str, signature: Signature) -> keras.Model:
+    """Returns the model; raises BadInput where its inputs and outputs are not those of the signature."""
+    signature = signature.asked_of(model)
+    _check_count(model, subject, signature)
+    (_check_row if len(signature.input) == 1 else _check_image)(model, subject, signature.input)
+    _check_outputs(model, subject, signature)
+    if tflite_model.file_of(model) and _one_for_two(Signature.of(model), signature):
+        raise BadInput(
+            f"{subject} gives one number for two classes. Convert a model that gives both: keras.layers.Concatenate()"
+            "([1 - model.output, model.output])."
+        )
     return model
 
 
@@ -326,6 +357,11 @@ def _check_image(model: keras.Model, subject: str, shape: tuple[int, ...]):
             f"with keras.Input({shape})."
         )
     height, width, channels = model.input_shape[1:]
+    if (channels, height, width) == (shape[1], shape[2], shape[0]):
+        raise BadInput(
+            f"{subject} takes channels first, {height}x{width}x{channels}, as PyTorch does; images come channels last. "
+            "Convert it again so: onnx2tf does, and litert_torch.to_channel_last_io(model, args=[0])."
+        )
     if (height, width, channels) != shape:
         square = height == width and shape[0] == shape[1]  # a task on square images may take one number
         size = height if square else f"{height},{width}"

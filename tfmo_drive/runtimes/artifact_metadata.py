@@ -94,11 +94,16 @@ def _summed(data: bytes) -> bytes:
     return hashlib.sha256(data).hexdigest().encode()
 
 
+def flatbuffer(data: bytes) -> bytes:
+    """Returns the bytes of a `.tflite` without the archive behind it, where it has one."""
+    if not zipfile.is_zipfile(stream := io.BytesIO(data)):
+        return data
+    with zipfile.ZipFile(stream) as archive:
+        return data[: min(entry.header_offset for entry in archive.infolist())]
+
+
 def _attach_tflite(model: bytes, metadata: dict[str, Any]) -> bytes:
-    if zipfile.is_zipfile(stream := io.BytesIO(model)):
-        with zipfile.ZipFile(stream) as old:
-            start = min(entry.header_offset for entry in old.infolist())
-        model = model[:start]
+    model = flatbuffer(model)
     entry = tflite_metadata.described(metadata, tflite_file.signature(model))
     stream = io.BytesIO(tflite_entry.put(model, tflite_metadata.NAME, entry))
     with zipfile.ZipFile(stream, "a") as archive:

@@ -13,6 +13,7 @@ import numpy as np
 
 from tfmo_drive.contracts import Artifact, BadInput, Context
 from tfmo_drive.conversion.tflite_target import Int8Target, TFLiteTarget, ranges_of
+from tfmo_drive.runtimes.given_tflite import DYNAMIC, FLOAT16, FLOAT32, INT16, MIXED
 from tfmo_drive.runtimes.interpreters import KERNELS, LiteRTArtifact, refuse_threads
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class LiteRTFloat16(_LiteRT):
     """
 
     name: ClassVar[str] = "litert_float16"
+    takes: ClassVar[tuple[str, ...]] = (FLOAT16,)
 
     def _convert(self, frozen: Frozen, context: Context) -> bytes:
         from tfmo_drive.conversion import conversion
@@ -89,6 +91,7 @@ class LiteRTDynamic(_LiteRT):
     """
 
     name: ClassVar[str] = "litert_dynamic"
+    takes: ClassVar[tuple[str, ...]] = (DYNAMIC,)
 
     def _convert(self, frozen: Frozen, context: Context) -> bytes:
         from tfmo_drive.conversion import conversion
@@ -138,6 +141,7 @@ class LiteRTMixed(_LiteRT):
     drop: float = 0.01
 
     name: ClassVar[str] = "litert_mixed"
+    takes: ClassVar[tuple[str, ...]] = (FLOAT32, MIXED)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -185,6 +189,7 @@ class LiteRTInt16x8(_LiteRT):
     calibration_images: int = 100
 
     name: ClassVar[str] = "litert_int16x8"
+    takes: ClassVar[tuple[str, ...]] = (FLOAT32, INT16)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from tfmo_drive.contracts import Artifact, BadInput, Context, Target
-from tfmo_drive.conversion.tflite_target import Sampled, converting, ranges_of
+from tfmo_drive.conversion.tflite_target import Sampled, converting, ranges_of, refuses_file
 from tfmo_drive.runtimes import artifact_metadata, onnx_file
+from tfmo_drive.runtimes.given_tflite import FLOAT32, INT8
 from tfmo_drive.runtimes.interpreters import OnnxArtifact, refuse_threads
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class OnnxFloat32(_Onnx):
 
         if is_quantize_aware(model):
             return f"{self.name} does not take a quantize-aware model: its ranges are int8's. Use OnnxInt8."
-        return None
+        return refuses_file(self.name, model, (FLOAT32,))
 
     def _convert(self, frozen: Frozen, context: Context) -> bytes:
         from tfmo_drive.conversion import conversion
@@ -108,8 +109,13 @@ class OnnxInt8(_Onnx):
         super().__post_init__()
         ranges_of(self, self.calibration_images)
 
+    def refuses(self, model: keras.Model) -> str | None:
+        return refuses_file(self.name, model, (FLOAT32, INT8))
+
     def _convert(self, frozen: Frozen, context: Context) -> bytes:
         from tfmo_drive.conversion import conversion
 
+        if frozen.computes == INT8:
+            return conversion.onnx_of(conversion.given(frozen), frozen.outputs)
         images = None if frozen.quantize_aware else context.calibration(self.calibration_images)
-        return conversion.onnx_int8(conversion.int8(frozen, images), frozen.outputs)
+        return conversion.onnx_of(conversion.int8(frozen, images), frozen.outputs)

@@ -18,7 +18,7 @@ from tfmo_drive.data.augmentation import COLUMNS, Augmentation
 from tfmo_drive.data.class_names import FILES
 from tfmo_drive.data.repeated import say_repeated
 from tfmo_drive.data.splitting import SPLITS
-from tfmo_drive.networks import networks
+from tfmo_drive.networks import networks, own_model
 from tfmo_drive.networks.backbones import ResNet
 from tfmo_drive.networks.networks import Network
 from tfmo_drive.training import given_model
@@ -105,7 +105,9 @@ class ImageTask(Task):
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """Returns the preprocessing: the given one, or the network's own."""
+        """Returns the preprocessing: the given one, or the network's own; none of a file that has it inside."""
+        if self.baseline and own_model.made_here(Path(self.baseline)):
+            return images.preprocessing("none")
         return images.preprocessing(self.preprocessing_name or self.network.preprocessing)
 
     @functools.cached_property

@@ -10,9 +10,14 @@ import numpy as np
 
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.contracts import BadInput, Task
+from tfmo_drive.data.images import PREPROCESSINGS
 from tfmo_drive.networks import networks, own_model
+from tfmo_drive.runtimes import tflite_model
+from tfmo_drive.runtimes.given_tflite import GivenTFLite
 from tfmo_drive.training import scoring
 
+_SHARED = 0.7
+"""The share of the wider of two ranges that both have where they are of the same numbers."""
 _EXAMPLES, _FEWEST, _NUMBERS = 128, 8, 1 << 24
 """The most and the fewest val examples that are asked, and the largest count of numbers in their answers."""
 
@@ -44,7 +49,34 @@ def baseline(path: Path, own: keras.Model, task: Task, undeclared: Callable[[], 
         raise BadInput(" ".join([str(error), *said])) from error
     if said:
         raise BadInput(*said)
+    if file := tflite_model.file_of(model):
+        _refuse_other_inputs(file, task, subject)
     return model if stage else adopted(model, task, subject)
+
+
+def _refuse_other_inputs(file: GivenTFLite, task: Task, subject: str) -> None:
+    """Raises BadInput where the task's preprocessing is not what a `.tflite` was made for, as far as the file tells."""
+    rule = task.preprocessing
+    if file.metadata:
+        named = getattr(task, "preprocessing_name", "")
+        if named not in ("", rule.name) or not rule.is_identity:
+            drop = "Leave task.preprocessing_name out." if named else "Add --set=task.standardise=none."
+            raise BadInput(f"{subject} takes raw inputs: what preprocesses them is inside it already. {drop}")
+        return
+    if file.input_range and rule.bounds and not _alike(file.input_range, rule.bounds):
+        fitting = [name for name, one in PREPROCESSINGS.items() if _alike(file.input_range, one.bounds)]
+        advice = f"Say --set=task.preprocessing_name={' or '.join(fitting)}." if fitting else "Give another file."
+        low, high = file.input_range
+        raise BadInput(
+            f"{subject} takes inputs of {low:.4g} to {high:.4g}, and preprocessing {rule.name} gives "
+            f"{rule.bounds[0]:.4g} to {rule.bounds[1]:.4g}. {advice}"
+        )
+
+
+def _alike(one: tuple[float, float], other: tuple[float, float]) -> bool:
+    """Says whether two ranges (low, high) may be of the same numbers, seen on different examples."""
+    shared = min(one[1], other[1]) - max(one[0], other[0])
+    return shared >= _SHARED * max(one[1] - one[0], other[1] - other[0])
 
 
 def adopted(model: keras.Model, task: Task, subject: str) -> keras.Model:
@@ -54,6 +86,11 @@ def adopted(model: keras.Model, task: Task, subject: str) -> keras.Model:
     the model's answers on val contradict it (Task.check_answers).
     """
     made = task.converted(model, subject)
+    if made is not model and (file := tflite_model.file_of(made)):
+        raise BadInput(
+            f"{subject} answers in another unit than the task, and the answers of {file.name} cannot be rescaled. "
+            "Convert it again from a model that answers in the task's, or give the Keras model."
+        )
     numbers = sum(math.prod(one.shape[1:]) for one in made.outputs)
     count, most = len(task.examples("val")), min(_EXAMPLES, max(_FEWEST, _NUMBERS // numbers))
     chosen = np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64))

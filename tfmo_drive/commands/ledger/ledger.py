@@ -140,7 +140,7 @@ def _onnx(path: Path, before: str, context: Context) -> Iterator[Stage]:
         return
     made = context.workdir.parent / "ledger" / "model.onnx"
     ends = tuple(end["name"] for end in tflite_file.signature(path)["outputs"])
-    atomic.write_bytes(made, conversion.onnx_int8(path.read_bytes(), ends))
+    atomic.write_bytes(made, conversion.onnx_of(path.read_bytes(), ends))
     yield _of_file(OnnxArtifact(made), before, context, None)
 
 
