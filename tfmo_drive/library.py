@@ -23,6 +23,7 @@ from tfmo_drive.contracts import BadInput, Measure, Step, Target
 from tfmo_drive.data.augmentation import Augmentation
 from tfmo_drive.experiment import MEASURES, Experiment
 from tfmo_drive.flow.flow import Run
+from tfmo_drive.networks import own_model
 from tfmo_drive.report.rendering.markdown import rows_table, terminal
 from tfmo_drive.report.row_facts import UNHARMED
 from tfmo_drive.report.write_report import write
@@ -154,7 +155,7 @@ def arrays(
 
 
 def compress(
-    model: keras.Model, steps: Sequence[Step], data: ArrayData, targets: Sequence[Target] = (LiteRTInt8(),), *,
+    model: keras.Model | str | Path, steps: Sequence[Step], data: ArrayData, targets: Sequence[Target] = (LiteRTInt8(),), *,
     loss: Loss | None = None, metric: Metric | None = None, outputs: str = "", augmentation: Augmentation | None = None,
     training: Train | None = None, measures: Sequence[Measure] = MEASURES, seed: int = 0,
     workdir: str | Path | None = None,
@@ -163,7 +164,8 @@ def compress(
 
     Args:
         model: A functional or Sequential Keras 2 model (tf_keras) of one input and one output, which takes what `data`
-            has. It is not changed.
+            has. It is not changed. Or the path of a `.tflite`, which is measured, quantised where it is float, and
+            takes no steps.
         steps: What to do, in this order; [] for the conversion alone.
         data: What `arrays` gives.
         targets: Where the model will run. The float model on LiteRT is always measured too.
@@ -201,6 +203,10 @@ def compress(
     """
     if not isinstance(data, ArrayData):
         raise BadInput(f"compress: data must be what td.arrays(train=..., val=..., test=...) gives, got {type(data)}.")
+    if isinstance(model, str | Path):
+        model = own_model.in_file(Path(model), "compress: the model")
+        if training:
+            raise BadInput("compress: a .tflite cannot be trained. Leave training= out, or give the Keras model.")
     task = ArrayTask(
         arrays=data, model=model, trained=training is None, loss_given=loss, metric=metric, outputs=outputs,
         augmentation=augmentation,

@@ -14,8 +14,13 @@ UNHARMED = 0.01
 
 
 def reference(report: dict) -> Row:
-    """Returns the float baseline on the float target: always the first row."""
+    """Returns the first row: the float baseline on the float target, or a `.tflite` that was given and is no float."""
     return report["rows"][0]
+
+
+def called(first: Row) -> str:
+    """Returns what the reference is: "float baseline", or "given file" where that computes in something else."""
+    return "float baseline" if first.get("target") in (None, "litert_float32") else "given file"
 
 
 def featured(report: dict) -> tuple[Row, str]:
@@ -34,7 +39,7 @@ def featured(report: dict) -> tuple[Row, str]:
     if wanted and not known:
         return row, f"There is no row {wanted}, which this report should be about: its target did not take the model"
     if row is rows[0]:
-        return row, "It is the float baseline"
+        return row, f"It is the {called(row)}"
     kind = "the baseline's" if row.get("stage") == "baseline" else "the recipe's"
     return row, f"It is {kind} row on {row.get('target')}"
 

@@ -13,7 +13,7 @@ from tfmo_drive.report.verdict import MET, MISSED, amount, judgement, limit, out
 
 WORST_CLASSES = 10
 TIME = (
-    "the median time of one inference (batch 1) as a share of the float baseline's in the same turns. Rows whose ratio "
+    "the median time of one inference (batch 1) as a share of the first row's in the same turns. Rows whose ratio "
     "repeated no better than within 20 % are not drawn"
 )
 
@@ -136,7 +136,7 @@ def _worst_classes(row: Row) -> Section | None:
         for name, one in worst
     )
     table = Table(("Class", "Examples", "Score", "Points"), cells) if worst else None
-    caption = f"Classes that lost most in {row['name']} against the float baseline."
+    caption = f"Classes that lost most in {row['name']} against the first row."
     return Section("Worst classes", caption if worst else f"No class got worse in {row['name']}.", (figure,), table)
 
 

@@ -98,8 +98,8 @@ def section(rows: list[Row]) -> Section | None:
     if len(timed) < 2:
         return None
     caption = (
-        "Milliseconds of one inference against those of the float baseline in the same turns, which is why the "
-        "baseline's differ from row to row, and how many times faster that is. In parentheses how far the ratio "
+        "Milliseconds of one inference against those of the first row in the same turns, which is why the "
+        "first row's differ from row to row, and how many times faster that is. In parentheses how far the ratio "
         f"repeated: beyond {numbers.percent(speed.SURE, 0)} the machine was too busy, and a number is only about "
         "right. Best: each on the number of threads that suits it best."
     )

@@ -11,7 +11,7 @@ from tfmo_drive.base.speed import ALIKE
 from tfmo_drive.report import timing, worth
 from tfmo_drive.report.document import Tile
 from tfmo_drive.report.rendering import numbers
-from tfmo_drive.report.row_facts import Row, examples, featured, plain_row, ratio, reference, worst_classes
+from tfmo_drive.report.row_facts import Row, called, examples, featured, plain_row, ratio, reference, worst_classes
 
 MET, MISSED = "PASS", "FAIL"
 BEATS_TRIVIAL = ("baseline_beats_trivial", "beats_trivial")
@@ -27,12 +27,12 @@ def verdict(report: dict) -> tuple[str, ...]:
     row, why = featured(report)
     first, doubts = reference(report), worth.doubts(report)
     if row is first:
-        said = f"The float baseline {first['name']} scores {_scored(first)}."
+        said = f"The {called(first)} {first['name']} scores {_scored(first)}."
         return (*doubts, said, *filter(None, (_error(first), *_expected(report), _least(first))), f"{why}.")
     sentences = [
         *doubts,
         f"{row['name']} scores {numbers.percent(row.get('score'))} against {numbers.percent(_base(row, first))} of the "
-        f"float baseline: {_delta(row)}.",
+        f"{called(first)}: {_delta(row)}.",
         _error(row),
         *_expected(report),
         "" if doubts else _meaning(row),

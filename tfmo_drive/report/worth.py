@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from tfmo_drive.report.document import Tile
 from tfmo_drive.report.rendering import numbers
-from tfmo_drive.report.row_facts import Row, beats_trivial, featured, over_trivial, reference
+from tfmo_drive.report.row_facts import Row, beats_trivial, called, featured, over_trivial, reference
 
 
 def doubted(report: dict) -> list[Row]:
@@ -32,7 +32,7 @@ def doubts(report: dict) -> list[str]:
 def tiles(report: dict) -> list[Tile]:
     """Returns a tile on each doubted row."""
     return [
-        Tile(_state(row).lower(), "float baseline" if row is reference(report) else row["name"],
+        Tile(_state(row).lower(), called(row) if row is reference(report) else row["name"],
              f"{numbers.percent(row['score'])}, {answered(row)} {numbers.percent(row['trivial_score'])}", "bad")
         for row in doubted(report)
     ]  # fmt: skip

@@ -25,7 +25,7 @@ class TFLiteGraph(keras.layers.Layer):
     """Runs a whole `.tflite`, example by example: float32 [b, ...] to one output, or several."""
 
     def __init__(self, file: GivenTFLite, **more: Any) -> None:
-        super().__init__(trainable=False, **more)
+        super().__init__(**more)
         self.file = file
         self._runs: Exposed | None = None
 
@@ -33,8 +33,8 @@ class TFLiteGraph(keras.layers.Layer):
     def unchangeable(self) -> str:
         """Returns why no step can change the model, and what to do."""
         return (
-            f"{self.file.name} is a .tflite, whose layers cannot be changed any more. Give the Keras "
-            "model that it was made from, or leave the recipe empty: --experiment=post_training."
+            f"{self.file.name}, which is a .tflite: its layers are finished. Give the Keras model that it was made from, or "
+            "no steps (--experiment=post_training)."
         )
 
     def call(self, inputs: tf.Tensor) -> list[tf.Tensor]:
@@ -63,7 +63,7 @@ class TFLiteGraph(keras.layers.Layer):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> TFLiteGraph:
         """Returns the layer of a file that is open in this process; raises BadInput for another."""
-        rest = {key: value for key, value in config.items() if key not in ("digest", "computes", "trainable")}
+        rest = {key: value for key, value in config.items() if key not in ("digest", "computes")}
         if config.get("digest") not in _open:
             raise BadInput("it only stands for a .tflite. Give that file itself.")
         return cls(_open[config["digest"]], **rest)
@@ -74,7 +74,7 @@ class TFLiteOutput(keras.layers.Layer):
     """Gives an output of a `.tflite` its name; `symbol` is TensorFlow's name of the operator that it comes from."""
 
     def __init__(self, symbol: str = "", **more: Any) -> None:
-        super().__init__(trainable=False, **more)
+        super().__init__(**more)
         self.symbol = symbol or "unknown"
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:

@@ -46,7 +46,7 @@ _DIGITS = (1,), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 8)
 COSTS = {
     "size_bytes": ("file size (log scale)", numbers.size, lambda row: row.get("size_bytes")),
     "latency_share": (
-        "time of one inference, as a share of the float baseline's in the same turns (log scale)",
+        "time of one inference, as a share of the first row's in the same turns (log scale)",
         lambda share: numbers.percent(share, 1 if share > 0.0095 else 2), lambda row: _share(row),
     ),
 }  # fmt: skip
@@ -148,7 +148,7 @@ def class_deltas(row: Row) -> bytes | None:
     widen(axes, "x")
     unchanged = len(classes) - len([one for _, one in classes if one["delta"]])
     axes.set_xlabel(
-        f"points against the float baseline (test examples in parentheses); {numbers.whole(unchanged)} "
+        f"points against the first row (test examples in parentheses); {numbers.whole(unchanged)} "
         f"class{'' if unchanged == 1 else 'es'} unchanged"
     )
     axes.set_title(row["name"], loc="left", fontsize=10)

@@ -13,7 +13,7 @@ from tfmo_drive.report.document import Document, Section, Table
 from tfmo_drive.report.rendering import numbers
 from tfmo_drive.report.rendering.markdown_text import escaped
 from tfmo_drive.report.rendering.tables import with_trivial
-from tfmo_drive.report.row_facts import Row, featured, not_made, ratio
+from tfmo_drive.report.row_facts import Row, called, featured, not_made, ratio
 from tfmo_drive.report.sections import document
 from tfmo_drive.report.verdict import verdict
 
@@ -107,7 +107,7 @@ def _short(row: Row, first: Row, marked: bool) -> dict[str, str]:
         "size": numbers.size(row.get("size_bytes")),
         "smaller": numbers.times(ratio(row, first, "size_bytes")),
         "gzip": numbers.size(row.get("gzip_bytes")),
-        "ms (float)": timing.short(row),
+        f"ms ({called(first).split()[0]})": timing.short(row),
         "faster": timing.times(speed.of(row)),
     }
 
