@@ -155,7 +155,8 @@ def arrays(
 
 
 def compress(
-    model: keras.Model | str | Path, steps: Sequence[Step], data: ArrayData, targets: Sequence[Target] = (LiteRTInt8(),), *,
+    model: keras.Model | str | Path, steps: Sequence[Step], data: ArrayData,
+    targets: Sequence[Target] = (LiteRTInt8(),), *,
     loss: Loss | None = None, metric: Metric | None = None, outputs: str = "", augmentation: Augmentation | None = None,
     training: Train | None = None, measures: Sequence[Measure] = MEASURES, seed: int = 0,
     workdir: str | Path | None = None,

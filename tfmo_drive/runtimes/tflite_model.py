@@ -33,8 +33,8 @@ class TFLiteGraph(keras.layers.Layer):
     def unchangeable(self) -> str:
         """Returns why no step can change the model, and what to do."""
         return (
-            f"{self.file.name}, which is a .tflite: its layers are finished. Give the Keras model that it was made from, or "
-            "no steps (--experiment=post_training)."
+            f"{self.file.name}, which is a .tflite: its layers are finished. Give the Keras model that it was made "
+            "from, or no steps (--experiment=post_training)."
         )
 
     def call(self, inputs: tf.Tensor) -> list[tf.Tensor]:
