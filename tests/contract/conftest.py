@@ -26,6 +26,7 @@ from tfmo_drive.tasks.arrays.array_task import ArrayTask
 from tfmo_drive.tasks.classification import Classification, Scenes
 from tfmo_drive.tasks.detection.detection import Detection
 from tfmo_drive.tasks.distance import DistanceToObject
+from tfmo_drive.tasks.labels import Labels
 from tfmo_drive.tasks.lane_keeping.lane_keeping import LaneKeeping
 from tfmo_drive.tasks.multi_task import MultiTask
 from tfmo_drive.tasks.segmentation.segmentation import Segmentation
@@ -63,6 +64,11 @@ def shares_said(task: Task, shares: np.ndarray) -> list[str]:
 def class_said(task: Task, logits: np.ndarray) -> list[str]:
     odds = np.exp(logits - logits.max(), dtype=np.float64)
     return shares_said(task, odds / odds.sum())
+
+
+def labels_said(task: Labels, sure: np.ndarray) -> list[str]:
+    said = [label for label in np.argsort(-sure, kind="stable") if sure[label] >= task.threshold]
+    return [f"{sure[label]:6.1%}  {task.class_names[label]}" for label in said] or ["nothing"]
 
 
 def pixels_said(task: Segmentation, logits: np.ndarray) -> list[str]:
@@ -138,6 +144,14 @@ CASES = {
         bad=(*ANY_FRAME, ("channels", 3), ("threshold", 0.0), ("threshold", 1), ("threshold", math.nan)),
         others=other_frames,
         output_names=("scores", "boxes"),
+    ),
+    Labels: Case(
+        make=lambda streets: Labels(threshold=0.4, **streets),
+        perfect=lambda task, targets: targets,
+        says=labels_said,
+        bad=(*ANY_FRAME, ("threshold", 0.0), ("threshold", 1.0), ("threshold", math.nan), ("outputs", "probabilities")),
+        others=other_frames,
+        output_names=("labels",),
     ),
     LaneKeeping: Case(
         make=lambda streets: LaneKeeping(**streets),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tfmo_drive.base.keras2 import keras
+from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.networks.own_model import Signature, read_model
 
@@ -132,3 +132,38 @@ def test_layers_that_are_two_operators_are_split_and_metrics_of_training_dropped
     assert names == ["apart_depthwise", "apart", "apart_swish", "mask_linear", "mask"]
     images = np.random.default_rng(0).uniform(0, 1, (2, 32, 48, 3)).astype(np.float32)
     np.testing.assert_allclose(found(images), model(images), atol=1e-6)
+
+
+def own_loss(wanted, said):
+    """A loss that only its file's author has."""
+    return tf.reduce_mean((wanted - said) ** 2)
+
+
+def with_metric(model, inside):
+    model.add_metric(keras.backend.mean(inside), name="mean")
+
+
+def with_loss(model, inside):
+    model.add_loss(0.01 * keras.backend.sum(keras.backend.square(inside)))
+
+
+def with_optimizer_state(model, inside):
+    model.compile("adam", own_loss, metrics=["mae", own_loss])
+
+
+@pytest.mark.parametrize("file", ["mine.h5", "mine.keras", "mine"])
+@pytest.mark.parametrize("of_training", [with_metric, with_loss, with_optimizer_state])
+def test_what_training_left_in_a_file_changes_no_answer(of_training, file, tmp_path):
+    image = keras.Input((16, 16, 3))
+    x = layers.Conv2D(4, 3, activation="relu", kernel_regularizer="l2", activity_regularizer="l1")(image)
+    model = keras.Model(image, layers.Dense(3)(layers.GlobalAveragePooling2D()(x)))
+    of_training(model, x)
+    if not model.optimizer:
+        model.compile("adam", "mse")
+    images = np.random.default_rng(0).normal(size=(8, 16, 16, 3)).astype(np.float32)
+    model.fit(images, np.zeros((8, 3), np.float32), epochs=2, verbose=0)
+    model.save(tmp_path / file)
+    found = read_model(tmp_path / file, Signature.of(model))
+    np.testing.assert_array_equal(found(images), model(images, training=False))
+    kinds = {type(layer) for layer in found.layers}
+    assert kinds == {layers.InputLayer, layers.Conv2D, layers.GlobalAveragePooling2D, layers.Dense}

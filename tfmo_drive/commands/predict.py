@@ -161,7 +161,7 @@ def _tell(place: str, outputs: dict[str, np.ndarray], facts: Facts, source: tupl
     told = {}
     for name, own in example.parts(facts).items():
         found = read(_own(outputs, own), own)
-        told[name] = found if own["decode"]["kind"] == "detections" else found[:top]
+        told[name] = found if own["decode"]["kind"] in example.EACH else found[:top]
     print(json.dumps({"input": place, "answers": told.get("", told)}, ensure_ascii=False))
 
 

@@ -27,7 +27,8 @@ def drawn(pixels: np.ndarray, outputs: dict[str, np.ndarray], facts: dict[str, A
         return pictures.masked(pixels, _as_large(mask, pixels), pictures.palette(len(labels)))
     if decode.get("unit") == "degrees" and decode.get("positive") == "to the right":
         pixels = pictures.steered(pixels, 1.0, found[0]["value"])
-    return pictures.captioned(pixels, example.line(found[0], facts).strip())
+    told = found if decode["kind"] == "labels" else found[:1]
+    return pictures.captioned(pixels, ", ".join(example.line(one, facts).strip() for one in told) or "nothing")
 
 
 def _as_large(mask: np.ndarray, pixels: np.ndarray) -> np.ndarray:

@@ -6,7 +6,6 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdio>
-#include <numeric>
 #include <vector>
 
 #include "model_facts.h"
@@ -22,16 +21,23 @@ inline void PrintTask(const Answer& answer) {
   if (*answer.task) std::printf("%s: ", answer.task);
 }
 
-// The classes with the largest values, which are probabilities or shares of pixels.
-inline void PrintBest(const Answer& answer, const std::vector<double>& values) {
-  std::vector<int> order(values.size());
-  std::iota(order.begin(), order.end(), 0);
+inline void PrintNothing(const Answer& answer) {
+  PrintTask(answer);
+  std::printf("nothing\n");
+}
+
+// The classes with the largest values, which are probabilities or shares of pixels, or all labels from the least on.
+inline void PrintBest(const Answer& answer, const std::vector<double>& values, double least = -HUGE_VAL) {
+  std::vector<int> order;
+  for (std::size_t i = 0; i < values.size(); ++i)
+    if (values[i] >= least) order.push_back(static_cast<int>(i));
   std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return values[a] > values[b]; });
-  order.resize(std::min(order.size(), kTop));
+  if (answer.kind != Kind::kLabels) order.resize(std::min(order.size(), kTop));
   for (const int i : order) {
     PrintTask(answer);
     std::printf("%5.1f%%  %s\n", 100 * values[i], answer.labels[i]);
   }
+  if (order.empty()) PrintNothing(answer);
 }
 
 // Here and below, real(output, i) is the i-th real number of an output of the model.
@@ -45,7 +51,7 @@ void PrintClasses(const Answer& answer, Real real) {
     for (double& value : values) sum += value = std::exp(value - largest);
     for (double& value : values) value /= sum;
   }
-  PrintBest(answer, values);
+  PrintBest(answer, values, answer.kind == Kind::kLabels ? answer.threshold : -HUGE_VAL);
 }
 
 template <class Real>
@@ -122,10 +128,7 @@ void PrintDetections(const Answer& answer, Real real) {
     std::printf("%5.1f%%  %s  at %.0f, %.0f, %.0f, %.0f\n", 100 * box.score, answer.labels[box.label], box.side[0],
                 box.side[1], box.side[2], box.side[3]);
   }
-  if (kept.empty()) {
-    PrintTask(answer);
-    std::printf("nothing\n");
-  }
+  if (kept.empty()) PrintNothing(answer);
 }
 
 template <class Real>
@@ -151,7 +154,8 @@ void PrintOther(const Answer& answer, Real real) {
 template <class Real>
 void Print(const Answer& answer, Real real) {
   switch (answer.kind) {
-    case Kind::kClasses: return PrintClasses(answer, real);
+    case Kind::kClasses:
+    case Kind::kLabels: return PrintClasses(answer, real);
     case Kind::kMask: return PrintMask(answer, real);
     case Kind::kDetections: return PrintDetections(answer, real);
     case Kind::kNumber: return PrintNumber(answer, real);

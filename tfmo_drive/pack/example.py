@@ -28,6 +28,8 @@ import numpy as np
 HERE = Path(__file__).resolve().parent
 CLASSES = ("logits", "probabilities", "sigmoids")
 """The kinds of output that are one value for each class; before a mask of them stands "segmentation "."""
+EACH = ("detections", "labels")
+"""The kinds of output all of whose answers are told."""
 TOP = 5
 """The number of classes that are printed."""
 
@@ -40,9 +42,9 @@ def parts(facts):
 def decoded(outputs, facts):
     """Returns the answers in a model's outputs by a task's `decode`, the surest, largest or only one first.
 
-    Each is a dictionary: {"label", "score"} for classes; {"label", "share"} of its pixels for a mask; {"label",
-    "score", "box"} for a detector, x0, y0, x1, y1 in pixels of the model's input; {"value", "unit"} for a number, and
-    for each of others.
+    Each is a dictionary: {"label", "score"} for classes, and for labels, where those below the threshold are left out;
+    {"label", "share"} of its pixels for a mask; {"label", "score", "box"} for a detector, x0, y0, x1, y1 in pixels of
+    the model's input; {"value", "unit"} for a number, and for each of others.
 
     Args:
         outputs: Real numbers of one example, by name.
@@ -61,7 +63,7 @@ def decoded(outputs, facts):
         return [{"label": labels[label], "score": score, "box": box.tolist()}
                 for score, label, box in detections(outputs, decode, facts["input"])]  # fmt: skip
     masked = kind.startswith("segmentation ")
-    if kind.removeprefix("segmentation ") not in CLASSES:
+    if kind.removeprefix("segmentation ") not in (*CLASSES, "labels"):
         raise ValueError(f"its metadata tells of {kind}, which nothing here reads")
     if values.shape[-1:] != (len(labels),) or values.ndim != (3 if masked else 1):
         raise ValueError(f"its metadata tells of {kind} of {len(labels)} classes, and its outputs are {values.shape}")
@@ -72,7 +74,9 @@ def decoded(outputs, facts):
     if kind == "logits":
         values = np.exp(values - values.max())
         values /= values.sum()
-    return [{"label": labels[i], "score": float(values[i])} for i in np.argsort(-values, kind="stable")]
+    least = decode["threshold"] if kind == "labels" else -np.inf
+    return [{"label": labels[i], "score": float(values[i])} for i in np.argsort(-values, kind="stable")
+            if values[i] >= least]  # fmt: skip
 
 
 def detections(outputs, facts, image):
@@ -125,7 +129,7 @@ def lines(outputs, facts, decode=decoded, top=TOP):
     """
     for name, own in parts(facts).items():
         found = decode({end: outputs[end] for end in own.get("outputs", outputs)}, own)
-        told = found if own["decode"]["kind"] == "detections" else found[:top]
+        told = found if own["decode"]["kind"] in EACH else found[:top]
         for text in [line(answer, own) for answer in told] or ["nothing"]:
             yield f"{name}: {text}" if name else text
 

@@ -44,6 +44,45 @@ def of_classes(outputs: np.ndarray, targets: np.ndarray, names: Sequence[str]) -
     )
 
 
+def of_labels(outputs: np.ndarray, targets: np.ndarray, names: Sequence[str], threshold: float) -> Evaluation:
+    """Evaluates several labels an image: the score is macro F1, the mean over the labels that the examples have.
+
+    Opitz & Burst 2019, "Macro F1 and macro F1", the mean of F1 scores. Beside it stands exact_match, the share of
+    examples whose labels are all right. An example's value is the share of hits among what is true or said (Jaccard).
+
+    Args:
+        outputs: float [n, labels] in [0, 1]; NaN says no label.
+        targets: [n, labels], 1 for each label that an example has, else 0.
+        names: The labels' names.
+        threshold: The output from which a label is said.
+    """
+    said, true = np.asarray(outputs) >= threshold, np.asarray(targets) > 0
+    hits, faults = (said & true).astype(np.float64), (said != true).astype(np.float64)
+
+    def of_each(weights: np.ndarray) -> np.ndarray:
+        hit, fault = weights @ hits, weights @ faults
+        return np.where(weights @ true.astype(np.float64) > 0, 2 * hit / np.maximum(2 * hit + fault, 1e-12), np.nan)
+
+    def scores(weights: np.ndarray) -> np.ndarray:
+        found = of_each(weights)
+        known = ~np.isnan(found)
+        return np.where(known, found, 0).sum(1) / np.where(known.any(1), known.sum(1), np.nan)
+
+    each = of_each(np.ones((1, len(true))))[0]
+    per_class = {
+        name: {"score": float(each[label]), "examples": int(true[:, label].sum())}
+        for label, name in enumerate(names)
+        if true[:, label].any()
+    }
+    told = {"truth": true, "says": said}
+    captions = {key: [", ".join(np.array(names)[row]) or "nothing" for row in rows] for key, rows in told.items()}
+    either = hits.sum(1) + faults.sum(1)
+    values = np.where(either > 0, hits.sum(1) / np.maximum(either, 1), 1.0)
+    constant = len(said) > 1 and bool((said == said[0]).all())
+    more = {"exact_match": float((faults.sum(1) == 0).mean())}
+    return Evaluation(values, said, per_class, more, scores, captions, constant=constant)
+
+
 def of_numbers(answers: np.ndarray, targets: np.ndarray, spread: float, unit: str = "") -> Evaluation:
     """Evaluates numbers: the score is the mean of max(0, 1 - |error| / spread).
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -98,25 +98,55 @@ def list_numbers(
         "number": (number, "number", "value")
     }
     found = find_columns(path, table.header, columns or {}, kinds, ("file", "number"))
+    place = found["number"]
+
+    def number_of(row: Sequence[str]) -> tuple[Sequence[float] | None, str]:
+        value = number_in(row[place])
+        return (None if value is None else (value,)), row[place]
+
+    return listed(table, found, number_of, "no number", seed, skip_bad)
+
+
+def listed(
+    table: Table,
+    found: Mapping[str, int],
+    values_of: Callable[[Sequence[str]], tuple[Sequence[float] | None, str]],
+    fault: str,
+    seed: int,
+    skip_bad: bool,
+    class_names: Sequence[str] = (),
+) -> Listing:
+    """Returns the images of a table with what `values_of` says of each row, labels float32 [n, k].
+
+    Args:
+        table: The table.
+        found: The places of its columns: of the files and, perhaps, of splits and groups, by which splits are sampled.
+        values_of: Returns a row's values, or None where it has none, and the text that stands there.
+        fault: What a row without values has ("no number").
+        seed: The seed of sampled splits.
+        skip_bad: Whether rows without values or an image of their own are left out.
+        class_names: The names of the values.
+    """
+    path = table.path
     table, files = _located(table, found["file"], skip_bad)
-    numbers = [number_in(cell) for cell in table.column(found["number"])]
-    kept, odd, seen = [], [], set()
-    for row, (file, value) in enumerate(zip(files, numbers, strict=True)):
-        if value is None:
-            odd.append(f'line {table.lines[row]} ("{table.rows[row][found["number"]]}")')
+    values, kept, odd, seen = [], [], [], set()
+    for row, file in enumerate(files):
+        own, text = values_of(table.rows[row])
+        if own is None:
+            odd.append(f'line {table.lines[row]} ("{text}")')
         elif identity(file) in seen:  # one of the two might be trained on, the other tested
             odd.append(f"line {table.lines[row]} ({file.name} once more)")
         else:
             seen.add(identity(file))
             kept.append(row)
-    faults.refuse(path, odd, len(files), "rows have no number or no image of their own", skip_bad)
+            values.append(own)
+    faults.refuse(path, odd, len(files), f"rows have {fault} or no image of their own", skip_bad)
     table, files = table.at(kept), [files[row] for row in kept]
-    labels = np.array([[numbers[row]] for row in kept], np.float32)
     splits = read_splits(table, found["split"]) if "split" in found else np.full(len(files), "", "<U5")
     groups = np.arange(len(files))
     if "group" in found:
         groups = _groups(table, found["group"], np.zeros(len(files), np.int64), splits)
-    return assemble_blocks(Rows(path, (), files, labels, groups, splits), seed)
+    return assemble_blocks(Rows(path, tuple(class_names), files, np.array(values, np.float32), groups, splits), seed)
 
 
 def find_columns(

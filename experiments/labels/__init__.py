@@ -1,0 +1,1 @@
+"""Experiments on several labels an image, each by itself."""
