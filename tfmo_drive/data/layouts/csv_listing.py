@@ -114,7 +114,6 @@ def listed(
     fault: str,
     seed: int,
     skip_bad: bool,
-    class_names: Sequence[str] = (),
 ) -> Listing:
     """Returns the images of a table with what `values_of` says of each row, labels float32 [n, k].
 
@@ -125,7 +124,6 @@ def listed(
         fault: What a row without values has ("no number").
         seed: The seed of sampled splits.
         skip_bad: Whether rows without values or an image of their own are left out.
-        class_names: The names of the values.
     """
     path = table.path
     table, files = _located(table, found["file"], skip_bad)
@@ -146,7 +144,7 @@ def listed(
     groups = np.arange(len(files))
     if "group" in found:
         groups = _groups(table, found["group"], np.zeros(len(files), np.int64), splits)
-    return assemble_blocks(Rows(path, tuple(class_names), files, np.array(values, np.float32), groups, splits), seed)
+    return assemble_blocks(Rows(path, (), files, np.array(values, np.float32), groups, splits), seed)
 
 
 def find_columns(

@@ -86,8 +86,8 @@ def list_labels(
             return (None if odd is not None else [float(cells.get(name, 0)) for name in names]), odd or ""
 
     fault = "a cell of a label that is neither 0 nor 1"
-    listing = listed(table, found, values_of, fault, seed, skip_bad, names)
-    return _with_all_shown(path, listing)
+    listing = listed(table, found, values_of, fault, seed, skip_bad)
+    return _with_all_shown(path, dataclasses.replace(listing, class_names=names))
 
 
 def _names_of(cell: str) -> set[str]:
