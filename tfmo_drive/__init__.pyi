@@ -83,8 +83,8 @@ from tfmo_drive.tasks.classification import Scenes as Scenes
 from tfmo_drive.tasks.detection.detection import Detection as Detection
 from tfmo_drive.tasks.distance import DistanceToObject as DistanceToObject
 from tfmo_drive.tasks.frame_task import FrameTask as FrameTask
+from tfmo_drive.tasks.image_labels import Labels as Labels
 from tfmo_drive.tasks.image_task import ImageTask as ImageTask
-from tfmo_drive.tasks.labels import Labels as Labels
 from tfmo_drive.tasks.lane_keeping.lane_keeping import LaneKeeping as LaneKeeping
 from tfmo_drive.tasks.multi_task import MultiTask as MultiTask
 from tfmo_drive.tasks.number_task import NumberTask as NumberTask

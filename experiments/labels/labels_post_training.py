@@ -12,7 +12,7 @@ from tfmo_drive.networks.backbones import SmallCNN
 from tfmo_drive.scenes.frames import Frames
 from tfmo_drive.steps.train import Train
 from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
-from tfmo_drive.tasks.labels import Labels
+from tfmo_drive.tasks.image_labels import Labels
 
 EXPERIMENT = Experiment(
     task=Labels(

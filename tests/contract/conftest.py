@@ -26,7 +26,7 @@ from tfmo_drive.tasks.arrays.array_task import ArrayTask
 from tfmo_drive.tasks.classification import Classification, Scenes
 from tfmo_drive.tasks.detection.detection import Detection
 from tfmo_drive.tasks.distance import DistanceToObject
-from tfmo_drive.tasks.labels import Labels
+from tfmo_drive.tasks.image_labels import Labels
 from tfmo_drive.tasks.lane_keeping.lane_keeping import LaneKeeping
 from tfmo_drive.tasks.multi_task import MultiTask
 from tfmo_drive.tasks.segmentation.segmentation import Segmentation

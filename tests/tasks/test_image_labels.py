@@ -13,7 +13,7 @@ from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.layouts.label_listing import list_labels
 from tfmo_drive.data.splitting import SPLITS
 from tfmo_drive.scores import evaluation
-from tfmo_drive.tasks.labels import Labels
+from tfmo_drive.tasks.image_labels import Labels
 
 NAMES = ("car", "rain", "sign")
 TRUTH = np.random.default_rng(0).integers(0, 2, (24, 3))
