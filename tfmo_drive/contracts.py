@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import tf_keras as keras
 
 Arrays = np.ndarray | Mapping[str, np.ndarray]
-"""Outputs of a model, or the targets: one array [n, ...], or several by name."""
+"""Inputs or outputs of a model, or the targets: one array [n, ...], or several by name."""
 Scores = Callable[[np.ndarray], np.ndarray]
 """Computes scores, float64 [k], from weights of examples, float64 [k, n]; NaN where all weights of a score are 0."""
 
@@ -58,11 +58,12 @@ class Examples(abc.ABC):
         """Returns the number of examples."""
 
     @abc.abstractmethod
-    def read(self, indices: np.ndarray) -> tuple[np.ndarray, Arrays]:
+    def read(self, indices: np.ndarray) -> tuple[Arrays, Arrays]:
         """Returns inputs as a board gets them, and targets.
 
-        Inputs are images, uint8 [b, height, width, 3] in RGB 0..255, or rows, float32 [b, n]; targets are classes,
-        int64 [b], numbers, float32 [b, 1], masks, uint8 [b, height, width], or boxes by name.
+        Inputs are images, uint8 [b, height, width, 3] in RGB 0..255, or rows, float32 [b, n], or several of them by
+        name; targets are classes, int64 [b], numbers, float32 [b, 1], masks, uint8 [b, height, width], or boxes by
+        name.
         """
 
     @functools.cached_property
@@ -75,14 +76,18 @@ class Examples(abc.ABC):
         """Returns a hex digest of inputs, targets and groups; a class that knows it need not read everything."""
         content = hashlib.sha256(np.ascontiguousarray(self.groups).tobytes())
         for inputs, targets in self._blocks():
-            named = targets if isinstance(targets, Mapping) else {"": targets}
-            for name, array in {"inputs": inputs, **{f"targets {name}": one for name, one in named.items()}}.items():
+            for name, array in (*_called("inputs", inputs), *_called("targets ", targets)):
                 content.update(f"{name} {array.dtype} {array.shape}".encode() + np.ascontiguousarray(array).tobytes())
         return content.hexdigest()
 
-    def _blocks(self) -> Iterator[tuple[np.ndarray, Arrays]]:
+    def _blocks(self) -> Iterator[tuple[Arrays, Arrays]]:
         for start in range(0, len(self), _BLOCK):
             yield self.read(np.arange(start, min(start + _BLOCK, len(self))))
+
+
+def _called(what: str, arrays: Arrays) -> list[tuple[str, np.ndarray]]:
+    named = arrays if isinstance(arrays, Mapping) else {"": arrays}
+    return [(what + name, array) for name, array in named.items()]
 
 
 _BLOCK = 256  # examples held at once where all are read
@@ -111,6 +116,15 @@ class Preprocessing:
             raise ValueError(f"Raw {self.dtype} inputs have a range; inputs of any range are float32.")
 
     @property
+    def each(self) -> tuple[Preprocessing, ...]:
+        """Returns the preprocessing of every input of the model: this one, of the only one."""
+        return (self,)
+
+    def of_each(self, change: Callable[..., Any], *arrays: Any) -> Any:
+        """Returns `change` of this preprocessing and arrays [..., channels]; `Preprocessings` does so by input."""
+        return change(self, *arrays)
+
+    @property
     def is_identity(self) -> bool:
         """Says whether raw inputs are what the Keras model takes."""
         count = len(self.channel_order)
@@ -128,6 +142,31 @@ class Preprocessing:
         return np.asarray(raw, np.float32)[..., list(self.channel_order)] * np.float32(self.scale) + np.float32(
             self.offset
         )
+
+
+@dataclasses.dataclass(frozen=True)
+class Preprocessings:
+    """Turns several raw inputs by name into what the Keras model was trained on, each by a preprocessing of its own."""
+
+    each: tuple[Preprocessing, ...]
+    """The preprocessing of every input, in the model's order; `input` is what the model calls it too."""
+
+    def __post_init__(self):
+        if len({rule.input for rule in self.each}) != len(self.each) or len(self.each) < 2:
+            raise ValueError("Several inputs have a preprocessing each, whose names differ.")
+
+    @property
+    def name(self) -> str:
+        """Returns the names of all of them: "image unit, speed none"."""
+        return ", ".join(f"{rule.input} {rule.name}" for rule in self.each)
+
+    def of_each(self, change: Callable[..., Any], *arrays: Any) -> dict[str, Any]:
+        """Returns, by input, `change` of its preprocessing and of what `arrays`, each by input, hold of it."""
+        return {rule.input: change(rule, *(one[rule.input] for one in arrays)) for rule in self.each}
+
+    def __call__(self, raw: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Returns raw inputs preprocessed, by name, float32 [..., channels] each."""
+        return self.of_each(lambda rule, one: rule(one), raw)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,7 +219,7 @@ class Task(abc.ABC):
     """
 
     name: str
-    preprocessing: Preprocessing
+    preprocessing: Preprocessing | Preprocessings
     randoms: int = 0  # numbers that an example's `augment` is given
     allow_code: bool = False  # whether code inside a given model's file, such as a Lambda layer's, may run
 
@@ -200,7 +239,8 @@ class Task(abc.ABC):
     def build(self, network: Any = None) -> keras.Model:
         """Returns the float model, untrained or with given weights; with `network`, that one untrained.
 
-        Its input is preprocessed, float32 [b, h, w, 3] or [b, n]; outputs are called after their layers.
+        Its input is preprocessed, float32 [b, h, w, 3] or [b, n]; where it has several, they are called as in
+        `preprocessing`. Outputs are called after their layers.
         """
 
     def augment(self, inputs: Any, targets: Any, randoms: Any) -> tuple[Any, Any]:
@@ -286,11 +326,11 @@ class Artifact(abc.ABC):
     """Decisions made in the conversion (which layers stayed float), for its row of the report; JSON types."""
 
     @abc.abstractmethod
-    def predict(self, batch: np.ndarray) -> Arrays:
+    def predict(self, batch: Arrays) -> Arrays:
         """Returns float32 outputs, dequantised, for raw inputs: uint8 pixels [b, h, w, 3], or float32 rows [b, n]."""
 
     @abc.abstractmethod
-    def runner(self, example: np.ndarray, threads: int | None = None) -> Callable[[], None] | None:
+    def runner(self, example: Arrays, threads: int | None = None) -> Callable[[], None] | None:
         """Returns a function that runs one inference on `threads` (None: its own); None where it cannot run here so."""
 
     @abc.abstractmethod
@@ -393,7 +433,7 @@ class Target(abc.ABC):
         """Returns why this target cannot take the model (one sentence, shown in the report), or None."""
         return None
 
-    def trial(self, frozen: Any, images: np.ndarray, folder: Path) -> None:  # noqa: B027 (nothing is known by default)
+    def trial(self, frozen: Any, images: Arrays, folder: Path) -> None:  # noqa: B027 (nothing is known by default)
         """Raises BadInput where no graph of this structure can be converted, whatever its weights.
 
         It is asked before anything is trained, in a process of its own, for a converter may take its process down.
@@ -434,7 +474,7 @@ class Context:
     workdir: Path
     seed: int
 
-    def calibration(self, count: int) -> np.ndarray:
+    def calibration(self, count: int) -> Arrays:
         """Returns `count` raw inputs of train, never of val or test, sampled by the seed: the same ones every time."""
         examples = self.task.examples("train")
         generator = np.random.default_rng([self.seed, 0xCA11B])

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from tfmo_drive.base.inputs import pieces
+from tfmo_drive.contracts import Arrays
 from tfmo_drive.runtimes.flatbuffer_edit import Exposed
 
 METHODS = ("minmax", "percentile", "mse")
@@ -83,7 +85,7 @@ class Histogram:
         return np.clip(places, 0, BINS - 1).astype(np.int64)
 
 
-def narrow(model: Any, images: np.ndarray, ranges: Ranges) -> None:
+def narrow(model: Any, images: Arrays, ranges: Ranges) -> None:
     """Replaces the ranges of the tensors inside a calibrated model; those of its inputs and outputs stay as they are.
 
     A model's outputs are never clipped: its decisions are read from the largest.
@@ -103,8 +105,8 @@ def narrow(model: Any, images: np.ndarray, ranges: Ranges) -> None:
         and range_.min[0] < range_.max[0]
     }  # fmt: skip
     opened = Exposed(model, list(found))
-    for image in images:
-        for histogram, values in zip(found.values(), opened(image[None]), strict=True):
+    for image in pieces(images, 1):
+        for histogram, values in zip(found.values(), opened(image), strict=True):
             histogram.add(values)
     for number, histogram in found.items():
         percent = ranges.method == "percentile"

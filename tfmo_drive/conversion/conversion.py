@@ -18,14 +18,16 @@ import re
 import tempfile
 import warnings
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tfmo_drive.base.inputs import pieces
 from tfmo_drive.base.keras2 import keras, tf
-from tfmo_drive.contracts import BadInput
+from tfmo_drive.base.outputs import flat
+from tfmo_drive.contracts import Arrays, BadInput, Preprocessing
 from tfmo_drive.conversion import calibration
 from tfmo_drive.conversion.calibration import MINMAX, Ranges
 from tfmo_drive.conversion.freezing import Frozen
@@ -48,7 +50,7 @@ class _Converter(tf.lite.TFLiteConverter):
 
     def _freeze_concrete_function(self):
         function = self.frozen.function
-        return self.frozen.graph_def, function.inputs[:1], function.outputs, function
+        return self.frozen.graph_def, function.inputs[: len(self.frozen.graph_inputs)], function.outputs, function
 
 
 def float32(frozen: Frozen) -> bytes:
@@ -68,11 +70,12 @@ def given(frozen: Frozen) -> bytes:
 
 def taking_raw(tflite: bytes, frozen: Frozen) -> bytes:
     """Returns the file that ships: one that takes rows takes them raw, and standardises them first."""
-    rule = frozen.preprocessing
-    if rule.input_range or (frozen.content and rule.is_identity):
+    rows = {place: rule for place, rule in enumerate(frozen.preprocessing.each) if not rule.input_range}
+    if not rows or (frozen.content and all(rule.is_identity for rule in rows.values())):
         return tflite
     model = unpack(tflite)
-    tflite_rows.standardise_first(model, rule)
+    for place, rule in rows.items():
+        tflite_rows.standardise_first(model, rule, place)
     return pack(model)
 
 
@@ -86,7 +89,7 @@ def dynamic(frozen: Frozen) -> bytes:
     return taking_raw(_named(_convert(frozen, default=True), frozen), frozen)
 
 
-def int8(frozen: Frozen, images: np.ndarray | None = None, ranges: Ranges = MINMAX) -> bytes:
+def int8(frozen: Frozen, images: Arrays | None = None, ranges: Ranges = MINMAX) -> bytes:
     """Returns a full-integer `.tflite` with int8 inputs (pixel - 128) and outputs; rows go in as float32.
 
     Args:
@@ -105,7 +108,7 @@ def int8(frozen: Frozen, images: np.ndarray | None = None, ranges: Ranges = MINM
     return taking_raw(made, frozen)
 
 
-def calibrated(frozen: Frozen, images: np.ndarray, ranges: Ranges = MINMAX) -> bytes:
+def calibrated(frozen: Frozen, images: Arrays, ranges: Ranges = MINMAX) -> bytes:
     """Returns `base` with a range in every activation tensor, that of the input being the task's input_range.
 
     Args:
@@ -118,11 +121,12 @@ def calibrated(frozen: Frozen, images: np.ndarray, ranges: Ranges = MINMAX) -> b
     _refuse_loops(frozen)
     with _quiet():
         watched = calibrator.Calibrator(calibrator.add_intermediate_tensors(base(frozen)))
-        model, input_range = unpack(watched.calibrate(_feed(frozen, images))), frozen.preprocessing.input_range
-        if input_range:
-            graph = model.subgraphs[0]
-            range_ = graph.tensors[graph.inputs[0]].quantization
-            range_.min, range_.max = [input_range[0]], [input_range[1]]
+        model = unpack(watched.calibrate(_feed(frozen, images)))
+        graph = model.subgraphs[0]
+        for rule, number in zip(frozen.preprocessing.each, graph.inputs, strict=True):
+            if rule.input_range:
+                range_ = graph.tensors[number].quantization
+                range_.min, range_.max = [rule.input_range[0]], [rule.input_range[1]]
         if ranges.method != "minmax":
             calibration.narrow(model, frozen.fed(images), ranges)
         return pack(model)
@@ -144,7 +148,7 @@ def partly_quantized(calibrated: bytes, frozen: Frozen, floating: Sequence[str])
     return _quantized(calibrated, frozen, denylisted_nodes=list(floating) or None)
 
 
-def int16x8(frozen: Frozen, images: np.ndarray) -> bytes:
+def int16x8(frozen: Frozen, images: Arrays) -> bytes:
     """Returns a `.tflite` with int16 activations, inputs (rows: float32) and outputs, and int8 weights.
 
     Args:
@@ -154,31 +158,42 @@ def int16x8(frozen: Frozen, images: np.ndarray) -> bytes:
     from tensorflow.lite.python.optimize import calibrator
 
     _refuse_loops(frozen)
-    images, input_range = np.array(images), frozen.preprocessing.input_range
-    if input_range:  # this quantizer keeps its statistics to itself, so one white corner says that pixels go up to 255
-        images[(0,) * min(3, images.ndim)] = max(input_range, key=abs)
+    # This quantizer keeps its statistics to itself, so one white corner says that pixels go up to 255.
+    images = frozen.preprocessing.of_each(_with_corner, images)
     with _quiet(), _naming_layers(frozen):
         quantizer = calibrator.Calibrator(calibrator.add_intermediate_tensors(base(frozen)))
         quantized = quantizer.calibrate_and_quantize(
-            _feed(frozen, images), tf.int16 if input_range else tf.float32, tf.int16, allow_float=False,
+            _feed(frozen, images), tf.int16 if _pixels(frozen) else tf.float32, tf.int16, allow_float=False,
             activations_type=tf.int16, bias_type=tf.int64,
         )  # fmt: skip
     return taking_raw(_named(bytes(quantized), frozen), frozen)
+
+
+def _with_corner(rule: Preprocessing, images: np.ndarray) -> np.ndarray:
+    """Returns raw inputs of a range with its farther end at one place of the first."""
+    images = np.array(images)
+    if rule.input_range:
+        images[(0,) * min(3, images.ndim)] = max(rule.input_range, key=abs)
+    return images
 
 
 def onnx_float32(frozen: Frozen) -> bytes:
     """Returns a float32 ONNX model of the same graph on raw inputs; the input keeps its shape."""
     if frozen.content:
         return onnx_of(given(frozen), frozen.outputs)
-    input_, names = frozen.function.inputs[0].name, dict(zip(frozen.graph_outputs, frozen.outputs, strict=True))
-    rule, fed = frozen.preprocessing, {}
+    rules, names = frozen.preprocessing.each, dict(zip(frozen.graph_outputs, frozen.outputs, strict=True))
+    fed, called = {}, {}
     with tf.Graph().as_default() as graph:
-        if not rule.input_range:
-            raw = tf.compat.v1.placeholder(tf.float32, frozen.shape, f"raw_{rule.input}")
-            fed = {input_: raw * tf.constant(rule.scale) + tf.constant(rule.offset)}
-            input_ = raw.name
+        for rule, input_ in zip(rules, frozen.graph_inputs, strict=True):
+            if rule.input_range:
+                called[input_] = rule.input
+                continue
+            shape = frozen.shape[rule.input] if isinstance(frozen.shape, Mapping) else frozen.shape
+            raw = tf.compat.v1.placeholder(tf.float32, shape, f"raw_{rule.input}")
+            fed[input_] = raw * tf.constant(rule.scale) + tf.constant(rule.offset)
+            called[raw.name] = rule.input
         tf.import_graph_def(frozen.graph_def, fed, name="")
-        return _onnx(graph, [input_], list(names), tensors_to_rename={input_: rule.input, **names})
+        return _onnx(graph, list(called), list(names), tensors_to_rename={**called, **names})
 
 
 def onnx_of(tflite: bytes, outputs: tuple[str, ...]) -> bytes:
@@ -191,7 +206,8 @@ def onnx_of(tflite: bytes, outputs: tuple[str, ...]) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.tflite"
         path.write_bytes(tflite)
-        return _onnx(None, [signature(tflite)["inputs"][0]["name"]], list(outputs), tflite_path=str(path))
+        ends = [end["name"] for end in signature(tflite)["inputs"]]
+        return _onnx(None, ends, list(outputs), tflite_path=str(path))
 
 
 def _onnx(graph: tf.Graph | None, inputs: list[str], outputs: list[str], **source: Any) -> bytes:
@@ -242,8 +258,13 @@ def _once(frozen: Frozen, key: str, make: Callable[[], bytes]) -> bytes:
     return kept[key]
 
 
-def _digest(images: np.ndarray) -> str:
-    return hashlib.blake2b(np.ascontiguousarray(images), digest_size=16).hexdigest()
+def _digest(images: Arrays) -> str:
+    return " ".join(hashlib.blake2b(np.ascontiguousarray(one), digest_size=16).hexdigest() for one in flat(images))
+
+
+def _pixels(frozen: Frozen) -> bool:
+    """Says whether the integer file's inputs are integers, because one of them has a range."""
+    return any(rule.input_range for rule in frozen.preprocessing.each)
 
 
 def _convert(frozen: Frozen, default: bool = False, integer: bool = False, types: list | None = None) -> bytes:
@@ -255,7 +276,7 @@ def _convert(frozen: Frozen, default: bool = False, integer: bool = False, types
         converter.optimizations = [tf.lite.Optimize.DEFAULT] if default else []
         converter.target_spec.supported_types = types or []
         if integer:
-            converter.inference_input_type = tf.int8 if frozen.preprocessing.input_range else tf.float32
+            converter.inference_input_type = tf.int8 if _pixels(frozen) else tf.float32
             converter.inference_output_type = tf.int8
         return bytes(converter.convert())
 
@@ -264,7 +285,7 @@ def _quantized(calibrated: bytes, frozen: Frozen, **settings: Any) -> bytes:
     from tensorflow.lite.python.convert import mlir_quantize
 
     with _quiet():
-        input_type = tf.int8 if frozen.preprocessing.input_range else tf.float32
+        input_type = tf.int8 if _pixels(frozen) else tf.float32
         made = mlir_quantize(calibrated, input_data_type=input_type, **settings)
     return _integer(bytes(made), frozen)
 
@@ -273,8 +294,13 @@ def _integer(tflite: bytes, frozen: Frozen) -> bytes:
     return _named(with_integer_elu(tflite), frozen)
 
 
-def _feed(frozen: Frozen, images: np.ndarray) -> Callable[[], Iterator[list[np.ndarray]]]:
-    return lambda: ([frozen.fed(image)[None]] for image in images)
+def _feed(frozen: Frozen, images: Arrays) -> Callable[[], Iterator[list[np.ndarray]]]:
+    def fed() -> Iterator[list[np.ndarray]]:
+        for one in pieces(images, 1):
+            given = frozen.fed(one)
+            yield list(given.values()) if isinstance(given, dict) else [given]
+
+    return fed
 
 
 def _named(tflite: bytes, frozen: Frozen) -> bytes:
@@ -287,7 +313,7 @@ def _named(tflite: bytes, frozen: Frozen) -> bytes:
     signature.signatureKey, signature.subgraphIndex = "serving_default", 0
     signature.inputs, signature.outputs = [], []
     for names, tensors, maps in (
-        ((frozen.preprocessing.input,), graph.inputs, signature.inputs),
+        ([rule.input for rule in frozen.preprocessing.each], graph.inputs, signature.inputs),
         (frozen.outputs, graph.outputs, signature.outputs),
     ):
         for name, index in zip(names, tensors, strict=True):

@@ -19,9 +19,9 @@ import numpy as np
 
 from tfmo_drive.base.finite import refuse_weights
 from tfmo_drive.base.keras2 import keras, tf
-from tfmo_drive.base.outputs import names
+from tfmo_drive.base.outputs import by_name, names
 from tfmo_drive.base.spelling import listed
-from tfmo_drive.contracts import BadInput, Preprocessing
+from tfmo_drive.contracts import Arrays, BadInput, Preprocessing, Preprocessings
 from tfmo_drive.networks import graph
 from tfmo_drive.networks.fake_quant import is_quantize_aware
 from tfmo_drive.networks.layers import weights_digest
@@ -42,14 +42,15 @@ class Frozen:
     """
 
     function: Any
-    """tf ConcreteFunction of one argument, on the model's own variables; it names the ends of `graph_def`."""
+    """tf ConcreteFunction, on the model's own variables; it names the ends of `graph_def`."""
     graph_def: Any
     outputs: tuple[str, ...]
     """The outputs' names in the files, in the model's order; `graph_outputs` are the tensors."""
     graph_outputs: tuple[str, ...]
-    shape: tuple[int | None, ...]
+    shape: tuple[int | None, ...] | Mapping[str, tuple[int | None, ...]]
+    """The shape of its argument; of several, which are in the order of `preprocessing.each`, the shapes by name."""
     quantize_aware: bool
-    preprocessing: Preprocessing
+    preprocessing: Preprocessing | Preprocessings
     name: str
     """The model's name."""
     kinds: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -68,7 +69,7 @@ class Frozen:
         facts = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         if not self.content:
             facts |= {"function": None, "graph_def": self.graph_def.SerializeToString()}
-            facts |= {"input": self.function.inputs[0].name}
+            facts |= {"inputs": self.graph_inputs}
         Path(path).write_bytes(pickle.dumps(facts))
 
     @classmethod
@@ -77,29 +78,41 @@ class Frozen:
         facts = pickle.loads(Path(path).read_bytes())
         if facts["content"]:
             return cls(**facts)
-        graph_def, input_ = tf.compat.v1.GraphDef.FromString(facts.pop("graph_def")), facts.pop("input")
+        graph_def, inputs = tf.compat.v1.GraphDef.FromString(facts.pop("graph_def")), facts.pop("inputs")
         imported = tf.compat.v1.wrap_function(lambda: tf.import_graph_def(graph_def, name=""), [])
-        function = imported.prune(input_, list(facts["graph_outputs"]))
+        function = imported.prune(inputs, list(facts["graph_outputs"]))
         return cls(**facts | {"function": function, "graph_def": graph_def})
 
-    def fed(self, raw: np.ndarray) -> np.ndarray:
-        """Returns raw inputs as this graph takes them, float32: pixels as they are, rows standardised."""
-        return np.asarray(raw, np.float32) if self.preprocessing.input_range else self.preprocessing(raw)
+    @property
+    def graph_inputs(self) -> list[str]:
+        """Returns the names of the arguments' tensors in `graph_def`."""
+        return [tensor.name for tensor in self.function.inputs[: len(self.preprocessing.each)]]
+
+    def fed(self, raw: Arrays) -> Arrays:
+        """Returns raw inputs as this graph takes them, float32: pixels as they are, rows standardised.
+
+        Several come in the order of its arguments.
+        """
+        return self.preprocessing.of_each(_fed, raw)
 
 
-def freeze(model: keras.Model, preprocessing: Preprocessing, batch: int | None = 1) -> Frozen:
-    """Returns the frozen graph of `model` in inference mode, its input called as `preprocessing` says.
+def _fed(rule: Preprocessing, raw: np.ndarray) -> np.ndarray:
+    return np.asarray(raw, np.float32) if rule.input_range else rule(raw)
+
+
+def freeze(model: keras.Model, preprocessing: Preprocessing | Preprocessings, batch: int | None = 1) -> Frozen:
+    """Returns the frozen graph of `model` in inference mode, its inputs called as `preprocessing` says.
 
     Freezing a model whose weights have not changed since costs a checksum. A quantize-aware model of images gets a
     fake-quant node on its input, so that the converter's int8 input is `pixel - 128`.
 
     Args:
-        model: A Keras model of one input.
+        model: A Keras model of as many inputs.
         preprocessing: What turns raw inputs into the model's.
         batch: The batch of the graph; None leaves it open.
 
     Raises:
-        BadInput: The input is not one image of known size, nor one row of as many columns as `preprocessing` has.
+        BadInput: An input is no image of known size, nor a row of as many columns as `preprocessing` has.
     """
     kept, key, checksum = _cache.setdefault(model, {}), (preprocessing, batch), weights_digest(model)
     if key not in kept or kept[key][0] != checksum:
@@ -108,21 +121,21 @@ def freeze(model: keras.Model, preprocessing: Preprocessing, batch: int | None =
     return kept[key][1]
 
 
-def _freeze(model: keras.Model, preprocessing: Preprocessing, batch: int | None) -> Frozen:
+def _freeze(model: keras.Model, preprocessing: Preprocessing | Preprocessings, batch: int | None) -> Frozen:
     from tensorflow.python.framework import convert_to_constants
 
-    shape, aware = (batch, *_input_shape(model, preprocessing)), is_quantize_aware(model)
+    rules, aware = preprocessing.each, is_quantize_aware(model)
+    names_in, shapes = [rule.input for rule in rules], [(batch, *shape) for shape in _input_shapes(model, rules)]
     if file := tflite_model.file_of(model):
         content = tflite_front.taking_raw(file.content, preprocessing)
-        return Frozen(None, None, names(model), (), (1, *shape[1:]), False, preprocessing, model.name,
+        return Frozen(None, None, names(model), (), (1, *shapes[0][1:]), False, preprocessing, model.name,
                       content=content, computes=file.computes)  # fmt: skip
-    input_range = preprocessing.input_range
+    specs = [tf.TensorSpec(shape, tf.float32, name=name) for name, shape in zip(names_in, shapes, strict=True)]
 
-    @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name=preprocessing.input)], autograph=False)
-    def serve(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        if input_range and aware:  # 0..255 in 256 steps: scale exactly 1, zero point -128
-            inputs = tf.quantization.fake_quant_with_min_max_args(inputs, *input_range)
-        outputs = model(_fold(inputs, preprocessing, aware) if input_range else inputs, training=False)
+    @tf.function(input_signature=specs, autograph=False)
+    def serve(*inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        taken = [_taken(rule, one, aware) for rule, one in zip(rules, inputs, strict=True)]
+        outputs = model(by_name(names_in, taken), training=False)
         # Numbered, because TensorFlow returns structured outputs in the order of their sorted keys.
         return {f"{i:02d}": output for i, output in enumerate(tf.nest.flatten(outputs))}
 
@@ -134,7 +147,17 @@ def _freeze(model: keras.Model, preprocessing: Preprocessing, batch: int | None)
         )
     kinds = {layer.name: type(layer).__name__ for layer in graph.flat_layers(model)}
     graph_outputs = tuple(tensor.name for tensor in function.outputs)
+    shape = by_name(names_in, shapes)
     return Frozen(function, graph_def, names(model), graph_outputs, shape, aware, preprocessing, model.name, kinds)
+
+
+def _taken(rule: Preprocessing, raw: tf.Tensor, aware: bool) -> tf.Tensor:
+    """Returns an input as the Keras model takes it, from an argument of the graph."""
+    if not rule.input_range:
+        return raw
+    if aware:  # 0..255 in 256 steps: scale exactly 1, zero point -128
+        raw = tf.quantization.fake_quant_with_min_max_args(raw, *rule.input_range)
+    return _fold(raw, rule, aware)
 
 
 def _fold(image: tf.Tensor, preprocessing: Preprocessing, aware: bool) -> tf.Tensor:
@@ -154,12 +177,18 @@ def _fold(image: tf.Tensor, preprocessing: Preprocessing, aware: bool) -> tf.Ten
         return tf.nn.bias_add(tf.nn.conv2d(image, weights, 1, "VALID"), np.float32(preprocessing.offset))
 
 
-def _input_shape(model: keras.Model, preprocessing: Preprocessing) -> tuple[int, ...]:
-    shapes, count = [tuple(tensor.shape[1:]) for tensor in model.inputs], len(preprocessing.channel_order)
-    if len(shapes) != 1 or None in shapes[0] or shapes[0][-1:] != (count,):
-        kind, before = preprocessing.input, _BEFORE.get(preprocessing.input, "")
-        raise BadInput(
-            f"{model.name}: a target needs one {kind} input of fixed size [{before}{count}], got {shapes}. "
-            f"Build the model with keras.Input(({before}{count}{'' if before else ','}))."
-        )
-    return shapes[0]
+def _input_shapes(model: keras.Model, rules: Sequence[Preprocessing]) -> list[tuple[int, ...]]:
+    """Returns the shapes of the model's inputs in the order of `rules`, which name them where there are several."""
+    found = {name: tuple(tensor.shape[1:]) for name, tensor in zip(model.input_names, model.inputs, strict=True)}
+    if len(found) == len(rules) == 1:
+        found = dict(zip([rules[0].input], found.values(), strict=True))
+    for rule in rules:
+        shape, count = found.get(rule.input, (None,)), len(rule.channel_order)
+        if len(found) != len(rules) or None in shape or shape[-1:] != (count,):
+            kind, before = rule.input, _BEFORE.get(rule.input, "")
+            raise BadInput(
+                f"{model.name}: a target needs {'one' if len(rules) == 1 else 'the'} {kind} input of fixed size "
+                f"[{before}{count}], got {found if len(rules) > 1 else list(found.values())}. "
+                f"Build the model with keras.Input(({before}{count}{'' if before else ','}))."
+            )
+    return [found[rule.input] for rule in rules]

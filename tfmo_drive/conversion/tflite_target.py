@@ -12,10 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
 from tfmo_drive.base.given_file import reason
-from tfmo_drive.contracts import Artifact, BadInput, Context, Target
+from tfmo_drive.contracts import Arrays, Artifact, BadInput, Context, Target
 from tfmo_drive.conversion.calibration import METHODS, Ranges
 from tfmo_drive.runtimes import artifact_metadata, tflite_file
 from tfmo_drive.runtimes.given_tflite import FLOAT32, INT8
@@ -68,9 +66,9 @@ def refuses_file(target: str, model: keras.Model, takes: tuple[str, ...]) -> str
 class Sampled:
     """Stands for the context of a trial, which has raw inputs [n, ...] and no task."""
 
-    inputs: np.ndarray
+    inputs: Arrays
 
-    def calibration(self, count: int) -> np.ndarray:
+    def calibration(self, count: int) -> Arrays:
         """Returns all of them, however many are asked for."""
         return self.inputs
 
@@ -112,14 +110,14 @@ class TFLiteTarget(Target):
         artifact.notes = {**artifact.notes, **notes}
         return artifact
 
-    def trial(self, frozen: Frozen, images: np.ndarray, folder: Path) -> None:
+    def trial(self, frozen: Frozen, images: Arrays, folder: Path) -> None:
         """Converts and checks; the file is not opened, for whether a runtime takes its scales is for weights to say."""
         with converting(self.name, frozen.name):
             content = self._tried(frozen, images)
         self._refuse_floats(content, frozen)
         (folder / "model.tflite").write_bytes(content)
 
-    def _tried(self, frozen: Frozen, images: np.ndarray) -> bytes:
+    def _tried(self, frozen: Frozen, images: Arrays) -> bytes:
         """Returns the bytes of a file as `_made` makes it, all of whose work need not be done."""
         return self._file(frozen, Sampled(images))[0]
 

@@ -25,7 +25,7 @@ from absl import logging
 
 from tfmo_drive.base import cache, environment, progress, python_file
 from tfmo_drive.base.overrides import settings
-from tfmo_drive.contracts import BadInput, Preprocessing, Target
+from tfmo_drive.contracts import Arrays, BadInput, Preprocessing, Preprocessings, Target
 from tfmo_drive.conversion.freezing import Frozen
 
 IMAGES = 2
@@ -156,19 +156,24 @@ def _file(target: Target) -> str:
     return "" if kind.startswith("tfmo_drive.") else str(getattr(sys.modules.get(kind), "__file__", None) or "")
 
 
-def noise(preprocessing: Preprocessing, shape: tuple[int | None, ...]) -> np.ndarray:
+def noise(preprocessing: Preprocessing | Preprocessings, shape: Any) -> Arrays:
     """Returns IMAGES raw inputs that mean nothing but lie where real ones do.
 
     Args:
         preprocessing: Gives type and range; inputs without a range are standardised rows turned back.
-        shape: The graph's shape [b, ...].
+        shape: The graph's shape [b, ...]; of several inputs, their shapes by name.
     """
-    random, size = np.random.default_rng(0), (IMAGES, *shape[1:])
-    if preprocessing.input_range:
-        return random.uniform(*preprocessing.input_range, size).astype(preprocessing.dtype)
-    standard, scale = random.standard_normal(size), np.asarray(preprocessing.scale)
-    unused = scale == 0  # a column that is constant in train
-    return np.where(unused, 0, (standard - preprocessing.offset) / np.where(unused, 1, scale)).astype(np.float32)
+    random = np.random.default_rng(0)
+
+    def made(rule: Preprocessing, shape: Sequence[int | None]) -> np.ndarray:
+        size = (IMAGES, *shape[1:])
+        if rule.input_range:
+            return random.uniform(*rule.input_range, size).astype(rule.dtype)
+        standard, scale = random.standard_normal(size), np.asarray(rule.scale)
+        unused = scale == 0  # a column that is constant in train
+        return np.where(unused, 0, (standard - rule.offset) / np.where(unused, 1, scale)).astype(np.float32)
+
+    return preprocessing.of_each(made, shape)
 
 
 @functools.cache

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from tfmo_drive.base.keras2 import tf
-from tfmo_drive.contracts import Arrays, Context, Task
+from tfmo_drive.base.outputs import each
+from tfmo_drive.contracts import Arrays, Context, Preprocessing, Task
 from tfmo_drive.data.augmentation import randoms
 
 
@@ -105,11 +106,11 @@ def prepared(task: Task, raw, targets, randoms) -> tuple:
         targets: Targets as they are read.
         randoms: float32 [b, task.randoms] in [0, 1).
     """
-    augmented, targets = task.augment(tf.cast(raw, tf.float32), targets, randoms)
+    augmented, targets = task.augment(each(lambda one: tf.cast(one, tf.float32), raw), targets, randoms)
     return preprocess(task, augmented), task.encode(targets)
 
 
-def augmented_batches(context: Context, copy: int, batch_size: int = 64) -> Iterator[np.ndarray]:
+def augmented_batches(context: Context, copy: int, batch_size: int = 64) -> Iterator[Arrays]:
     """Yields the whole train split in order, preprocessed, float32 [b, ...].
 
     It is augmented as `training_epoch` augments the copy of number `copy`.
@@ -123,12 +124,15 @@ def augmented_batches(context: Context, copy: int, batch_size: int = 64) -> Iter
 
     for start in range(0, len(examples), batch_size):
         indices = np.arange(start, min(start + batch_size, len(examples)))
-        yield inputs(*examples.read(indices), table[indices]).numpy()
+        yield each(lambda one: one.numpy(), inputs(*examples.read(indices), table[indices]))
 
 
 def preprocess(task: Task, raw):
     """Applies the task's preprocessing to raw inputs [..., channels] in TensorFlow, as Preprocessing does in numpy."""
-    rule = task.preprocessing
+    return task.preprocessing.of_each(_preprocessed, raw)
+
+
+def _preprocessed(rule: Preprocessing, raw):
     return tf.gather(raw, rule.channel_order, axis=-1) * tf.constant(rule.scale) + tf.constant(rule.offset)
 
 

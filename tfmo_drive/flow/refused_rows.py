@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
-from tfmo_drive.base import cache, python_file
+from tfmo_drive.base import cache, inputs, python_file
 from tfmo_drive.base.keras2 import keras
+from tfmo_drive.base.outputs import each
 from tfmo_drive.base.overrides import settings
 from tfmo_drive.base.recipe import outlined, shaping
-from tfmo_drive.contracts import BadInput, Context, Preprocessing, Step, Target
+from tfmo_drive.contracts import BadInput, Context, Preprocessing, Preprocessings, Step, Target
 from tfmo_drive.conversion.freezing import Frozen, freeze
 from tfmo_drive.conversion.tflite_target import converting
 from tfmo_drive.conversion.trials import Trial, noise, reasons
@@ -65,11 +66,12 @@ def _trials(model: keras.Model, recipe: tuple[Step, ...], context: Context) -> I
         yield Trial(text, frozen_for(target), target)
 
 
-def _ranged(model: keras.Model, rule: Preprocessing) -> keras.Model:
+def _ranged(model: keras.Model, rule: Preprocessing | Preprocessings) -> keras.Model:
     """Gives a quantize-aware model the ranges of noise, those of its input being as they will be, and returns it."""
     if fake_quant.is_quantize_aware(model):
         with _alive(model):
-            fake_quant.calibrate(model, [rule(noise(rule, model.input_shape))], rule.bounds)
+            shape = each(lambda tensor: tuple(tensor.shape), inputs.named(model))
+            fake_quant.calibrate(model, [rule(noise(rule, shape))], rule)
     return model
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from typing import Any
 
+from tfmo_drive.base.outputs import at
 from tfmo_drive.contracts import Artifact, BadInput, Context, Measure
 from tfmo_drive.runtimes.timed_turns import Latency as Timed
 from tfmo_drive.runtimes.timed_turns import in_turns, ratio
@@ -39,7 +40,7 @@ class Latency(Measure):
         `threads`; those ending in _1 and _2 on one thread and on two; speedup_best is each on what suits it best.
         Spreads are (largest - smallest) / median over five repeats.
         """
-        example = context.calibration(1)[0]
+        example = at(context.calibration(1), 0)
         counts = sorted({1, 2, artifact.threads})
         own = {count: artifact.runner(example, count) for count in counts}
         if own[artifact.threads] is None:

@@ -9,7 +9,7 @@ is traced, and left out where a graph is exported.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from unittest import mock
 
 import numpy as np
@@ -19,7 +19,8 @@ from tensorflow_model_optimization.python.core.quantization.keras.quantize_wrapp
 from tensorflow_model_optimization.python.core.quantization.keras.quantizers import AllValuesQuantizer
 
 from tfmo_drive.base.keras2 import keras, tf
-from tfmo_drive.contracts import BadInput
+from tfmo_drive.base.outputs import each
+from tfmo_drive.contracts import Arrays, BadInput, Preprocessing, Preprocessings
 from tfmo_drive.networks import graph
 
 _DEAD, _WIDE = 1e-4, 1.0
@@ -49,7 +50,9 @@ def fast() -> Iterator[None]:
         yield
 
 
-def calibrate(model: keras.Model, batches: list[np.ndarray], bounds: tuple[float, float] | None = None) -> None:
+def calibrate(
+    model: keras.Model, batches: Iterable[Arrays], preprocessing: Preprocessing | Preprocessings | None = None
+) -> None:
     """Sets every activation range of a quantize-aware model to what the model sees on these preprocessed batches.
 
     tfmot starts at -6..6 and moves with decay 0.999, which costs 35 points in the first steps. Ranges are the mean over
@@ -58,9 +61,8 @@ def calibrate(model: keras.Model, batches: list[np.ndarray], bounds: tuple[float
     Args:
         model: A quantize-aware model.
         batches: Preprocessed inputs, float32 [b, ...] each.
-        bounds: The lowest and the highest value that a preprocessed input can have. The inputs' range is then these,
-            whatever the batches show: no brighter pixel is clipped, and the range is the one that the file's own uint8
-            input has.
+        preprocessing: What the inputs went through. The range of one that has bounds is then these, whatever the
+            batches show: no brighter pixel is clipped, and the range is the one that the file's own uint8 input has.
     """
     seen: dict = {}
 
@@ -76,15 +78,23 @@ def calibrate(model: keras.Model, batches: list[np.ndarray], bounds: tuple[float
         mock.patch.object(quant_ops, "LastValueQuantize", _settle),
     ):
         for batch in batches:
-            model(tf.constant(batch), training=False)
+            model(each(tf.constant, batch), training=False)
     for min_var, max_var, lows, highs in seen.values():
         min_var.assign(np.mean(lows))
         max_var.assign(np.mean(highs))
-    for layer in model.layers if bounds else ():
-        if isinstance(layer, QuantizeLayer) and isinstance(layer.quantizer, AllValuesQuantizer):
-            for end, bound in zip(("min_var", "max_var"), bounds, strict=True):
+    for rule in preprocessing.each if preprocessing else ():
+        for layer in _quantising(model, rule.input) if rule.bounds else ():
+            for end, bound in zip(("min_var", "max_var"), rule.bounds, strict=True):
                 layer.quantizer_vars[end].assign(bound)
     widen(model)
+
+
+def _quantising(model: keras.Model, name: str) -> Iterator[QuantizeLayer]:
+    """Yields the layers that fake-quantise the input of that name; the only one may have another."""
+    for layer in model.layers:
+        if isinstance(layer, QuantizeLayer) and isinstance(layer.quantizer, AllValuesQuantizer):
+            if len(model.inputs) == 1 or layer.input._keras_history.layer.name == name:
+                yield layer
 
 
 def freeze_what_does_not_train(model: keras.Model) -> None:

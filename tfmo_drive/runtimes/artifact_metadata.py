@@ -77,6 +77,15 @@ def read(path: Path) -> dict[str, Any]:
         return json.loads(text)
 
 
+def inputs(metadata: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Returns what a file's metadata says of each of its inputs, by their names in the file.
+
+    A file of one input says it in `input`, one of several in `inputs`.
+    """
+    ends = metadata.get("tensors", {}).get("inputs", [])
+    return metadata.get("inputs") or {end["name"]: metadata.get("input", {}) for end in ends}
+
+
 def refuse_damaged(path: Path) -> None:
     """Raises BadInput where a `.tflite` was changed since it was written here; a file without a SHA-256 passes."""
     with reading(path, "a TensorFlow Lite model"):

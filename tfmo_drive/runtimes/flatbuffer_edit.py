@@ -6,11 +6,13 @@ The objects are the schema's own (ModelT): tensors and operators are numbered as
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import Any
 
 import flatbuffers
 import numpy as np
 
+from tfmo_drive.contracts import Arrays
 from tfmo_drive.runtimes.interpreters import real, stored
 from tfmo_drive.runtimes.tflite_file import schema_names
 
@@ -86,8 +88,13 @@ class Exposed:
         self._interpreter.allocate_tensors()
         self._inputs, self._outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
 
-    def __call__(self, *given: np.ndarray) -> list[np.ndarray]:
-        """Returns float32 arrays in the order of `outputs`, from one array for each of `inputs`."""
+    def __call__(self, *given: Arrays) -> list[np.ndarray]:
+        """Returns float32 arrays in the order of `outputs`.
+
+        They come of one array for each of `inputs`, or of arrays by the names of their tensors.
+        """
+        if isinstance(given[0], Mapping):
+            given = [given[0][detail["name"]] for detail in self._inputs]
         for detail, values in zip(self._inputs, given, strict=True):
             self._interpreter.set_tensor(detail["index"], stored(values, *detail["quantization"], detail["dtype"]))
         self._interpreter.invoke()

@@ -8,15 +8,16 @@ from __future__ import annotations
 import abc
 import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 
 import numpy as np
 
 from tfmo_drive.base.given_file import reading
-from tfmo_drive.base.outputs import by_name
+from tfmo_drive.base.outputs import by_name, each
 from tfmo_drive.contracts import Arrays, Artifact, BadInput
 from tfmo_drive.runtimes import artifact_metadata, onnx_file, tflite_file
 
@@ -34,22 +35,34 @@ def refuse_threads(target: object) -> None:
         raise BadInput(f"{kind}.threads must be {bound}, got {count}.")
 
 
+class Entry(NamedTuple):
+    """Describes an input of a file."""
+
+    name: str
+    shape: tuple[int, ...]
+    """With the batch."""
+    scale: float
+    """0 where the file takes real numbers."""
+    zero_point: int
+    dtype: type
+
+
 class FileArtifact(Artifact):
     """Runs a model file, which takes raw inputs [b, ...] and gives its outputs by name."""
 
     _contents: ModuleType
     """The module that reads what files of this format hold."""
 
-    @property
+    @functools.cached_property
     @abc.abstractmethod
-    def input_shape(self) -> tuple[int, ...]:
-        """Returns the shape of the file's input, with its batch."""
+    def entries(self) -> tuple[Entry, ...]:
+        """Returns the file's inputs, in its own order."""
 
     @abc.abstractmethod
-    def outputs(self, batch: np.ndarray) -> dict[str, np.ndarray]:
+    def outputs(self, batch: Arrays) -> dict[str, np.ndarray]:
         """Returns float32 outputs [b, ...] for raw inputs [b, ...], by name, dequantised with the file's own scales."""
 
-    def predict(self, batch: np.ndarray) -> Arrays:
+    def predict(self, batch: Arrays) -> Arrays:
         return by_name(*zip(*self.outputs(batch).items(), strict=True))
 
     def weights(self) -> dict[str, np.ndarray]:
@@ -59,16 +72,36 @@ class FileArtifact(Artifact):
         return self._contents.macs(self.path)
 
     @functools.cached_property
-    def _raw_dtype(self) -> str:
-        """Returns the type of raw inputs: what the metadata says, else float32 of rows and uint8 of images."""
+    def _raw_dtypes(self) -> list[str]:
+        """Returns the types of raw inputs: what the metadata says, else float32 of rows and uint8 of images."""
+        facts = {}
         with contextlib.suppress(BadInput):  # a file of another maker says nothing
-            if said := artifact_metadata.read(self.path).get("input", {}).get("dtype"):
-                return said
-        return "float32" if len(self.input_shape) == 2 else "uint8"
+            facts = artifact_metadata.inputs(artifact_metadata.read(self.path))
+        kinds = [facts.get(entry.name, {}).get("dtype") for entry in self.entries]
+        return [kind or ("float32" if len(entry.shape) == 2 else "uint8")
+                for kind, entry in zip(kinds, self.entries, strict=True)]  # fmt: skip
 
-    def _refuse_other_inputs(self, batch: np.ndarray) -> None:
-        """Raises BadInput for a batch that the file does not take: of another shape [b, ...] or another type."""
-        shape, dtype = self.input_shape[1:], self._raw_dtype
+    def fed(self, batch: Arrays) -> list[np.ndarray]:
+        """Returns raw inputs [b, ...] as the file holds them, in its order.
+
+        Raises BadInput for a batch that it does not take: of other names, of another shape or another type.
+        """
+        if isinstance(batch, Mapping):
+            wanted = [entry.name for entry in self.entries]
+            if set(batch) != set(wanted):
+                raise BadInput(f"{self.path.name} takes {', '.join(wanted)}, got {', '.join(batch)}.")
+            given = [batch[name] for name in wanted]
+        else:
+            given = [batch]
+        if len(given) != len(self.entries):
+            wanted = ", ".join(entry.name for entry in self.entries)
+            raise BadInput(f"{self.path.name} takes several inputs, {wanted}, got one. Give them by name.")
+        for entry, one, dtype in zip(self.entries, given, self._raw_dtypes, strict=True):
+            self._refuse_other_input(entry, one, dtype)
+        return [stored(one, *entry[2:]) for entry, one in zip(self.entries, given, strict=True)]
+
+    def _refuse_other_input(self, entry: Entry, batch: np.ndarray, dtype: str) -> None:
+        shape = entry.shape[1:]
         if batch.dtype == dtype and batch.shape[1:] == shape:
             return
         sides = " x ".join(map(str, shape))
@@ -79,7 +112,8 @@ class FileArtifact(Artifact):
             wanted, advice = f"images of {sides} pixels", "Resize them by the rule in the file's metadata"
         else:
             wanted, advice = f"inputs of {sides} numbers", "Give the model's own inputs"
-        raise BadInput(f"{self.path.name} takes {dtype} {wanted}, got {batch.dtype} {batch.shape[1:]}. {advice}, raw.")
+        name = self.path.name if len(self.entries) == 1 else f"{self.path.name}, {entry.name}:"
+        raise BadInput(f"{name} takes {dtype} {wanted}, got {batch.dtype} {batch.shape[1:]}. {advice}, raw.")
 
 
 class LiteRTArtifact(FileArtifact):
@@ -131,19 +165,25 @@ class LiteRTArtifact(FileArtifact):
             interpreter.allocate_tensors()
         return interpreter
 
-    @property
-    def input_shape(self) -> tuple[int, ...]:
-        return tuple(int(size) for size in self._input["shape"])
+    @functools.cached_property
+    def entries(self) -> tuple[Entry, ...]:
+        details = self._interpreter.get_input_details()
+        shapes = [tuple(int(size) for size in detail["shape"]) for detail in details]
+        return tuple(
+            Entry(detail["name"], shape, *detail["quantization"], detail["dtype"])
+            for detail, shape in zip(details, shapes, strict=True)
+        )
 
-    def held(self, batch: np.ndarray) -> dict[str, np.ndarray]:
+    def held(self, batch: Arrays) -> dict[str, np.ndarray]:
         """Returns the outputs [b, ...] for raw inputs [b, ...], by name, in the file's own types (integers)."""
-        fed, details = self._quantised(batch), self._interpreter.get_output_details()
-        found = [np.empty((len(fed), *detail["shape"][1:]), detail["dtype"]) for detail in details]
+        fed, details = self.fed(batch), self._interpreter.get_output_details()
+        count = len(fed[0])
+        found = [np.empty((count, *detail["shape"][1:]), detail["dtype"]) for detail in details]
 
         def run(worker: int) -> None:
             interpreter = self._workers[worker]
-            for place in range(worker, len(fed), len(self._workers)):
-                interpreter.set_tensor(self._input["index"], fed[place][None])
+            for place in range(worker, count, len(self._workers)):
+                self._put(interpreter, [one[place : place + 1] for one in fed])
                 interpreter.invoke()
                 for values, detail in zip(found, details, strict=True):
                     values[place] = interpreter.get_tensor(detail["index"])[0]
@@ -152,11 +192,11 @@ class LiteRTArtifact(FileArtifact):
             list(threads.map(run, range(len(self._workers))))
         return {detail["name"]: values for values, detail in zip(found, details, strict=True)}
 
-    def outputs(self, batch: np.ndarray) -> dict[str, np.ndarray]:
+    def outputs(self, batch: Arrays) -> dict[str, np.ndarray]:
         scales = {detail["name"]: detail["quantization"] for detail in self._interpreter.get_output_details()}
         return {name: real(values, *scales[name]) for name, values in self.held(batch).items()}
 
-    def runner(self, example: np.ndarray, threads: int | None = None) -> Callable[[], None]:
+    def runner(self, example: Arrays, threads: int | None = None) -> Callable[[], None]:
         """Returns a function that runs one inference.
 
         On another number of threads than 1 and its own, an interpreter of its own lives as long as what is returned.
@@ -165,16 +205,16 @@ class LiteRTArtifact(FileArtifact):
             interpreter = self._interpreter
         else:
             interpreter = self._workers[0] if threads == 1 else self._opened(threads)
-        interpreter.set_tensor(self._input["index"], self._quantised(example[None]))
+        self._put(interpreter, self.fed(each(lambda one: one[None], example)))
         return interpreter.invoke
 
-    @functools.cached_property
-    def _input(self) -> dict:
-        return self._interpreter.get_input_details()[0]
+    def _put(self, interpreter, fed: list[np.ndarray]) -> None:
+        for place, one in zip(self._places, fed, strict=True):
+            interpreter.set_tensor(place, one)
 
-    def _quantised(self, batch: np.ndarray) -> np.ndarray:
-        self._refuse_other_inputs(batch)
-        return stored(batch, *self._input["quantization"], self._input["dtype"])
+    @functools.cached_property
+    def _places(self) -> list[int]:
+        return [detail["index"] for detail in self._interpreter.get_input_details()]
 
 
 class OnnxArtifact(FileArtifact):
@@ -199,33 +239,35 @@ class OnnxArtifact(FileArtifact):
         with reading(self.path, "a model that onnxruntime can run"):
             return onnxruntime.InferenceSession(str(self.path), options, providers=["CPUExecutionProvider"])
 
-    @property
-    def input_shape(self) -> tuple[int, ...]:
-        return tuple(self._session.get_inputs()[0].shape)
+    @functools.cached_property
+    def entries(self) -> tuple[Entry, ...]:
+        return tuple(
+            Entry(entry.name, tuple(entry.shape), *self._quantization(entry), _onnx_dtype(entry.type))
+            for entry in self._session.get_inputs()
+        )
 
-    def outputs(self, batch: np.ndarray) -> dict[str, np.ndarray]:
-        fed, entries = self._quantised(batch), self._session.get_outputs()
-        name = self._session.get_inputs()[0].name
-        results = [self._session.run(None, {name: image[None]}) for image in fed]
+    def outputs(self, batch: Arrays) -> dict[str, np.ndarray]:
+        results = [self._session.run(None, one) for one in self._feeds(batch)]
         found = {}
-        for i, entry in enumerate(entries):
+        for i, entry in enumerate(self._session.get_outputs()):
             values = _stack([result[i][0] for result in results], entry.shape[1:], _onnx_dtype(entry.type))
             found[entry.name] = real(values, *self._quantization(entry))
         return found
 
-    def runner(self, example: np.ndarray, threads: int | None = None) -> Callable[[], None]:
+    def runner(self, example: Arrays, threads: int | None = None) -> Callable[[], None]:
         """Returns a function that runs one inference.
 
         On another number of threads than its own, a session of its own lives as long as what is returned.
         """
         session = self._session if threads in (None, self.threads) else self._opened(threads)
-        feed = {session.get_inputs()[0].name: self._quantised(example[None])}
+        (feed,) = self._feeds(each(lambda one: one[None], example))
         return lambda: session.run(None, feed)
 
-    def _quantised(self, batch: np.ndarray) -> np.ndarray:
-        self._refuse_other_inputs(batch)
-        entry = self._session.get_inputs()[0]
-        return stored(batch, *self._quantization(entry), _onnx_dtype(entry.type))
+    def _feeds(self, batch: Arrays) -> list[dict[str, np.ndarray]]:
+        """Returns what the session takes of each example."""
+        names, fed = [entry.name for entry in self.entries], self.fed(batch)
+        return [{name: one[place : place + 1] for name, one in zip(names, fed, strict=True)}
+                for place in range(len(fed[0]))]  # fmt: skip
 
     def _quantization(self, entry) -> tuple[float, int]:
         return (0.0, 0) if entry.type == "tensor(float)" else self._scales[entry.name]

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from tfmo_drive.base.inputs import pieces
+from tfmo_drive.contracts import Arrays
 from tfmo_drive.runtimes.flatbuffer_edit import Exposed, kind, name, read_values, unpack
 from tfmo_drive.runtimes.tflite_file import layer_name
 
@@ -37,23 +40,24 @@ class LayerError:
         return layer_name(self.output)
 
 
-def layer_errors(floating: bytes, integer: bytes, images: np.ndarray) -> list[LayerError]:
+def layer_errors(floating: bytes, integer: bytes, images: Arrays) -> list[LayerError]:
     """Returns the errors, in graph order, of every operator that both files have.
 
     Args:
         floating: The bytes of the float32 file.
         integer: The bytes of the int8 file.
-        images: Raw inputs, uint8 [n, h, w, 3].
+        images: What the files take, float32 [n, ...]; several inputs by name.
     """
     theirs, ours = unpack(floating), unpack(integer)
     numbers = {name(tensor): number for number, tensor in enumerate(theirs.subgraphs[0].tensors)}
     apart, reads, makes = _apart(ours, numbers)
-    pixels = int(theirs.subgraphs[0].inputs[0])
-    wanted = sorted({*reads.values(), *makes.values()} - {pixels})
+    given = {int(number): name(theirs.subgraphs[0].tensors[number]) for number in theirs.subgraphs[0].inputs}
+    wanted = sorted({*reads.values(), *makes.values()} - {*given})
     probe, alone = Exposed(theirs, wanted), Exposed(apart, list(makes), list(reads))
     signal, noise = dict.fromkeys(makes, 0.0), dict.fromkeys(makes, 0.0)
-    for image in images:
-        exact = dict(zip(wanted, probe(image[None]), strict=True)) | {pixels: image[None]}
+    for image in pieces(images, 1):
+        exact = dict(zip(wanted, probe(image), strict=True))
+        exact |= {number: image[called] if isinstance(image, Mapping) else image for number, called in given.items()}
         made = alone(*(exact[number] for number in reads.values()))
         for (twin, number), values in zip(makes.items(), made, strict=True):
             signal[twin] += _power(exact[number])

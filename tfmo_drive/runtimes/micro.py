@@ -16,9 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tfmo_drive.contracts import BadInput
+from tfmo_drive.base.outputs import each
+from tfmo_drive.contracts import Arrays, BadInput
 from tfmo_drive.runtimes import tflite_file
-from tfmo_drive.runtimes.interpreters import FileArtifact, real, stored
+from tfmo_drive.runtimes.interpreters import Entry, FileArtifact, real
 
 _ARENA = re.compile(r"Arena allocation (total|head|tail) (\d+) bytes")
 _ARENA_LIMIT = 512 * 2**20
@@ -63,42 +64,44 @@ class MicroArtifact(FileArtifact):
         stays).
         """
         interpreter = self._interpreter
-        end = self._graph.inputs[0]
-        interpreter.set_input(np.zeros(end.shape, end.dtype.lower()), 0)
+        for number, end in enumerate(self._graph.inputs):
+            interpreter.set_input(np.zeros(end.shape, end.dtype.lower()), number)
         with _chatter() as said:
             interpreter.invoke()
             interpreter.print_allocations()
         return {part: int(count) for part, count in _ARENA.findall("\n".join(said))}
 
-    @property
-    def input_shape(self) -> tuple[int, ...]:
-        return self._graph.inputs[0].shape
+    @functools.cached_property
+    def entries(self) -> tuple[Entry, ...]:
+        return tuple(
+            Entry(end.name, end.shape, *_scale(end), np.dtype(end.dtype.lower()).type) for end in self._graph.inputs
+        )
 
-    def held(self, batch: np.ndarray) -> dict[str, np.ndarray]:
+    def held(self, batch: Arrays) -> dict[str, np.ndarray]:
         """Returns the outputs [b, ...] for raw inputs [b, ...], by name, in the file's own types (integers)."""
-        fed, interpreter = self._quantised(batch), self._interpreter
-        found = {end.name: np.empty((len(fed), *end.shape[1:]), end.dtype.lower()) for end in self._graph.outputs}
-        for place, image in enumerate(fed):
-            interpreter.set_input(image[None], 0)
+        fed, interpreter = self.fed(batch), self._interpreter
+        count = len(fed[0])
+        found = {end.name: np.empty((count, *end.shape[1:]), end.dtype.lower()) for end in self._graph.outputs}
+        for place in range(count):
+            self._put([one[place : place + 1] for one in fed])
             interpreter.invoke()
             for number, values in enumerate(found.values()):
                 values[place] = interpreter.get_output(number)[0]
         return found
 
-    def outputs(self, batch: np.ndarray) -> dict[str, np.ndarray]:
+    def outputs(self, batch: Arrays) -> dict[str, np.ndarray]:
         found = self.held(batch)
         return {end.name: real(found[end.name], *_scale(end)) for end in self._graph.outputs}
 
-    def runner(self, example: np.ndarray, threads: int | None = None) -> Callable[[], None] | None:
+    def runner(self, example: Arrays, threads: int | None = None) -> Callable[[], None] | None:
         if threads not in (None, self.threads):
             return None
-        self._interpreter.set_input(self._quantised(example[None]), 0)
+        self._put(self.fed(each(lambda one: one[None], example)))
         return self._interpreter.invoke
 
-    def _quantised(self, batch: np.ndarray) -> np.ndarray:
-        self._refuse_other_inputs(batch)
-        end = self._graph.inputs[0]
-        return stored(batch, *_scale(end), np.dtype(end.dtype.lower()).type)
+    def _put(self, fed: list[np.ndarray]) -> None:
+        for number, one in enumerate(fed):
+            self._interpreter.set_input(one, number)
 
 
 def _scale(end: tflite_file.Tensor) -> tuple[float, int]:

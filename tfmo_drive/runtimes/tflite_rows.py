@@ -17,18 +17,19 @@ STANDARDISE = "standardise"
 """The folder in the names of both operators' tensors."""
 
 
-def standardise_first(model: Any, preprocessing: Preprocessing) -> None:
-    """Changes `model` in place so that its input is raw.
+def standardise_first(model: Any, preprocessing: Preprocessing, place: int = 0) -> None:
+    """Changes `model` in place so that an input is raw float32.
 
     Args:
-        model: A schema.ModelT of one input float32 [batch, n], with its default signature.
-        preprocessing: The scales and offsets of the n columns.
+        model: A schema.ModelT with its default signature; where the input is of integers, a `QUANTIZE` comes before it.
+        preprocessing: The scales and offsets of the input's n columns.
+        place: The place of the input, [batch, ..., n], among the model's.
     """
     from ai_edge_litert import schema_py_generated as schema
 
-    graph = model.subgraphs[0]
-    standardised = graph.inputs[0]
-    shape = list(graph.tensors[standardised].shape)
+    graph, number_of = model.subgraphs[0], f"_{place}" if place else ""
+    taken = graph.tensors[graph.inputs[place]]
+    shape = list(taken.shape)
 
     def tensor(name: str, shape: list[int], values: tuple[float, ...] | None = None) -> int:
         made = schema.TensorT(shape=shape, name=name, type=schema.TensorType.FLOAT32, hasRank=True)
@@ -44,13 +45,17 @@ def standardise_first(model: Any, preprocessing: Preprocessing) -> None:
         options, number = getattr(schema, f"{kind}OptionsT")(), getattr(schema.BuiltinOptions, f"{kind}Options")
         return schema.OperatorT(len(model.operatorCodes) - 1, inputs, [output], number, options)
 
-    name = graph.tensors[standardised].name
-    graph.tensors[standardised].name = f"{STANDARDISE}/add"
-    raw, scaled = tensor(name, shape), tensor(f"{STANDARDISE}/mul", shape)
+    raw, scaled = tensor(taken.name, shape), tensor(f"{STANDARDISE}/mul{number_of}", shape)
     scale, offset = (
-        tensor(f"{STANDARDISE}/{part}", shape[-1:], getattr(preprocessing, part)) for part in ("scale", "offset")
+        tensor(f"{STANDARDISE}/{part}{number_of}", shape[-1:], getattr(preprocessing, part))
+        for part in ("scale", "offset")
     )
-    multiply, add = operator("Mul", [raw, scale], scaled), operator("Add", [scaled, offset], standardised)
-    graph.operators[:0] = [multiply, add]
-    graph.inputs = [raw]
-    model.signatureDefs[0].inputs[0].tensorIndex = raw
+    integer = taken.type != schema.TensorType.FLOAT32
+    taken.name = f"{STANDARDISE}/{'quantize' if integer else 'add'}{number_of}"
+    standardised = tensor(f"{STANDARDISE}/add{number_of}", shape) if integer else int(graph.inputs[place])
+    first = [operator("Mul", [raw, scale], scaled), operator("Add", [scaled, offset], standardised)]
+    if integer:
+        first.append(operator("Quantize", [standardised], int(graph.inputs[place])))
+    graph.operators[:0] = first
+    graph.inputs = [raw if i == place else number for i, number in enumerate(graph.inputs)]
+    model.signatureDefs[0].inputs[place].tensorIndex = raw

@@ -17,6 +17,7 @@ from absl import logging
 from tfmo_drive.base import atomic, progress, speed
 from tfmo_drive.base.given_file import json_of
 from tfmo_drive.base.keras2 import keras
+from tfmo_drive.base.outputs import at
 from tfmo_drive.base.spelling import listed
 from tfmo_drive.contracts import BadInput, Context
 from tfmo_drive.networks import graph, macs, own_model
@@ -263,7 +264,7 @@ class _Stopwatch:
     """Times a model as a fraction of `whole`, on the context's last target, in turns."""
 
     def __init__(self, whole: keras.Model, context: Context):
-        self.context, self.example = context, context.calibration(1)[0]
+        self.context, self.example = context, at(context.calibration(1), 0)
         self.folder = tempfile.TemporaryDirectory()
         self.whole = self._runner(whole, "whole")
 

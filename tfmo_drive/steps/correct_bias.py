@@ -11,11 +11,12 @@ import collections
 import dataclasses
 from unittest import mock
 
-import numpy as np
 from absl import logging
 
+from tfmo_drive.base.inputs import named
 from tfmo_drive.base.keras2 import keras, tf
-from tfmo_drive.contracts import BadInput, Context
+from tfmo_drive.base.outputs import flat
+from tfmo_drive.contracts import Arrays, BadInput, Context
 from tfmo_drive.networks import folding, graph
 from tfmo_drive.networks.layers import WITH_KERNEL
 from tfmo_drive.surgery import rounding
@@ -56,7 +57,7 @@ class CorrectBias(UntrainedStep):
         return corrected(graph.flat(model), images)
 
 
-def corrected(model: keras.Model, inputs: np.ndarray) -> keras.Model:
+def corrected(model: keras.Model, inputs: Arrays) -> keras.Model:
     """Returns a copy of a flat model with other biases (or BatchNorm means), from preprocessed `inputs` [n, ...].
 
     A layer without either, or called more than once, keeps its own, and the log says so.
@@ -80,7 +81,7 @@ def corrected(model: keras.Model, inputs: np.ndarray) -> keras.Model:
 class _Walk:
     """Sends the same images through the float model and through its rounded copy, one call at a time."""
 
-    def __init__(self, model: keras.Model, made: keras.Model, inputs: np.ndarray):
+    def __init__(self, model: keras.Model, made: keras.Model, inputs: Arrays):
         self.made, readers = made, graph.only_reader(made)
         self.norms = {
             name: norm
@@ -90,8 +91,8 @@ class _Walk:
         nodes = list(graph.calls(model))
         self.times = collections.Counter(node.layer.name for node in nodes)
         self.unread = collections.Counter(one for node in nodes for one in set(node.flat_input_ids))
-        given = tf.constant(inputs)
-        self.exact = {str(id(tensor)): given for tensor in model.inputs}
+        given = zip(flat(named(model)), flat(inputs), strict=True)
+        self.exact = {str(id(tensor)): tf.constant(one) for tensor, one in given}
         self.rough = dict(self.exact)
 
     def follow(self, node) -> None:

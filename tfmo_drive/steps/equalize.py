@@ -13,8 +13,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from tfmo_drive.base.inputs import pieces
 from tfmo_drive.base.keras2 import keras, tf
-from tfmo_drive.contracts import BadInput, Context
+from tfmo_drive.base.outputs import each
+from tfmo_drive.contracts import Arrays, BadInput, Context
 from tfmo_drive.networks import graph
 from tfmo_drive.networks.layers import MAKERS, input_axis
 from tfmo_drive.surgery.channel_scales import ChannelScales
@@ -60,7 +62,7 @@ class Equalize(UntrainedStep):
         return ChannelScales(graph.flat(model)).untouched
 
 
-def channel_ranges(scales: ChannelScales, inputs: np.ndarray, batch: int = 16) -> np.ndarray:
+def channel_ranges(scales: ChannelScales, inputs: Arrays, batch: int = 16) -> np.ndarray:
     """Returns the largest absolute value of each channel on preprocessed `inputs`, wherever it is carried.
 
     It is float64 [channel numbers], 0 for a channel that is nowhere active or in none of `scales.tensors`.
@@ -70,13 +72,13 @@ def channel_ranges(scales: ChannelScales, inputs: np.ndarray, batch: int = 16) -
         return ranges
     probe = keras.Model(scales.model.inputs, [tensor for tensor, _ in scales.tensors])
 
-    @tf.function(input_signature=[tf.TensorSpec([None, *inputs.shape[1:]], tf.float32)])
+    @tf.function(input_signature=[each(lambda one: tf.TensorSpec([None, *one.shape[1:]], tf.float32), inputs)])
     def largest(pixels):
         found = tf.nest.flatten(probe(pixels, training=False))
         return [tf.reduce_max(tf.abs(one), axis=list(range(len(one.shape) - 1))) for one in found]
 
-    for start in range(0, len(inputs), batch):
-        for (_, numbers), values in zip(scales.tensors, largest(inputs[start : start + batch]), strict=True):
+    for piece in pieces(inputs, batch):
+        for (_, numbers), values in zip(scales.tensors, largest(piece), strict=True):
             np.maximum.at(ranges, numbers, values.numpy())
     return ranges
 

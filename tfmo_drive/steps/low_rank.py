@@ -10,12 +10,11 @@ import dataclasses
 import math
 from pathlib import Path
 
-import numpy as np
 from absl import logging
 
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.base.spelling import listed
-from tfmo_drive.contracts import BadInput, Context
+from tfmo_drive.contracts import Arrays, BadInput, Context
 from tfmo_drive.networks import graph, macs, own_model
 from tfmo_drive.surgery import batch_norm, factors, sensitivity_curves
 from tfmo_drive.surgery.factors import Factors
@@ -131,7 +130,7 @@ class LowRank(TrainedStep):
         """Reads the finished stage back: the file knows the ranks, so they need not be found again."""
         return own_model.load(weights, "The finished stage", context.task.allow_code)
 
-    def _calibration(self, context: Context) -> np.ndarray:
+    def _calibration(self, context: Context) -> Arrays:
         return context.task.preprocessing(context.calibration(self.calibration_images))
 
     def _decomposed(self, model: keras.Model, context: Context) -> dict[str, Factors]:

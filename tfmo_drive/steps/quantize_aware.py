@@ -15,6 +15,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from tfmo_drive.base.inputs import count, pieces
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.contracts import Artifact, BadInput, BrokenPromise, Context
 from tfmo_drive.networks import fake_quant, integer_layers, layers, quantize_scheme
@@ -105,8 +106,8 @@ class QuantizeAware(TrainedStep):
         rule = context.task.preprocessing
         inputs = rule(context.calibration(self.calibration_images))
         # Rows are recorded in time: the mean of what stretches of them reach would clip what all of them reach.
-        size = 64 if rule.input_range else len(inputs)
-        fake_quant.calibrate(quantized, [inputs[i : i + size] for i in range(0, len(inputs), size)], rule.bounds)
+        size = 64 if all(one.input_range for one in rule.each) else count(inputs)
+        fake_quant.calibrate(quantized, pieces(inputs, size), rule)
         frozen_from = int(self.epochs * self.freeze_bn_after)
 
         def freeze_late(epoch: int, trained: keras.Model) -> bool:

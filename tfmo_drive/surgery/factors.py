@@ -16,8 +16,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from tfmo_drive.base import inputs as given
+from tfmo_drive.base.inputs import pieces
 from tfmo_drive.base.keras2 import keras, tf
+from tfmo_drive.base.outputs import each
 from tfmo_drive.base.spelling import free_name
+from tfmo_drive.contracts import Arrays
 from tfmo_drive.networks import folding, graph
 from tfmo_drive.networks.layers import in_one_group
 
@@ -210,7 +214,7 @@ def rank(spectrum: np.ndarray, energy: float, multiple: int) -> int:
     return min(len(spectrum), -(-least // multiple) * multiple)
 
 
-def weightings(model: keras.Model, names: Sequence[str], inputs: np.ndarray) -> dict[str, Weighting]:
+def weightings(model: keras.Model, names: Sequence[str], inputs: Arrays) -> dict[str, Weighting]:
     """Returns, by layer's name, how the error of its kernel weighs in its outputs on real inputs.
 
     The error is weighted by BatchNorm's scale where BatchNorm alone reads the layer. Taps of a kernel count as if their
@@ -233,7 +237,7 @@ def weightings(model: keras.Model, names: Sequence[str], inputs: np.ndarray) -> 
     return found
 
 
-def _moments(model: keras.Model, names: Sequence[str], inputs: np.ndarray, batch: int = 32) -> dict[str, np.ndarray]:
+def _moments(model: keras.Model, names: Sequence[str], inputs: Arrays, batch: int = 32) -> dict[str, np.ndarray]:
     """Returns, by layer's name, the second moments float64 [c_in, c_in] of what it reads.
 
     They are summed over an image's positions.
@@ -243,11 +247,11 @@ def _moments(model: keras.Model, names: Sequence[str], inputs: np.ndarray, batch
     @tf.function
     def products(images: tf.Tensor) -> list[tf.Tensor]:
         seen = [tf.reshape(one, (-1, one.shape[-1])) for one in tf.nest.flatten(watched(images, training=False))]
-        return [tf.matmul(one, one, transpose_a=True) / len(inputs) for one in seen]
+        return [tf.matmul(one, one, transpose_a=True) / given.count(inputs) for one in seen]
 
     total = dict.fromkeys(names, 0.0)
-    for start in range(0, len(inputs), batch):
-        for name, more in zip(names, products(tf.constant(inputs[start : start + batch])), strict=True):
+    for piece in pieces(inputs, batch):
+        for name, more in zip(names, products(each(tf.constant, piece)), strict=True):
             total[name] = total[name] + more.numpy().astype(np.float64)
     return total
 

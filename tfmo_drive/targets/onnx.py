@@ -10,9 +10,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
-
-from tfmo_drive.contracts import Artifact, BadInput, Context, Target
+from tfmo_drive.contracts import Arrays, Artifact, BadInput, Context, Target
 from tfmo_drive.conversion.tflite_target import Sampled, converting, ranges_of, refuses_file
 from tfmo_drive.runtimes import artifact_metadata, onnx_file
 from tfmo_drive.runtimes.given_tflite import FLOAT32, INT8
@@ -52,7 +50,7 @@ class _Onnx(Target):
         artifact_metadata.save(path, content, metadata)
         return OnnxArtifact(path, self.name, self.threads)
 
-    def trial(self, frozen: Frozen, images: np.ndarray, folder: Path) -> None:
+    def trial(self, frozen: Frozen, images: Arrays, folder: Path) -> None:
         with converting(self.name, frozen.name):
             (folder / "model.onnx").write_bytes(self._convert(frozen, Sampled(images)))
 

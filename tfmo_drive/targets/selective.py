@@ -13,6 +13,8 @@ import numpy as np
 from absl import logging
 
 from tfmo_drive.base.finite import largest
+from tfmo_drive.base.inputs import pieces
+from tfmo_drive.contracts import Arrays
 from tfmo_drive.conversion import conversion
 from tfmo_drive.conversion.calibration import Ranges
 from tfmo_drive.conversion.freezing import Frozen
@@ -38,7 +40,7 @@ class Mixed:
     """The share of the images on which it decides as the float file does."""
 
 
-def mixed(frozen: Frozen, images: np.ndarray, ranges: Ranges, drop: float) -> Mixed:
+def mixed(frozen: Frozen, images: Arrays, ranges: Ranges, drop: float) -> Mixed:
     """Returns the file with the fewest worst layers in float that decides all but a share of the images as float does.
 
     With all of them in float it decides as the float file does, because outputs are float32 too.
@@ -79,11 +81,11 @@ def mixed(frozen: Frozen, images: np.ndarray, ranges: Ranges, drop: float) -> Mi
     return best
 
 
-def _decisions(content: bytes, images: np.ndarray) -> np.ndarray:
+def _decisions(content: bytes, images: Arrays) -> np.ndarray:
     """Returns the arg max of every output, int64 [n, decisions], for images as the graph takes them."""
     model = unpack(content)
     run = Exposed(model, [int(number) for number in model.subgraphs[0].outputs])
-    return np.stack([np.concatenate([largest(one).ravel() for one in run(image[None])]) for image in images])
+    return np.stack([np.concatenate([largest(one).ravel() for one in run(image)]) for image in pieces(images, 1)])
 
 
 def _feeding(model: Any, outputs: list[str]) -> set[str]:

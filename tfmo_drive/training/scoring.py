@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfmo_drive.base import finite, outputs
+from tfmo_drive.base import finite, inputs, outputs
 from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.contracts import Arrays, Task
 from tfmo_drive.data import batches
@@ -22,11 +22,13 @@ class Scorer:
 
     def __init__(self, model: keras.Model, task: Task):
         self.model, self.task = model, task
-        raw = tf.TensorSpec([None, *model.input_shape[1:]], task.preprocessing.dtype)
+        raw = task.preprocessing.of_each(
+            lambda rule, tensor: tf.TensorSpec([None, *tensor.shape[1:]], rule.dtype), inputs.named(model)
+        )
 
         @tf.function(input_signature=[raw], autograph=False)
         def answers(raw):
-            found = model(batches.preprocess(task, tf.cast(raw, tf.float32)), training=False)
+            found = model(batches.preprocess(task, _float32(raw)), training=False)
             return outputs.named(model, found)
 
         self.answers = answers
@@ -49,14 +51,14 @@ class Scorer:
             finite.refuse_answers(answers, f"{self.model.name} in Keras, of {split}", advice)
         return answers, targets
 
-    def _overflowing(self, raw: np.ndarray) -> str:
+    def _overflowing(self, raw: Arrays) -> str:
         """Returns the first layer whose outputs for raw inputs are not finite.
 
         The model's name where none is seen alone.
         """
         made = [(node.layer.name, one) for node in graph.calls(self.model) for one in tf.nest.flatten(node.outputs)]
-        inputs = batches.preprocess(self.task, tf.cast(raw, tf.float32))
-        values = keras.Model(self.model.inputs, [one for _, one in made])(inputs, training=False)
+        given = batches.preprocess(self.task, _float32(raw))
+        values = keras.Model(self.model.inputs, [one for _, one in made])(given, training=False)
         odd = (name for (name, _), value in zip(made, outputs.flat(values), strict=True)
                if not np.isfinite(value.numpy()).all())  # fmt: skip
         return next(odd, self.model.name)
@@ -68,6 +70,10 @@ class Scorer:
     def selection_score(self, split: str) -> float:
         """Returns the number by which training keeps its best epoch; it is `val_score` in curves, stages and logs."""
         return self.task.selection_score(*self.said(split))
+
+
+def _float32(raw):
+    return outputs.each(lambda one: tf.cast(one, tf.float32), raw)
 
 
 def score(model: keras.Model, task: Task, split: str) -> float:

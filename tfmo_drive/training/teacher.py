@@ -15,8 +15,9 @@ from absl import logging
 from tqdm import tqdm
 
 from tfmo_drive.base.cache import cache_root, keeping, made_once
+from tfmo_drive.base.inputs import count
 from tfmo_drive.base.keras2 import keras, tf
-from tfmo_drive.base.outputs import by_name, named, names
+from tfmo_drive.base.outputs import by_name, each, named, names
 from tfmo_drive.base.run_folder import file_digest, key
 from tfmo_drive.contracts import Arrays, BadInput, Context
 from tfmo_drive.data import augmentation, batches
@@ -109,7 +110,8 @@ def _read(path: Path, context: Context) -> keras.Model:
 
 def _joined(teachers: list[keras.Model], baseline: keras.Model) -> keras.Model:
     """Returns one model with the outputs of `baseline`, each from the teacher that gives it, or else its own."""
-    inputs = keras.Input(baseline.input_shape[1:])
+    called = zip(baseline.input_names, baseline.inputs, strict=True)
+    inputs = by_name(baseline.input_names, [keras.Input(one.shape[1:], name=name) for name, one in called])
     said = {}
     for number, one in enumerate([*teachers, baseline]):
         inside = keras.Model(one.inputs, one.outputs, name=f"teacher_{number}")  # Keras wants a name for each
@@ -135,7 +137,7 @@ def _write_logits(teacher: keras.Model, copy: int, context: Context, row: np.dty
         for batch in tqdm(
             augmented_batches(context, copy), f"teacher, copy {copy + 1}", total, disable=None, leave=False
         ):
-            rows = np.empty(len(batch), row)
-            for name, values in zip(row.names, call(tf.constant(batch)), strict=True):
+            rows = np.empty(count(batch), row)
+            for name, values in zip(row.names, call(each(tf.constant, batch)), strict=True):
                 rows[name] = values.numpy()
             out.write(rows.tobytes())
