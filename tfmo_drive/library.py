@@ -114,26 +114,30 @@ class Result:
 
 def arrays(
     train: Any, val: Any, test: Any, *, groups: Mapping[str, Sequence] = MappingProxyType({}),
-    input_range: Sequence[float] | None = None, class_names: Sequence[str] | None = None, preprocessing: str = "none",
+    input_range: Sequence[float] | Mapping[str, Sequence[float]] | None = None,
+    class_names: Sequence[str] | None = None, preprocessing: str | Mapping[str, str] = "none",
 ) -> ArrayData:  # fmt: skip
     """Reads three splits of your own examples.
 
     Args:
         train: (inputs, targets), or a tf.data.Dataset of them, batched or not, which is read once, into the cache.
             Inputs are uint8 or floating-point numbers: images [n, height, width, channels], rows [n, features] or
-            sequences [n, time, features]. Targets [n] are classes where they are whole numbers or texts (or one-hot
-            rows), numbers to predict where they are floating-point numbers, and anything else where `compress` is given
-            a loss and a metric.
+            sequences [n, time, features]; several of them are by the names of the model's inputs, as {"image": x,
+            "speed": s}, where numbers may be [n]. Targets [n] are classes where they are whole numbers or texts (or
+            one-hot rows), numbers to predict where they are floating-point numbers, and anything else where `compress`
+            is given a loss and a metric.
         val: The same, by which training keeps its best epoch.
         test: The same, on which files are judged.
         groups: {"test": [n]}, by split, a whole number or a text for each example: examples of one group (frames of one
             recording, rows of one drive) are alike, so intervals resample whole groups, and no group may be in two
             splits. A split that is left out has examples that are independent of one another.
         input_range: The lowest and the highest input, such as (0, 1), where inputs are floating-point numbers. Without
-            it each column (or channel) is standardised by the train split, in front of every file.
+            it each column (or channel) is standardised by the train split, in front of every file. Of several inputs
+            it is by name, as {"speed": (0, 50)}.
         class_names: The names of the classes in the order of the model's outputs.
         preprocessing: What the model was fed: "none" (the inputs as they are), or of uint8 RGB images what
-            keras.applications makes of them: "caffe" (ResNet50), "tf" (MobileNetV2), "torch", or "unit" (0..1).
+            keras.applications makes of them: "caffe" (ResNet50), "tf" (MobileNetV2), "torch", or "unit" (0..1); of
+            several inputs by name.
 
     Returns:
         The data for `compress`.
@@ -164,9 +168,9 @@ def compress(
     """Compresses a model step by step, converts it and the float model for every target, and measures all the files.
 
     Args:
-        model: A functional or Sequential Keras 2 model (tf_keras) of one input and one output, which takes what `data`
-            has. It is not changed. Or the path of a `.tflite`, which is measured, quantised where it is float, and
-            takes no steps.
+        model: A functional or Sequential Keras 2 model (tf_keras) of one output, which takes what `data` has; several
+            inputs are called as there. It is not changed. Or the path of a `.tflite`, which is measured, quantised
+            where it is float, and takes no steps.
         steps: What to do, in this order; [] for the conversion alone.
         data: What `arrays` gives.
         targets: Where the model will run. The float model on LiteRT is always measured too.

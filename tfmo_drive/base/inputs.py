@@ -21,6 +21,12 @@ def named(model: keras.Model) -> Any:
     return by_name(model.input_names, model.inputs)
 
 
+def seen(arrays: Arrays) -> Any:
+    """Returns what a person can look at of inputs [n, ...]: the only one, or the first of several that is an image."""
+    several = flat(arrays)
+    return next((one for one in several if one.ndim == 4), several[0])
+
+
 def count(arrays: Arrays) -> int:
     """Returns the number of examples in inputs [n, ...]."""
     return len(flat(arrays)[0])

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from tfmo_drive.base import outputs, run_folder
 from tfmo_drive.base.spelling import suggestion
-from tfmo_drive.contracts import Artifact, BadInput, Context, Measure
+from tfmo_drive.contracts import Arrays, Artifact, BadInput, Context, Measure, Preprocessing
 from tfmo_drive.measures.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 
 _scores: weakref.WeakKeyDictionary[Artifact, dict[tuple, dict]] = weakref.WeakKeyDictionary()
@@ -25,6 +25,8 @@ _scores: weakref.WeakKeyDictionary[Artifact, dict[tuple, dict]] = weakref.WeakKe
 @dataclasses.dataclass(frozen=True)
 class Robustness(Measure):
     """Scores corrupted images on seeded examples of the test split; nothing where inputs are no images.
+
+    Of several inputs, the images alone are corrupted.
 
     Args:
         corruptions: One or more of corruptions.CORRUPTIONS.
@@ -61,7 +63,7 @@ class Robustness(Measure):
         corruption_score is the mean of these scores, and corruption_delta its difference to the reference's; fragility
         is how much more a corruption costs than it costs the reference, on average.
         """
-        if context.task.preprocessing.dtype != "uint8":
+        if not any(rule.dtype == "uint8" for rule in context.task.preprocessing.each):
             return {}
         task = context.task
         key = (run_folder.key(task.identity(), task.examples("test").fingerprint), context.seed, self)
@@ -87,14 +89,17 @@ class Robustness(Measure):
         examples = context.task.examples("test")
         generator = np.random.default_rng([context.seed, 0xF06])
         indices = np.sort(generator.permutation(len(examples))[: self.examples])
-        pixels, targets = examples.read(indices)
+        raw, targets = examples.read(indices)
 
-        def score(images: np.ndarray) -> float:
-            return context.task.score(outputs.answered(artifact, images), targets)
+        def score(inputs: Arrays) -> float:
+            return context.task.score(outputs.answered(artifact, inputs), targets)
+
+        def corrupted(name: str, severity: int) -> Arrays:
+            def change(rule: Preprocessing, one: np.ndarray) -> np.ndarray:
+                return corrupt(one, name, severity, context.seed, indices) if rule.dtype == "uint8" else one
+
+            return context.task.preprocessing.of_each(change, raw)
 
         names = tqdm(self.corruptions, f"{artifact.name}, corrupted", disable=None, leave=False)
-        scores = {
-            name: [score(corrupt(pixels, name, severity, context.seed, indices)) for severity in self.severities]
-            for name in names
-        }
-        return {"examples": len(indices), "severities": self.severities, "clean": score(pixels), "scores": scores}
+        scores = {name: [score(corrupted(name, severity)) for severity in self.severities] for name in names}
+        return {"examples": len(indices), "severities": self.severities, "clean": score(raw), "scores": scores}

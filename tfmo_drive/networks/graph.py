@@ -56,9 +56,9 @@ def only_reader(model: keras.Model) -> dict[str, Layer]:
     }
 
 
-def first_readers(model: keras.Model) -> list[Layer]:
-    """Returns the layers that read the only input, in order; [] where one of them is called more than once."""
-    (tensor,) = (str(id(one)) for one in model.inputs)
+def first_readers(model: keras.Model, place: int = 0) -> list[Layer]:
+    """Returns the layers that read the input of that place, in order; [] where one of them is called more than once."""
+    tensor = str(id(model.inputs[place]))
     readers = [node.layer for node in calls(model) if tensor in node.flat_input_ids]
     return readers if all(len(one.inbound_nodes) == 1 for one in readers) else []
 

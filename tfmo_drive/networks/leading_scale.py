@@ -26,18 +26,18 @@ class Led(NamedTuple):
     offset: tuple[float, ...]
 
 
-def taken_out(model: keras.Model) -> Led | None:
+def taken_out(model: keras.Model, place: int = 0) -> Led | None:
     """Returns the flat `model` without the Rescaling or Normalization that alone reads its input, and what that does.
 
-    Returns None where the model begins otherwise.
+    Returns None where the model begins otherwise at the input of that place.
     """
-    layer, *others = graph.first_readers(model) or [None]
+    layer, *others = graph.first_readers(model, place) or [None]
     if others or not isinstance(layer, folding.RESCALING) or not folding.once_along_channels(layer):
         return None
     return _led(graph.rebuilt(model, lambda one: [] if one is layer else None), *folding.affine(layer))
 
 
-def put_in(model: keras.Model, mean: np.ndarray, deviation: np.ndarray) -> Led | None:
+def put_in(model: keras.Model, mean: np.ndarray, deviation: np.ndarray, place: int = 0) -> Led | None:
     """Returns the flat `model` for standardised inputs: Dense layers and convolutions that read them take it back.
 
     Zeros that a convolution pads with would no longer be raw zeros, so there only the scale is taken out.
@@ -46,18 +46,21 @@ def put_in(model: keras.Model, mean: np.ndarray, deviation: np.ndarray) -> Led |
         model: What is read by a layer without an affine kernel is left as it is: None is returned.
         mean: float [columns] of the raw inputs.
         deviation: float [columns] of the raw inputs; where it is 0, a column keeps its scale.
+        place: The place of the input among the model's.
     """
-    readers = [_behind(model, one) for one in graph.first_readers(model)]
-    if not readers or not all(type(one) in _TAKING and in_one_group(one) for one in readers):
+    readers = [_behind(model, one, place) for one in graph.first_readers(model, place)]
+    if not readers or not all(type(one) in _TAKING and in_one_group(one) for one, _ in readers):
         return None
-    padded = any(getattr(one, "padding", "valid") != "valid" for one in readers)
+    padded = any(getattr(one, "padding", "valid") != "valid" for one, _ in readers)
     deviation = np.where(deviation > 0, deviation, 1.0)
     mean = np.zeros_like(deviation) if padded else mean
-    made = {one.name: type(one).from_config(one.get_config() | {"use_bias": True}) for one in readers}
-    standing = graph.rebuilt(model, lambda one: [made[one.name]] if one in readers else None)
-    for one in readers:
-        times = one.kernel.shape[-2] // len(mean)  # a Dense layer behind a Flatten reads all readings of a column
-        taken = folding.absorbing_before(one, np.tile(deviation, times), np.tile(mean, times))
+    made = {one.name: type(one).from_config(one.get_config() | {"use_bias": True}) for one, _ in readers}
+    standing = graph.rebuilt(model, lambda one: [made[one.name]] if one.name in made else None)
+    for one, columns in readers:
+        times = len(range(one.kernel.shape[-2])[columns]) // len(mean)  # behind a Flatten, all readings of a column
+        scale, offset = np.ones(one.kernel.shape[-2]), np.zeros(one.kernel.shape[-2])
+        scale[columns], offset[columns] = np.tile(deviation, times), np.tile(mean, times)
+        taken = folding.absorbing_before(one, scale, offset)
         made[one.name].set_weights([np.float32(value) for value in taken])
     return standardised(standing, mean, deviation)
 
@@ -76,6 +79,16 @@ _TAKING = (layers.Dense, layers.Conv1D, layers.Conv2D)
 """Layers whose kernels [..., columns, outputs] can take a scale and a shift of their input in."""
 
 
-def _behind(model: keras.Model, layer: layers.Layer) -> layers.Layer:
-    """Returns the layer, or the only one that reads it where it only puts its columns one behind the other."""
-    return graph.only_reader(model).get(layer.name, layer) if isinstance(layer, layers.Flatten) else layer
+def _behind(model: keras.Model, layer: layers.Layer, place: int) -> tuple[layers.Layer, slice]:
+    """Returns the layer that takes the scale in, and which of the columns that it reads are the input's.
+
+    It is the layer itself, or the only one that reads it where it only puts columns one behind the other.
+    """
+    read, tensor = layer.input, model.inputs[place]
+    if isinstance(layer, layers.Flatten):
+        return graph.only_reader(model).get(layer.name, layer), slice(None)
+    joins = isinstance(layer, layers.Concatenate) and layer.axis in (-1, len(tensor.shape) - 1)
+    if not joins or sum(one is tensor for one in read) != 1:
+        return layer, slice(None)
+    before = sum(one.shape[-1] for one in read[: [one is tensor for one in read].index(True)])
+    return graph.only_reader(model).get(layer.name, layer), slice(before, before + tensor.shape[-1])

@@ -161,7 +161,8 @@ def quantised(
 
     def of_input(tensor: Any) -> Any:
         every = quantizers.AllValuesQuantizer(num_bits=8, per_axis=False, symmetric=False, narrow_range=False)
-        return QuantizeLayer(every, name="quantize_layer")(tensor)
+        several = len(model.inputs) > 1
+        return QuantizeLayer(every, name=f"quantize_{tensor.node.layer.name}" if several else "quantize_layer")(tensor)
 
     made = graph.rebuilt(model, replacement, of_input)
     for layer in graph.flat_layers(model):

@@ -34,7 +34,10 @@ def described(metadata: Facts, ends: Mapping[str, Sequence[Facts]]) -> bytes:
         ends: The file's "inputs" and "outputs", as tflite_file.signature gives them.
     """
     graph = {
-        2: [_input(end, metadata.get("input", {})) for end in ends["inputs"]],
+        2: [
+            _input(end, metadata.get("inputs", {}).get(end["name"]) or metadata.get("input", {}))
+            for end in ends["inputs"]
+        ],
         3: [_output(end, metadata) for end in ends["outputs"]],
     }
     model = {

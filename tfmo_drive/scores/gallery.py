@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tfmo_drive.base import outputs
-from tfmo_drive.contracts import Artifact, Examples, Task
+from tfmo_drive.base import inputs, outputs
+from tfmo_drive.contracts import Artifact, Examples, Preprocessing, Task
 from tfmo_drive.protocols import OverTime, Rendered
 from tfmo_drive.scenes.clips import CLIP_SEED, clip
 from tfmo_drive.scores.pictures import shown
@@ -32,7 +32,7 @@ class Gallery:
     def images(self, indices: Sequence[int]) -> np.ndarray:
         """Returns test examples: images as uint8 [n, h, w, 3], other inputs raw (rows: float32 [n, columns])."""
         raw = self._examples.read(np.asarray(indices, np.int64))[0]
-        return shown(raw, self.task.preprocessing.input_range) if raw.ndim == 4 else raw
+        return inputs.seen(self.task.preprocessing.of_each(_shown, raw))
 
     def panels(self, row: str, indices: Sequence[int]) -> list[dict[str, np.ndarray]]:
         """Returns each of some test examples as the task renders it: {"truth", "float", "compressed"}, uint8 [h, w, 3].
@@ -41,10 +41,10 @@ class Gallery:
         """
         if not len(indices) or not self.task.offers(Rendered):
             return []
-        pixels, targets = self._examples.read(np.asarray(indices, np.int64))
-        truth = [self.task.rendered_truth(image, outputs.at(targets, i)) for i, image in enumerate(pixels)]
-        said = {"truth": truth} | self._said(row, pixels)
-        return [{title: rendered[i] for title, rendered in said.items()} for i in range(len(pixels))]
+        raw, targets = self._examples.read(np.asarray(indices, np.int64))
+        truth = [self.task.rendered_truth(one, outputs.at(targets, i)) for i, one in enumerate(inputs.seen(raw))]
+        said = {"truth": truth} | self._said(row, raw)
+        return [{title: rendered[i] for title, rendered in said.items()} for i in range(len(truth))]
 
     def ordinary(self, count: int) -> list[int]:
         """Returns at most `count` test examples that nobody chose: the first of each slice, then evenly spaced ones."""
@@ -65,12 +65,20 @@ class Gallery:
         pixels = np.stack([scene.image for scene in clip(CLIP_SEED, 0, frames, size)])
         return list(self._said(row, pixels).items())
 
-    def _said(self, row: str, pixels: np.ndarray) -> dict[str, list[np.ndarray]]:
-        """Returns the images with their answers rendered, by "float" and, where `row` is another one, "compressed"."""
+    def _said(self, row: str, raw: outputs.Arrays) -> dict[str, list[np.ndarray]]:
+        """Returns the images of raw inputs with their answers rendered, by "float".
+
+        Where `row` is another one, they are there by "compressed" too.
+        """
         first = next(iter(self.artifacts))
         chosen = {"float": first} | ({"compressed": row} if row != first else {})
-        said = {title: outputs.answered(self.artifacts[name], pixels) for title, name in chosen.items()}
-        return {title: self._rendered(pixels, answers) for title, answers in said.items()}
+        said = {title: outputs.answered(self.artifacts[name], raw) for title, name in chosen.items()}
+        return {title: self._rendered(inputs.seen(raw), answers) for title, answers in said.items()}
 
     def _rendered(self, pixels: np.ndarray, said: outputs.Arrays) -> list[np.ndarray]:
         return [self.task.rendered(image, outputs.at(said, i)) for i, image in enumerate(pixels)]
+
+
+def _shown(rule: Preprocessing, raw: np.ndarray) -> np.ndarray:
+    """Returns raw images as pictures, other inputs as they are."""
+    return shown(raw, rule.input_range) if raw.ndim == 4 else raw

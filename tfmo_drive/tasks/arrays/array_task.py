@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,9 @@ from absl import logging
 
 from tfmo_drive.base import cache
 from tfmo_drive.base.keras2 import keras, tf
-from tfmo_drive.base.outputs import names
+from tfmo_drive.base.outputs import each, names
 from tfmo_drive.base.overrides import settings
-from tfmo_drive.contracts import BadInput, Evaluation, Preprocessing, Task, Trivial
+from tfmo_drive.contracts import BadInput, Evaluation, Preprocessing, Preprocessings, Task, Trivial
 from tfmo_drive.data import augmentation, images
 from tfmo_drive.data.augmentation import Augmentation
 from tfmo_drive.networks import (
@@ -38,10 +39,11 @@ from tfmo_drive.protocols import Distillable
 from tfmo_drive.scores import evaluation
 from tfmo_drive.tasks.arrays import user_functions
 from tfmo_drive.tasks.arrays.given_arrays import CLASS, COLUMN, NUMBER, ONE_HOT, OTHER, ArrayData, GivenExamples
+from tfmo_drive.tasks.arrays.given_inputs import GivenInput
 from tfmo_drive.training import distillation
 
 _INPUTS = {1: "row", 2: "sequence", 3: "image"}
-"""The input's name in the files by its number of axes."""
+"""The name of the only input in the files by its number of axes; several are called as the model calls them."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -72,7 +74,7 @@ class ArrayTask(Task):
             raise BadInput(
                 "compress: the targets are neither classes nor one number each: give loss= and metric= that know them."
             )
-        if self.augmentation and (self.arrays.dtype != "uint8" or len(self.arrays.shape) != 3):
+        if self.augmentation and not any(one.is_image for one in self.arrays.inputs.values()):
             raise BadInput("compress: augmentation is for uint8 images [n, height, width, channels]. Leave it out.")
         user_functions.refuse_keras_3_model(self.model, "compress: the model")
         self._refuse_unlike()
@@ -82,17 +84,26 @@ class ArrayTask(Task):
     def _refuse_unlike(self) -> None:
         """Raises BadInput where the model does not take what the data has, or does not answer what it asks."""
         model = own_model.functional(self.model, "compress: the model")
-        taken, given = [list(one.shape[1:]) for one in model.inputs], list(model.outputs)
-        if len(taken) != 1 or len(given) != 1:
+        given = list(model.outputs)
+        if len(given) != 1:
             raise BadInput(
-                f"compress: the model has {len(taken)} inputs and {len(given)} outputs; arrays are of one of each. "
-                "Write a Task for more (CONTRIBUTING.md)."
+                f"compress: the model has {len(given)} outputs; arrays are of one. Write a Task for more "
+                "(CONTRIBUTING.md)."
             )
-        if taken[0] != list(self.arrays.shape):
+        taken = {name: tuple(one.shape[1:]) for name, one in zip(model.input_names, model.inputs, strict=True)}
+        had = {name: one.shape for name, one in self.arrays.inputs.items()}
+        named = [*had] if len(had) > 1 else [*taken]
+        if len(taken) != len(had) or set(taken) != set(named):
             raise BadInput(
-                f"compress: the model takes inputs of {taken[0]}, the data has {list(self.arrays.shape)}: use "
-                f"keras.Input({self.arrays.shape}), or give the data that it was trained on."
+                f"compress: the model takes {', '.join(taken)}, the data has {', '.join(filter(None, had)) or 'one'}: "
+                "call the arrays as the model's inputs, td.arrays(train=({'image': x, 'speed': s}, y), ...)."
             )
+        for name, shape in zip(named, had.values(), strict=True):
+            if taken[name] != shape:
+                raise BadInput(
+                    f"compress: the model takes inputs of {list(taken[name])}, the data has {list(shape)}: use "
+                    f"keras.Input({shape}), or give the data that it was trained on."
+                )
         shape = list(given[0].shape[1:])
         if self.arrays.targets == NUMBER and shape != [1]:
             raise BadInput(
@@ -128,40 +139,49 @@ class ArrayTask(Task):
         return self.arrays.class_names or tuple(map(str, range(max(self.model.output_shape[-1], 2))))
 
     @functools.cached_property
-    def _led(self) -> Led:
-        """Returns the model, plain and in variables of its own, and what is done to raw inputs before it."""
-        led = self._with_raw_inputs()
-        return led._replace(model=plain_layers.split(led.model))
-
-    def _with_raw_inputs(self) -> Led:
+    def _led(self) -> tuple[keras.Model, dict[str, Led]]:
+        """Returns the model, plain and in variables of its own, and what is done to each raw input before it."""
         model = own_model.taken(self.model, "compress: the model")
         if self.arrays.targets == CLASS and model.output_shape[1:] == (1,):
             model = two_classes.of_one_sigmoid(model, "compress: the model", "outputs")
-        rule = images.preprocessing(self.arrays.preprocessing) if self.arrays.preprocessing != "none" else None
-        if rule is None and (len(self.arrays.shape) == 3 or not self.arrays.input_range):
-            if found := leading_scale.taken_out(model):
+        found = {}
+        for place, name in enumerate(model.input_names if len(self.arrays.inputs) > 1 else self.arrays.inputs):
+            found[name] = self._with_raw(model, name, place)
+            model = found[name].model
+        return plain_layers.split(model), found
+
+    def _with_raw(self, model: keras.Model, name: str, place: int) -> Led:
+        """Returns the model with one of its inputs raw, and what is done to that."""
+        given = self.arrays.inputs[name]
+        if given.preprocessing == "none" and (len(given.shape) == 3 or not given.input_range):
+            if found := leading_scale.taken_out(model, place):
                 return found
-        if rule is None and not self.arrays.input_range:
-            led = leading_scale.put_in if self.trained else leading_scale.standardised
-            if found := led(model, *self.arrays.moments):
+        if given.preprocessing == "none" and not given.input_range:
+            moments = self.arrays.moments(name)
+            led = functools.partial(leading_scale.put_in, place=place) if self.trained else leading_scale.standardised
+            if found := led(model, *moments):
                 return found
             logging.warning(
                 "The inputs are not standardised: what reads them first cannot take that back. Integer files have one "
                 "scale for all columns; give input_range=, or begin the model with a Normalization layer."
             )
-        count = self.arrays.shape[-1]
+        count = given.shape[-1]
         return Led(model, (1.0,) * count, (0.0,) * count)
 
     @functools.cached_property
-    def preprocessing(self) -> Preprocessing:
+    def preprocessing(self) -> Preprocessing | Preprocessings:
         """Returns the preprocessing, which keeps the model's answers as they are."""
-        if self.arrays.preprocessing != "none":
-            return images.preprocessing(self.arrays.preprocessing)
-        count, led = self.arrays.shape[-1], self._led
+        made = tuple(self._rule(name, led) for name, led in self._led[1].items())
+        return made[0] if len(made) == 1 else Preprocessings(made)
+
+    def _rule(self, name: str, led: Led) -> Preprocessing:
+        given = self.arrays.inputs[name]
+        called = name or _INPUTS[len(given.shape)]
+        if given.preprocessing != "none":
+            return dataclasses.replace(images.preprocessing(given.preprocessing), input=called)
         made = Preprocessing(
-            "none", tuple(range(count)), led.scale, led.offset, _INPUTS[len(self.arrays.shape)],
-            self.arrays.input_range, self.arrays.dtype,
-        )  # fmt: skip
+            "none", tuple(range(given.shape[-1])), led.scale, led.offset, called, given.input_range, given.dtype
+        )
         if made.is_identity:
             return made
         return dataclasses.replace(made, name=f"affine {cache.digest([led.scale, led.offset])[:12]}")
@@ -182,14 +202,19 @@ class ArrayTask(Task):
         own = {"loss": user_functions.digest(self.loss_given), "metric": user_functions.digest(self.metric)}
         return {
             "model": self._digest, "outputs": self.outputs, "augmentation": settings(self.augmentation), **own,
-            "classes": list(self.class_names), "shape": list(self.arrays.shape), "form": self.arrays.form,
+            "classes": list(self.class_names), "shape": each(list, self.arrays.shape), "form": self.arrays.form,
             "preprocessing": self.preprocessing.name,
         }  # fmt: skip
 
     def build(self, network: Network | DenseLayers | None = None) -> keras.Model:
         """Returns the given model, in new variables; input preprocessed float32 [b, ...]."""
         if network is None:
-            return graph.copied(self._led.model)
+            return graph.copied(self._led[0])
+        if len(self.arrays.inputs) > 1:
+            raise BadInput(
+                f"{type(network).__name__} takes one input, the model {', '.join(self.model.input_names)}. Leave "
+                "Distill out."
+            )
         shape, outputs = self.arrays.shape, self.model.output_shape[1:]
         if len(outputs) != 1 or len(shape) not in (1, 3) or (len(shape) == 3 and shape[-1] != 3):
             raise BadInput(
@@ -202,7 +227,13 @@ class ArrayTask(Task):
         return super().offers(protocol) and (protocol is not Distillable or self.arrays.targets != OTHER)
 
     def augment(self, inputs, targets, randoms):
-        return (self.augmentation.apply(inputs, randoms) if self.augmentation else inputs), targets
+        if not self.augmentation:
+            return inputs, targets
+        if not isinstance(inputs, Mapping):
+            return self.augmentation.apply(inputs, randoms), targets
+        changed = {name: self.augmentation.apply(inputs[name], randoms)
+                   for name, one in self.arrays.inputs.items() if one.is_image}  # fmt: skip
+        return {**inputs, **changed}, targets
 
     def encode(self, targets):
         """Returns targets as their user gave them, where the loss is the user's own (TensorFlow graph code)."""
@@ -279,19 +310,21 @@ class ArrayTask(Task):
         return None
 
     def metadata(self, model: keras.Model) -> dict[str, Any]:
-        found = {"task": self.name, "input": self._input_metadata()}
+        told = {name: _told(one) for name, one in self.arrays.inputs.items()}
+        found = {"task": self.name} | ({"inputs": told} if len(told) > 1 else {"input": told[""]})
         if self.arrays.targets == CLASS:
             return {**found, "labels": list(self.class_names), "decode": output_kind.decode(self._kind(model))}
         if self.arrays.targets == NUMBER:
             return {**found, "decode": number_scale.decode("", 1.0)}
         return {**found, "decode": {"kind": OTHER, "rule": "as the model's user knows"}}
 
-    def _input_metadata(self) -> dict[str, Any]:
-        if self.arrays.dtype == "uint8" and len(self.arrays.shape) == 3 and self.arrays.shape[-1] == 3:
-            height, width = self.arrays.shape[:2]
-            rule = images.Resize().to_dict()
-            return {"height": height, "width": width, "colour_order": "RGB", "resize": rule}
-        feed = "raw, as the model was given it; what is done to it first is inside the file"
-        if len(self.arrays.shape) == 1 and self.arrays.dtype == "float32":
-            return {"columns": [f"column_{place}" for place in range(self.arrays.shape[0])], "feed": feed}
-        return {"shape": list(self.arrays.shape), "dtype": self.arrays.dtype, "feed": feed}
+
+def _told(given: GivenInput) -> dict[str, Any]:
+    """Returns how a board makes an input, in JSON types."""
+    if given.is_image and given.shape[-1] == 3:
+        height, width = given.shape[:2]
+        return {"height": height, "width": width, "colour_order": "RGB", "resize": images.Resize().to_dict()}
+    feed = "raw, as the model was given it; what is done to it first is inside the file"
+    if len(given.shape) == 1 and given.dtype == "float32":
+        return {"columns": [f"column_{place}" for place in range(given.shape[0])], "feed": feed}
+    return {"shape": list(given.shape), "dtype": given.dtype, "feed": feed}

@@ -14,13 +14,15 @@ from typing import Any
 
 import numpy as np
 
+from tfmo_drive.base import outputs
 from tfmo_drive.base.given_file import reason
-from tfmo_drive.contracts import BadInput, Examples
-from tfmo_drive.data import images
+from tfmo_drive.contracts import Arrays, BadInput, Examples
 from tfmo_drive.data.class_names import refuse_unfit
 from tfmo_drive.data.image_cache import Example, PackedExamples, pack_stream
 from tfmo_drive.data.repeated import say_repeated
 from tfmo_drive.data.splitting import SPLITS
+from tfmo_drive.tasks.arrays import given_inputs
+from tfmo_drive.tasks.arrays.given_inputs import GivenInput, Likes
 
 CLASS, NUMBER, OTHER = "class", "number", "other"
 """The kinds of targets: the id of a class, one number, or what only a user's own loss and metric know."""
@@ -33,23 +35,23 @@ _STRETCH = 1 << 12
 class GivenExamples(Examples):
     """Holds one split: inputs [n, ...] from memory or from the cache, targets [n, ...] and groups int64 [n]."""
 
-    def __init__(self, inputs: np.ndarray | PackedExamples, targets: np.ndarray, groups: np.ndarray) -> None:
+    def __init__(self, inputs: Arrays | PackedExamples, targets: np.ndarray, groups: np.ndarray) -> None:
         self._inputs, self.labels, self.groups = inputs, targets, groups
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def read(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def read(self, indices: np.ndarray) -> tuple[Arrays, np.ndarray]:
         """Returns inputs uint8 or float32 [b, ...] and targets (ids int64 [b], numbers float32 [b, 1], or others)."""
         return self.inputs(indices), self.labels[indices]
 
-    def inputs(self, indices: np.ndarray) -> np.ndarray:
-        """Returns inputs uint8 or float32 [b, ...]."""
+    def inputs(self, indices: np.ndarray) -> Arrays:
+        """Returns inputs uint8 or float32 [b, ...], by name where there are several."""
         if isinstance(self._inputs, PackedExamples):
             return self._inputs.read(indices)[0]
-        return np.ascontiguousarray(self._inputs[indices])
+        return outputs.each(lambda one: np.ascontiguousarray(one[indices]), self._inputs)
 
-    def stretches(self) -> Iterator[np.ndarray]:
+    def stretches(self) -> Iterator[Arrays]:
         """Yields all inputs in order, so many together that memory holds them."""
         for start in range(0, len(self), _STRETCH):
             yield self.inputs(np.arange(start, min(start + _STRETCH, len(self))))
@@ -59,7 +61,12 @@ class GivenExamples(Examples):
         """Returns a number for each input, uint64 [n], equal for equal inputs."""
         if isinstance(self._inputs, PackedExamples):
             return self._inputs.digests
-        found = [hashlib.blake2b(np.ascontiguousarray(one), digest_size=8).digest() for one in self._inputs]
+        found = []
+        for one in zip(*outputs.flat(self._inputs), strict=True):
+            whole = hashlib.blake2b(digest_size=8)
+            for array in one:
+                whole.update(np.ascontiguousarray(array))
+            found.append(whole.digest())
         return np.frombuffer(b"".join(found), "<u8")
 
 
@@ -68,31 +75,39 @@ class ArrayData:
     """Holds three splits of somebody's own examples: what `tfmo_drive.arrays` returns."""
 
     splits: Mapping[str, GivenExamples] = dataclasses.field(repr=False)
-    shape: tuple[int, ...]
-    """The shape of one input: (height, width, channels), (columns,) or (time, columns)."""
-    dtype: str
-    """The type of inputs, "uint8" or "float32"."""
+    inputs: Mapping[str, GivenInput]
+    """What the inputs are, by the names of the model's; the only one is called ""."""
     targets: str
     """The kind of targets: "class", "number" or "other"."""
     form: str = ""
     """How classes were given: "" (ids [n]), "one-hot" or "column"; a user's own loss and metric get them so again."""
     class_names: tuple[str, ...] = ()
     """The names by id; () where nobody named them."""
-    input_range: tuple[float, float] | None = None
-    """The lowest and highest raw input; None: they have no range, and are standardised."""
-    preprocessing: str = "none"
-    """What a given model was fed: the pixels themselves ("none"), or these as keras.applications change them."""
 
-    @functools.cached_property
-    def moments(self) -> tuple[np.ndarray, np.ndarray]:
-        """Returns mean and standard deviation of the train split's inputs, float64 [channels or columns] each."""
-        count, total = 0, np.zeros(self.shape[-1])
-        for part in self.splits["train"].stretches():
-            rows = part.reshape(-1, self.shape[-1]).astype(np.float64)
-            count, total = count + len(rows), total + rows.sum(0)
-        mean, squares = total / count, np.zeros(self.shape[-1])
-        for part in self.splits["train"].stretches():
-            squares += ((part.reshape(-1, self.shape[-1]) - mean) ** 2).sum(0)
+    @property
+    def shape(self) -> Any:
+        """Returns the shape of one example; where it has several inputs, their shapes by name."""
+        return outputs.by_name([*self.inputs], [one.shape for one in self.inputs.values()])
+
+    @property
+    def dtype(self) -> Any:
+        """Returns the type of inputs, "uint8" or "float32"; where there are several, their types by name."""
+        return outputs.by_name([*self.inputs], [one.dtype for one in self.inputs.values()])
+
+    def moments(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Returns mean and standard deviation of an input of the train split, float64 [channels or columns] each."""
+        width = self.inputs[name].shape[-1]
+
+        def rows() -> Iterator[np.ndarray]:
+            for part in self.splits["train"].stretches():
+                yield (part[name] if isinstance(part, Mapping) else part).reshape(-1, width)
+
+        count, total = 0, np.zeros(width)
+        for part in rows():
+            count, total = count + len(part), total + part.sum(0, dtype=np.float64)
+        mean, squares = total / count, np.zeros(width)
+        for part in rows():
+            squares += ((part - mean) ** 2).sum(0)
         deviation = np.sqrt(squares / count)
         return mean, np.where(deviation < np.finfo(np.float32).eps * np.abs(mean), 0.0, deviation)
 
@@ -100,36 +115,35 @@ class ArrayData:
 def read(
     given: Mapping[str, Any],
     groups: Mapping[str, Sequence],
-    input_range: Sequence[float] | None,
+    input_range: Sequence[float] | Mapping[str, Sequence[float]] | None,
     class_names: Sequence[str] | None,
-    preprocessing: str,
+    preprocessing: str | Mapping[str, str],
 ) -> ArrayData:
     """Returns the examples of three splits; raises BadInput where something does not fit.
 
     Args:
-        given: (inputs, targets), or a tf.data.Dataset of them, by split.
+        given: (inputs, targets), or a tf.data.Dataset of them, by split; several inputs are by name.
         groups: The group of each example, by split; a split that is left out has none.
-        input_range: The lowest and the highest input, or None.
+        input_range: The lowest and the highest input, or None; of several inputs, by name.
         class_names: The classes' names, or None.
-        preprocessing: What the model was fed.
+        preprocessing: What the model was fed; of several inputs, by name.
     """
     pairs = {split: _pair(split, one) for split, one in given.items()}
-    shape, dtype = _common({split: _like(inputs) for split, (inputs, _) in pairs.items()})
-    kind, form, found, targets = _targets({split: target for split, (_, target) in pairs.items()}, class_names)
+    inputs = given_inputs.described(
+        {split: _likes(one) for split, (one, _) in pairs.items()}, input_range, preprocessing
+    )
+    kind, form, names, targets = _targets({split: target for split, (_, target) in pairs.items()}, class_names)
     numbered = _groups(groups, {split: len(one) for split, one in targets.items()})
     splits = {split: GivenExamples(pairs[split][0], targets[split], numbered[split]) for split in SPLITS}
-    data = ArrayData(
-        splits, shape, dtype, kind, form, found, _range(input_range, dtype), _rule(preprocessing, shape, dtype)
-    )
-    for split, examples in splits.items() if dtype == "float32" else ():
-        _refuse_outside(split, examples, data.input_range)
+    for split, examples in splits.items():
+        given_inputs.refuse_outside(split, examples.stretches(), inputs)
     if kind == CLASS:
-        names = found or tuple(str(label) for label in range(1 + max(int(one.max()) for one in targets.values())))
-        say_repeated("arrays", splits, names)
-    return data
+        counted = tuple(str(label) for label in range(1 + max(int(one.max()) for one in targets.values())))
+        say_repeated("arrays", splits, names or counted)
+    return ArrayData(splits, inputs, kind, form, names)
 
 
-def _pair(split: str, given: Any) -> tuple[np.ndarray | PackedExamples, np.ndarray]:
+def _pair(split: str, given: Any) -> tuple[Arrays | PackedExamples, np.ndarray]:
     """Returns where the inputs of a split are, and its targets [n, ...]."""
     if hasattr(given, "element_spec"):
         packed = _packed(split, given)
@@ -137,35 +151,24 @@ def _pair(split: str, given: Any) -> tuple[np.ndarray | PackedExamples, np.ndarr
     if not isinstance(given, (tuple, list)) or len(given) != 2:
         got = f"{len(given)} things" if isinstance(given, (tuple, list)) else type(given).__name__
         raise BadInput(f"arrays: {split} must be (inputs, targets) or a tf.data.Dataset of them, got {got}.")
-    inputs, targets = _inputs(split, np.asarray(given[0])), np.asarray(given[1])
-    if not len(inputs) or len(inputs) != len(targets):
-        raise BadInput(
-            f"arrays: {split} must have as many targets as inputs, and at least one, got {len(inputs):,} inputs and "
-            f"{len(targets) if targets.ndim else 0:,} targets."
-        )
+    inputs, targets = given_inputs.of_split(split, given[0]), np.asarray(given[1])
+    for count in map(len, outputs.flat(inputs)):
+        if not count or count != (len(targets) if targets.ndim else -1):
+            raise BadInput(
+                f"arrays: {split} must have as many targets as inputs, and at least one, got {count:,} inputs and "
+                f"{len(targets) if targets.ndim else 0:,} targets."
+            )
     return inputs, targets
-
-
-def _inputs(split: str, inputs: np.ndarray) -> np.ndarray:
-    """Returns uint8 as they are and other floating-point numbers as float32; raises BadInput for the rest."""
-    if inputs.ndim not in (2, 3, 4) or 0 in inputs.shape[1:]:
-        raise BadInput(
-            f"arrays: the inputs of {split} must be [n, height, width, channels], [n, features] or "
-            f"[n, time, features], got {list(inputs.shape)}."
-        )
-    if inputs.dtype.kind == "f":
-        return np.asarray(inputs, np.float32)
-    if inputs.dtype != np.uint8:
-        raise BadInput(
-            f"arrays: the inputs of {split} must be uint8 or floating-point numbers, got {inputs.dtype}. Type "
-            '.astype("uint8") for pixels in 0..255, .astype("float32") for other numbers.'
-        )
-    return inputs
 
 
 def _packed(split: str, dataset: Any) -> PackedExamples:
     """Reads a tf.data.Dataset once, into the cache."""
     spec, subject = dataset.element_spec, f"arrays: the Dataset of {split}"
+    if isinstance(spec, tuple) and len(spec) == 2 and isinstance(spec[0], Mapping):
+        raise BadInput(
+            f"{subject} gives several inputs ({', '.join(map(str, spec[0]))}), which are taken as arrays alone: "
+            "({name: array}, targets)."
+        )
     if not isinstance(spec, tuple) or len(spec) != 2 or not all(hasattr(one, "shape") for one in spec):
         weights = isinstance(spec, tuple) and len(spec) == 3
         raise BadInput(
@@ -183,7 +186,7 @@ def _packed(split: str, dataset: Any) -> PackedExamples:
         wanted = None
         for inputs, targets in dataset.as_numpy_iterator():
             inputs, targets = (inputs, targets) if batched else (inputs[None], np.asarray(targets)[None])
-            inputs = _inputs(split, inputs)
+            inputs = given_inputs.of_one(split, inputs)
             wanted = wanted or (inputs.shape[1:], np.shape(targets)[1:])
             if (inputs.shape[1:], np.shape(targets)[1:]) != wanted:
                 raise BadInput(f"{subject} must give examples of one shape, got {wanted[0]} and {inputs.shape[1:]}.")
@@ -207,20 +210,11 @@ def _kinds(spec: Any) -> str:
     return f"keys {', '.join(map(str, spec))}" if isinstance(spec, Mapping) else type(spec).__name__
 
 
-def _like(inputs: np.ndarray | PackedExamples) -> tuple[tuple[int, ...], str]:
-    """Returns the shape and the type of one input."""
-    return inputs.shape if isinstance(inputs, PackedExamples) else inputs.shape[1:], inputs.dtype.name
-
-
-def _common(found: Mapping[str, tuple]) -> tuple:
-    """Returns what all splits have in common, which must be all of it."""
-    for split, one in found.items():
-        if one != found["train"]:
-            (shape, dtype), (other, kind) = found["train"], one
-            raise BadInput(
-                f"arrays: train has inputs {dtype} {list(shape)}, {split} {kind} {list(other)}: make them alike."
-            )
-    return found["train"]
+def _likes(inputs: Arrays | PackedExamples) -> Likes:
+    if isinstance(inputs, PackedExamples):
+        return {"": (inputs.shape, inputs.dtype.name)}
+    named = inputs if isinstance(inputs, Mapping) else {"": inputs}
+    return {name: (one.shape[1:], one.dtype.name) for name, one in named.items()}
 
 
 def _targets(given: Mapping[str, np.ndarray], class_names: Sequence[str] | None) -> tuple:
@@ -326,35 +320,3 @@ def _groups(given: Mapping[str, Sequence], counts: Mapping[str, int]) -> dict[st
                     "score on them says nothing of new ones. Keep it in one split; if it is two, name them apart."
                 )
     return found
-
-
-def _range(input_range: Sequence[float] | None, dtype: str) -> tuple[float, float] | None:
-    if input_range is None:
-        return (0.0, 255.0) if dtype == "uint8" else None
-    low, high = (float(one) for one in input_range) if len(tuple(input_range)) == 2 else (0.0, 0.0)
-    if not -np.inf < low < high < np.inf or (dtype == "uint8" and (low, high) != (0.0, 255.0)):
-        wanted = "(0, 255) for uint8" if dtype == "uint8" else "(lowest, highest), as (0, 1)"
-        raise BadInput(f"arrays: input_range must be {wanted}, got {input_range}.")
-    return min(low, 0.0), max(high, 0.0)  # 0 is what convolutions pad with
-
-
-def _rule(name: str, shape: tuple[int, ...], dtype: str) -> str:
-    images.preprocessing(name)
-    if name != "none" and (dtype != "uint8" or len(shape) != 3 or shape[-1] != 3):
-        raise BadInput(
-            f'arrays: preprocessing="{name}" is for uint8 images [height, width, 3], got {dtype} {list(shape)}. Leave '
-            "it out: the model then takes the inputs as they are."
-        )
-    return name
-
-
-def _refuse_outside(split: str, examples: GivenExamples, input_range: tuple[float, float] | None) -> None:
-    for part in examples.stretches():
-        low, high = float(part.min()), float(part.max())
-        if not np.isfinite([low, high]).all():
-            raise BadInput(f"arrays: {split} has inputs that are not finite. Leave those examples out.")
-        if input_range and not input_range[0] <= low <= high <= input_range[1]:
-            raise BadInput(
-                f"arrays: {split} has inputs in {low:g}..{high:g}, outside input_range={input_range}. Give the range "
-                "that they have, or none: they are then standardised."
-            )
