@@ -83,15 +83,15 @@ def test_every_step_takes_both_inputs_and_leaves_them(kind, context, baseline):
     raw = context.task.examples("test").read(np.arange(16))[0]
     made = step(baseline, context)
     assert made.input_names == ["image", "speed"]
-    answers = made(context.task.preprocessing(raw)).numpy()
-    file = td.LiteRTInt8(calibration_images=32)(made, context.workdir, context)
+    answers, aware = made(context.task.preprocessing(raw)).numpy(), kind is td.QuantizeAware
+    file = (td.LiteRTInt8() if aware else td.LiteRTFloat32())(made, context.workdir, context)
     step.check_artifact(file)
-    assert np.corrcoef(file.predict(raw)[:, 0], answers[:, 0])[0, 1] > (0.9 if kind.__name__ == "Spread" else 0.98)
+    np.testing.assert_allclose(file.predict(raw), answers, atol=(0.1 if aware else 1e-5) * np.ptp(answers), rtol=0)
 
 
 EXACT = ("litert_float32", "onnx_float32")
-TARGETS = sorted({kind for name in td.__all__ if isinstance(kind := getattr(td, name), type)
-                  and issubclass(kind, td.Target) and kind is not td.Target}, key=lambda kind: kind.__name__)  # fmt: skip
+TARGETS = [kind for name in td.__all__ if isinstance(kind := getattr(td, name), type)
+           and issubclass(kind, td.Target) and kind is not td.Target]  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", TARGETS, ids=lambda kind: kind.__name__)
@@ -102,7 +102,7 @@ def test_every_target_feeds_both_inputs_by_name(kind, context, baseline):
         pytest.importorskip("ethosu")
     artifact = kind()(baseline, context.workdir, context)
     found = artifact.predict(dict(reversed(raw.items())))
-    near = 1e-5 if kind.name in EXACT else 0.05
+    near = 1e-5 if kind.name in EXACT else 0.1
     np.testing.assert_allclose(found, expected, atol=near * np.ptp(expected), rtol=0)
     assert artifact.runner({name: one[0] for name, one in raw.items()}) or kind is td.EthosU
     with pytest.raises(BadInput, match="takes several inputs, image, speed, got one. Give them by name"):

@@ -37,6 +37,14 @@ class Distill(TrainedStep):
         if self.distill is None:
             raise BadInput("Distill.distill is None. Use SoftLabels(alpha=0.0) for a student without a teacher.")
 
+    def refuse(self, model: keras.Model) -> None:
+        super().refuse(model)
+        if len(model.inputs) > 1:
+            raise BadInput(
+                f"Distill.student takes one input, and {model.name} takes {', '.join(model.input_names)}. Leave "
+                "Distill out; a later step may learn from the model itself (distill=SoftLabels())."
+            )
+
     def structure(self, model: keras.Model, context: Context) -> keras.Model:
         if (len(model.input_shape) == 2) != isinstance(self.student, DenseLayers):
             raise BadInput(

@@ -210,11 +210,6 @@ class ArrayTask(Task):
         """Returns the given model, in new variables; input preprocessed float32 [b, ...]."""
         if network is None:
             return graph.copied(self._led[0])
-        if len(self.arrays.inputs) > 1:
-            raise BadInput(
-                f"{type(network).__name__} takes one input, the model {', '.join(self.model.input_names)}. Leave "
-                "Distill out."
-            )
         shape, outputs = self.arrays.shape, self.model.output_shape[1:]
         if len(outputs) != 1 or len(shape) not in (1, 3) or (len(shape) == 3 and shape[-1] != 3):
             raise BadInput(
