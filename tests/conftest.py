@@ -15,7 +15,8 @@ SLOW = (
     "contract/", "fuzz/", "steps/", "targets/", "tasks/", "training/", "networks/", "surgery/", "pack/",
     "flow/", "conversion/test_trials.py",
     "commands/ledger/", "commands/lint/test_lint_command.py", "commands/sensitivity/", "commands/test_verbs.py",
-    "commands/test_plan.py", "base/test_finite.py", "test_bad_input.py", "test_flow.py", "test_two_inputs.py", "test_library.py",
+    "commands/test_plan.py", "base/test_finite.py", "test_bad_input.py", "test_flow.py", "test_library.py",
+    "test_two_inputs.py",
     "test_library_examples.py", "test_quickstart.py", "test_readme.py", "test_contributing.py",
 )  # fmt: skip
 """Tests that train, convert or start whole commands, below this folder; `make test-fast` leaves them out."""

@@ -4,10 +4,11 @@ tfmo-drive predict model.tflite image.jpg [more.jpg]
 tfmo-drive predict --top=3 model.onnx folder/of/images
 tfmo-drive predict --draw=runs/seen model.tflite folder/of/images
 tfmo-drive predict --json model.tflite rows.csv
+tfmo-drive predict model.tflite image=image.jpg speed=12.5
 
-A folder stands for all images (or CSV files) below it. With --draw the images are written there with what was found in
-them, each as <name>_predicted.png; with --json every line is one object, of "input" and "answers", boxes in pixels of
-the image's file.
+A folder stands for all images (or CSV files) below it. Several inputs are given each by its name. With --draw the
+images are written there with what was found in them, each as <name>_predicted.png; with --json every line is one
+object, of "input" and "answers", boxes in pixels of the image's file.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from PIL import Image
 
 from tfmo_drive.base import atomic
 from tfmo_drive.base.given_file import reading
-from tfmo_drive.base.outputs import answered, at
+from tfmo_drive.base.inputs import count
+from tfmo_drive.base.outputs import answered, at, each
 from tfmo_drive.commands import predicted_picture
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.boxes import restored
@@ -109,6 +111,31 @@ def arrays(files: list[str], facts: Facts) -> Inputs:
             yield f"{file}, example {number}", one, ()
 
 
+def several(words: list[str], facts: Facts) -> Inputs:
+    """Yields the place of every example of several inputs, and its arrays by name.
+
+    Words are NAME=FILE or NAME=NUMBERS. Raises BadInput where they are not the inputs that `facts` describes by name.
+    """
+
+    def read(file: str, own: Facts) -> np.ndarray:
+        reader = next((_READERS[kind][0] for kind in _READERS if kind in own), images)
+        return np.stack([raw for _, raw, _ in reader([file], own)])
+
+    try:
+        found = example.several(words, facts, read)
+    except BadInput:
+        raise
+    except ValueError as error:
+        raise BadInput(f"{' '.join(words)}: {error}.") from error
+    for number in range(count(found)):
+        place = " ".join(words) + (f", example {number + 1}" if count(found) > 1 else "")
+        yield place, at(found, number), ()
+
+
+_READERS = {"columns": (rows, (".csv",)), "shape": (arrays, (".npy",))}
+"""What reads an input that is no image, and from files of which suffix, by the key that tells it in the metadata."""
+
+
 def answers(outputs: dict[str, np.ndarray], facts: Facts, source: tuple[int, int]) -> list[dict[str, Any]]:
     """Returns a task's answers (`example.decoded`), with boxes in pixels of an image of the size `source`."""
     try:
@@ -131,14 +158,16 @@ def _answer(model: str, given: list[str]) -> None:
         try:
             _refuse_unreadable(facts)
             draw = Path(_DRAW.value) if _DRAW.value else None
-            kinds = {"columns": (rows, (".csv",)), "shape": (arrays, (".npy",))}
-            read, suffixes = next((kinds[kind] for kind in kinds if kind in facts["input"]), (images, SUFFIXES))
+            told = facts.get("inputs") or facts["input"]
+            found = (_READERS[kind] for kind in _READERS if kind in told)
+            read, suffixes = (several, ()) if "inputs" in facts else next(found, (images, SUFFIXES))
             if read is not images and draw:
-                raise BadInput(f"it takes {read.__name__} of numbers, and --draw is for images. Leave it out.")
-            files = files_of(given, suffixes, draw)
+                what = "several inputs" if read is several else f"{read.__name__} of numbers"
+                raise BadInput(f"it takes {what}, and --draw is for images. Leave it out.")
+            files = dict.fromkeys(given) if read is several else files_of(given, suffixes, draw)
             artifact, taken = interpreters.load(model), set()
-            for place, raw, source in read(list(files), facts["input"]):
-                said = at(answered(artifact, raw[None]), 0)
+            for place, raw, source in read(list(files), told):
+                said = at(answered(artifact, each(lambda one: one[None], raw)), 0)
                 named = said if isinstance(said, dict) else {"the only one": said}
                 _tell(place, named, facts, source)
                 if draw:
@@ -187,7 +216,7 @@ def _own(outputs: dict[str, np.ndarray], facts: Facts) -> dict[str, np.ndarray]:
 def _refuse_unreadable(facts: Facts) -> None:
     """Raises BadInput where the metadata does not say how each of the model's outputs is read."""
     for name, part in example.parts(facts).items():
-        if not isinstance(part.get("decode"), dict) or "input" not in part:
+        if not isinstance(part.get("decode"), dict) or not part.keys() & {"input", "inputs"}:
             what = f'the part "{name}"' if name else "its output"
             raise BadInput(f"its metadata does not say how {what} is read. Convert the model again with this version.")
         if not all(isinstance(label, str) and label.isprintable() for label in part.get("labels", ())):

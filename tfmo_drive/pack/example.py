@@ -3,9 +3,10 @@
     python example.py image.jpg
     python example.py rows.csv
     python example.py arrays.npy
+    python example.py image=image.jpg speed=12.5
 
-Which of them the model takes stands in model.json's `input`, and how its outputs are read in `decode`. Needs numpy,
-Pillow and ai-edge-litert.
+Which of them the model takes stands in model.json's `input`, or of several inputs by name in `inputs`, and how its
+outputs are read in `decode`. Needs numpy, Pillow and ai-edge-litert.
 """
 # ruff: noqa: E402
 
@@ -192,6 +193,36 @@ def read(path, facts):
     return np.asarray(resized(ImageOps.exif_transpose(Image.open(path)).convert("RGB"), facts))[None]
 
 
+def several(words, told, reader=read):
+    """Returns the raw inputs [n, ...] by name of words such as `image=image.jpg` and `speed=12.5`.
+
+    Behind a name stands a file, or where the input is columns, numbers with commas between. One example of an input
+    goes with all of another.
+
+    Raises:
+        ValueError: They are not the inputs that `told`, model.json's `inputs`, names.
+    """
+    given = dict(word.split("=", 1) if "=" in word else (word, "") for word in words)
+    if given.keys() != told.keys() or len(given) != len(words):
+        wanted = " ".join(f"{name}={'NUMBER' if 'columns' in one else 'FILE'}" for name, one in told.items())
+        raise ValueError(f"the model takes {wanted}, each once")
+    found = {name: numbers(given[name], told[name]) for name in told}
+    found |= {name: reader(given[name], told[name]) for name, one in found.items() if one is None}
+    count = max(map(len, found.values()))
+    if any(len(one) not in (1, count) for one in found.values()):
+        raise ValueError(f"its inputs hold {', '.join(f'{len(one)} {name}' for name, one in found.items())}")
+    return {name: np.repeat(one, count, axis=0) if len(one) == 1 else one for name, one in found.items()}
+
+
+def numbers(text, facts):
+    """Returns one row, float32 [1, columns], of numbers with commas between; None where they are others."""
+    try:
+        row = [float(number) for number in text.split(",")]
+    except ValueError:
+        return None
+    return np.float32([row]) if len(row) == len(facts.get("columns", ())) else None
+
+
 def stored(raw, end):
     """Returns a raw input as the file's own input holds it."""
     if "scale" not in end:
@@ -202,8 +233,10 @@ def stored(raw, end):
 
 
 def answers(interpreter, raw, ends):
-    """Returns the outputs of one raw input by name, as real numbers."""
-    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], stored(raw, ends["inputs"][0]))
+    """Returns the outputs of one raw input, or of several by name, as real numbers by name."""
+    for detail, end in zip(interpreter.get_input_details(), ends["inputs"], strict=True):
+        one = raw[end["name"]] if isinstance(raw, dict) else raw
+        interpreter.set_tensor(detail["index"], stored(one, end))
     interpreter.invoke()
     found = {}
     for detail, end in zip(interpreter.get_output_details(), ends["outputs"], strict=True):
@@ -218,14 +251,19 @@ def main():
     """Prints the answers for the image or the rows that the command line names."""
     facts = json.loads((HERE / "model.json").read_text(encoding="utf-8"))
     kinds = {"columns": ("rows of numbers", "rows.csv"), "shape": ("arrays of numbers", "arrays.npy")}
-    kind = next((kind for kind in kinds if kind in facts["input"]), None)
+    kind = next((kind for kind in kinds if kind in facts.get("input", ())), None)
     wanted, name = kinds.get(kind, ("an image", "image.jpg"))
-    if len(sys.argv) != 2:
+    if "inputs" in facts:
+        kind, wanted, name = "inputs", "the model's inputs", "NAME=FILE NAME=NUMBER"
+    if len(sys.argv) != 2 and "inputs" not in facts:
         raise SystemExit(f"Type: python example.py {name}")
     try:
-        made = read(sys.argv[1], facts["input"])
+        made = several(sys.argv[1:], facts["inputs"]) if "inputs" in facts else read(sys.argv[1], facts["input"])
     except (OSError, ValueError) as error:
-        raise SystemExit(f"{sys.argv[1]} cannot be read as {wanted}: {' '.join(str(error).split())}") from None
+        said = " ".join(sys.argv[1:]) or "Nothing"
+        raise SystemExit(f"{said} cannot be read as {wanted}: {' '.join(str(error).split())}") from None
+    if isinstance(made, dict):
+        made = [dict(zip(made, one, strict=True)) for one in zip(*made.values(), strict=True)]
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(str(HERE / "model.tflite"))

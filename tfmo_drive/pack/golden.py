@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from tfmo_drive.base.finite import refuse_answers
-from tfmo_drive.contracts import BadInput, Context
+from tfmo_drive.base.inputs import count
+from tfmo_drive.base.outputs import at
+from tfmo_drive.contracts import Arrays, BadInput, Context
 from tfmo_drive.pack.verify import DECIDED, MOST_STEPS, clear
 from tfmo_drive.runtimes.interpreters import LiteRTArtifact
 
@@ -19,7 +21,7 @@ EXAMPLES, CANDIDATES = 16, 64
 class Golden:
     """Holds golden inputs and outputs, and how close another machine must come."""
 
-    inputs: np.ndarray
+    inputs: Arrays
     outputs: dict[str, np.ndarray]
     """The answers by name, as the file holds them (int8), on LiteRT's reference kernels."""
     bound_lsb: dict[str, int]
@@ -29,7 +31,7 @@ class Golden:
 
     def facts(self) -> dict:
         """Returns the golden set's facts in JSON types."""
-        return {"examples": len(self.inputs), "bound_lsb": self.bound_lsb, "decided": self.decided}
+        return {"examples": count(self.inputs), "bound_lsb": self.bound_lsb, "decided": self.decided}
 
 
 def golden(model: Path, context: Context, kind: str) -> Golden:
@@ -54,11 +56,11 @@ def golden(model: Path, context: Context, kind: str) -> Golden:
             f"{model}: XNNPACK answers up to {seen} steps from LiteRT's reference kernels, so that no bound would "
             "prove anything. Look for the layer with `tfmo-drive ledger`."
         )
-    decided, chosen = kind in DECIDED and len(exact) == 1, np.arange(len(inputs))
+    decided, chosen = kind in DECIDED and len(exact) == 1, np.arange(count(inputs))
     if decided:
         (answers,) = exact.values()
         sure = np.flatnonzero(clear(answers, bound))
         decided, chosen = len(sure) > 0, sure if len(sure) else chosen
     chosen = chosen[:EXAMPLES]
     kept = {name: values[chosen] for name, values in exact.items()}
-    return Golden(inputs[chosen], kept, {"reference": 0, "xnnpack": bound}, decided)
+    return Golden(at(inputs, chosen), kept, {"reference": 0, "xnnpack": bound}, decided)

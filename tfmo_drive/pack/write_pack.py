@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from tfmo_drive.base import atomic
 from tfmo_drive.base.given_file import json_of
 from tfmo_drive.base.row_keys import joined
 from tfmo_drive.boards.board import Board, Need
-from tfmo_drive.contracts import Artifact, BadInput, Context
+from tfmo_drive.contracts import Arrays, Artifact, BadInput, Context
 from tfmo_drive.expect import Expect
 from tfmo_drive.measures.memory import Memory
 from tfmo_drive.measures.size import Size
@@ -73,7 +74,7 @@ def write(artifact: Artifact, board: Board, name: str, context: Context, expect:
     with atomic.folder(run / "pack" / name) as folder:
         facts = _facts(model, context)
         kept = golden(model, context, str(facts.get("decode", {}).get("kind")))
-        np.savez_compressed(folder / "golden.npz", inputs=kept.inputs, **kept.outputs)
+        np.savez_compressed(folder / "golden.npz", **_named(kept.inputs), **kept.outputs)
         facts |= {"board": name, "golden": kept.facts(), "licences": _licences(context)}
         for path in dict.fromkeys((model, artifact.path)):
             shutil.copyfile(path, folder / path.name)
@@ -92,6 +93,13 @@ def write(artifact: Artifact, board: Board, name: str, context: Context, expect:
         _written(folder / "model.json", json.dumps(facts, indent=1, sort_keys=True) + "\n")
         _written(folder / SUMS, "".join(f"{digest}  {name}\n" for name, digest in _sums(folder).items()))
     return Pack(run / "pack" / name, _zipped(run / "pack" / name), needs, board.estimate(artifact.macs()))
+
+
+def _named(inputs: Arrays) -> dict[str, np.ndarray]:
+    """Returns golden inputs by their names in golden.npz (`verify.takes`)."""
+    if not isinstance(inputs, Mapping):
+        return {"inputs": inputs}
+    return {f"inputs {name}": one for name, one in inputs.items()}
 
 
 def _refuse_another(folder: Path, model: Path) -> None:
@@ -135,8 +143,9 @@ def _written(path: Path, text: str) -> None:
 
 def _facts(model: Path, context: Context) -> dict[str, Any]:
     facts = artifact_metadata.read(model)
-    if "colour_order" in facts["input"]:
-        facts["input"]["layout"] = "NHWC"
+    for told in artifact_metadata.inputs(facts).values():
+        if "colour_order" in told:
+            told["layout"] = "NHWC"
     return facts | {
         "sha256": _digest(model),
         "training_data_fingerprint": context.task.fingerprint(),
@@ -160,7 +169,9 @@ def _licences(context: Context) -> dict[str, str]:
 
 def _examples(facts: dict[str, Any], board: Board, folder: Path) -> None:
     """Writes how the model is fed and read, in Python and in C++."""
-    for name in ("example.py", "decode.h", "example_micro.cc" if board.microcontroller else "example.cc"):
+    program = "example_micro.cc" if board.microcontroller else "example.cc"
+    # Programs in C++ are for one input; of several, model_facts.h has kInputs.
+    for name in ("example.py", "decode.h", "facts.h", *([] if "inputs" in facts else [program])):
         shutil.copyfile(_OWN / name, folder / name)
     _written(folder / "model_facts.h", facts_header(facts))
 
