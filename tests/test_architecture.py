@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = "tfmo_drive"
 FILES = sorted((ROOT / PACKAGE).rglob("*.py"))
 FLOORS = (
-    ("contracts", "protocols"), ("base",), ("data", "runtimes", "keras3"), ("networks", "scenes"),
+    ("preprocessing",), ("contracts", "protocols"), ("base",), ("data", "runtimes", "keras3"), ("networks", "scenes"),
     ("training", "surgery", "conversion", "scores"), ("tasks", "steps", "targets", "measures", "report"),
     ("expect", "boards"), ("experiment",), ("flow",), ("pack", "library"), ("commands",), ("__main__",),
 )  # fmt: skip
