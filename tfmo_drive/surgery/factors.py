@@ -114,11 +114,11 @@ class Split(Factors):
         super().__init__(layer, weighting)
         height, width, read, made = self.kernel.shape
         matrix = self.kernel.transpose(0, 2, 1, 3).reshape(height * read, width * made)
-        left, values, right = np.linalg.svd(matrix, full_matrices=False)
-        signs = _signs(left)
-        self.spectrum = values**2
-        self.first = (left * signs).reshape(height, 1, read, -1)
-        self.second = (right * (values * signs)[:, None]).reshape(1, -1, width, made).swapaxes(1, 2)
+        shorter = int(np.argmin(matrix.shape))  # whose singular vectors are found five times as fast as both sides'
+        basis, self.spectrum = _directions(matrix, shorter)
+        first, second = (matrix @ basis, basis.T) if shorter else (basis, basis.T @ matrix)
+        self.first = first.reshape(height, 1, read, -1)
+        self.second = second.reshape(1, -1, width, made).swapaxes(1, 2)
 
     def ranks(self, energy: float, multiple: int) -> tuple[int, ...]:
         return (rank(self.spectrum, energy, multiple),)
