@@ -63,9 +63,9 @@ class Examples(abc.ABC):
     def read(self, indices: np.ndarray) -> tuple[Arrays, Arrays]:
         """Returns inputs as a board gets them, and targets.
 
-        Inputs are images, uint8 [b, height, width, 3] in RGB 0..255, or rows, float32 [b, n], or several of them by
-        name; targets are classes, int64 [b], numbers, float32 [b, 1], masks, uint8 [b, height, width], or boxes by
-        name.
+        Inputs are images, uint8 [b, height, width, channels] in 0..255 (grey, RGB or RGBA), or rows, float32 [b, n], or
+        several of them by name; targets are classes, int64 [b], numbers, float32 [b, 1], masks, uint8 [b, height,
+        width], or boxes by name.
         """
 
     @functools.cached_property

@@ -135,8 +135,9 @@ def arrays(
             it each column (or channel) is standardised by the train split, in front of every file. Of several inputs
             it is by name, as {"speed": (0, 50)}.
         class_names: The names of the classes in the order of the model's outputs.
-        preprocessing: What the model was fed: "none" (the inputs as they are), or of uint8 RGB images what
-            keras.applications makes of them: "caffe" (ResNet50), "tf" (MobileNetV2), "torch", or "unit" (0..1); of
+        preprocessing: What the model was fed: "none" (the inputs as they are), or of uint8 images what
+            keras.applications makes of them, "caffe" (ResNet50), "tf" (MobileNetV2), "torch" or "unit" (0..1), or a
+            line that says it: "bgr/255", "rgb/127.5-1", "(x-127.5)/60", "yuv/255" (data.preprocessing_text); of
             several inputs by name.
 
     Returns:

@@ -21,7 +21,6 @@ from tfmo_drive.tasks.distance import DistanceToObject
 
 EXPERIMENT = Experiment(
     task=DistanceToObject(
-        image_size=(64, 96),
         network=SmallCNN(filters=(16, 32, 64)),
         scenes=Frames(train=4000, val=300, test=600),
     ),

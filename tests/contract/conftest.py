@@ -154,7 +154,7 @@ CASES = {
         output_names=("labels",),
     ),
     LaneKeeping: Case(
-        make=lambda streets: LaneKeeping(**streets),
+        make=lambda streets: LaneKeeping(preprocessing_name="grey/127.5-1", **streets),
         perfect=lambda task, targets: targets["steering"],
         says=lambda task, outputs: [f"{task.degrees * outputs[0]:+.4g} degrees (positive to the right)"],
         bad=(
@@ -194,7 +194,7 @@ CASES = {
         in_files=False,
     ),
     DistanceToObject: Case(
-        make=lambda streets: DistanceToObject(**streets),
+        make=lambda streets: DistanceToObject(preprocessing_name="yuv/127.5-1", **streets),
         perfect=lambda task, targets: task._scale.output(targets),
         says=lambda task, outputs: [f"{task._scale.deviation * outputs[0] + task._scale.mean:.4g} m"],
         bad=(*ANY_FRAME, ("farthest", 0.0), ("farthest", math.nan), ("outputs", "metres")),

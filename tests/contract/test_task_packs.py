@@ -57,7 +57,7 @@ def packed(kind, case, tiny_models, tmp_path_factory):
     said = at(interpreters.load(pack.folder / "model.tflite").predict(raw), 0)
     if raw.dtype == np.uint8:
         file = folder / "image.png"
-        Image.fromarray(raw[0]).save(file)
+        Image.fromarray(raw[0].squeeze()).save(file)
     else:
         file, columns = folder / "rows.csv", json.loads((pack.folder / "model.json").read_text())["input"]["columns"]
         cells = [["unused", *columns], ["7", *map(repr, raw[0].tolist())]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import weakref
 
@@ -15,6 +16,7 @@ from tfmo_drive.networks.fake_quant import is_quantize_aware
 
 IDENTITY = Preprocessing("none")
 SCALED = Preprocessing("odd", (1, 2, 0), (0.5, 2.0, 0.25), (-3.0, 4.0, 5.0))
+MIXED = dataclasses.replace(SCALED, mixing=((0.3, 0.6, 0.1), (-0.5, 0.75, -0.25), (0.0, 0.5, 1.0)))
 
 
 def network(outputs: int = 1) -> keras.Model:
@@ -40,11 +42,21 @@ def operators(frozen) -> list[str]:
     return [node.op for node in frozen.graph_def.node]
 
 
-@pytest.mark.parametrize("preprocessing", [IDENTITY, SCALED], ids=lambda value: value.name)
+@pytest.mark.parametrize("preprocessing", [IDENTITY, SCALED, MIXED], ids=lambda value: value.name)
 def test_graph_eats_raw_pixels(preprocessing):
     model = network()
     said = run(freeze(model, preprocessing), pixels())[0]
     assert np.allclose(said, model(preprocessing(pixels())), rtol=1e-4, atol=1e-3)
+
+
+def test_mixing_comes_before_order_scale_and_offset_and_bounds_hold_every_pixel():
+    raw = pixels()[0].reshape(-1, 3).astype(np.float64)
+    wanted = (raw @ np.transpose(MIXED.mixing))[:, [1, 2, 0]] * MIXED.scale + MIXED.offset
+    np.testing.assert_allclose(MIXED(raw), wanted, rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(raw @ MIXED.matrix + MIXED.offset, wanted, rtol=1e-9, atol=1e-9)
+    corners = MIXED(np.stack(np.meshgrid(*[(0, 255)] * 3), -1).reshape(-1, 3))
+    np.testing.assert_allclose(MIXED.bounds, (corners.min(), corners.max()), rtol=1e-5)
+    assert SCALED.bounds == (-3.0, 514.0) and not MIXED.is_identity
 
 
 def test_identity_preprocessing_adds_nothing_and_others_one_convolution():

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.data.images import FITS, PREPROCESSINGS, RULES, Resize, UnreadableImage, decode, preprocessing, size_of
+from tfmo_drive.data.images import FITS, RULES, Resize, UnreadableImage, decode, size_of
 
 
 def noise(height, width, seed=0):
@@ -209,18 +209,3 @@ def test_resize_travels_through_metadata():
 def test_unknown_rules_are_refused_with_the_nearest():
     with pytest.raises(BadInput, match='Resize.rule .* "bilinar". Did you mean "bilinear"'):
         Resize("bilinar")
-    with pytest.raises(BadInput, match='no preprocessing "tourch". Did you mean "torch"'):
-        preprocessing("tourch")
-
-
-@pytest.mark.parametrize("name", ["caffe", "tf", "torch"])
-def test_preprocessings_are_those_of_keras(name):
-    from tfmo_drive.base.keras2 import keras
-
-    pixels = noise(5, 4).astype(np.float32)
-    expected = keras.applications.imagenet_utils.preprocess_input(pixels.copy(), mode=name)
-    np.testing.assert_allclose(preprocessing(name)(pixels), expected, atol=2e-5, rtol=1e-5)
-
-
-def test_each_preprocessing_bears_its_own_name():
-    assert all(name == value.name for name, value in PREPROCESSINGS.items())

@@ -20,7 +20,7 @@ from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.keras3 import activations, exported, rebuilt
 from tfmo_drive.networks import own_model
-from tfmo_drive.training import trained_step
+from tfmo_drive.training import given_shape, trained_step
 
 ROOT = Path(__file__).parents[2]
 FILES = [*(f"{name}.keras" for name in KEPT), *(f"{name}.h5" for name in IN_HDF5)]
@@ -46,6 +46,12 @@ def test_a_model_of_keras_3_answers_in_keras_2_as_it_did(name, written, load):
     assert not any(isinstance(layer, keras.Model) for layer in model.layers)
     assert {weight.dtype for weight in model.weights} <= {tf.float32}
     assert_same(trained_step.copy(model), written / name)  # every step copies
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_description_alone_says_which_images_a_model_takes(name, written, load):
+    taken = [tuple(one.shape[1:]) for one in load(written / name).inputs if len(one.shape) == 4]
+    assert given_shape.image_shape(written / name) == (taken[0] if taken else None)
 
 
 def test_the_models_are_of_many_kinds(written, read_by_keras3):

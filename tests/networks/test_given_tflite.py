@@ -9,7 +9,7 @@ from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.contracts import BadInput, Context
 from tfmo_drive.conversion import conversion
 from tfmo_drive.conversion.freezing import Frozen, freeze
-from tfmo_drive.data import images
+from tfmo_drive.data import preprocessing_text
 from tfmo_drive.networks import output_kind, own_model
 from tfmo_drive.networks.own_model import Signature
 from tfmo_drive.runtimes import given_tflite, tflite_file, tflite_model
@@ -76,7 +76,7 @@ def decibels(wanted: np.ndarray, found: np.ndarray) -> float:
 
 @pytest.mark.parametrize("name", ["none", "caffe", "torch"])
 def test_a_float_file_answers_as_the_keras_model_and_so_does_what_is_made_of_it(name, network, floating, raw, tmp_path):
-    rule, model = images.preprocessing(name), read(floating, tmp_path)
+    rule, model = preprocessing_text.preprocessing(name), read(floating, tmp_path)
     np.testing.assert_allclose(model.predict(rule(raw), verbose=0), network(rule(raw)), atol=1e-5)
     frozen, path = freeze(model, rule), tmp_path / "made.tflite"
     for make in (conversion.float32, lambda one: conversion.int8(one, raw)):
@@ -89,7 +89,7 @@ def test_a_float_file_answers_as_the_keras_model_and_so_does_what_is_made_of_it(
 @pytest.mark.parametrize(("name", "ends"), zip(("none", "tf", "caffe"), ENDS, strict=True))
 def test_an_integer_file_takes_raw_pixels_and_answers_as_it_did(name, ends, network, raw, tmp_path):
     """Its input is rounded as if somebody had preprocessed the pixels; all of it is integers then."""
-    rule = images.preprocessing(name)
+    rule = preprocessing_text.preprocessing(name)
     model = read(converted(network, rule(raw), ENDS[ends]), tmp_path)
     assert tflite_model.file_of(model).computes == given_tflite.INT8
     theirs, made = model.predict(rule(raw), verbose=0), conversion.given(freeze(model, rule))
@@ -103,7 +103,7 @@ def test_an_integer_file_takes_raw_pixels_and_answers_as_it_did(name, ends, netw
 
 
 def test_a_file_that_takes_pixels_as_they_are_ships_as_it_is(network, raw, tmp_path):
-    rule = images.preprocessing("none")
+    rule = preprocessing_text.preprocessing("none")
     model = read(
         converted(network, np.concatenate([raw, raw * 0, raw * 0 + 255]).astype(np.float32), tf.int8), tmp_path
     )
@@ -112,7 +112,7 @@ def test_a_file_that_takes_pixels_as_they_are_ships_as_it_is(network, raw, tmp_p
 
 
 def test_a_graph_travels_to_another_process(floating, raw, tmp_path):
-    frozen = freeze(read(floating, tmp_path), images.preprocessing("tf"))
+    frozen = freeze(read(floating, tmp_path), preprocessing_text.preprocessing("tf"))
     frozen.save(tmp_path / "graph")
     assert conversion.int8(Frozen.load(tmp_path / "graph"), raw) == conversion.int8(frozen, raw)
 
@@ -202,7 +202,7 @@ def test_what_litert_cannot_prepare_is_told_with_its_words(floating, tmp_path):
     ("shape", "words"),
     [
         ((3, 12, 16), "takes channels first, 3x12x16, as PyTorch does"),
-        ((12, 16, 1), "takes images of 12x16x1, the task gives 12x16x3. It must take RGB"),
+        ((12, 16, 1), "takes images of 12x16x1, the task gives 12x16x3. Say how its L was made"),
         ((24, 32, 3), "the task gives 12x16x3. Add --set=task.image_size=24,32"),
         ((9,), r"takes inputs of shape \(9,\), not images of one size"),
     ],
@@ -249,7 +249,7 @@ def test_what_a_file_computes_in_decides_which_targets_take_it(computes, setting
         {given_tflite.FLOAT16: "LiteRTFloat16", given_tflite.DYNAMIC: "LiteRTDynamic"}[computes]
     ]
     assert all(computes in target.refuses(found) for target in targets if target not in taking)
-    rule = images.preprocessing("caffe")
+    rule = preprocessing_text.preprocessing("caffe")
     context = Context(_Task(rule), found, (), tmp_path, 0)
     (artifact,) = (target(found, tmp_path, context) for target in taking)
     np.testing.assert_allclose(artifact.predict(raw), found.predict(rule(raw), verbose=0), rtol=1e-3, atol=1e-3)

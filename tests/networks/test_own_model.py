@@ -74,7 +74,10 @@ def test_separable_convolutions_are_read_as_the_two_that_they_are(read):
         (lambda: detector(classes=5), r"gives {'scores': \(8, 12, 5\).* Name and shape its outputs so"),
         (lambda: detector((64, 96)), "images of 64x96x3, the task gives 32x48x3. Add --set=task.image_size=64,96."),
         (lambda: detector((32, 32)), "images of 32x32x3, the task gives 32x48x3. Add --set=task.image_size=32,32."),
-        (lambda: detector(channels=1), "images of 32x48x1, the task gives 32x48x3. It must take RGB."),
+        (
+            lambda: detector(channels=1),
+            "takes images of 32x48x1, the task gives 32x48x3. Say how its L was made, as .*=grey/255.",
+        ),
     ],
 )
 def test_a_detector_that_does_not_fit_says_what_in_one_line(model, words, read):

@@ -22,7 +22,12 @@ if TYPE_CHECKING:
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("experiment", None, "A name that `tfmo-drive list` prints (pruned_quantized), or a path.")
-flags.DEFINE_multi_string("set", [], "Change a setting: recipe.0.sparsity=0.7, task.image_size=96, training.epochs=3.")
+flags.DEFINE_multi_string(
+    "set",
+    [],
+    "Change a setting: recipe.0.sparsity=0.7, task.image_size=96, training.epochs=3; of a given "
+    "model, how its input was made: task.preprocessing_name=bgr/255 (caffe, tf, torch, unit, rgb/127.5-1, grey/255).",
+)
 flags.DEFINE_string("data", None, "A folder of classes, a CSV file, or the folder of one. Default: built-in scenes.")
 flags.DEFINE_string(
     "weights", None, "A trained float baseline (.keras or .h5 of Keras 2 or 3, or SavedModel), not trained again."

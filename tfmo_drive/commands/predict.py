@@ -75,11 +75,11 @@ def files_of(given: list[str], suffixes: tuple[str, ...], apart: Path | None = N
 def images(files: list[str], facts: Facts) -> Inputs:
     """Yields every image's name, its pixels as the model's input wants them, and the size of the file.
 
-    Pixels are uint8 [height, width, 3], the size is (height, width) in pixels.
+    Pixels are uint8 [height, width, channels], the size is (height, width) in pixels.
     """
-    size, resize = (facts["height"], facts["width"]), Resize.from_dict(facts["resize"])
+    shape, resize = (facts["height"], facts["width"], len(facts["colour_order"])), Resize.from_dict(facts["resize"])
     for file in files:
-        yield file, decode(file, size, resize), size_of(file)
+        yield file, decode(file, shape, resize), size_of(file)
 
 
 def rows(files: list[str], facts: Facts) -> Inputs:

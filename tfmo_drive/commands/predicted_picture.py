@@ -14,11 +14,12 @@ def drawn(pixels: np.ndarray, outputs: dict[str, np.ndarray], facts: dict[str, A
     """Returns a task's answers over an image, uint8 [h, w, 3], enlarged: boxes, a mask, an arrow, else words.
 
     Args:
-        pixels: The model's raw input, uint8 [height, width, 3].
+        pixels: The model's raw input, uint8 [height, width, channels].
         outputs: The task's outputs for it, by name, real numbers.
         facts: The task's part of the metadata.
     """
     decode, found, labels = facts["decode"], example.decoded(outputs, facts), list(facts.get("labels", ()))
+    pixels = pictures.shown(pixels, None)
     if decode["kind"] == "detections":
         boxes = np.float32([one["box"] for one in found]).reshape(-1, 4)
         return pictures.boxed(pixels, boxes, np.array([labels.index(one["label"]) for one in found], int), labels)

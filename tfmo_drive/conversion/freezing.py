@@ -164,9 +164,7 @@ def _fold(image: tf.Tensor, preprocessing: Preprocessing, aware: bool) -> tf.Ten
     """Applies `preprocessing` as one 1x1 convolution; nothing at all where it changes nothing."""
     if preprocessing.is_identity:
         return image
-    count = len(preprocessing.channel_order)
-    kernel = np.zeros((1, 1, count, count), np.float32)
-    kernel[0, 0, list(preprocessing.channel_order), range(count)] = preprocessing.scale
+    kernel = np.float32(preprocessing.matrix)[None, None]
     with tf.name_scope(FOLDED):
         weights = tf.constant(kernel)
         if aware:

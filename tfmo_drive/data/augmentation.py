@@ -81,7 +81,7 @@ class Augmentation:
         """Returns changed images of the same shape and range.
 
         Args:
-            images: float32 [b, h, w, 3] in 0..255.
+            images: float32 [b, h, w, channels] in 0..255; a fourth channel is moved, but its light is not changed.
             randoms: float32 [b, 16] in [0, 1), from `randoms`.
         """
         if self.moves:
@@ -90,9 +90,10 @@ class Augmentation:
             images = tf.where(randoms[:, 8, None, None, None] < self.downscale, _halved(images), images)
         if self.brightness or self.contrast:
             swings = (randoms[:, 6:8] * 2 - 1)[:, None, None, :]
-            means = tf.reduce_mean(images, axis=(1, 2, 3), keepdims=True)
-            images += (images - means) * (self.contrast * swings[..., 1:]) + self.brightness * swings[..., :1]
-            images = tf.clip_by_value(images, 0.0, 255.0)
+            lit, kept = images[..., :3], images[..., 3:]
+            means = tf.reduce_mean(lit, axis=(1, 2, 3), keepdims=True)
+            lit += (lit - means) * (self.contrast * swings[..., 1:]) + self.brightness * swings[..., :1]
+            images = tf.concat([tf.clip_by_value(lit, 0.0, 255.0), kept], axis=-1)
         return images
 
     def mirrored(self, randoms: tf.Tensor) -> tf.Tensor:

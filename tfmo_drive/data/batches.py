@@ -133,6 +133,8 @@ def preprocess(task: Task, raw):
 
 
 def _preprocessed(rule: Preprocessing, raw):
+    if rule.mixing:
+        raw = tf.tensordot(raw, tf.constant(rule.mixing), [[-1], [1]])
     return tf.gather(raw, rule.channel_order, axis=-1) * tf.constant(rule.scale) + tf.constant(rule.offset)
 
 

@@ -63,8 +63,8 @@ class Decoding:
         if isinstance(outputs, Mapping):
             scores, boxes = sigmoid(outputs[SCORES]), decoded(outputs[BOXES])
         else:
-            grid = (len(outputs), size[0] // STRIDE, size[1] // STRIDE)
-            boxes, scores = outputs[..., :4].reshape(*grid, 4), outputs[..., 4:].reshape(*grid, -1)
+            maps = (len(outputs), *grid(size))
+            boxes, scores = outputs[..., :4].reshape(*maps, 4), outputs[..., 4:].reshape(*maps, -1)
         height, width = size
         known = np.isfinite(scores) & ~np.isnan(boxes).any(axis=-1, keepdims=True)
         scores = np.where(known, scores, 0)  # NaN is no detection
@@ -81,6 +81,11 @@ class Decoding:
         placed = boxes[rows, columns]
         kept = nms(placed, values, kinds, self.iou, self.limit)
         return Detections(placed[kept], values[kept], kinds[kept])
+
+
+def grid(size: tuple[int, int]) -> tuple[int, int]:
+    """Returns (rows, columns) of the cells that cover an image of `size` (height, width); the last may be cut."""
+    return -(-size[0] // STRIDE), -(-size[1] // STRIDE)
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:

@@ -27,7 +27,7 @@ from tfmo_drive.base.cache import cache_root, digest, keeping, made_once, scratc
 from tfmo_drive.base.faults import counted, note
 from tfmo_drive.base.given_file import reading
 from tfmo_drive.contracts import BadInput, Examples
-from tfmo_drive.data.images import Resize, UnreadableImage, decode
+from tfmo_drive.data.images import Resize, UnreadableImage, decode, whole
 from tfmo_drive.data.mask_files import EXPECTED, MASKS_VERSION, MaskSplit, read_mask
 from tfmo_drive.data.splitting import Split
 
@@ -87,8 +87,9 @@ class PackedExamples(Examples):
         return len(self.labels)
 
     def read(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray | dict[str, np.ndarray]]:
-        """Returns inputs [b, ...] (pixels: uint8 [b, height, width, 3]) and targets of these examples, in this order.
+        """Returns inputs and targets of these examples, in this order.
 
+        Inputs are [b, ...] (pixels: uint8 [b, height, width, channels]).
         Targets are masks uint8 [b, height, width] where there are masks, else labels [b] or [b, k]; labels by name are
         {name: [b, ...]}, with the masks as "mask".
         """
@@ -120,20 +121,20 @@ class _Source:
 
 def pack(
     split: Split,
-    size: tuple[int, int],
+    shape: tuple[int, ...],
     resize: Resize | None = None,
     folder: Path | None = None,
     skip_bad: bool = False,
     label: str = "images",
 ) -> PackedExamples:
-    """Decodes every image of `split` to `size`, or reuses the entry that is there already.
+    """Decodes every image of `split` to `shape`, or reuses the entry that is there already.
 
-    The entry's key covers paths, sizes, times, labels, groups, attributes, size and resize. The masks of a MaskSplit
+    The entry's key covers paths, sizes, times, labels, groups, attributes, shape and resize. The masks of a MaskSplit
     are packed with the pixels.
 
     Args:
         split: The images and their labels.
-        size: (height, width) in pixels.
+        shape: (height, width), of RGB, or (height, width, channels).
         resize: The rule of resizing; `Resize()` by default.
         folder: Where entries lie; `cache_root()/packed` by default.
         skip_bad: Whether images and masks that cannot be used are skipped.
@@ -142,16 +143,16 @@ def pack(
     Raises:
         BadInput: Images or masks cannot be used (all are counted, ten named), or the folder cannot be written.
     """
-    resize = resize or Resize()
-    facts = [_file_facts(split.files), [_label_facts(split.labels), split.groups.tolist(), list(size)]]
+    resize, shape = resize or Resize(), whole(shape)
+    facts = [_file_facts(split.files), [_label_facts(split.labels), split.groups.tolist(), list(shape)]]
     facts += [resize.to_dict(), skip_bad]
     if isinstance(split, MaskSplit):
         facts += [_file_facts(split.masks), dataclasses.asdict(split.ids), MASKS_VERSION]
     if split.attributes:
         facts.append({name: values.tolist() for name, values in split.attributes.items()})
     key = digest(facts)
-    rows = functools.partial(_decoded_rows, split, size, resize, skip_bad)
-    packed = _packed(folder, _Source(key, (*size, 3), len(split), f"decode {label}", rows))
+    rows = functools.partial(_decoded_rows, split, shape, resize, skip_bad)
+    packed = _packed(folder, _Source(key, shape, len(split), f"decode {label}", rows))
     if skipped := packed.facts["skipped"]:
         note(Path(skipped[0][0]).parent, f"{_complaint(skipped, split)} They are skipped.")
     return packed
@@ -261,14 +262,14 @@ def _stacked(labels: list) -> np.ndarray:
 
 
 def _decoded_rows(
-    split: Split, size: tuple[int, int], resize: Resize, skip_bad: bool
+    split: Split, shape: tuple[int, ...], resize: Resize, skip_bad: bool
 ) -> Iterator[Example | UnreadableImage]:
     bad: list[UnreadableImage] = []
-    chunk = max(1, min(1024, _CHUNK_BYTES // (size[0] * size[1] * 3)))
+    chunk = max(1, min(1024, _CHUNK_BYTES // math.prod(shape)))
     with ThreadPoolExecutor() as threads:
         for start in range(0, len(split), chunk):
             part = range(start, min(start + chunk, len(split)))
-            for row in threads.map(lambda index: _decoded(split, index, size, resize), part):
+            for row in threads.map(lambda index: _decoded(split, index, shape, resize), part):
                 if isinstance(row, UnreadableImage):
                     bad.append(row)
                 yield row
@@ -277,13 +278,13 @@ def _decoded_rows(
         raise BadInput(f"{text} Mend or remove them, or skip them with --set=task.skip_bad=True.")
 
 
-def _decoded(split: Split, index: int, size: tuple[int, int], resize: Resize) -> Example | UnreadableImage:
+def _decoded(split: Split, index: int, shape: tuple[int, ...], resize: Resize) -> Example | UnreadableImage:
     file, mask = split.files[index], None
     attributes = {name: values[index] for name, values in split.attributes.items()}
     try:
-        pixels = decode(file, size, resize)
+        pixels = decode(file, shape, resize)
         if isinstance(split, MaskSplit):
-            mask = read_mask(split.masks[index], file, split.ids, size, resize)
+            mask = read_mask(split.masks[index], file, split.ids, shape[:2], resize)
     except UnreadableImage as error:
         return error
     return Example(pixels, split.labels[index], mask, attributes, int(split.groups[index]))

@@ -1,8 +1,8 @@
 """Decodes image files to pixels by a rule that is written down, so that a board can decode as the training did.
 
-Pixels are uint8 RGB. Interpolation is Pillow's
-(https://pillow.readthedocs.io/en/stable/handbook/concepts.html#filters); preprocessing is that of
-keras.applications.imagenet_utils.
+Pixels are uint8: grey, RGB, or RGB with alpha, as many channels as the model takes. Grey is Pillow's "L", of colours
+their luma of ITU-R BT.601, (19595 R + 38470 G + 7471 B + 32768) >> 16. Interpolation is Pillow's
+(https://pillow.readthedocs.io/en/stable/handbook/concepts.html#filters).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from tfmo_drive.base.spelling import suggestion
-from tfmo_drive.contracts import BadInput, Preprocessing
+from tfmo_drive.contracts import BadInput
 
 RULES = ("bilinear_antialias", "bilinear", "bicubic", "nearest")
 FITS = ("stretch", "center_crop", "letterbox")
@@ -30,33 +30,21 @@ SUFFIXES = (
     ".tif", ".tiff", ".gif", ".jp2", ".j2k", ".avif",
 )  # fmt: skip
 """The suffixes of files of these formats, in lower case, for which folders are searched."""
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+"""The modes of images by their channels: Pillow's names, whose letters are the order of the channels."""
+_LUMA = (19595, 38470, 7471)
+"""The shares of red, green and blue in grey, of 65,536, as Pillow rounds 0.299, 0.587 and 0.114 (ITU-R BT.601)."""
+_WHAT = {
+    "L": "grey as it is, of colours (19595 R + 38470 G + 7471 B + 32768) >> 16 (ITU-R BT.601 luma)",
+    "RGBA": "alpha as the file has it; every channel is resized by itself",
+}
+"""What a board must know of the channels beside their order."""
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
     5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }  # fmt: skip
 """EXIF's orientation (CIPA DC-008, tag 274) to what shows the image upright; 1 is upright."""
-
-# keras.applications.imagenet_utils.preprocess_input: modes caffe (BGR, no scaling), tf (-1..1) and torch (RGB).
-_CAFFE_MEAN = (103.939, 116.779, 123.68)
-_TORCH_MEAN, _TORCH_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-_TORCH_SCALE = tuple(1 / (255 * std) for std in _TORCH_STD)
-_TORCH_OFFSET = tuple(-mean / std for mean, std in zip(_TORCH_MEAN, _TORCH_STD, strict=True))
-
-PREPROCESSINGS: dict[str, Preprocessing] = {
-    "none": Preprocessing("none"),
-    "caffe": Preprocessing("caffe", channel_order=(2, 1, 0), offset=tuple(-mean for mean in _CAFFE_MEAN)),
-    "tf": Preprocessing("tf", scale=(1 / 127.5,) * 3, offset=(-1.0,) * 3),
-    "torch": Preprocessing("torch", scale=_TORCH_SCALE, offset=_TORCH_OFFSET),
-    "unit": Preprocessing("unit", scale=(1 / 255,) * 3),
-}
-
-
-def preprocessing(name: str) -> Preprocessing:
-    """Returns the preprocessing called `name`; raises BadInput with the nearest name where there is none."""
-    if name not in PREPROCESSINGS:
-        raise BadInput(f'There is no preprocessing "{name}". {suggestion(name, PREPROCESSINGS)}')
-    return PREPROCESSINGS[name]
 
 
 class UnreadableImage(BadInput):
@@ -111,7 +99,9 @@ class Resize:
         return cls(**facts)
 
     def __call__(self, image: Image.Image, size: tuple[int, int]) -> Image.Image:
-        """Returns an image (RGB, or 8-bit grey) resized to `size` = (height, width)."""
+        """Returns an image (grey, RGB or RGBA) resized to `size` = (height, width), every channel by itself."""
+        if image.mode == "RGBA":  # Pillow weights colours by alpha, which may be anything here: infrared, depth
+            return Image.merge("RGBA", [self(band, size) for band in image.split()])
         height, width = size
         box, inner, corner = self.placement((image.height, image.width), size)
         small = self._sample(image, inner, box)
@@ -157,18 +147,55 @@ class Resize:
         return image.resize(size, rule[self.rule], box=box)
 
 
-def decode(source: str | os.PathLike | bytes, size: tuple[int, int], resize: Resize | None = None) -> np.ndarray:
-    """Decodes one image file (a path, or its bytes) to uint8 [height, width, 3], RGB.
+def decode(source: str | os.PathLike | bytes, shape: tuple[int, ...], resize: Resize | None = None) -> np.ndarray:
+    """Decodes one image file to uint8 [height, width, channels]: grey, RGB or RGBA.
 
     The content says the format, not the suffix. The EXIF orientation is applied; one outside 1..8 is taken for 1, as
-    browsers, Pillow and OpenCV do: it says nothing. Grey, palette and CMYK become RGB, alpha is dropped, 16-bit grey
-    keeps its high byte; of an animation or several pages the first counts. Floats and 32-bit integers have no known
-    range, so they are refused. Raises UnreadableImage (a BadInput) that names the file and the reason.
+    browsers, Pillow and OpenCV do: it says nothing. Grey, palette and CMYK become what is asked, 16-bit grey keeps its
+    high byte; of an animation or several pages the first counts. Alpha is dropped, unless a fourth channel is asked.
+
+    Args:
+        source: A path, or the file's bytes.
+        shape: (height, width), of RGB, or (height, width, channels).
+        resize: The rule of resizing; `Resize()` by default.
+
+    Raises:
+        UnreadableImage: The file cannot be decoded, its pixels are floats or 32-bit integers, which have no known
+            range, or it has no fourth channel and one is asked.
     """
-    name = "The image" if isinstance(source, bytes) else source
+    name, (height, width, channels) = "The image" if isinstance(source, bytes) else source, whole(shape)
     with opened(source, name) as image:
-        rgb = _rgb(_upright(image), str(name))
-    return np.array((resize or Resize())(rgb, size))
+        pixels = _in_mode(_upright(image), MODES[channels], str(name))
+    return np.array((resize or Resize())(pixels, (height, width))).reshape(height, width, channels)
+
+
+def whole(shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """Returns (height, width, channels) of a shape that may leave the 3 of RGB out."""
+    return (*shape, 3)[:3]
+
+
+def in_channels(rgb: np.ndarray, channels: int) -> np.ndarray:
+    """Returns RGB pixels uint8 [..., 3] as images of so many channels have them, uint8 [..., channels].
+
+    Raises BadInput for a fourth channel, of which colours say nothing.
+    """
+    if channels == 4:
+        raise BadInput(
+            "The built-in scenes have no fourth channel. Give images of your own that have alpha, with --data=FOLDER."
+        )
+    return rgb if channels == 3 else grey(rgb)
+
+
+def grey(rgb: np.ndarray) -> np.ndarray:
+    """Returns the luma of RGB pixels uint8 [..., 3] as `decode` computes it: uint8 [..., 1]."""
+    return ((rgb.astype(np.uint32) @ np.array(_LUMA, np.uint32) + 32768) >> 16).astype(np.uint8)[..., None]
+
+
+def described(shape: tuple[int, int, int], resize: Resize) -> dict[str, Any]:
+    """Returns how a board makes images of this shape (height, width, channels), in JSON types."""
+    height, width, channels = shape
+    found = {"height": height, "width": width, "colour_order": MODES[channels], "resize": resize.to_dict()}
+    return found | {"colours": _WHAT[MODES[channels]]} if channels != 3 else found
 
 
 def size_of(file: str | os.PathLike) -> tuple[int, int]:
@@ -220,13 +247,17 @@ def _orientation(image: Image.Image) -> int:
     return found if type(found) is int and 1 <= found <= 8 else 1
 
 
-def _rgb(image: Image.Image, name: str) -> Image.Image:
+def _in_mode(image: Image.Image, mode: str, name: str) -> Image.Image:
     if image.mode == "F" or (image.mode == "I" and image.format == "TIFF"):
         what = "floats" if image.mode == "F" else "32-bit integers"
         raise UnreadableImage(name, f"its pixels are {what}, of no known range; save it with 8 or 16 bits")
     if image.mode.startswith("I"):  # Pillow would clip 16-bit grey at 255 instead of scaling it
         image = Image.fromarray((np.asarray(image, np.int64).clip(0, 65535) >> 8).astype(np.uint8))
-    return image.convert("RGB")
+    if mode == "RGBA" and not image.has_transparency_data:
+        raise UnreadableImage(
+            name, "it has no fourth channel (alpha), which the model takes; save it as PNG with alpha"
+        )
+    return image.convert(mode)
 
 
 def _reason(error: Exception) -> str:

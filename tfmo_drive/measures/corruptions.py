@@ -19,6 +19,7 @@ from PIL import Image
 
 from tfmo_drive.base.spelling import suggestion
 from tfmo_drive.contracts import BadInput
+from tfmo_drive.data.images import grey
 
 SEVERITIES = (1, 2, 3, 4, 5)
 _SIDE = 224
@@ -32,7 +33,8 @@ def corrupt(images: np.ndarray, name: str, severity: int, seed: int, indices: np
     numbers, so that a higher one is the same picture made worse.
 
     Args:
-        images: uint8 [b, h, w, 3], RGB.
+        images: uint8 [b, h, w, channels]: grey, which is corrupted as a colour image is and made grey again; RGB; or
+            more, of which the first three are corrupted.
         name: One of CORRUPTIONS.
         severity: One of SEVERITIES.
         seed: The seed of the random numbers.
@@ -50,8 +52,12 @@ def corrupt(images: np.ndarray, name: str, severity: int, seed: int, indices: np
     # One by one: a transform over the whole batch may round an example differently at another place in it.
     for number, (image, index) in enumerate(zip(images, indices, strict=True)):
         generator = np.random.default_rng([seed, zlib.crc32(name.encode()), int(index)])
-        changed = change(image.astype(np.float32), strengths[severity - 1], generator)
-        corrupted[number] = np.rint(changed).clip(0, 255)
+        seen = np.repeat(image, 3, axis=-1) if image.shape[-1] == 1 else image[..., :3]
+        changed = np.rint(change(seen.astype(np.float32), strengths[severity - 1], generator)).clip(0, 255)
+        changed = changed.astype(np.uint8)
+        corrupted[number] = (
+            grey(changed) if image.shape[-1] == 1 else np.concatenate([changed, image[..., 3:]], axis=-1)
+        )
     return corrupted
 
 

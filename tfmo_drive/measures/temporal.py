@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from tfmo_drive.base import outputs
 from tfmo_drive.contracts import Artifact, BadInput, Context, Measure
+from tfmo_drive.data.images import in_channels
 from tfmo_drive.protocols import OverTime
 from tfmo_drive.scenes.clips import CLIP_SEED, clip
 from tfmo_drive.scenes.scenes import Scene
@@ -46,7 +47,8 @@ class Temporal(Measure):
         if not context.task.offers(OverTime) or (size := context.task.clip_size) is None:
             return {}
         scenes = generated(CLIP_SEED + context.seed, self.clips, self.frames, size)
-        parts = np.split(np.stack([scene.image for scene in scenes]), self.clips)
+        pixels = np.stack([in_channels(scene.image, len(context.task.preprocessing.each[0].scale)) for scene in scenes])
+        parts = np.split(pixels, self.clips)
         progress = tqdm(parts, f"{artifact.name}, clips", disable=None, leave=False)
         said = outputs.joined([outputs.answered(artifact, images) for images in progress])
         found = context.task.over_time(said, scenes, np.repeat(np.arange(self.clips), self.frames))

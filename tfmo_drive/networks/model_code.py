@@ -76,19 +76,29 @@ def refuse_code(path: Path, setting: str) -> None:
         )
 
 
-def _carried(path: Path) -> Iterator[str]:
+def descriptions(path: Path) -> list[Any]:
+    """Returns what a whole model's file says of it, in JSON types: the model's own first, then that of its layers.
+
+    Whatever is wrong with the file raises an error of its reader.
+    """
+    if path.suffix == ".keras":
+        return [archive.described(path, "", "")[1]]
     if not path.is_dir():
-        if path.suffix == ".keras":
-            yield from _in_config(archive.described(path, "", "")[1])
-            return
         with h5py.File(path) as file:
-            yield from _in_config(json.loads(file.attrs["model_config"]))
-        return
-    from tensorflow.core.protobuf import saved_model_pb2
+            return [json.loads(file.attrs["model_config"])]
     from tf_keras.protobuf import saved_metadata_pb2
 
-    for node in _parsed(saved_metadata_pb2.SavedMetadata(), path / "keras_metadata.pb").nodes:
-        yield from _in_config(json.loads(node.metadata or "{}"))
+    nodes = _parsed(saved_metadata_pb2.SavedMetadata(), path / "keras_metadata.pb").nodes
+    return [json.loads(node.metadata or "{}") for node in nodes]
+
+
+def _carried(path: Path) -> Iterator[str]:
+    for description in descriptions(path):
+        yield from _in_config(description)
+    if not path.is_dir():
+        return
+    from tensorflow.core.protobuf import saved_model_pb2
+
     for graph in _parsed(saved_model_pb2.SavedModel(), path / "saved_model.pb").meta_graphs:
         saver = _saver(graph)
         for function, nodes in (

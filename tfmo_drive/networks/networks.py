@@ -23,8 +23,8 @@ LOGITS = "logits"
 NUMBER = "number"
 """The name of the last layer of a network whose one output is no class, but a number."""
 BN_EPSILON = 1.001e-5  # keras.applications.resnet
-Size = int | tuple[int, int]
-"""The side of square images, or (height, width), in pixels."""
+Size = int | tuple[int, int] | tuple[int, int, int]
+"""The side of square images, or (height, width), in pixels, of RGB; or (height, width, channels)."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -66,7 +66,7 @@ class Network(abc.ABC):
     """Describes a network for images; a concrete one is a frozen dataclass, whose settings decide the graph."""
 
     preprocessing: ClassVar[str]
-    """The name of the preprocessing that it was published with, one of data.images.PREPROCESSINGS."""
+    """The name of the preprocessing that it was published with, one of data.preprocessing_text.NAMES."""
     decodes: ClassVar[bool] = False
     """Whether its features are one fine map that all coarser ones went into, which a segmenter reads as it is."""
     published: ClassVar[str] = ""
@@ -116,9 +116,8 @@ class DenseLayers:
 
 
 def image_input(size: Size):
-    """Returns a Keras input for preprocessed pixels float32 [b, height, width, 3]."""
-    height, width = (size, size) if isinstance(size, int) else size
-    return keras.Input((height, width, 3), name="image")
+    """Returns a Keras input for preprocessed pixels float32 [b, height, width, channels]."""
+    return keras.Input((*((size, size) if isinstance(size, int) else size), 3)[:3], name="image")
 
 
 def build(network: Network | DenseLayers, size: Size, outputs: int, weights: str = "none") -> keras.Model:
@@ -126,7 +125,7 @@ def build(network: Network | DenseLayers, size: Size, outputs: int, weights: str
 
     Args:
         network: The backbone and its head.
-        size: The side, or (height, width), of images in pixels; the number of columns of rows.
+        size: The size of images; the number of columns of rows.
         outputs: The number of classes, or 1 for a number.
         weights: The weights to start from, as for `started`.
     """

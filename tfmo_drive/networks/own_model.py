@@ -16,8 +16,9 @@ from tfmo_drive.base.keras2 import keras
 from tfmo_drive.base.outputs import names
 from tfmo_drive.base.run_folder import read_facts
 from tfmo_drive.contracts import BadInput
+from tfmo_drive.data import preprocessing_text
 from tfmo_drive.data.class_names import quoted
-from tfmo_drive.data.images import PREPROCESSINGS
+from tfmo_drive.data.images import MODES
 from tfmo_drive.keras3 import archive, rebuilt
 from tfmo_drive.keras3.exported import OTHER_PYTHON
 from tfmo_drive.networks import foreign_files, graph, plain_layers, shipped_layers, two_classes, whole_precision
@@ -136,7 +137,7 @@ def refuse_other_stage(
     if facts.get("preprocessing", preprocessing) != preprocessing:
         advice = (
             f"Add --set=task.preprocessing_name={facts['preprocessing']}."
-            if facts["preprocessing"] in PREPROCESSINGS
+            if preprocessing_text.is_known(facts["preprocessing"])
             else "Give the data and the splits that it was trained on."
         )
         raise BadInput(
@@ -170,7 +171,7 @@ class Signature:
     """Describes the shapes that a model must take and give for one example."""
 
     input: tuple[int, ...]
-    """(height, width, 3) for images, (columns,) for rows."""
+    """(height, width, channels) for images, (columns,) for rows."""
     outputs: Mapping[str, tuple[int, ...]]
     """Shapes by name; where there is only one, it may be called anything."""
     some: bool = False
@@ -244,7 +245,7 @@ def read_model(
     revived = [type(layer).__name__ for layer in graph.flat_layers(model) if "saved_model" in type(layer).__module__]
     if revived:
         raise BadInput(f"{subject} has the layer {revived[0]}. {_CUSTOM_LAYER}")
-    signature = signature.asked_of(model)
+    model, signature = _sized(model, signature.input), signature.asked_of(model)
     _fitting(model, subject, signature)
     model = _plain(keras.Model(model.inputs, model.outputs, name=model.name), subject)
     if _one_for_two(Signature.of(model), signature):
@@ -311,6 +312,16 @@ def _refuse_subclassed(model: keras.Model, subject: str, inside: str = "is"):
             _refuse_subclassed(layer, subject, f"holds {layer.name},")
 
 
+def _sized(model: keras.Model, shape: tuple[int, ...]) -> keras.Model:
+    """Returns the model itself, or one for images of this shape where it takes some of any size."""
+    taken = model.inputs[0].shape[1:] if len(model.inputs) == 1 else ()
+    open_ = None in taken and len(taken) == len(shape) == 3
+    if not open_ or any(side not in (None, wanted) for side, wanted in zip(taken, shape, strict=True)):
+        return model
+    image = keras.Input(shape, name=model.input_names[0])
+    return graph.flat(keras.Model(image, model(image), name=model.name))
+
+
 def _check_count(model: keras.Model, subject: str, signature: Signature):
     count = len(signature.outputs)
     if len(model.inputs) != 1 or len(model.outputs) != count:
@@ -372,7 +383,18 @@ def _check_image(model: keras.Model, subject: str, shape: tuple[int, ...]):
     if (height, width, channels) != shape:
         square = height == width and shape[0] == shape[1]  # a task on square images may take one number
         size = height if square else f"{height},{width}"
+        sized = f"Add --set=task.image_size={size}." if (height, width) != shape[:2] else ""
         raise BadInput(
             f"{subject} takes images of {height}x{width}x{channels}, the task gives {'x'.join(map(str, shape))}. "
-            + (f"Add --set=task.image_size={size}." if channels == shape[2] else "It must take RGB.")
+            + " ".join(filter(None, (sized, _coloured(channels, shape[2]))))
         )
+
+
+def _coloured(channels: int, given: int) -> str:
+    """Returns what to type so that images have as many channels as a model takes; "" where they have them."""
+    if channels == given:
+        return ""
+    if channels not in MODES:
+        return "Build it for 1 channel (grey), 3 (RGB) or 4 (RGB and alpha)."
+    text = preprocessing_text.EXAMPLES[channels]
+    return f"Say how its {MODES[channels]} was made, as --set=task.preprocessing_name={text}."

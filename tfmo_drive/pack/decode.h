@@ -84,7 +84,8 @@ inline double Overlap(const Box& a, const Box& b) {
 
 template <class Real>
 std::vector<Box> Found(const Answer& answer, Real real) {
-  const int rows = answer.height / answer.stride, columns = answer.width / answer.stride, count = answer.label_count;
+  const auto cells = [&](int side) { return (side + answer.stride - 1) / answer.stride; };  // the last may be cut
+  const int rows = cells(answer.height), columns = cells(answer.width), count = answer.label_count;
   const bool joined = answer.boxes < 0;  // decoded inside the model: boxes in pixels and scores side by side
   const auto score = [&](int y, int x, int label) -> double {
     if (y < 0 || x < 0 || y >= rows || x >= columns) return 0;

@@ -4,8 +4,8 @@
 //     g++ -std=c++17 -O2 -I DIR/include example.cc -L DIR/lib -ltensorflowlite_c -o example
 //     ./example image.rgb
 //
-// image.rgb: kHeight x kWidth x 3 bytes, row by row, resized as model.json says; of a model that takes rows, kColumns
-// float32 numbers. The first golden example is one:
+// image.rgb: kHeight x kWidth x kChannels bytes, row by row, resized as model.json says; of a model that takes rows,
+// kColumns float32 numbers. The first golden example is one:
 //     python -c "import numpy; numpy.load('golden.npz')['inputs'][0].tofile('image.rgb')"
 //
 // Needs TensorFlow Lite's C library, built from source (`bazel build //tensorflow/lite/c:tensorflowlite_c`) with its
@@ -74,7 +74,7 @@ int main(int argc, char** argv) {
   std::ifstream file(argv[1], std::ios::binary);
   const std::vector<std::uint8_t> raw{std::istreambuf_iterator<char>(file), {}};
   if (raw.size() != model_facts::kInput.size * (model_facts::kPixels ? 1 : sizeof(float)))
-    return Failed("The file is not kHeight x kWidth x 3 bytes, or kColumns float32 numbers.");
+    return Failed("The file is not kHeight x kWidth x kChannels bytes, or kColumns float32 numbers.");
 
   const std::unique_ptr<TfLiteModel, decltype(&TfLiteModelDelete)> model(
       TfLiteModelCreateFromFile("model.tflite"), TfLiteModelDelete);

@@ -86,7 +86,7 @@ def detections(outputs, facts, image):
     A box is x0, y0, x1, y1 in pixels of the model's input.
     """
     stride, width, height = facts["stride"], image["width"], image["height"]
-    rows, columns = height // stride, width // stride
+    rows, columns = -(-height // stride), -(-width // stride)  # the last cells may be cut
     if "scores" in outputs:
         scores, sides = 1 / (1 + np.exp(-outputs["scores"])), np.exp(outputs["boxes"]) * np.array([-1, -1, 1, 1])
         y, x = np.meshgrid((np.arange(rows) + 0.5) * stride, (np.arange(columns) + 0.5) * stride, indexing="ij")
@@ -165,6 +165,8 @@ def resized(image, facts):
 
     rules = {"bilinear_antialias": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC,
              "nearest": Image.Resampling.NEAREST}  # fmt: skip
+    if image.mode == "RGBA":  # every channel by itself: Pillow would weight colours by alpha
+        return Image.merge("RGBA", [resized(band, facts) for band in image.split()])
     rule, width, height = facts["resize"], facts["width"], facts["height"]
     if rule["rule"] not in rules:
         raise SystemExit(f"Resize as {rule['rule']} (cv2.INTER_LINEAR); Pillow cannot.")
@@ -177,20 +179,23 @@ def resized(image, facts):
         left, top = (image.width - part[0]) / 2, (image.height - part[1]) / 2
         return image.resize((width, height), rules[rule["rule"]], (left, top, left + part[0], top + part[1]))
     inner = max(1, round(min(ratios) * image.width)), max(1, round(min(ratios) * image.height))
-    padded = Image.new("RGB", (width, height), (rule["pad"],) * 3)
+    padded = Image.new(image.mode, (width, height), (rule["pad"],) * len(image.getbands()))
     padded.paste(image.resize(inner, rules[rule["rule"]]), ((width - inner[0]) // 2, (height - inner[1]) // 2))
     return padded
 
 
 def read(path, facts):
-    """Returns the raw inputs of a file: an image uint8 [1, height, width, 3], rows float32 [n, columns], or arrays."""
+    """Returns the raw inputs of a file: an image, uint8 [1, h, w, channels], rows, float32 [n, columns], or arrays."""
     if "columns" in facts:
         return rows(path, facts["columns"])
     if "shape" in facts:
         return arrays(path, facts)
     from PIL import Image, ImageOps
 
-    return np.asarray(resized(ImageOps.exif_transpose(Image.open(path)).convert("RGB"), facts))[None]
+    image, mode = ImageOps.exif_transpose(Image.open(path)), facts["colour_order"]  # Pillow's "L" is grey
+    if mode == "RGBA" and not image.has_transparency_data:
+        raise ValueError("it has no fourth channel (alpha), which the model takes")
+    return np.asarray(resized(image.convert(mode), facts)).reshape(1, facts["height"], facts["width"], len(mode))
 
 
 def several(words, told, reader=read):

@@ -23,7 +23,7 @@ using model_facts::kInput;
 static_assert(kInput.scale == (model_facts::kPixels ? 1 : 0), "a pixel is stored as pixel + zero_point, a number as is");
 
 namespace {
-// kHeight x kWidth x 3 pixels, RGB, row by row; or kColumns numbers.
+// kHeight x kWidth pixels of kChannels, row by row; or kColumns numbers.
 std::conditional<model_facts::kPixels, std::uint8_t, float>::type raw[kInput.size];
 alignas(16) std::uint8_t arena[model_facts::kArenaBytes];
 }  // namespace

@@ -190,9 +190,10 @@ def takes(facts):
 
 
 def fed(end, image, raw):
-    """Returns raw golden inputs (images: uint8 RGB [n, h, w, 3]) as an input of the file takes them."""
+    """Returns raw golden inputs (images: uint8 [n, h, w, channels]) as an input of the file takes them."""
     if "colour_order" in image:
-        raw = raw[..., ["RGB".index(channel) for channel in image["colour_order"]]]
+        order = {1: "L", 3: "RGB", 4: "RGBA"}[raw.shape[-1]]
+        raw = raw[..., [order.index(channel) for channel in image["colour_order"]]]
         raw = np.moveaxis(raw, -1, 1) if image["layout"] == "NCHW" else raw
     if "scale" not in end:
         return raw.astype(end["dtype"])
@@ -309,8 +310,9 @@ def declarations(facts):
     if "columns" in raw:
         yield f"constexpr int kColumns = {len(raw['columns'])};"
     elif "height" in raw:
-        yield (f"constexpr int kHeight = {int(raw['height'])}, kWidth = {int(raw['width'])};"
-               f"  // of the image that goes in, {c_comment(raw['colour_order'])}")  # fmt: skip
+        sides, order = (int(raw["height"]), int(raw["width"])), raw["colour_order"]
+        yield (f"constexpr int kHeight = {sides[0]}, kWidth = {sides[1]}, kChannels = {len(order)};"
+               f"  // of the image that goes in, {c_comment(order)}")  # fmt: skip
     for kind in ("outputs",) if "input" in facts else ("inputs", "outputs"):
         yield f"constexpr Tensor k{kind.capitalize()}[] = {{  // in the file's order"
         yield from (f"    {tensor(end)}," for end in facts["tensors"][kind])

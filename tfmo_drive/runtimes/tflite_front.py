@@ -102,9 +102,7 @@ class _Edit:
 
     def convolve(self, raw: Any, preprocessing: Preprocessing) -> None:
         """Puts the convolution in front that makes what the graph takes of the tensor `raw`, which is the new input."""
-        count = len(preprocessing.channel_order)
-        kernel = np.zeros((count, 1, 1, count), np.float32)
-        kernel[range(count), 0, 0, list(preprocessing.channel_order)] = preprocessing.scale
+        kernel = np.float32(preprocessing.matrix.T)[:, None, None]
         bias = np.float32(preprocessing.offset)
         if self.integer(raw):
             scale = np.abs(kernel).max((1, 2, 3)) / np.iinfo(np.int8).max

@@ -19,7 +19,9 @@ NAME = "TFLITE_METADATA"
 _IDENTIFIER = b"M001"
 _PARSER = "1.0.0"
 """The version of the schema: its first has all that is used here."""
-_FEATURE, _IMAGE, _RGB, _NORMALISATION, _DESCRIPTIONS, _AXIS_LABELS = 1, 2, 1, 1, 1, 2
+_FEATURE, _IMAGE, _NORMALISATION, _DESCRIPTIONS, _AXIS_LABELS = 1, 2, 1, 1, 2
+_COLOURS = {"RGB": (1, "RGB pixels"), "L": (2, "Grey pixels"), "RGBA": (0, "RGBA pixels")}
+"""The schema's ColorSpaceType (0: none that it knows) and words for the modes of images."""
 """The members of the schema's unions and enumerations that are used here."""
 
 Facts = Mapping[str, Any]
@@ -86,8 +88,8 @@ def _input(end: Facts, facts: Facts) -> Table:
         return {0: end["name"], 1: facts.get("feed", ""), 3: {0: _FEATURE, 1: {}}}
     return {
         0: end["name"],
-        1: "RGB pixels, 0..255. Preprocessing is inside the model.",
-        3: {0: _IMAGE, 1: {0: _RGB}},
+        1: f"{_COLOURS[facts['colour_order']][1]}, 0..255. Preprocessing is inside the model.",
+        3: {0: _IMAGE, 1: {0: _COLOURS[facts["colour_order"]][0]}},
         4: [{0: _NORMALISATION, 1: {0: [0.0], 1: [1.0]}}],
         5: {0: [255.0], 1: [0.0]},
     }

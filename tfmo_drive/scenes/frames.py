@@ -12,6 +12,7 @@ from tfmo_drive.contracts import Arrays, Examples
 from tfmo_drive.data.boxes import Truth
 from tfmo_drive.data.detections import padded
 from tfmo_drive.data.image_cache import Example, PackedExamples, pack_generated
+from tfmo_drive.data.images import in_channels, whole
 from tfmo_drive.data.splitting import SPLITS, refuse_few
 from tfmo_drive.scenes import scenes
 from tfmo_drive.scenes.layout import SIGNS
@@ -45,48 +46,50 @@ class Frames:
     def __post_init__(self):
         refuse_few(self, 16)
 
-    def packed(self, split: str, size: tuple[int, int], mask: str = "semantic") -> PackedExamples:
+    def packed(self, split: str, shape: tuple[int, ...], mask: str = "semantic") -> PackedExamples:
         """Returns a split's frames, generated once and cached.
 
-        Pixels are uint8 [b, h, w, 3]; targets by name are those of detections.padded, "steering" float32 [b, 1] in [-1,
-        1] and "mask" uint8 [b, h, w]. Weather and time of day are the attributes.
+        Pixels are uint8 [b, h, w, channels]; targets by name are those of detections.padded, "steering" float32 [b, 1]
+        in [-1, 1] and "mask" uint8 [b, h, w]. Weather and time of day are the attributes.
 
         Args:
             split: train, val or test.
-            size: (height, width) in pixels.
+            shape: (height, width), of RGB, or (height, width, channels).
             mask: What the mask shows, a key of MASKS.
         """
         number = self._set(split)
-        generate = functools.partial(generated, number, size=size, mask=mask)
-        return pack_generated(generate, getattr(self, split), ["frame", scenes.version(), number, *size, mask])
+        generate = functools.partial(generated, number, shape=shape, mask=mask)
+        return pack_generated(generate, getattr(self, split), ["frame", scenes.version(), number, *whole(shape), mask])
 
     def measured(
-        self, split: str, size: tuple[int, int], measure: Callable[[scenes.Scene], float], key: object
+        self, split: str, shape: tuple[int, ...], measure: Callable[[scenes.Scene], float], key: object
     ) -> PackedExamples:
         """Returns a split's frames, the pixels of `packed`, each with one number, float32 [b, 1].
 
         Args:
             split: train, val or test.
-            size: (height, width) in pixels.
+            shape: (height, width), of RGB, or (height, width, channels).
             measure: Says the number of a scene.
             key: All that `measure` depends on, in JSON types.
         """
         number = self._set(split)
 
         def generate(index: int) -> Example:
-            scene = scenes.draw(number, index, size)
-            return Example(scene.image, np.float32([measure(scene)]), None, _conditions(scene))
+            scene = scenes.draw(number, index, shape[:2])
+            pixels = in_channels(scene.image, whole(shape)[2])
+            return Example(pixels, np.float32([measure(scene)]), None, _conditions(scene))
 
-        return pack_generated(generate, getattr(self, split), ["number", scenes.version(), number, *size, key])
+        return pack_generated(generate, getattr(self, split), ["number", scenes.version(), number, *whole(shape), key])
 
     def _set(self, split: str) -> int:
         """Returns the number of a split's endless set of scenes."""
         return 1000 * self.seed + SPLITS.index(split)
 
 
-def generated(seed: int, index: int, size: tuple[int, int], mask: str) -> Example:
+def generated(seed: int, index: int, shape: tuple[int, ...], mask: str) -> Example:
     """Returns frame `index` of the set `seed`, with its truth."""
-    return labelled(scenes.draw(seed, index, size), mask)
+    found = labelled(scenes.draw(seed, index, shape[:2]), mask)
+    return found._replace(pixels=in_channels(found.pixels, whole(shape)[2]))
 
 
 def labelled(scene: scenes.Scene, mask: str) -> Example:

@@ -12,6 +12,7 @@ import numpy as np
 
 from tfmo_drive.base import inputs, outputs
 from tfmo_drive.contracts import Artifact, Examples, Preprocessing, Task
+from tfmo_drive.data.images import in_channels
 from tfmo_drive.protocols import OverTime, Rendered
 from tfmo_drive.scenes.clips import CLIP_SEED, clip
 from tfmo_drive.scores.pictures import shown
@@ -42,7 +43,9 @@ class Gallery:
         if not len(indices) or not self.task.offers(Rendered):
             return []
         raw, targets = self._examples.read(np.asarray(indices, np.int64))
-        truth = [self.task.rendered_truth(one, outputs.at(targets, i)) for i, one in enumerate(inputs.seen(raw))]
+        truth = [
+            self.task.rendered_truth(one, outputs.at(targets, i)) for i, one in enumerate(shown(inputs.seen(raw), None))
+        ]
         said = {"truth": truth} | self._said(row, raw)
         return [{title: rendered[i] for title, rendered in said.items()} for i in range(len(truth))]
 
@@ -62,7 +65,8 @@ class Gallery:
         offered = self.task.offers(OverTime) and self.task.offers(Rendered)
         if not offered or (size := self.task.clip_size) is None:
             return []
-        pixels = np.stack([scene.image for scene in clip(CLIP_SEED, 0, frames, size)])
+        channels = len(self.task.preprocessing.each[0].scale)
+        pixels = np.stack([in_channels(one.image, channels) for one in clip(CLIP_SEED, 0, frames, size)])
         return list(self._said(row, pixels).items())
 
     def _said(self, row: str, raw: outputs.Arrays) -> dict[str, list[np.ndarray]]:
@@ -73,7 +77,7 @@ class Gallery:
         first = next(iter(self.artifacts))
         chosen = {"float": first} | ({"compressed": row} if row != first else {})
         said = {title: outputs.answered(self.artifacts[name], raw) for title, name in chosen.items()}
-        return {title: self._rendered(inputs.seen(raw), answers) for title, answers in said.items()}
+        return {title: self._rendered(shown(inputs.seen(raw), None), answers) for title, answers in said.items()}
 
     def _rendered(self, pixels: np.ndarray, said: outputs.Arrays) -> list[np.ndarray]:
         return [self.task.rendered(image, outputs.at(said, i)) for i, image in enumerate(pixels)]

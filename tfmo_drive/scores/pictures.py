@@ -33,7 +33,9 @@ def palette(count: int) -> np.ndarray:
 
 
 def shown(raw: np.ndarray, input_range: tuple[float, float] | None) -> np.ndarray:
-    """Returns raw images [n, h, w, any channels] as uint8 [n, h, w, 3]: other than RGB as the grey of their mean.
+    """Returns raw images [n, h, w, any channels] as uint8 [n, h, w, 3]: one or two channels as the grey of their mean.
+
+    Of more than three the first three are shown.
 
     Args:
         raw: uint8 pixels, or floating-point numbers.
@@ -42,7 +44,9 @@ def shown(raw: np.ndarray, input_range: tuple[float, float] | None) -> np.ndarra
     if raw.dtype != np.uint8:
         low, high = input_range or (float(raw.min()), float(raw.max()))
         raw = np.clip(255 * (raw - low) / max(high - low, 1e-12), 0, 255).astype(np.uint8)
-    return raw if raw.shape[-1] == 3 else np.repeat(raw.mean(-1, keepdims=True).astype(np.uint8), 3, axis=-1)
+    if raw.shape[-1] >= 3:
+        return raw[..., :3]
+    return np.repeat(raw.mean(-1, keepdims=True).astype(np.uint8), 3, axis=-1)
 
 
 def enlarged(image: np.ndarray) -> tuple[Image.Image, int]:

@@ -10,12 +10,14 @@ import functools
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.base.outputs import names
 from tfmo_drive.contracts import BadInput, Evaluation, Trivial
 from tfmo_drive.data.class_names import quoted, read_class_names
 from tfmo_drive.data.image_cache import PackedExamples, pack, pack_generated
+from tfmo_drive.data.images import Resize, in_channels
 from tfmo_drive.data.layouts.listing import list_source
 from tfmo_drive.data.splitting import SPLITS, refuse_few, refuse_unlearnable
 from tfmo_drive.networks import networks, output_kind
@@ -63,7 +65,6 @@ class Classification(ImageTask):
     Real `data` is a folder of classes, or a CSV with file, label, split and perhaps group columns.
 
     Args:
-        image_size: The side of the images in pixels.
         outputs: "logits", "probabilities" or "sigmoids", for a model of your own whose graph does not tell which.
         scenes: The built-in images.
         columns: The CSV's columns that cannot be guessed.
@@ -76,22 +77,17 @@ class Classification(ImageTask):
         (32, 32)
     """
 
-    image_size: int = 48
     outputs: str = ""
     scenes: Scenes = Scenes()
     columns: Columns = Columns()
 
-    name = "classification"
+    name, default_size = "classification", (48, 48)
     output_names = (networks.LOGITS,)
     own_settings = ("outputs",)
 
     def __post_init__(self):
         super().__post_init__()
         output_kind.refuse_unknown("Classification.outputs", self.outputs)
-
-    @property
-    def size(self) -> tuple[int, int]:
-        return self.image_size, self.image_size
 
     @functools.cached_property
     def _listing(self):
@@ -114,21 +110,23 @@ class Classification(ImageTask):
         return scenes.PATCH_CLASSES if self.data == SCENES else self._listing.class_names
 
     def packed(self, split: str) -> PackedExamples:
-        """Returns a split's pixels uint8 [b, size, size, 3] and class ids int64 [b]."""
+        """Returns a split's pixels uint8 [b, h, w, channels] and class ids int64 [b]."""
         if self.data != SCENES:
-            packed = pack(self._listing[split], self.size, self.resize, skip_bad=self.skip_bad, label=split)
+            packed = pack(self._listing[split], self.shape, self.resize, skip_bad=self.skip_bad, label=split)
             lost = set(self._listing[split].labels.tolist()) - set(packed.labels.tolist())
             if split == "train" and lost:
                 raise BadInput(f"No readable train image is left of class {self.class_names[min(lost)]}. Mend some.")
             return packed
-        facts, size = self.scenes, self.image_size
-        seed = [facts.seed, SPLITS.index(split)]
-        draw = functools.partial(_scene, 1000 * seed[0] + seed[1], size=size, difficulty=facts.difficulty)
-        key = ["patch", scenes.version(), *seed, size, facts.difficulty]
+        facts, seed = self.scenes, [self.scenes.seed, SPLITS.index(split)]
+        draw = functools.partial(_scene, 1000 * seed[0] + seed[1], shape=self.shape, difficulty=facts.difficulty)
+        key = ["patch", scenes.version(), *seed, self.shape, facts.difficulty]
         return pack_generated(draw, getattr(facts, split), key)
 
     def heads(self, network: Network, backbone: keras.Model) -> list:
         return [network.head(backbone.output, len(self.class_names))]
+
+    def ends(self) -> dict[str, tuple[int, ...]]:
+        return {networks.LOGITS: (len(self.class_names),)}
 
     def _kind(self, model: keras.Model) -> str:
         return output_kind.of(model, names(model)[0], self.outputs, f"{self.place}.outputs")
@@ -162,6 +160,10 @@ class Classification(ImageTask):
         }
 
 
-def _scene(seed: int, index: int, size: int, difficulty: float) -> tuple[np.ndarray, int]:
-    pixels, label, _ = scenes.patch(seed, index, size, difficulty)
-    return pixels, label
+def _scene(seed: int, index: int, shape: tuple[int, int, int], difficulty: float) -> tuple[np.ndarray, int]:
+    """Returns a square patch, of another shape as `Resize` stretches it."""
+    height, width, channels = shape
+    pixels, label, _ = scenes.patch(seed, index, max(height, width), difficulty)
+    if height != width:
+        pixels = np.asarray(Resize()(Image.fromarray(pixels), (height, width)))
+    return in_channels(pixels, channels), label

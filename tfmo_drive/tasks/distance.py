@@ -30,6 +30,7 @@ class DistanceToObject(NumberTask):
     farthest: float = 60.0
 
     name, output_names, unit = "distance", ("distance",), "m"
+    default_size = (64, 96)
     own_settings = ("farthest",)
 
     def __post_init__(self):

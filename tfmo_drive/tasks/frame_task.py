@@ -13,16 +13,12 @@ class FrameTask(ImageTask):
     """Defines a task on whole frames.
 
     Args:
-        image_size: (height, width) in pixels.
         scenes: How many of the built-in frames there are.
     """
 
-    image_size: tuple[int, int] = (96, 128)
     scenes: Frames = Frames()
 
-    @property
-    def size(self) -> tuple[int, int]:
-        return self.image_size
+    default_size = (96, 128)
 
     @property
     def clip_size(self) -> tuple[int, int] | None:

@@ -13,7 +13,7 @@ from tfmo_drive.base.keras2 import keras
 from tfmo_drive.base.overrides import settings
 from tfmo_drive.base.run_folder import file_digest
 from tfmo_drive.contracts import BadInput, Examples, Preprocessing, Task
-from tfmo_drive.data import images
+from tfmo_drive.data import images, preprocessing_text
 from tfmo_drive.data.augmentation import COLUMNS, Augmentation
 from tfmo_drive.data.class_names import FILES
 from tfmo_drive.data.repeated import say_repeated
@@ -21,8 +21,11 @@ from tfmo_drive.data.splitting import SPLITS
 from tfmo_drive.networks import networks, own_model
 from tfmo_drive.networks.backbones import ResNet
 from tfmo_drive.networks.networks import Network
-from tfmo_drive.training import given_model
+from tfmo_drive.networks.own_model import Signature
+from tfmo_drive.training import given_model, given_shape
 
+SIDES, GIVEN_SIDES = (16, 1024), (1, 4096)
+"""The least and the largest side of images in pixels: for networks of ours, and for a given model of somebody's own."""
 SCENES = "scenes"
 """The value of `data` for the built-in driving scenes."""
 
@@ -33,12 +36,15 @@ class ImageTask(Task):
 
     Args:
         data: "scenes" (built in), or the path of real images.
+        image_size: (height, width) in pixels, or the side of square images; None: as a given model takes them, else the
+            task's own.
         network: The backbone and its head.
         weights: Where training starts: "none", "imagenet" or the path of a "notop" .h5 file.
         baseline: A trained model, which is then not trained again: weights for `network`, or a whole Keras 2 model of
             your own, for which `preprocessing_name` and `classes` must be given.
         classes: A file with the class order.
-        preprocessing_name: "none", "unit", "tf", "caffe" or "torch"; "" takes the network's own.
+        preprocessing_name: "none", "unit", "tf", "caffe", "torch", or a line such as "bgr/255", "rgb/127.5-1",
+            "(grey-127.5)/60" or "yuv/255" (data.preprocessing_text); "" takes the network's own.
         resize: The rule of resizing.
         augmentation: The random changes in training.
         skip_bad: Whether images that cannot be used are skipped.
@@ -47,6 +53,7 @@ class ImageTask(Task):
     """
 
     data: str = SCENES
+    image_size: int | tuple[int, int] | None = None
     network: Network = ResNet()
     weights: str = "none"
     baseline: str = ""
@@ -61,6 +68,8 @@ class ImageTask(Task):
     """The path of its settings, which is no setting itself: "task.parts.0" for a part of several tasks."""
 
     randoms: ClassVar[int] = COLUMNS
+    default_size: ClassVar[tuple[int, int]]
+    """(height, width) in pixels where neither a setting nor a given model says another."""
     output_names: ClassVar[tuple[str, ...]]
     """The outputs' names, in their order."""
     own_settings: ClassVar[tuple[str, ...]] = ()
@@ -72,10 +81,7 @@ class ImageTask(Task):
 
     def __post_init__(self):
         kind = type(self).__name__
-        if len(self.size) != 2 or not all(isinstance(side, int) and 16 <= side <= 1024 for side in self.size):
-            square = isinstance(type(self).image_size, int)
-            wanted = "a side of square images" if square else "(height, width)"
-            raise BadInput(f"{kind}.image_size must be {wanted}, in 16..1024 pixels, got {self.image_size}.")
+        self._refuse_size(kind)
         if isinstance(name := getattr(type(self), "output_names", ()), str):
             raise BadInput(f'{kind}.output_names must be a tuple of names, got "{name}". Write ("{name}",).')
         if not self.data.strip():
@@ -83,12 +89,44 @@ class ImageTask(Task):
         if self.split_seed < 0:
             raise BadInput(f"{kind}.split_seed must be at least 0, got {self.split_seed}.")
         if self.preprocessing_name:
-            images.preprocessing(self.preprocessing_name)
+            preprocessing_text.channels(self.preprocessing_name)
+
+    def _refuse_size(self, kind: str) -> None:
+        if (sides := self._said_size) is None:
+            return
+        least, most = GIVEN_SIDES if self.baseline else SIDES
+        pair = isinstance(sides, tuple) and len(sides) == 2
+        if not pair or not all(isinstance(side, int) and least <= side <= most for side in sides):
+            raise BadInput(
+                f"{kind}.image_size must be (height, width) or the side of square images, in {least}..{most} pixels, "
+                f"got {self.image_size}."
+            )
 
     @property
-    @abc.abstractmethod
+    def _said_size(self) -> tuple[int, int] | None:
+        return (self.image_size,) * 2 if isinstance(self.image_size, int) else self.image_size
+
+    @functools.cached_property
+    def shape(self) -> tuple[int, int, int]:
+        """Returns (height, width, channels) of the images that the model takes.
+
+        What no setting says, a given model does.
+        """
+        said, (height, width, channels) = preprocessing_text.channels(self.preprocessing_name or "x"), self._given_shape
+        sizes = zip(self._said_size or (None, None), (height, width), self.default_size, strict=True)
+        height, width = (next(side for side in sides if side) for sides in sizes)
+        return height, width, said or channels or 3
+
+    @functools.cached_property
+    def _given_shape(self) -> tuple[int | None, int | None, int | None]:
+        """Returns (height, width, channels) of the images that a given model takes, as far as its file says."""
+        found = given_shape.image_shape(Path(self.baseline)) if self.baseline else None
+        return found or (None, None, None)
+
+    @property
     def size(self) -> tuple[int, int]:
         """Returns (height, width) of the images that the model takes, in pixels."""
+        return self.shape[:2]
 
     @property
     @abc.abstractmethod
@@ -103,12 +141,12 @@ class ImageTask(Task):
     def packed(self, split: str) -> Examples:
         """Returns one split, decoded once and then read from one flat file, whose content has a `fingerprint`."""
 
-    @property
+    @functools.cached_property
     def preprocessing(self) -> Preprocessing:
         """Returns the preprocessing: the given one, or the network's own; none of a file that has it inside."""
-        if self.baseline and own_model.made_here(Path(self.baseline)):
-            return images.preprocessing("none")
-        return images.preprocessing(self.preprocessing_name or self.network.preprocessing)
+        inside = self.baseline and own_model.made_here(Path(self.baseline))
+        text = "none" if inside else self.preprocessing_name or self.network.preprocessing
+        return preprocessing_text.preprocessing(text, self.shape[2])
 
     @functools.cached_property
     def _splits(self) -> dict[str, Examples]:
@@ -130,32 +168,42 @@ class ImageTask(Task):
         return file_digest(Path(self.baseline)) if self.baseline else ""
 
     def identity(self) -> dict[str, Any]:
-        kept = ("image_size", "network", "preprocessing_name", "resize", "augmentation", *self.own_settings)
+        kept = ("network", "preprocessing_name", "resize", "augmentation", *self.own_settings)
         kept += tuple(name for name in self.given_settings if getattr(self, name) not in ("", None))
         start = Path(self.weights)
         return {
             **{name: settings(getattr(self, name)) for name in kept},
+            "image_size": list(self.size),
+            "channels": self.shape[2],
             "classes": list(self.class_names),
             "weights": file_digest(start) if start.is_file() else self.weights,
         }
 
     def assembled(self, network: Network, weights: str) -> keras.Model:
         """Returns `network` with the task's outputs, starting from `weights`."""
-        backbone = networks.started(network, self.size, weights)
+        backbone = networks.started(network, self.shape, weights)
         outputs = self.heads(network, backbone)
         return keras.Model(backbone.input, outputs if len(outputs) > 1 else outputs[0], name=backbone.name)
 
     def build(self, network: Network | None = None) -> keras.Model:
         """Returns the untrained model, or the given baseline.
 
-        Its input is preprocessed float32 [b, height, width, 3].
+        Its input is preprocessed float32 [b, height, width, channels].
         """
         if network is not None:
             return self.assembled(network, "none")
         if not self.baseline:
             return self.assembled(self.network, self.weights)
-        own = self.assembled(self.network, "none")
+        own = functools.partial(self.assembled, self.network, "none")
         return given_model.baseline(Path(self.baseline), own, self, self.undeclared)
+
+    def ends(self) -> dict[str, tuple[int, ...]]:
+        """Returns the shapes of a model's outputs for one image, by name, whatever its layers."""
+        return dict(Signature.of(self.assembled(self.network, "none")).outputs)
+
+    def signature(self) -> Signature:
+        """Returns the shapes that a model must take and give."""
+        return Signature(self.shape, self.ends())
 
     def undeclared(self) -> Iterator[str]:
         """Yields what a user must still say of a whole model, as "how its input was made, with --set=...".
@@ -163,10 +211,9 @@ class ImageTask(Task):
         Nothing about a given model is guessed.
         """
         if not self.preprocessing_name:
-            yield (
-                "how its input was made, with --set=task.preprocessing_name=NAME, one of "
-                f"{', '.join(images.PREPROCESSINGS)}"
-            )
+            yield (f"how its input was made, with --set=task.preprocessing_name=NAME, one of {preprocessing_text.HOW}")
+        if None in self._given_shape[:2] and not self.image_size:
+            yield "which size of images it was trained on, with --set=task.image_size=HEIGHT,WIDTH"
         folder = Path(self.data)
         place = folder if folder.is_dir() else folder.parent
         said = self.classes or (self.reads_class_files and any((place / name).is_file() for name in FILES))
@@ -185,5 +232,4 @@ class ImageTask(Task):
 
     def input_metadata(self) -> dict[str, Any]:
         """Returns how a board makes the model's input, in JSON types."""
-        height, width = self.size
-        return {"height": height, "width": width, "colour_order": "RGB", "resize": self.resize.to_dict()}
+        return images.described(self.shape, self.resize) | {"preprocessing": self.preprocessing.name}

@@ -22,8 +22,8 @@ from tfmo_drive.protocols import Distillable, LocatesObjects, OverTime, Rendered
 from tfmo_drive.scenes.scenes import Scene
 from tfmo_drive.tasks.frame_task import FrameTask
 
-_SHARED = ("data", "image_size", "network", "preprocessing_name", "resize", "augmentation", "skip_bad", "split_seed",
-           "scenes")  # fmt: skip
+_SHARED = ("data", "image_size", "baseline", "network", "preprocessing_name", "resize", "augmentation", "skip_bad",
+           "split_seed", "scenes")  # fmt: skip
 """The settings that the parts take from the whole."""
 _PROBES = 8
 """The number of a split's examples whose pixels are compared in all parts."""
@@ -93,11 +93,14 @@ class MultiTask(FrameTask):
         return self.parts[0].counts()
 
     def packed(self, split: str) -> Examples:
-        """Returns a split's pixels uint8 [b, h, w, 3] and the parts' targets by part."""
+        """Returns a split's pixels uint8 [b, h, w, channels] and the parts' targets by part."""
         return _Together({part.name: part.packed(split) for part in self.parts}, split)
 
     def heads(self, network: Network, backbone: keras.Model) -> list:
         return [one for part in self.parts for one in part.heads(network, backbone)]
+
+    def ends(self) -> dict[str, tuple[int, ...]]:
+        return {name: shape for part in self.parts for name, shape in part.ends().items()}
 
     def _each(self, outputs: Any) -> Iterator[tuple[FrameTask, Any]]:
         """Yields every part with its own outputs, as it knows them."""

@@ -87,12 +87,12 @@ class NumberTask(FrameTask):
         return list_numbers(self.data, self.output_names[0], columns, self.split_seed, self.skip_bad)
 
     def packed(self, split: str) -> Examples:
-        """Returns a split's pixels uint8 [b, h, w, 3] and numbers float32 [b, 1] in the unit."""
+        """Returns a split's pixels uint8 [b, h, w, channels] and numbers float32 [b, 1] in the unit."""
         if self.data == SCENES:
             own = [getattr(self, name) for name in self.own_settings]
             key = [self.name, file_digest(Path(inspect.getfile(type(self)))), own]
-            return self.scenes.measured(split, self.size, self._finite_number, key)
-        return pack(self._listing[split], self.size, self.resize, skip_bad=self.skip_bad, label=split)
+            return self.scenes.measured(split, self.shape, self._finite_number, key)
+        return pack(self._listing[split], self.shape, self.resize, skip_bad=self.skip_bad, label=split)
 
     def _finite_number(self, scene: Scene) -> float:
         found = self.number(scene)
@@ -113,6 +113,9 @@ class NumberTask(FrameTask):
 
     def heads(self, network: Network, backbone: keras.Model) -> list:
         return [network.head(backbone.output, 1, self.output_names[0])]
+
+    def ends(self) -> dict[str, tuple[int, ...]]:
+        return {self.output_names[0]: (1,)}
 
     def undeclared(self) -> Iterator[str]:
         yield from super().undeclared()

@@ -10,7 +10,7 @@ import numpy as np
 
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.contracts import BadInput, Task
-from tfmo_drive.data.images import PREPROCESSINGS
+from tfmo_drive.data import preprocessing_text
 from tfmo_drive.networks import networks, own_model
 from tfmo_drive.runtimes import tflite_model
 from tfmo_drive.runtimes.given_tflite import GivenTFLite
@@ -22,13 +22,16 @@ _EXAMPLES, _FEWEST, _NUMBERS = 128, 8, 1 << 24
 """The most and the fewest val examples that are asked, and the largest count of numbers in their answers."""
 
 
-def baseline(path: Path, own: keras.Model, task: Task, undeclared: Callable[[], Iterable[str]]) -> keras.Model:
+def baseline(
+    path: Path, own: Callable[[], keras.Model], task: Task, undeclared: Callable[[], Iterable[str]]
+) -> keras.Model:
     """Returns the trained model at `path`: weights for the task's network, an earlier run's stage, or a whole model.
 
     Args:
         path: The file.
-        own: The task's own network, for files of weights alone.
-        task: The task.
+        own: Builds the task's own network, for files of weights alone: a whole model may be of a size that it cannot
+            have.
+        task: The task, whose `signature` says what a model must take and give.
         undeclared: Returns what the task's settings do not say and only the user of a whole model can know.
 
     Raises:
@@ -36,22 +39,24 @@ def baseline(path: Path, own: keras.Model, task: Task, undeclared: Callable[[], 
     """
     subject = f"task.baseline: {path}"
     if not own_model.is_whole_model(path):
-        networks.load_weights(own, path, "task.baseline")
-        return adopted(own, task, subject)
+        model = own()
+        networks.load_weights(model, path, "task.baseline")
+        return adopted(model, task, subject)
     stage = own_model.is_stage(path)
-    if stage:
-        own_model.refuse_other_stage(path, task.preprocessing.name, task.metadata(own))
     asked = [] if stage else dict.fromkeys(undeclared())
     said = [f"task.baseline is a model of your own: say {'; and say '.join(asked)}."] if asked else []
     try:
-        model = own_model.read_model(path, own_model.Signature.of(own), allow_code=task.allow_code)
+        model = own_model.read_model(path, task.signature(), allow_code=task.allow_code)
     except BadInput as error:  # told together, so that nobody starts once for each
         raise BadInput(" ".join([str(error), *said])) from error
     if said:
         raise BadInput(*said)
     if file := tflite_model.file_of(model):
         _refuse_other_inputs(file, task, subject)
-    return model if stage else adopted(model, task, subject)
+    if not stage:
+        return adopted(model, task, subject)
+    own_model.refuse_other_stage(path, task.preprocessing.name, task.metadata(model))
+    return model
 
 
 def _refuse_other_inputs(file: GivenTFLite, task: Task, subject: str) -> None:
@@ -64,7 +69,8 @@ def _refuse_other_inputs(file: GivenTFLite, task: Task, subject: str) -> None:
             raise BadInput(f"{subject} takes raw inputs: what preprocesses them is inside it already. {drop}")
         return
     if file.input_range and rule.bounds and not _alike(file.input_range, rule.bounds):
-        fitting = [name for name, one in PREPROCESSINGS.items() if _alike(file.input_range, one.bounds)]
+        known = {name: preprocessing_text.preprocessing(name) for name in preprocessing_text.NAMES}
+        fitting = [name for name, one in known.items() if _alike(file.input_range, one.bounds)]
         advice = f"Say --set=task.preprocessing_name={' or '.join(fitting)}." if fitting else "Give another file."
         low, high = file.input_range
         raise BadInput(

@@ -103,11 +103,11 @@ def _unlike(ours: np.ndarray, train: np.ndarray, preprocessing: Preprocessing) -
             return f"values go from {ours.min():.3g} to {ours.max():.3g}, raw ones from {low:g} to {high:g}."
         if ours.max() <= 1 < train.max():
             return f"no value is above {ours.max():.3g}, train's go up to {train.max():.3g}: scaled to 0..1 already."
-    if ours.ndim == 4 and (np.ptp(ours, axis=-1) == 0).all() and (np.ptp(train, axis=-1) > 0).any():
+    if ours.ndim == 4 and (np.ptp(ours[..., :3], axis=-1) == 0).all() and (np.ptp(train[..., :3], axis=-1) > 0).any():
         return "all images are grey, train's are not."
     if different(ours) < LEAST:  # a few images may be dark or blue by chance
         return ""
-    if ours.ndim == 4 and (colour := _swapped(ours, train)):
+    if ours.ndim == 4 and ours.shape[-1] >= 3 and (colour := _swapped(ours, train)):
         return colour
     spread = train.std(axis=axes)
     varied = spread > 0  # a column that says nothing in train is left alone by every file

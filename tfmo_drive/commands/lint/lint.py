@@ -107,7 +107,7 @@ def sampled(task: Task, seed: int) -> np.ndarray:
 
 
 def images(folder: Path, task: Task) -> np.ndarray:
-    """Returns all images in a folder and those inside it, as the task resizes them: uint8 [n, height, width, 3].
+    """Returns all images in a folder and those inside it, as the task resizes them: uint8 [n, height, width, channels].
 
     Raises BadInput where there is none, one cannot be read, or the task takes no images.
     """
@@ -122,7 +122,7 @@ def images(folder: Path, task: Task) -> np.ndarray:
         raise BadInput(f"--calibration: {faults.counted(found.odd, len(found.odd) + len(found.files), 'are no files')}")
     if not found.files:
         raise BadInput(f"--calibration: no images under {folder}. Give a folder of {', '.join(SUFFIXES)} files.")
-    return np.stack([decode(file, task.size, task.resize) for file in found.files])
+    return np.stack([decode(file, task.shape, task.resize) for file in found.files])
 
 
 def _sample(stored, raw: np.ndarray, preprocessing: Preprocessing):

@@ -177,8 +177,8 @@ class ArrayTask(Task):
     def _rule(self, name: str, led: Led) -> Preprocessing:
         given = self.arrays.inputs[name]
         called = name or _INPUTS[len(given.shape)]
-        if given.preprocessing != "none":
-            return dataclasses.replace(images.preprocessing(given.preprocessing), input=called)
+        if given.rule:
+            return dataclasses.replace(given.rule, input=called)
         made = Preprocessing(
             "none", tuple(range(given.shape[-1])), led.scale, led.offset, called, given.input_range, given.dtype
         )
@@ -211,12 +211,12 @@ class ArrayTask(Task):
         if network is None:
             return graph.copied(self._led[0])
         shape, outputs = self.arrays.shape, self.model.output_shape[1:]
-        if len(outputs) != 1 or len(shape) not in (1, 3) or (len(shape) == 3 and shape[-1] != 3):
+        if len(outputs) != 1 or len(shape) not in (1, 3):
             raise BadInput(
-                f"{type(network).__name__} takes images [height, width, 3] or rows [columns] and gives classes or a "
-                f"number; the model takes {list(shape)} and gives {list(outputs)}. Leave Distill out."
+                f"{type(network).__name__} takes images [height, width, channels] or rows [columns] and gives "
+                f"classes or a number; the model takes {list(shape)} and gives {list(outputs)}. Leave Distill out."
             )
-        return networks.build(network, shape[:2] if len(shape) == 3 else shape[0], len(self.class_names) or 1)
+        return networks.build(network, shape if len(shape) == 3 else shape[0], len(self.class_names) or 1)
 
     def offers(self, protocol: type) -> bool:
         return super().offers(protocol) and (protocol is not Distillable or self.arrays.targets != OTHER)
@@ -317,8 +317,7 @@ class ArrayTask(Task):
 def _told(given: GivenInput) -> dict[str, Any]:
     """Returns how a board makes an input, in JSON types."""
     if given.is_image and given.shape[-1] == 3:
-        height, width = given.shape[:2]
-        return {"height": height, "width": width, "colour_order": "RGB", "resize": images.Resize().to_dict()}
+        return images.described(given.shape, images.Resize())
     feed = "raw, as the model was given it; what is done to it first is inside the file"
     if len(given.shape) == 1 and given.dtype == "float32":
         return {"columns": [f"column_{place}" for place in range(given.shape[0])], "feed": feed}

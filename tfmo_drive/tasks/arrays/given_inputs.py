@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from tfmo_drive.contracts import Arrays, BadInput
-from tfmo_drive.data import images
+from tfmo_drive.data import preprocessing_text
+from tfmo_drive.preprocessing import Preprocessing
 
 Likes = dict[str, tuple[tuple[int, ...], str]]
 """The shape and the type of every input by its name, "" for the only one."""
@@ -26,12 +27,19 @@ class GivenInput:
     input_range: tuple[float, float] | None = None
     """The lowest and highest raw input; None: it has no range, and is standardised."""
     preprocessing: str = "none"
-    """What a given model was fed: the pixels themselves ("none"), or these as keras.applications change them."""
+    """What a given model was fed: the inputs themselves ("none"), or pixels as data.preprocessing_text says."""
 
     @property
     def is_image(self) -> bool:
         """Says whether it is uint8 pixels [height, width, channels]."""
         return self.dtype == "uint8" and len(self.shape) == 3
+
+    @property
+    def rule(self) -> Preprocessing | None:
+        """Returns what pixels become; None where the inputs are fed as they are."""
+        if self.preprocessing == "none":
+            return None
+        return preprocessing_text.preprocessing(self.preprocessing, self.shape[-1])
 
 
 def of_split(split: str, given: Any) -> Arrays:
@@ -122,13 +130,14 @@ def _range(input_range: Sequence[float] | None, dtype: str) -> tuple[float, floa
 
 
 def _rule(name: str, shape: tuple[int, ...], dtype: str) -> str:
-    images.preprocessing(name)
-    if name != "none" and (dtype != "uint8" or len(shape) != 3 or shape[-1] != 3):
+    image = GivenInput(shape, dtype).is_image
+    rule = preprocessing_text.preprocessing(name, shape[-1] if image else None)
+    if not rule.is_identity and not image:
         raise BadInput(
-            f'arrays: preprocessing="{name}" is for uint8 images [height, width, 3], got {dtype} {list(shape)}. Leave '
-            "it out: the model then takes the inputs as they are."
+            f'arrays: preprocessing="{name}" is for uint8 images [height, width, channels], got {dtype} {list(shape)}. '
+            "Leave it out: the model then takes the inputs as they are."
         )
-    return name
+    return "none" if rule.is_identity else name
 
 
 def refuse_outside(split: str, stretches: Iterable[Arrays], inputs: Mapping[str, GivenInput]) -> None:

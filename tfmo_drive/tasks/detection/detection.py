@@ -95,9 +95,9 @@ class Detection(FrameTask):
         return DETECTED if self.data == SCENES else self._listing.class_names
 
     def packed(self, split: str) -> Examples:
-        """Returns a split's pixels uint8 [b, h, w, 3] and, by name, the truths as detections.padded has them."""
+        """Returns a split's pixels uint8 [b, h, w, channels] and, by name, the truths as detections.padded has them."""
         if self.data == SCENES:
-            frames = self.scenes.packed(split, self.size)
+            frames = self.scenes.packed(split, self.shape)
             return Chosen(frames, lambda targets: {field: targets[field] for field in FIELDS})
         found = coco_listing.of_their_size(self._listing[split], self.skip_bad)
         sizes = found.sizes.tolist()
@@ -105,18 +105,21 @@ class Detection(FrameTask):
             one.resized(tuple(size), self.size, self.resize) for one, size in zip(found.truths, sizes, strict=True)
         ]
         labelled = dataclasses.replace(found, labels=detections.padded(moved))
-        return pack(labelled, self.size, self.resize, skip_bad=self.skip_bad, label=split)
+        return pack(labelled, self.shape, self.resize, skip_bad=self.skip_bad, label=split)
 
     def heads(self, network: Network, backbone: keras.Model) -> list:
         return detector.heads(backbone, len(self.class_names), self.channels)
+
+    def ends(self) -> dict[str, tuple[int, ...]]:
+        grid = detections.grid(self.size)
+        return {SCORES: (*grid, len(self.class_names)), BOXES: (*grid, 4)}
 
     def moved(self, targets, randoms):
         boxes, kinds = self.augmentation.move_boxes(targets["boxes"], targets["classes"], self.size, randoms)
         return {**targets, "boxes": boxes, "classes": kinds}
 
     def encode(self, targets):
-        grid = (self.size[0] // STRIDE, self.size[1] // STRIDE)
-        return detector.encode(targets, grid, len(self.class_names))
+        return detector.encode(targets, detections.grid(self.size), len(self.class_names))
 
     def loss(self, model: keras.Model):
         return detector.loss
@@ -169,7 +172,7 @@ class Detection(FrameTask):
 
     def trivial(self, count: int) -> Trivial:
         """Returns the trivial answer: nothing is detected."""
-        grid = (count, self.size[0] // STRIDE, self.size[1] // STRIDE)
+        grid = (count, *detections.grid(self.size))
         silent = np.broadcast_to(np.float32(-100), (*grid, len(self.class_names)))
         return Trivial("nothing", {SCORES: silent, BOXES: np.broadcast_to(np.float32(0), (*grid, 4))})
 

@@ -63,7 +63,6 @@ class LaneKeeping(FrameTask):
         ('steering',)
     """
 
-    image_size: tuple[int, int] = (64, 128)
     limit: float = 1.0
     degrees: float = 25.0
     full_lock: float | None = None
@@ -72,7 +71,7 @@ class LaneKeeping(FrameTask):
     augmentation: Augmentation = Augmentation(flip=True, shift=0.0, zoom=0.0, shear_degrees=0.0)
     columns: LogColumns = LogColumns()
 
-    name = "lane_keeping"
+    name, default_size = "lane_keeping", (64, 128)
     output_names = (STEERING,)
     class_names = ()
     own_settings = ("balance",)
@@ -97,14 +96,14 @@ class LaneKeeping(FrameTask):
         return list_log(self.data, columns or None, self.limit, self.split_seed, self.skip_bad)
 
     def packed(self, split: str) -> Examples:
-        """Returns a split's pixels uint8 [b, h, w, 3] and targets by name.
+        """Returns a split's pixels uint8 [b, h, w, channels] and targets by name.
 
         "steering" is float32 [b, 1] in [-1, 1]; "group" is the group of a frame and "frame" its number in the split,
         int64 [b].
         """
         if self.data == SCENES:
-            return _Grouped(self.scenes.packed(split, self.size), lambda targets: targets[STEERING])
-        frames = pack(self._listing[split], self.size, self.resize, skip_bad=self.skip_bad, label=split)
+            return _Grouped(self.scenes.packed(split, self.shape), lambda targets: targets[STEERING])
+        frames = pack(self._listing[split], self.shape, self.resize, skip_bad=self.skip_bad, label=split)
         return _Grouped(frames, lambda steering: steering)
 
     @functools.cached_property
@@ -123,6 +122,9 @@ class LaneKeeping(FrameTask):
 
     def heads(self, network: Network, backbone: keras.Model) -> list:
         return [network.head(backbone.output, 1, STEERING)]
+
+    def ends(self) -> dict[str, tuple[int, ...]]:
+        return {STEERING: (1,)}
 
     def moved(self, targets, randoms):
         mirrored = self.augmentation.mirrored(randoms)[:, None]

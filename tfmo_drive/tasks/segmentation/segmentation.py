@@ -98,8 +98,8 @@ class Segmentation(FrameTask):
 
     def _pack(self, split: str) -> Examples:
         if self.data == SCENES:
-            return Chosen(self.scenes.packed(split, self.size, self.shown), lambda targets: targets["mask"])
-        return pack(self._listing[split], self.size, self.resize, skip_bad=self.skip_bad, label=split)
+            return Chosen(self.scenes.packed(split, self.shape, self.shown), lambda targets: targets["mask"])
+        return pack(self._listing[split], self.shape, self.resize, skip_bad=self.skip_bad, label=split)
 
     @functools.cached_property
     def _train_pixels(self) -> np.ndarray:
@@ -107,7 +107,7 @@ class Segmentation(FrameTask):
         return sum(_pixels(self._packs["train"], len(self.class_names)))
 
     def packed(self, split: str) -> Examples:
-        """Returns a split's pixels uint8 [b, h, w, 3] and masks uint8 [b, h, w]: class ids, or IGNORE.
+        """Returns a split's pixels uint8 [b, h, w, channels] and masks uint8 [b, h, w]: class ids, or IGNORE.
 
         Raises BadInput where train shows fewer than two classes, or val or test none.
         """
@@ -141,6 +141,9 @@ class Segmentation(FrameTask):
         if stride == 1:
             return [logits]
         return [keras.layers.UpSampling2D(stride, interpolation="bilinear", name=MASK)(logits)]
+
+    def ends(self) -> dict[str, tuple[int, ...]]:
+        return {MASK: (*self.size, len(self.class_names))}
 
     def moved(self, targets, randoms):
         return self.augmentation.move_masks(targets, randoms)

@@ -26,6 +26,7 @@ from tfmo_drive.data.class_names import label_ids, no_class, ordered, quoted, re
 from tfmo_drive.data.splitting import SPLITS, refuse_unlearnable
 from tfmo_drive.networks import networks, output_kind, standardised_number
 from tfmo_drive.networks.networks import DenseLayers
+from tfmo_drive.networks.own_model import Signature
 from tfmo_drive.networks.standardised_number import StandardisedNumber
 from tfmo_drive.scores import evaluation
 from tfmo_drive.tasks.sensor_rows import drive_log, packed_rows
@@ -193,10 +194,17 @@ class SensorRows(Task):
     def build(self, network: DenseLayers | None = None) -> keras.Model:
         """Returns the untrained model, or the given baseline; its input is standardised float32 [b, columns]."""
         count, outputs = len(self._source.columns), len(self.class_names) or 1
+        own = functools.partial(networks.build, network or self.network, count, outputs)
         if network is not None or not self.baseline:
-            return networks.build(network or self.network, count, outputs)
-        own = networks.build(self.network, count, outputs)
+            return own()
         return given_model.baseline(Path(self.baseline), own, self, self.undeclared)
+
+    def signature(self) -> Signature:
+        """Returns the shapes that a model must take and give."""
+        outputs = len(self.class_names) or 1
+        return Signature(
+            (len(self._source.columns),), {networks.LOGITS if outputs > 1 else networks.NUMBER: (outputs,)}
+        )
 
     def undeclared(self) -> Iterator[str]:
         """Yields what a user must still say of a whole model, with the setting: nothing about it is guessed."""
