@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tfmo_drive.base.keras2 import keras, tf
-from tfmo_drive.networks import integer_layers, plain_layers
-from tfmo_drive.networks.operator_layers import symbol
+from tfmo_drive.networks.rewriting import integer_layers, plain_layers
+from tfmo_drive.networks.rewriting.operator_layers import symbol
 
 layers = keras.layers
 MAPS = np.random.default_rng(0).normal(size=(3, 4, 4, 4)).astype(np.float32)
@@ -64,6 +64,12 @@ ALONE = {
     "average": lambda x: layers.Average()([x, layers.ReLU()(x), layers.ELU()(x)]),
     "hard_sigmoid, selu": lambda x: layers.Activation("hard_sigmoid")(layers.Activation("selu")(x)),
     "ReLU up to 2": layers.ReLU(2.0),
+    "LayerNorm of maps": lambda x: layers.LayerNormalization(epsilon=0.1)(x),
+    "LayerNorm of series, no scale": lambda x: layers.LayerNormalization(scale=False)(layers.Reshape((16, 4))(x)),
+    "LayerNorm of rows, no offset": lambda x: layers.LayerNormalization(center=False)(layers.Flatten()(x)),
+    "GroupNorm of maps": lambda x: layers.GroupNormalization(2, epsilon=0.1)(x),
+    "GroupNorm of each channel": lambda x: layers.GroupNormalization(-1)(x),
+    "GroupNorm of series": lambda x: layers.GroupNormalization(1)(layers.Reshape((16, 4))(x)),
 }  # fmt: skip
 
 
@@ -75,3 +81,14 @@ def test_a_model_in_layers_of_one_operator_each_answers_as_before(name):
     made = integer_layers.integer_form(model)
     assert made.output_names == model.output_names
     np.testing.assert_allclose(made(MAPS), model(MAPS), rtol=1e-4, atol=1e-4)
+
+
+def test_what_the_converter_takes_badly_is_written_anew_and_nothing_else_is_touched():
+    model = network(lambda x: layers.LayerNormalization(name="norm")(layers.Dense(4, "selu", name="wide")(x)))
+    made = integer_layers.convertible(model)
+    kinds = {type(layer) for layer in made.layers}
+    assert not kinds & {layers.LayerNormalization} and made.output_names == ["norm"]
+    assert not [one for one in made.layers if getattr(one, "activation", None) is keras.activations.selu]
+    np.testing.assert_allclose(made(MAPS), model(MAPS), rtol=1e-5, atol=1e-5)
+    plain = network(lambda x: layers.ReLU(2.0)(layers.Average()([x, layers.Activation("hard_sigmoid")(x)])))
+    assert integer_layers.convertible(plain) is plain

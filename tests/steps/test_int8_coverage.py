@@ -15,9 +15,10 @@ from tests.bench.survey import LEAST_DB, classifier, decibels
 from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.base.recipe import apply_steps
 from tfmo_drive.contracts import BadInput, BrokenPromise
-from tfmo_drive.networks import graph, layers, plain_layers, quantize_scheme
+from tfmo_drive.networks import graph, layers, quantize_scheme
 from tfmo_drive.networks.backbones import MobileNetV2, ResNet, SmallCNN
 from tfmo_drive.networks.networks import Head, build
+from tfmo_drive.networks.rewriting import plain_layers
 from tfmo_drive.runtimes import tflite_file
 from tfmo_drive.steps.fold_batch_norm import FoldBatchNorm
 from tfmo_drive.steps.prune import Prune
@@ -81,6 +82,8 @@ BODIES = {
     "selu_average_hard_sigmoid": lambda x: L.Average()(
         [conv(x, activation="selu"), conv(x, activation="hard_sigmoid")]
     ),
+    "layer_and_group_norm": lambda x: L.GroupNormalization(4)(conv(L.LayerNormalization()(conv(x)))),
+    "padded_with_ones": lambda x: conv(tf.pad(conv(x), [[0, 0], [1, 1], [1, 1], [0, 0]], constant_values=9.0)),
     "along_time": lambda x: L.ReLU()(L.BatchNormalization()(L.Conv1D(4, 3)(L.Reshape((256, 8))(conv(x))))),
     "operators": lambda x: tf.concat([tf.nn.relu6(conv(x) * 0.5 + 1.0), 1.0 - conv(x, activation="sigmoid")], -1),
     "sum_of_three": lambda x: L.ReLU()(L.Add()([conv_bn(x), conv(x), L.ReLU()(conv_bn(x))])),
@@ -252,7 +255,7 @@ def test_a_kernel_without_a_quantiser_is_named(context):
         ("BatchNormalization", lambda x: L.BatchNormalization(axis=1)(conv(x))),
         (r"Activation \S+_softplus \(activation softplus\)", lambda x: conv(x, activation="softplus")),
         ("Activation", lambda x: L.Activation("softsign")(conv(x))),
-        ("LayerNormalization", lambda x: L.LayerNormalization()(conv(x))),
+        ("LayerNormalization", lambda x: L.LayerNormalization(axis=1)(conv(x))),
         ("LSTM", lambda x: L.LSTM(4)(L.Reshape((16, 128))(conv(x)))),
     ],
 )

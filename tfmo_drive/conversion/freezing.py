@@ -25,6 +25,7 @@ from tfmo_drive.contracts import Arrays, BadInput, Preprocessing, Preprocessings
 from tfmo_drive.networks import graph
 from tfmo_drive.networks.fake_quant import is_quantize_aware
 from tfmo_drive.networks.layers import weights_digest
+from tfmo_drive.networks.rewriting import integer_layers
 from tfmo_drive.runtimes import tflite_front, tflite_model
 from tfmo_drive.runtimes.tflite_file import FOLDED
 
@@ -130,12 +131,13 @@ def _freeze(model: keras.Model, preprocessing: Preprocessing | Preprocessings, b
         content = tflite_front.taking_raw(file.content, preprocessing)
         return Frozen(None, None, names(model), (), (1, *shapes[0][1:]), False, preprocessing, model.name,
                       content=content, computes=file.computes)  # fmt: skip
+    called = model if aware else integer_layers.convertible(model)
     specs = [tf.TensorSpec(shape, tf.float32, name=name) for name, shape in zip(names_in, shapes, strict=True)]
 
     @tf.function(input_signature=specs, autograph=False)
     def serve(*inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         taken = [_taken(rule, one, aware) for rule, one in zip(rules, inputs, strict=True)]
-        outputs = model(by_name(names_in, taken), training=False)
+        outputs = called(by_name(names_in, taken), training=False)
         # Numbered, because TensorFlow returns structured outputs in the order of their sorted keys.
         return {f"{i:02d}": output for i, output in enumerate(tf.nest.flatten(outputs))}
 

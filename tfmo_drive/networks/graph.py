@@ -168,3 +168,14 @@ def _own_names(model: keras.Model) -> dict[int, str]:
 def fresh(layer: Layer, name: str = "") -> Layer:
     """Returns a new layer of the same settings, called `name`, or as the layer is where that is ""."""
     return type(layer).from_config(layer.get_config() | {"name": name or layer.name})
+
+
+def weighted(layer: Layer, *values: Any) -> Callable:
+    """Returns what calls the layer and gives it these weights, which it has from its first call on."""
+
+    def call(inputs: Any) -> Any:
+        found = layer(inputs)
+        layer.set_weights(values)
+        return found
+
+    return call

@@ -6,7 +6,7 @@ order where its branches differ in depth. Here its wrappers, layers and quantise
 the integer operators are: a convolution absorbs the BatchNorm and the ReLU behind it, data that only moves keeps its
 range, a concatenation has one range for all that it reads and gives
 (https://ai.google.dev/edge/litert/conversion/tensorflow/quantization/quantization_spec). The tables below were measured
-operator by operator on converted files; `networks.integer_layers` rewrites what is in none of them.
+operator by operator on converted files; `networks.rewriting.integer_layers` rewrites what is in none of them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tfmo_drive.base.outputs import bare
 from tfmo_drive.networks import folding, graph
 from tfmo_drive.networks.fake_quant import round_symmetric
 from tfmo_drive.networks.layers import WITH_KERNEL
-from tfmo_drive.networks.operator_layers import symbol
+from tfmo_drive.networks.rewriting.operator_layers import symbol
 
 layers = keras.layers
 Layer = layers.Layer
@@ -117,7 +117,8 @@ def range_of(layer: Layer) -> str | None:
     """
     kind, name = type(layer), symbol(layer)
     if name:
-        return "input" if name in _MOVING else "own" if name in _COMPUTING else "fixed" if name in _FIXED else None
+        moving = name in _MOVING and not _pads_with_values(layer)
+        return "input" if moving else "own" if name in (*_MOVING, *_COMPUTING) else "fixed" if name in _FIXED else None
     if kind in (layers.Activation, *WITH_KERNEL):
         activation = activation_name(layer)
         if activation in _FIXED_ACTIVATIONS:
@@ -213,7 +214,13 @@ def _takes_in(reader: Layer, layer: Layer, readers: dict[str, Layer]) -> bool:
 
 
 def _shares_range(reader: Layer, layer: Layer) -> bool:
-    return isinstance(reader, layers.Concatenate) and activation_name(layer) in ("linear", "relu")
+    shares = isinstance(reader, layers.Concatenate) or _pads_with_values(reader)
+    return shares and activation_name(layer) in ("linear", "relu")
+
+
+def _pads_with_values(layer: Layer) -> bool:
+    """Says whether the layer puts constants beside what it reads, which must lie in one range with it."""
+    return symbol(layer) == "pad" and layer.inbound_nodes[0].call_kwargs.get("constant_values", 0) != 0
 
 
 def is_plain_relu(layer: Layer) -> bool:

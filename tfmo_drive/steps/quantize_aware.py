@@ -18,7 +18,8 @@ import numpy as np
 from tfmo_drive.base.inputs import count, pieces
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.contracts import Artifact, BadInput, BrokenPromise, Context
-from tfmo_drive.networks import fake_quant, integer_layers, layers, quantize_scheme
+from tfmo_drive.networks import fake_quant, layers, quantize_scheme
+from tfmo_drive.networks.rewriting import integer_layers
 from tfmo_drive.surgery import clusters
 from tfmo_drive.training.trained_step import Hooks, TrainedStep
 
@@ -29,9 +30,9 @@ PRESERVABLE = ("", "sparsity", "clusters", "sparsity+clusters")
 class QuantizeAware(TrainedStep):
     """Trains with fake-quantised weights (per channel) and activations (per tensor), ranges started from calibration.
 
-    The model is rewritten first in layers that one integer operator computes each (networks.integer_layers): a
-    BatchNorm that no convolution right before it absorbs is folded into the layer beside it, or stands behind a
-    depthwise 1x1 convolution of its own.
+    The model is rewritten first in layers that one integer operator computes each (`networks.rewriting`): a BatchNorm
+    that no convolution right before it absorbs is folded into the layer beside it, or stands behind a depthwise 1x1
+    convolution of its own.
 
     Args:
         preserve: "", "sparsity", "clusters" or "sparsity+clusters"; kernels with shared weights have one range for all

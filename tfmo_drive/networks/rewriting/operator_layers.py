@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from tf_keras.src.layers.core.tf_op_layer import TFOpLambda
 
 from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.networks import graph
@@ -29,6 +30,11 @@ _MERGED = {
 def symbol(layer: Layer) -> str:
     """Returns the TensorFlow function that a layer calls, "math.add", without compat.v1; "" of any other layer."""
     return (getattr(layer, "symbol", "") or "").removeprefix("compat.v1.") if hasattr(layer, "function") else ""
+
+
+def operator(name: str, own: str) -> Layer:
+    """Returns a layer called `own` that calls the TensorFlow function of that name, "math.reduce_mean"."""
+    return TFOpLambda.from_config({"name": own, "function": name})
 
 
 def replacement(layer: Layer) -> Callable | None:

@@ -14,8 +14,9 @@ from typing import Any
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.base.spelling import free_name
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.networks import graph, operator_layers, sequences, shipped_layers
+from tfmo_drive.networks import graph, sequences
 from tfmo_drive.networks.layers import WITH_KERNEL, kernels
+from tfmo_drive.networks.rewriting import einsum_dense, operator_layers, shipped_layers
 
 layers = keras.layers
 Layer = layers.Layer
@@ -33,7 +34,7 @@ def split(model: keras.Model, taken_in: Collection[str] = TAKEN_IN) -> keras.Mod
 
     Where there is no such layer, it returns the model itself. `taken_in` names the activations that layers keep.
     """
-    model, taken = sequences.of_height_one(model), set()
+    model, taken = einsum_dense.as_dense(sequences.of_height_one(model)), set()
 
     def free(name: str) -> str:
         taken.add(found := free_name(name, taken))

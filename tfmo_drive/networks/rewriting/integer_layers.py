@@ -8,14 +8,16 @@ it that does nothing and does not train, and that absorbs it in the file.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
 
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.base.spelling import free_name
-from tfmo_drive.networks import folding, graph, plain_layers, quantize_scheme
+from tfmo_drive.networks import folding, graph, quantize_scheme
+from tfmo_drive.networks.rewriting import integer_norms, plain_layers
+from tfmo_drive.networks.rewriting.operator_layers import symbol
 
 layers = keras.layers
 Layer = layers.Layer
@@ -41,8 +43,23 @@ def integer_form(model: keras.Model, fold: bool = True) -> keras.Model:
     return _absorbed(model, folding.AFFINE, ranks=(2, 3, 4))
 
 
-def _rewritten(model: keras.Model) -> keras.Model:
-    """Returns the model with every composite layer as the layers that it is made of."""
+def convertible(model: keras.Model) -> keras.Model:
+    """Returns the model without what TensorFlow's converter takes badly; the model itself where it has none of it.
+
+    SELU ends the converter's process (SIGSEGV, TensorFlow 2.21); of a normalisation it leaves squares in float, or
+    rounds the variances of dark and bright places to steps of one size.
+    """
+    found = graph.flat_layers(model)
+    inside = [
+        one for one in found if type(one) is not layers.Activation and quantize_scheme.activation_name(one) == "selu"
+    ]
+    if inside or any(symbol(one) == "nn.selu" for one in found):
+        model = plain_layers.split(model)
+    return _rewritten(model, _BADLY_CONVERTED)
+
+
+def _rewritten(model: keras.Model, only: Collection[str | type] | None = None) -> keras.Model:
+    """Returns the model with every composite layer (or those of `only`) as the layers that it is made of."""
     taken = {layer.name for layer in model.layers}
 
     def free(name: str) -> str:
@@ -51,9 +68,8 @@ def _rewritten(model: keras.Model) -> keras.Model:
 
     found: dict[str, Callable] = {}
     for layer in model.layers:
-        rewrite = _REWRITES.get(type(layer)) or _ACTIVATIONS.get(
-            quantize_scheme.activation_name(layer) if type(layer) is layers.Activation else ""
-        )
+        kind = quantize_scheme.activation_name(layer) if type(layer) is layers.Activation else type(layer)
+        rewrite = _REWRITES.get(kind) if only is None or kind in only else None
         made = rewrite(layer, free) if rewrite and len(layer.inbound_nodes) == 1 else None
         if made is not None:
             found[layer.name] = made
@@ -101,8 +117,16 @@ def _selu(layer: Layer, free: Callable[[str], str]) -> Callable:
     return call
 
 
-_REWRITES: dict[type, Callable] = {layers.Average: _average, layers.ReLU: _relu}
-_ACTIVATIONS: dict[str, Callable] = {"hard_sigmoid": _hard_sigmoid, "selu": _selu}
+_REWRITES: dict[str | type, Callable] = {
+    layers.Average: _average,
+    layers.ReLU: _relu,
+    layers.LayerNormalization: integer_norms.layer_norm,
+    layers.GroupNormalization: integer_norms.group_norm,
+    "hard_sigmoid": _hard_sigmoid,
+    "selu": _selu,
+}
+"""What writes a class of layers, or an activation of its own, by other layers."""
+_BADLY_CONVERTED = ("selu", layers.LayerNormalization, layers.GroupNormalization)
 
 
 def _absorbed(model: keras.Model, kinds: tuple[type, ...], ranks: tuple[int, ...]) -> keras.Model:
