@@ -27,8 +27,7 @@ from absl import logging
 from tfmo_drive.base import atomic
 from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.contracts import BadInput, BrokenPromise, Context, Step
-from tfmo_drive.networks import graph, layers, macs
-from tfmo_drive.networks.rewriting import plain_layers
+from tfmo_drive.networks import graph, layers, macs, plain_layers
 from tfmo_drive.steps.channel_pruning import ChannelPruning
 from tfmo_drive.steps.cluster import Cluster
 from tfmo_drive.steps.fold_batch_norm import FoldBatchNorm

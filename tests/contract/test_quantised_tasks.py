@@ -8,7 +8,7 @@ import pytest
 from tfmo_drive.base import outputs
 from tfmo_drive.base.recipe import apply_steps
 from tfmo_drive.contracts import Context
-from tfmo_drive.networks import quantize_scheme
+from tfmo_drive.networks.integers import quantize_scheme
 from tfmo_drive.steps.fold_batch_norm import FoldBatchNorm
 from tfmo_drive.steps.quantize_aware import QuantizeAware
 from tfmo_drive.targets.litert import LiteRTInt8

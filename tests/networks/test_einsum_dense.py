@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tfmo_drive.base.keras2 import keras
+from tfmo_drive.networks import einsum_dense, plain_layers
 from tfmo_drive.networks.layers import kernels
-from tfmo_drive.networks.rewriting import einsum_dense, plain_layers
 
 layers = keras.layers
 INPUTS = np.random.default_rng(0).normal(size=(2, 4, 4, 6)).astype(np.float32)

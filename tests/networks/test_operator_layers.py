@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from tfmo_drive.base.keras2 import keras, tf
-from tfmo_drive.networks.rewriting import integer_layers, plain_layers
-from tfmo_drive.networks.rewriting.operator_layers import symbol
+from tfmo_drive.networks import plain_layers
+from tfmo_drive.networks.integers import integer_layers
+from tfmo_drive.networks.operator_layers import symbol
 
 layers = keras.layers
 MAPS = np.random.default_rng(0).normal(size=(3, 4, 4, 4)).astype(np.float32)

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from tfmo_drive.base.keras2 import keras
-from tfmo_drive.networks import own_model
-from tfmo_drive.networks.rewriting import plain_layers, shipped_layers
+from tfmo_drive.networks import own_model, plain_layers, shipped_layers
 
 layers = keras.layers
 

@@ -15,10 +15,10 @@ from tests.bench.survey import LEAST_DB, classifier, decibels
 from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.base.recipe import apply_steps
 from tfmo_drive.contracts import BadInput, BrokenPromise
-from tfmo_drive.networks import graph, layers, quantize_scheme
+from tfmo_drive.networks import graph, layers, plain_layers
 from tfmo_drive.networks.backbones import MobileNetV2, ResNet, SmallCNN
+from tfmo_drive.networks.integers import quantize_scheme
 from tfmo_drive.networks.networks import Head, build
-from tfmo_drive.networks.rewriting import plain_layers
 from tfmo_drive.runtimes import tflite_file
 from tfmo_drive.steps.fold_batch_norm import FoldBatchNorm
 from tfmo_drive.steps.prune import Prune

@@ -13,7 +13,8 @@ from tensorflow_model_optimization.python.core.quantization.keras import quant_o
 from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.base.recipe import apply_steps
 from tfmo_drive.contracts import BadInput, BrokenPromise
-from tfmo_drive.networks import fake_quant, layers, quantize_scheme
+from tfmo_drive.networks import fake_quant, layers
+from tfmo_drive.networks.integers import quantize_scheme
 from tfmo_drive.steps.prune import Prune
 from tfmo_drive.steps.quantize_aware import QuantizeAware
 from tfmo_drive.training import scoring, trained_step

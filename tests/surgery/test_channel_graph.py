@@ -8,10 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tfmo_drive.base.keras2 import keras, tf
-from tfmo_drive.networks import graph, networks
+from tfmo_drive.networks import graph, networks, plain_layers
 from tfmo_drive.networks.backbones import MobileNetV2, ResNet, SmallCNN
 from tfmo_drive.networks.networks import Head
-from tfmo_drive.networks.rewriting import plain_layers
 from tfmo_drive.surgery.channel_graph import ChannelGraph
 
 layers = keras.layers

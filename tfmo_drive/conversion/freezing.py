@@ -24,8 +24,8 @@ from tfmo_drive.base.spelling import listed
 from tfmo_drive.contracts import Arrays, BadInput, Preprocessing, Preprocessings
 from tfmo_drive.networks import graph
 from tfmo_drive.networks.fake_quant import is_quantize_aware
+from tfmo_drive.networks.integers import integer_layers
 from tfmo_drive.networks.layers import weights_digest
-from tfmo_drive.networks.rewriting import integer_layers
 from tfmo_drive.runtimes import tflite_front, tflite_model
 from tfmo_drive.runtimes.tflite_file import FOLDED
 

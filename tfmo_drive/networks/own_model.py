@@ -21,10 +21,9 @@ from tfmo_drive.data.class_names import quoted
 from tfmo_drive.data.images import MODES
 from tfmo_drive.keras3 import archive, rebuilt
 from tfmo_drive.keras3.exported import OTHER_PYTHON
-from tfmo_drive.networks import foreign_files, graph, two_classes, whole_precision
+from tfmo_drive.networks import foreign_files, graph, plain_layers, shipped_layers, two_classes, whole_precision
 from tfmo_drive.networks.hdf5_file import refuse_endless
 from tfmo_drive.networks.model_code import refuse_code
-from tfmo_drive.networks.rewriting import plain_layers, shipped_layers
 from tfmo_drive.runtimes import given_tflite, tflite_model
 
 _HOW_TO_SAVE = (

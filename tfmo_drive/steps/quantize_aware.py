@@ -18,8 +18,8 @@ import numpy as np
 from tfmo_drive.base.inputs import count, pieces
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.contracts import Artifact, BadInput, BrokenPromise, Context
-from tfmo_drive.networks import fake_quant, layers, quantize_scheme
-from tfmo_drive.networks.rewriting import integer_layers
+from tfmo_drive.networks import fake_quant, layers
+from tfmo_drive.networks.integers import integer_layers, quantize_scheme
 from tfmo_drive.surgery import clusters
 from tfmo_drive.training.trained_step import Hooks, TrainedStep
 
@@ -30,7 +30,7 @@ PRESERVABLE = ("", "sparsity", "clusters", "sparsity+clusters")
 class QuantizeAware(TrainedStep):
     """Trains with fake-quantised weights (per channel) and activations (per tensor), ranges started from calibration.
 
-    The model is rewritten first in layers that one integer operator computes each (`networks.rewriting`): a BatchNorm
+    The model is rewritten first in layers that one integer operator computes each (`networks.integers`): a BatchNorm
     that no convolution right before it absorbs is folded into the layer beside it, or stands behind a depthwise 1x1
     convolution of its own.
 

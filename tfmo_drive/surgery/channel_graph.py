@@ -17,7 +17,7 @@ import numpy as np
 from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.networks import graph, macs
 from tfmo_drive.networks.layers import MAKERS, WITH_KERNEL, input_axis, output_axes
-from tfmo_drive.networks.rewriting.operator_layers import symbol
+from tfmo_drive.networks.operator_layers import symbol
 from tfmo_drive.surgery import moved_channels
 
 layers = keras.layers

@@ -13,7 +13,7 @@ import numpy as np
 from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.networks import graph
 from tfmo_drive.networks.layers import WITH_KERNEL, along_inputs, along_outputs
-from tfmo_drive.networks.rewriting.operator_layers import symbol
+from tfmo_drive.networks.operator_layers import symbol
 from tfmo_drive.surgery import moved_channels
 from tfmo_drive.surgery.channel_graph import TYING, ChannelGraph
 

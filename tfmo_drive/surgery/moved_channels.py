@@ -14,7 +14,7 @@ import numpy as np
 
 from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.networks import graph
-from tfmo_drive.networks.rewriting.operator_layers import symbol
+from tfmo_drive.networks.operator_layers import symbol
 
 layers = keras.layers
 Layer = layers.Layer

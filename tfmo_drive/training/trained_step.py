@@ -27,9 +27,8 @@ from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.base.spelling import listed
 from tfmo_drive.contracts import BadInput, Context, Step, Task
 from tfmo_drive.data import batches
-from tfmo_drive.networks import graph, layers
+from tfmo_drive.networks import graph, layers, plain_layers
 from tfmo_drive.networks.fake_quant import refuse_quantize_aware
-from tfmo_drive.networks.rewriting import plain_layers
 from tfmo_drive.protocols import Distillable, LocatesObjects
 from tfmo_drive.training import begun, filter_gradient, teacher
 from tfmo_drive.training.distillation import Distiller, SoftLabels

@@ -6,8 +6,8 @@ import dataclasses
 
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.contracts import BadInput
+from tfmo_drive.networks import plain_layers
 from tfmo_drive.networks.networks import Head, Network, Size, image_input
-from tfmo_drive.networks.rewriting import plain_layers
 
 _WIDTHS = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)
 """The widths of MobileNetV2 of which Keras publishes weights."""

@@ -29,12 +29,12 @@ from tfmo_drive.networks import (
     number_scale,
     output_kind,
     own_model,
+    plain_layers,
     two_classes,
 )
 from tfmo_drive.networks.layers import weights_digest
 from tfmo_drive.networks.leading_scale import Led
 from tfmo_drive.networks.networks import DenseLayers, Network
-from tfmo_drive.networks.rewriting import plain_layers
 from tfmo_drive.protocols import Distillable
 from tfmo_drive.scores import evaluation
 from tfmo_drive.tasks.arrays import user_functions

@@ -6,7 +6,7 @@ order where its branches differ in depth. Here its wrappers, layers and quantise
 the integer operators are: a convolution absorbs the BatchNorm and the ReLU behind it, data that only moves keeps its
 range, a concatenation has one range for all that it reads and gives
 (https://ai.google.dev/edge/litert/conversion/tensorflow/quantization/quantization_spec). The tables below were measured
-operator by operator on converted files; `networks.rewriting.integer_layers` rewrites what is in none of them.
+operator by operator on converted files; `networks.integers.integer_layers` rewrites what is in none of them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tfmo_drive.base.outputs import bare
 from tfmo_drive.networks import folding, graph
 from tfmo_drive.networks.fake_quant import round_symmetric
 from tfmo_drive.networks.layers import WITH_KERNEL
-from tfmo_drive.networks.rewriting.operator_layers import symbol
+from tfmo_drive.networks.operator_layers import symbol
 
 layers = keras.layers
 Layer = layers.Layer

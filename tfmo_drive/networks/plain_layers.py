@@ -14,9 +14,8 @@ from typing import Any
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.base.spelling import free_name
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.networks import graph, sequences
+from tfmo_drive.networks import einsum_dense, graph, operator_layers, sequences, shipped_layers
 from tfmo_drive.networks.layers import WITH_KERNEL, kernels
-from tfmo_drive.networks.rewriting import einsum_dense, operator_layers, shipped_layers
 
 layers = keras.layers
 Layer = layers.Layer

@@ -15,9 +15,9 @@ import numpy as np
 
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.base.spelling import free_name
-from tfmo_drive.networks import folding, graph, quantize_scheme
-from tfmo_drive.networks.rewriting import integer_norms, plain_layers
-from tfmo_drive.networks.rewriting.operator_layers import symbol
+from tfmo_drive.networks import folding, graph, plain_layers
+from tfmo_drive.networks.integers import integer_norms, quantize_scheme
+from tfmo_drive.networks.operator_layers import symbol
 
 layers = keras.layers
 Layer = layers.Layer

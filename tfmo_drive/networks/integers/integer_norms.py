@@ -16,7 +16,7 @@ import numpy as np
 
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.networks.graph import weighted
-from tfmo_drive.networks.rewriting.operator_layers import operator
+from tfmo_drive.networks.operator_layers import operator
 
 layers = keras.layers
 Norm = layers.LayerNormalization | layers.GroupNormalization
