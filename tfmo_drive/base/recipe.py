@@ -26,12 +26,10 @@ def refuse_order(steps: Sequence[Step]) -> None:
 def refuse_model(steps: Sequence[Step], model: keras.Model) -> None:
     """Raises BadInput where a step cannot work on what earlier ones leave of `model`, or would change nothing of it.
 
-    A model with a layer that says why it is `unchangeable` is none for any step.
     Steps behind one that replaces the model wait until the new one is there.
     """
-    fixed = next((layer.unchangeable for layer in model.layers if hasattr(layer, "unchangeable")), "")
-    if steps and fixed:
-        raise BadInput(f"{type(steps[0]).__name__} cannot change {fixed}")
+    if steps:
+        refuse_unchangeable(type(steps[0]).__name__, model)
     for count, step in enumerate(steps, start=1):
         step.refuse(model)
         if why := step.idle(model):
@@ -39,6 +37,13 @@ def refuse_model(steps: Sequence[Step], model: keras.Model) -> None:
         if step.replaces_model or count == len(steps):
             return
         model = step.outline(model)
+
+
+def refuse_unchangeable(who: str, model: keras.Model) -> None:
+    """Raises BadInput, which begins with `who` would change the model, where a layer of it says that nothing can."""
+    fixed = next((layer.unchangeable for layer in model.layers if hasattr(layer, "unchangeable")), "")
+    if fixed:
+        raise BadInput(f"{who} cannot change {fixed}")
 
 
 def outlined(steps: Sequence[Step], model: keras.Model) -> keras.Model:

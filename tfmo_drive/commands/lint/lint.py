@@ -85,14 +85,17 @@ def findings(
         train: Some raw inputs of the train split.
 
     Raises:
-        BadInput: The model is quantize-aware and has its own ranges.
+        BadInput: The model is quantize-aware, or a file of integers, and has its own ranges.
     """
-    from tfmo_drive.commands.lint import calibration_set, int8_forecast
+    from tfmo_drive.commands.lint import calibration_set, file_forecast, int8_forecast
     from tfmo_drive.commands.lint.stored_tensors import StoredTensors
     from tfmo_drive.networks import fake_quant, graph
+    from tfmo_drive.runtimes import tflite_model
 
     if fake_quant.is_quantize_aware(model):
         raise BadInput(f"{model.name} is quantize-aware and has its ranges. Give the float model that it was made of.")
+    if file := tflite_model.file_of(model):
+        return file_forecast.faults(file, model, preprocessing, raw)
     stored = StoredTensors(graph.flat(model))
     ours, theirs = (_sample(stored, one, preprocessing) for one in (raw, train))
     found = calibration_set.faults(ours, theirs, preprocessing) + int8_forecast.faults(stored, theirs.ranges)

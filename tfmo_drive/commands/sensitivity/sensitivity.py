@@ -19,6 +19,7 @@ from absl import flags, logging
 from tqdm import tqdm
 
 from tfmo_drive.base import atomic, environment, run_folder
+from tfmo_drive.base.recipe import refuse_unchangeable
 from tfmo_drive.base.spelling import suggestion
 from tfmo_drive.commands import baseline_worth, experiment_flags, shared_flags  # noqa: F401 (defines --examples)
 from tfmo_drive.contracts import BadInput, Context
@@ -70,6 +71,7 @@ def studies(context: Context, methods: list[str], examples: int, folder: Path) -
     from tfmo_drive.networks import graph, layers
     from tfmo_drive.training import scoring
 
+    refuse_unchangeable("sensitivity", context.baseline)
     model = graph.copied(context.baseline)
     indices = baseline_worth.sampled(context, "val", examples)
     facts = [layers.weights_digest(model), context.task.fingerprint(), context.seed, len(indices)]
