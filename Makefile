@@ -6,7 +6,7 @@ READY = $(VENV)/.installed
 # Variables of the targets below, as they are typed: a value may hold spaces, quotes and dollars. `make help` prints what
 # stands after #:, and in parentheses which targets read each.
 #: DATA         folder of classes, CSV file or folder of one; built-in scenes without it (every experiment)
-#: WEIGHTS      trained float baseline, .keras or .h5 of Keras 2 or 3, or SavedModel; trained anew without it (every experiment)
+#: WEIGHTS      trained baseline, .keras or .h5 of Keras 2 or 3, SavedModel or .tflite; trained anew without it (every experiment)
 #: WORKDIR      folder where everything goes; runs/<experiment> without it (every experiment)
 #: SET          settings, separated by spaces: SET="recipe.0.sparsity=0.7 training.epochs=3" (every experiment)
 #: SEED         seed of order, augmentation, calibration and initial weights; 0 without it (every experiment, fuzz)

@@ -18,6 +18,7 @@ from tfmo_drive.commands import predict
 from tfmo_drive.contracts import Preprocessing
 from tfmo_drive.conversion import conversion
 from tfmo_drive.data.images import Resize
+from tfmo_drive.networks import own_model
 from tfmo_drive.runtimes import artifact_metadata, interpreters, onnx_file, tflite_file
 
 FACTS = {
@@ -95,6 +96,20 @@ def test_damaged_graphs_are_read_within_their_bytes_or_refused(fuzz, models):
             assert isinstance(values, np.ndarray) and values.nbytes <= len(models[kind])
 
     fuzz(attempt, cases=300, seconds=10)
+
+
+def test_damaged_files_given_as_a_model_are_taken_whole_or_refused(fuzz, models, tmp_path):
+    """What is taken was run once in a process of its own, which damage may take down; here it must not."""
+    wanted = own_model.Signature((8, 6, 3), {"logits": (3,)})
+    raw = np.random.default_rng(0).integers(0, 256, (2, 8, 6, 3)).astype(np.float32)
+
+    def attempt(case):
+        path = case.folder / "given.tflite"
+        path.write_bytes(damaged_bytes(case.random, models["tflite"], 2))
+        if model := case.read(path, lambda: own_model.read_model(path, wanted)):
+            assert np.shape(model(raw)) == (2, 3) and model.input_shape == (None, 8, 6, 3)
+
+    fuzz(attempt, cases=25)
 
 
 def test_no_pipe_is_waited_for(models, tmp_path):

@@ -30,7 +30,7 @@ flags.DEFINE_multi_string(
 )
 flags.DEFINE_string("data", None, "A folder of classes, a CSV file, or the folder of one. Default: built-in scenes.")
 flags.DEFINE_string(
-    "weights", None, "A trained float baseline (.keras or .h5 of Keras 2 or 3, or SavedModel), not trained again."
+    "weights", None, "A trained baseline (.keras or .h5 of Keras 2 or 3, SavedModel, or .tflite), not trained again."
 )
 flags.DEFINE_bool("allow_code", False, "Let code inside the files of given models run (a Lambda layer of --weights).")
 flags.DEFINE_string("workdir", None, "Where everything goes. Default: runs/<experiment>.")

@@ -41,7 +41,7 @@ def is_whole_model(path: Path, setting: str = "task.baseline") -> bool:
     Raises BadInput for neither.
     """
     if not path.exists():
-        raise BadInput(f"{setting}: there is no {path}. Give a .keras or .h5 file, or a SavedModel folder of Keras 2.")
+        raise BadInput(f"{setting}: there is no {path}. Give a .keras, .h5 or .tflite file, or a SavedModel.")
     foreign_files.refuse(path, setting)
     if given_tflite.is_tflite(path):
         return True

@@ -40,8 +40,8 @@ class ImageTask(Task):
             task's own.
         network: The backbone and its head.
         weights: Where training starts: "none", "imagenet" or the path of a "notop" .h5 file.
-        baseline: A trained model, which is then not trained again: weights for `network`, or a whole Keras 2 model of
-            your own, for which `preprocessing_name` and `classes` must be given.
+        baseline: A trained model, which is then not trained again: weights for `network`, or a whole model of your
+            own (Keras, or `.tflite`), for which `preprocessing_name` and `classes` must be given.
         classes: A file with the class order.
         preprocessing_name: "none", "unit", "tf", "caffe", "torch", or a line such as "bgr/255", "rgb/127.5-1",
             "(grey-127.5)/60" or "yuv/255" (data.preprocessing_text); "" takes the network's own.
