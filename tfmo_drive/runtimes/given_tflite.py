@@ -115,8 +115,12 @@ def read(path: Path, setting: str) -> GivenTFLite:
     """
     subject = f"{setting}: {path}"
     with reading(path, "a TensorFlow Lite model", "Get it again, or convert the model again.", setting):
-        said, content = metadata(path), artifact_metadata.flatbuffer(Path(path).read_bytes())
-        graph, model = tflite_file.read(content), unpack(content)
+        try:
+            said, graph = metadata(path), tflite_file.read(path)
+        except BadInput as error:
+            raise BadInput(f"{setting}: {error}") from error
+        content = artifact_metadata.flatbuffer(Path(path).read_bytes())
+        model = unpack(content)
         _refuse_structure(model, graph, subject)
         _refuse_constants(graph, subject)
         given = _opened(Path(path), content, model, graph, said)
