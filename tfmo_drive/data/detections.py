@@ -65,20 +65,32 @@ class Decoding:
         else:
             maps = (len(outputs), *grid(size))
             boxes, scores = outputs[..., :4].reshape(*maps, 4), outputs[..., 4:].reshape(*maps, -1)
-        height, width = size
-        known = np.isfinite(scores) & ~np.isnan(boxes).any(axis=-1, keepdims=True)
-        scores = np.where(known, scores, 0)  # NaN is no detection
-        boxes = np.clip(boxes, 0, np.float32([width, height, width, height]))
+        scores = _known(scores, boxes)
         peaks = scipy.ndimage.maximum_filter(scores, size=(1, 3, 3, 1), mode="constant")
-        found = np.where((scores == peaks) & (scores >= self.least_score), scores, 0)
+        cells = len(scores), scores.shape[1] * scores.shape[2]
+        found = np.where(scores == peaks, scores, 0)
+        return self.suppressed(found.reshape(*cells, scores.shape[-1]), boxes.reshape(*cells, 4), size)
+
+    def suppressed(self, scores: np.ndarray, boxes: np.ndarray, size: tuple[int, int]) -> list[Detections]:
+        """Returns one Detections for each image of what is left of any boxes, clipped to it.
+
+        Args:
+            scores: float [n, k, classes], 0 where nothing is.
+            boxes: float [n, k, 4] in pixels.
+            size: (height, width) of the images in pixels.
+        """
+        height, width = size
+        scores = _known(scores, boxes)
+        boxes = np.clip(boxes, 0, np.float32([width, height, width, height]))
+        found = np.where(scores >= self.least_score, scores, 0)
         return [self._image(*one) for one in zip(found, boxes, strict=True)]
 
     def _image(self, scores: np.ndarray, boxes: np.ndarray) -> Detections:
-        rows, columns, kinds = np.nonzero(scores)
-        values = scores[rows, columns, kinds]
+        places, kinds = np.nonzero(scores)
+        values = scores[places, kinds]
         best = np.argsort(-values, kind="stable")[: self.candidates]
-        rows, columns, kinds, values = rows[best], columns[best], kinds[best], values[best]
-        placed = boxes[rows, columns]
+        places, kinds, values = places[best], kinds[best], values[best]
+        placed = boxes[places]
         kept = nms(placed, values, kinds, self.iou, self.limit)
         return Detections(placed[kept], values[kept], kinds[kept])
 
@@ -86,6 +98,11 @@ class Decoding:
 def grid(size: tuple[int, int]) -> tuple[int, int]:
     """Returns (rows, columns) of the cells that cover an image of `size` (height, width); the last may be cut."""
     return -(-size[0] // STRIDE), -(-size[1] // STRIDE)
+
+
+def _known(scores: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """Returns the scores with 0 where they or their boxes are not numbers: NaN is no detection."""
+    return np.where(np.isfinite(scores) & ~np.isnan(boxes).any(axis=-1, keepdims=True), scores, 0)
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:

@@ -11,16 +11,24 @@ of any distance from 1 to 403 pixels. Scores are logits, in an output of their o
 
 from __future__ import annotations
 
+import abc
+import dataclasses
 import math
+from typing import Any
+
+import numpy as np
 
 from tfmo_drive.base.keras2 import keras, tf
-from tfmo_drive.data.detections import BOXES, SCORES, STRIDE
+from tfmo_drive.data import detections
+from tfmo_drive.data.boxes import Detections
+from tfmo_drive.data.detections import BOXES, SCORES, STRIDE, Decoding
+from tfmo_drive.networks import number_scale
 from tfmo_drive.networks.decoders import pyramid, smooth
 
 layers = keras.layers
 LARGEST = 6.0
 """The largest exponent."""
-_PRIOR = 0.1
+PRIOR = 0.1
 """The score of every cell before training: Lin et al. 2017, "Focal loss for dense object detection", section 4.1, as
 CenterNet."""
 _TYPICAL_PX = 10.0
@@ -34,6 +42,109 @@ _AROUND = 1.25
 _BOX_WEIGHT = 5.0  # TTFNet, section 4.2
 
 
+class Detector(abc.ABC):
+    """Says what a detector's two outputs are: how a network ends, what it learns, and how its answers become boxes.
+
+    Scores are logits in an output of their own, whose sigmoid is the score: classes do not exclude one another.
+    """
+
+    @abc.abstractmethod
+    def heads(self, backbone: keras.Model, classes: int, channels: int) -> list:
+        """Returns the two outputs, scores and boxes, on a backbone; `channels` is the width of what leads to them."""
+
+    @abc.abstractmethod
+    def encode(self, targets: dict, size: tuple[int, int], classes: int) -> dict:
+        """Computes what the outputs should be, in TensorFlow graph code.
+
+        Args:
+            targets: As for the function `encode`.
+            size: (height, width) of the images in pixels.
+            classes: The number of classes.
+
+        Returns:
+            What `loss` takes, and "objects", the object mask.
+        """
+
+    @abc.abstractmethod
+    def loss(self, targets: dict, outputs: dict):
+        """Computes the loss of a batch from `encode`'s targets."""
+
+    @abc.abstractmethod
+    def distillation_loss(self, outputs: dict, teacher: dict, temperature: float):
+        """Computes the loss of a batch against a teacher's outputs, on the scale of `loss`."""
+
+    @abc.abstractmethod
+    def found(self, outputs: Any, size: tuple[int, int], decoding: Decoding) -> list[Detections]:
+        """Returns one Detections for each image, with boxes clipped to it."""
+
+    @abc.abstractmethod
+    def ends(self, size: tuple[int, int], classes: int) -> dict[str, tuple[int, ...]]:
+        """Returns the outputs' shapes by name, without the batch's axis."""
+
+    def silent(self, count: int, size: tuple[int, int], classes: int) -> dict[str, np.ndarray]:
+        """Returns the outputs for `count` images in which nothing is found."""
+        ends, values = self.ends(size, classes), {SCORES: np.float32(-100), BOXES: np.float32(0)}
+        return {name: np.broadcast_to(value, (count, *ends[name])) for name, value in values.items()}
+
+    @abc.abstractmethod
+    def described(self) -> dict[str, Any]:
+        """Returns what a board must know to decode the outputs, in JSON types, with a "rule" in words."""
+
+    def doubt(self, outputs: dict[str, np.ndarray], size: tuple[int, int]) -> str:
+        """Says why a given model's boxes cannot be of this kind, in a sentence; "" where they can."""
+        return ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Centres(Detector):
+    """Describes the anchor-free detector: scores and distances to the four sides in every cell of one grid.
+
+    Example:
+        >>> import tfmo_drive as td
+        >>> td.Detection(detector=td.Centres()).output_names
+        ('scores', 'boxes')
+    """
+
+    def heads(self, backbone: keras.Model, classes: int, channels: int) -> list:
+        return heads(backbone, classes, channels)
+
+    def encode(self, targets: dict, size: tuple[int, int], classes: int) -> dict:
+        return encode(targets, detections.grid(size), classes)
+
+    def loss(self, targets: dict, outputs: dict):
+        return loss(targets, outputs)
+
+    def distillation_loss(self, outputs: dict, teacher: dict, temperature: float):
+        return distillation_loss(outputs, teacher, temperature)
+
+    def found(self, outputs: Any, size: tuple[int, int], decoding: Decoding) -> list[Detections]:
+        return decoding(outputs, size)
+
+    def ends(self, size: tuple[int, int], classes: int) -> dict[str, tuple[int, ...]]:
+        grid = detections.grid(size)
+        return {SCORES: (*grid, classes), BOXES: (*grid, 4)}
+
+    def described(self) -> dict[str, Any]:
+        return {"stride": STRIDE, "rule": _RULE}
+
+    def doubt(self, outputs: dict[str, np.ndarray], size: tuple[int, int]) -> str:
+        seen = outputs[BOXES][outputs[SCORES].max(-1) >= np.quantile(outputs[SCORES].max(-1), 0.99)]
+        if not np.median(seen) > np.log(4 * max(size)):
+            return ""
+        return (
+            f"its {BOXES} on val are {number_scale.ranged(seen)} where it is surest; exponents of pixels are expected, "
+            f"at most {np.log(max(size)):.1f} for an image of {max(size)}."
+        )
+
+
+_RULE = (
+    "score = sigmoid(scores); sides = cell centre -+ exp(boxes) px (left, top, right, bottom), cell centre = "
+    "(index + 0.5) * stride; clip to the image; keep cells that score highest among their 3 x 3 neighbours and at "
+    "least least_score, the best candidates of them; then greedy suppression, class by class, above an overlap of iou, "
+    "limit at most"
+)
+
+
 def heads(backbone: keras.Model, classes: int, channels: int) -> list:
     """Returns a detector's two outputs: logits and exponents of distances.
 
@@ -41,7 +152,7 @@ def heads(backbone: keras.Model, classes: int, channels: int) -> list:
     """
     features = pyramid(backbone, channels, "detection")
     scores, boxes = (smooth(features, channels, f"{name}_smooth") for name in (SCORES, BOXES))
-    scores = _end(scores, classes, math.log(_PRIOR / (1 - _PRIOR)), SCORES)
+    scores = _end(scores, classes, math.log(PRIOR / (1 - PRIOR)), SCORES)
     boxes = _end(boxes, 4, math.log(_TYPICAL_PX), f"{BOXES}_conv")
     return [scores, layers.ReLU(LARGEST, name=BOXES)(boxes)]
 
@@ -86,6 +197,12 @@ def encode(targets: dict, grid: tuple[int, int], classes: int) -> dict:
         "objects": tf.reduce_max(cells.around, axis=1)[..., None],
         "open": 1 - tf.reduce_max(crowds.around, axis=1),
     }
+
+
+def object_mask(targets: dict, grid: tuple[int, int]):
+    """Returns 1 inside and around the objects of each image, float32 [b, rows, columns, 1]; crowds are none."""
+    there = (targets["classes"] >= 0) & ~targets["crowd"]
+    return tf.reduce_max(_Cells(targets["boxes"], there, grid).around, axis=1)[..., None]
 
 
 def _flag(condition):

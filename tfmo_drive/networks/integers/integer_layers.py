@@ -33,7 +33,7 @@ def integer_form(model: keras.Model, fold: bool = True) -> keras.Model:
         fold: Whether BatchNorm that cannot be trained where it stands may be folded into the kernel beside it.
     """
     model = _rewritten(plain_layers.split(model, ("linear", "relu")))
-    model = plain_layers.split(model)  # the sums and activations of what was rewritten
+    model = _arranged_first(plain_layers.split(model))  # the sums and activations of what was rewritten too
     # Folded into the next kernel, a Rescaling of pixels would make its weights 255 times smaller and their gradients as
     # much larger, so that training with an ordinary learning rate diverges.
     model = _absorbed(model, folding.RESCALING, ranks=(4,))
@@ -74,6 +74,24 @@ def _rewritten(model: keras.Model, only: Collection[str | type] | None = None) -
         if made is not None:
             found[layer.name] = made
     return graph.rebuilt(model, lambda layer: [found[layer.name]] if layer.name in found else None) if found else model
+
+
+_ARRANGED = (layers.Flatten, layers.Reshape, layers.Permute)
+"""The layers that move the values of a map and compute nothing."""
+
+
+def _arranged_first(model: keras.Model) -> keras.Model:
+    """Returns the model with what rearranges an ELU's output in front of it, where a converter has integers for both.
+
+    It puts the range of a rearranged map behind the rearranging, and has no integer ELU without a range behind it.
+    """
+    readers, moved = graph.only_reader(model), {}
+    for layer in model.layers:
+        behind = readers.get(layer.name)
+        elu = type(layer) is layers.ELU or quantize_scheme.activation_name(layer) == "elu"
+        if elu and type(behind) in _ARRANGED and len(behind.inbound_nodes) == 1:
+            moved |= {layer.name: [graph.fresh(behind)], behind.name: [graph.fresh(layer)]}
+    return _arranged_first(graph.rebuilt(model, lambda layer: moved.get(layer.name))) if moved else model
 
 
 def _average(layer: Layer, free: Callable[[str], str]) -> Callable:

@@ -32,4 +32,6 @@ class DecodeInside(UntrainedStep):
             return model
         if names(model) != (SCORES, BOXES):
             raise BadInput(f"DecodeInside needs a detector's outputs, scores and boxes, got {', '.join(names(model))}.")
+        if len(model.output_shape[0]) != 4:
+            raise BadInput("DecodeInside needs maps, as task.detector=Centres has them. Leave it out.")
         return detector.joined(model, JOINED)

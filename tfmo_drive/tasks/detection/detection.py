@@ -21,11 +21,13 @@ from tfmo_drive.data import detections
 from tfmo_drive.data.augmentation import Augmentation
 from tfmo_drive.data.boxes import Detections, Truth
 from tfmo_drive.data.class_names import read_class_names
-from tfmo_drive.data.detections import BOXES, FIELDS, SCORES, STRIDE, Decoding
+from tfmo_drive.data.detections import BOXES, FIELDS, SCORES, Decoding
 from tfmo_drive.data.image_cache import pack
 from tfmo_drive.data.layouts import coco_listing
-from tfmo_drive.networks import detector, number_scale, output_kind
+from tfmo_drive.networks import output_kind
+from tfmo_drive.networks.detector import Centres
 from tfmo_drive.networks.networks import Network
+from tfmo_drive.networks.ssd import SSD
 from tfmo_drive.scenes.frames import DETECTED, Chosen, truth
 from tfmo_drive.scenes.scenes import Scene
 from tfmo_drive.scores import flicker, pictures
@@ -54,6 +56,7 @@ class Detection(FrameTask):
     `classes` is a file that chooses among their categories, in the order of the outputs.
 
     Args:
+        detector: What the outputs are: `Centres` (one grid without anchors) or `SSD` (default boxes on several maps).
         channels: The width of the pyramid and the head.
         threshold: The score from which a detection is acted upon, for pictures, agreement and the ranking of images;
             the mAP looks at all of them.
@@ -66,6 +69,7 @@ class Detection(FrameTask):
         ('scores', 'boxes')
     """
 
+    detector: Centres | SSD = Centres()
     channels: int = 64
     threshold: float = 0.3
     augmentation: Augmentation = Augmentation(flip=True, zoom=0.2, shear_degrees=0.0)
@@ -74,7 +78,7 @@ class Detection(FrameTask):
 
     name = "detection"
     output_names = (SCORES, BOXES)
-    own_settings = ("channels",)
+    own_settings = ("detector", "channels")
     reads_class_files = False  # COCO files name their classes themselves
 
     def __post_init__(self):
@@ -108,21 +112,25 @@ class Detection(FrameTask):
         return pack(labelled, self.shape, self.resize, skip_bad=self.skip_bad, label=split)
 
     def heads(self, network: Network, backbone: keras.Model) -> list:
-        return detector.heads(backbone, len(self.class_names), self.channels)
+        if network.decodes:
+            raise BadInput(
+                f"task.network must be one that a detector can be put on, such as ResNet or MobileNetV2, got "
+                f"{type(network).__name__}, which decodes by itself."
+            )
+        return self.detector.heads(backbone, len(self.class_names), self.channels)
 
     def ends(self) -> dict[str, tuple[int, ...]]:
-        grid = detections.grid(self.size)
-        return {SCORES: (*grid, len(self.class_names)), BOXES: (*grid, 4)}
+        return self.detector.ends(self.size, len(self.class_names))
 
     def moved(self, targets, randoms):
         boxes, kinds = self.augmentation.move_boxes(targets["boxes"], targets["classes"], self.size, randoms)
         return {**targets, "boxes": boxes, "classes": kinds}
 
     def encode(self, targets):
-        return detector.encode(targets, detections.grid(self.size), len(self.class_names))
+        return self.detector.encode(targets, self.size, len(self.class_names))
 
     def loss(self, model: keras.Model):
-        return detector.loss
+        return self.detector.loss
 
     def check_answers(self, model: keras.Model, outputs: Arrays, targets: Arrays, subject: str) -> None:
         """Raises BadInput where scores are no logits, whose sigmoid a decoder takes, or boxes no exponents."""
@@ -137,22 +145,18 @@ class Detection(FrameTask):
                 f"{subject}: its {SCORES} on val are all in 0..1, as probabilities are; logits are expected, whose "
                 "sigmoid is the score. Save it without its last activation."
             )
-        seen = outputs[BOXES][outputs[SCORES].max(-1) >= np.quantile(outputs[SCORES].max(-1), 0.99)]
-        if np.median(seen) > np.log(4 * max(self.size)):
-            raise BadInput(
-                f"{subject}: its {BOXES} on val are {number_scale.ranged(seen)} where it is surest; exponents "
-                f"of pixels are expected, at most {np.log(max(self.size)):.1f} for an image of {max(self.size)}."
-            )
+        if doubt := self.detector.doubt(outputs, self.size):
+            raise BadInput(f"{subject}: {doubt}")
 
     def distillation_loss(self, outputs, teacher, temperature: float):
-        return detector.distillation_loss(outputs, teacher, temperature)
+        return self.detector.distillation_loss(outputs, teacher, temperature)
 
     def object_mask(self, targets):
         return targets["objects"]
 
     def evaluate(self, outputs: Arrays, targets: Mapping[str, np.ndarray]) -> Evaluation:
         """Evaluates outputs of `heads`, or a naive export's single one, against targets as `packed` gives them."""
-        found, truths = self.decoding(outputs, self.size), detections.truths(targets)
+        found, truths = self._found(outputs), detections.truths(targets)
         coco = CocoScore(found, truths, self.class_names, max(self.size))
         numbers = coco.numbers()
         numbers.pop("score", None)
@@ -167,14 +171,15 @@ class Detection(FrameTask):
         )  # fmt: skip
 
     def score(self, outputs: Arrays, targets: Mapping[str, np.ndarray]) -> float:
-        coco = CocoScore(self.decoding(outputs, self.size), detections.truths(targets), self.class_names, sizes=False)
+        coco = CocoScore(self._found(outputs), detections.truths(targets), self.class_names, sizes=False)
         return float(coco.scores(np.ones((1, len(targets["classes"]))))[0])
 
     def trivial(self, count: int) -> Trivial:
         """Returns the trivial answer: nothing is detected."""
-        grid = (count, *detections.grid(self.size))
-        silent = np.broadcast_to(np.float32(-100), (*grid, len(self.class_names)))
-        return Trivial("nothing", {SCORES: silent, BOXES: np.broadcast_to(np.float32(0), (*grid, 4))})
+        return Trivial("nothing", self.detector.silent(count, self.size, len(self.class_names)))
+
+    def _found(self, outputs: Arrays) -> list[Detections]:
+        return self.detector.found(outputs, self.size, self.decoding)
 
     def _missed(self, found: Sequence[Detections], truths: Sequence[Truth]) -> dict[str, float]:
         """Returns the miss rates of pedestrians; {} where the data knows none."""
@@ -194,12 +199,12 @@ class Detection(FrameTask):
         return ", ".join(said) or "nothing"
 
     def over_time(self, outputs: Arrays, scenes: Sequence[Scene], clips: np.ndarray) -> dict[str, float]:
-        found = [one.at(one.scores >= self.threshold) for one in self.decoding(outputs, self.size)]
+        found = [one.at(one.scores >= self.threshold) for one in self._found(outputs)]
         identities = [[thing.identity for thing in scene.objects] for scene in scenes]
         return flicker.of_boxes(found, [truth(scene) for scene in scenes], identities, clips)
 
     def rendered(self, image: np.ndarray, outputs: Arrays) -> np.ndarray:
-        (found,) = self.decoding(at(outputs, None), self.size)
+        (found,) = self._found(at(outputs, None))
         shown = found.at(found.scores >= self.threshold)
         return pictures.boxed(image, shown.boxes, shown.classes, self.class_names)
 
@@ -209,13 +214,5 @@ class Detection(FrameTask):
 
     def metadata(self, model: keras.Model) -> dict[str, Any]:
         described = {"task": self.name, "labels": list(self.class_names), "input": self.input_metadata()}
-        return described | {"decode": {"kind": "detections", "stride": STRIDE, "rule": _RULE}
-                            | dataclasses.asdict(self.decoding) | {"threshold": self.threshold}}  # fmt: skip
-
-
-_RULE = (
-    "score = sigmoid(scores); sides = cell centre -+ exp(boxes) px (left, top, right, bottom), cell centre = "
-    "(index + 0.5) * stride; clip to the image; keep cells that score highest among their 3 x 3 neighbours and at "
-    "least least_score, the best candidates of them; then greedy suppression, class by class, above an overlap of iou, "
-    "limit at most"
-)
+        return described | {"decode": {"kind": "detections", **self.detector.described(),
+                                       **dataclasses.asdict(self.decoding), "threshold": self.threshold}}  # fmt: skip
