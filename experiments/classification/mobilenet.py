@@ -20,12 +20,12 @@ from tfmo_drive.tasks.classification import Classification, Scenes
 EXPERIMENT = Experiment(
     task=Classification(
         network=MobileNetV3(),
-        scenes=Scenes(train=2880, val=300, test=600, difficulty=0.2),
+        scenes=Scenes(train=1440, val=200, test=400, difficulty=0.2),
         # Few epochs, and no end of scenes: strong augmentation would only slow learning down.
         augmentation=Augmentation(shift=0.05, zoom=0.0, shear_degrees=0.0, brightness=0.0, contrast=0.0),
     ),
-    training=Train(epochs=16, batch_size=32, learning_rate=0.02, warmup_epochs=1.0),
-    recipe=(QuantizeAware(epochs=3, batch_size=32, learning_rate=0.002),),
+    training=Train(epochs=10, batch_size=32, learning_rate=0.02, warmup_epochs=1.0),
+    recipe=(QuantizeAware(epochs=2, batch_size=32, learning_rate=0.002),),
     targets=(LiteRTFloat32(), LiteRTInt8()),
     expect=Expect(score_drop=0.02, size_ratio=0.35),
 )

@@ -21,8 +21,8 @@ from tfmo_drive.tasks.detection.detection import Detection
 ADAM = {"batch_size": 16, "optimizer": "adam"}
 
 EXPERIMENT = Experiment(
-    task=Detection(network=MobileNetV2(width=0.5), detector=SSD(), scenes=Frames(train=1500, val=64, test=300)),
-    training=Train(epochs=30, learning_rate=0.002, warmup_epochs=1.0, averaged_epochs=5, **ADAM),
+    task=Detection(network=MobileNetV2(width=0.5), detector=SSD(), scenes=Frames(train=1000, val=64, test=300)),
+    training=Train(epochs=24, learning_rate=0.002, warmup_epochs=1.0, averaged_epochs=5, **ADAM),
     recipe=(QuantizeAware(epochs=2, learning_rate=0.0002, **ADAM),),
     targets=(LiteRTFloat32(), LiteRTInt8()),
     measures=MEASURES,

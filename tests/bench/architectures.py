@@ -27,7 +27,8 @@ from absl import logging
 from tfmo_drive.base import atomic
 from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.contracts import BadInput, BrokenPromise, Context, Step
-from tfmo_drive.networks import graph, layers, macs, plain_layers
+from tfmo_drive.networks import graph, layers, macs, networks, plain_layers
+from tfmo_drive.networks.backbones import FastSCNN, MobileNetV3, PilotNet, UNet
 from tfmo_drive.steps.channel_pruning import ChannelPruning
 from tfmo_drive.steps.cluster import Cluster
 from tfmo_drive.steps.fold_batch_norm import FoldBatchNorm
@@ -44,6 +45,9 @@ FAMILIES = {
     "RegNetX002": 64, "RegNetY002": 64, "ConvNeXtTiny": 64,
 }  # fmt: skip
 """The side of the images in pixels, by family: the smallest that it takes, of 64 and 96."""
+OWN = {"PilotNet": PilotNet(), "PilotNetReLU": PilotNet(activation="relu"), "UNet": UNet(), "FastSCNN": FastSCNN(),
+       "MobileNetV3": MobileNetV3()}  # fmt: skip
+"""Networks of this package, at 64 pixels, which are judged where they are named."""
 IMAGES = 32
 FILE_DB, LEAST_DB, EXACT_DB, BEYOND_DB = 20.0, 25.0, 60.0, 6.0
 SECONDS = 1200
@@ -89,12 +93,17 @@ class Cell:
         return self.said if self.passed else self.said.split(":")[0]
 
 
-def alive(family: str, context: Context) -> keras.Model:
-    """Returns a family's network of 10 classes with random weights and BatchNorms that have seen images."""
+def built(family: str, side: int) -> keras.Model:
+    """Returns a family's untrained network of 10 classes for images of side x side pixels."""
     keras.utils.set_random_seed(0)
-    side = context.task.image_size
+    if family in OWN:
+        return networks.build(OWN[family], side, 10)
     build = getattr(keras.applications, family)
-    model = build(weights=None, input_shape=(side, side, 3), classes=10, classifier_activation=None)
+    return build(weights=None, input_shape=(side, side, 3), classes=10, classifier_activation=None)
+
+
+def alive(model: keras.Model, context: Context) -> keras.Model:
+    """Returns the model with random weights and BatchNorms that have seen images."""
     model = plain_layers.split(graph.flat(model))
     generator = np.random.default_rng(0)
     for layer in model.layers:
@@ -257,9 +266,10 @@ def family_cells(family: str, names: list[str]) -> None:
     """Prints one line of JSON a method, as soon as it is known."""
     logging.set_verbosity(logging.ERROR)
     with tempfile.TemporaryDirectory() as workdir:
-        task = Classification(image_size=FAMILIES[family], scenes=Scenes(train=64, val=36, test=36))
+        side = FAMILIES.get(family, 64)
+        task = Classification(image_size=side, scenes=Scenes(train=64, val=36, test=36))
         context = Context(task, None, (), Path(workdir), seed=0)
-        model = alive(family, context)
+        model = alive(built(family, side), context)
         context = dataclasses.replace(context, baseline=model)
         for name in names:
             found = Cell(f"{carried(model, context):.0f} dB", True) if name == NOISE else cell(name, model, context)
@@ -315,12 +325,14 @@ def _key() -> str:
 
 
 def main(names: list[str]) -> int:
-    """Prints a row for each family named, of the methods named; all of them where none is."""
-    unknown = [name for name in names if name not in (*FAMILIES, *METHODS)]
+    """Prints a row for each family named, of the methods named; all of Keras's, and all methods, where none is."""
+    known = (*FAMILIES, *OWN, *METHODS)
+    unknown = [name for name in names if name not in known]
     if unknown:
-        print(f"No family or method {unknown[0]!r}. There is: {', '.join((*FAMILIES, *METHODS))}.", file=sys.stderr)
+        print(f"No family or method {unknown[0]!r}. There is: {', '.join(known)}.", file=sys.stderr)
         return 1
-    families, methods = ([one for one in table if one in names] or list(table) for table in (FAMILIES, METHODS))
+    families = [one for one in (*FAMILIES, *OWN) if one in names] or list(FAMILIES)
+    methods = [one for one in METHODS if one in names] or list(METHODS)
     FOLDER.mkdir(parents=True, exist_ok=True)
     lines = [f"| family | {' | '.join((NOISE, *methods))} | CPU seconds |", "|---" * (len(methods) + 3) + "|"]
     print("\n".join(lines))

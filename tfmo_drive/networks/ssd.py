@@ -29,7 +29,7 @@ _MATCHED = 0.5
 _NEGATIVES = 3
 """The default boxes without an object, of the largest losses, that count for each one with: "hard negative mining"."""
 _FEWEST = 8
-"""The default boxes without an object that count where an image shows none."""
+"""The least number of default boxes without an object that count in an image, which may show none."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
