@@ -31,6 +31,8 @@ _HOW_TO_SAVE = (
     "model.save_weights('weights.h5')."
 )
 _CUSTOM_LAYER = "A custom layer is not known here: replace it by built-in Keras layers, or save the model without it."
+BOTH = "--set=task.inputs=image,speed"
+"""What a user types so that a task that knows of speeds gives them to the model too."""
 _UNITS = ("scale", "offset", "unit")
 """What of an output's `decode` says how its numbers are meant."""
 
@@ -176,12 +178,15 @@ class Signature:
     """Shapes by name; where there is only one, it may be called anything."""
     some: bool = False
     """Whether some of the outputs are enough, if the model gives them these names."""
+    inputs: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
+    """The shapes of several inputs by name; of only one, which may be called anything, {}."""
 
     @classmethod
     def of(cls, model: keras.Model, some: bool = False) -> Signature:
         """Returns the signature of `model`."""
         shapes = {name: tuple(one.shape[1:]) for name, one in zip(names(model), model.outputs, strict=True)}
-        return cls(tuple(model.input_shape[1:]), shapes, some)
+        taken = {name: tuple(one.shape[1:]) for name, one in zip(model.input_names, model.inputs, strict=True)}
+        return cls(next(iter(taken.values())), shapes, some, taken if len(taken) > 1 else {})
 
     def asked_of(self, model: keras.Model) -> Signature:
         """Returns the signature to ask of `model`.
@@ -258,7 +263,10 @@ def _fitting(model: keras.Model, subject: str, signature: Signature) -> keras.Mo
     """Returns the model; raises BadInput where its inputs and outputs are not those of the signature."""
     signature = signature.asked_of(model)
     _check_count(model, subject, signature)
-    (_check_row if len(signature.input) == 1 else _check_image)(model, subject, signature.input)
+    if signature.inputs:
+        _check_several(model, subject, signature.inputs)
+    else:
+        (_check_row if len(signature.input) == 1 else _check_image)(model, subject, signature.input)
     _check_outputs(model, subject, signature)
     if tflite_model.file_of(model) and _one_for_two(Signature.of(model), signature):
         raise BadInput(
@@ -323,12 +331,23 @@ def _sized(model: keras.Model, shape: tuple[int, ...]) -> keras.Model:
 
 
 def _check_count(model: keras.Model, subject: str, signature: Signature):
-    count = len(signature.outputs)
-    if len(model.inputs) != 1 or len(model.outputs) != count:
+    count, several = len(signature.outputs), signature.inputs
+    if len(model.inputs) != max(1, len(several)) or len(model.outputs) != count:
+        taken = f"{len(several)} inputs ({quoted(list(several))})" if several else "one input"
         wanted = "one output" if count == 1 else f"{count} outputs: {quoted(list(signature.outputs))}"
+        advice = "" if several or len(model.inputs) == 1 else f" Lane keeping takes a speed too: {BOTH}."
         raise BadInput(
             f"{subject} has {len(model.inputs)} inputs and {len(model.outputs)} outputs; the task "
-            f"takes one input and gives {wanted}."
+            f"takes {taken} and gives {wanted}.{advice}"
+        )
+
+
+def _check_several(model: keras.Model, subject: str, wanted: Mapping[str, tuple[int, ...]]):
+    found = Signature.of(model).inputs
+    if found != wanted:
+        raise BadInput(
+            f"{subject} takes {dict(found)}, the task {dict(wanted)}. Name and shape its inputs so, as in "
+            f"keras.Input({next(iter(wanted.values()))}, name={next(iter(wanted))!r})."
         )
 
 

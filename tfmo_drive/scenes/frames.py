@@ -22,6 +22,8 @@ DETECTED = ("car", "truck", "pedestrian", "cyclist", "traffic light", SIGN)
 LANES = ("no lane line", "lane line")
 MASKS = {"semantic": scenes.SEMANTIC_CLASSES, "lanes": LANES}
 """The kinds of a frame's mask, with their classes."""
+SPEEDS = (2.0, 30.0)
+"""The lowest and the highest speed of a driven frame, in m/s."""
 _MOST = 40
 """The largest number of a frame's objects; the largest objects stay."""
 _SEEN, _LEAST_PX = 0.3, 4.0
@@ -46,7 +48,9 @@ class Frames:
     def __post_init__(self):
         refuse_few(self, 16)
 
-    def packed(self, split: str, shape: tuple[int, ...], mask: str = "semantic") -> PackedExamples:
+    def packed(
+        self, split: str, shape: tuple[int, ...], mask: str = "semantic", speeds: bool = False
+    ) -> PackedExamples:
         """Returns a split's frames, generated once and cached.
 
         Pixels are uint8 [b, h, w, channels]; targets by name are those of detections.padded, "steering" float32 [b, 1]
@@ -56,10 +60,12 @@ class Frames:
             split: train, val or test.
             shape: (height, width), of RGB, or (height, width, channels).
             mask: What the mask shows, a key of MASKS.
+            speeds: Whether the car drives: "speed" is then float32 [b, 1] in m/s, and the steering that of that speed.
         """
         number = self._set(split)
-        generate = functools.partial(generated, number, shape=shape, mask=mask)
-        return pack_generated(generate, getattr(self, split), ["frame", scenes.version(), number, *whole(shape), mask])
+        generate = functools.partial(driven if speeds else generated, number, shape=shape, mask=mask)
+        key = ["frame", scenes.version(), number, *whole(shape), mask, *(["speed"] if speeds else [])]
+        return pack_generated(generate, getattr(self, split), key)
 
     def measured(
         self, split: str, shape: tuple[int, ...], measure: Callable[[scenes.Scene], float], key: object
@@ -90,6 +96,14 @@ def generated(seed: int, index: int, shape: tuple[int, ...], mask: str) -> Examp
     """Returns frame `index` of the set `seed`, with its truth."""
     found = labelled(scenes.draw(seed, index, shape[:2]), mask)
     return found._replace(pixels=in_channels(found.pixels, whole(shape)[2]))
+
+
+def driven(seed: int, index: int, shape: tuple[int, ...], mask: str) -> Example:
+    """Returns frame `index` of the set `seed`, at a speed that nobody sees in it: all of SPEEDS are equally likely."""
+    scene = scenes.draw(seed, index, shape[:2])
+    found, speed = labelled(scene, mask), np.random.default_rng([seed, index, 0x5BEED]).uniform(*SPEEDS)
+    driving = {"steering": np.float32([scene.layout.road.steering(speed)]), "speed": np.float32([speed])}
+    return found._replace(pixels=in_channels(found.pixels, whole(shape)[2]), label={**found.label, **driving})
 
 
 def labelled(scene: scenes.Scene, mask: str) -> Example:

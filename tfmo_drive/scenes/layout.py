@@ -34,6 +34,8 @@ LOOKAHEAD_M = 12.0
 """The metres to the point of the own lane that is steered for."""
 FULL_LOCK_CURVATURE = 0.05
 """1/m: the arc of 20 m radius counts as steering +-1, so that ordinary bends use the whole range."""
+CHARACTERISTIC_SPEED = 22.0
+"""m/s: the speed at which a car that understeers, as ordinary ones do, needs twice the steering of a standing start."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,10 +102,15 @@ class Road:
         """
         return across - self.offset + self.heading * z + self.curvature * z * z / 2
 
-    def steering(self) -> float:
-        """Returns the steering in [-1, 1], positive to the right, that leads to the own lane's centre ahead."""
+    def steering(self, speed: float = 0.0) -> float:
+        """Returns the steering in [-1, 1], positive to the right, that leads to the own lane's centre ahead.
+
+        A car that understeers needs more of it at a `speed` in m/s: twice as much at its characteristic speed
+        (Gillespie, Fundamentals of Vehicle Dynamics, 1992, chapter 6).
+        """
         curvature = 2 * self.x(0.0, LOOKAHEAD_M) / LOOKAHEAD_M**2
-        return max(-1.0, min(1.0, curvature / FULL_LOCK_CURVATURE))
+        needed = curvature * (1 + (speed / CHARACTERISTIC_SPEED) ** 2)
+        return max(-1.0, min(1.0, needed / FULL_LOCK_CURVATURE))
 
 
 @dataclasses.dataclass(frozen=True)

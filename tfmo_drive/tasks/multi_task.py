@@ -59,6 +59,8 @@ class MultiTask(FrameTask):
         if odd:
             kinds = ", ".join(type(part).__name__ for part in odd)
             raise BadInput(f"MultiTask.parts must be tasks on whole frames, got {kinds}.")
+        if any(len(getattr(part, "inputs", ())) > 1 for part in self.parts):
+            raise BadInput("MultiTask.parts share one input, the image. Leave inputs=image,speed out.")
         if self.classes:
             raise BadInput(f"MultiTask.classes is no setting of the whole, got {self.classes!r}. Use parts.0.classes.")
         names = [part.name for part in self.parts]

@@ -73,6 +73,22 @@ def test_the_simulators_own_log_has_no_header_and_paths_of_another_machine(root)
     assert files == names and set(labels[:, 0].tolist()) == {-0.25}
 
 
+def test_speeds_are_read_where_they_are_asked_for_and_refused_where_they_are_no_numbers(root):
+    names = [name(index) for index in range(40)]
+    lines = [
+        f"{file}, l.jpg, r.jpg, -0.25, 1, 0, {'fast' if index == 3 else index}" for index, file in enumerate(names)
+    ]
+    path = log(root, lines, names, "IMG")
+    assert everything(list_log(path))[1].dtype == np.float32, "a speed that nobody asks for may be anything"
+    with pytest.raises(
+        BadInput, match=f'1 of 40 frames have .*or no speed that is a number: {name(3)} with speed "fast"'
+    ):
+        list_log(path, speeds=True)
+    _, labels, _ = everything(list_log(path, speeds=True, skip_bad=True))
+    assert labels["speed"].tolist() == [[index] for index in range(40) if index != 3]
+    assert set(labels["steering"][:, 0].tolist()) == {-0.25}
+
+
 def test_a_log_may_name_folders(root):
     (root / "first").mkdir(parents=True)
     names = [f"first/{name(index)}" for index in range(40)]

@@ -27,6 +27,7 @@ COLUMNS = {
     "file": ("center", "centre", "file", "path", "filename", "image", "image_path"),
     "steering": ("steering", "steering_angle", "angle", "steer"),
     "split": ("split", "set", "subset"),
+    "speed": ("speed", "velocity", "vehicle_speed"),
 }
 CLASSIC = ("center", "left", "right", "steering", "throttle", "brake", "speed")
 """The columns of a file without a header."""
@@ -45,13 +46,14 @@ def list_log(
     limit: float = 1.0,
     seed: int = 0,
     skip_bad: bool = False,
+    speeds: bool = False,
 ) -> Listing:
     """Lists the frames of a log, or of a folder with driving_log.csv, in its order.
 
-    Labels are float32 [n, 1] in [-1, 1]. Images are looked for where the log says, beside it, and in its IMG/ or
-    images/. Blocks of about 5 s are the groups, whatever the order of the lines, where images are called after their
-    times. Missing splits are sampled out of train, block by block; where a log has train and val only, val becomes test
-    (splitting.sampled_blocks).
+    Labels are the steering, float32 [n, 1] in [-1, 1]; with `speeds` they are "steering" and "speed" by name.
+    Images are looked for where the log says, beside it, and in its IMG/ or images/. Blocks of about 5 s are the
+    groups, whatever the order of the lines, where images are called after their times. Missing splits are sampled
+    out of train, block by block; where a log has train and val only, val becomes test (splitting.sampled_blocks).
 
     Args:
         path: The log, or its folder.
@@ -59,6 +61,7 @@ def list_log(
         limit: Full lock in the log's unit; steering must be in [-limit, limit] and is divided by it.
         seed: The seed of the sampling.
         skip_bad: Whether frames that cannot be used are skipped.
+        speeds: Whether each frame has a speed too, float32 [n, 1] in the log's unit.
 
     Raises:
         BadInput: The log or a column is missing; steering is out of range or no number, an image is missing, or it is
@@ -68,10 +71,12 @@ def list_log(
     if not 0 < limit < math.inf:
         raise BadInput(f"limit must be a positive number, full lock in the log's unit, got {limit}.")
     table = read_table(path, unnamed=CLASSIC)
-    found = find_columns(path, table.header, columns or {}, COLUMNS, ("file", "steering"))
+    kinds = {kind: names for kind, names in COLUMNS.items() if speeds or kind != "speed"}
+    found = find_columns(path, table.header, columns or {}, kinds, ("file", "steering", *(["speed"] if speeds else [])))
     cells = {kind: table.column(index) for kind, index in found.items()}
     folders = [path.parent, *(path.parent / name for name in ("IMG", "images", path.stem))]
     files, steering = find_recorded(folders, cells["file"]), [number_in(text) for text in cells["steering"]]
+    speed = [number_in(text) for text in cells.get("speed", ())] or [0.0] * len(files)
     splits = read_splits(table, found["split"]) if "split" in found else np.full(len(files), "", "<U5")
     kept, odd, seen = [], [], set()
     for row, (file, value) in enumerate(zip(files, steering, strict=True)):
@@ -79,15 +84,22 @@ def list_log(
             odd.append(f"no image {cells['file'][row]}")
         elif value is None or not abs(value) <= limit:
             odd.append(f'{file.name} with steering "{cells["steering"][row]}"')
+        elif speed[row] is None:
+            odd.append(f'{file.name} with speed "{cells["speed"][row]}"')
         elif identity(file) in seen:  # one of the two might be trained on, the other tested
             odd.append(f"{file.name} once more")
         else:
             seen.add(identity(file))
             kept.append(row)
-    what = f"frames have no image of their own or no steering in {-limit:g}..{limit:g}"
+    more = ", or no speed that is a number" if speeds else ""
+    what = f"frames have no image of their own or no steering in {-limit:g}..{limit:g}{more}"
     faults.refuse(path, odd, len(files), what, skip_bad)
     files, splits = [files[row] for row in kept], splits[kept]
     labels = np.array([[steering[row] / limit] for row in kept], np.float32)
+    if speeds:
+        named = np.empty(len(kept), [("steering", np.float32, (1,)), ("speed", np.float32, (1,))])
+        named["steering"], named["speed"] = labels, np.array([[speed[row]] for row in kept], np.float32)
+        labels = named
     times = _times(files)
     order, groups = np.argsort(times, kind="stable"), np.empty(len(files), np.int64)
     groups[order] = time_blocks(times[order], splits[order])

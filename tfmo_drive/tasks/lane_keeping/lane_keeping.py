@@ -9,18 +9,21 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tfmo_drive.base.cache import digest
 from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.base.outputs import names
-from tfmo_drive.contracts import BadInput, Evaluation, Examples, Trivial
+from tfmo_drive.contracts import Arrays, BadInput, Evaluation, Examples, Preprocessing, Preprocessings, Trivial
 from tfmo_drive.data.augmentation import Augmentation
-from tfmo_drive.data.image_cache import pack
+from tfmo_drive.data.image_cache import PackedExamples, pack
 from tfmo_drive.data.layouts.steering_log import list_log
-from tfmo_drive.networks import number_scale
+from tfmo_drive.networks import networks, number_scale, own_model
 from tfmo_drive.networks.networks import Network
+from tfmo_drive.networks.own_model import Signature
 from tfmo_drive.scenes.frames import Chosen
 from tfmo_drive.scenes.scenes import Scene
 from tfmo_drive.scores import pictures
@@ -30,7 +33,9 @@ from tfmo_drive.tasks.lane_keeping.steering_balance import balanced_order, share
 from tfmo_drive.tasks.lane_keeping.steering_score import SteeringScale, of_steering, spread_of
 from tfmo_drive.training import distillation
 
-STEERING = "steering"
+STEERING, IMAGE, SPEED = "steering", "image", "speed"
+FUSED = 32
+"""The units of the layers in which a speed joins what the network sees."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,6 +45,7 @@ class LogColumns:
     file: str = ""
     steering: str = ""
     split: str = ""
+    speed: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,6 +61,8 @@ class LaneKeeping(FrameTask):
             own unit), 25 (degrees), or below 0 where left is positive; it must be given where `limit` is not 1.
         curve_degrees: Steering beyond this, in degrees, is a curve.
         balance: Whether curves are shown more often than they were driven.
+        inputs: ("image",), or ("image", "speed"): the vehicle's speed too, in the log's unit, as a model of your own
+            takes it. Built-in scenes are then driven at 2 to 30 m/s by a car that understeers.
         columns: The log's columns that cannot be guessed.
 
     Example:
@@ -68,20 +76,28 @@ class LaneKeeping(FrameTask):
     full_lock: float | None = None
     curve_degrees: float = 1.0
     balance: bool = True
+    inputs: tuple[str, ...] = (IMAGE,)
     augmentation: Augmentation = Augmentation(flip=True, shift=0.0, zoom=0.0, shear_degrees=0.0)
     columns: LogColumns = LogColumns()
 
     name, default_size = "lane_keeping", (64, 128)
     output_names = (STEERING,)
     class_names = ()
-    own_settings = ("balance",)
+    own_settings = ("balance", "inputs")
     given_settings = ("full_lock",)
+
+    @property
+    def speeds(self) -> bool:
+        """Says whether the model takes the speed too."""
+        return SPEED in self.inputs
 
     def __post_init__(self):
         super().__post_init__()
         SteeringScale(spread=1.0, degrees=self.degrees, curve_degrees=self.curve_degrees)
         if self.full_lock is not None and not 1e-6 < abs(self.full_lock) < 1e6:
             raise BadInput(f"LaneKeeping.full_lock must be a number that is not 0, got {self.full_lock}.")
+        if self.inputs not in ((IMAGE,), (IMAGE, SPEED)):
+            raise BadInput(f"LaneKeeping.inputs must be image or image,speed, got {','.join(self.inputs)}.")
         if not self.limit > 0:
             raise BadInput(f"LaneKeeping.limit must be above 0, got {self.limit}.")
         if self.augmentation.shift or self.augmentation.shear_degrees or self.augmentation.rotation_degrees:
@@ -93,18 +109,42 @@ class LaneKeeping(FrameTask):
     @functools.cached_property
     def _listing(self):
         columns = {key: value for key, value in dataclasses.asdict(self.columns).items() if value}
-        return list_log(self.data, columns or None, self.limit, self.split_seed, self.skip_bad)
+        return list_log(self.data, columns or None, self.limit, self.split_seed, self.skip_bad, self.speeds)
 
     def packed(self, split: str) -> Examples:
-        """Returns a split's pixels uint8 [b, h, w, channels] and targets by name.
+        """Returns a split's pixels uint8 [b, h, w, channels], with speeds float32 [b, 1] where asked for, and targets.
 
         "steering" is float32 [b, 1] in [-1, 1]; "group" is the group of a frame and "frame" its number in the split,
         int64 [b].
         """
         if self.data == SCENES:
-            return _Grouped(self.scenes.packed(split, self.shape), lambda targets: targets[STEERING])
+            return _Grouped(self.scenes.packed(split, self.shape, speeds=self.speeds), self.speeds)
         frames = pack(self._listing[split], self.shape, self.resize, skip_bad=self.skip_bad, label=split)
-        return _Grouped(frames, lambda steering: steering)
+        return _Grouped(frames, self.speeds)
+
+    @property
+    def clip_size(self) -> tuple[int, int] | None:
+        return None if self.speeds else super().clip_size
+
+    @functools.cached_property
+    def preprocessing(self) -> Preprocessing | Preprocessings:
+        """Returns the preprocessing; networks of ours are given speeds in standard deviations of train."""
+        pixels = super().preprocessing
+        if not self.speeds:
+            return pixels
+        row = Preprocessing("none", (0,), (1.0,), (0.0,), SPEED, None, "float32")
+        if not self._given_whole:
+            known = self.examples("train").labels[SPEED].astype(np.float64)
+            scale = 1 / (known.std() or 1.0)
+            said = (float(np.float32(scale)),), (float(np.float32(-known.mean() * scale)),)
+            row = dataclasses.replace(row, name=f"standardised {digest(said)[:12]}", scale=said[0], offset=said[1])
+        return Preprocessings((pixels, row))
+
+    @functools.cached_property
+    def _given_whole(self) -> bool:
+        """Says whether the baseline is a whole model of somebody's own, which takes speeds as they are."""
+        path = Path(self.baseline)
+        return bool(self.baseline) and own_model.is_whole_model(path) and not own_model.is_stage(path)
 
     @functools.cached_property
     def _train_truth(self) -> np.ndarray:
@@ -125,6 +165,28 @@ class LaneKeeping(FrameTask):
 
     def ends(self) -> dict[str, tuple[int, ...]]:
         return {STEERING: (1,)}
+
+    def signature(self) -> Signature:
+        several = {IMAGE: self.shape, SPEED: (1,)} if self.speeds else {}
+        return dataclasses.replace(super().signature(), inputs=several)
+
+    def assembled(self, network: Network, weights: str) -> keras.Model:
+        """Returns `network` with the task's output; a speed joins what it sees late, by a few dense layers."""
+        if not self.speeds:
+            return super().assembled(network, weights)
+        backbone, layers = networks.started(network, self.shape, weights), keras.layers
+        speed = keras.Input((1,), name=SPEED)
+        seen = layers.ReLU(name="seen_relu")(network.head(backbone.output, FUSED, "seen"))
+        joined = layers.Concatenate(name="fused")([seen, layers.Dense(FUSED, "relu", name="driven")(speed)])
+        answer = layers.Dense(1, name=STEERING)(layers.Dense(FUSED, "relu", name="decided")(joined))
+        return keras.Model([backbone.input, speed], answer, name=backbone.name)
+
+    def augment(self, inputs, targets, randoms):
+        """Returns images changed as everywhere, and speeds as they are."""
+        if not self.speeds:
+            return super().augment(inputs, targets, randoms)
+        pixels, targets = super().augment(inputs[IMAGE], targets, randoms)
+        return {**inputs, IMAGE: pixels}, targets
 
     def moved(self, targets, randoms):
         mirrored = self.augmentation.mirrored(randoms)[:, None]
@@ -212,13 +274,25 @@ class LaneKeeping(FrameTask):
 
     def metadata(self, model: keras.Model) -> dict[str, Any]:
         decode = number_scale.decode("degrees", self.degrees, positive="to the right")
-        return {"task": self.name, "input": self.input_metadata(), "decode": decode}
+        if not self.speeds:
+            return {"task": self.name, "input": self.input_metadata(), "decode": decode}
+        unit = "in m/s" if self.data == SCENES else "in the unit of the log that it was trained on"
+        speed = {"columns": [SPEED], "feed": f"raw, {unit}"}
+        return {"task": self.name, "inputs": {IMAGE: self.input_metadata(), SPEED: speed}, "decode": decode}
 
 
 class _Grouped(Chosen):
-    """Adds group and number to each frame's steering: jitter is between frames that follow one another."""
+    """Adds group and number to each frame's steering: jitter is between frames that follow one another.
 
-    def read(self, indices: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        pixels, steering = super().read(indices)
+    With `speeds`, the inputs are the images and the speeds by name.
+    """
+
+    def __init__(self, examples: PackedExamples, speeds: bool):
+        super().__init__(examples, lambda targets: targets if isinstance(targets, Mapping) else {STEERING: targets})
+        self.speeds = speeds
+
+    def read(self, indices: np.ndarray) -> tuple[Arrays, dict[str, np.ndarray]]:
+        pixels, truth = super().read(indices)
         frames = np.asarray(indices, np.int64)
-        return pixels, {STEERING: steering, "group": self.groups[frames], "frame": frames}
+        targets = {STEERING: truth[STEERING], "group": self.groups[frames], "frame": frames}
+        return ({IMAGE: pixels, SPEED: truth[SPEED]} if self.speeds else pixels), targets
