@@ -14,6 +14,7 @@ import tfmo_drive as td
 from tests.contract.test_steps import STEPS, case
 from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.boards.board import named
+from tfmo_drive.commands.ledger import layer_values
 from tfmo_drive.contracts import BadInput, Context
 from tfmo_drive.expect import Expect
 from tfmo_drive.pack.write_pack import write
@@ -155,6 +156,17 @@ def test_compress_gives_rows_of_a_model_of_two_inputs():
     assert all(row["latency_ms"] > 0 and 0 <= row["corruption_score"] <= 1 for row in found.rows)
     facts = artifact_metadata.read(found.rows[1].path)
     assert list(facts["inputs"]) == ["image", "speed"] and facts["inputs"]["image"]["colour_order"] == "RGB"
+
+
+def test_the_ledger_sees_the_layers_of_every_runtime(context, baseline):
+    raw = context.task.examples("test").read(np.arange(4))[0]
+    file = td.LiteRTInt8()(baseline, context.workdir, context).path
+    ready = context.task.preprocessing(raw)
+    stages = [layer_values.of_keras(baseline, ready), layer_values.of_litert(file, raw, "reference"),
+              layer_values.of_micro(file, raw)]  # fmt: skip
+    assert layer_values.parting(*stages[:2], 15.0, same_file=False) is None
+    apart = layer_values.parting(*stages[1:], 15.0, same_file=True)
+    assert apart is None or apart.steps <= 1, "FULLY_CONNECTED differs by one now and then"
 
 
 def stranger() -> keras.Model:

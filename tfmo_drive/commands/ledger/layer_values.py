@@ -15,7 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from tfmo_drive.base import outputs
+from tfmo_drive.base.inputs import count, pieces
 from tfmo_drive.base.keras2 import keras
+from tfmo_drive.contracts import Arrays
 from tfmo_drive.networks import graph
 from tfmo_drive.runtimes import micro
 from tfmo_drive.runtimes.flatbuffer_edit import Exposed, exposed, kind, name, unpack
@@ -51,7 +53,7 @@ class Parting:
     """The largest difference, in steps of the integers (LSB); None between a model and a file."""
 
 
-def of_keras(model: keras.Model, inputs: np.ndarray) -> list[LayerValues]:
+def of_keras(model: keras.Model, inputs: Arrays) -> list[LayerValues]:
     """Returns the values of a Keras model's layers; those called twice or with several outputs are left out.
 
     `inputs` are preprocessed, float32 [n, ...].
@@ -67,7 +69,7 @@ def of_keras(model: keras.Model, inputs: np.ndarray) -> list[LayerValues]:
     return [LayerValues(key, key, type(layer).__name__, np.asarray(values)) for (key, layer), values in found]
 
 
-def of_litert(path: Path, images: np.ndarray, kernels: str) -> list[LayerValues]:
+def of_litert(path: Path, images: Arrays, kernels: str) -> list[LayerValues]:
     """Returns the values of a file's layers on LiteRT.
 
     Args:
@@ -77,10 +79,10 @@ def of_litert(path: Path, images: np.ndarray, kernels: str) -> list[LayerValues]
     """
     model, numbers = _written(path)
     run = Exposed(model, numbers, kernels=kernels)
-    return _listed(model, numbers, [run(image[None]) for image in images])
+    return _listed(model, numbers, [run(image) for image in pieces(images, 1)])
 
 
-def of_micro(path: Path, images: np.ndarray) -> list[LayerValues]:
+def of_micro(path: Path, images: Arrays) -> list[LayerValues]:
     """Returns the values of a file's layers on TensorFlow Lite Micro, for raw inputs [n, ...]."""
     model, numbers = _written(path)
     with tempfile.TemporaryDirectory() as folder:
@@ -89,7 +91,7 @@ def of_micro(path: Path, images: np.ndarray) -> list[LayerValues]:
         artifact = micro.MicroArtifact(opened)
         found = artifact.outputs(images)
     values = [found[name(model.subgraphs[0].tensors[number])] for number in numbers]
-    return _listed(model, numbers, [[one[i : i + 1] for one in values] for i in range(len(images))])
+    return _listed(model, numbers, [[one[i : i + 1] for one in values] for i in range(count(images))])
 
 
 def parting(

@@ -42,6 +42,11 @@ def main(argv: list[str]) -> int:
     """Prints what would go wrong in int8, the most expensive first, and returns the exit code."""
     run = experiment_flags.run(argv)
     task = run.experiment.task
+    if len(rules := task.preprocessing.each) > 1:
+        raise BadInput(
+            f"lint looks at models of one input, and this one takes {', '.join(rule.input for rule in rules)}. Type "
+            "tfmo-drive ledger with the same flags: it says at which stage and layer int8 loses the score."
+        )
     counts = [getattr(target, "calibration_images", 0) for target in run.experiment.targets]
     given = images(Path(FLAGS.calibration), task) if FLAGS.calibration else None
     with run.opened() as context:
