@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +15,7 @@ from PIL import Image
 
 import tfmo_drive as td
 from tests.contract.test_steps import STEPS, case
+from tests.pack.c_api import C_API, MICRO, STRICT, headers
 from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.boards.board import named
 from tfmo_drive.commands.ledger import layer_values
@@ -97,27 +101,53 @@ def test_every_step_takes_both_inputs_and_leaves_them(kind, context, baseline):
     np.testing.assert_allclose(file.predict(raw), answers, atol=(0.1 if aware else 1e-5) * np.ptp(answers), rtol=0)
 
 
+def packed(board: str, context: Context, baseline: keras.Model) -> Path:
+    place = dataclasses.replace(context, workdir=context.workdir / "artifacts")
+    place.workdir.mkdir()
+    chosen = named(board)
+    return write(chosen.target(baseline, place.workdir, place), chosen, board, place, Expect()).folder
+
+
 def test_a_pack_feeds_both_inputs_and_says_what_keras_says(context, baseline, tmp_path):
     raw = context.task.examples("test").read(np.arange(1))[0]
     number = float(baseline(context.task.preprocessing(raw)).numpy()[0, 0])
-    place = dataclasses.replace(context, workdir=tmp_path / "artifacts")
-    place.workdir.mkdir()
-    board = named("raspberry_pi_4")
-    pack = write(board.target(baseline, place.workdir, place), board, "raspberry_pi_4", place, Expect()).folder
+    pack = packed("raspberry_pi_4", context, baseline)
     Image.fromarray(raw["image"][0]).save(tmp_path / "image.png")
     words = [f"image={tmp_path / 'image.png'}", f"speed={raw['speed'][0, 0]}"]
     assert said("-I", pack / "verify.py") == "Everything is as it was packed, and says what it said.\n"
     told = [said("-I", pack / "example.py", *words), said("-m", "tfmo_drive", "predict", pack / "model.tflite", *words)]
     assert all(abs(float(text.split()[-1]) - number) < 0.01 for text in told) and " ".join(words) in told[1], told
     assert "speed=NUMBER" in said("-I", pack / "example.py", words[0])
-    assert "takes image=FILE speed=NUMBER, each once" in said(
-        "-m", "tfmo_drive", "predict", pack / "model.tflite", "a.png"
-    )
+    refused = said("-m", "tfmo_drive", "predict", pack / "model.tflite", "a.png")
+    assert "takes image=FILE speed=NUMBER, each once" in refused
     with np.load(pack / "golden.npz") as golden:
         kept = dict(golden)
     assert {"inputs image", "inputs speed"} < kept.keys()
     np.savez(pack / "golden.npz", **kept | {"inputs speed": kept["inputs speed"] + 9})
     assert "steps from the golden outputs" in said("-I", pack / "verify.py")
+    if not shutil.which("g++"):
+        pytest.skip("no g++ here")
+    library = Path(pytest.importorskip("pymicro_wakeword").__file__).parent / "lib"
+    build = [*STRICT, "-I", headers(tmp_path, {"c/c_api.h": C_API}), pack / "example.cc",
+             library / "libtensorflowlite_c.so", f"-Wl,-rpath,{library}", "-o", tmp_path / "example"]  # fmt: skip
+    subprocess.run(build, check=True)
+    for name, one in raw.items():
+        one[0].tofile(tmp_path / name)
+    ran = subprocess.run([tmp_path / "example", tmp_path / "image", tmp_path / "speed"], cwd=pack, capture_output=True,
+                         text=True, check=True)  # fmt: skip
+    assert abs(float(ran.stdout) - number) < 0.01
+
+
+def test_a_microcontrollers_pack_feeds_both_inputs(context, baseline, tmp_path):
+    pytest.importorskip("tflite_micro")
+    folder = packed("stm32h743", context, baseline)
+    assert "kRawBytes = 436;" in (folder / "model_facts.h").read_text(), "12 x 12 x 3 bytes, and a float"
+    if not shutil.which("g++"):
+        pytest.skip("no g++ here")
+    called = re.findall(r"resolver\.(\w+)\(\)", (folder / "model_operators.h").read_text())
+    methods = " ".join(f"TfLiteStatus {method}();" for method in called)
+    include = headers(tmp_path, {name: text.format(methods=methods) for name, text in MICRO.items()})
+    subprocess.run([*STRICT, "-fsyntax-only", "-I", include, folder / "example_micro.cc"], check=True)
 
 
 def said(*words) -> str:

@@ -15,7 +15,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.pack.c_api import C_API, MICRO, STRICT, headers
+from tfmo_drive.pack import verify
 from tfmo_drive.pack.verify import facts_header
+
+PACK = Path(verify.__file__).parent
+"""Where facts.h lies, which model_facts.h includes."""
 
 
 @pytest.fixture
@@ -104,12 +108,12 @@ def test_class_names_reach_c_as_they_are(names, standard, compiler, tmp_path):
     (tmp_path / "print.cc").write_text(
         '#include <cstdio>\n#include <cstring>\n#include "model_facts.h"\nusing namespace model_facts;\n'
         "static void say(const char* text) { fwrite(text, 1, strlen(text) + 1, stdout); }\n"
-        "int main() {\n  say(kInput.name);\n  for (const Tensor& t : kOutputs) say(t.name);\n"
+        "int main() {\n  say(kInputs[0].name);\n  for (const Tensor& t : kOutputs) say(t.name);\n"
         "  for (const Answer& a : kAnswers) {\n    say(a.unit);\n"
         "    for (int i = 0; i < a.label_count; ++i) say(a.labels[i]);\n  }\n}\n"
     )
     strict = ("g++", f"-std={standard}", "-trigraphs", "-Wall", "-Wextra", "-Werror", "-O0")
-    subprocess.run([*strict, tmp_path / "print.cc", "-o", tmp_path / "print"], check=True)
+    subprocess.run([*strict, "-I", PACK, tmp_path / "print.cc", "-o", tmp_path / "print"], check=True)
     said = subprocess.run([tmp_path / "print"], capture_output=True, check=True).stdout
     assert said.split(b"\0")[:-1] == [name.encode() for name in [names[0], names[1], names[1], *names]]
 
@@ -144,14 +148,15 @@ def test_the_header_says_what_model_json_says(compiler, tmp_path):
     (tmp_path / "model_facts.h").write_text(facts_header(facts))
     (tmp_path / "print.cc").write_text(
         '#include <cstdio>\n#include "model_facts.h"\nusing namespace model_facts;\nint main() {\n'
-        '  printf("%d %d %d %u\\n", kHeight, kWidth, kInput.size, kArenaBytes);\n  for (const Tensor& t : kOutputs)\n'
+        '  printf("%d %d %d %u\\n", kHeight, kWidth, kInputs[0].size, kArenaBytes);\n'
+        "  for (const Tensor& t : kOutputs)\n"
         '    printf("%s %s %d %g %d\\n", t.name, t.dtype, t.size, t.scale, t.zero_point);\n'
         "  for (const Answer& a : kAnswers) {\n"
         '    printf("%d %d %d %d %d %d %d %g %g", a.output, a.boxes, a.height, a.width, a.stride, a.candidates,\n'
         "           a.limit, a.threshold, a.iou);\n"
         '    for (int i = 0; i < a.label_count; ++i) printf(", %s", a.labels[i]);\n    puts("");\n  }\n}\n'
     )
-    subprocess.run([*STRICT, tmp_path / "print.cc", "-o", tmp_path / "print"], check=True)
+    subprocess.run([*STRICT, "-I", PACK, tmp_path / "print.cc", "-o", tmp_path / "print"], check=True)
     said = subprocess.run([tmp_path / "print"], capture_output=True, text=True, check=True).stdout.splitlines()
     assert said == [
         "4 6 72 1000", "scores int8 12 0.1 3", "boxes float32 24 0 0", '0 1 4 6 2 9 5 0.3 0.6, a "car", Fuß',

@@ -5,7 +5,7 @@
 //     ./example image.rgb
 //
 // image.rgb: kHeight x kWidth x kChannels bytes, row by row, resized as model.json says; of a model that takes rows,
-// kColumns float32 numbers. The first golden example is one:
+// float32 numbers; of one that takes several inputs, a file for each of kInputs. The first golden example is one:
 //     python -c "import numpy; numpy.load('golden.npz')['inputs'][0].tofile('image.rgb')"
 //
 // Needs TensorFlow Lite's C library, built from source (`bazel build //tensorflow/lite/c:tensorflowlite_c`) with its
@@ -35,7 +35,7 @@ bool IsFloat(const Tensor& facts) { return std::strcmp(facts.dtype, "float32") =
 
 // Pixels 0..255 as the file's input holds them, int8 or float32; a row of numbers stays as it is.
 std::vector<std::uint8_t> Stored(const std::vector<std::uint8_t>& raw, const Tensor& facts) {
-  if (!model_facts::kPixels) return raw;
+  if (!facts.pixels) return raw;
   if (IsFloat(facts)) {
     const std::vector<float> values(raw.begin(), raw.end());
     std::vector<std::uint8_t> bytes(values.size() * sizeof(float));
@@ -70,11 +70,8 @@ int Failed(const char* why) {
 }
 
 int main(int argc, char** argv) {
-  if (argc != 2) return Failed("Type: ./example image.rgb");
-  std::ifstream file(argv[1], std::ios::binary);
-  const std::vector<std::uint8_t> raw{std::istreambuf_iterator<char>(file), {}};
-  if (raw.size() != model_facts::kInput.size * (model_facts::kPixels ? 1 : sizeof(float)))
-    return Failed("The file is not kHeight x kWidth x kChannels bytes, or kColumns float32 numbers.");
+  constexpr int kCount = sizeof(model_facts::kInputs) / sizeof(Tensor);
+  if (argc != 1 + kCount) return Failed("Type: ./example image.rgb, or a file for each of model_facts.h's kInputs");
 
   const std::unique_ptr<TfLiteModel, decltype(&TfLiteModelDelete)> model(
       TfLiteModelCreateFromFile("model.tflite"), TfLiteModelDelete);
@@ -87,11 +84,18 @@ int main(int argc, char** argv) {
   if (!interpreter || TfLiteInterpreterAllocateTensors(interpreter.get()) != kTfLiteOk)
     return Failed("The interpreter does not take the model.");
 
-  const auto stored = Stored(raw, model_facts::kInput);
-  TfLiteTensor* input = TfLiteInterpreterGetInputTensor(interpreter.get(), 0);
-  if (TfLiteTensorCopyFromBuffer(input, stored.data(), stored.size()) != kTfLiteOk ||
-      TfLiteInterpreterInvoke(interpreter.get()) != kTfLiteOk)
-    return Failed("The model does not run.");
+  for (int i = 0; i < kCount; ++i) {
+    const Tensor& facts = model_facts::kInputs[i];
+    std::ifstream file(argv[1 + i], std::ios::binary);
+    const std::vector<std::uint8_t> raw{std::istreambuf_iterator<char>(file), {}};
+    if (raw.size() != facts.size * (facts.pixels ? 1 : sizeof(float)))
+      return Failed("The file is not kHeight x kWidth x kChannels bytes, or the float32 numbers of its input.");
+    const auto stored = Stored(raw, facts);
+    TfLiteTensor* input = TfLiteInterpreterGetInputTensor(interpreter.get(), i);
+    if (TfLiteTensorCopyFromBuffer(input, stored.data(), stored.size()) != kTfLiteOk)
+      return Failed("The model does not take its input.");
+  }
+  if (TfLiteInterpreterInvoke(interpreter.get()) != kTfLiteOk) return Failed("The model does not run.");
   std::vector<std::vector<float>> outputs;
   for (const Tensor& facts : model_facts::kOutputs) {
     const int number = static_cast<int>(outputs.size());

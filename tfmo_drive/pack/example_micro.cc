@@ -2,14 +2,15 @@
 // (model.json as C++: there is no file system), decode.h and model_operators.h, with TensorFlow Lite Micro:
 // https://github.com/tensorflow/tflite-micro
 //
-// Compile it with model.cc into your firmware, and let the camera write into `raw`, resized as model.json says.
+// Compile it with model.cc into your firmware, and let the camera write into `raw`, resized as model.json says. Several
+// inputs lie there one behind the other, as in kInputs.
 //
 // How this file was checked: we found no package on PyPI, npm or Debian with TensorFlow Lite Micro's headers, so only
 // its syntax was, with the classes that it uses declared by hand, together with model.cc. It was not run.
 
 #include <cstdint>
 #include <cstdio>
-#include <type_traits>
+#include <cstring>
 
 #include "decode.h"
 #include "model.h"
@@ -19,12 +20,15 @@
 #include "tensorflow/lite/micro/system_setup.h"
 #include "tensorflow/lite/schema/schema_generated.h"
 
-using model_facts::kInput;
-static_assert(kInput.scale == (model_facts::kPixels ? 1 : 0), "a pixel is stored as pixel + zero_point, a number as is");
+using model_facts::kInputs;
 
 namespace {
-// kHeight x kWidth pixels of kChannels, row by row; or kColumns numbers.
-std::conditional<model_facts::kPixels, std::uint8_t, float>::type raw[kInput.size];
+constexpr int kCount = sizeof(kInputs) / sizeof(kInputs[0]);
+constexpr bool AsIs(int i) { return i < 0 || (kInputs[i].scale == (kInputs[i].pixels ? 1 : 0) && AsIs(i - 1)); }
+static_assert(AsIs(kCount - 1), "a pixel is stored as pixel + zero_point, a number as is");
+
+// kHeight x kWidth pixels of kChannels, row by row; or float32 numbers.
+std::uint8_t raw[model_facts::kRawBytes];
 alignas(16) std::uint8_t arena[model_facts::kArenaBytes];
 }  // namespace
 
@@ -37,9 +41,14 @@ int main() {
   std::printf("%u of %u bytes of the arena are used\n", static_cast<unsigned>(interpreter.arena_used_bytes()),
               static_cast<unsigned>(sizeof(arena)));
 
-  for (int i = 0; i < kInput.size; ++i) {
-    if (model_facts::kPixels) interpreter.input(0)->data.int8[i] = static_cast<std::int8_t>(raw[i] + kInput.zero_point);
-    else interpreter.input(0)->data.f[i] = raw[i];
+  const std::uint8_t* from = raw;
+  for (int k = 0; k < kCount; ++k) {
+    const model_facts::Tensor& facts = kInputs[k];
+    const auto& data = interpreter.input(k)->data;
+    if (!facts.pixels) std::memcpy(data.f, from, facts.size * sizeof(float));
+    for (int i = 0; facts.pixels && i < facts.size; ++i)
+      data.int8[i] = static_cast<std::int8_t>(from[i] + facts.zero_point);
+    from += facts.size * (facts.pixels ? 1 : sizeof(float));
   }
   if (interpreter.Invoke() != kTfLiteOk) return 1;
   const auto real = [&](int output, int i) {

@@ -9,6 +9,7 @@ struct Tensor {
   int size;       // elements of one example
   float scale;    // real = scale * (stored - zero_point); 0: stored as it is
   int zero_point;
+  bool pixels;    // of an input: bytes 0..255 go in, else float32 numbers
 };
 
 enum class Kind { kClasses, kLabels, kMask, kDetections, kNumber, kOther };

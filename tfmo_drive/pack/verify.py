@@ -302,21 +302,19 @@ def facts_header(facts):
 
 def declarations(facts):
     """Yields the lines of model_facts.h that have values."""
-    raw, parts = facts.get("input", {}), facts.get("parts") or {"": facts}
-    pixels = "columns" not in raw and raw.get("dtype", "uint8") == "uint8"
-    if "input" in facts:
-        yield f"constexpr bool kPixels = {'true' if pixels else 'false'};  // whether bytes go in, or float32"
-        yield f"constexpr Tensor kInput = {tensor(facts['tensors']['inputs'][0])};"
-    if "columns" in raw:
-        yield f"constexpr int kColumns = {len(raw['columns'])};"
-    elif "height" in raw:
-        sides, order = (int(raw["height"]), int(raw["width"])), raw["colour_order"]
+    ends, parts = facts["tensors"], facts.get("parts") or {"": facts}
+    told = [one for _, one, _ in takes(facts)]
+    pixels = ["columns" not in one and one.get("dtype", "uint8") == "uint8" for one in told]
+    for image in [one for one in told if "height" in one][:1]:
+        sides, order = (int(image["height"]), int(image["width"])), image["colour_order"]
         yield (f"constexpr int kHeight = {sides[0]}, kWidth = {sides[1]}, kChannels = {len(order)};"
                f"  // of the image that goes in, {c_comment(order)}")  # fmt: skip
-    for kind in ("outputs",) if "input" in facts else ("inputs", "outputs"):
-        yield f"constexpr Tensor k{kind.capitalize()}[] = {{  // in the file's order"
-        yield from (f"    {tensor(end)}," for end in facts["tensors"][kind])
+    for kind, flags in (("Inputs", pixels), ("Outputs", [False] * len(ends["outputs"]))):
+        yield f"constexpr Tensor k{kind}[] = {{  // in the file's order"
+        yield from (f"    {tensor(end, flag)}," for end, flag in zip(ends[kind.lower()], flags, strict=True))
         yield "};"
+    sizes = [math.prod(end["shape"][1:]) * (1 if flag else 4) for end, flag in zip(ends["inputs"], pixels, strict=True)]
+    yield f"constexpr int kRawBytes = {sum(sizes)};  // of all that goes in"
     for number, part in enumerate(parts.values()):
         if names := part.get("labels"):
             yield f"constexpr const char* kLabels{number}[] = {{{', '.join(map(c_text, names))}}};"
@@ -345,10 +343,11 @@ def answer(number, name, part, facts):
             f"{shares[3]!r}}}")  # fmt: skip
 
 
-def tensor(end):
+def tensor(end, pixels):
     """Returns a Tensor of model_facts.h."""
     size, scale, zero_point = math.prod(end["shape"][1:]), float(end.get("scale", 0)), int(end.get("zero_point", 0))
-    return f"{{{c_text(end['name'])}, {c_text(end['dtype'])}, {size}, {scale!r}f, {zero_point}}}"
+    goes_in = "true" if pixels else "false"
+    return f"{{{c_text(end['name'])}, {c_text(end['dtype'])}, {size}, {scale!r}f, {zero_point}, {goes_in}}}"
 
 
 def c_text(text):

@@ -170,8 +170,7 @@ def _licences(context: Context) -> dict[str, str]:
 def _examples(facts: dict[str, Any], board: Board, folder: Path) -> None:
     """Writes how the model is fed and read, in Python and in C++."""
     program = "example_micro.cc" if board.microcontroller else "example.cc"
-    # Programs in C++ are for one input; of several, model_facts.h has kInputs.
-    for name in ("example.py", "decode.h", "facts.h", *([] if "inputs" in facts else [program])):
+    for name in ("example.py", "decode.h", "facts.h", program):
         shutil.copyfile(_OWN / name, folder / name)
     _written(folder / "model_facts.h", facts_header(facts))
 
