@@ -68,6 +68,15 @@ def test_no_experiment_lets_a_worthless_baseline_pass_and_each_says_what_it_expe
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_none_asks_for_a_float_file_of_a_quantize_aware_model(path):
+    """Its row would be there to say why it is not made; the baseline's is made anyway."""
+    experiment = experiment_flags.experiment(str(path))
+    if any(isinstance(step, QuantizeAware) for step in experiment.recipe):
+        assert not experiment.asks_for(path.stem, "litert_float32")
+    assert experiment.asks_for("baseline", "litert_float32")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_stage_and_row_names_cannot_collide(path):
     experiment = experiment_flags.experiment(str(path))
     assert path.stem not in experiment.controls

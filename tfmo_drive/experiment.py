@@ -110,3 +110,10 @@ class Experiment:
         """Returns the targets with the float target first: everything is compared with the baseline there."""
         given = [target for target in self.targets if target.name == LiteRTFloat32.name]
         return (given[0] if given else LiteRTFloat32(), *(t for t in self.targets if t not in given))
+
+    def asks_for(self, stage: str, target: str) -> bool:
+        """Says whether a report misses the row (stage, target) where it cannot be made.
+
+        Only the baseline needs the float target; where nobody names it, a recipe's model is measured there if it can be.
+        """
+        return stage == "baseline" or target in {one.name for one in self.targets}

@@ -19,7 +19,7 @@ from tfmo_drive.steps.channel_pruning import ChannelPruning
 from tfmo_drive.steps.distill import Distill
 from tfmo_drive.steps.quantize_aware import QuantizeAware
 from tfmo_drive.steps.train import Train
-from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
+from tfmo_drive.targets.litert import LiteRTInt8
 from tfmo_drive.tasks.classification import Classification
 from tfmo_drive.training.distillation import SoftLabels
 
@@ -47,6 +47,6 @@ EXPERIMENT = Experiment(
         ),
         "longer_training": (Train(epochs=15, learning_rate=0.02),),
     },
-    targets=(LiteRTFloat32(), LiteRTInt8()),
+    targets=(LiteRTInt8(),),
     expect=Expect(score_drop=0.005, size_ratio=0.02, latency_ratio=0.05),
 )

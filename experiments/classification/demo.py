@@ -9,7 +9,7 @@ from tfmo_drive.experiment import Experiment
 from tfmo_drive.steps.prune import Prune
 from tfmo_drive.steps.quantize_aware import QuantizeAware
 from tfmo_drive.steps.train import Train
-from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
+from tfmo_drive.targets.litert import LiteRTInt8
 from tfmo_drive.tasks.classification import Classification, Scenes
 
 EXPERIMENT = Experiment(
@@ -23,6 +23,6 @@ EXPERIMENT = Experiment(
         Prune(sparsity=0.7, allocation="lamp", epochs=1, learning_rate=0.02),
         QuantizeAware(epochs=1, preserve="sparsity"),
     ),
-    targets=(LiteRTFloat32(), LiteRTInt8()),
+    targets=(LiteRTInt8(),),
     expect=Expect(baseline_score=0.90, score_drop=0.01, size_ratio=0.30),
 )

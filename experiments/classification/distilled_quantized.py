@@ -11,7 +11,7 @@ from tfmo_drive.expect import Expect
 from tfmo_drive.experiment import Experiment
 from tfmo_drive.steps.distill import Distill
 from tfmo_drive.steps.quantize_aware import QuantizeAware
-from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
+from tfmo_drive.targets.litert import LiteRTInt8
 from tfmo_drive.tasks.classification import Classification
 from tfmo_drive.training.distillation import SoftLabels
 
@@ -21,6 +21,6 @@ EXPERIMENT = Experiment(
     controls={
         "untaught": (Distill(epochs=6, distill=SoftLabels(augmented_copies=2, alpha=0.0)), QuantizeAware(epochs=1))
     },
-    targets=(LiteRTFloat32(), LiteRTInt8()),
+    targets=(LiteRTInt8(),),
     expect=Expect(parameter_ratio=0.05, over_control=0.0, size_ratio=0.01, latency_ratio=0.05),
 )

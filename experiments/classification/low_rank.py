@@ -17,7 +17,7 @@ from tfmo_drive.steps.distill import Distill
 from tfmo_drive.steps.low_rank import LowRank
 from tfmo_drive.steps.quantize_aware import QuantizeAware
 from tfmo_drive.steps.train import Train
-from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
+from tfmo_drive.targets.litert import LiteRTInt8
 from tfmo_drive.tasks.classification import Classification
 from tfmo_drive.training.distillation import SoftLabels
 
@@ -37,6 +37,6 @@ EXPERIMENT = Experiment(
             QuantizeAware(epochs=1, distill=UNTAUGHT),
         ),
     },
-    targets=(LiteRTFloat32(), LiteRTInt8()),
+    targets=(LiteRTInt8(),),
     expect=Expect(score_drop=0.005, macs_ratio=0.5),
 )

@@ -15,7 +15,7 @@ from tfmo_drive.experiment import Experiment
 from tfmo_drive.steps.prune import Prune
 from tfmo_drive.steps.quantize_aware import QuantizeAware
 from tfmo_drive.steps.train import Train
-from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
+from tfmo_drive.targets.litert import LiteRTInt8
 from tfmo_drive.tasks.classification import Classification
 from tfmo_drive.training.distillation import SoftLabels
 
@@ -28,6 +28,6 @@ EXPERIMENT = Experiment(
         QuantizeAware(epochs=1, learning_rate=0.005, preserve="sparsity", distill=TEACHER),
     ),
     controls={"longer_training": (Train(epochs=2, learning_rate=0.02),)},
-    targets=(LiteRTFloat32(), LiteRTInt8()),
+    targets=(LiteRTInt8(),),
     expect=Expect(score_drop=0.01, keras_gap=0.003, size_ratio=0.30, gzip_ratio_plain=0.55),
 )

@@ -12,7 +12,7 @@ from tfmo_drive.expect import Expect
 from tfmo_drive.experiment import Experiment
 from tfmo_drive.steps.quantize_aware import QuantizeAware
 from tfmo_drive.steps.train import Train
-from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
+from tfmo_drive.targets.litert import LiteRTInt8
 from tfmo_drive.tasks.classification import Classification
 from tfmo_drive.training.distillation import SoftLabels
 
@@ -20,6 +20,6 @@ EXPERIMENT = Experiment(
     task=Classification(),
     recipe=(QuantizeAware(epochs=1, learning_rate=0.005, distill=SoftLabels(augmented_copies=1)),),
     controls={"longer_training": (Train(epochs=1, learning_rate=0.005),)},
-    targets=(LiteRTFloat32(), LiteRTInt8()),
+    targets=(LiteRTInt8(),),
     expect=Expect(score_drop=0.005, keras_gap=0.003, size_ratio=0.30),
 )

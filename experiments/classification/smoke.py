@@ -13,7 +13,7 @@ from tfmo_drive.networks.backbones import ResNet
 from tfmo_drive.steps.prune import Prune
 from tfmo_drive.steps.quantize_aware import QuantizeAware
 from tfmo_drive.steps.train import Train
-from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
+from tfmo_drive.targets.litert import LiteRTInt8
 from tfmo_drive.targets.onnx import OnnxInt8
 from tfmo_drive.tasks.classification import Classification, Scenes
 from tfmo_drive.training.distillation import SoftLabels
@@ -30,6 +30,6 @@ EXPERIMENT = Experiment(
         QuantizeAware(epochs=1, batch_size=32, preserve="sparsity", calibration_images=64),
     ),
     controls={"longer_training": (Train(epochs=3, batch_size=32),)},
-    targets=(LiteRTFloat32(), OnnxInt8(), LiteRTInt8()),
+    targets=(OnnxInt8(), LiteRTInt8()),
     expect=Expect(score_drop=0.05, size_ratio=0.5),
 )

@@ -12,7 +12,7 @@ from tfmo_drive.measures.robustness import Robustness
 from tfmo_drive.measures.temporal import Temporal
 from tfmo_drive.steps.quantize_aware import QuantizeAware
 from tfmo_drive.steps.train import Train
-from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
+from tfmo_drive.targets.litert import LiteRTInt8
 from tfmo_drive.tasks.detection.detection import Detection
 from tfmo_drive.tasks.lane_keeping.lane_keeping import LaneKeeping
 from tfmo_drive.tasks.multi_task import MultiTask
@@ -27,7 +27,7 @@ EXPERIMENT = Experiment(
     training=TRAINING,
     recipe=(QuantizeAware(**TUNED, distill=SoftLabels(alpha=0.5, temperature=1.0, augmented_copies=4)),),
     controls={"longer_training": (Train(**TUNED),)},
-    targets=(LiteRTFloat32(), LiteRTInt8()),
+    targets=(LiteRTInt8(),),
     measures=(*MEASURES, Robustness(), Temporal()),
     expect=Expect(worst_part_drop=0.02, size_ratio=0.3),
 )

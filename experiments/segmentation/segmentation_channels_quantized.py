@@ -20,7 +20,7 @@ from tfmo_drive.measures.temporal import Temporal
 from tfmo_drive.steps.channel_pruning import ChannelPruning
 from tfmo_drive.steps.quantize_aware import QuantizeAware
 from tfmo_drive.steps.train import Train
-from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
+from tfmo_drive.targets.litert import LiteRTInt8
 from tfmo_drive.tasks.segmentation.segmentation import Segmentation
 from tfmo_drive.training.distillation import SoftLabels
 
@@ -36,7 +36,7 @@ EXPERIMENT = Experiment(
         Train(epochs=120, learning_rate=0.04, warmup_epochs=1.0, **TAUGHT),
         QuantizeAware(epochs=4, learning_rate=0.002, **TAUGHT),
     ),
-    targets=(LiteRTFloat32(), LiteRTInt8()),
+    targets=(LiteRTInt8(),),
     measures=(*MEASURES, Robustness(), Temporal()),
     expect=Expect(score_drop=0.02, size_ratio=0.0625, latency_ratio=0.1),
 )

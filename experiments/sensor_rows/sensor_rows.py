@@ -12,7 +12,7 @@ from tfmo_drive.experiment import Experiment
 from tfmo_drive.steps.prune import Prune
 from tfmo_drive.steps.quantize_aware import QuantizeAware
 from tfmo_drive.steps.train import Train
-from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
+from tfmo_drive.targets.litert import LiteRTInt8
 from tfmo_drive.tasks.sensor_rows.sensor_rows import SensorRows
 
 EXPERIMENT = Experiment(
@@ -23,6 +23,6 @@ EXPERIMENT = Experiment(
         QuantizeAware(epochs=2, learning_rate=0.002, batch_size=256, preserve="sparsity", calibration_images=1024),
     ),
     controls={"longer_training": (Train(epochs=8, learning_rate=0.02, batch_size=256),)},
-    targets=(LiteRTFloat32(), LiteRTInt8(calibration_images=1024)),
+    targets=(LiteRTInt8(calibration_images=1024),),
     expect=Expect(score_drop=0.01, keras_gap=0.005, size_ratio=0.50),
 )

@@ -13,6 +13,8 @@ from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.conversion import trials
 from tfmo_drive.flow import stages
+from tfmo_drive.flow.files import Files
+from tfmo_drive.flow.refused_rows import refused
 from tfmo_drive.report.rendering.html import html
 from tfmo_drive.report.rendering.markdown import markdown, terminal
 
@@ -88,14 +90,22 @@ def test_a_run_whose_judged_row_cannot_be_made_trains_nothing(data, nothing_trai
 
 
 def test_the_quantize_aware_graph_is_tried_at_zero_epochs(data, monkeypatch, nothing_trains):
-    """What a step cannot build ends the run before training; nothing of the model is changed by the trial."""
+    """What a step cannot build ends the run before training; nothing of the model is changed by the trial.
+
+    No float file can be of it: that is said of the one that was asked for, and the reference's is not missed.
+    """
     model = network(tf.nn.relu)
     before = [weight.copy() for weight in model.get_weights()]
-    tried = []
-    monkeypatch.setattr(stages, "refused", lambda *given: tried.append(refused_rows.refused(*given)) or tried[0])
-    from tfmo_drive.flow import refused_rows
-
+    tried, said = [], []
+    monkeypatch.setattr(stages, "refused", lambda *given: tried.append(refused(*given)) or tried[0])
+    monkeypatch.setattr(stages.progress, "say", said.append)
+    targets = (td.LiteRTInt8(), td.OnnxFloat32())
     with pytest.raises(pytest.fail.Exception):
-        compressed(data, td.QuantizeAware(epochs=1), model=model, targets=[td.LiteRTInt8(), td.OnnxFloat32()])
+        compressed(data, td.QuantizeAware(epochs=1), model=model, targets=targets)
     assert {row for row in tried[0]} == {("compressed", "litert_float32"), ("compressed", "onnx_float32")}
     assert all(np.array_equal(one, two) for one, two in zip(before, model.get_weights(), strict=True))
+    skipped = [line.partition(" ")[0] for line in said if "will be skipped" in line]
+    experiment = td.Experiment(task=td.Classification(), targets=targets)
+    files = Files(None, {}, None, refused=tried[0], asked=experiment.asks_for)
+    assert files.accepted("compressed", model, experiment.all_targets) == [td.LiteRTInt8()]
+    assert [f"{one['stage']}/{one['target']}" for one in files.skipped] == skipped == ["compressed/onnx_float32"]

@@ -95,16 +95,15 @@ def files() -> list[Path]:
 def _package() -> ModuleType:
     """Returns the package of the experiments.
 
-    Where it is not installed, as in a checkout, its folder lies beside ours.
+    A wheel has it inside the package, a checkout beside it; what another installed checkout has is not ours.
     """
-    try:
-        return importlib.import_module(PACKAGE)
-    except ModuleNotFoundError:
-        path = Path(tfmo_drive.__file__).parents[1] / "experiments" / "__init__.py"
+    own = Path(tfmo_drive.__file__).parent
+    if PACKAGE not in sys.modules and not (own / "experiments").is_dir():
+        path = own.parent / "experiments" / "__init__.py"
         spec = importlib.util.spec_from_file_location(PACKAGE, path, submodule_search_locations=[str(path.parent)])
         sys.modules[PACKAGE] = module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        return module
+    return importlib.import_module(PACKAGE)
 
 
 def assignments() -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +35,11 @@ class Files:
     """{"stage", "target", "reason"} of every file that a target refused to make."""
     refused: Mapping[tuple[str, str], str] = dataclasses.field(default_factory=dict)
     """Why rows, (recipe, target), cannot be made, where that was known before training."""
+    asked: Callable[[str, str], bool] = lambda stage, target: True
+    """Says whether (stage, target) is missed where it cannot be made; others are left out without a word."""
 
     def accepted(self, name: str, model: keras.Model, targets: tuple[Target, ...]) -> list[Target]:
-        """Returns the targets that take the model of row `name`; the others are added to `skipped`."""
+        """Returns the targets that take the model of row `name`; the others that are missed are added to `skipped`."""
         reasons = [self.refused.get((name, target.name)) or target.refuses(model) for target in targets]
         pairs = list(zip(targets, reasons, strict=True))
         for target, reason in pairs:
@@ -46,6 +48,8 @@ class Files:
         return [target for target, reason in pairs if not reason]
 
     def _skip(self, name: str, target: Target, reason: str) -> None:
+        if not self.asked(name, target.name):
+            return
         if (name, target.name) not in self.refused:  # else it was said before training
             logging.warning("%s/%s is skipped: %s", name, target.name, reason)
         self.skipped.append({"stage": name, "target": target.name, "reason": reason})

@@ -109,7 +109,10 @@ class Run:
 
     def _files(self, context: Context) -> Files:
         stages, folder = self._stages, self.workdir / "artifacts"
-        return Files(context, stages.recipes, folder, self.experiment.measures, refused=stages.refused)
+        return Files(
+            context, stages.recipes, folder, self.experiment.measures, refused=stages.refused,
+            asked=self.experiment.asks_for,
+        )  # fmt: skip
 
     def _held(self) -> contextlib.AbstractContextManager:
         """Holds the folder for this process alone; raises BadInput where a run must not write there."""

@@ -115,7 +115,8 @@ class Stages:
         if recipes and all(rows):
             raise BadInput(f"No target takes what {name} makes. {rows[0]}")
         for (name, target), reason in self.refused.items():
-            progress.say(f"{name}/{target} will be skipped: {reason}")
+            if self.experiment.asks_for(name, target):
+                progress.say(f"{name}/{target} will be skipped: {reason}")
 
     def _baseline(
         self, context: Context, record: bool, wanted: Mapping[str, tuple[Step, ...]]
