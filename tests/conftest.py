@@ -13,7 +13,7 @@ import pytest
 
 SLOW = (
     "contract/", "fuzz/", "steps/", "targets/", "tasks/", "training/", "networks/", "surgery/", "pack/",
-    "flow/", "conversion/test_trials.py",
+    "flow/", "keras3/", "conversion/test_trials.py",
     "commands/ledger/", "commands/lint/test_lint_command.py", "commands/sensitivity/", "commands/test_verbs.py",
     "commands/test_plan.py", "base/test_finite.py", "test_bad_input.py", "test_flow.py", "test_library.py",
     "test_two_inputs.py",
@@ -22,11 +22,20 @@ SLOW = (
 """Tests that train, convert or start whole commands, below this folder; `make test-fast` leaves them out."""
 
 
+LONGEST = (
+    "test_flow.py", "contract/test_order.py", "contract/test_worth.py", "conversion/test_trials.py",
+    "contract/test_steps.py", "keras3/", "test_library.py", "training/test_trained_step.py",
+    "contract/test_quantised_tasks.py", "test_bad_input.py",
+)  # fmt: skip
+"""The longest files, which begin: of two processes, one would wait for them at the end (with the Makefile's flags)."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The file of whole runs first: of two processes, one would wait for it at the end (with the Makefile's flags)."""
-    items.sort(key=lambda item: item.path.name != "test_flow.py")
-    for item in items:
-        if item.path.relative_to(Path(__file__).parent).as_posix().startswith(SLOW):
+    """Puts the longest files first, and marks the slow ones."""
+    names = {item: item.path.relative_to(Path(__file__).parent).as_posix() for item in items}
+    items.sort(key=lambda item: [not names[item].startswith(one) for one in LONGEST])
+    for item, name in names.items():
+        if name.startswith(SLOW):
             item.add_marker(pytest.mark.slow)
 
 

@@ -354,9 +354,43 @@ def test_what_cannot_be_taken_is_refused_in_one_line_before_anything_is_trained(
     assert "\n" not in str(refused.value)
 
 
-def test_a_model_of_keras_3_is_told_what_to_type():
-    three = pytest.importorskip("keras")
+def three() -> tuple:
+    """Keras 3 as it lies in this process, and a model of it that tells the classes of ONE a little."""
+    import keras as three
+
     assert three.__version__.startswith("3.")
-    model = three.Sequential([three.Input((4,)), three.layers.Dense(2)])
-    with pytest.raises(BadInput, match="is of Keras 3.*import tf_keras as keras"):
-        td.compress(model, [], td.arrays(**ONE))
+    three.utils.set_random_seed(1)
+    model = three.Sequential([three.Input((4,)), three.layers.Dense(8, "leaky_relu"), three.layers.Dense(2)])
+    return three, model
+
+
+def test_a_model_of_keras_3_is_compressed_as_it_is():
+    _, model = three()
+    found = compress(model, [], td.arrays(**ONE))
+    inputs, targets = ONE["test"]
+    assert found.rows[0]["score"] == pytest.approx((model.predict(inputs, verbose=0).argmax(1) == targets).mean())
+    assert [row.name for row in found.rows] == ["baseline/litert_float32", "baseline/litert_int8"]
+
+
+def test_a_model_of_keras_3_that_cannot_be_saved_and_a_loss_of_it_say_what_to_type(tmp_path):
+    three_, model = three()
+
+    class Untold(three_.layers.Layer):
+        def get_config(self):
+            raise NotImplementedError("nobody knows")
+
+        def call(self, x):
+            return x
+
+    data = td.arrays(**ONE)
+    with pytest.raises(BadInput, match="is of Keras 3, which cannot save it: nobody knows. Build it of built-in"):
+        td.compress(three_.Sequential([model, Untold()]), [], data)
+    with pytest.raises(BadInput, match="loss is of Keras 3.*a loss of tf_keras"):
+        td.compress(dense(), [], data, loss=three_.losses.Huber())
+    with pytest.raises(BadInput, match="the model must be a model of Keras 2.*or the path of its file, got Dense"):
+        td.compress(layers.Dense(2), [], data)
+    with pytest.raises(BadInput, match="compress: the model: there is no .*lost.keras"):
+        td.compress(tmp_path / "lost.keras", [], data)
+    dense().save_weights(tmp_path / "alone.h5")
+    with pytest.raises(BadInput, match="holds weights alone. Give the whole model"):
+        td.compress(str(tmp_path / "alone.h5"), [], data)

@@ -114,6 +114,6 @@ class Experiment:
     def asks_for(self, stage: str, target: str) -> bool:
         """Says whether a report misses the row (stage, target) where it cannot be made.
 
-        Only the baseline needs the float target; where nobody names it, a recipe's model is measured there if it can be.
+        Only the baseline needs the float target. Where nobody names it, a recipe's model is measured there if it can.
         """
         return stage == "baseline" or target in {one.name for one in self.targets}

@@ -17,20 +17,20 @@ from typing import TYPE_CHECKING, Any
 
 from tfmo_drive.base import run_folder
 from tfmo_drive.base.cache import cache_root, digest
-from tfmo_drive.base.keras2 import keras
 from tfmo_drive.base.overrides import settings
 from tfmo_drive.contracts import BadInput, Measure, Step, Target
 from tfmo_drive.data.augmentation import Augmentation
 from tfmo_drive.experiment import MEASURES, Experiment
 from tfmo_drive.flow.flow import Run
-from tfmo_drive.networks import own_model
 from tfmo_drive.report.rendering.markdown import rows_table, terminal
 from tfmo_drive.report.row_facts import UNHARMED
 from tfmo_drive.report.write_report import write
+from tfmo_drive.runtimes import tflite_model
 from tfmo_drive.scores.gallery import Gallery
 from tfmo_drive.steps.train import Train
 from tfmo_drive.targets.litert import LiteRTInt8
 from tfmo_drive.tasks.arrays import given_arrays
+from tfmo_drive.tasks.arrays.any_keras import in_keras_2
 from tfmo_drive.tasks.arrays.array_task import ArrayTask
 from tfmo_drive.tasks.arrays.given_arrays import ArrayData
 from tfmo_drive.tasks.arrays.user_functions import Loss, Metric
@@ -160,8 +160,7 @@ def arrays(
 
 
 def compress(
-    model: keras.Model | str | Path, steps: Sequence[Step], data: ArrayData,
-    targets: Sequence[Target] = (LiteRTInt8(),), *,
+    model: Any, steps: Sequence[Step], data: ArrayData, targets: Sequence[Target] = (LiteRTInt8(),), *,
     loss: Loss | None = None, metric: Metric | None = None, outputs: str = "", augmentation: Augmentation | None = None,
     training: Train | None = None, measures: Sequence[Measure] = MEASURES, seed: int = 0,
     workdir: str | Path | None = None,
@@ -169,9 +168,10 @@ def compress(
     """Compresses a model step by step, converts it and the float model for every target, and measures all the files.
 
     Args:
-        model: A functional or Sequential Keras 2 model (tf_keras) of one output, which takes what `data` has; several
-            inputs are called as there. It is not changed. Or the path of a `.tflite`, which is measured, quantised
-            where it is float, and takes no steps.
+        model: A functional or Sequential model of Keras 2 (tf_keras) or 3 of one output, which takes what `data` has;
+            several inputs are called as there. It is not changed; one of Keras 3 is rebuilt in Keras 2, on which tfmot
+            works, and proved by equal answers. Or the path of its file: .keras, .h5, a SavedModel of Keras 2, or a
+            `.tflite`, which is measured, quantised where it is float, and takes no steps.
         steps: What to do, in this order; [] for the conversion alone.
         data: What `arrays` gives.
         targets: Where the model will run. The float model on LiteRT is always measured too.
@@ -209,10 +209,9 @@ def compress(
     """
     if not isinstance(data, ArrayData):
         raise BadInput(f"compress: data must be what td.arrays(train=..., val=..., test=...) gives, got {type(data)}.")
-    if isinstance(model, str | Path):
-        model = own_model.in_file(Path(model), "compress: the model")
-        if training:
-            raise BadInput("compress: a .tflite cannot be trained. Leave training= out, or give the Keras model.")
+    model = in_keras_2(model, "compress: the model")
+    if training and tflite_model.file_of(model):
+        raise BadInput("compress: a .tflite cannot be trained. Leave training= out, or give the Keras model.")
     task = ArrayTask(
         arrays=data, model=model, trained=training is None, loss_given=loss, metric=metric, outputs=outputs,
         augmentation=augmentation,

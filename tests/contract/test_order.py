@@ -13,6 +13,7 @@ from tfmo_drive.base.keras2 import keras
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.experiment import Experiment
 from tfmo_drive.steps.prune import Prune
+from tfmo_drive.steps.train import Train
 from tfmo_drive.training.trained_step import TrainedStep
 
 layers = keras.layers
@@ -57,12 +58,18 @@ def preserving(step, promised: str):
         return step
 
 
+def epochs_behind(earlier, before, model, small) -> int:
+    """0 where there is no promise that training undoes, and it trains what it trains behind Train, which is a case."""
+    alike = [one.shape for one in model.weights] == [one.shape for one in small.weights]
+    return 0 if earlier is not Train and alike and not before.promise else 1
+
+
 @pytest.mark.parametrize(
     "kinds", itertools.product(STEPS, STEPS), ids=lambda kinds: "_".join(k.__name__ for k in kinds)
 )
 def test_two_steps_keep_the_first_promise_or_say_which_order_does(kinds, small, first, context, tiny_task):
     earlier, (before, model) = kinds[0], first(kinds[0])
-    after = preserving(example(kinds[1], epochs=1), before.provides)
+    after = preserving(example(kinds[1], epochs_behind(earlier, before, model, small)), before.provides)
     place = dataclasses.replace(context(), baseline=small)
     try:
         Experiment(task=tiny_task, recipe=(before, after))

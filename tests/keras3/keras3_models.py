@@ -311,6 +311,18 @@ def open_sizes(keras):
 
 
 @kept
+def compiled_with_an_own_loss(keras):
+    class Own(keras.losses.Loss):
+        def call(self, truth, answers):
+            return truth - answers
+
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, keras.layers.Dense(2)(inputs))
+    model.compile("adam", loss=Own())
+    return model
+
+
+@kept
 def nine_classes(keras):
     layers, inputs = keras.layers, image(keras, 32, 32, 3)
     x = layers.Conv2D(8, 3, activation="leaky_relu")(layers.Conv2D(8, 3, strides=2, activation="relu6")(inputs))
@@ -373,6 +385,15 @@ def custom_layer(keras):
 
     inputs = keras.Input((8,))
     return keras.Model(inputs, Own(name="mine")(inputs))
+
+
+@refused('"mine" computes own, a function that is none of Keras 3')
+def own_activation(keras):
+    def own(x):
+        return x * 2
+
+    inputs = keras.Input((8,))
+    return keras.Model(inputs, keras.layers.Dense(2, activation=own, name="mine")(inputs))
 
 
 @refused('"mine" is of the class Own, which is none of Keras 3')

@@ -20,10 +20,24 @@ from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.keras3 import activations, exported, rebuilt
 from tfmo_drive.networks import own_model
+from tfmo_drive.tasks.arrays import any_keras
 from tfmo_drive.training import given_shape, trained_step
 
 ROOT = Path(__file__).parents[2]
 FILES = [*(f"{name}.keras" for name in KEPT), *(f"{name}.h5" for name in IN_HDF5)]
+
+
+MINE = """
+import tfmo_drive as td
+
+EXPERIMENT = td.Experiment(
+    task=td.Classification(
+        image_size=32, preprocessing_name="unit", scenes=td.Scenes(train=64, val=36, test=64)
+    ),
+    targets=(td.LiteRTInt8(), td.OnnxFloat32()),
+    measures=(td.Accuracy(),),
+)
+"""
 
 
 def arrays(path, kind):
@@ -39,9 +53,15 @@ def assert_same(model, path):
         np.testing.assert_allclose(one, other, atol=COARSE.get(path.stem, 1e-4) * np.ptp(other), rtol=0)
 
 
+@pytest.fixture(scope="module")
+def known():
+    """Models that were loaded already, by the names of their files."""
+    return {}
+
+
 @pytest.mark.parametrize("name", FILES)
-def test_a_model_of_keras_3_answers_in_keras_2_as_it_did(name, written, load):
-    model = load(written / name)
+def test_a_model_of_keras_3_answers_in_keras_2_as_it_did(name, written, load, known):
+    model = known[name] = load(written / name)
     assert_same(model, written / name)
     assert not any(isinstance(layer, keras.Model) for layer in model.layers)
     assert {weight.dtype for weight in model.weights} <= {tf.float32}
@@ -49,9 +69,17 @@ def test_a_model_of_keras_3_answers_in_keras_2_as_it_did(name, written, load):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_the_description_alone_says_which_images_a_model_takes(name, written, load):
-    taken = [tuple(one.shape[1:]) for one in load(written / name).inputs if len(one.shape) == 4]
+def test_the_description_alone_says_which_images_a_model_takes(name, written, load, known):
+    model = known.get(name) or load(written / name)
+    taken = [tuple(one.shape[1:]) for one in model.inputs if len(one.shape) == 4]
     assert given_shape.image_shape(written / name) == (taken[0] if taken else None)
+
+
+def test_python_takes_a_file_too_and_refuses_code_in_it(written, load):
+    """`compress` begins with this."""
+    assert_same(any_keras.in_keras_2(str(written / "rows.keras"), "compress: the model"), written / "rows.keras")
+    with pytest.raises(BadInput, match=r"compress: the model: .*the Lambda layer .*load it yourself, and give the"):
+        any_keras.in_keras_2(written / "lambda_layer.keras", "compress: the model")
 
 
 def test_the_models_are_of_many_kinds(written, read_by_keras3):
@@ -100,12 +128,6 @@ def test_a_file_is_read_by_keras_3_once(written, monkeypatch):
         np.testing.assert_array_equal(one, other)
 
 
-def test_code_runs_where_it_is_allowed(written):
-    model = own_model.load(written / "lambda_layer.keras", "task.baseline", allow_code=True)
-    rows = np.arange(8, dtype=np.float32)[None]
-    np.testing.assert_array_equal(model(rows), 2 * rows)
-
-
 def of_another_python(path, code: bytes):
     """Puts other bytecode into a file with a Lambda layer."""
     with zipfile.ZipFile(path) as archive:
@@ -118,18 +140,39 @@ def of_another_python(path, code: bytes):
             archive.writestr(name, data)
 
 
-def test_bytecode_of_another_python_takes_its_own_process_down_and_no_other(written, tmp_path):
-    function = test_code_runs_where_it_is_allowed.__code__
-    unknown = marshal.dumps(function.replace(co_code=bytes([254, 0, 253, 3, 100, 200] * 30)))
-    names = ("unreadable", "crashing", "sound")
-    for name, code in zip(names, (b"\xe3" + bytes(40), unknown, None), strict=True):
-        shutil.copy(written / "lambda_layer.keras", tmp_path / f"{name}.keras")
-        (tmp_path / name).mkdir()
+@pytest.fixture(scope="module")
+def with_code(written, tmp_path_factory):
+    """By name, a file with a Lambda layer, the folder of what is in it, and why there is nothing; code may run."""
+    place = tmp_path_factory.mktemp("with_code")
+    unknown = marshal.dumps(of_another_python.__code__.replace(co_code=bytes([254, 0, 253, 3, 100, 200] * 30)))
+    codes = {"unreadable": b"\xe3" + bytes(40), "crashing": unknown, "sound": None}
+    for name, code in codes.items():
+        shutil.copy(written / "lambda_layer.keras", place / f"{name}.keras")
+        (place / name).mkdir()
         if code:
-            of_another_python(tmp_path / f"{name}.keras", code)
-    said = exported.export_all([(tmp_path / f"{name}.keras", tmp_path / name) for name in names], allow_code=True)
+            of_another_python(place / f"{name}.keras", code)
+    said = exported.export_all([(place / f"{name}.keras", place / name) for name in codes], allow_code=True)
+    return {name: (place / f"{name}.keras", place / name, why) for name, why in zip(codes, said, strict=True)}
+
+
+def test_bytecode_of_another_python_takes_its_own_process_down_and_no_other(with_code):
+    said = [why for _, _, why in with_code.values()]
     assert said[2] == "" and all("under the version of Python that wrote it alone" in one for one in said[:2])
     assert "SIG" in said[1]
+
+
+def test_code_runs_where_it_is_allowed(with_code, monkeypatch):
+    path, made, _ = with_code["sound"]
+
+    def ready(jobs, allow_code):
+        assert allow_code and [one for one, _ in jobs] == [path]
+        shutil.copytree(made, jobs[0][1], dirs_exist_ok=True)
+        return [""]
+
+    monkeypatch.setattr(exported, "export_all", ready)
+    model = own_model.load(path, "task.baseline", allow_code=True)
+    rows = np.arange(8, dtype=np.float32)[None]
+    np.testing.assert_array_equal(model(rows), 2 * rows)
 
 
 def test_weights_alone_say_what_to_save(written):
@@ -139,16 +182,14 @@ def test_weights_alone_say_what_to_save(written):
 
 def test_a_run_takes_it_from_the_command_line_to_its_files(written, tmp_path):
     path = written / "nine_classes.keras"
-    settings = (
-        f"task.baseline={path}", "task.image_size=32", "task.preprocessing_name=unit", "task.scenes.train=64",
-        "task.scenes.val=36", "task.scenes.test=64", "measures.4.seconds=0.1", "expect.baseline_score=0",
-    )  # fmt: skip
-    words = ["run", "--experiment=post_training", f"--workdir={tmp_path}", *(f"--set={one}" for one in settings)]
+    (tmp_path / "mine.py").write_text(MINE)
+    words = ["run", f"--experiment={tmp_path / 'mine.py'}", f"--workdir={tmp_path / 'run'}", f"--weights={path}"]
     ran = subprocess.run([sys.executable, "-m", "tfmo_drive", *words], cwd=ROOT, capture_output=True, text=True)
-    assert (tmp_path / "report.json").exists(), ran.stdout[-2000:] + ran.stderr[-2000:]
-    targets = {row["target"] for row in json.loads((tmp_path / "report.json").read_text())["rows"]}
-    assert {"litert_float32", "litert_int8", "onnx_float32", "onnx_int8"} <= targets
-    interpreter = Interpreter(str(tmp_path / "artifacts" / "baseline" / "litert_float32" / "model.tflite"))
+    folder = tmp_path / "run"
+    assert (folder / "report.json").exists(), ran.stdout[-2000:] + ran.stderr[-2000:]
+    targets = {row["target"] for row in json.loads((folder / "report.json").read_text())["rows"]}
+    assert targets == {"litert_float32", "litert_int8", "onnx_float32"}
+    interpreter = Interpreter(str(folder / "artifacts" / "baseline" / "litert_float32" / "model.tflite"))
     interpreter.allocate_tensors()
     (taken,), (given,) = interpreter.get_input_details(), interpreter.get_output_details()
     (pixels,), (wanted,) = arrays(path, "input"), arrays(path, "output")

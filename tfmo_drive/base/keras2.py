@@ -20,6 +20,11 @@ with contextlib.nullcontext() if "tensorflow" in sys.modules else native_lines.h
 
 __all__ = ["keras", "tf"]
 
+# tfmot 0.8 looks there for a class of an early Keras 2 and does without it. Keras 3 has no such modules, but the search
+# imports all of it, and Matplotlib: a fifth of what every start takes.
+for _relic in ("keras.engine", "keras.src.engine"):
+    sys.modules.setdefault(_relic, None)
+
 _HARMLESS = (
     "Compiled the loaded model, but the compiled metrics have yet to be built",  # scores are computed by the tasks
     "Callback method `on_train_batch_",  # of an epoch's first batch, whose time is that of tracing

@@ -10,10 +10,8 @@ import dataclasses
 import functools
 import hashlib
 import json
-import os
 import pickle
 import signal
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +25,7 @@ from tfmo_drive.base import cache, environment, progress, python_file
 from tfmo_drive.base.overrides import settings
 from tfmo_drive.contracts import Arrays, BadInput, Preprocessing, Preprocessings, Target
 from tfmo_drive.conversion.freezing import Frozen
+from tfmo_drive.conversion.warm_process import WarmProcess, serve
 
 IMAGES = 2
 """The number of raw inputs, noise in their range, from which a trial takes activation ranges."""
@@ -95,6 +94,9 @@ def reasons(trials: Sequence[Trial]) -> list[str]:
 def _tried(trials: Mapping[int, Trial]) -> dict[int, str | None]:
     """Returns the reasons by the trials' numbers, None where a trial came to no verdict."""
     found: dict[int, str | None] = {}
+    if any(not type(one.target).__module__.startswith("tfmo_drive.") for one in trials.values()):
+        _OTHER.end()  # a user's own class may be another one by now
+    _OTHER.start()  # it imports TensorFlow while the graphs are frozen here
     with tempfile.TemporaryDirectory() as folder:
         lines, saved, graphs = Path(folder) / _LINES, {}, {}
         for number, trial in trials.items():
@@ -127,17 +129,17 @@ def _tried(trials: Mapping[int, Trial]) -> dict[int, str | None]:
 
 
 def _child(folder: str, places: list[list]) -> int:
-    """Runs the trials in a process of its own and returns its exit code; minus the signal that ended it.
+    """Has the trials made by another process and returns 0, or the code with which it ended: minus the signal."""
+    code = _OTHER.ask([folder, places])
+    if code > 0:
+        logging.warning(
+            "Conversions could not all be tried before training (%s); they are left to the run.", _OTHER.last_line()
+        )
+    return code
 
-    It sees no GPU, whose memory this process may hold already.
-    """
-    paths = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "CUDA_VISIBLE_DEVICES": "-1"}
-    words = [sys.executable, "-P", "-m", __name__, folder, json.dumps(places)]
-    ran = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, env=os.environ | paths)
-    if ran.returncode > 0:
-        last = (ran.stderr.decode(errors="replace").strip().splitlines() or ["nothing was said"])[-1]
-        logging.warning("Conversions could not all be tried before training (%s); they are left to the run.", last)
-    return ran.returncode
+
+_OTHER = WarmProcess(__name__, {"CUDA_VISIBLE_DEVICES": "-1"})
+"""The process that makes trials. It sees no GPU, whose memory this one may hold already."""
 
 
 def _crash(trial: Trial, code: int) -> str | None:
@@ -185,7 +187,7 @@ def _program() -> str:
     return whole.hexdigest()
 
 
-def main(folder: Path, places: list[list]) -> None:
+def _make(folder: Path, places: list[list]) -> None:
     """Tries the conversions whose files lie in `folder`, with a line before and after each.
 
     Args:
@@ -218,4 +220,4 @@ def _say(folder: Path, line: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), json.loads(sys.argv[2]))
+    serve(lambda request: _make(Path(request[0]), request[1]))

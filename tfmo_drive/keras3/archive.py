@@ -20,6 +20,8 @@ _DESCRIPTION = 256 << 20
 def described(path: Path, setting: str, advice: str) -> tuple[str, Any]:
     """Returns the version of Keras that wrote the file, and the model's configuration.
 
+    How it was compiled is left out: its loss may be a user's own, and nobody reads it.
+
     Args:
         path: The file.
         setting: The setting that names it, with which a line begins.
@@ -37,4 +39,5 @@ def described(path: Path, setting: str, advice: str) -> tuple[str, Any]:
         if missing:
             raise ValueError(f"it holds no {sorted(missing)[0]}")
         version = json.loads(archive.read("metadata.json"))["keras_version"]
-        return str(version), json.loads(archive.read("config.json"))
+        config = json.loads(archive.read("config.json"))
+        return str(version), {key: one for key, one in config.items() if key != "compile_config"}

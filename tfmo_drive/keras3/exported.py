@@ -9,6 +9,7 @@ import json
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from tfmo_drive.base import cache
-from tfmo_drive.base.given_file import reading
+from tfmo_drive.base.given_file import reading, reason
 from tfmo_drive.base.run_folder import file_digest
 from tfmo_drive.contracts import BadInput
 
@@ -60,6 +61,26 @@ def exported(path: Path, setting: str, allow_code: bool) -> Exported:
     with cache.keeping(f"{setting}: what is in {path}", place):
         made = functools.partial(_make, path, setting, allow_code)
         return _read(cache.made_once(place / cache.digest(made_of), made, _FILES))
+
+
+def in_memory(model: Any, subject: str) -> Exported:
+    """Returns what is in a model of Keras 3 that this process holds, whose code may run: it is saved, and read anew.
+
+    Raises BadInput, which begins with `subject`, where it cannot be saved, or holds what cannot be handed on.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path, made = Path(folder) / "model.keras", Path(folder) / "made"
+        made.mkdir()
+        try:
+            model.save(path)
+        except Exception as error:  # what a user's own layers raise
+            raise BadInput(
+                f"{subject} is of Keras 3, which cannot save it: {reason(error)}. Build it of built-in layers."
+            ) from error
+        (why,) = export_all([(path, made)], allow_code=True)
+        if why:
+            raise BadInput(f"{subject}: {why}")
+        return _read(made)
 
 
 def _make(path: Path, setting: str, allow_code: bool, folder: Path) -> None:

@@ -1,6 +1,7 @@
 """Reads files that Keras 3 wrote, and writes what is in them as plain data; runs in a process of its own.
 
-Keras 3 and Keras 2 cannot be in one process. `keras3.exported` starts this file as a program; nothing imports it.
+A damaged file can take any time and memory, or the process down. `keras3.exported` starts this file as a program;
+nothing imports it.
 
     program.py SECONDS safe|unsafe FILE FOLDER [FILE FOLDER ...]
 
@@ -243,27 +244,30 @@ def _either(keras: Any, operation: type) -> type:
 
 
 def configured(path: str) -> Any:
-    """Returns the configuration of the model in a file."""
+    """Returns the configuration of the model in a file, without that of its training, which is not read."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
-            return json.loads(archive.read("config.json"))
+            config = json.loads(archive.read("config.json"))
+        return {key: one for key, one in config.items() if key != "compile_config"}
     with h5py.File(path) as file:
         return json.loads(file.attrs["model_config"])
 
 
-def refuse_foreign(config: Any) -> None:
-    """Raises Refused for a class that is not Keras's own, of which the file has the name alone."""
+def refuse_foreign(config: Any, layer: str = "") -> None:
+    """Raises Refused for a class or function that is not Keras's own, of which the file has the name alone.
+
+    `layer` is the name of the layer that it is in.
+    """
     if isinstance(config, dict):
         module, inner = str(config.get("module") or ""), config.get("config")
+        layer = str(inner.get("name") or layer) if isinstance(inner, dict) else layer
+        what, kind = f'"{layer}"' if layer else "the model", config.get("class_name")
+        if kind == "function" and module == "builtins":
+            raise Refused(f"{what} computes {inner}, a function that is none of Keras 3. Build it of built-in layers")
         if config.get("registered_name") and module.split(".")[0] not in ("keras", "builtins"):
-            name = inner.get("name") if isinstance(inner, dict) else inner
-            what = f'"{name}"' if name else "the model"
-            raise Refused(
-                f"{what} is of the class {config.get('class_name')}, which is none of Keras 3. Build it of built-in "
-                "layers"
-            )
+            raise Refused(f"{what} is of the class {kind}, which is none of Keras 3. Build it of built-in layers")
     for one in config.values() if isinstance(config, dict) else config if isinstance(config, list) else ():
-        refuse_foreign(one)
+        refuse_foreign(one, layer)
 
 
 def in_float32(keras: Any, model: Any, safe: bool) -> Any:

@@ -53,7 +53,10 @@ _SAVE = ("SaveV2", "MergeV2Checkpoints")
 """Operations that every SavedModel has, in the function that writes its checkpoint; nothing of Keras calls that."""
 
 
-def refuse_code(path: Path, setting: str) -> None:
+_HOW_TO_TRUST = "add --allow_code (allow_code=True of the task)"
+
+
+def refuse_code(path: Path, setting: str, trust: str = _HOW_TO_TRUST) -> None:
     """Raises BadInput, naming the layer, where reading the model at `path` may run code of the file.
 
     Nothing is run here.
@@ -61,6 +64,7 @@ def refuse_code(path: Path, setting: str) -> None:
     Args:
         path: A `.keras` or HDF5 file that holds a whole model, or a SavedModel folder.
         setting: The setting that names it, with which the line begins.
+        trust: What to do where one trusts the file.
     """
     try:
         found = next(_carried(path), None)
@@ -69,7 +73,7 @@ def refuse_code(path: Path, setting: str) -> None:
             f"{setting}: {path} holds no readable description of a model ({reason(error)}). Save it again."
         ) from error
     if found:
-        trusted = "; or, if you trust whoever made the file, add --allow_code (allow_code=True of the task)"
+        trusted = f"; or, if you trust whoever made the file, {trust}"
         raise BadInput(
             f"{setting}: {path} holds or names code that may run while it is read: {found}. A custom layer is not "
             f"known here: replace it by built-in Keras layers{'' if _MODULE in found else trusted}."

@@ -220,13 +220,6 @@ def load(path: Path, setting: str, allow_code: bool) -> keras.Model:
         raise BadInput(f"{setting}: {path} cannot be rebuilt: {reason(error)}. {advice}") from error
 
 
-def in_file(path: Path, setting: str) -> keras.Model:
-    """Returns the model in a `.tflite`; raises BadInput, which begins with `setting`, for any other file."""
-    if not is_whole_model(path, setting) or not given_tflite.is_tflite(path):
-        raise BadInput(f"{setting}: {path} is no .tflite. Load it: tf_keras.models.load_model('{path}').")
-    return tflite_model.model_of(given_tflite.read(path, setting))
-
-
 @reads("a model that can be taken", "Save it again with tf_keras.")
 def read_model(
     path: Path, signature: Signature, setting: str = "task.baseline", *, allow_code: bool = False

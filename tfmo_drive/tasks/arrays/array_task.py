@@ -76,7 +76,8 @@ class ArrayTask(Task):
             )
         if self.augmentation and not any(one.is_image for one in self.arrays.inputs.values()):
             raise BadInput("compress: augmentation is for uint8 images [n, height, width, channels]. Leave it out.")
-        user_functions.refuse_keras_3_model(self.model, "compress: the model")
+        if not isinstance(self.model, keras.Model):
+            raise BadInput(f"ArrayTask.model must be a Keras 2 model (tf_keras), got {type(self.model).__name__}.")
         self._refuse_unlike()
         if self.loss_given:
             user_functions.loss(self.loss_given)

@@ -14,6 +14,7 @@ import numpy as np
 from tfmo_drive.base.given_file import reason
 from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.contracts import BadInput
+from tfmo_drive.tasks.arrays.any_keras import is_of_keras_3
 
 Loss = str | Callable[[Any, Any], Any]
 
@@ -55,7 +56,11 @@ def loss(given: Loss) -> Callable[[Any, Any], Any]:
 
     Raises BadInput for what is none of them.
     """
-    _refuse_keras_3(given, "loss")
+    if is_of_keras_3(given):
+        raise BadInput(
+            f"compress: loss is of Keras 3 ({type(given).__name__}), and training is in Keras 2. Give its name, a loss "
+            "of tf_keras, or a function (targets, outputs) in TensorFlow."
+        )
     try:
         found = keras.losses.get(given)
     except ValueError as error:
@@ -125,19 +130,3 @@ def _said(given: Any) -> list[Any]:
 def _of_code(code: types.CodeType) -> list[Any]:
     inside = [_of_code(one) if isinstance(one, types.CodeType) else repr(one) for one in code.co_consts]
     return [code.co_code.hex(), code.co_names, inside]
-
-
-def refuse_keras_3_model(model: Any, subject: str) -> None:
-    """Raises BadInput, which begins with `subject`, for a model of Keras 3 and for what is no model."""
-    _refuse_keras_3(model, subject)
-    if not isinstance(model, keras.Model):
-        raise BadInput(f"{subject} must be a Keras 2 model (tf_keras), got {type(model).__name__}.")
-
-
-def _refuse_keras_3(given: Any, subject: str) -> None:
-    if any(kind.__module__.split(".")[0] == "keras" for kind in type(given).__mro__):
-        raise BadInput(
-            f"{subject} is of Keras 3, and tfmot works on Keras 2. Write `import tf_keras as keras` in place of "
-            "`import keras` (or `import tfmo_drive` before TensorFlow, whose tf.keras is then Keras 2), build it "
-            "again, and give it its weights with set_weights."
-        )
