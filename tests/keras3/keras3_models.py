@@ -316,8 +316,7 @@ def compiled_with_an_own_loss(keras):
         def call(self, truth, answers):
             return truth - answers
 
-    inputs = keras.Input((4,))
-    model = keras.Model(inputs, keras.layers.Dense(2)(inputs))
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
     model.compile("adam", loss=Own())
     return model
 
@@ -392,8 +391,7 @@ def own_activation(keras):
     def own(x):
         return x * 2
 
-    inputs = keras.Input((8,))
-    return keras.Model(inputs, keras.layers.Dense(2, activation=own, name="mine")(inputs))
+    return keras.Sequential([keras.Input((8,)), keras.layers.Dense(2, activation=own, name="mine")])
 
 
 @refused('"mine" is of the class Own, which is none of Keras 3')
