@@ -107,7 +107,7 @@ fuzz: $(READY)  ## Damaged files and texts for every reader, for hours: make fuz
 bench: $(READY)  ## Speed ratios into runs/bench/bench.json (about 20 minutes)
 	$(BIN)/python -m tests.bench
 
-survey: $(READY)  ## Which layers: every kind through float, int8 and QAT, as tables: make survey [ONLY="Conv2D"] (6 minutes)
+survey: $(READY)  ## Which layers go through float, int8 and QAT, into experiments/LAYERS.md: make survey [ONLY="Conv2D"] (6 minutes)
 	$(BIN)/python -m tests.bench.survey $(ONLY)
 
 architectures: $(READY)  ## What works on every family of keras.applications, as a page: make architectures [ONLY="VGG16 fold"]

@@ -1,6 +1,6 @@
 """Which layers: one block of every kind through the whole chain, as a table.
 
-    python -m tests.bench.survey [KIND ...]
+    python -m tests.bench.survey [KIND ...]    # of all kinds it writes experiments/LAYERS.md too
 
 Each kind is a small network around one block. It goes to a float file, to an int8 file after training, and through one
 short epoch of quantization-aware training to an int8 file; each file is compared with the model that it was made from,
@@ -11,18 +11,20 @@ reads; a refusal counts as one only if it comes before anything is trained.
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import json
 import os
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tfmo_drive.base import atomic
 from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.contracts import BadInput, Context
 from tfmo_drive.steps.quantize_aware import QuantizeAware
@@ -30,6 +32,7 @@ from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
 from tfmo_drive.tasks.classification import Classification, Scenes
 
 L = keras.layers
+PAGE = Path("experiments/LAYERS.md")
 LEAST_DB = 25.0
 """A file says what the fake-quantised model says where it is this near to it."""
 
@@ -309,12 +312,31 @@ def main(names: list[str]) -> Iterator[str]:
             found = Found(*apart(after_training, body), *apart(quantise_aware, body))
             passed += found.passed
             refused += isinstance(found.quantise_aware, str) and not found.fake_quantised
-            cells = [one if isinstance(one, str) else f"{one:.1f}" for one in dataclasses.astuple(found)]
+            cells = [one.split(". ")[0] if isinstance(one, str) else f"{one:.1f}" for one in dataclasses.astuple(found)]
             yield f"| {name} | {' | '.join(cells)} | {time.perf_counter() - started:.1f} |"
         if chosen:
             yield f"\n{passed} of {len(chosen)} pass, {refused} are refused before training."
 
 
+def page(lines: Iterable[str]) -> str:
+    """Returns the page of the documentation that the tables are."""
+    about = f"""# Layers
+
+Which kinds of layers train quantization-aware and convert to integers, as `make survey` found it on {os.cpu_count()} cores on
+{datetime.date.today()} (tf_keras {keras.__version__}, TensorFlow {tf.__version__}). Each kind is a small network around one block,
+whose weights are random and whose BatchNorms have seen images. Numbers are decibels of the outputs, signal to noise, on
+test images, where 99 is no difference: the float file and the int8 file after training are compared with the Keras model,
+the fake-quantised model with the float one before training, and the int8 file of QAT with the model that it was made from,
+after one short epoch. A kind passes where that file computes in integers throughout and the last number is {LEAST_DB:g} or more.
+What cannot be made says why, as a user reads it before anything is trained.
+"""
+    return about + "\n".join(lines).rstrip() + "\n"
+
+
 if __name__ == "__main__":
+    told = []
     for line in main(sys.argv[1:]):
         print(line, flush=True)
+        told.append(line)
+    if not sys.argv[1:]:
+        atomic.write_text(PAGE, page(told))
