@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from tfmo_drive.base.keras2 import keras
-from tfmo_drive.networks import own_model, plain_layers, shipped_layers
+from tfmo_drive.networks import graph, own_model, plain_layers, shipped_layers
+from tfmo_drive.networks.integers import integer_layers
 
 layers = keras.layers
 
@@ -98,3 +99,24 @@ def test_the_custom_layers_of_keras_applications_are_read_as_built_in_layers(suf
     np.testing.assert_allclose(found(images), model(images), rtol=1e-5, atol=1e-5)
     gone = np.isclose(found(images, training=True), 1.1 * images, atol=1e-5).all(axis=(1, 2, 3))
     assert 0 < gone.sum() < 64  # whole branches, example by example
+
+
+def test_what_a_layer_was_split_into_knows_the_users_own_layer():
+    inputs = keras.Input((12, 10, 3))
+    x = layers.SeparableConv2D(4, 3, activation="elu", name="first")(inputs)
+    inner = keras.Input(x.shape[1:])
+    x = keras.Model(inner, layers.Conv2D(4, 1, activation="swish", name="first_inner")(inner), name="nested")(x)
+    x = layers.LayerNormalization(name="norm")(layers.EinsumDense("...x,xy->...y", 4, "elu", name="dense")(x))
+    x = layers.Conv1D(4, 3, activation="selu", name="series")(layers.Reshape((80, 4), name="rows")(x))
+    model = keras.Model(inputs, layers.Average(name="mean")([x, x, x]))
+    made = integer_layers.integer_form(plain_layers.split(model))
+    kinds = {"first": "SeparableConv2D", "first_inner": "Conv2D", "norm": "LayerNormalization", "dense": "EinsumDense",
+             "series": "Conv1D", "rows": "Reshape", "mean": "Average"}  # fmt: skip
+    found = {layer.name: graph.origin(layer) for layer in graph.flat_layers(made)}
+    assert set(found.values()) == set(kinds.items())
+    assert found["first_elu"] == ("first", "SeparableConv2D") and found["first_inner_swish"] == (
+        "first_inner",
+        "Conv2D",
+    )
+    copied = {layer.name: graph.origin(layer) for layer in graph.flat_layers(graph.copied(made))}
+    assert copied == found

@@ -254,10 +254,14 @@ def test_a_kernel_without_a_quantiser_is_named(context):
     [
         (r"ReLU \S+ \(with a step", lambda x: L.ReLU(threshold=0.5)(conv_bn(x))),
         ("BatchNormalization", lambda x: L.BatchNormalization(axis=1)(conv(x))),
-        (r"Activation \S+_softplus \(activation softplus\)", lambda x: conv(x, activation="softplus")),
+        (r"Conv2D own \(activation softplus\)", lambda x: L.Conv2D(4, 3, activation="softplus", name="own")(x)),
+        (
+            r"SeparableConv1D own \(activation softplus\)",
+            lambda x: L.SeparableConv1D(4, 3, activation="softplus", name="own")(L.Reshape((32, 96))(x)),
+        ),
         ("Activation", lambda x: L.Activation("softsign")(conv(x))),
         ("LayerNormalization", lambda x: L.LayerNormalization(axis=1)(conv(x))),
-        ("LSTM", lambda x: L.LSTM(4)(L.Reshape((16, 128))(conv(x)))),
+        (r"LSTM \S+\.", lambda x: L.LSTM(4)(L.Reshape((16, 128))(conv(x)))),
     ],
 )
 def test_what_cannot_be_quantised_is_named_before_an_earlier_step_trains(name, body, context, tiny_task):

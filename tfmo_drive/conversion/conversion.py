@@ -228,7 +228,7 @@ def _refuse_loops(frozen: Frozen) -> None:
     """Raises BadInput for a loop, whose calibration ends the whole process (SIGSEGV) in TensorFlow 2.21."""
     if tflite_file.operators(base(frozen))["WHILE"]:
         kinds = keras.layers.RNN, keras.layers.Bidirectional
-        classes = {name: getattr(keras.layers, kind, object) for name, kind in frozen.kinds.items()}
+        classes = {name: getattr(keras.layers, kind, object) for name, (_, kind) in frozen.origins.items()}
         looping = [name for name, one in classes.items() if issubclass(one, kinds)]
         raise BadInput(
             f"No integer file can be made of a model with a loop inside: {frozen.called(looping) or frozen.name}. Use "

@@ -54,8 +54,8 @@ class Frozen:
     preprocessing: Preprocessing | Preprocessings
     name: str
     """The model's name."""
-    kinds: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """The classes of its layers, those of nested models too, by their names."""
+    origins: Mapping[str, tuple[str, str]] = dataclasses.field(default_factory=dict)
+    """The (name, class) of the given model's layer that each of its layers stands for, by the layer's name."""
     content: bytes = b""
     """The `.tflite` that was given in place of a model, taking raw inputs; there is no graph then."""
     computes: str = ""
@@ -63,7 +63,8 @@ class Frozen:
 
     def called(self, names: Sequence[str]) -> str:
         """Returns layers with their classes for a message: `conv1 (Conv2D), conv2 (Conv2D) and 3 more`."""
-        return listed([f"{name} ({self.kinds[name]})" if name in self.kinds else name for name in dict.fromkeys(names)])
+        found = dict.fromkeys(self.origins.get(name, (name, "")) for name in names)
+        return listed([f"{name} ({kind})" if kind else name for name, kind in found])
 
     def save(self, path: Path) -> None:
         """Writes all of it to a file, for another process."""
@@ -147,10 +148,10 @@ def _freeze(model: keras.Model, preprocessing: Preprocessing | Preprocessings, b
         function, graph_def = convert_to_constants.convert_variables_to_constants_v2_as_graph(
             serve.get_concrete_function()
         )
-    kinds = {layer.name: type(layer).__name__ for layer in graph.flat_layers(model)}
+    origins = {layer.name: graph.origin(layer) for one in (model, called) for layer in graph.flat_layers(one)}
     graph_outputs = tuple(tensor.name for tensor in function.outputs)
     shape = by_name(names_in, shapes)
-    return Frozen(function, graph_def, names(model), graph_outputs, shape, aware, preprocessing, model.name, kinds)
+    return Frozen(function, graph_def, names(model), graph_outputs, shape, aware, preprocessing, model.name, origins)
 
 
 def _taken(rule: Preprocessing, raw: tf.Tensor, aware: bool) -> tf.Tensor:

@@ -10,6 +10,7 @@ from typing import Any
 
 from tfmo_drive.base.given_file import reason
 from tfmo_drive.base.keras2 import keras, tf
+from tfmo_drive.base.outputs import bare
 from tfmo_drive.base.spelling import free_name
 from tfmo_drive.contracts import BadInput
 
@@ -107,7 +108,26 @@ def rebuilt(
     for key, (layer, chain) in found.items():
         if chain is None:
             chains[key][0].set_weights(layer.get_weights())
+    _name_origins(made, {names[key]: origin(layer) for key, (layer, _) in found.items()})
     return made
+
+
+def origin(layer: Layer) -> tuple[str, str]:
+    """Returns the (name, class) of the layer of the model as it was given that this one is a part of, or stands for."""
+    return getattr(layer, "_origin_name", layer.name), getattr(layer, "_origin_class", type(layer).__name__)
+
+
+def _name_origins(made: keras.Model, given: dict[str, tuple[str, str]]) -> None:
+    """Lets the layers of a rebuilt model know what they stand for: a part is called "conv1_elu", of "conv1".
+
+    Args:
+        made: The rebuilt model.
+        given: The origins of the layers that it was made of, by their names.
+    """
+    for layer in flat_layers(made):
+        wholes = [name for name in given if f"{bare(layer.name)}_".startswith(f"{name}_")]
+        if wholes:  # two attributes, for Keras would track a pair as a part of the layer
+            layer._origin_name, layer._origin_class = given[max(wholes, key=len)]
 
 
 def copied(model: keras.Model) -> keras.Model:

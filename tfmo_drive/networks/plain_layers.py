@@ -67,9 +67,10 @@ def with_kernels(model: keras.Model, step: str) -> keras.Model:
     for layer in graph.flat_layers(model):
         trained = any("kernel" in weight.name.split("/")[-1] for weight in layer.trainable_weights)
         if trained and layer.name not in named and not isinstance(layer, layers.DepthwiseConv2D):
+            name, kind = graph.origin(layer)
             raise BadInput(
-                f'{step} knows the kernels of 2-D convolutions and of dense layers; "{layer.name}" is of the type '
-                f"{type(layer).__name__}. Replace it by those, or leave {step} out."
+                f'{step} knows the kernels of 2-D convolutions and of dense layers; "{name}" is of the type '
+                f"{kind}. Replace it by those, or leave {step} out."
             )
     return model
 

@@ -89,16 +89,16 @@ def trains_with(norm: Layer, readers: dict[str, Layer]) -> bool:
 
 
 def unsupported(model: keras.Model) -> list[str]:
-    """Returns "Masking masking_1" for every layer that has no fake-quantised form, in order.
+    """Returns "Masking masking_1" for every layer that has no fake-quantised form, in order, as the user has it.
 
     Where only a part of a layer has none, the part stands behind it in parentheses.
     """
-    readers = graph.only_reader(model)
-    return [
-        f"{symbol(layer) or type(layer).__name__} {layer.name}{_why(layer)}"
-        for layer in graph.flat_layers(model)
-        if range_of(layer) is None and not trains_with(layer, readers)
-    ]
+    readers, found = graph.only_reader(model), {}
+    for layer in graph.flat_layers(model):
+        if range_of(layer) is None and not trains_with(layer, readers):
+            name, kind = graph.origin(layer)
+            found[f"{symbol(layer) or kind} {name}{_why(layer)}"] = None
+    return list(found)
 
 
 def _why(layer: Layer) -> str:
@@ -106,7 +106,7 @@ def _why(layer: Layer) -> str:
         return " (along another axis than the last, or called more than once)"
     if isinstance(layer, layers.ReLU):
         return " (with a step, or a slope and an end, of its own)"
-    name = activation_name(layer)
+    name = activation_name(layer) if type(layer) in (layers.Activation, *WITH_KERNEL) else "linear"
     return "" if name == "linear" else f" (activation {name})"
 
 
