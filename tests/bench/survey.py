@@ -322,12 +322,12 @@ def page(lines: Iterable[str]) -> str:
     """Returns the page of the documentation that the tables are."""
     about = f"""# Layers
 
-Which kinds of layers train quantization-aware and convert to integers, as `make survey` found it on
-{os.cpu_count()} cores on {datetime.date.today()} (tf_keras {keras.__version__}, TensorFlow {tf.__version__}). Each kind
-is a small network around one block, whose weights are random and whose BatchNorms have seen images. Numbers are
-decibels of the outputs, signal to noise, on test images; 99 is no difference. The float file and the int8 file after training
-are compared with the Keras model, the fake-quantised model with the float one before training, and the int8 file of
-QAT, after a short epoch, with the model that it was made from. A kind passes where that file computes in integers
+Which kinds of layers train quantization-aware and convert to integers, as `make survey` found it on {os.cpu_count()}
+cores on {datetime.date.today()} (tf_keras {keras.__version__}, TensorFlow {tf.__version__}). Each kind is a small
+network around one block, whose weights are random and whose BatchNorms have seen images. Numbers are decibels of the
+outputs, signal to noise, on test images; 99 is no difference. The float file and the int8 file after training are
+compared with the Keras model, the fake-quantised model with the float one before training, and the int8 file of QAT,
+after a short epoch, with the model that it was made from. A kind passes where that file computes in integers
 throughout and is as near as {LEAST_DB:g} or more. What cannot be made says why, as a user reads it before training.
 """
     return about + "\n".join(lines).rstrip() + "\n"
