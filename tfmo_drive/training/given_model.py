@@ -48,6 +48,8 @@ def baseline(
     try:
         model = own_model.read_model(path, task.signature(), allow_code=task.allow_code)
     except BadInput as error:  # told together, so that nobody starts once for each
+        if stage and (network := _built(own)):  # what it was trained on tells more than the shapes that came of it
+            own_model.refuse_other_stage(path, task.preprocessing.name, task.metadata(network))
         raise BadInput(" ".join([str(error), *said])) from error
     if said:
         raise BadInput(*said)
@@ -57,6 +59,14 @@ def baseline(
         return adopted(model, task, subject)
     own_model.refuse_other_stage(path, task.preprocessing.name, task.metadata(model))
     return model
+
+
+def _built(own: Callable[[], keras.Model]) -> keras.Model | None:
+    """Returns the task's own network; None where it cannot have the task's shape."""
+    try:
+        return own()
+    except BadInput:
+        return None
 
 
 def _refuse_other_inputs(file: GivenTFLite, task: Task, subject: str) -> None:
