@@ -16,8 +16,8 @@ from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
 from tfmo_drive.tasks.segmentation.segmentation import Segmentation
 
 EXPERIMENT = Experiment(
-    task=Segmentation(image_size=(128, 192), network=FastSCNN(), scenes=Frames(train=1000, val=64, test=200)),
-    training=Train(epochs=24, batch_size=8, learning_rate=0.03, warmup_epochs=1.0),
+    task=Segmentation(image_size=(128, 192), network=FastSCNN(), scenes=Frames(train=800, val=64, test=200)),
+    training=Train(epochs=16, batch_size=8, learning_rate=0.03, warmup_epochs=1.0),
     recipe=(QuantizeAware(epochs=2, batch_size=8, learning_rate=0.001),),
     targets=(LiteRTFloat32(), LiteRTInt8()),
     measures=MEASURES,

@@ -1,0 +1,44 @@
+"""Networks of this package go through every method, as `make architectures` proves it of those of Keras."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from tests.bench import architectures
+from tests.networks.test_backbones import SMALL
+from tfmo_drive.base.keras2 import keras
+from tfmo_drive.contracts import Context
+from tfmo_drive.networks import networks
+from tfmo_drive.networks.backbones import PilotNet, UNet
+from tfmo_drive.steps.channel_pruning import ChannelPruning
+from tfmo_drive.steps.cluster import Cluster
+from tfmo_drive.steps.fold_batch_norm import FoldBatchNorm
+from tfmo_drive.steps.low_rank import LowRank
+from tfmo_drive.steps.prune import Prune
+from tfmo_drive.tasks.classification import Classification, Scenes
+
+SIDE = 64
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_every_method_finds_something_to_do_in_every_network(name):
+    model = networks.build(SMALL[name], SIDE, 5)
+    for step in (Prune(pattern="2:4"), ChannelPruning(pruning_ratio=0.5, multiple=2), LowRank(), Cluster()):
+        step.refuse(model)
+        assert step.idle(model) == "", type(step).__name__
+    norms = any(isinstance(layer, keras.layers.BatchNormalization) for layer in model.layers)
+    assert norms or "no BatchNormalization" in FoldBatchNorm().idle(model)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", [PilotNet(width=0.25), UNet(filters=(4, 8))], ids=lambda one: type(one).__name__)
+def test_what_every_method_does_is_right(network, tmp_path):
+    keras.utils.set_random_seed(0)
+    task = Classification(image_size=SIDE, scenes=Scenes(train=64, val=36, test=36))
+    context = Context(task, None, (), tmp_path, seed=0)
+    model = architectures.alive(networks.build(network, SIDE, 10), context)
+    context = dataclasses.replace(context, baseline=model)
+    found = {name: architectures.cell(name, model, context) for name in architectures.METHODS}
+    assert not {name: one.said for name, one in found.items() if not one.passed}
