@@ -110,6 +110,13 @@ def test_widths_are_multiples(count, each, share, multiple, left):
     assert left == count or left * each % multiple == 0
 
 
+def test_channels_that_can_only_go_all_at_once_are_named():
+    inputs = keras.Input((4, 6, 3))
+    turned = layers.Permute((1, 3, 2))(layers.Conv2D(6, 1, name="first")(inputs))
+    model = keras.Model(inputs, layers.Conv2D(2, 1)(turned))
+    assert set(ChannelPruning().skipped_layers(model)) == {"first"}
+
+
 def test_the_least_important_go_and_the_rest_are_the_same_numbers(chain, context):
     step = ChannelPruning(pruning_ratio=0.5, multiple=1, epochs=0)
     (group,) = chain.groups

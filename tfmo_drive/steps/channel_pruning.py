@@ -39,6 +39,10 @@ class ChannelPruning(TrainedStep):
     `parameters` or the `latency`. The pruning ratio that meets it is then found. BatchNorm is estimated again before
     training.
 
+    Channels are followed through sums, gates, concatenations, slices, splits, shuffles and depthwise convolutions; of a
+    grouped one whole groups go, or where these hang together, some channels of each. What cannot be followed keeps its
+    channels and is among the skipped layers.
+
     Args:
         pruning_ratio: The fraction of the channels to remove, in [0, 1); not used with a budget.
         macs: The budget of multiply-accumulates, in (0, 1].
@@ -189,7 +193,10 @@ class ChannelPruning(TrainedStep):
         return channels, removed
 
     def skipped_layers(self, model: keras.Model) -> dict[str, str]:
-        return ChannelGraph(graph.flat(model)).untouched
+        channels = ChannelGraph(graph.flat(model))
+        whole = [group for group in channels.groups if group.width > len(group.channels) == 1]
+        together = "its channels hang together, so that none can go alone"
+        return channels.untouched | {name: together for group in whole for name in group.makers}
 
     def prepared(self, model: keras.Model, context: Context) -> tuple[keras.Model, Hooks]:
         narrow = self.structure(model, context)
