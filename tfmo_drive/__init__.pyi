@@ -93,6 +93,7 @@ from tfmo_drive.tasks.number_task import NumberTask as NumberTask
 from tfmo_drive.tasks.segmentation.segmentation import Segmentation as Segmentation
 from tfmo_drive.tasks.sensor_rows.sensor_rows import SensorRows as SensorRows
 from tfmo_drive.tasks.sensor_rows.sensor_series import Series as Series
+from tfmo_drive.tasks.throttle import Throttle as Throttle
 from tfmo_drive.training.distillation import Features as Features
 from tfmo_drive.training.distillation import SoftLabels as SoftLabels
 from tfmo_drive.training.trained_step import TrainedStep as TrainedStep

@@ -32,6 +32,7 @@ from tfmo_drive.tasks.multi_task import MultiTask
 from tfmo_drive.tasks.segmentation.segmentation import Segmentation
 from tfmo_drive.tasks.sensor_rows.sensor_rows import SensorRows
 from tfmo_drive.tasks.sensor_rows.sensor_series import Series
+from tfmo_drive.tasks.throttle import Throttle
 
 
 def one_hot(task: Task, classes: np.ndarray) -> np.ndarray:
@@ -171,7 +172,7 @@ CASES = {
         bad=(
             *ANY_FRAME, ("parts", ()), ("parts", (LaneKeeping(),)), ("parts", (LaneKeeping(), LaneKeeping())),
             ("parts", (LaneKeeping(), Classification())), ("loss_weights", (1.0,)), ("loss_weights", (1.0, 0.0)),
-            ("loss_weights", (1.0, math.nan)),
+            ("loss_weights", (1.0, math.nan)), ("given_outputs", ("mask",)),
         ),
         others=other_frames,
         output_names=("mask", "steering"),
@@ -200,6 +201,14 @@ CASES = {
         bad=(*ANY_FRAME, ("farthest", 0.0), ("farthest", math.nan), ("outputs", "metres")),
         others=other_frames,
         output_names=("distance",),
+    ),
+    Throttle: Case(
+        make=lambda streets: Throttle(**streets),
+        perfect=lambda task, targets: task._scale.output(targets),
+        says=lambda task, outputs: [f"{task._scale.deviation * outputs[0] + task._scale.mean:.4g} of full throttle"],
+        bad=(*ANY_FRAME, ("farthest", 0.0), ("farthest", math.nan), ("outputs", "shares")),
+        others=other_frames,
+        output_names=("throttle",),
     ),
     SensorRows: Case(
         make=lambda streets: SensorRows(network=DenseLayers(units=(8,)), series=Series(train=900, val=90, test=90)),

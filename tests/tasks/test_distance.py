@@ -22,11 +22,11 @@ from tfmo_drive.pack.write_pack import write
 from tfmo_drive.report.rendering.markdown import terminal
 from tfmo_drive.report.rendering.numbers import measured
 from tfmo_drive.report.verdict import amount, limit
-from tfmo_drive.scenes import scenes
+from tfmo_drive.scenes import frames, scenes
 from tfmo_drive.scenes.frames import Frames
 from tfmo_drive.steps.train import Train
 from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
-from tfmo_drive.tasks.distance import ROAD_USERS, DistanceToObject
+from tfmo_drive.tasks.distance import DistanceToObject
 from tfmo_drive.tasks.number_task import NumberTask
 
 
@@ -43,7 +43,7 @@ def test_the_truth_is_the_scenes_own_in_metres(task):
     pixels, metres = task.examples("test").read(np.arange(20))
     for index in range(20):
         scene = scenes.draw(2, index, task.size)  # the test split of seed 0
-        near = [one.distance_m for one in scene.objects if one.kind in ROAD_USERS and one.visible >= 0.3]
+        near = [one.distance_m for one in scene.objects if one.kind in frames.ROAD_USERS and one.visible >= 0.3]
         assert np.array_equal(scene.image, pixels[index])
         assert metres[index, 0] == pytest.approx(min([*near, task.farthest]))
     assert len(np.unique(metres)) > 10

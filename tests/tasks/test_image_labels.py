@@ -78,16 +78,24 @@ def test_names_that_are_no_label_are_told_with_their_line(table):
         list_labels(table("labels", names_of), ("cat", "rain", "sign"))
 
 
-def test_the_score_is_macro_f1_by_hand_and_labels_without_examples_do_not_count():
+def test_the_score_is_the_average_precision_by_hand_and_labels_without_examples_do_not_count():
     truth = np.float32([[1, 0, 0], [1, 1, 0], [0, 0, 0], [0, 1, 0]])
     sure = np.float32([[0.9, 0.2, 0.1], [0.4, 0.8, 0.1], [0.6, 0.1, 0.7], [np.nan, 0.5, 0.2]])
     judged = evaluation.of_labels(sure, truth, NAMES, 0.5)
-    # car: one hit, one false, one missed; rain: two hits; sign has no example, though it was said once.
-    assert judged.score == pytest.approx((2 / 4 + 1) / 2)
-    assert judged.per_class == {"car": {"score": 0.5, "examples": 2}, "rain": {"score": 1.0, "examples": 2}}
-    assert judged.more == {"exact_match": 0.5} and not judged.constant
+    # car: found first and third; rain: first and second; sign has no example, though it was said once.
+    car = (1 + 2 / 3) / 2
+    assert judged.score == pytest.approx((car + 1) / 2)
+    assert judged.per_class == {
+        "car": {"score": pytest.approx(car), "examples": 2},
+        "rain": {"score": 1.0, "examples": 2},
+    }
+    # At the threshold car has one hit, one false and one missed, rain two hits.
+    assert judged.more == {"f1_macro": pytest.approx((2 / 4 + 1) / 2), "exact_match": 0.5} and not judged.constant
     np.testing.assert_allclose(judged.values, [1, 0.5, 0, 1])
-    np.testing.assert_allclose(judged.scores(np.float64([[1, 0, 0, 0], [0, 0, 1, 0], [2, 0, 1, 0]])), [1, np.nan, 0.8])
+    some = np.float64([[1, 0, 0, 0], [0, 0, 1, 0], [0, 1, 1, 0], [2, 1, 1, 0]])
+    np.testing.assert_allclose(judged.scores(some), [1, np.nan, (0.5 + 1) / 2, ((2 + 3 / 4) / 3 + 1) / 2])
+    equal = evaluation.of_labels(np.ones((4, 3)), truth, NAMES, 0.5)
+    assert equal.score == 0.5 and equal.constant, "who cannot tell images apart is right as often as the label is there"
     assert judged.captions == {
         "truth": ["car", "car, rain", "nothing", "rain"],
         "says": ["car", "rain", "car, sign", "rain"],

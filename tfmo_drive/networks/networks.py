@@ -53,13 +53,21 @@ class Head:
     def __call__(self, features, outputs: int, name: str = LOGITS):
         """Applies the head to a feature map [b, h, w, c].
 
-        Returns float32 [b, outputs] from a layer called `name`.
+        Returns float32 [b, outputs] from a layer called `name`. Heads of several tasks on one map share all but that.
         """
         if self.pooling == "gap":
-            features = layers.GlobalAveragePooling2D(name="avg_pool")(features)
+            features = _once(layers.GlobalAveragePooling2D(name="avg_pool"), features)
         else:
-            features = layers.Dense(self.units, activation="relu", name="hidden")(layers.Flatten()(features))
+            features = _once(layers.Flatten(name="flatten"), features)
+            features = _once(layers.Dense(self.units, activation="relu", name="hidden"), features)
         return layers.Dense(outputs, name=name)(features)
+
+
+def _once(layer: keras.layers.Layer, features):
+    """Applies the layer to features, or returns what one of its name has made of them already."""
+    calls = features._keras_history.layer.outbound_nodes
+    made = [call.outputs for call in calls if call.layer.name == layer.name]
+    return made[0] if made else layer(features)
 
 
 class Network(abc.ABC):

@@ -21,7 +21,15 @@ from tfmo_drive.data.class_names import quoted
 from tfmo_drive.data.images import MODES
 from tfmo_drive.keras3 import archive, rebuilt
 from tfmo_drive.keras3.exported import OTHER_PYTHON
-from tfmo_drive.networks import foreign_files, graph, plain_layers, shipped_layers, two_classes, whole_precision
+from tfmo_drive.networks import (
+    foreign_files,
+    given_outputs,
+    graph,
+    plain_layers,
+    shipped_layers,
+    two_classes,
+    whole_precision,
+)
 from tfmo_drive.networks.hdf5_file import refuse_endless
 from tfmo_drive.networks.model_code import refuse_code
 from tfmo_drive.runtimes import given_tflite, tflite_model
@@ -180,6 +188,8 @@ class Signature:
     """Whether some of the outputs are enough, if the model gives them these names."""
     inputs: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
     """The shapes of several inputs by name; of only one, which may be called anything, {}."""
+    order: tuple[str, ...] = ()
+    """The outputs' names in the model's order, where a user says it (networks.given_outputs)."""
 
     @classmethod
     def of(cls, model: keras.Model, some: bool = False) -> Signature:
@@ -237,12 +247,15 @@ def read_model(
     """
     subject = f"{setting}: {path}"
     if given_tflite.is_tflite(path):
+        if signature.order:
+            raise BadInput(f"{subject} is a .tflite, whose outputs keep their names. Leave task.given_outputs out.")
         return _fitting(tflite_model.model_of(given_tflite.read(path, setting)), subject, signature)
     model = functional(load(path, setting, allow_code), subject)
     # A SavedModel brings its custom layers back as traced functions, which no step can copy or quantise.
     revived = [type(layer).__name__ for layer in graph.flat_layers(model) if "saved_model" in type(layer).__module__]
     if revived:
         raise BadInput(f"{subject} has the layer {revived[0]}. {_CUSTOM_LAYER}")
+    model = given_outputs.named(model, signature.order, signature.outputs, subject)
     model, signature = _sized(model, signature.input), signature.asked_of(model)
     _fitting(model, subject, signature)
     model = _plain(keras.Model(model.inputs, model.outputs, name=model.name), subject)
@@ -329,6 +342,8 @@ def _check_count(model: keras.Model, subject: str, signature: Signature):
         taken = f"{len(several)} inputs ({quoted(list(several))})" if several else "one input"
         wanted = "one output" if count == 1 else f"{count} outputs: {quoted(list(signature.outputs))}"
         advice = "" if several or len(model.inputs) == 1 else f" Lane keeping takes a speed too: {BOTH}."
+        if count > 1 and [tuple(one.shape[1:]) for one in model.outputs] == [(count,)]:
+            advice += f" {_order_advice(signature)}"
         raise BadInput(
             f"{subject} has {len(model.inputs)} inputs and {len(model.outputs)} outputs; the task "
             f"takes {taken} and gives {wanted}.{advice}"
@@ -347,8 +362,10 @@ def _check_several(model: keras.Model, subject: str, wanted: Mapping[str, tuple[
 def _check_outputs(model: keras.Model, subject: str, signature: Signature):
     found = Signature.of(model).outputs
     if len(found) > 1 and found != signature.outputs:
+        alike = sorted(found.values()) == sorted(signature.outputs.values())
         raise BadInput(
-            f"{subject} gives {dict(found)}, the task {dict(signature.outputs)}. Name and shape its outputs so."
+            f"{subject} gives {dict(found)}, the task {dict(signature.outputs)}. "
+            + (_order_advice(signature) if alike else "Name and shape its outputs so.")
         )
     if _one_for_two(Signature.of(model), signature):
         return
@@ -364,6 +381,11 @@ def _check_outputs(model: keras.Model, subject: str, signature: Signature):
             reshaped = f"keras.layers.Reshape({wanted})(model.output)"
             advice = f"Save it with their shape: keras.Model(model.input, {reshaped}).save('reshaped.h5')."
         raise BadInput(f"{subject} gives outputs of shape {shape}, the data has {said}. {advice}")
+
+
+def _order_advice(signature: Signature) -> str:
+    order = ",".join(signature.outputs)
+    return f"Say which is which, in the model's order: --set=task.given_outputs={order}."
 
 
 def _one_for_two(given: Signature, wanted: Signature) -> bool:

@@ -130,6 +130,15 @@ def truth(scene: scenes.Scene) -> Truth:
     )
 
 
+ROAD_USERS = ("car", "truck", "pedestrian", "cyclist")
+
+
+def nearest_road_user(scene: scenes.Scene, farthest: float) -> float:
+    """Returns the distance to the nearest road user that can be seen, in metres, or `farthest` where none is nearer."""
+    seen = [thing for thing in scene.objects if thing.kind in ROAD_USERS and thing.visible >= _SEEN]
+    return min([farthest, *(thing.distance_m for thing in seen)])
+
+
 class Chosen(Examples):
     """Wraps other examples with targets that are made out of theirs."""
 

@@ -45,10 +45,11 @@ def of_classes(outputs: np.ndarray, targets: np.ndarray, names: Sequence[str]) -
 
 
 def of_labels(outputs: np.ndarray, targets: np.ndarray, names: Sequence[str], threshold: float) -> Evaluation:
-    """Evaluates several labels an image: the score is macro F1, the mean over the labels that the examples have.
+    """Evaluates several labels an image: the score is the mean of the average precision over labels with examples.
 
-    Opitz & Burst 2019, "Macro F1 and macro F1", the mean of F1 scores. Beside it stands exact_match, the share of
-    examples whose labels are all right. An example's value is the share of hits among what is true or said (Jaccard).
+    Beside it stand what a threshold makes of them: f1_macro, the mean of the labels' F1 (Opitz & Burst 2019, "Macro F1
+    and macro F1"), and exact_match, the share of examples whose labels are all right. An example's value is the share
+    of hits among what is true or said (Jaccard).
 
     Args:
         outputs: float [n, labels] in [0, 1]; NaN says no label.
@@ -56,31 +57,50 @@ def of_labels(outputs: np.ndarray, targets: np.ndarray, names: Sequence[str], th
         names: The labels' names.
         threshold: The output from which a label is said.
     """
-    said, true = np.asarray(outputs) >= threshold, np.asarray(targets) > 0
-    hits, faults = (said & true).astype(np.float64), (said != true).astype(np.float64)
-
-    def of_each(weights: np.ndarray) -> np.ndarray:
-        hit, fault = weights @ hits, weights @ faults
-        return np.where(weights @ true.astype(np.float64) > 0, 2 * hit / np.maximum(2 * hit + fault, 1e-12), np.nan)
+    sure, true = np.nan_to_num(np.asarray(outputs, np.float64), nan=-1), np.asarray(targets) > 0
+    said, known = sure >= threshold, np.flatnonzero(true.any(0))
+    hits, faults = said & true, said != true
 
     def scores(weights: np.ndarray) -> np.ndarray:
-        found = of_each(weights)
-        known = ~np.isnan(found)
-        return np.where(known, found, 0).sum(1) / np.where(known.any(1), known.sum(1), np.nan)
+        found = np.stack([_average_precision(sure[:, label], true[:, label], weights) for label in known], axis=1)
+        there = ~np.isnan(found)
+        return np.where(there, found, 0).sum(1) / np.where(there.any(1), there.sum(1), np.nan)
 
-    each = of_each(np.ones((1, len(true))))[0]
     per_class = {
-        name: {"score": float(each[label]), "examples": int(true[:, label].sum())}
-        for label, name in enumerate(names)
-        if true[:, label].any()
+        names[label]: {
+            "score": float(_average_precision(sure[:, label], true[:, label], np.ones((1, len(true))))[0]),
+            "examples": int(true[:, label].sum()),
+        }
+        for label in known
     }
-    told = {"truth": true, "says": said}
-    captions = {key: [", ".join(np.array(names)[row]) or "nothing" for row in rows] for key, rows in told.items()}
+    f1 = 2 * hits.sum(0)[known] / (2 * hits.sum(0) + faults.sum(0))[known]
+    captions = {
+        key: [", ".join(np.array(names)[row]) or "nothing" for row in rows]
+        for key, rows in {"truth": true, "says": said}.items()
+    }
     either = hits.sum(1) + faults.sum(1)
     values = np.where(either > 0, hits.sum(1) / np.maximum(either, 1), 1.0)
-    constant = len(said) > 1 and bool((said == said[0]).all())
-    more = {"exact_match": float((faults.sum(1) == 0).mean())}
+    more = {"f1_macro": float(f1.mean()), "exact_match": float((faults.sum(1) == 0).mean())}
+    constant = len(sure) > 1 and bool((sure == sure[0]).all())
     return Evaluation(values, said, per_class, more, scores, captions, constant=constant)
+
+
+def _average_precision(sure: np.ndarray, true: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Returns the average precision of one label for each choice of examples, float64 [choices]; NaN without examples.
+
+    It is the mean, over the examples that have the label, of the precision among all that are at least as sure.
+
+    Args:
+        sure: How sure the label is, float [n]; equal numbers count together.
+        true: Whether it is there, bool [n].
+        weights: How often each example is chosen, float64 [choices, n].
+    """
+    order = np.argsort(-sure, kind="stable")
+    weights, falling = weights[:, order], -sure[order]
+    hits, last = weights * true[order], np.searchsorted(falling, falling, side="right") - 1
+    precision = hits.cumsum(1)[:, last] / np.maximum(weights.cumsum(1)[:, last], 1e-12)
+    count = hits.sum(1)
+    return np.where(count > 0, (hits * precision).sum(1) / np.maximum(count, 1e-12), np.nan)
 
 
 def of_numbers(answers: np.ndarray, targets: np.ndarray, spread: float, unit: str = "") -> Evaluation:

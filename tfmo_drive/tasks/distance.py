@@ -9,12 +9,9 @@ from __future__ import annotations
 import dataclasses
 
 from tfmo_drive.contracts import BadInput
+from tfmo_drive.scenes.frames import nearest_road_user
 from tfmo_drive.scenes.scenes import Scene
 from tfmo_drive.tasks.number_task import NumberTask
-
-ROAD_USERS = ("car", "truck", "pedestrian", "cyclist")
-SEEN = 0.3
-"""The visible share below which nobody should have to see a road user."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,5 +36,4 @@ class DistanceToObject(NumberTask):
             raise BadInput(f"DistanceToObject.farthest must be in 1..200 metres, got {self.farthest}.")
 
     def number(self, scene: Scene) -> float:
-        seen = [thing for thing in scene.objects if thing.kind in ROAD_USERS and thing.visible >= SEEN]
-        return min([self.farthest, *(thing.distance_m for thing in seen)])
+        return nearest_road_user(scene, self.farthest)

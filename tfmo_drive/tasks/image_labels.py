@@ -1,7 +1,7 @@
 """Says of an image everything that it shows: several labels or none, each by itself (multi-label classification).
 
-The model answers a sigmoid for each label, which is said from a threshold on. Score: the mean over labels of F1, 2 hits
-/ (2 hits + false + missed) (scores.evaluation.of_labels); beside it the share of images whose labels are all right.
+The model answers a sigmoid for each label, which is said from a threshold on. Score: the average precision, a mean over
+labels; beside it F1 and the share of images whose labels are all right, at the threshold (scores.evaluation.of_labels).
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ class Labels(FrameTask):
         return evaluation.of_labels(outputs, targets, self.class_names, self.threshold)
 
     def trivial(self, count: int) -> Trivial:
-        """Returns the trivial answer of the best F1: every label, always."""
+        """Returns the trivial answer: every label, always; its precision is how often each is there."""
         return Trivial("always every label", np.ones((count, len(self.class_names)), np.float32))
 
     def metadata(self, model: keras.Model) -> dict[str, Any]:

@@ -169,7 +169,7 @@ class ImageTask(Task):
 
     def identity(self) -> dict[str, Any]:
         kept = ("network", "preprocessing_name", "resize", "augmentation", *self.own_settings)
-        kept += tuple(name for name in self.given_settings if getattr(self, name) not in ("", None))
+        kept += tuple(name for name in self.given_settings if getattr(self, name) not in ("", None, ()))
         start = Path(self.weights)
         return {
             **{name: settings(getattr(self, name)) for name in kept},

@@ -39,6 +39,8 @@ class MultiTask(FrameTask):
     Args:
         parts: Tasks on whole images, each with its own settings but for those that they share, which are this task's.
         loss_weights: The weight of each part in the sum of losses; () is 1 each.
+        given_outputs: The parts' outputs in the order in which a model of your own gives them, in as many outputs or in
+            one of as many numbers; () goes by their names.
 
     Example:
         >>> import tfmo_drive as td
@@ -48,10 +50,12 @@ class MultiTask(FrameTask):
 
     parts: tuple[FrameTask, ...]
     loss_weights: tuple[float, ...] = ()
+    given_outputs: tuple[str, ...] = ()
     augmentation: Augmentation = Augmentation(flip=True, shift=0.0, zoom=0.1, shear_degrees=0.0)
 
     name = "multi_task"
     own_settings = ("loss_weights",)
+    given_settings = ("given_outputs",)
 
     def __post_init__(self):
         super().__post_init__()
@@ -69,6 +73,11 @@ class MultiTask(FrameTask):
         weights = self.loss_weights
         if weights and (len(weights) != len(names) or not all(weight > 0 for weight in weights)):
             raise BadInput(f"MultiTask.loss_weights must be {len(names)} numbers above 0, got {self.loss_weights}.")
+        if self.given_outputs and sorted(self.given_outputs) != sorted(self.output_names):
+            raise BadInput(
+                f"MultiTask.given_outputs must name {', '.join(self.output_names)}, each once, in the order in which a "
+                f"model of your own gives them, got {', '.join(self.given_outputs)}."
+            )
         shared = {name: getattr(self, name) for name in _SHARED}
         parts = tuple(dataclasses.replace(part, **shared) for part in self.parts)
         for number, part in enumerate(parts):

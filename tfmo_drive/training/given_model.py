@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -45,8 +46,9 @@ def baseline(
     stage = own_model.is_stage(path)
     asked = [] if stage else dict.fromkeys(undeclared())
     said = [f"task.baseline is a model of your own: say {'; and say '.join(asked)}."] if asked else []
+    signature = dataclasses.replace(task.signature(), order=() if stage else task.given_outputs)
     try:
-        model = own_model.read_model(path, task.signature(), allow_code=task.allow_code)
+        model = own_model.read_model(path, signature, allow_code=task.allow_code)
     except BadInput as error:  # told together, so that nobody starts once for each
         if stage and (network := _built(own)):  # what it was trained on tells more than the shapes that came of it
             own_model.refuse_other_stage(path, task.preprocessing.name, task.metadata(network))

@@ -17,7 +17,6 @@ UNREAD = {
     "Pascal VOC ": ("VOCdevkit/VOC2012/JPEGImages/0.jpg", "VOCdevkit/VOC2012/Annotations/0.xml"),
     "KITTI's object benchmark": ("training/image_2/0.png", "training/label_2/0.txt"),
     "BDD100K": ("images/100k/train/0.jpg", "labels/det_20/det_train.json"),
-    "a donkeycar tub": ("images/0_cam_image_array_.jpg", "catalog_0.catalog", "manifest.json"),
 }
 OTHERS = {
     "detection": ("train/0.jpg", "train/_annotations.coco.json", "valid/1.jpg", "valid/_annotations.coco.json"),
@@ -26,6 +25,7 @@ OTHERS = {
     "segmentation ": ("train/0.png", "trainannot/0.png"),
     "segmentation  ": ("train/images/0.png", "train/masks/0.png"),
     "lane": ("IMG/0.jpg", "driving_log.csv"),
+    "lane ": ("images/0_cam_image_array_.jpg", "catalog_0.catalog", "manifest.json"),
 }
 
 

@@ -83,8 +83,8 @@ def test_speeds_are_read_where_they_are_asked_for_and_refused_where_they_are_no_
     with pytest.raises(
         BadInput, match=f'1 of 40 frames have .*or no speed that is a number: {name(3)} with speed "fast"'
     ):
-        list_log(path, speeds=True)
-    _, labels, _ = everything(list_log(path, speeds=True, skip_bad=True))
+        list_log(path, values=("steering", "speed"))
+    _, labels, _ = everything(list_log(path, values=("steering", "speed"), skip_bad=True))
     assert labels["speed"].tolist() == [[index] for index in range(40) if index != 3]
     assert set(labels["steering"][:, 0].tolist()) == {-0.25}
 

@@ -12,7 +12,6 @@ _UNREAD = {
     "KITTI's object benchmark": (("label_2/*.txt", "*/label_2/*.txt"), _BOXES),
     "Pascal VOC": (("Annotations/*.xml", "*/Annotations/*.xml", "VOCdevkit/*/Annotations"), _BOXES),
     "YOLO": (("labels/*.txt", "*/labels/*.txt", "labels/*/*.txt"), _BOXES),
-    "a donkeycar tub": (("*.catalog",), "Write its catalogs as a driving log (CSV)."),
 }
 """Names of layouts to the paths that show them (globs, each by itself), and what to do until they are read."""
 _OTHER_TASKS = {
@@ -22,6 +21,7 @@ _OTHER_TASKS = {
         "segmentation",
     ),
     "a driving log": (("driving_log.csv",), "lane"),
+    "a donkeycar tub": (("*.catalog",), "lane"),
 }
 """Data of other tasks, the paths that show it, and the experiment that reads it."""
 HOLDERS = ("images", "image", "imgs", "img", "jpegimages", "image_2", "labels", "label_2", "annotations")

@@ -2,7 +2,7 @@
 
 Udacity's simulator writes one without a header (CarController.cs of github.com/udacity/self-driving-car-sim): paths of
 the recording machine, the wheels' angle over its maximum of 25 degrees, positive to the right, and the time in the
-images' names. Only the centre camera is used.
+images' names. Only the centre camera is used. A donkeycar tub (layouts.donkey_tub) is such a log too.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,15 +20,20 @@ from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.csv_table import number_in, read_table
 from tfmo_drive.data.found_files import identity
 from tfmo_drive.data.layouts.csv_listing import find_columns, find_recorded, read_splits
+from tfmo_drive.data.layouts.donkey_tub import is_tub, read_tub
 from tfmo_drive.data.layouts.other_layouts import unread
 from tfmo_drive.data.splitting import Listing, Rows, assemble_blocks
 
 COLUMNS = {
-    "file": ("center", "centre", "file", "path", "filename", "image", "image_path"),
-    "steering": ("steering", "steering_angle", "angle", "steer"),
+    "file": ("center", "centre", "file", "path", "filename", "image", "image_path", "cam/image_array"),
+    "steering": ("steering", "steering_angle", "angle", "steer", "user/angle"),
+    "throttle": ("throttle", "user/throttle", "gas"),
+    "time": ("_timestamp_ms",),
     "split": ("split", "set", "subset"),
     "speed": ("speed", "velocity", "vehicle_speed"),
 }
+_VALUES = ("steering", "throttle", "speed")
+"""The columns that are listed where somebody asks for them."""
 CLASSIC = ("center", "left", "right", "steering", "throttle", "brake", "speed")
 """The columns of a file without a header."""
 HERTZ = 15.0
@@ -46,11 +51,11 @@ def list_log(
     limit: float = 1.0,
     seed: int = 0,
     skip_bad: bool = False,
-    speeds: bool = False,
+    values: Sequence[str] = ("steering",),
 ) -> Listing:
-    """Lists the frames of a log, or of a folder with driving_log.csv, in its order.
+    """Lists the frames of a log, of a folder with driving_log.csv, or of a donkeycar tub, in its order.
 
-    Labels are the steering, float32 [n, 1] in [-1, 1]; with `speeds` they are "steering" and "speed" by name.
+    Labels are the value, float32 [n, 1] in [-1, 1]; of several values each by its name, the first in [-1, 1].
     Images are looked for where the log says, beside it, and in its IMG/ or images/. Blocks of about 5 s are the
     groups, whatever the order of the lines, where images are called after their times. Missing splits are sampled
     out of train, block by block; where a log has train and val only, val becomes test (splitting.sampled_blocks).
@@ -61,49 +66,55 @@ def list_log(
         limit: Full lock in the log's unit; steering must be in [-limit, limit] and is divided by it.
         seed: The seed of the sampling.
         skip_bad: Whether frames that cannot be used are skipped.
-        speeds: Whether each frame has a speed too, float32 [n, 1] in the log's unit.
+        values: What is listed of each frame: "steering" or "throttle", and perhaps "speed", in the log's unit.
 
     Raises:
-        BadInput: The log or a column is missing; steering is out of range or no number, an image is missing, or it is
+        BadInput: The log or a column is missing; the value is out of range or no number, an image is missing, or it is
             that of an earlier frame (counted, ten named).
     """
-    path = _log(Path(path))
+    path = Path(path)
     if not 0 < limit < math.inf:
         raise BadInput(f"limit must be a positive number, full lock in the log's unit, got {limit}.")
-    table = read_table(path, unnamed=CLASSIC)
-    kinds = {kind: names for kind, names in COLUMNS.items() if speeds or kind != "speed"}
-    found = find_columns(path, table.header, columns or {}, kinds, ("file", "steering", *(["speed"] if speeds else [])))
+    table = read_tub(path) if is_tub(path) else read_table(_log(path), unnamed=CLASSIC)
+    path = table.path
+    kinds = {kind: names for kind, names in COLUMNS.items() if kind not in _VALUES or kind in values}
+    found = find_columns(path, table.header, columns or {}, kinds, ("file", *values))
     cells = {kind: table.column(index) for kind, index in found.items()}
     folders = [path.parent, *(path.parent / name for name in ("IMG", "images", path.stem))]
-    files, steering = find_recorded(folders, cells["file"]), [number_in(text) for text in cells["steering"]]
-    speed = [number_in(text) for text in cells.get("speed", ())] or [0.0] * len(files)
+    files = find_recorded(folders, cells["file"])
+    numbers = {value: [number_in(text) for text in cells[value]] for value in values}
     splits = read_splits(table, found["split"]) if "split" in found else np.full(len(files), "", "<U5")
     kept, odd, seen = [], [], set()
-    for row, (file, value) in enumerate(zip(files, steering, strict=True)):
+    for row, file in enumerate(files):
+        bounds = zip(values, (limit, *[math.inf] * len(values)), strict=False)
+        wrong = [value for value, most in bounds if numbers[value][row] is None or not abs(numbers[value][row]) <= most]
         if file is None:
             odd.append(f"no image {cells['file'][row]}")
-        elif value is None or not abs(value) <= limit:
-            odd.append(f'{file.name} with steering "{cells["steering"][row]}"')
-        elif speed[row] is None:
-            odd.append(f'{file.name} with speed "{cells["speed"][row]}"')
+        elif wrong:
+            odd.append(f'{file.name} with {wrong[0]} "{cells[wrong[0]][row]}"')
         elif identity(file) in seen:  # one of the two might be trained on, the other tested
             odd.append(f"{file.name} once more")
         else:
             seen.add(identity(file))
             kept.append(row)
-    more = ", or no speed that is a number" if speeds else ""
-    what = f"frames have no image of their own or no steering in {-limit:g}..{limit:g}{more}"
+    more = "".join(f", or no {value} that is a number" for value in values[1:])
+    what = f"frames have no image of their own or no {values[0]} in {-limit:g}..{limit:g}{more}"
     faults.refuse(path, odd, len(files), what, skip_bad)
     files, splits = [files[row] for row in kept], splits[kept]
-    labels = np.array([[steering[row] / limit] for row in kept], np.float32)
-    if speeds:
-        named = np.empty(len(kept), [("steering", np.float32, (1,)), ("speed", np.float32, (1,))])
-        named["steering"], named["speed"] = labels, np.array([[speed[row]] for row in kept], np.float32)
-        labels = named
-    times = _times(files)
+    labels = _labels({value: [column[row] for row in kept] for value, column in numbers.items()}, limit)
+    stamps = [number_in(cells["time"][row]) for row in kept] if "time" in cells else [None]
+    times = _times(files) if None in stamps else (np.array(stamps) - stamps[0]) / 1000
     order, groups = np.argsort(times, kind="stable"), np.empty(len(files), np.int64)
     groups[order] = time_blocks(times[order], splits[order])
     return assemble_blocks(Rows(path, (), files, labels, groups, splits), seed)
+
+
+def _labels(numbers: Mapping[str, Sequence[float]], limit: float) -> np.ndarray:
+    """Returns float32 [n, 1] of the only value over its limit; of several a structured array [n], the first over it."""
+    labels = np.empty(len(next(iter(numbers.values()))), [(value, np.float32, (1,)) for value in numbers])
+    for value, bound in zip(numbers, (limit, *[1.0] * len(numbers)), strict=False):
+        labels[value] = np.array(numbers[value], np.float64)[:, None] / bound
+    return labels if len(numbers) > 1 else labels[next(iter(numbers))]
 
 
 def _log(path: Path) -> Path:

@@ -109,7 +109,8 @@ class LaneKeeping(FrameTask):
     @functools.cached_property
     def _listing(self):
         columns = {key: value for key, value in dataclasses.asdict(self.columns).items() if value}
-        return list_log(self.data, columns or None, self.limit, self.split_seed, self.skip_bad, self.speeds)
+        values = (STEERING, "speed") if self.speeds else (STEERING,)
+        return list_log(self.data, columns or None, self.limit, self.split_seed, self.skip_bad, values)
 
     def packed(self, split: str) -> Examples:
         """Returns a split's pixels uint8 [b, h, w, channels], with speeds float32 [b, 1] where asked for, and targets.
