@@ -177,6 +177,14 @@ CASES = {
         others=other_frames,
         output_names=("mask", "steering"),
     ),
+    Throttle: Case(
+        make=lambda streets: Throttle(**streets),
+        perfect=lambda task, targets: task._scale.output(targets),
+        says=lambda task, outputs: [f"{task._scale.deviation * outputs[0] + task._scale.mean:.4g} of full throttle"],
+        bad=(*ANY_FRAME, ("farthest", 0.0), ("farthest", math.nan), ("outputs", "shares")),
+        others=other_frames,
+        output_names=("throttle",),
+    ),
     Segmentation: Case(
         make=lambda streets: Segmentation(channels=8, **streets),
         perfect=one_hot,
@@ -201,14 +209,6 @@ CASES = {
         bad=(*ANY_FRAME, ("farthest", 0.0), ("farthest", math.nan), ("outputs", "metres")),
         others=other_frames,
         output_names=("distance",),
-    ),
-    Throttle: Case(
-        make=lambda streets: Throttle(**streets),
-        perfect=lambda task, targets: task._scale.output(targets),
-        says=lambda task, outputs: [f"{task._scale.deviation * outputs[0] + task._scale.mean:.4g} of full throttle"],
-        bad=(*ANY_FRAME, ("farthest", 0.0), ("farthest", math.nan), ("outputs", "shares")),
-        others=other_frames,
-        output_names=("throttle",),
     ),
     SensorRows: Case(
         make=lambda streets: SensorRows(network=DenseLayers(units=(8,)), series=Series(train=900, val=90, test=90)),

@@ -76,7 +76,7 @@ class MultiTask(FrameTask):
         if self.given_outputs and sorted(self.given_outputs) != sorted(self.output_names):
             raise BadInput(
                 f"MultiTask.given_outputs must name {', '.join(self.output_names)}, each once, in the order in which a "
-                f"model of your own gives them, got {', '.join(self.given_outputs)}."
+                f"model of your own gives them, got {self.given_outputs}."
             )
         shared = {name: getattr(self, name) for name in _SHARED}
         parts = tuple(dataclasses.replace(part, **shared) for part in self.parts)
