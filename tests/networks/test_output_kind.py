@@ -12,7 +12,7 @@ from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.base.outputs import names
 from tfmo_drive.contracts import BadInput, Context
 from tfmo_drive.data import batches
-from tfmo_drive.networks import output_kind, two_classes
+from tfmo_drive.networks import given_outputs, output_kind
 from tfmo_drive.networks.output_kind import KINDS, LOGITS, PROBABILITIES, SIGMOIDS
 from tfmo_drive.pack import example, verify
 from tfmo_drive.pack.example import decoded
@@ -255,7 +255,7 @@ def test_one_sigmoid_of_each_pixel_becomes_two_classes(end):
     model = pixels(end)
     images = np.random.default_rng(0).normal([[[[0]]], [[[3]]]], size=(2, 16, 16, 3)).astype(np.float32)
     sure = model(images).numpy()
-    made = two_classes.of_one_sigmoid(model, "mine")
+    made = given_outputs.of_one_sigmoid(model, "mine")
     np.testing.assert_allclose(made(images), np.concatenate([1 - sure, sure], -1), atol=1e-5)
     assert np.ptp(sure) > 0.05 and output_kind.found(made, made.output_names[0]) == PROBABILITIES
 
@@ -271,7 +271,7 @@ def test_one_sigmoid_of_each_pixel_becomes_two_classes(end):
 )
 def test_what_lies_between_one_channel_and_its_sigmoid_is_never_dropped(between):
     with pytest.raises(BadInput, match="not right behind a Dense layer or a convolution"):
-        two_classes.of_one_sigmoid(pixels(between), "mine")
+        given_outputs.of_one_sigmoid(pixels(between), "mine")
 
 
 def test_one_number_that_is_no_sigmoid_of_a_dense_layer_says_how_to_save_it(pair, tmp_path):

@@ -27,7 +27,6 @@ from tfmo_drive.networks import (
     graph,
     plain_layers,
     shipped_layers,
-    two_classes,
     whole_precision,
 )
 from tfmo_drive.networks.hdf5_file import refuse_endless
@@ -260,7 +259,7 @@ def read_model(
     _fitting(model, subject, signature)
     model = _plain(keras.Model(model.inputs, model.outputs, name=model.name), subject)
     if _one_for_two(Signature.of(model), signature):
-        model = two_classes.of_one_sigmoid(model, subject)
+        model = given_outputs.of_one_sigmoid(model, subject)
     model.trainable = True  # a backbone frozen for transfer learning must follow what a step does to it
     return model
 

@@ -76,12 +76,15 @@ class Labels(FrameTask):
     def packed(self, split: str) -> Examples:
         """Returns a split's pixels uint8 [b, h, w, 3] and labels float32 [b, labels], 1 for each that it has."""
         if self.data == SCENES:
-            return Chosen(self.scenes.packed(split, self.size), _seen)
-        return pack(self._listing[split], self.size, self.resize, skip_bad=self.skip_bad, label=split)
+            return Chosen(self.scenes.packed(split, self.shape), _seen)
+        return pack(self._listing[split], self.shape, self.resize, skip_bad=self.skip_bad, label=split)
 
     def heads(self, network: Network, backbone: keras.Model) -> list:
         logits = network.head(backbone.output, len(self.class_names), f"{LABELS}_logits")
         return [keras.layers.Activation("sigmoid", name=LABELS)(logits)]
+
+    def ends(self) -> dict[str, tuple[int, ...]]:
+        return {LABELS: (len(self.class_names),)}
 
     def _output(self, model: keras.Model) -> str:
         """Returns the name of the model's only output, or of the task's own among those of several tasks."""

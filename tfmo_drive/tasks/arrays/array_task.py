@@ -23,6 +23,7 @@ from tfmo_drive.contracts import BadInput, Evaluation, Preprocessing, Preprocess
 from tfmo_drive.data import augmentation, images
 from tfmo_drive.data.augmentation import Augmentation
 from tfmo_drive.networks import (
+    given_outputs,
     graph,
     leading_scale,
     networks,
@@ -30,7 +31,6 @@ from tfmo_drive.networks import (
     output_kind,
     own_model,
     plain_layers,
-    two_classes,
 )
 from tfmo_drive.networks.layers import weights_digest
 from tfmo_drive.networks.leading_scale import Led
@@ -144,7 +144,7 @@ class ArrayTask(Task):
         """Returns the model, plain and in variables of its own, and what is done to each raw input before it."""
         model = own_model.taken(self.model, "compress: the model")
         if self.arrays.targets == CLASS and model.output_shape[1:] == (1,):
-            model = two_classes.of_one_sigmoid(model, "compress: the model", "outputs")
+            model = given_outputs.of_one_sigmoid(model, "compress: the model", "outputs")
         found = {}
         for place, name in enumerate(model.input_names if len(self.arrays.inputs) > 1 else self.arrays.inputs):
             found[name] = self._with_raw(model, name, place)
