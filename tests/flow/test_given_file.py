@@ -13,7 +13,7 @@ from tfmo_drive.commands.lint import lint
 from tfmo_drive.contracts import BadInput, Context
 from tfmo_drive.conversion import conversion
 from tfmo_drive.conversion.freezing import freeze
-from tfmo_drive.data import images
+from tfmo_drive.data import preprocessing_text
 from tfmo_drive.flow import stages
 from tfmo_drive.networks import own_model
 from tfmo_drive.report.rendering.markdown import terminal
@@ -30,7 +30,7 @@ def files(tmp_path_factory):
     keras.utils.set_random_seed(0)
     image = keras.Input((16, 16, 3))
     model = keras.Model(image, layers.Dense(9)(layers.Flatten()(layers.Conv2D(4, 3, 2, activation="relu")(image))))
-    pixels = dataclasses.replace(images.preprocessing("none"), input_range=(-1.0, 1.0), dtype="float32")
+    pixels = dataclasses.replace(preprocessing_text.preprocessing("none"), input_range=(-1.0, 1.0), dtype="float32")
     frozen = freeze(model, pixels)
     inputs = np.random.default_rng(0).uniform(-1, 1, (16, 16, 16, 3)).astype(np.float32)
     folder = tmp_path_factory.mktemp("files")
@@ -97,13 +97,19 @@ def test_lint_measures_the_layers_of_a_float_file(files, tmp_path):
     tail = layers.DepthwiseConv2D(3, name="reading")
     model = keras.Model(image, layers.Dense(2)(layers.Flatten()(tail(spread(image)))))
     spread.set_weights([one * np.logspace(0, -4, 8).astype(np.float32) for one in spread.get_weights()])
-    rule, raw = images.preprocessing("unit"), np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), dtype=np.uint8)
-    (tmp_path / "spread.tflite").write_bytes(conversion.base(freeze(model, images.preprocessing("none"))))
+    rule, raw = (
+        preprocessing_text.preprocessing("unit"),
+        np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), dtype=np.uint8),
+    )
+    (tmp_path / "spread.tflite").write_bytes(conversion.base(freeze(model, preprocessing_text.preprocessing("none"))))
     found = lint.findings(own_model.in_file(tmp_path / "spread.tflite", "it"), rule, raw, raw)
     assert found[0].kind == "noisy layer" and {one.layer for one in found} & {"spread", "reading"}
-    assert lint.findings(own_model.in_file(files / "float.tflite", "it"), images.preprocessing("tf"), raw, raw) == ()
+    assert (
+        lint.findings(own_model.in_file(files / "float.tflite", "it"), preprocessing_text.preprocessing("tf"), raw, raw)
+        == ()
+    )
     with pytest.raises(BadInput, match="int8.tflite is int8 already"):
-        lint.findings(own_model.in_file(files / "int8.tflite", "it"), images.preprocessing("tf"), raw, raw)
+        lint.findings(own_model.in_file(files / "int8.tflite", "it"), preprocessing_text.preprocessing("tf"), raw, raw)
 
 
 @pytest.mark.parametrize("target", [td.LiteRTFloat32(), td.LiteRTInt8()], ids=lambda one: one.name)

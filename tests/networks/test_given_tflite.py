@@ -15,6 +15,7 @@ from tfmo_drive.networks.own_model import Signature
 from tfmo_drive.runtimes import given_tflite, tflite_file, tflite_model
 from tfmo_drive.runtimes.flatbuffer_edit import pack, unpack
 from tfmo_drive.runtimes.interpreters import LiteRTArtifact
+from tfmo_drive.training import given_shape
 
 layers = keras.layers
 SIZE = (12, 16, 3)
@@ -181,6 +182,16 @@ def test_what_cannot_be_taken_is_said_in_one_line_before_it_runs(words, floating
     with pytest.raises(BadInput, match=words) as told:
         read(changed(floating, DAMAGED[words]), tmp_path)
     assert str(told.value).startswith(f"{SETTING}: ") and "theirs.tflite" in str(told.value)
+
+
+def test_the_images_that_a_file_takes_are_known_before_it_is_read(floating, tmp_path):
+    path = tmp_path / "theirs.tflite"
+    for content, shape in (floating, SIZE), (changed(floating, _shape(1, -1, -1, 3)), (None, None, 3)):
+        path.write_bytes(content)
+        assert given_shape.image_shape(path) == shape
+    path.write_bytes(changed(floating, _shape(1, 3, 12, 16)))
+    with pytest.raises(BadInput, match="theirs.tflite takes channels first, 3x12x16, as PyTorch does"):
+        given_shape.image_shape(path)
 
 
 def test_a_file_that_takes_litert_down_is_damaged(floating, tmp_path, monkeypatch):

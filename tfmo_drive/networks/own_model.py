@@ -393,6 +393,14 @@ def _one_for_two(given: Signature, wanted: Signature) -> bool:
     return shapes == [[(*shape[:-1], end)] for shape in shapes[1][:1] for end in (1, 2)]
 
 
+def refuse_channels_first(shape: tuple[int | None, ...], subject: str):
+    """Raises BadInput, which begins with `subject`, for a model whose images are of shape (channels, height, width)."""
+    raise BadInput(
+        f"{subject} takes channels first, {'x'.join(map(str, shape))}, as PyTorch does; images come channels last. "
+        "Make it again so: onnx2tf does, and litert_torch.to_channel_last_io(model, args=[0])."
+    )
+
+
 def _check_row(model: keras.Model, subject: str, shape: tuple[int, ...]):
     if model.input_shape[1:] != shape:
         raise BadInput(
@@ -408,11 +416,8 @@ def _check_image(model: keras.Model, subject: str, shape: tuple[int, ...]):
             f"with keras.Input({shape})."
         )
     height, width, channels = model.input_shape[1:]
-    if (channels, height, width) == (shape[1], shape[2], shape[0]):
-        raise BadInput(
-            f"{subject} takes channels first, {height}x{width}x{channels}, as PyTorch does; images come channels last. "
-            "Convert it again so: onnx2tf does, and litert_torch.to_channel_last_io(model, args=[0])."
-        )
+    if (height, width, channels) == (shape[2], *shape[:2]) != shape:
+        refuse_channels_first((height, width, channels), subject)
     if (height, width, channels) != shape:
         square = height == width and shape[0] == shape[1]  # a task on square images may take one number
         size = height if square else f"{height},{width}"

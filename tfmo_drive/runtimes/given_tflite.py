@@ -152,10 +152,24 @@ def _refuse_structure(model: Any, graph: tflite_file.Graph, subject: str) -> Non
     if taken.dtype not in ("FLOAT32", "INT8", "UINT8", "INT16"):
         raise BadInput(f"{subject} takes {taken.dtype.lower()} inputs, no pixels or numbers. {_CONVERT}")
     for number in (*model.subgraphs[0].inputs, *model.subgraphs[0].outputs):
-        signed = tensors[number].shapeSignature
-        sizes = [int(size) for size in (tensors[number].shape if signed is None else signed)]
+        sizes = _sizes(tensors[number])
         if len(sizes) < 2 or min(sizes[1:]) < 1 or sizes[0] not in (1, -1):
             raise BadInput(f'{subject}: its "{name(tensors[number])}" is of shape {sizes}. {_CONVERT}')
+
+
+def _sizes(tensor: Any) -> list[int]:
+    """Returns a tensor's shape, -1 where a side is open."""
+    return [int(size) for size in (tensor.shape if tensor.shapeSignature is None else tensor.shapeSignature)]
+
+
+def input_shape(path: Path) -> list[int | None]:
+    """Returns the shape [batch, ...] of a file's first input, None where a side is open.
+
+    Raises BadInput for what is no `.tflite`.
+    """
+    tflite_file.read(path)  # whose checks are done before anything is unpacked
+    graph = unpack(artifact_metadata.flatbuffer(Path(path).read_bytes())).subgraphs[0]
+    return [size if size > 0 else None for size in _sizes(graph.tensors[graph.inputs[0]])]
 
 
 def _refuse_constants(graph: tflite_file.Graph, subject: str) -> None:

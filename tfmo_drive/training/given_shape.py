@@ -10,7 +10,7 @@ from tfmo_drive.base.given_file import reading
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.images import MODES
 from tfmo_drive.networks import model_code, own_model
-from tfmo_drive.runtimes import artifact_metadata, given_tflite, tflite_file
+from tfmo_drive.runtimes import given_tflite
 
 _SHAPES = ("batch_input_shape", "batch_shape", "build_input_shape")
 """The settings of a layer's or a model's description that hold the shape of its input."""
@@ -30,6 +30,8 @@ def image_shape(path: Path, setting: str = "task.baseline") -> tuple[int | None,
     if not shapes:
         return None
     height, width, channels = shapes[0][1:]
+    if height in MODES and channels not in MODES:
+        own_model.refuse_channels_first((height, width, channels), f"{setting}: {path}")
     if channels not in MODES:
         raise BadInput(
             f"{setting}: {path} takes images of {height}x{width}x{channels}; images have 1 channel (grey), 3 (RGB) or "
@@ -41,8 +43,7 @@ def image_shape(path: Path, setting: str = "task.baseline") -> tuple[int | None,
 def _taken(path: Path) -> Iterator[Sequence[int | None]]:
     if not given_tflite.is_tflite(path):
         return _input_shapes(model_code.descriptions(path)[0])
-    content = artifact_metadata.flatbuffer(path.read_bytes())
-    return (end["shape"] for end in tflite_file.signature(content)["inputs"])
+    return iter([given_tflite.input_shape(path)])
 
 
 def _input_shapes(described: Any) -> Iterator[list[int | None]]:
