@@ -167,9 +167,10 @@ def input_shape(path: Path) -> list[int | None]:
 
     Raises BadInput for what is no `.tflite`.
     """
-    tflite_file.read(path)  # whose checks are done before anything is unpacked
-    graph = unpack(artifact_metadata.flatbuffer(Path(path).read_bytes())).subgraphs[0]
-    return [size if size > 0 else None for size in _sizes(graph.tensors[graph.inputs[0]])]
+    with reading(path, "a TensorFlow Lite model", "Get it again, or convert the model again."):
+        tflite_file.read(path)  # whose checks are done before anything is unpacked
+        graph = unpack(artifact_metadata.flatbuffer(Path(path).read_bytes())).subgraphs[0]
+        return [size if size > 0 else None for size in _sizes(graph.tensors[graph.inputs[0]])]
 
 
 def _refuse_constants(graph: tflite_file.Graph, subject: str) -> None:
