@@ -30,7 +30,6 @@ OWN = {
     "measures/corruptions.py: _jpeg": "bytes in memory",
     "data/images.py": "images.reading, which names the image", "data/mask_files.py: _read_ids": "as above",
     "networks/model_code.py": "everything is caught by refuse_code",
-    "training/given_shape.py: _taken": "inside the guard of image_shape",
     "networks/own_model.py: load": "everything is caught",
     "networks/own_model.py: _version": "opened before by is_whole_model, and read inside the guard of read_model",
     "networks/hdf5_file.py": "as above", "networks/networks.py: load_weights": "as above",
