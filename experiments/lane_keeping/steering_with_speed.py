@@ -5,6 +5,10 @@ twice as much for the same bend at 22 m/s, so that the frame alone does not tell
 
 make train-steering_with_speed
 make train-steering_with_speed DATA=path/to/driving_log SET=task.columns.speed=mph
+
+Measured 2026-11-30 on 2 cores, seed 0: steering_with_speed/litert_int8 scores 81.1 %, +0.23 (-0.05 to +0.55) points
+against float, 3.7x smaller, about 1.8x slower on 2 threads, 1.7x slower each on what suits it best (300 test
+examples).
 """
 
 from tfmo_drive.expect import Expect
