@@ -144,7 +144,8 @@ def of_another_python(path, code: bytes):
 def with_code(written, tmp_path_factory):
     """By name, a file with a Lambda layer, the folder of what is in it, and why there is nothing; code may run."""
     place = tmp_path_factory.mktemp("with_code")
-    unknown = marshal.dumps(of_another_python.__code__.replace(co_code=bytes([254, 0, 253, 3, 100, 200] * 30)))
+    function = test_weights_alone_say_what_to_save.__code__  # of one argument, as a Lambda layer calls
+    unknown = marshal.dumps(function.replace(co_code=bytes([254, 0, 253, 3, 100, 200] * 30)))
     codes = {"unreadable": b"\xe3" + bytes(40), "crashing": unknown, "sound": None}
     for name, code in codes.items():
         shutil.copy(written / "lambda_layer.keras", place / f"{name}.keras")
