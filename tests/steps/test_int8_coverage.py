@@ -80,6 +80,7 @@ BODIES = {
     "noise": lambda x: conv(L.GaussianNoise(1.0)(x)),
     "elu": lambda x: conv(L.ELU()(conv(x, activation="elu"))),
     "elu_rearranged": lambda x: L.Flatten()(L.Permute((2, 1, 3))(conv(x, activation="elu"))),
+    "elu_flattened": lambda x: L.Dense(8, "elu")(L.Flatten()(L.Dropout(0.1)(conv(conv(x), activation="elu")))),
     "selu_average_hard_sigmoid": lambda x: L.Average()(
         [conv(x, activation="selu"), conv(x, activation="hard_sigmoid")]
     ),

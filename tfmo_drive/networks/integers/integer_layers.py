@@ -16,7 +16,7 @@ import numpy as np
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.base.spelling import free_name
 from tfmo_drive.networks import folding, graph, plain_layers
-from tfmo_drive.networks.integers import integer_norms, quantize_scheme
+from tfmo_drive.networks.integers import integer_norms, moved_scales, quantize_scheme
 from tfmo_drive.networks.operator_layers import symbol
 
 layers = keras.layers
@@ -38,6 +38,7 @@ def integer_form(model: keras.Model, fold: bool = True) -> keras.Model:
     # much larger, so that training with an ordinary learning rate diverges.
     model = _absorbed(model, folding.RESCALING, ranks=(4,))
     if fold:
+        model = moved_scales.before_relu(model)
         readers = graph.only_reader(model)
         model = folding.folded(model, stays=lambda norm: quantize_scheme.trains_with(norm, readers))
     return _absorbed(model, folding.AFFINE, ranks=(2, 3, 4))
