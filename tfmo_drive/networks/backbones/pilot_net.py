@@ -3,8 +3,8 @@
 Five convolutions without padding, of which three have stride 2, then dense layers of 100, 50 and 10 units. At 66 x 200
 pixels and one output these are 252,219 parameters: the usual reading, in which the 1,164 neurons of the figure are the
 flattened map and no layer. The paper's first layer, which normalises images and is not trained, is the preprocessing
-"tf", which every file computes from raw pixels. The paper shows the network YUV, `task.preprocessing_name=yuv/127.5-1`;
-by default it sees RGB.
+"tf", which every file computes from raw pixels. The paper shows the network YUV, which here is
+`task.preprocessing_name=yuv/127.5-1`; by default it sees RGB.
 """
 
 from __future__ import annotations
