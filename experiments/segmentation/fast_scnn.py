@@ -1,7 +1,7 @@
 """Gives every pixel a class by Fast-SCNN (Poudel et al. 2019), a network made for that speed, and on for int8.
 
-Beside `unet` it has less than a tenth of the multiply-accumulates a pixel, and answers at stride 8: thin things are lost
-first.
+Beside `unet` it has less than a tenth of the multiply-accumulates a pixel, and answers at stride 8: thin things are
+lost first.
 
 make train-fast_scnn
 make train-fast_scnn DATA=path/to/camvid SET="task.image_size=192,256"
