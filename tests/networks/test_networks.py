@@ -199,7 +199,7 @@ def test_a_file_that_is_no_model_says_what_to_give(tmp_path):
     with zipfile.ZipFile(tmp_path / "model.keras", "w") as archive:
         archive.writestr("metadata.json", json.dumps({"keras_version": "3.4.1"}))
     assert "is not a .keras file: it holds no config.json. Give a file that" in refusal(tmp_path / "model.keras")
-    assert "Give a .keras or .h5 file, or a SavedModel folder of Keras 2" in refusal(tmp_path / "absent.h5")
+    assert "Give a .keras, .h5 or .tflite file, or a SavedModel." in refusal(tmp_path / "absent.h5")
     assert "not a Keras 2 SavedModel" in refusal(tmp_path)
 
 
