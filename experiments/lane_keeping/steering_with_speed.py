@@ -17,7 +17,7 @@ from tfmo_drive.measures.robustness import Robustness
 from tfmo_drive.networks.backbones import PilotNet
 from tfmo_drive.steps.quantize_aware import QuantizeAware
 from tfmo_drive.steps.train import Train
-from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
+from tfmo_drive.targets.litert import LiteRTInt8
 from tfmo_drive.tasks.lane_keeping.lane_keeping import LaneKeeping
 
 TUNED = {"epochs": 4, "batch_size": 32, "learning_rate": 0.002}
@@ -27,7 +27,7 @@ EXPERIMENT = Experiment(
     training=Train(epochs=40, batch_size=32, learning_rate=0.01, warmup_epochs=1.0),
     recipe=(QuantizeAware(**TUNED),),
     controls={"longer_training": (Train(**TUNED),)},
-    targets=(LiteRTFloat32(), LiteRTInt8()),
+    targets=(LiteRTInt8(),),
     measures=(*MEASURES, Robustness()),
     expect=Expect(error_ratio=1.03, size_ratio=0.3),
 )
