@@ -105,10 +105,10 @@ def named(model: keras.Model, order: Sequence[str], wanted: Mapping[str, tuple[i
 
 
 def _split(model: keras.Model, order: Sequence[str]) -> keras.Model:
-    ends = [keras.layers.Dense(1, use_bias=False, name=name) for name in order]
+    ends = [keras.layers.Dense(1, name=name) for name in order]  # with a bias, into which a unit may go
     made = keras.Model(model.inputs, [end(model.output) for end in ends], name=model.name)
     for end, column in zip(ends, np.eye(len(order), dtype=np.float32), strict=True):
-        end.set_weights([column[:, None]])
+        end.set_weights([column[:, None], np.zeros(1, np.float32)])
     return made
 
 
