@@ -15,9 +15,8 @@ from tfmo_drive.conversion import conversion
 from tfmo_drive.conversion.freezing import freeze
 from tfmo_drive.data import preprocessing_text
 from tfmo_drive.flow import stages
-from tfmo_drive.networks import own_model
 from tfmo_drive.report.rendering.markdown import terminal
-from tfmo_drive.runtimes import artifact_metadata
+from tfmo_drive.runtimes import artifact_metadata, given_tflite, tflite_model
 from tfmo_drive.training.scoring import Scorer
 
 layers = keras.layers
@@ -45,6 +44,10 @@ def data():
     pixels, labels = random.integers(0, 256, (48, 16, 16, 3), dtype=np.uint8), np.arange(48) % 2
     splits = {"train": (pixels, labels), "val": (pixels[:16], labels[:16]), "test": (pixels[16:32], labels[16:32])}
     return td.arrays(**splits, preprocessing="tf")
+
+
+def opened(path):
+    return tflite_model.model_of(given_tflite.read(path, "it"))
 
 
 @pytest.fixture
@@ -102,14 +105,11 @@ def test_lint_measures_the_layers_of_a_float_file(files, tmp_path):
         np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), dtype=np.uint8),
     )
     (tmp_path / "spread.tflite").write_bytes(conversion.base(freeze(model, preprocessing_text.preprocessing("none"))))
-    found = lint.findings(own_model.in_file(tmp_path / "spread.tflite", "it"), rule, raw, raw)
+    found = lint.findings(opened(tmp_path / "spread.tflite"), rule, raw, raw)
     assert found[0].kind == "noisy layer" and {one.layer for one in found} & {"spread", "reading"}
-    assert (
-        lint.findings(own_model.in_file(files / "float.tflite", "it"), preprocessing_text.preprocessing("tf"), raw, raw)
-        == ()
-    )
+    assert lint.findings(opened(files / "float.tflite"), preprocessing_text.preprocessing("tf"), raw, raw) == ()
     with pytest.raises(BadInput, match="int8.tflite is int8 already"):
-        lint.findings(own_model.in_file(files / "int8.tflite", "it"), preprocessing_text.preprocessing("tf"), raw, raw)
+        lint.findings(opened(files / "int8.tflite"), preprocessing_text.preprocessing("tf"), raw, raw)
 
 
 @pytest.mark.parametrize("target", [td.LiteRTFloat32(), td.LiteRTInt8()], ids=lambda one: one.name)
