@@ -60,9 +60,10 @@ ABOUT = f"""# Architectures
 Which families of `keras.applications` go through which method, as `{{command}}` found it on {{cores}} cores (tf_keras
 {keras.__version__}, TensorFlow {tf.__version__}). Each is the smallest of its family, for 10 classes and images of 64
 pixels (InceptionV3, Xception: 96), and its weights are random. BatchNorm scales are drawn from 0.5 to 1.5 and its
-offsets around 2, and it has seen {IMAGES} built-in driving frames: with offsets around 0 an untrained network of fifty
-layers is chaotic, and makes of a rounding in its first layer another answer, which trained ones do not. How much of
-that is left, the second column says: to what 40 dB of noise at the input become at the output.
+offsets around 2, and it has seen {IMAGES} built-in driving frames. With offsets around 0 an untrained network of fifty
+layers makes of a rounding in its first layer another answer. The offset was chosen knowing so, and knowing that both
+last columns rise with it: they compare families and find what is broken, and are no promise for a trained network.
+How much of a small change is left, the second column says: to what 40 dB of noise at the input become at the output.
 
 - **fold**: BatchNorms folded, of all; outputs as before, to {EXACT_DB:g} dB.
 - **channels**: `ChannelPruning(pruning_ratio=0.3)`. The narrow model's outputs are those of the whole one whose

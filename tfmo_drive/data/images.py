@@ -191,11 +191,15 @@ def grey(rgb: np.ndarray) -> np.ndarray:
     return ((rgb.astype(np.uint32) @ np.array(_LUMA, np.uint32) + 32768) >> 16).astype(np.uint8)[..., None]
 
 
-def described(shape: tuple[int, int, int], resize: Resize) -> dict[str, Any]:
-    """Returns how a board makes images of this shape (height, width, channels), in JSON types."""
+def described(shape: tuple[int, int, int], resize: Resize, preprocessing: str) -> dict[str, Any]:
+    """Returns how a board makes images of this shape (height, width, channels), in JSON types.
+
+    The file that ships holds the `preprocessing` itself; its name says what a model given anew was trained on.
+    """
     height, width, channels = shape
     found = {"height": height, "width": width, "colour_order": MODES[channels], "resize": resize.to_dict()}
-    return found | {"colours": _WHAT[MODES[channels]]} if channels != 3 else found
+    colours = {} if channels == 3 else {"colours": _WHAT[MODES[channels]]}
+    return found | colours | {"preprocessing": preprocessing}
 
 
 def size_of(file: str | os.PathLike) -> tuple[int, int]:

@@ -232,4 +232,4 @@ class ImageTask(Task):
 
     def input_metadata(self) -> dict[str, Any]:
         """Returns how a board makes the model's input, in JSON types."""
-        return images.described(self.shape, self.resize) | {"preprocessing": self.preprocessing.each[0].name}
+        return images.described(self.shape, self.resize, self.preprocessing.each[0].name)

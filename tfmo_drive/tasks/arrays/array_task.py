@@ -318,7 +318,7 @@ class ArrayTask(Task):
 def _told(given: GivenInput) -> dict[str, Any]:
     """Returns how a board makes an input, in JSON types."""
     if given.is_image and given.shape[-1] == 3:
-        return images.described(given.shape, images.Resize())
+        return images.described(given.shape, images.Resize(), given.preprocessing)
     feed = "raw, as the model was given it; what is done to it first is inside the file"
     if len(given.shape) == 1 and given.dtype == "float32":
         return {"columns": [f"column_{place}" for place in range(given.shape[0])], "feed": feed}
