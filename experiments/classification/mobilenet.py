@@ -14,7 +14,7 @@ from tfmo_drive.experiment import Experiment
 from tfmo_drive.networks.backbones import MobileNetV3
 from tfmo_drive.steps.quantize_aware import QuantizeAware
 from tfmo_drive.steps.train import Train
-from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
+from tfmo_drive.targets.litert import LiteRTInt8
 from tfmo_drive.tasks.classification import Classification, Scenes
 
 EXPERIMENT = Experiment(
@@ -26,6 +26,6 @@ EXPERIMENT = Experiment(
     ),
     training=Train(epochs=10, batch_size=32, learning_rate=0.02, warmup_epochs=1.0),
     recipe=(QuantizeAware(epochs=2, batch_size=32, learning_rate=0.002),),
-    targets=(LiteRTFloat32(), LiteRTInt8()),
+    targets=(LiteRTInt8(),),
     expect=Expect(score_drop=0.02, size_ratio=0.35),
 )

@@ -15,7 +15,7 @@ from tfmo_drive.networks.ssd import SSD
 from tfmo_drive.scenes.frames import Frames
 from tfmo_drive.steps.quantize_aware import QuantizeAware
 from tfmo_drive.steps.train import Train
-from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
+from tfmo_drive.targets.litert import LiteRTInt8
 from tfmo_drive.tasks.detection.detection import Detection
 
 ADAM = {"batch_size": 16, "optimizer": "adam"}
@@ -24,7 +24,7 @@ EXPERIMENT = Experiment(
     task=Detection(network=MobileNetV2(width=0.5), detector=SSD(), scenes=Frames(train=1000, val=64, test=300)),
     training=Train(epochs=24, learning_rate=0.002, warmup_epochs=1.0, averaged_epochs=5, **ADAM),
     recipe=(QuantizeAware(epochs=2, learning_rate=0.0002, **ADAM),),
-    targets=(LiteRTFloat32(), LiteRTInt8()),
+    targets=(LiteRTInt8(),),
     measures=MEASURES,
     expect=Expect(score_drop=0.02, size_ratio=0.35),
 )

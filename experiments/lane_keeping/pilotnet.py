@@ -15,7 +15,7 @@ from tfmo_drive.networks.backbones import PilotNet
 from tfmo_drive.scenes.frames import Frames
 from tfmo_drive.steps.quantize_aware import QuantizeAware
 from tfmo_drive.steps.train import Train
-from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
+from tfmo_drive.targets.litert import LiteRTInt8
 from tfmo_drive.tasks.lane_keeping.lane_keeping import LaneKeeping
 
 ADAM = {"batch_size": 32, "optimizer": "adam"}
@@ -24,7 +24,7 @@ EXPERIMENT = Experiment(
     task=LaneKeeping(image_size=(66, 200), network=PilotNet(), scenes=Frames(train=3000, val=200, test=400)),
     training=Train(epochs=12, learning_rate=0.001, warmup_epochs=1.0, averaged_epochs=3, **ADAM),
     recipe=(QuantizeAware(epochs=2, learning_rate=0.0002, **ADAM),),
-    targets=(LiteRTFloat32(), LiteRTInt8()),
+    targets=(LiteRTInt8(),),
     measures=(*MEASURES, Temporal()),
     expect=Expect(score_drop=0.02, size_ratio=0.3),
 )

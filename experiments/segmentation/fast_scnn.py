@@ -13,14 +13,14 @@ from tfmo_drive.networks.backbones import FastSCNN
 from tfmo_drive.scenes.frames import Frames
 from tfmo_drive.steps.quantize_aware import QuantizeAware
 from tfmo_drive.steps.train import Train
-from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
+from tfmo_drive.targets.litert import LiteRTInt8
 from tfmo_drive.tasks.segmentation.segmentation import Segmentation
 
 EXPERIMENT = Experiment(
     task=Segmentation(image_size=(128, 192), network=FastSCNN(), scenes=Frames(train=800, val=64, test=200)),
     training=Train(epochs=16, batch_size=8, learning_rate=0.03, warmup_epochs=1.0),
     recipe=(QuantizeAware(epochs=2, batch_size=8, learning_rate=0.001),),
-    targets=(LiteRTFloat32(), LiteRTInt8()),
+    targets=(LiteRTInt8(),),
     measures=MEASURES,
     expect=Expect(score_drop=0.02, size_ratio=0.35),
 )
