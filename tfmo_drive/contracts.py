@@ -147,7 +147,7 @@ class Task(abc.ABC):
     name: str
     preprocessing: Preprocessing | Preprocessings
     randoms: int = 0  # numbers that an example's `augment` is given
-    given_outputs: tuple[str, ...] = ()  # its outputs in the order in which a given model gives them; () by their names
+    given_outputs: tuple[str, ...] | None = None  # a given model's outputs in its order; (): by name, None: no setting
     allow_code: bool = False  # whether code inside a given model's file, such as a Lambda layer's, may run
 
     def offers(self, protocol: type) -> bool:

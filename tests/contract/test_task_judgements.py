@@ -13,6 +13,7 @@ from tfmo_drive.base import outputs
 from tfmo_drive.contracts import Task
 from tfmo_drive.data.augmentation import Augmentation
 from tfmo_drive.protocols import Rendered
+from tfmo_drive.scores import pictures
 from tfmo_drive.tasks.classification import Classification
 from tfmo_drive.tasks.sensor_rows.sensor_rows import SensorRows
 
@@ -68,15 +69,15 @@ def test_outputs_and_truth_can_be_drawn_over_an_image(task, model):
         return
     said = outputs.named(model, model(task.preprocessing(raw), training=False))
     said = outputs.each(lambda tensor: tensor.numpy(), said)
-    for index in range(2):
-        before = raw[index].copy()
+    for index, image in enumerate(pictures.shown(raw, None)):
+        before = image.copy()
         drawn = (
-            task.rendered_truth(raw[index], outputs.at(targets, index)),
-            task.rendered(raw[index], outputs.at(said, index)),
+            task.rendered_truth(image, outputs.at(targets, index)),
+            task.rendered(image, outputs.at(said, index)),
         )
         for picture in drawn:
             assert picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3
-        assert np.array_equal(raw[index], before), "the image itself is left alone"
+        assert np.array_equal(image, before), "the image itself is left alone"
 
 
 def keys(facts) -> set:

@@ -90,7 +90,7 @@ def test_a_graph_that_another_process_reads_gives_the_same_files(tiny_task, smal
     frozen = freeze(small_cnn, tiny_task.preprocessing)
     frozen.save(tmp_path / "graph")
     read, images = Frozen.load(tmp_path / "graph"), trials.noise(frozen.preprocessing, frozen.shape)
-    assert read.name == small_cnn.name and read.kinds["logits"] == "Dense"
+    assert read.name == small_cnn.name and read.origins["logits"] == ("logits", "Dense")
     for make in (
         conversion.float32,
         lambda one: conversion.int8(one, images),

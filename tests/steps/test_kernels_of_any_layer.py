@@ -22,7 +22,7 @@ UNSEEN = {
     "TimeDistributed": lambda x: layers.TimeDistributed(layers.Dense(6), name="own")(layers.Reshape((-1, 3))(x)),
     "LSTM": lambda x: layers.LSTM(4, return_sequences=True, name="own")(layers.Reshape((-1, 3))(x)),
     "LocallyConnected2D": lambda x: layers.LocallyConnected2D(4, 3, name="own")(x),
-    "EinsumDense": lambda x: layers.EinsumDense("abcd,de->abce", (None, None, 4), name="own")(x),
+    "EinsumDense": lambda x: layers.EinsumDense("abcd,de->abec", (None, 4, None), name="own")(x),
 }
 
 

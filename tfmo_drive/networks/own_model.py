@@ -187,8 +187,8 @@ class Signature:
     """Whether some of the outputs are enough, if the model gives them these names."""
     inputs: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
     """The shapes of several inputs by name; of only one, which may be called anything, {}."""
-    order: tuple[str, ...] = ()
-    """The outputs' names in the model's order, where a user says it (networks.given_outputs)."""
+    order: tuple[str, ...] | None = None
+    """The outputs' names in the model's order (networks.given_outputs); (): not said, None: there is no such setting."""
 
     @classmethod
     def of(cls, model: keras.Model, some: bool = False) -> Signature:
@@ -221,9 +221,8 @@ def load(path: Path, setting: str, allow_code: bool) -> keras.Model:
     if path.suffix == ".keras":
         refuse_endless(path, setting)
     try:
-        return keras.models.load_model(
-            str(path), custom_objects=shipped_layers.CLASSES, compile=False, safe_mode=not allow_code
-        )
+        known = shipped_layers.CLASSES
+        return keras.models.load_model(str(path), custom_objects=known, compile=False, safe_mode=not allow_code)
     except Exception as error:  # Keras raises many kinds for what it cannot deserialize
         advice = OTHER_PYTHON if "marshal" in str(error) else _CUSTOM_LAYER
         raise BadInput(f"{setting}: {path} cannot be rebuilt: {reason(error)}. {advice}") from error
@@ -342,7 +341,7 @@ def _check_count(model: keras.Model, subject: str, signature: Signature):
         wanted = "one output" if count == 1 else f"{count} outputs: {quoted(list(signature.outputs))}"
         advice = "" if several or len(model.inputs) == 1 else f" Lane keeping takes a speed too: {BOTH}."
         if count > 1 and [tuple(one.shape[1:]) for one in model.outputs] == [(count,)]:
-            advice += f" {_order_advice(signature)}"
+            advice += _order_advice(signature)
         raise BadInput(
             f"{subject} has {len(model.inputs)} inputs and {len(model.outputs)} outputs; the task "
             f"takes {taken} and gives {wanted}.{advice}"
@@ -363,8 +362,8 @@ def _check_outputs(model: keras.Model, subject: str, signature: Signature):
     if len(found) > 1 and found != signature.outputs:
         alike = sorted(found.values()) == sorted(signature.outputs.values())
         raise BadInput(
-            f"{subject} gives {dict(found)}, the task {dict(signature.outputs)}. "
-            + (_order_advice(signature) if alike else "Name and shape its outputs so.")
+            f"{subject} gives {dict(found)}, the task {dict(signature.outputs)}."
+            + (alike and _order_advice(signature) or " Name and shape its outputs so.")
         )
     if _one_for_two(Signature.of(model), signature):
         return
@@ -383,8 +382,10 @@ def _check_outputs(model: keras.Model, subject: str, signature: Signature):
 
 
 def _order_advice(signature: Signature) -> str:
-    order = ",".join(signature.outputs)
-    return f"Say which is which, in the model's order: --set=task.given_outputs={order}."
+    """Returns how a user says which output is which; "" where no setting takes it."""
+    if signature.order is None:
+        return ""
+    return f" Say which is which, in the model's order: --set=task.given_outputs={','.join(signature.outputs)}."
 
 
 def _one_for_two(given: Signature, wanted: Signature) -> bool:

@@ -174,7 +174,7 @@ class ImageTask(Task):
         return {
             **{name: settings(getattr(self, name)) for name in kept},
             "image_size": list(self.size),
-            "channels": self.shape[2],
+            "image_channels": self.shape[2],
             "classes": list(self.class_names),
             "weights": file_digest(start) if start.is_file() else self.weights,
         }

@@ -46,7 +46,7 @@ def baseline(
     stage = own_model.is_stage(path)
     asked = [] if stage else dict.fromkeys(undeclared())
     said = [f"task.baseline is a model of your own: say {'; and say '.join(asked)}."] if asked else []
-    signature = dataclasses.replace(task.signature(), order=() if stage else task.given_outputs)
+    signature = dataclasses.replace(task.signature(), order=None if stage else task.given_outputs)
     try:
         model = own_model.read_model(path, signature, allow_code=task.allow_code)
     except BadInput as error:  # told together, so that nobody starts once for each

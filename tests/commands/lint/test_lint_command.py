@@ -130,7 +130,7 @@ def test_a_quantize_aware_model_is_refused(look, context, tiny_baseline, monkeyp
 
 
 @pytest.mark.parametrize(("layer", "words", "mend"), [
-    (lambda: tf.sin, "SIN of tf.math.sin (TFOpLambda)", "LiteRTMixed"),
+    (lambda: tf.sin, "SIN of tf.math.sin", "LiteRTMixed"),
     (lambda: keras.layers.LSTM(4, name="reader"), "reader (LSTM)", "LiteRTFloat16"),
 ], ids=["sine", "lstm"])  # fmt: skip
 def test_what_no_int8_file_can_be_made_of_is_told_before_all_else(layer, words, mend, context):
