@@ -188,7 +188,7 @@ class Signature:
     inputs: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
     """The shapes of several inputs by name; of only one, which may be called anything, {}."""
     order: tuple[str, ...] | None = None
-    """The outputs' names in the model's order (networks.given_outputs); (): not said, None: there is no such setting."""
+    """The outputs' names in the model's order (networks.given_outputs); (): not said, None: no setting says it."""
 
     @classmethod
     def of(cls, model: keras.Model, some: bool = False) -> Signature:
