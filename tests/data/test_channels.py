@@ -35,7 +35,7 @@ def test_grey_is_the_luma_that_pillow_computes_and_the_metadata_tell(mode, tmp_p
     with Image.open(tmp_path / "image.tif") as image:
         assert np.array_equal(found[..., 0], image.convert("L"))
     assert np.array_equal(grey(noise(3))[..., 0], colours.convert("L"))
-    assert "19595 R + 38470 G + 7471 B + 32768) >> 16" in described((20, 30, 1), Resize())["colours"]
+    assert "19595 R + 38470 G + 7471 B + 32768) >> 16" in described((20, 30, 1), Resize(), "none")["colours"]
 
 
 def test_a_fourth_channel_is_kept_through_every_resize_and_colours_do_not_mind_it(tmp_path):
@@ -62,10 +62,10 @@ def test_a_boards_example_reads_the_very_pixels(channels, tmp_path):
     file = saved(tmp_path / "image.png", noise(4 if channels == 4 else 3))
     for fit in FITS:
         shape, resize = (16, 24, channels), Resize(fit=fit)
-        theirs = example.read(file, described(shape, resize))[0]
+        theirs = example.read(file, described(shape, resize, "none"))[0]
         assert np.array_equal(theirs, decode(file, shape, resize)) and theirs.shape == shape
     with pytest.raises(ValueError, match="no fourth channel"):
-        example.read(saved(tmp_path / "colours.png", noise(3)), described((16, 24, 4), Resize()))
+        example.read(saved(tmp_path / "colours.png", noise(3)), described((16, 24, 4), Resize(), "none"))
 
 
 def test_the_cache_holds_one_entry_for_each_number_of_channels(tmp_path):
