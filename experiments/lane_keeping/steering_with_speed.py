@@ -7,8 +7,7 @@ make train-steering_with_speed
 make train-steering_with_speed DATA=path/to/driving_log SET=task.columns.speed=mph
 
 Measured 2026-11-30 on 2 cores, seed 0: steering_with_speed/litert_int8 scores 81.1 %, +0.23 (-0.05 to +0.55) points
-against float, 3.7x smaller, about 1.8x slower on 2 threads, 1.7x slower each on what suits it best (300 test
-examples).
+against float, 3.7x smaller (300 test examples). The machine was busy, so its speed is not told.
 """
 
 from tfmo_drive.expect import Expect
