@@ -64,6 +64,7 @@ def test_labels_are_read_from_one_column_of_names_or_one_of_each(header, cells, 
         ("speed", lambda own: "17.5", 'no column of labels .* it has "image", "split", "speed"'),
         ("car,rain", lambda own: f"{own[0]},{'yes' if own.all() else own[1]}", "neither 0 nor 1 .*: line .*yes"),
         ("labels", lambda own: "", "no image of train has a label"),
+        ("labels", lambda own: "car;sign", "all images of train have the same labels"),
         ("labels", lambda own: "two\x01" + names_of(own), "class 0 may not be called|may not be called"),
     ],
 )
@@ -78,28 +79,48 @@ def test_names_that_are_no_label_are_told_with_their_line(table):
         list_labels(table("labels", names_of), ("cat", "rain", "sign"))
 
 
-def test_the_score_is_the_average_precision_by_hand_and_labels_without_examples_do_not_count():
-    truth = np.float32([[1, 0, 0], [1, 1, 0], [0, 0, 0], [0, 1, 0]])
+def test_the_score_is_the_area_under_the_curve_by_hand_and_labels_that_tell_nothing_apart_do_not_count():
+    truth = np.float32([[1, 0, 1], [1, 1, 1], [0, 0, 1], [0, 1, 1]])
     sure = np.float32([[0.9, 0.2, 0.1], [0.4, 0.8, 0.1], [0.6, 0.1, 0.7], [np.nan, 0.5, 0.2]])
     judged = evaluation.of_labels(sure, truth, NAMES, 0.5)
-    # car: found first and third; rain: first and second; sign has no example, though it was said once.
-    car = (1 + 2 / 3) / 2
-    assert judged.score == pytest.approx((car + 1) / 2)
+    # car: three of four pairs are in order; rain: all; every image has sign.
+    assert judged.score == pytest.approx((3 / 4 + 1) / 2)
     assert judged.per_class == {
-        "car": {"score": pytest.approx(car), "examples": 2},
+        "car": {"score": 0.75, "examples": 2},
         "rain": {"score": 1.0, "examples": 2},
     }
-    # At the threshold car has one hit, one false and one missed, rain two hits.
-    assert judged.more == {"f1_macro": pytest.approx((2 / 4 + 1) / 2), "exact_match": 0.5} and not judged.constant
-    np.testing.assert_allclose(judged.values, [1, 0.5, 0, 1])
-    some = np.float64([[1, 0, 0, 0], [0, 0, 1, 0], [0, 1, 1, 0], [2, 1, 1, 0]])
-    np.testing.assert_allclose(judged.scores(some), [1, np.nan, (0.5 + 1) / 2, ((2 + 3 / 4) / 3 + 1) / 2])
+    # Car is found first and third, rain first and second. At the threshold car has one hit, one false and one missed,
+    # rain two hits, and sign one hit of four.
+    assert judged.more == {
+        "average_precision": pytest.approx(((1 + 2 / 3) / 2 + 1) / 2),
+        "f1_macro": pytest.approx((2 / 4 + 1 + 2 / 5) / 3),
+        "exact_match": 0.0,
+    }
+    np.testing.assert_allclose(judged.values, [1 / 2, 1 / 3, 1 / 2, 1 / 2])
+    some = np.float64([[1, 0, 0, 0], [1, 0, 0, 1], [0, 1, 1, 0], [2, 1, 1, 0]])
+    np.testing.assert_allclose(judged.scores(some), [np.nan, (1 + 1) / 2, (0 + 1) / 2, (2 / 3 + 1) / 2])
     equal = evaluation.of_labels(np.ones((4, 3)), truth, NAMES, 0.5)
-    assert equal.score == 0.5 and equal.constant, "who cannot tell images apart is right as often as the label is there"
+    assert equal.score == 0.5 and equal.constant and not judged.constant
     assert judged.captions == {
-        "truth": ["car", "car, rain", "nothing", "rain"],
+        "truth": ["car, sign", "car, rain, sign", "sign", "rain, sign"],
         "says": ["car", "rain", "car, sign", "rain"],
     }
+
+
+def test_an_order_that_knows_nothing_scores_a_half_and_choices_score_as_if_they_were_all_there_is():
+    random = np.random.default_rng(1)
+    truth = random.random((200, 4)) < np.float64([0.02, 0.3, 0.7, 0.97])
+    sure = np.round(random.random((200, 4)), 1) + 0.2 * truth * [0, 0, 1, 1]
+    judged = evaluation.of_labels(sure, truth, ("a", "b", "c", "d"), 0.5)
+    for column, name in enumerate("abcd"):
+        having, lacking = sure[truth[:, column], column], sure[~truth[:, column], column]
+        pairs = np.sign(having[:, None] - lacking[None])
+        assert judged.per_class[name]["score"] == pytest.approx((pairs.mean() + 1) / 2)
+    chances = [evaluation.of_labels(random.random((64, 4)), truth[:64], "abcd", 0.5).score for _ in range(400)]
+    assert np.mean(chances) == pytest.approx(0.5, abs=0.02)
+    chosen = np.sort(random.integers(0, 200, 200))
+    again = evaluation.of_labels(sure[chosen], truth[chosen], ("a", "b", "c", "d"), 0.5)
+    assert judged.scores(np.bincount(chosen, minlength=200)[None].astype(float))[0] == pytest.approx(again.score)
 
 
 def given(table, end, folder, **settings):

@@ -25,6 +25,7 @@ NAMES: dict[str, tuple[str, Callable]] = {
     "miss_rate_at_0.1": ("Pedestrians missed at 0.1 false alarms an image", numbers.percent),
     "miss_rate_at_1": ("Pedestrians missed at 1 false alarm an image", numbers.percent),
     "log_average_miss_rate": ("Pedestrians missed, log-average", numbers.percent),
+    "average_precision": ("Average precision, mean over labels", numbers.percent),
     "f1_macro": ("F1, mean over labels", numbers.percent),
     "exact_match": ("Images with all labels right", numbers.percent),
     "pixel_accuracy": ("Pixels right", numbers.percent),

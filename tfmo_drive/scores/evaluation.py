@@ -45,11 +45,13 @@ def of_classes(outputs: np.ndarray, targets: np.ndarray, names: Sequence[str]) -
 
 
 def of_labels(outputs: np.ndarray, targets: np.ndarray, names: Sequence[str], threshold: float) -> Evaluation:
-    """Evaluates several labels an image: the score is the mean of the average precision over labels with examples.
+    """Evaluates several labels an image: the score is the mean, over labels, of the area under the ROC curve.
 
-    Beside it stand what a threshold makes of them: f1_macro, the mean of the labels' F1 (Opitz & Burst 2019, "Macro F1
-    and macro F1"), and exact_match, the share of examples whose labels are all right. An example's value is the share
-    of hits among what is true or said (Jaccard).
+    Any order of the examples that knows nothing of a label has an area of 0.5 on average, however rare the label is.
+    Labels that all examples have, or none, have no area. Beside the score stand average_precision, likewise a mean over
+    labels, and what a threshold makes of them: f1_macro, the mean of the labels' F1 (Opitz & Burst 2019, "Macro F1 and
+    macro F1"), and exact_match, the share of examples whose labels are all right. An example's value is the share of
+    hits among what is true or said (Jaccard).
 
     Args:
         outputs: float [n, labels] in [0, 1]; NaN says no label.
@@ -58,49 +60,70 @@ def of_labels(outputs: np.ndarray, targets: np.ndarray, names: Sequence[str], th
         threshold: The output from which a label is said.
     """
     sure, true = np.nan_to_num(np.asarray(outputs, np.float64), nan=-1), np.asarray(targets) > 0
-    said, known = sure >= threshold, np.flatnonzero(true.any(0))
+    said, known = sure >= threshold, np.flatnonzero(true.any(0) & ~true.all(0))
     hits, faults = said & true, said != true
 
     def scores(weights: np.ndarray) -> np.ndarray:
-        found = np.stack([_average_precision(sure[:, label], true[:, label], weights) for label in known], axis=1)
+        found = np.full((len(weights), len(known)), np.nan)
+        for column, label in enumerate(known):
+            found[:, column] = _roc_area(sure[:, label], true[:, label], weights)
         there = ~np.isnan(found)
         return np.where(there, found, 0).sum(1) / np.where(there.any(1), there.sum(1), np.nan)
 
     per_class = {
         names[label]: {
-            "score": float(_average_precision(sure[:, label], true[:, label], np.ones((1, len(true))))[0]),
+            "score": float(_roc_area(sure[:, label], true[:, label], np.ones((1, len(true))))[0]),
             "examples": int(true[:, label].sum()),
         }
         for label in known
     }
-    f1 = 2 * hits.sum(0)[known] / (2 * hits.sum(0) + faults.sum(0))[known]
+    shown = np.flatnonzero(true.any(0))
+    f1 = 2 * hits.sum(0)[shown] / (2 * hits.sum(0) + faults.sum(0))[shown]
     captions = {
         key: [", ".join(np.array(names)[row]) or "nothing" for row in rows]
         for key, rows in {"truth": true, "says": said}.items()
     }
     either = hits.sum(1) + faults.sum(1)
     values = np.where(either > 0, hits.sum(1) / np.maximum(either, 1), 1.0)
-    more = {"f1_macro": float(f1.mean()), "exact_match": float((faults.sum(1) == 0).mean())}
+    more = {
+        "average_precision": float(np.mean([_average_precision(sure[:, label], true[:, label]) for label in known])),
+        "f1_macro": float(f1.mean()),
+        "exact_match": float((faults.sum(1) == 0).mean()),
+    }
     constant = len(sure) > 1 and bool((sure == sure[0]).all())
     return Evaluation(values, said, per_class, more, scores, captions, constant=constant)
 
 
-def _average_precision(sure: np.ndarray, true: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Returns the average precision of one label for each choice of examples, float64 [choices]; NaN without examples.
+def _roc_area(sure: np.ndarray, true: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Returns one label's area under the ROC curve for each choice of examples, float64 [choices].
 
-    It is the mean, over the examples that have the label, of the precision among all that are at least as sure.
+    It is the share of pairs, of one example with the label and one without, whose first is the surer; equal ones are
+    half a pair (Hanley & McNeil 1982, "The meaning and use of the area under a ROC curve"). NaN without any pair.
 
     Args:
-        sure: How sure the label is, float [n]; equal numbers count together.
+        sure: How sure the label is, float [n].
         true: Whether it is there, bool [n].
         weights: How often each example is chosen, float64 [choices, n].
     """
-    order = np.argsort(-sure, kind="stable")
-    weights, falling = weights[:, order], -sure[order]
-    hits, last = weights * true[order], np.searchsorted(falling, falling, side="right") - 1
-    precision = hits.cumsum(1)[:, last] / np.maximum(weights.cumsum(1)[:, last], 1e-12)
-    count = hits.sum(1)
-    return np.where(count > 0, (hits * precision).sum(1) / np.maximum(count, 1e-12), np.nan)
+    order = np.argsort(sure, kind="stable")
+    rising, there = sure[order], true[order]
+    having, lacking = weights[:, order] * there, weights[:, order] * ~there
+    below = np.pad(lacking.cumsum(1), ((0, 0), (1, 0)))
+    beaten = below[:, np.searchsorted(rising, rising, "left")] + below[:, np.searchsorted(rising, rising, "right")]
+    pairs = having.sum(1) * lacking.sum(1)
+    return np.where(pairs > 0, (having * beaten).sum(1) / 2 / np.maximum(pairs, 1), np.nan)
+
+
+def _average_precision(sure: np.ndarray, true: np.ndarray) -> float:
+    """Returns the mean, over the examples that have a label, of the precision among all that are at least as sure.
+
+    Args:
+        sure: How sure the label is, float [n]; equal numbers count together.
+        true: Whether it is there, bool [n], somewhere true.
+    """
+    having, all_of_them = np.sort(-sure[true]), np.sort(-sure)
+    right, as_sure = (np.searchsorted(some, having, side="right") for some in (having, all_of_them))
+    return float(np.mean(right / as_sure))
 
 
 def of_numbers(answers: np.ndarray, targets: np.ndarray, spread: float, unit: str = "") -> Evaluation:

@@ -1,7 +1,8 @@
 """Says of an image everything that it shows: several labels or none, each by itself (multi-label classification).
 
-The model answers a sigmoid for each label, which is said from a threshold on. Score: the average precision, a mean over
-labels; beside it F1 and the share of images whose labels are all right, at the threshold (scores.evaluation.of_labels).
+The model answers a sigmoid for each label, which is said from a threshold on. Score: the area under the ROC curve, a
+mean over labels; beside it the average precision, and at the threshold F1 and the share of images whose labels are all
+right (scores.evaluation.of_labels).
 """
 
 from __future__ import annotations
@@ -34,9 +35,8 @@ LABELS = "labels"
 class Labels(FrameTask):
     """Says which labels an image has; real `data` is a CSV with a column of 0 and 1 for each, or one of their names.
 
-    Several names in one cell stand between ; or |. The built-in frames have the kinds of things that can be seen. The
-    average precision of any order of images is above how often a label is there, which is the trivial answer's score:
-    a network that has learned nothing may pass as better (seen of 16 and of 128 images).
+    Several names in one cell stand between ; or |. The built-in frames have the kinds of things that can be seen. A
+    score of 0.5 tells nothing apart, be the labels frequent or rare.
 
     Args:
         threshold: The sigmoid from which a label is said.
@@ -133,7 +133,7 @@ class Labels(FrameTask):
         return evaluation.of_labels(outputs, targets, self.class_names, self.threshold)
 
     def trivial(self, count: int) -> Trivial:
-        """Returns the trivial answer: every label, always; its precision is how often each is there."""
+        """Returns the trivial answer: every label, always; it tells no two images apart, so it scores 0.5."""
         return Trivial("always every label", np.ones((count, len(self.class_names)), np.float32))
 
     def metadata(self, model: keras.Model) -> dict[str, Any]:

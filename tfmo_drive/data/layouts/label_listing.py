@@ -57,7 +57,7 @@ def list_labels(
         skip_bad: Whether rows without an image of their own, or with a cell that is neither 0 nor 1, are left out.
 
     Raises:
-        BadInput: There are no labels, a name is none, a split shows none, or rows are odd and must not be skipped.
+        BadInput: There are no labels, a name is none, no label tells a split's images apart, or rows are odd and must not be skipped.
     """
     path = Path(path)
     if path.is_dir():
@@ -117,11 +117,20 @@ def _label_columns(table: Table, others: set[int], known: Sequence[str]) -> dict
 
 
 def _with_all_shown(path: Path, listing: Listing) -> Listing:
-    """Returns the listing; raises BadInput where a split shows no label at all, and warns of labels unseen in train."""
+    """Returns the listing; raises BadInput where no label tells a split's images apart.
+
+    It warns of labels that train does not show.
+    """
     names = listing.class_names
     for split in SPLITS:
-        if not listing[split].labels.any():
+        labels = listing[split].labels
+        if not labels.any():
             raise BadInput(f"{path}: no image of {split} has a label, so it has no score. Add some, or give the split.")
+        if not np.ptp(labels, axis=0).any():
+            raise BadInput(
+                f"{path}: all images of {split} have the same labels, so none tells them apart and there is no score. "
+                "Add images without a label, or give the split."
+            )
     absent = unseen(names, np.nonzero(listing["train"].labels)[1])
     if absent:
         faults.note(path, f"no training image of label {quoted(absent)}, so it cannot be learned.")
