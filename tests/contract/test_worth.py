@@ -57,9 +57,7 @@ def constant(task, model, folder):
 
 
 @pytest.mark.parametrize("given", ["untrained", "constant"])
-def test_a_worthless_baseline_is_the_first_line_everywhere_and_exit_code_one(
-    given, task, model, ran, tmp_path
-):
+def test_a_worthless_baseline_is_the_first_line_everywhere_and_exit_code_one(given, task, model, ran, tmp_path):
     if given == "constant":
         task = constant(task, model, tmp_path)
     code, printed, report = ran(task, Train(epochs=0))

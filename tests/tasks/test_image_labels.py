@@ -116,7 +116,7 @@ def test_an_order_that_knows_nothing_scores_a_half_and_choices_score_as_if_they_
         having, lacking = sure[truth[:, column], column], sure[~truth[:, column], column]
         pairs = np.sign(having[:, None] - lacking[None])
         assert judged.per_class[name]["score"] == pytest.approx((pairs.mean() + 1) / 2)
-    chances = [evaluation.of_labels(random.random((64, 4)), truth[:64], "abcd", 0.5).score for _ in range(400)]
+    chances = [evaluation.of_labels(random.random((64, 4)), truth[:64], tuple("abcd"), 0.5).score for _ in range(400)]
     assert np.mean(chances) == pytest.approx(0.5, abs=0.02)
     chosen = np.sort(random.integers(0, 200, 200))
     again = evaluation.of_labels(sure[chosen], truth[chosen], ("a", "b", "c", "d"), 0.5)

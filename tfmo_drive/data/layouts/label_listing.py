@@ -57,7 +57,8 @@ def list_labels(
         skip_bad: Whether rows without an image of their own, or with a cell that is neither 0 nor 1, are left out.
 
     Raises:
-        BadInput: There are no labels, a name is none, no label tells a split's images apart, or rows are odd and must not be skipped.
+        BadInput: There are no labels, a name is none, no label tells a split's images apart, or rows are odd and must
+            not be skipped.
     """
     path = Path(path)
     if path.is_dir():
