@@ -31,7 +31,9 @@ def read_tub(path: Path) -> Table:
     lines = [line for line in text_of(manifest, expected).split("\n") if line.strip()]
     with reading(manifest, expected):
         facts = json.loads(lines[-1])
-        names, deleted = [str(name) for name in facts["paths"]], set(facts["deleted_indexes"])
+        names, deleted = facts["paths"], facts["deleted_indexes"]
+        if not _are(names, str) or not _are(deleted, int):
+            raise ValueError('its last line needs the lists "paths", of names, and "deleted_indexes", of whole numbers')
     found: list[dict[str, Any]] = []
     for name in names:
         if Path(name).name != name:
@@ -40,13 +42,22 @@ def read_tub(path: Path) -> Table:
         for number, line in enumerate(text.split("\n"), start=1):
             if line.strip():
                 with reading(path / name, f"a catalog, one JSON object a line (see line {number})"):
-                    found.append({str(key): value for key, value in json.loads(line).items()})
-    kept = [row for row, record in enumerate(found) if record.get("_index") not in deleted]
+                    record = json.loads(line)
+                    if not _are([record], dict) or not _are([record.get("_index")], int):
+                        raise ValueError('a record is an object with a whole number as its "_index"')
+                    found.append(record)
+    gone = set(deleted)
+    kept = [row for row, record in enumerate(found) if record["_index"] not in gone]
     if not kept:
         raise BadInput(f"{manifest}: no record is left of {len(found):,}. Record some more, or restore deleted ones.")
     header = list(found[kept[0]])
     rows = [[_cell(found[row].get(name)) for name in header] for row in kept]
     return Table(manifest, header, rows, [row + 1 for row in kept])
+
+
+def _are(values: Any, kind: type) -> bool:
+    """Says whether a value of JSON is a list of values of one type; true and false are no numbers."""
+    return isinstance(values, list) and all(type(value) is kind for value in values)
 
 
 def _cell(value: Any) -> str:
