@@ -71,7 +71,9 @@ def _is_bit(cell: str) -> bool:
 
 def _labels_of(header: list[str], rows: list[dict[str, str]]) -> list[set[str]]:
     """The labels of each row, as it says them."""
-    said = next((name for kind in ("labels", "tags", "label", "classes") for name in header if _plain(name) == kind), "")
+    said = next(
+        (name for kind in ("labels", "tags", "label", "classes") for name in header if _plain(name) == kind), ""
+    )
     if said:
         cells = [re.split("[;|]", row[said]) for row in rows]
         return [{unicodedata.normalize("NFC", one.strip()) for one in row if one.strip().lower() not in MISSING}
