@@ -67,6 +67,8 @@ EXPERIMENT = Experiment()
         ("recipe.1.skip=conv1,conv2", lambda e: e.recipe[1].skip, ("conv1", "conv2")),
         ("recipe.1.skip=conv1", lambda e: e.recipe[1].skip, ("conv1",)),
         ("recipe.1.skip=('a','b')", lambda e: e.recipe[1].skip, ("a", "b")),
+        ("recipe.1.skip+=a", lambda e: e.recipe[1].skip, ("a",)),
+        ("task.levels+=3", lambda e: e.task.levels, (1.0, 2.0, 3.0)),
         ("recipe.1.skip=()", lambda e: e.recipe[1].skip, ()),
         ("task.image_size=32", lambda e: e.task.image_size, 32),
         ("task.crop=32,24", lambda e: e.task.crop, (32, 24)),
@@ -118,6 +120,7 @@ def test_one_setting_is_changed(assignment, get, expected):
         ("task.image_size", "given as path=value"),
         ("task..image_size=3", "given as path=value"),
         ("=3", "given as path=value"),
+        ("recipe.0.sparsity+=0.1", r"is no list, to which \+= adds. Type recipe.0.sparsity=0.1"),
     ],
 )
 def test_what_cannot_be_set_says_why(assignment, message):

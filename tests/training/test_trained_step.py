@@ -236,6 +236,19 @@ def test_epochs_before_the_ramp_has_ended_cannot_be_the_best(linear, context, mo
     step.check(step(linear, context()))
 
 
+@pytest.mark.parametrize(("said", "kept"), [([0.9, 0.2, 0.8], 0), ([0.5, 0.6, 0.4], 1), ([0.5, 0.1, 0.5], 2)])
+def test_the_start_stays_where_it_counts_and_no_epoch_is_as_good(said, kept, linear, context, monkeypatch):
+    model, after = trained_step.copy(linear), []
+
+    def scorer(*_):
+        return SimpleNamespace(selection_score=lambda split: after.append(model.get_weights()) or said[len(after) - 1])
+
+    monkeypatch.setattr(trained_step, "Scorer", scorer)
+    trained_step.train(model, Train(epochs=2), context(), trained_step.Hooks(start_counts=True))
+    assert all(np.array_equal(*pair) for pair in zip(model.get_weights(), after[kept], strict=True))
+    assert not any(np.array_equal(*pair) for pair in zip(after[0], after[1], strict=True))
+
+
 @pytest.fixture
 def poisoned(monkeypatch):
     """The third batch of the second epoch is NaN."""

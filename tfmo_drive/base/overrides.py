@@ -12,7 +12,7 @@ import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePath
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -24,8 +24,27 @@ T = TypeVar("T")
 _RENAMED = {"removed": "pruning_ratio", "views": "augmented_copies", "where": "places"}
 """The new names of settings that older commands give by names too far from them for a guess by spelling."""
 
-_Change = tuple[list[str], str, str]
-"""The rest of the path below the current value, the text to put there, and the whole assignment as it was typed."""
+
+class _Change(NamedTuple):
+    """Describes one assignment."""
+
+    path: list[str]
+    """The rest of the path below the current value."""
+    text: str
+    """The text to put there."""
+    said: str
+    """The whole assignment as it was typed."""
+    adds: bool
+    """Whether the text goes behind the parts that are there."""
+
+    def made(self, annotation: Any, value: Any) -> Any:
+        """Returns what stands in the place of `value`, which is declared as `annotation`; raises WrongType."""
+        found = parse(self.text, annotation or (Any if value is None else type(value)))
+        if not self.adds:
+            return found
+        if not isinstance(value, tuple):
+            raise WrongType(f"is no list, to which += adds. Type {self.said.replace('+=', '=')}.")
+        return (*value, *found)
 
 
 def override(value: T, assignments: Sequence[str]) -> T:
@@ -35,8 +54,8 @@ def override(value: T, assignments: Sequence[str]) -> T:
 
     Args:
         value: The dataclass, such as an Experiment.
-        assignments: Texts `path=text`. A path goes through fields, tuple positions and dictionary keys, as
-            `recipe.0.sparsity`.
+        assignments: Texts `path=text`, or `path+=text` for more parts of a tuple. A path goes through fields, tuple
+            positions and dictionary keys, as `recipe.0.sparsity`.
 
     Returns:
         A new tree of the same classes.
@@ -48,10 +67,11 @@ def override(value: T, assignments: Sequence[str]) -> T:
     changes: list[_Change] = []
     for assignment in assignments:
         path, equals, text = assignment.partition("=")
+        path, adds = path.removesuffix("+"), path.endswith("+")
         said = shortened(assignment, 100)
         if not equals or not all(part.strip() for part in path.split(".")):
             raise BadInput(f'A setting is given as path=value, as in recipe.0.sparsity=0.7; got "{said}".')
-        changes.append(([part.strip() for part in path.split(".")], text.strip(), said))
+        changes.append(_Change([part.strip() for part in path.split(".")], text.strip(), said, adds))
     made = _changed(value, None, changes, "")
     _refuse_unheard(made, changes)
     return made
@@ -114,13 +134,13 @@ def _described(value: Any, path: str) -> Iterator[tuple[str, str]]:
 
 def _changed(value: Any, annotation: Any, changes: list[_Change], where: str) -> Any:
     """Returns `value` with `changes` made below it; `annotation` is its declared type where there is one."""
-    for path, text, assignment in changes:
-        if not path:
+    for change in changes:
+        if not change.path:
             try:
-                value = _parsed(text, annotation, value)
+                value = change.made(annotation, value)
             except WrongType as error:
-                raise BadInput(f"{where} {error} (in {assignment})") from error
-    below = [change for change in changes if change[0]]
+                raise BadInput(f"{where} {error} (in {change.said})") from error
+    below = [change for change in changes if change.path]
     if not below:
         return value
     if value is None:  # `distill.alpha=0.5` asks for what is not there yet: it starts from its defaults
@@ -128,23 +148,20 @@ def _changed(value: Any, annotation: Any, changes: list[_Change], where: str) ->
         value = default(kinds[0]) if len(kinds) == 1 else None
     children, declared = _children(value, annotation, where, below[0])
     grouped: dict[str, list[_Change]] = {}
-    for path, text, assignment in below:
+    for change in below:
+        path, assignment = change.path, change.said
         if path[0] not in children:
             subject = f"{where} ({type(value).__name__})" if where else type(value).__name__
             answer = suggestion(path[0], children)
             if (renamed := _RENAMED.get(path[0])) in children:
                 answer = f'Did you mean "{f"{where}.{renamed}".lstrip(".")}"? It was renamed.'
             raise BadInput(f'{subject} has no "{path[0]}" (in {assignment}). {answer}')
-        grouped.setdefault(path[0], []).append((path[1:], text, assignment))
+        grouped.setdefault(path[0], []).append(change._replace(path=path[1:]))
     made = {
         name: _changed(children[name], declared(name), changes, f"{where}.{name}" if where else name)
         for name, changes in grouped.items()
     }
     return _rebuilt(value, made, where)
-
-
-def _parsed(text: str, annotation: Any, value: Any) -> Any:
-    return parse(text, annotation or (Any if value is None else type(value)))
 
 
 def _refuse_unheard(value: Any, changes: list[_Change]):
@@ -153,18 +170,19 @@ def _refuse_unheard(value: Any, changes: list[_Change]):
     MultiTask, for instance, gives its own settings to each of its tasks, so that one set on a task alone would be
     ignored without a word.
     """
-    paths = [path for path, _, _ in changes]
-    for path, text, assignment in {tuple(change[0]): change for change in changes}.values():
-        if any(len(other) > len(path) and other[: len(path)] == path for other in paths):
+    paths = [change.path for change in changes]
+    for change in {tuple(change.path): change for change in changes}.values():
+        path = change.path
+        if change.adds or any(len(other) > len(path) and other[: len(path)] == path for other in paths):
             continue
         found, annotation, above = value, None, ""
         for depth, name in enumerate(path):
-            children, declared = _children(found, annotation, "", (path, text, assignment))
+            children, declared = _children(found, annotation, "", change)
             if not above and path[-1] in children:
                 above = ".".join([*path[:depth], path[-1]])
             found, annotation = children[name], declared(name)
-        if _parsed(text, annotation, found) != found:
-            raise BadInput(f"{assignment} is not heard: it is {found} here, whatever is asked. Set {above}.")
+        if change.made(annotation, found) != found:
+            raise BadInput(f"{change.said} is not heard: it is {found} here, whatever is asked. Set {above}.")
 
 
 def _rebuilt(value: Any, made: dict[str, Any], where: str) -> Any:
@@ -207,7 +225,7 @@ def _children(value: Any, annotation: Any, where: str, change: _Change) -> tuple
         items = {str(index): item for index, item in enumerate(value)}
         fixed = len(arguments) == len(value)
         return items, lambda name: (arguments[int(name)] if fixed else arguments[0]) if arguments else None
-    raise BadInput(f'{where} is {value!r}, so it has no "{change[0][0]}" (in {change[2]}). Set {where} itself.')
+    raise BadInput(f'{where} is {value!r}, so it has no "{change.path[0]}" (in {change.said}). Set {where} itself.')
 
 
 def _hints(kind: type) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -25,8 +26,9 @@ flags.DEFINE_string("experiment", None, "A name that `tfmo-drive list` prints (p
 flags.DEFINE_multi_string(
     "set",
     [],
-    "Change a setting: recipe.0.sparsity=0.7, task.image_size=96, training.epochs=3; of a given "
-    "model, how its input was made: task.preprocessing_name=bgr/255 (caffe, tf, torch, unit, rgb/127.5-1, grey/255).",
+    "Change a setting: recipe.0.sparsity=0.7, task.image_size=96, training.epochs=3; recipe=FoldBatchNorm,Equalize, "
+    "where recipe+= adds steps; of a given model, how its input was made: task.preprocessing_name=bgr/255 (caffe, tf, "
+    "torch, unit, rgb/127.5-1, grey/255).",
 )
 flags.DEFINE_string("data", None, "A folder of classes, a CSV file, or the folder of one. Default: built-in scenes.")
 flags.DEFINE_string(
@@ -66,9 +68,17 @@ def chosen(argv: list[str]) -> tuple:
         raise BadInput("Say which experiment: --experiment=pruned_quantized; `tfmo-drive list experiments` prints all.")
     from tfmo_drive.base.overrides import override
 
+    _know_all_parts(FLAGS.set)
     name = Path(FLAGS.experiment).stem
     found = override(experiment(FLAGS.experiment), assignments())
     return name, found, Path(FLAGS.workdir or f"runs/{name}")
+
+
+def _know_all_parts(settings: list[str]) -> None:
+    """Imports every public class where a setting names one: `recipe=Prune,QuantizeAware` finds what is imported."""
+    if any(re.fullmatch(r"[A-Z]\w*(\s*,\s*[A-Z]\w*)*", setting.partition("=")[2].strip()) for setting in settings):
+        for public in tfmo_drive.__all__:
+            getattr(tfmo_drive, public)
 
 
 def experiment(name: str) -> Experiment:

@@ -85,10 +85,10 @@ class Run:
         """
         with self._held():
             context, models, _ = self._stages.models(controls=False)
-            made = models["baseline"] | models[self._shipped]
+            made = models["baseline"] | models[self._stages.shipped]
             model, files = list(made.values())[-1], self._files(context)
-            wanted = files.accepted(self._shipped, model, self.experiment.targets)
-            converted = [files.made(self._shipped, model, target) for target in wanted]
+            wanted = files.accepted(self._stages.shipped, model, self.experiment.targets)
+            converted = [files.made(self._stages.shipped, model, target) for target in wanted]
             artifacts = [artifact for artifact in converted if artifact]
             if not artifacts:
                 raise BadInput(files.skipped[-1]["reason"])
@@ -104,7 +104,7 @@ class Run:
     def _stages(self) -> Stages:
         return Stages(
             name=self.name, experiment=self.experiment, workdir=self.workdir, seed=self.seed,
-            deterministic=self.deterministic, needed=self._needed,
+            deterministic=self.deterministic,
         )  # fmt: skip
 
     def _files(self, context: Context) -> Files:
@@ -119,26 +119,9 @@ class Run:
         return run_folder.held(self.workdir, dict(run_folder.inputs(settings(self.experiment))))
 
     @property
-    def _shipped(self) -> str:
-        """Returns the stage whose rows the experiment is about: the recipe's, or the baseline's where there is none."""
-        return self.name if self.experiment.recipe else "baseline"
-
-    @property
     def judged(self) -> tuple[str, str]:
-        """Returns the row, (stage, target), that the expectations are about.
-
-        Where nothing is said of a row, it is the last of the experiment's targets that can be made.
-        """
-        expect, targets = self.experiment.expect, [target.name for target in self.experiment.targets]
-        made = [name for name in targets if (self._shipped, name) not in self._stages.refused]
-        return self._shipped, expect.target or (made or targets)[-1]
-
-    @property
-    def _needed(self) -> tuple[tuple[str, str], ...]:
-        """Returns the rows without which the run is not worth its training: the reference, and one that has bounds."""
-        expect, targets = self.experiment.expect, self.experiment.targets
-        bounded = [(self._shipped, expect.target or targets[-1].name)] if expect.asked() or expect.target else []
-        return (("baseline", self.experiment.all_targets[0].name), *bounded)
+        """Returns the row, (stage, target), that the expectations are about (`Stages.judged`)."""
+        return self._stages.judged
 
     @property
     def _wanted(self) -> str:

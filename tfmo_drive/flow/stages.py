@@ -14,6 +14,7 @@ from tfmo_drive.base.overrides import settings
 from tfmo_drive.base.recipe import apply_steps, refuse_model
 from tfmo_drive.contracts import BadInput, Context, Step
 from tfmo_drive.experiment import Experiment
+from tfmo_drive.flow.int8_costs import refuse_avoidable
 from tfmo_drive.flow.refused_rows import refused
 from tfmo_drive.networks import own_model
 from tfmo_drive.runtimes import tflite_model
@@ -37,13 +38,33 @@ class Stages:
     deterministic: bool
     refused: dict[tuple[str, str], str] = dataclasses.field(default_factory=dict)
     """Why rows, (recipe, target), cannot be made, as far as that is known before training (`models`)."""
-    needed: tuple[tuple[str, str], ...] = ()
-    """The rows without which nothing is trained."""
 
     @property
     def recipes(self) -> dict[str, tuple[Step, ...]]:
         """Returns the experiment's recipe and those of its controls, by the names of their rows."""
         return {self.name: self.experiment.recipe, **self.experiment.controls}
+
+    @property
+    def shipped(self) -> str:
+        """Returns the row name that the experiment is about: the recipe's, or the baseline's where there is none."""
+        return self.name if self.experiment.recipe else "baseline"
+
+    @property
+    def judged(self) -> tuple[str, str]:
+        """Returns the row, (recipe, target), that the expectations are about.
+
+        Where nothing is said of a row, it is the last of the experiment's targets that can be made.
+        """
+        expect, targets = self.experiment.expect, [target.name for target in self.experiment.targets]
+        made = [name for name in targets if (self.shipped, name) not in self.refused]
+        return self.shipped, expect.target or (made or targets)[-1]
+
+    @property
+    def _needed(self) -> tuple[tuple[str, str], ...]:
+        """Returns the rows without which the run is not worth its training: the reference, and one that has bounds."""
+        expect, targets = self.experiment.expect, self.experiment.targets
+        bounded = [(self.shipped, expect.target or targets[-1].name)] if expect.asked() or expect.target else []
+        return (("baseline", self.experiment.all_targets[0].name), *bounded)
 
     def description(self) -> dict[str, Any]:
         """Returns what experiment.json says of the run: settings, seed, data and environment, in JSON types."""
@@ -73,6 +94,8 @@ class Stages:
         with progress.through(self._steps(wanted)):
             rows = {"baseline": ()} | {name: recipe for name, recipe in wanted.items() if recipe}
             context, facts = self._begun(record=controls, wanted=rows)
+            if controls:
+                self._foresee(context)
             models, stages = {"baseline": {"0_baseline": context.baseline}}, [facts]
             for name, recipe in wanted.items():
                 if recipe:
@@ -105,18 +128,23 @@ class Stages:
     def _try(self, model: keras.Model, recipes: Mapping[str, tuple[Step, ...]], context: Context) -> None:
         """Fills `refused`; raises BadInput where a needed row cannot be made, or none of the experiment's own rows."""
         self.refused.update(refused(model, recipes, context))
-        for row in self.needed:
-            if row == self.needed[0] and tflite_model.file_of(model):
+        for row in self._needed:
+            if row == self._needed[0] and tflite_model.file_of(model):
                 continue  # the file is its own reference, whatever it computes in
             if row in self.refused:
                 raise BadInput(f"{'/'.join(row)} cannot be made, and the run is about it. {self.refused[row]}")
-        name = self.name if self.experiment.recipe else "baseline"
-        rows = [self.refused.get((name, target.name)) for target in self.experiment.targets]
+        rows = [self.refused.get((self.shipped, target.name)) for target in self.experiment.targets]
         if recipes and all(rows):
-            raise BadInput(f"No target takes what {name} makes. {rows[0]}")
+            raise BadInput(f"No target takes what {self.shipped} makes. {rows[0]}")
         for (name, target), reason in self.refused.items():
             if self.experiment.asks_for(name, target):
                 progress.say(f"{name}/{target} will be skipped: {reason}")
+
+    def _foresee(self, context: Context) -> None:
+        """Raises BadInput where the judged row is an int8 file that will lose what two untrained steps give back."""
+        row = "/".join(self.judged)
+        target = next(one for one in context.targets if one.name == self.judged[1])
+        refuse_avoidable(row, self.experiment.recipe, target, context)
 
     def _baseline(
         self, context: Context, record: bool, wanted: Mapping[str, tuple[Step, ...]]

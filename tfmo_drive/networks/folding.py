@@ -1,10 +1,13 @@
 """Folds BatchNorm, Rescaling and Normalization into the layer beside them (Jacob et al. 2018, section 3.2).
 
-Once a model is trained, each of these affine layers is one multiplication and one addition per channel.
+Once a model is trained, each of these affine layers is one multiplication and one addition per channel. A converter
+folds those behind a kernel too; another is an operator of its own, and what it multiplies by has one int8 scale:
+https://ai.google.dev/edge/litert/conversion/tensorflow/quantization/quantization_spec
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -21,6 +24,9 @@ ONLY_IN_TRAINING = (
     layers.Dropout, layers.SpatialDropout1D, layers.SpatialDropout2D, layers.GaussianDropout, layers.AlphaDropout,
     layers.GaussianNoise,
 )  # fmt: skip
+LOST = 4.0
+"""The bits from which a cost counts: half of the 8. The worst tensor of a ResNet50 on traffic signs, which int8 costs
+nothing, loses 2.4; with channels spread over three powers of ten (steps.spoilers.spread) half lose over 8."""
 
 
 def folded(model: keras.Model, stays: Callable[[Layer], bool] | None = None) -> keras.Model:
@@ -61,6 +67,40 @@ def foldable(model: keras.Model, stays: Callable[[Layer], bool] | None = None) -
     free = [layer for layer in found if layer not in behind.values() and layer.name in readers]
     before = {readers[layer.name].name: layer for layer in free if _takes(readers[layer.name], layer)}
     return before | behind
+
+
+@dataclasses.dataclass(frozen=True)
+class FarApart:
+    """Describes an affine layer that is an operator of its own in a file, whose gains no single int8 scale holds."""
+
+    layer: Layer
+    gains: np.ndarray
+    """The absolute values of those that are not 0, float64 [at least 2]."""
+    foldable: bool
+    """Whether `folded` moves it into the layer behind it."""
+
+    @property
+    def bits(self) -> float:
+        """Returns how many of the 8 bits a channel loses, on average, because all have one scale."""
+        return float(np.mean(np.log2(self.gains.max() / self.gains)))
+
+    @property
+    def said(self) -> str:
+        """Returns the gains in words."""
+        low, high, half = self.gains.min(), self.gains.max(), np.median(self.gains)
+        return f"go from {low:.3g} to {high:.3g}, half of them below {half:.3g}"
+
+
+def far_apart(model: keras.Model) -> list[FarApart]:
+    """Returns the affine layers of a functional model that lose more than LOST bits in an int8 file, in graph order."""
+    model = graph.flat(model)
+    readers, pairs = graph.only_reader(model), foldable(model)
+    behind = {norm.name for maker, norm in pairs.items() if readers.get(maker) is norm}
+    before = {norm.name for norm in pairs.values()} - behind
+    alone = [one for one in model.layers if type(one) in AFFINE and once_along_channels(one) and one.name not in behind]
+    gains = {layer.name: np.abs(affine(layer)[0]) for layer in alone}
+    found = [FarApart(layer, gains[layer.name][gains[layer.name] > 0], layer.name in before) for layer in alone]
+    return [one for one in found if len(one.gains) > 1 and one.bits > LOST]
 
 
 def affine(layer: Layer) -> tuple[np.ndarray, np.ndarray]:

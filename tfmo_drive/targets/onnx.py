@@ -102,6 +102,7 @@ class OnnxInt8(_Onnx):
     calibration_images: int = 100
 
     name: ClassVar[str] = "onnx_int8"
+    integer: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

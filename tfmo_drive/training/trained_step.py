@@ -194,6 +194,8 @@ class Hooks:
     """Called with (epoch from 0, model); returns True when the graph changed and must be traced again."""
     best_from_epoch: int = 0
     """The first epoch (from 0) that may be best or averaged: a pruning ramp reaches its sparsity there."""
+    start_counts: bool = False
+    """Whether the weights before training are a whole result, which stays where no epoch is as good on val."""
     tracing: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext
     """Entered around the loop, for a training graph that differs from the exported one (fast fake quantisation)."""
     variables: tuple = ()
@@ -226,7 +228,7 @@ def train(model: keras.Model, fit: TrainedStep, context: Context, hooks: Hooks) 
         return
     loop = _Loop(model, fit, context, hooks)
     with filter_gradient.fast(), hooks.tracing():
-        for epoch in range(loop.restore(), fit.epochs):
+        for epoch in range(loop.begin(), fit.epochs):
             loop.run(epoch)
     loop.finish()
 
@@ -267,6 +269,14 @@ class _Loop:
 
     def compile(self):
         self.learner.compile(optimizer=self.optimizer)
+
+    def begin(self) -> int:
+        """Continues where progress was saved, or keeps the start where it counts; returns how many epochs are done."""
+        done = self.restore()
+        if not done and self.hooks.start_counts and not self.fit.averaged_epochs:
+            self.best_score = self.scorer.selection_score("val")
+            self.best = [variable.numpy() for variable in self.variables]
+        return done
 
     def run(self, epoch: int):
         started = time.perf_counter()
@@ -395,6 +405,11 @@ class _Loop:
         return found | {"curves": curves, "score": float(arrays["score"])}
 
     def finish(self):
+        if self.best is not None and not self.fit.averaged_epochs and self.best_score > max(self.curves["val_score"]):
+            progress.say(
+                f"no epoch is as good on val as the {self.best_score:.4f} before training, which is kept: lower "
+                "learning_rate"
+            )
         if self.best is not None:
             for variable, value in zip(self.variables, self.best, strict=True):
                 variable.assign(value)

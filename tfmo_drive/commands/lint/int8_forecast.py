@@ -17,14 +17,12 @@ import numpy as np
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.commands.lint.stored_tensors import HANDING_ON, Layer, Meeting, Stored, StoredTensors, span
 from tfmo_drive.networks import folding
+from tfmo_drive.networks.folding import LOST
 from tfmo_drive.networks.layers import input_axis
 from tfmo_drive.surgery.channel_scales import ChannelScales
 
 layers = keras.layers
 
-LOST = 4.0
-"""The bits from which a cost is reported: half of the 8. The worst tensor of a ResNet50 on traffic signs, which int8
-costs nothing, loses 2.4; with channels spread over three powers of ten (steps.spoilers.spread) half lose over 8."""
 DROWNED = 6.0
 """The same bits for an addend: it may be small where a sum may not, because what is lost is small beside the sum too.
 With two bits left it is as good as gone. A ResNet50's worst loses 0.5."""
@@ -57,7 +55,7 @@ class Finding:
 
 
 def faults(stored: StoredTensors, ranges: dict[str, np.ndarray]) -> list[Finding]:
-    """Returns the findings in graph order.
+    """Returns the findings, those of each kind in graph order.
 
     Args:
         stored: The tensors that an int8 file of the model stores.
@@ -70,29 +68,18 @@ def faults(stored: StoredTensors, ranges: dict[str, np.ndarray]) -> list[Finding
             mend = EQUALIZE if key in free else KEEP_FLOAT
             found += [*_outlier(one, ranges[key], mend), *_dead(one, ranges[key])]
     spans = {key: span(ranges[key]) for key in stored.tensors}
-    absorbed = {layer.name for layer in folding.foldable(stored.model).values()}
+    found += _constants(stored.model)
     for meeting in stored.meetings:
-        if isinstance(meeting.layer, folding.AFFINE) and meeting.inputs[0] in stored.tensors:
-            found += _constants(meeting.layer, absorbed)
         if isinstance(meeting.layer, (*ONE_SCALE, layers.Add)):
             found += _shared(meeting, stored, spans, free)
     return found
 
 
-def _constants(layer: Layer, absorbed: set[str]) -> Iterator[Finding]:
-    """Yields a finding where a BatchNorm or its like, an operator of its own in the file, has gains far apart.
-
-    The converter gives the constant that it multiplies by one scale, as it gives any constant that is no kernel.
-    """
-    gains = np.abs(folding.affine(layer)[0])
-    gains = gains[gains > 0]
-    bits = lost_bits(None, gains) if len(gains) > 1 else 0.0
-    if bits > LOST:
-        message = (
-            f"its gains go from {gains.min():.3g} to {gains.max():.3g}, half of them below {np.median(gains):.3g}: one "
-            f"scale for all costs what it multiplies {_of_8(bits)}."
-        )
-        yield Finding("gains far apart", layer.name, message, bits, FOLD if layer.name in absorbed else KEEP_FLOAT)
+def _constants(model: keras.Model) -> Iterator[Finding]:
+    """Yields a finding for each BatchNorm or its like, an operator of its own in the file, with gains far apart."""
+    for one in folding.far_apart(model):
+        message = f"its gains {one.said}: one scale for all costs what it multiplies {_of_8(one.bits)}."
+        yield Finding("gains far apart", one.layer.name, message, one.bits, FOLD if one.foldable else KEEP_FLOAT)
 
 
 def lost_bits(kernel: np.ndarray | None, own: np.ndarray) -> float:

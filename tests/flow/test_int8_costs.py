@@ -1,0 +1,77 @@
+"""A run whose int8 file would lose what two untrained steps give back is refused with these steps, which then work."""
+
+from __future__ import annotations
+
+import functools
+import re
+
+import numpy as np
+import pytest
+
+import tfmo_drive as td
+from tfmo_drive.base.keras2 import keras
+from tfmo_drive.base.overrides import override
+from tfmo_drive.contracts import BadInput
+from tfmo_drive.tasks.arrays.array_task import ArrayTask
+
+layers = keras.layers
+
+
+@functools.cache
+def network(gains: tuple[float, ...]) -> keras.Model:
+    """Says whether an image is rather red or rather green, however its first BatchNorm spreads its channels."""
+    gains = np.array(gains)
+    image = keras.Input((8, 8, 3))
+    x = layers.Conv2D(8, 1, activation="relu", name="seeing")(image)
+    x = layers.BatchNormalization(name="norm", epsilon=1e-12)(x)
+    x = layers.Conv2D(2, 1, name="telling")(x)
+    model = keras.Model(image, layers.Dense(2, name="saying")(layers.GlobalAveragePooling2D()(x)))
+    colours = np.eye(3)[np.arange(8) % 3].T.reshape(1, 1, 3, 8) / 255
+    read = np.eye(3)[:, :2][np.arange(8) % 3].reshape(1, 1, 8, 2)
+    model.get_layer("seeing").set_weights([colours / gains, np.zeros(8)])
+    model.get_layer("norm").set_weights([np.ones(8), np.zeros(8), np.zeros(8), 1 / gains**2 / 1e4])
+    model.get_layer("telling").set_weights([read / 1e2, np.zeros(2)])
+    model.get_layer("saying").set_weights([np.eye(2) * 10, np.zeros(2)])
+    return model
+
+
+SPREAD = (*[1e-3] * 7, 1.0)
+
+
+@pytest.fixture(scope="module")
+def data():
+    random, labels = np.random.default_rng(0), np.arange(48) % 2
+    images = random.integers(0, 200, (48, 8, 8, 3))
+    images[np.arange(48), :, :, labels] += 40
+    images = images.astype(np.uint8)
+    return td.arrays(train=(images, labels), val=(images[:16], labels[:16]), test=(images[16:], labels[16:]))
+
+
+@pytest.fixture
+def run(data, tmp_path):
+    def run(gains=SPREAD, recipe=(), expect=td.Expect(target="litert_int8"), settings=()):  # noqa: B008 (frozen)
+        task = ArrayTask(arrays=data, model=network(gains), trained=True)
+        targets = (td.LiteRTFloat32(), td.LiteRTInt8())
+        whole = td.Experiment(task=task, recipe=recipe, targets=targets, expect=expect, measures=(td.Accuracy(),))
+        whole = override(whole, settings)
+        rows = td.Run(name="mine", experiment=whole, workdir=tmp_path / "run").report()["rows"]
+        return {row["name"]: row["score"] for row in rows}
+
+    return run
+
+
+@pytest.mark.slow
+def test_what_the_refusal_says_to_type_gives_the_score_back(run):
+    with pytest.raises(BadInput, match="baseline/litert_int8: of .* int8 would lose 0.* the gains of norm go") as said:
+        run()
+    asked = re.search(r"\(--set=(.*)\): nothing is lost then", str(said.value))[1]
+    scores = run(settings=[asked])
+    assert scores["mine/litert_int8"] == scores["baseline/litert_float32"] == 1 > scores["baseline/litert_int8"] + 0.2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("given", [
+    {"gains": (1.0,) * 8}, {"expect": td.Expect(target="litert_float32")},
+], ids=["gains alike", "another row is judged"])  # fmt: skip
+def test_nothing_else_is_refused(run, given):
+    assert run(**given)["baseline/litert_float32"] == 1
