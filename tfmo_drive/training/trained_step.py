@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import math
 import re
 import time
 import zlib
@@ -20,7 +19,6 @@ from typing import Any
 
 import numpy as np
 from absl import logging
-from tqdm import tqdm
 
 from tfmo_drive.base import atomic, given_file, progress
 from tfmo_drive.base.keras2 import keras, tf
@@ -31,6 +29,7 @@ from tfmo_drive.networks import graph, layers, plain_layers
 from tfmo_drive.networks.fake_quant import refuse_quantize_aware
 from tfmo_drive.protocols import Distillable, LocatesObjects
 from tfmo_drive.training import begun, filter_gradient, teacher
+from tfmo_drive.training.callbacks import Bar, StopOnNonFinite
 from tfmo_drive.training.distillation import Distiller, SoftLabels
 from tfmo_drive.training.learner import Learner
 from tfmo_drive.training.optimizers import OPTIMIZERS, optimizer
@@ -284,9 +283,9 @@ class _Loop:
         if self.hooks.before_epoch(epoch, self.model) or self.random:
             self.compile()
         dataset = batches.training_epoch(self.context, self.fit.batch_size, epoch, self.attached)
-        watch = _StopOnNonFinite(epoch, self.context, self.fit.batch_size)
+        watch = StopOnNonFinite(epoch, self.context, self.fit.batch_size)
         board = keras.callbacks.TensorBoard(self.folder / "tensorboard", update_freq="epoch", write_graph=False)
-        bar = _Bar(f"epoch {epoch + 1} of {self.fit.epochs}", self.steps)
+        bar = Bar(f"epoch {epoch + 1} of {self.fit.epochs}", self.steps)
         history = self.learner.fit(
             dataset,
             epochs=epoch + 1,
@@ -418,40 +417,3 @@ class _Loop:
 def _mean(before: np.ndarray, value: np.ndarray, count: int) -> np.ndarray:
     """Returns the mean of `count` values, whose mean is `before`, and `value`; of integers the latest value."""
     return before + (value - before) / (count + 1) if np.issubdtype(value.dtype, np.floating) else value
-
-
-class _Bar(keras.callbacks.Callback):
-    """Shows a bar of the epoch's batches on a terminal, and nothing elsewhere."""
-
-    def __init__(self, epoch: str, steps: int):
-        super().__init__()
-        self.said, self.steps = ", ".join(filter(None, (progress.place(), epoch))), steps
-
-    def on_train_begin(self, logs=None):
-        shown = None if logging.get_verbosity() >= logging.INFO else True
-        self.bar = tqdm(total=self.steps, desc=self.said, unit="batch", disable=shown, leave=False)
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.bar.set_postfix(loss=logs["loss"], refresh=False)
-        self.bar.update()
-
-    def on_train_end(self, logs=None):
-        self.bar.close()
-
-
-class _StopOnNonFinite(keras.callbacks.Callback):
-    """Stops where the loss is not finite and names the batch and its examples; TerminateOnNaN stops silently."""
-
-    def __init__(self, epoch: int, context: Context, batch_size: int):
-        super().__init__()
-        self.epoch, self.context, self.batch_size = epoch, context, batch_size
-
-    def on_train_batch_end(self, batch, logs=None):
-        if math.isfinite(logs["loss"]):
-            return
-        shown = batches.shown(self.context.task, self.context.seed, self.epoch)
-        indices = shown[batch * self.batch_size :][: self.batch_size]
-        raise BadInput(
-            f"The loss became {logs['loss']} in epoch {self.epoch + 1}, batch {batch + 1} (train examples "
-            f"{', '.join(map(str, indices[:8]))}, ...). Lower learning_rate, or look at these examples."
-        )
