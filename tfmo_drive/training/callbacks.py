@@ -21,14 +21,17 @@ class Bar(keras.callbacks.Callback):
         self.said, self.steps = ", ".join(filter(None, (progress.place(), epoch))), steps
 
     def on_train_begin(self, logs=None):
+        """Begins the bar."""
         shown = None if logging.get_verbosity() >= logging.INFO else True
         self.bar = tqdm(total=self.steps, desc=self.said, unit="batch", disable=shown, leave=False)
 
     def on_train_batch_end(self, batch, logs=None):
+        """Moves the bar by a batch."""
         self.bar.set_postfix(loss=logs["loss"], refresh=False)
         self.bar.update()
 
     def on_train_end(self, logs=None):
+        """Takes the bar away."""
         self.bar.close()
 
 
@@ -40,6 +43,7 @@ class StopOnNonFinite(keras.callbacks.Callback):
         self.epoch, self.context, self.batch_size = epoch, context, batch_size
 
     def on_train_batch_end(self, batch, logs=None):
+        """Raises BadInput where the batch's loss is not finite."""
         if math.isfinite(logs["loss"]):
             return
         shown = batches.shown(self.context.task, self.context.seed, self.epoch)
