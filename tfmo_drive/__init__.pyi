@@ -37,10 +37,10 @@ from tfmo_drive.networks.backbones.pilot_net import PilotNet as PilotNet
 from tfmo_drive.networks.backbones.resnet import ResNet as ResNet
 from tfmo_drive.networks.backbones.small_cnn import SmallCNN as SmallCNN
 from tfmo_drive.networks.backbones.u_net import UNet as UNet
-from tfmo_drive.networks.detector import Centres as Centres
+from tfmo_drive.networks.detectors.centres import Centres as Centres
+from tfmo_drive.networks.detectors.ssd import SSD as SSD
 from tfmo_drive.networks.networks import DenseLayers as DenseLayers
 from tfmo_drive.networks.networks import Head as Head
-from tfmo_drive.networks.ssd import SSD as SSD
 from tfmo_drive.protocols import Distillable as Distillable
 from tfmo_drive.protocols import LocatesObjects as LocatesObjects
 from tfmo_drive.protocols import OverTime as OverTime

@@ -36,7 +36,7 @@ OTHERS = {
     "pack/verify.py": "golden outputs, finite where they were written", "base/finite.py": "the one that leaves NaN out",
     "pack/example.py": "answers, finite where they are read",
     "commands/predicted_picture.py": "answers, finite where they are read",
-    "tasks/arrays/given_arrays.py": "one-hot labels", "networks/ssd.py": "overlaps of true boxes",
+    "tasks/arrays/given_arrays.py": "one-hot labels", "networks/detectors/ssd.py": "overlaps of true boxes",
     "commands/predict.py": "answers, finite where they are read",
 }  # fmt: skip
 """Files with an arg max, and of what."""

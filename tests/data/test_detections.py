@@ -11,7 +11,7 @@ from tfmo_drive.base.keras2 import tf
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.boxes import Truth
 from tfmo_drive.data.detections import BOXES, SCORES, Decoding, decoded, padded, sigmoid, truths
-from tfmo_drive.networks.detector import LARGEST, encode
+from tfmo_drive.networks.detectors.centres import LARGEST, encode
 from tfmo_drive.runtimes.interpreters import real, stored
 from tfmo_drive.tasks.detection.coco_score import CocoScore
 

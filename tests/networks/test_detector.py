@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.data import detections
-from tfmo_drive.networks import detector
-from tfmo_drive.networks.detector import decoded, encode, focal, generalised_iou
+from tfmo_drive.networks.detectors import centres
+from tfmo_drive.networks.detectors.centres import decoded, encode, focal, generalised_iou
 
 GRID = (6, 8)
 """Of an image of 24 x 32 px."""
@@ -170,7 +170,7 @@ def test_boxes_lie_about_their_cells_centres():
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 999))
 def test_boxes_are_decoded_alike_in_the_graph_and_behind_it(seed):
-    exponents = np.random.default_rng(seed).uniform(0, detector.LARGEST, (2, 3, 5, 4)).astype(np.float32)
+    exponents = np.random.default_rng(seed).uniform(0, centres.LARGEST, (2, 3, 5, 4)).astype(np.float32)
     np.testing.assert_allclose(
         decoded(tf.constant(exponents)).numpy(), detections.decoded(exponents), rtol=1e-5, atol=1e-4
     )
@@ -181,15 +181,15 @@ def test_the_loss_is_the_scores_and_five_times_the_boxes_for_every_object():
     outputs = {"scores": tf.zeros((1, *GRID, 2)), "boxes": tf.zeros((1, *GRID, 4))}
     score = float(focal(targets["heat"], outputs["scores"], targets["open"])) / 2
     # Each box is 8 x 8 px, and 2 x 2 px are said inside it.
-    assert float(detector.loss(targets, outputs)) == pytest.approx(score + 5 * (1 - 4 / 64), rel=1e-4)
+    assert float(centres.loss(targets, outputs)) == pytest.approx(score + 5 * (1 - 4 / 64), rel=1e-4)
     none = encode(truth(rows=4), GRID, 2)
-    assert np.isfinite(detector.loss(none, outputs))
+    assert np.isfinite(centres.loss(none, outputs))
 
 
 def test_at_first_every_cell_scores_a_tenth_and_says_ten_pixels():
     inputs = keras.Input((32, 64, 3))
     features = keras.layers.Conv2D(4, 3, 4, padding="same")(inputs)
-    model = keras.Model(inputs, detector.heads(keras.Model(inputs, features), 3, 8))
+    model = keras.Model(inputs, centres.heads(keras.Model(inputs, features), 3, 8))
     assert model.output_names == ["scores", "boxes"]
     scores, boxes = model(tf.random.stateless_uniform((1, 32, 64, 3), [0, 1]), training=False)
     assert scores.shape == (1, 8, 16, 3) and boxes.shape == (1, 8, 16, 4)

@@ -8,16 +8,17 @@ import numpy as np
 import pytest
 
 from tfmo_drive.base.keras2 import keras, tf
-from tfmo_drive.contracts import BadInput
+from tfmo_drive.contracts import BadInput, Context
 from tfmo_drive.data import default_boxes
 from tfmo_drive.data.detections import BOXES, SCORES, Decoding
-from tfmo_drive.networks import ssd
 from tfmo_drive.networks.backbones import MobileNetV2, ResNet, UNet
-from tfmo_drive.networks.ssd import SSD
+from tfmo_drive.networks.detectors import SSD
 from tfmo_drive.steps.spoilers.decode_inside import DecodeInside
+from tfmo_drive.targets.litert import LiteRTInt8
 from tfmo_drive.tasks.detection.detection import Detection
 
 SIZE = (64, 96)
+STEPS = 120
 HEAD = SSD(strides=(8, 16), scale=2.0, ratios=(1.0, 4.0))
 
 
@@ -134,7 +135,12 @@ def test_outputs_stand_in_the_order_of_the_default_boxes(built):
 def test_its_metadata_say_all_that_decodes_it(built):
     task, model = built
     decode = task.metadata(model)["decode"]
-    assert decode["strides"] == (4, 8, 16) and decode["ratios"] == (1.0, 4.0) and decode["scale"] == 2.0
+    assert (
+        decode["strides"] == (4, 8, 16)
+        and "overlap" not in decode
+        and decode["ratios"] == (1.0, 4.0)
+        and decode["scale"] == 2.0
+    )
     assert "default boxes" in decode["rule"] and decode["iou"] == task.decoding.iou and "stride" not in decode
 
 
@@ -152,7 +158,7 @@ def test_a_network_that_decodes_by_itself_carries_no_detector():
     ("field", "value"),
     [
         ("strides", ()), ("strides", (8,)), ("strides", (8, 24)), ("strides", (2, 4)), ("strides", (16, 8)),
-        ("scale", 0.0), ("scale", np.nan), ("ratios", ()), ("ratios", (1.0, 0.0)), ("ratios", (11.0,)),
+        ("scale", 0.0), ("scale", np.nan), ("overlap", 0.0), ("overlap", 1.0), ("ratios", ()), ("ratios", (1.0, 0.0)), ("ratios", (11.0,)),
     ],
 )  # fmt: skip
 def test_a_setting_out_of_range_is_refused_by_name(field, value):
@@ -168,4 +174,31 @@ def test_the_published_maps_are_the_backbones_and_the_detectors_own():
     read = [model.get_layer(f"ssd_scores{stride}_depthwise").input.name.split("/")[0] for stride in (16, 32, 64)]
     assert read == ["block_13_expand_relu", "out_relu", "ssd_map64_out_relu"]
     assert all(isinstance(model.get_layer(f"ssd_boxes{stride}_conv"), keras.layers.Conv2D) for stride in (16, 32, 64))
-    assert ssd.SSD().default_boxes((96, 128)).shape == (1280, 4)
+    assert SSD(strides=(8, 16, 32, 64)).default_boxes((96, 128)).shape == (1280, 4)
+
+
+@pytest.mark.slow
+def test_frames_are_learnt_by_heart_and_found_in_the_int8_file(streets, tmp_path):
+    """Targets, loss, decoding and the order of the default boxes must agree, and int8 must not round them away."""
+    keras.utils.set_random_seed(0)
+    task = Detection(channels=16, detector=SSD(strides=(4, 8, 16), overlap=0.4), **streets)
+    model, adam = task.build(), keras.optimizers.Adam(0.01)
+    raw, truths = task.examples("train").read(np.arange(8))
+    pixels = tf.constant(task.preprocessing(raw))
+    targets = task.encode({name: tf.constant(one) for name, one in truths.items()})
+    weights = model.trainable_variables
+
+    @tf.function
+    def step():
+        with tf.GradientTape() as tape:
+            loss = task.loss(model)(targets, dict(zip(model.output_names, model(pixels, training=True), strict=True)))
+        adam.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
+
+    for number in range(STEPS):
+        adam.learning_rate.assign(0.005 * (1 + np.cos(np.pi * number / STEPS)))
+        step()
+    outputs = dict(zip(model.output_names, (one.numpy() for one in model(pixels)), strict=True))
+    by_heart = task.score(outputs, truths)
+    assert by_heart > 0.9, "overlaps of 0.95 count, and half of the objects are a few pixels high"
+    file = LiteRTInt8()(model, tmp_path, Context(task, model, (), tmp_path, 0))
+    assert task.score(file.predict(raw), truths) > by_heart - 0.05

@@ -8,8 +8,8 @@ import pytest
 from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.contracts import BadInput, Context
 from tfmo_drive.data import batches
-from tfmo_drive.networks import detector
-from tfmo_drive.networks.detector import distillation_loss
+from tfmo_drive.networks.detectors import centres
+from tfmo_drive.networks.detectors.centres import distillation_loss
 from tfmo_drive.steps.train import Train
 from tfmo_drive.training import teacher
 from tfmo_drive.training.distillation import Features, SoftLabels, hint_loss
@@ -72,13 +72,13 @@ def test_teacher_and_truth_speak_equally_loud():
     """A student just built hears of one object about as much from a teacher that sees it as from the truth."""
     truth = {"boxes": tf.constant([[[20.0, 20.0, 44.0, 52.0]]]), "classes": tf.constant([[0]], tf.int64),
              "crowd": tf.constant([[False]])}  # fmt: skip
-    hard = detector.encode(truth, (16, 16), 1)
+    hard = centres.encode(truth, (16, 16), 1)
     heat = tf.clip_by_value(hard["heat"], 0.01, 0.99)
     y, x = np.mgrid[:16, :16] * 4 + 2.0
     sides = np.stack([x - 20, y - 20, 44 - x, 52 - y], axis=-1)[None]
     seen = {"scores": tf.math.log(heat / (1 - heat)), "boxes": np.log(np.maximum(sides, 1.0)).astype(np.float32)}
     student = {"scores": tf.fill([1, 16, 16, 1], -2.2), "boxes": tf.fill([1, 16, 16, 4], np.float32(np.log(10)))}
-    ratio = float(distillation_loss(student, seen, 1.0)) / float(detector.loss(hard, student))
+    ratio = float(distillation_loss(student, seen, 1.0)) / float(centres.loss(hard, student))
     assert 0.3 < ratio < 3
 
 

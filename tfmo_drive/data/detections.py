@@ -22,7 +22,7 @@ FIELDS = ("boxes", "classes", "crowd", "areas")
 STRIDE = 4
 """The side of a grid's cell in pixels of the image."""
 JOINED = "detections"
-"""The name of a naive export's only output: boxes in pixels and scores side by side (networks.detector.joined)."""
+"""The name of a naive export's only output: boxes in pixels and scores side by side (centres.joined)."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

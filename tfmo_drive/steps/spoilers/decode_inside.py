@@ -13,7 +13,8 @@ from tfmo_drive.base.keras2 import keras
 from tfmo_drive.base.outputs import names
 from tfmo_drive.contracts import BadInput, Context
 from tfmo_drive.data.detections import BOXES, JOINED, SCORES
-from tfmo_drive.networks import detector, graph
+from tfmo_drive.networks import graph
+from tfmo_drive.networks.detectors import centres
 from tfmo_drive.surgery.untrained_step import UntrainedStep
 
 
@@ -34,4 +35,4 @@ class DecodeInside(UntrainedStep):
             raise BadInput(f"DecodeInside needs a detector's outputs, scores and boxes, got {', '.join(names(model))}.")
         if len(model.output_shape[0]) != 4:
             raise BadInput("DecodeInside needs maps, as task.detector=Centres has them. Leave it out.")
-        return detector.joined(model, JOINED)
+        return centres.joined(model, JOINED)

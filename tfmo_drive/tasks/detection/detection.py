@@ -1,6 +1,6 @@
 """Detects objects: cars, pedestrians, signs and whatever else a COCO JSON file lists, or the built-in scenes' objects.
 
-A ResNet50 (or another backbone) under a feature pyramid and an anchor-free head (networks.detector says which and why).
+A ResNet50 (or another backbone) under a feature pyramid and an anchor-free head (networks.detectors.centres says why).
 Boxes and scores are separate outputs; decoding and suppression stay outside the quantised graph (data.detections).
 Score: COCO's mAP; beside it AP50, by object size and class, and how many pedestrians are missed.
 """
@@ -25,9 +25,8 @@ from tfmo_drive.data.detections import BOXES, FIELDS, SCORES, Decoding
 from tfmo_drive.data.image_cache import pack
 from tfmo_drive.data.layouts import coco_listing
 from tfmo_drive.networks import output_kind
-from tfmo_drive.networks.detector import Centres
+from tfmo_drive.networks.detectors import SSD, Centres
 from tfmo_drive.networks.networks import Network
-from tfmo_drive.networks.ssd import SSD
 from tfmo_drive.scenes.frames import DETECTED, Chosen, truth
 from tfmo_drive.scenes.scenes import Scene
 from tfmo_drive.scores import flicker, pictures

@@ -19,13 +19,11 @@ from tfmo_drive.contracts import BadInput
 from tfmo_drive.data import default_boxes, detections
 from tfmo_drive.data.boxes import Detections
 from tfmo_drive.data.detections import BOXES, SCORES, Decoding
-from tfmo_drive.networks import detector
 from tfmo_drive.networks.decoders import feature_maps
+from tfmo_drive.networks.detectors import detector
 from tfmo_drive.networks.networks import BN_EPSILON
 
 layers = keras.layers
-_MATCHED = 0.5
-"""The overlap from which a default box is an object's: section 2.2 of SSD."""
 _NEGATIVES = 3
 """The default boxes without an object, of the largest losses, that count for each one with: "hard negative mining"."""
 _FEWEST = 8
@@ -36,13 +34,16 @@ _FEWEST = 8
 class SSD(detector.Detector):
     """Describes SSDLite's head; the maps of strides up to 32 are the backbone's, coarser ones its own.
 
-    The defaults suit frames of a hundred pixels or two, in which objects are small. At 300 pixels the published
-    detector has strides of 16 to 512.
+    What no default box overlaps by half is hardly learnt, and nothing says so but the score: the finest map's boxes
+    must be about as large as the smaller objects. The defaults suit frames of a hundred pixels or two, in which half
+    of the objects are smaller than 7 pixels. At 300 pixels the published detector has strides of 16 to 512.
 
     Args:
         strides: The sides of the maps' cells in pixels, each twice the one before.
         scale: The side of a map's default boxes in its cells.
         ratios: Width over height of the default boxes.
+        overlap: The intersection over union from which a default box is an object's: 0.5 in section 2.2 of SSD; less
+            gives small objects more boxes (Zhang et al. 2017, "S3FD: Single shot scale-invariant face detector").
 
     Example:
         >>> import tfmo_drive as td
@@ -50,9 +51,10 @@ class SSD(detector.Detector):
         1.5
     """
 
-    strides: tuple[int, ...] = (8, 16, 32, 64)
+    strides: tuple[int, ...] = (4, 8, 16, 32)
     scale: float = 1.5
     ratios: tuple[float, ...] = (1.0, 2.0, 0.5, 0.33)
+    overlap: float = 0.5
 
     def __post_init__(self):
         doubled = all(later == 2 * earlier for earlier, later in zip(self.strides, self.strides[1:], strict=False))
@@ -62,6 +64,8 @@ class SSD(detector.Detector):
             raise BadInput(f"SSD.scale must be in (0, 16], got {self.scale}.")
         if not self.ratios or not all(0.1 <= ratio <= 10 for ratio in self.ratios):
             raise BadInput(f"SSD.ratios must be numbers from 0.1 to 10, got {self.ratios}.")
+        if not 0 < self.overlap < 1:
+            raise BadInput(f"SSD.overlap must be in (0, 1), got {self.overlap}.")
 
     def default_boxes(self, size: tuple[int, int]) -> np.ndarray:
         """Returns the default boxes of images of (height, width) pixels, float32 [n, 4], as data.default_boxes does."""
@@ -106,8 +110,8 @@ class SSD(detector.Detector):
         nearest = tf.one_hot(tf.argmax(ious, axis=-1), len(placed)) * tf.cast(there, tf.float32)[..., None]
         ious = tf.where(nearest > 0, 1.0 + ious, ious)  # an object's best default box is its own at any overlap
         owner, best = tf.argmax(ious, axis=1), tf.reduce_max(ious, axis=1)
-        matched = best >= _MATCHED
-        inside = common / tf.maximum(placed[:, 2] * placed[:, 3], 1e-6) > _MATCHED
+        matched = best >= self.overlap
+        inside = common / tf.maximum(placed[:, 2] * placed[:, 3], 1e-6) > self.overlap
         in_crowd = tf.reduce_any(inside & crowd[..., None], axis=1) & ~matched
         kind = tf.where(matched, tf.gather(kinds, owner, batch_dims=1), -1)
         return {
@@ -147,7 +151,7 @@ class SSD(detector.Detector):
         return {SCORES: (rows, classes), BOXES: (rows, 4)}
 
     def described(self) -> dict[str, Any]:
-        return dataclasses.asdict(self) | {"rule": _RULE}
+        return {"strides": self.strides, "scale": self.scale, "ratios": self.ratios, "rule": _RULE}
 
 
 _RULE = (
