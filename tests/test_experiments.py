@@ -264,6 +264,16 @@ def test_bounds_of_an_experiments_own_network_are_not_asked_of_another_unless_th
     assert chosen_run.spared(own, ["task.baseline=mine.h5", "expect.size_ratio=0.5"]) == ()
 
 
+def test_a_level_on_an_experiments_own_data_is_not_asked_of_others_unless_the_user_asks(caplog):
+    own = experiment_flags.experiment("mobilenet")
+    assert own.expect.of_data() == ("baseline_score",)
+    assert chosen_run.without_levels(own, ["task.baseline=mine.h5"]) is own
+    spared = chosen_run.without_levels(own, ["task.data=images"]).expect
+    assert spared == dataclasses.replace(own.expect, baseline_score=None)
+    assert "not judged, for it is about the experiment's own data: baseline_score" in caplog.text
+    assert chosen_run.without_levels(own, ["task.data=images", "expect.baseline_score=0.5"]) is own
+
+
 def test_a_given_model_that_is_another_network_misses_no_bound_of_the_experiments(
     tiny_task, tiny_baseline, small_cnn, tmp_path, caplog
 ):

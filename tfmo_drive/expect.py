@@ -36,6 +36,8 @@ class Figure:
     """Whether the row's measurement can meet or miss the bound at all: a time on a busy machine can do neither."""
     of_network: bool = False
     """Whether a bound is about the size, speed or level of one network, and says nothing of another one."""
+    of_data: bool = False
+    """Whether a bound is about the level that one data set allows, and says nothing of another one."""
 
 
 FIGURES = {
@@ -45,8 +47,9 @@ FIGURES = {
     "worst_corruption_drop": Figure("points", lambda row, rows: -row["worst_corruption_delta"]),
     "keras_gap": Figure("points", lambda row, rows: abs(row["score"] - row["keras_score"])),
     "over_control": Figure("points", lambda row, rows: row["score"] - max(_controls(row, rows)), least=True),
-    "baseline_score": Figure("share", lambda row, rows: rows[0]["score"], least=True, of_network=True),
-    "miss_rate": Figure("share", lambda row, rows: _miss_rate(row), of_network=True),
+    "baseline_score": Figure("share", lambda row, rows: rows[0]["score"], least=True, of_network=True,
+                             of_data=True),
+    "miss_rate": Figure("share", lambda row, rows: _miss_rate(row), of_network=True, of_data=True),
     "npu_share": Figure("share", lambda row, rows: _npu_share(row["npu"]), least=True, elsewhere=True,
                         of_network=True),
     "error_ratio": Figure("ratio", lambda row, rows: row["mean_absolute_error"] / rows[0]["mean_absolute_error"]),
@@ -156,6 +159,10 @@ class Expect:
     def asked(self) -> list[tuple[str, float, bool]]:
         """Returns (name, bound, whether it is a least one) of every bound given."""
         return [(name, bound, FIGURES[name].least) for name, bound in self._bounds()]
+
+    def of_data(self) -> tuple[str, ...]:
+        """Returns the names of the bounds given that are about the level that one data set allows."""
+        return tuple(name for name, _ in self._bounds() if FIGURES[name].of_data)
 
     def of_network(self) -> tuple[str, ...]:
         """Returns the names of the bounds given that are about the size, speed or level of one network."""

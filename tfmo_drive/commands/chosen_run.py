@@ -27,7 +27,25 @@ def run(argv: list[str]) -> Run:
     """
     run = experiment_flags.run(argv)
     chosen = with_controls(run.experiment, FLAGS.controls)
-    return dataclasses.replace(run, experiment=chosen, spared=spared(chosen, experiment_flags.assignments()))
+    given = experiment_flags.assignments()
+    chosen = without_levels(chosen, given)
+    return dataclasses.replace(run, experiment=chosen, spared=spared(chosen, given))
+
+
+def without_levels(chosen: Experiment, assignments: list[str]) -> Experiment:
+    """Returns the experiment without the levels that its file expects of its own data, where the flags give others.
+
+    What the flags ask themselves is asked of whatever data they give.
+    """
+    set_here = {one.partition("=")[0].strip() for one in assignments}
+    names = [name for name in chosen.expect.of_data() if f"expect.{name}" not in set_here]
+    if "task.data" not in set_here or not names:
+        return chosen
+    logging.warning(
+        "not judged, for it is about the experiment's own data: %s. Ask for what you want of yours with "
+        "--set=expect.%s=...", ", ".join(names), names[0],
+    )  # fmt: skip
+    return dataclasses.replace(chosen, expect=dataclasses.replace(chosen.expect, **dict.fromkeys(names)))
 
 
 def spared(chosen: Experiment, assignments: list[str]) -> tuple[str, ...]:
