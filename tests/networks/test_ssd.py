@@ -158,7 +158,8 @@ def test_a_network_that_decodes_by_itself_carries_no_detector():
     ("field", "value"),
     [
         ("strides", ()), ("strides", (8,)), ("strides", (8, 24)), ("strides", (2, 4)), ("strides", (16, 8)),
-        ("scale", 0.0), ("scale", np.nan), ("overlap", 0.0), ("overlap", 1.0), ("ratios", ()), ("ratios", (1.0, 0.0)), ("ratios", (11.0,)),
+        ("scale", 0.0), ("scale", np.nan), ("overlap", 0.0), ("overlap", 1.0),
+        ("ratios", ()), ("ratios", (1.0, 0.0)), ("ratios", (11.0,)),
     ],
 )  # fmt: skip
 def test_a_setting_out_of_range_is_refused_by_name(field, value):
