@@ -24,7 +24,9 @@ TUNED = {"epochs": 2, "learning_rate": 0.0002, **ADAM}
 
 EXPERIMENT = Experiment(
     task=Detection(
-        network=MobileNetV2(width=0.5), detector=SSD(overlap=0.4), scenes=Frames(train=1000, val=64, test=300),
+        network=MobileNetV2(width=0.5),
+        detector=SSD(overlap=0.4),
+        scenes=Frames(train=1000, val=64, test=300),
     ),
     training=Train(epochs=24, learning_rate=0.002, warmup_epochs=1.0, averaged_epochs=5, **ADAM),
     recipe=(QuantizeAware(**TUNED),),
