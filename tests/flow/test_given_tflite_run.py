@@ -57,15 +57,16 @@ def untried(monkeypatch):
 
 
 def test_a_float_file_is_the_reference_and_is_quantised(files, data, untried):
-    targets = [td.LiteRTInt8(), td.LiteRTDynamic(), td.OnnxFloat32()]
+    targets = [td.LiteRTInt8(), td.LiteRTDynamic(), td.LiteRTFloat16(), td.OnnxFloat32()]
     result = td.compress(files / "float.tflite", [], data, targets=targets, measures=MEASURES)
     assert [row.name for row in result.rows] == [f"baseline/{name}" for name in
-                                                 ("litert_float32", "litert_int8", "onnx_float32")]  # fmt: skip
-    reference, integer, onnx = result.rows
+                                                 ("litert_float32", "litert_int8", "litert_dynamic", "litert_float16",
+                                                  "onnx_float32")]  # fmt: skip
+    reference, integer, dynamic, half, onnx = result.rows
     assert onnx["score_delta"] == 0 and integer["size_bytes"] < reference["size_bytes"]
     assert "float baseline" in terminal(result._report)
-    (skipped,) = result._report["skipped"]
-    assert skipped["target"] == "litert_dynamic" and "float.tflite, which is a .tflite" in skipped["reason"]
+    assert not result._report.get("skipped")
+    assert half["size_bytes"] < reference["size_bytes"] and dynamic["size_bytes"] < half["size_bytes"]
 
 
 def test_an_integer_file_is_its_own_reference_on_every_target_that_takes_it(files, data, untried):
@@ -83,8 +84,7 @@ def test_an_integer_file_is_its_own_reference_on_every_target_that_takes_it(file
     [
         ([td.Prune()], {}, "Prune cannot change float.tflite, which is a .tflite: its layers are finished. Give the"),
         ([], {"training": td.Train(epochs=1)}, "a .tflite cannot be trained"),
-        ([], {"targets": [td.LiteRTDynamic()]}, "No target takes what baseline makes. litert_dynamic cannot be made"),
-    ],
+            ],
 )
 def test_what_makes_no_sense_of_a_file_is_refused_before_anything_is_made(steps, more, words, files, data, tmp_path):
     with pytest.raises(BadInput, match=words):

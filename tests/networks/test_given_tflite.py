@@ -266,6 +266,43 @@ def test_what_a_file_computes_in_decides_which_targets_take_it(computes, setting
     np.testing.assert_allclose(artifact.predict(raw), found.predict(rule(raw), verbose=0), rtol=1e-3, atol=1e-3)
 
 
+KERNELS = {
+    "convolutions": lambda x: layers.Conv2D(24, 3, activation="relu")(layers.Conv2D(16, 5, padding="same")(x)),
+    "in groups": lambda x: layers.Conv2D(32, 5, groups=2)(layers.Conv2D(8, 3)(x)),
+    "depthwise": lambda x: layers.DepthwiseConv2D(7, padding="same", depth_multiplier=2)(layers.Conv2D(16, 3)(x)),
+    "transposed": lambda x: layers.Conv2DTranspose(12, 3, 2)(layers.Conv2D(16, 3, 2)(x)),
+    "dense": lambda x: layers.Dense(40, "relu")(layers.Flatten()(x)),
+    "dense on every pixel": lambda x: layers.Dense(16)(layers.Dense(80)(x)),
+    "too small for it": lambda x: layers.Conv2D(4, 3)(x),
+}
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_constants_in_fewer_bits_are_those_of_the_converter(name, raw, tmp_path):
+    """Of the given float file and of the Keras model: equal operators, equal types of constants, equal answers."""
+    keras.utils.set_random_seed(1)
+    image = keras.Input(SIZE)
+    model = keras.Model(image, layers.Dense(4)(layers.Flatten()(KERNELS[name](image))))
+    rule = preprocessing_text.preprocessing("tf")
+    given, theirs = freeze(read(converted(model), tmp_path), rule), freeze(model, rule)
+    answers = model.predict(rule(raw), verbose=0)
+    for make, floor in ((conversion.float16, 60), (conversion.dynamic, 25)):
+        files = [make(given), make(theirs)]
+        kinds = [
+            sorted(
+                (operator.name, *(one.dtype for one in operator.inputs if one is not None and one.data is not None))
+                for operator in tflite_file.read(file).operators
+            )
+            for file in files
+        ]
+        assert kinds[0] == kinds[1]
+        said = []
+        for file in files:
+            (tmp_path / "made.tflite").write_bytes(file)
+            said.append(LiteRTArtifact(tmp_path / "made.tflite").predict(raw))
+        assert decibels(answers, said[0]) > min(floor, decibels(answers, said[1]) - 3)
+
+
 class _Task:
     """As much of a task as a target asks."""
 

@@ -28,7 +28,7 @@ from tfmo_drive.base.inputs import pieces
 from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.base.outputs import flat
 from tfmo_drive.contracts import Arrays, BadInput, Preprocessing
-from tfmo_drive.conversion import calibration
+from tfmo_drive.conversion import calibration, stored_weights
 from tfmo_drive.conversion.calibration import MINMAX, Ranges
 from tfmo_drive.conversion.freezing import Frozen
 from tfmo_drive.conversion.integer_elu import with_integer_elu
@@ -81,12 +81,14 @@ def taking_raw(tflite: bytes, frozen: Frozen) -> bytes:
 
 def float16(frozen: Frozen) -> bytes:
     """Returns a `.tflite` with float16 constants and float32 arithmetic."""
-    return taking_raw(_named(_convert(frozen, default=True, types=[tf.float16]), frozen), frozen)
+    made = stored_weights.float16(frozen.content) if frozen.content else _convert(frozen, True, types=[tf.float16])
+    return taking_raw(_named(made, frozen), frozen)
 
 
 def dynamic(frozen: Frozen) -> bytes:
     """Returns a `.tflite` with int8 weights (of 1024 elements and more) and float32 activations."""
-    return taking_raw(_named(_convert(frozen, default=True), frozen), frozen)
+    made = stored_weights.dynamic(frozen.content) if frozen.content else _convert(frozen, default=True)
+    return taking_raw(_named(made, frozen), frozen)
 
 
 def int8(frozen: Frozen, images: Arrays | None = None, ranges: Ranges = MINMAX) -> bytes:
@@ -268,8 +270,6 @@ def _pixels(frozen: Frozen) -> bool:
 
 
 def _convert(frozen: Frozen, default: bool = False, integer: bool = False, types: list | None = None) -> bytes:
-    if frozen.content:
-        raise BadInput(f"No such file can be made of {frozen.name}, which is a .tflite. Give the Keras model.")
     with _quiet():
         converter = _Converter.from_concrete_functions([frozen.function])
         converter.frozen = frozen

@@ -54,8 +54,6 @@ def refuses_file(target: str, model: keras.Model, takes: tuple[str, ...]) -> str
     file = tflite_model.file_of(model)
     if file is None or file.computes in takes:
         return None
-    if file.computes == FLOAT32:
-        return f"{target} cannot be made of {file.name}, which is a .tflite. Give the Keras model, or use LiteRTInt8."
     return (
         f"{target} cannot be made of {file.name}, which is {file.computes} already. Give the float model that it was "
         "made from."

@@ -72,7 +72,7 @@ class LiteRTFloat16(_LiteRT):
     """
 
     name: ClassVar[str] = "litert_float16"
-    takes: ClassVar[tuple[str, ...]] = (FLOAT16,)
+    takes: ClassVar[tuple[str, ...]] = (FLOAT32, FLOAT16)
 
     def _convert(self, frozen: Frozen, context: Context) -> bytes:
         from tfmo_drive.conversion import conversion
@@ -91,7 +91,7 @@ class LiteRTDynamic(_LiteRT):
     """
 
     name: ClassVar[str] = "litert_dynamic"
-    takes: ClassVar[tuple[str, ...]] = (DYNAMIC,)
+    takes: ClassVar[tuple[str, ...]] = (FLOAT32, DYNAMIC)
 
     def _convert(self, frozen: Frozen, context: Context) -> bytes:
         from tfmo_drive.conversion import conversion
