@@ -23,7 +23,7 @@ EXPERIMENT = Experiment(
         network=SmallCNN(filters=(16, 32, 64)),
         scenes=Frames(train=4000, val=300, test=600),
     ),
-    training=Train(epochs=24, batch_size=32, learning_rate=0.01, averaged_epochs=6),
+    training=Train(epochs=24, batch_size=32, learning_rate=0.003, warmup_epochs=1.0, averaged_epochs=6),
     targets=(LiteRTFloat32(), LiteRTInt8()),
     expect=Expect(target="litert_int8", score_drop=0.02, size_ratio=0.3),
 )

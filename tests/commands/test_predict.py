@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import json
 import subprocess
 import sys
@@ -9,9 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from absl import flags
+from absl.testing import flagsaver
 from PIL import Image
 
 from tfmo_drive.base.keras2 import keras
+from tfmo_drive.commands import predict as command
 from tfmo_drive.commands.predicted_picture import drawn
 from tfmo_drive.contracts import Preprocessing
 from tfmo_drive.conversion import conversion
@@ -128,6 +133,8 @@ def test_a_mask_is_said_in_shares_of_the_picture(folder):
         ((), "Give a model and at least one image"),
         (("nothing.tflite", "red.png"), "nothing.tflite does not exist"),
         (("bare.tflite", "red.png"), "bare.tflite carries no tfmo_drive metadata"),
+        (("bare.tflite", "red.png"), "Say it with an experiment of its task, data of its kind, its classes in their order"),
+        (("model.tflite", "red.png", "--data=images"), "model.tflite says itself what it takes and answers. Leave --data"),
         (("rows.tflite", "red.png"), "red.png is not a CSV file in UTF-8"),
         (("rows.tflite", "words.csv"), "words.csv, line 2: \"b\" must be a number, got 'two'"),
         (("series.tflite", "wide.npy"), "wide.npy is not an array that the model takes"),
@@ -142,6 +149,32 @@ def test_bad_input_is_one_line_and_exit_code_1(arguments, message, folder):
     done = predict(*arguments, cwd=folder)
     lines = [line for line in done.stderr.splitlines() if "XNNPACK" not in line]
     assert done.returncode == 1 and len(lines) == 1 and message in lines[0]
+
+
+@pytest.mark.parametrize("kind", ["float32", "int8"])
+def test_a_file_of_another_maker_answers_as_the_flags_describe_it(kind, tmp_path, capsys):
+    random = np.random.default_rng(0)
+    for number in range(12):
+        for split, (name, colour) in itertools.product(("train", "val", "test"), {"blue": 2, "red": 0}.items()):
+            pixels = random.integers(0, 90, (16, 16, 3), np.uint8)
+            pixels[..., colour] += 120
+            (tmp_path / "data" / split / name).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(tmp_path / "data" / split / name / f"{number}.png")
+    image = keras.Input((16, 16, 3))
+    model = keras.Model(image, keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(image)))
+    model.set_weights([np.float32([[0, 9], [0, 0], [9, 0]]), np.zeros(2, np.float32)])
+    inputs = random.uniform(0, 1, (8, 16, 16, 3)).astype(np.float32)
+    unit = dataclasses.replace(Preprocessing("none"), input_range=(0.0, 1.0), dtype="float32")
+    made = conversion.float32(freeze(model, unit)) if kind == "float32" else conversion.int8(freeze(model, unit), inputs)
+    (tmp_path / "theirs.tflite").write_bytes(made)
+    flags.FLAGS.mark_as_parsed()
+    described = {"experiment": "post_training", "data": str(tmp_path / "data")}
+    (tmp_path / "classes.txt").write_text("blue\nred\n")
+    settings = ["task.image_size=16", "task.preprocessing_name=unit", f"task.classes={tmp_path / 'classes.txt'}"]
+    with flagsaver.as_parsed(**described, set=settings):
+        command.main(["predict", str(tmp_path / "theirs.tflite"), str(tmp_path / "data" / "test" / "red")])
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert len(lines) == 36 and all(line[-1] == "red" for line in lines[1::3])
 
 
 def test_rows_of_a_csv_are_found_by_their_names_and_said_in_the_unit(folder):

@@ -224,6 +224,20 @@ def test_other_inputs_are_refused_as_of_keras_models(shape, words, tmp_path):
         read(converted(model), tmp_path)
 
 
+def test_loops_are_refused_and_the_advice_against_them_holds(tmp_path):
+    def recurrent(**settings):
+        series = keras.Input((6, 4))
+        return keras.Model(series, layers.Dense(2)(layers.GRU(5, **settings)(series)))
+
+    with pytest.raises(BadInput, match=r"runs a graph inside its graph \(WHILE\), .* with unroll=True"):
+        read(converted(recurrent()), tmp_path)
+    unrolled = recurrent(unroll=True)
+    (tmp_path / "unrolled.tflite").write_bytes(converted(unrolled))
+    found = tflite_model.model_of(given_tflite.read(tmp_path / "unrolled.tflite", SETTING))
+    inputs = np.random.default_rng(0).normal(size=(3, 6, 4)).astype(np.float32)
+    np.testing.assert_allclose(found.predict(inputs, verbose=0), unrolled(inputs), atol=1e-5)
+
+
 def test_other_classes_and_one_sigmoid_are_refused_as_of_keras_models(floating, tmp_path):
     with pytest.raises(BadInput, match=r"gives outputs of shape \(4,\), the data has 7 classes"):
         read(floating, tmp_path, wanted=Signature(SIZE, {"logits": (7,)}))

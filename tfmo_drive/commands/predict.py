@@ -5,10 +5,12 @@ tfmo-drive predict --top=3 model.onnx folder/of/images
 tfmo-drive predict --draw=runs/seen model.tflite folder/of/images
 tfmo-drive predict --json model.tflite rows.csv
 tfmo-drive predict model.tflite image=image.jpg speed=12.5
+tfmo-drive predict --experiment=post_training --data=images --set=task.preprocessing_name=tf theirs.tflite image.jpg
 
 A folder stands for all images (or CSV files) below it. Several inputs are given each by its name. With --draw the
 images are written there with what was found in them, each as <name>_predicted.png; with --json every line is one
-object, of "input" and "answers", boxes in pixels of the image's file.
+object, of "input" and "answers", boxes in pixels of the image's file. A .tflite that another program wrote has no
+metadata: an experiment of its task and its data say what it takes and answers, which needs TensorFlow.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from tfmo_drive.base import atomic
 from tfmo_drive.base.given_file import reading
 from tfmo_drive.base.inputs import count
 from tfmo_drive.base.outputs import answered, at, each
-from tfmo_drive.commands import predicted_picture
+from tfmo_drive.commands import described_tflite, experiment_flags, predicted_picture
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.boxes import restored
 from tfmo_drive.data.csv_table import number_in, read_table
@@ -36,6 +38,7 @@ from tfmo_drive.data.images import SUFFIXES, Resize, UnreadableImage, decode, si
 from tfmo_drive.pack import example
 from tfmo_drive.runtimes import artifact_metadata, interpreters
 
+flags.adopt_module_key_flags(experiment_flags)
 _TOP = flags.DEFINE_integer("top", example.TOP, "How many classes to print for each image.", lower_bound=1)
 _DRAW = flags.DEFINE_string("draw", None, "Folder for the images with what was found in them. Default: none are drawn.")
 _JSON = flags.DEFINE_bool("json", False, "Print one line of JSON for each image or row.")
@@ -152,7 +155,13 @@ def answers(outputs: dict[str, np.ndarray], facts: Facts, source: tuple[int, int
 
 
 def _answer(model: str, given: list[str]) -> None:
-    facts = artifact_metadata.read(model)
+    with described_tflite.described(Path(model)) as path:
+        _answer_from(path, model, given)
+
+
+def _answer_from(path: Path, model: str, given: list[str]) -> None:
+    """Prints the answers of the file at `path`, which errors call `model`."""
+    facts = artifact_metadata.read(path)
     with reading(model, "a model whose metadata and outputs go together"):
         files: dict[str, Path] = {}
         try:
@@ -165,7 +174,7 @@ def _answer(model: str, given: list[str]) -> None:
                 what = "several inputs" if read is several else f"{read.__name__} of numbers"
                 raise BadInput(f"it takes {what}, and --draw is for images. Leave it out.")
             files = dict.fromkeys(given) if read is several else files_of(given, suffixes, draw)
-            artifact, taken = interpreters.load(model), set()
+            artifact, taken = interpreters.load(path), set()
             for place, raw, source in read(list(files), told):
                 said = at(answered(artifact, each(lambda one: one[None], raw)), 0)
                 named = said if isinstance(said, dict) else {"the only one": said}

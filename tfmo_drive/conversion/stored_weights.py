@@ -40,7 +40,7 @@ def float16(tflite: bytes) -> bytes:
         tensor.buffer = 0
         graph.tensors.append(half)
         graph.operators.insert(0, schema.OperatorT(code, [len(graph.tensors) - 1], [number]))
-    return pack(model)
+    return _packed(model)
 
 
 def dynamic(tflite: bytes) -> bytes:
@@ -69,6 +69,16 @@ def dynamic(tflite: bytes) -> bytes:
         operator.opcodeIndex = _code(model, name, version)
         if name == "FULLY_CONNECTED":
             operator.builtinOptions.asymmetricQuantizeInputs = True
+    return _packed(model)
+
+
+def _packed(model: Any) -> bytes:
+    """Returns the bytes of a model without the contents of buffers that nothing reads any more."""
+    used = {int(tensor.buffer) for graph in model.subgraphs for tensor in graph.tensors}
+    used |= {int(entry.buffer) for entry in model.metadata or ()}
+    for place, buffer in enumerate(model.buffers):
+        if place not in used:
+            buffer.data = None
     return pack(model)
 
 

@@ -32,6 +32,8 @@ FLOAT32, FLOAT16, DYNAMIC, INT8, INT16, MIXED = "float32", "float16", "dynamic r
 """What files compute in: float32 throughout, on constants in float16, on kernels in int8; integers; or some of each."""
 _ENDS = ("QUANTIZE", "DEQUANTIZE")
 _INTEGERS = {"INT8": INT8, "INT16": INT16}
+_FLOW = ("WHILE", "IF", "CALL", "CALL_ONCE")
+"""The operators that run another graph of the file."""
 _COUNTS = ("INT32", "INT64", "BOOL")
 """The types of shapes, indices and conditions, which are no arithmetic on what the model knows."""
 _CLASSES = {
@@ -137,11 +139,16 @@ def _refuse_structure(model: Any, graph: tflite_file.Graph, subject: str) -> Non
             f"{subject} has operators that TensorFlow Lite does not have: {listed(odd)}. They run code of their own, "
             "and no board has it. Convert the model again without them (no Select TF ops, no NPU compiler)."
         )
+    if flow := listed(sorted({kind(model, one) for one in model.subgraphs[0].operators} & {*_FLOW})):
+        raise BadInput(
+            f"{subject} runs a graph inside its graph ({flow}), and one without loops and branches is read. Where it "
+            "has recurrent layers, convert it again with unroll=True, or give the Keras model."
+        )
     if len(model.subgraphs) != 1 or len(model.signatureDefs or ()) > 1:
         count, signatures = len(model.subgraphs), len(model.signatureDefs or ())
         raise BadInput(
-            f"{subject} holds {count} graphs and {signatures} signatures (loops, branches or several functions make "
-            "them), and one of each is read. Convert one function of it, without loops."
+            f"{subject} holds {count} graphs and {signatures} signatures, as several functions make them, and one of "
+            "each is read. Convert one function of it."
         )
     if len(graph.inputs) != 1 or not graph.outputs:
         raise BadInput(
