@@ -133,8 +133,14 @@ def test_a_mask_is_said_in_shares_of_the_picture(folder):
         ((), "Give a model and at least one image"),
         (("nothing.tflite", "red.png"), "nothing.tflite does not exist"),
         (("bare.tflite", "red.png"), "bare.tflite carries no tfmo_drive metadata"),
-        (("bare.tflite", "red.png"), "Say it with an experiment of its task, data of its kind, its classes in their order"),
-        (("model.tflite", "red.png", "--data=images"), "model.tflite says itself what it takes and answers. Leave --data"),
+        (
+            ("bare.tflite", "red.png"),
+            "Say it with an experiment of its task, data of its kind, its classes in their order",
+        ),
+        (
+            ("model.tflite", "red.png", "--data=images"),
+            "model.tflite says itself what it takes and answers. Leave --data",
+        ),
         (("rows.tflite", "red.png"), "red.png is not a CSV file in UTF-8"),
         (("rows.tflite", "words.csv"), "words.csv, line 2: \"b\" must be a number, got 'two'"),
         (("series.tflite", "wide.npy"), "wide.npy is not an array that the model takes"),
@@ -165,7 +171,9 @@ def test_a_file_of_another_maker_answers_as_the_flags_describe_it(kind, tmp_path
     model.set_weights([np.float32([[0, 9], [0, 0], [9, 0]]), np.zeros(2, np.float32)])
     inputs = random.uniform(0, 1, (8, 16, 16, 3)).astype(np.float32)
     unit = dataclasses.replace(Preprocessing("none"), input_range=(0.0, 1.0), dtype="float32")
-    made = conversion.float32(freeze(model, unit)) if kind == "float32" else conversion.int8(freeze(model, unit), inputs)
+    made = (
+        conversion.float32(freeze(model, unit)) if kind == "float32" else conversion.int8(freeze(model, unit), inputs)
+    )
     (tmp_path / "theirs.tflite").write_bytes(made)
     flags.FLAGS.mark_as_parsed()
     described = {"experiment": "post_training", "data": str(tmp_path / "data")}

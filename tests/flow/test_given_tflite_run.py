@@ -84,7 +84,7 @@ def test_an_integer_file_is_its_own_reference_on_every_target_that_takes_it(file
     [
         ([td.Prune()], {}, "Prune cannot change float.tflite, which is a .tflite: its layers are finished. Give the"),
         ([], {"training": td.Train(epochs=1)}, "a .tflite cannot be trained"),
-            ],
+    ],
 )
 def test_what_makes_no_sense_of_a_file_is_refused_before_anything_is_made(steps, more, words, files, data, tmp_path):
     with pytest.raises(BadInput, match=words):
