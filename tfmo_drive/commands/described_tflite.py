@@ -33,8 +33,9 @@ def described(model: Path) -> Iterator[Path]:
     if not FLAGS.experiment:
         raise BadInput(
             f"{model} carries no tfmo_drive metadata, which would say what it takes and answers. Say it with an "
-            "experiment of its task, data of its kind, its classes in their order and how its input was made: --experiment="
-            "post_training --data=path/to/images --set=task.classes=classes.txt --set=task.preprocessing_name=tf."
+            "experiment of its task, data of its kind, its classes in their order and how its input was made: "
+            "--experiment=post_training --data=path/to/images --set=task.classes=classes.txt "
+            "--set=task.preprocessing_name=tf."
         )
     if FLAGS.weights:
         raise BadInput(f"--weights: the model is {model} itself. Leave --weights out.")
