@@ -21,7 +21,7 @@ PLUG_INS = ("tasks", "steps", "targets", "measures", "boards", "commands")
 SHARED = {"tasks.image_task", "tasks.frame_task", "tasks.number_task", "steps.criteria", "targets.selective",
           "measures.corruptions", "measures.live_memory", "boards.board", "commands.command_line",
           "commands.experiment_flags", "commands.chosen_run", "commands.shared_flags", "commands.npu_page",
-          "commands.baseline_worth", "commands.predicted_picture"}  # fmt: skip
+          "commands.baseline_worth", "commands.predicted_picture", "commands.described_tflite"}  # fmt: skip
 """What lies among plug-ins and is none: what several of them share."""
 MOST = 25
 """Modules that one folder may hold."""
