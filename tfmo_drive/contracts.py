@@ -319,6 +319,10 @@ class Step:
         """Returns a model of the structure that the step leaves, whose weights do not count, for asking later steps."""
         return model
 
+    def successor(self, task: Task) -> keras.Model:
+        """Returns, untrained, the network that a step that replaces the model leaves, for asking later steps."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what takes the model's place.")
+
     def undoes(self, earlier: Step) -> bool:
         """Says whether this step would undo what `earlier`, before it in a recipe, promises."""
         return (

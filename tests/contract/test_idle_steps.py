@@ -53,17 +53,17 @@ IDLE = {
 def test_a_step_with_nothing_to_do_is_refused_and_says_why(name):
     step, model, words = IDLE[name]
     with pytest.raises(BadInput, match=f"{type(step).__name__} would change nothing of .*{words}") as refused:
-        refuse_model((step,), model())
+        refuse_model((step,), model(), None)
     assert "\n" not in str(refused.value)
 
 
 def test_every_step_that_looks_for_layers_finds_them_in_a_plain_network():
     model = network(convolution(), layers.BatchNormalization(), layers.ReLU(), layers.Conv2D(16, 3), layers.ReLU())
     for step in {type(step): step for step, _, _ in IDLE.values()}:
-        refuse_model((step(),), model)
+        refuse_model((step(),), model, None)
 
 
 def test_nothing_asked_for_is_no_reason():
     """Zero strength: the same recipe with every setting swept from nothing on."""
     model = network(convolution(), layers.ReLU())
-    refuse_model((td.ChannelPruning(pruning_ratio=0.0), td.Prune(sparsity=0.0)), model)
+    refuse_model((td.ChannelPruning(pruning_ratio=0.0), td.Prune(sparsity=0.0)), model, None)

@@ -218,13 +218,13 @@ def test_a_misspelt_layer_to_skip_is_refused_before_an_earlier_step_trains(kind,
     step = dataclasses.replace(case(kind).example, skip=("conv1_cnov",))
     said = f"""^{kind.__name__}.skip: no layer 'conv1_cnov'. Did you mean "conv1_conv"\\?"""
     with pytest.raises(BadInput, match=said):
-        refuse_model((Train(), step), tiny_baseline)
+        refuse_model((Train(), step), tiny_baseline, None)
 
 
 @pytest.mark.parametrize("kind", SKIPPING, ids=lambda kind: kind.__name__)
 def test_a_layer_that_an_earlier_low_rank_may_add_is_refused_once_it_is_not_there(kind, tiny_baseline, context):
     step = dataclasses.replace(case(kind).example, skip=("conv1_conv_1",))
-    refuse_model((LowRank(), step), tiny_baseline)
+    refuse_model((LowRank(), step), tiny_baseline, None)
     with pytest.raises(BadInput, match=f"^{kind.__name__}.skip: no layer 'conv1_conv_1'"):
         step(tiny_baseline, context())
 

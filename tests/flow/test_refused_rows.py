@@ -109,3 +109,18 @@ def test_the_quantize_aware_graph_is_tried_at_zero_epochs(data, monkeypatch, not
     files = Files(None, {}, None, refused=tried[0], asked=experiment.asks_for)
     assert files.accepted("compressed", model, experiment.all_targets) == [td.LiteRTInt8()]
     assert [f"{one['stage']}/{one['target']}" for one in files.skipped] == skipped == ["compressed/onnx_float32"]
+
+
+def test_what_comes_behind_a_student_is_tried_on_the_student(data, monkeypatch, nothing_trains):
+    """Before it learns: no float file can be of a quantize-aware student, and a step's layers are the student's."""
+    student, tried = td.Distill(student=td.SmallCNN(filters=(4,)), epochs=1), []
+    monkeypatch.setattr(stages, "refused", lambda *given: tried.append(refused(*given)) or tried[0])
+    for steps, raised in ((td.QuantizeAware(epochs=1), pytest.fail.Exception), (td.Prune(skip=("seeing",)), BadInput)):
+        with pytest.raises(raised, match="something is trained|Prune.skip: no .*seeing"):
+            compressed(data, student, steps, model=network(tf.nn.relu))
+    assert [row for row in tried[0]] == [("compressed", "litert_float32")]
+
+
+def test_a_student_of_another_kind_is_refused_before_it_learns(data, nothing_trains):
+    with pytest.raises(BadInput, match="Distill.student must take what the model takes"):
+        compressed(data, td.Distill(student=td.DenseLayers(), epochs=1), model=network(tf.nn.relu))

@@ -52,4 +52,4 @@ def test_a_model_without_batch_norm_cannot_be_slimmed():
     inputs = keras.Input((32, 32, 3))
     plain = keras.Model(inputs, keras.layers.Dense(9, name="logits")(keras.layers.GlobalAveragePooling2D()(inputs)))
     with pytest.raises(BadInput, match='no BatchNorm with a scale.* Use penalty="l1"'):
-        refuse_model((Regularize(penalty="bn_scale"),), plain)
+        refuse_model((Regularize(penalty="bn_scale"),), plain, None)

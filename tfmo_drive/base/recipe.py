@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from tfmo_drive.contracts import BadInput, BrokenPromise, Context, Step
+from tfmo_drive.contracts import BadInput, BrokenPromise, Context, Step, Task
 
 if TYPE_CHECKING:
     import tf_keras as keras
@@ -23,20 +24,16 @@ def refuse_order(steps: Sequence[Step]) -> None:
             )
 
 
-def refuse_model(steps: Sequence[Step], model: keras.Model) -> None:
-    """Raises BadInput where a step cannot work on what earlier ones leave of `model`, or would change nothing of it.
-
-    Steps behind one that replaces the model wait until the new one is there.
-    """
+def refuse_model(steps: Sequence[Step], model: keras.Model, task: Task) -> None:
+    """Raises BadInput where a step cannot work on what earlier ones leave of `model`, or would change nothing of it."""
     if steps:
         refuse_unchangeable(type(steps[0]).__name__, model)
     for count, step in enumerate(steps, start=1):
         step.refuse(model)
         if why := step.idle(model):
             raise BadInput(f"{type(step).__name__} would change nothing of {model.name}: {why}")
-        if step.replaces_model or count == len(steps):
-            return
-        model = step.outline(model)
+        if count < len(steps):
+            model = _left(step, model, task)
 
 
 def refuse_unchangeable(who: str, model: keras.Model) -> None:
@@ -46,16 +43,29 @@ def refuse_unchangeable(who: str, model: keras.Model) -> None:
         raise BadInput(f"{who} cannot change {fixed}")
 
 
-def outlined(steps: Sequence[Step], model: keras.Model) -> keras.Model:
+def outlined(steps: Sequence[Step], model: keras.Model, task: Task) -> keras.Model:
     """Returns a model of the structure that the steps leave of `model`; its weights do not count."""
     for step in steps:
-        model = step.outline(model)
+        model = _left(step, model, task)
     return model
+
+
+def _left(step: Step, model: keras.Model, task: Task) -> keras.Model:
+    return apart(lambda: step.successor(task)) if step.replaces_model else step.outline(model)
+
+
+def apart(build: Callable[[], keras.Model]) -> keras.Model:
+    """Returns a model built in a thread of its own, whose count of unnamed layers is its own too.
+
+    Layers that are built later are else called otherwise than where nothing had to be tried.
+    """
+    with concurrent.futures.ThreadPoolExecutor(1) as thread:
+        return thread.submit(build).result()
 
 
 def shaping(steps: Sequence[Step]) -> list[Step]:
     """Returns the steps that say that they leave another structure than they find."""
-    return [step for step in steps if type(step).outline is not Step.outline]
+    return [step for step in steps if step.replaces_model or type(step).outline is not Step.outline]
 
 
 def apply_steps(
@@ -71,7 +81,7 @@ def apply_steps(
         if count <= done:
             continue
         if count == done + 1 or steps[count - 2].replaces_model:
-            refuse_model(steps[count - 1 :], model)
+            refuse_model(steps[count - 1 :], model, context.task)
         folder = context.workdir / f"{count}_{step.name}"
         model = step(model, dataclasses.replace(context, workdir=folder))
         step.check(model)

@@ -37,7 +37,7 @@ def refuse_avoidable(row: str, recipe: tuple[Step, ...], target: Target, context
     """
     if not getattr(target, "integer", False) or any(step.provides == "int8" or step.replaces_model for step in recipe):
         return
-    found = [one for one in folding.far_apart(outlined(recipe, context.baseline)) if one.foldable]
+    found = [one for one in folding.far_apart(outlined(recipe, context.baseline, context.task)) if one.foldable]
     if not found or not _possible((*recipe, *REMEDY)):
         return
     val, mended = scoring.score(context.baseline, context.task, "val"), context.baseline

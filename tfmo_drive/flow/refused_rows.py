@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
 import functools
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +12,7 @@ from tfmo_drive.base import cache, inputs, python_file
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.base.outputs import each
 from tfmo_drive.base.overrides import settings
-from tfmo_drive.base.recipe import outlined, shaping
+from tfmo_drive.base.recipe import apart, outlined, shaping
 from tfmo_drive.contracts import BadInput, Context, Preprocessing, Preprocessings, Step, Target
 from tfmo_drive.conversion.freezing import Frozen, freeze
 from tfmo_drive.conversion.tflite_target import converting
@@ -26,8 +25,6 @@ def refused(
 ) -> dict[tuple[str, str], str]:
     """Returns why rows, (name of the recipe, name of the target), cannot be made, whatever training makes of weights.
 
-    A recipe that replaces the model by one that is not there yet is not tried.
-
     Args:
         model: The baseline; its weights do not count.
         recipes: The recipes by the names of their rows, the baseline's empty one among them.
@@ -36,9 +33,8 @@ def refused(
     Raises:
         BadInput: A step cannot build what it leaves.
     """
-    kept = {name: recipe for name, recipe in recipes.items() if not any(step.replaces_model for step in recipe)}
-    rows = [(name, target) for name in kept for target in context.targets]
-    tried = [one for recipe in kept.values() for one in _trials(model, recipe, context)]
+    rows = [(name, target) for name in recipes for target in context.targets]
+    tried = [one for recipe in recipes.values() for one in _trials(model, recipe, context)]
     found = zip(rows, reasons(tried), strict=True)
     return {(name, target.name): reason for (name, target), reason in found if reason}
 
@@ -46,9 +42,10 @@ def refused(
 def _trials(model: keras.Model, recipe: tuple[Step, ...], context: Context) -> Iterator[Trial]:
     """Yields the trial of a recipe on every target; the outline is built once, and only where one is not known yet."""
     rule, shaped = context.task.preprocessing, shaping(recipe)
-    outline = functools.cache(lambda: _apart(lambda: _ranged(outlined(recipe, model), rule)))
+    outline = functools.cache(lambda: apart(lambda: _ranged(outlined(recipe, model, context.task), rule)))
+    of_task = context.task.identity() if any(step.replaces_model for step in shaped) else {}
     try:
-        built = [model.to_json(), settings(rule), settings(shaped), python_file.own_code(shaped)]
+        built = [model.to_json(), settings(rule), settings(shaped), python_file.own_code(shaped), of_task]
         text = cache.digest(built)
     except (NotImplementedError, TypeError, ValueError):  # a layer of a user's own without a description
         text = ""
@@ -73,15 +70,6 @@ def _ranged(model: keras.Model, rule: Preprocessing | Preprocessings) -> keras.M
             shape = each(lambda tensor: tuple(tensor.shape), inputs.named(model))
             fake_quant.calibrate(model, [rule(noise(rule, shape))], rule)
     return model
-
-
-def _apart(build: Callable[[], keras.Model]) -> keras.Model:
-    """Returns a model built in a thread of its own, whose count of unnamed layers is its own too.
-
-    Layers that are built later are else called otherwise than where the verdicts were known already.
-    """
-    with concurrent.futures.ThreadPoolExecutor(1) as thread:
-        return thread.submit(build).result()
 
 
 @contextlib.contextmanager

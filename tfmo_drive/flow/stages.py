@@ -152,7 +152,7 @@ class Stages:
         task, trainer = context.task, self.experiment.training
         model = task.build()
         for recipe in self.recipes.values():
-            refuse_model(recipe, model)
+            refuse_model(recipe, model, task)
         self._try(model, wanted, context)
         given = task.given()
         if given:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from tfmo_drive.base.keras2 import keras
-from tfmo_drive.contracts import BadInput, Context
+from tfmo_drive.contracts import BadInput, Context, Task
 from tfmo_drive.networks.backbones import SmallCNN
 from tfmo_drive.networks.networks import DenseLayers, Network
 from tfmo_drive.training.distillation import SoftLabels
@@ -44,12 +44,15 @@ class Distill(TrainedStep):
                 f"Distill.student takes one input, and {model.name} takes {', '.join(model.input_names)}. Leave "
                 "Distill out; a later step may learn from the model itself (distill=SoftLabels())."
             )
-
-    def structure(self, model: keras.Model, context: Context) -> keras.Model:
         if (len(model.input_shape) == 2) != isinstance(self.student, DenseLayers):
             raise BadInput(
                 f"Distill.student must take what the model takes, {model.input_shape[1:]}, got "
                 f"{type(self.student).__name__}. Rows of numbers need a DenseLayers, images any other network."
             )
+
+    def successor(self, task: Task) -> keras.Model:
+        return task.build(self.student)
+
+    def structure(self, model: keras.Model, context: Context) -> keras.Model:
         keras.utils.set_random_seed(context.seed)
-        return context.task.build(self.student)
+        return self.successor(context.task)
