@@ -43,7 +43,8 @@ class Importance(abc.ABC):
         place = {number: index for index, number in enumerate(group.channels.tolist())}
         total, count = np.zeros(len(place)), np.zeros(len(place))
         for layer in channels.model.layers:
-            places = np.array([place.get(number, -1) for number in channels.makes.get(layer.name, ())], int)
+            made = np.ravel(channels.makes.get(layer.name, ()))  # behind Reshape they lie along several axes
+            places = np.array([place.get(number, -1) for number in made.tolist()], int)
             scores = self.layer_scores(layer) if (places >= 0).any() else None
             if scores is not None:
                 np.add.at(total, places[places >= 0], (scores / max(scores.mean(), 1e-30))[places >= 0])
