@@ -43,8 +43,10 @@ def _input(task: Task, rounds: int) -> dict:
     with tempfile.TemporaryDirectory() as workdir:
         context, step = Context(task, task.build(), (), Path(workdir), seed=0), Train(batch_size=BATCH)
 
+        made = batches.TrainingBatches(context, BATCH)
+
         def read():
-            for _ in batches.training_epoch(context, BATCH, 0):
+            for _ in made.epoch(0):
                 pass
 
         read()

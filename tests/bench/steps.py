@@ -43,12 +43,11 @@ def turn(model, hooks: Hooks, step, context: Context, tracing=filter_gradient.fa
     fitted, attached = trained_step.learner(model, step, context)
     hooks.before_epoch(0, model)
     fitted.compile(optimizer=optimizers.optimizer(step, STEPS))
-    epochs = itertools.count()
+    epochs, made = itertools.count(), batches.TrainingBatches(context, step.batch_size, attached)
 
     def run():
-        dataset = batches.training_epoch(context, step.batch_size, next(epochs), attached)
         with tracing(), hooks.tracing():
-            fitted.fit(dataset, callbacks=list(hooks.callbacks), verbose=0)
+            fitted.fit(made.epoch(next(epochs)), callbacks=list(hooks.callbacks), verbose=0)
 
     run()
     return run

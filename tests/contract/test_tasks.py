@@ -58,7 +58,7 @@ def test_a_network_of_ones_choice_starts_untrained_with_the_same_outputs(case, t
 
 
 def test_the_loss_of_one_batch_falls(task, model, tmp_path):
-    inputs, targets = next(iter(batches.training_epoch(place(task, model, tmp_path), 8, 0)))
+    inputs, targets = next(iter(batches.TrainingBatches(place(task, model, tmp_path), 8).epoch(0)))
     learner, optimizer = Learner(copy(model), task), keras.optimizers.legacy.SGD(0.01)
     losses = []
     for _ in range(4):
@@ -90,7 +90,7 @@ def test_a_student_that_says_what_its_teacher_says_has_nothing_to_lower(task, mo
 
 def test_same_seed_same_batches(task, tmp_path):
     def epoch(seed, number):
-        found = batches.training_epoch(place(task, None, tmp_path, seed), 8, number)
+        found = batches.TrainingBatches(place(task, None, tmp_path, seed), 8).epoch(number)
         return [np.asarray(one) for one in tf.nest.flatten(list(found.take(2)))]
 
     first, again = epoch(0, 1), epoch(0, 1)

@@ -140,7 +140,7 @@ def test_the_control_has_the_augmented_copies_and_no_teacher(context):
 @pytest.mark.parametrize("epoch", [0, 1, 2, 5])
 def test_cached_logits_are_the_teachers_on_the_very_copies_that_are_served(epoch, cached, tiny_baseline):
     place, attached = cached
-    for inputs, targets in batches.training_epoch(place, 32, epoch, attached).take(3):
+    for inputs, targets in batches.TrainingBatches(place, 32, attached).epoch(epoch).take(3):
         expected = tiny_baseline(inputs, training=False)
         np.testing.assert_allclose(targets["soft"], expected, rtol=1e-3, atol=1e-3)
 
@@ -151,7 +151,7 @@ def test_augmented_copies_cycle_and_differ(cached):
     def image(epoch: int, index: int) -> np.ndarray:
         """Example `index` as the epoch serves it: its place is where the epoch's order has it."""
         position = int(np.flatnonzero(batches.order(256, 0, epoch) == index)[0])
-        for batch, (inputs, _) in enumerate(batches.training_epoch(place, 32, epoch, attached)):
+        for batch, (inputs, _) in enumerate(batches.TrainingBatches(place, 32, attached).epoch(epoch)):
             if batch == position // 32:
                 return inputs[position % 32].numpy()
         raise AssertionError("not served")

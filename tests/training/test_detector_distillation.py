@@ -117,7 +117,7 @@ def cached(detector):
 
 def test_logits_of_two_outputs_are_the_teachers_on_the_copies_that_are_served(cached):
     place, attached = cached
-    for inputs, targets in batches.training_epoch(place, 8, 1, attached).take(2):
+    for inputs, targets in batches.TrainingBatches(place, 8, attached).epoch(1).take(2):
         expected = dict(zip(("scores", "boxes"), place.baseline(inputs, training=False), strict=True))
         assert list(targets["soft"]) == ["scores", "boxes"]
         for name, logits in expected.items():

@@ -252,15 +252,15 @@ def test_the_start_stays_where_it_counts_and_no_epoch_is_as_good(said, kept, lin
 @pytest.fixture
 def poisoned(monkeypatch):
     """The third batch of the second epoch is NaN."""
-    served = batches.training_epoch
+    served = batches.TrainingBatches.epoch
 
-    def serve(where, size, epoch, attached=None):
-        dataset = served(where, size, epoch, attached)
+    def serve(self, epoch):
+        dataset = served(self, epoch)
         if epoch != 1:
             return dataset
         return dataset.enumerate().map(lambda i, pair: (tf.where(i == 2, np.nan, pair[0]), pair[1]))
 
-    monkeypatch.setattr(batches, "training_epoch", serve)
+    monkeypatch.setattr(batches.TrainingBatches, "epoch", serve)
 
 
 def test_a_loss_that_is_not_finite_names_epoch_and_batch_and_examples(poisoned, linear, context):
@@ -347,7 +347,7 @@ def test_the_order_is_a_permutation_of_its_own_for_every_epoch(count, seed, epoc
 
 
 def served(place, epoch) -> tuple[np.ndarray, np.ndarray]:
-    pairs = list(batches.training_epoch(place, 100, epoch))
+    pairs = list(batches.TrainingBatches(place, 100).epoch(epoch))
     assert len(pairs) == 2, "256 examples are two whole batches of 100"
     return np.concatenate([inputs for inputs, _ in pairs]), np.concatenate([targets for _, targets in pairs])
 

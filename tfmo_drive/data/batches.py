@@ -7,6 +7,7 @@ it would have seen (no generator state to save), and parallel maps cannot change
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -48,53 +49,74 @@ def steps_per_epoch(count: int, batch_size: int) -> int:
     return max(1, count // batch_size)
 
 
-def training_epoch(context: Context, batch_size: int, epoch: int, attached: Attached | None = None) -> tf.data.Dataset:
-    """Returns one epoch of batches (inputs, targets), augmented and preprocessed.
+class TrainingBatches:
+    """Makes each epoch's batches (inputs, targets), augmented and preprocessed; all epochs share one traced graph."""
 
-    Args:
-        context: Gives the task and the seed.
-        batch_size: The number of examples in a batch.
-        epoch: The number of the epoch, from 0.
-        attached: Arrays that accompany the targets.
+    def __init__(self, context: Context, batch_size: int, attached: Attached | None = None):
+        """Traces nothing yet.
 
-    Returns:
-        A dataset of inputs float32 [b, ...] and what `task.loss` takes; with `attached`, targets are {"hard": those,
-            "soft": what is attached}.
-    """
-    task, examples = context.task, context.task.examples("train")
-    copy = epoch if attached is None else epoch % attached.augmented_copies
-    table = randoms(context.seed, copy, len(examples), task.randoms)
-    steps = steps_per_epoch(len(examples), batch_size)
-    batches = shown(task, context.seed, epoch)[: steps * batch_size].reshape(steps, -1)
+        Args:
+            context: Gives the task and the seed.
+            batch_size: The number of examples in a batch.
+            attached: Arrays that accompany the targets.
+        """
+        self._context, self._attached = context, attached
+        self._examples = context.task.examples("train")
+        self.steps = steps_per_epoch(len(self._examples), batch_size)
+        self._batch_size = batch_size
+        self._plan = functools.lru_cache(maxsize=2)(self._planned)  # of a prefetched batch and of one that is read
+        self._graph = tf.function(self._prepared)
 
-    def read(indices):
-        soft = attached.read(copy, indices) if attached else ()
-        return *examples.read(indices), table[indices], soft
+    def epoch(self, number: int) -> tf.data.Dataset:
+        """Returns one epoch of `steps` batches.
 
-    example = read(batches[0][:1])
+        Args:
+            number: The number of the epoch, from 0.
 
-    def prepare(step):
+        Returns:
+            A dataset of inputs float32 [b, ...] and what `task.loss` takes; with `attached`, targets are {"hard":
+                those, "soft": what is attached}.
+        """
+        which = tf.constant(number, tf.int64)
+        # Nothing is left to tune, and an iterator that has lived for a minute waits half a minute for its tuner to end.
+        options = tf.data.Options()
+        options.autotune.enabled = False
+        options.experimental_optimization.apply_default_optimizations = False
+        dataset = (
+            tf.data.Dataset.range(self.steps)
+            .map(lambda step: self._graph(which, step), num_parallel_calls=1, deterministic=True)
+            .prefetch(2)
+            .with_options(options)
+        )
+        return dataset.apply(tf.data.experimental.assert_cardinality(self.steps))
+
+    def _planned(self, epoch: int) -> tuple[int, np.ndarray, np.ndarray]:
+        """Returns the epoch's augmented copy, its random numbers by example, and its indices [steps, b]."""
+        task, seed = self._context.task, self._context.seed
+        copy = epoch if self._attached is None else epoch % self._attached.augmented_copies
+        table = randoms(seed, copy, len(self._examples), task.randoms)
+        return copy, table, shown(task, seed, epoch)[: self.steps * self._batch_size].reshape(self.steps, -1)
+
+    def _read(self, epoch: int, step: int, most: int | None = None) -> tuple:
+        """Returns one batch, or its first `most` examples: (inputs, targets, random numbers, attached arrays or ())."""
+        copy, table, batches = self._plan(int(epoch))
+        indices = batches[step][:most]
+        soft = self._attached.read(copy, indices) if self._attached else ()
+        return *self._examples.read(indices), table[indices], soft
+
+    def _prepared(self, epoch, step):
+        example = self._read(0, 0, most=1)
         arrays = tf.numpy_function(
-            lambda step: tf.nest.flatten(read(batches[step])),
-            [step],
+            lambda epoch, step: tf.nest.flatten(self._read(epoch, step)),
+            [epoch, step],
             [array.dtype for array in tf.nest.flatten(example)],
         )
+        size = self._plan(0)[2].shape[1]
         for array, like in zip(arrays, tf.nest.flatten(example), strict=True):
-            array.set_shape([batches.shape[1], *like.shape[1:]])
+            array.set_shape([size, *like.shape[1:]])
         raw, targets, random, soft = tf.nest.pack_sequence_as(example, arrays)
-        augmented, hard = prepared(task, raw, targets, random)
-        return augmented, ({"hard": hard, "soft": soft} if attached else hard)
-
-    # Nothing is left to tune, and an iterator that has lived for a minute waits half a minute for its tuner to end.
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    dataset = (
-        tf.data.Dataset.range(steps)
-        .map(prepare, num_parallel_calls=1, deterministic=True)
-        .prefetch(2)
-        .with_options(options)
-    )
-    return dataset.apply(tf.data.experimental.assert_cardinality(steps))
+        augmented, hard = prepared(self._context.task, raw, targets, random)
+        return augmented, ({"hard": hard, "soft": soft} if self._attached else hard)
 
 
 def prepared(task: Task, raw, targets, randoms) -> tuple:
@@ -113,7 +135,7 @@ def prepared(task: Task, raw, targets, randoms) -> tuple:
 def augmented_batches(context: Context, copy: int, batch_size: int = 64) -> Iterator[Arrays]:
     """Yields the whole train split in order, preprocessed, float32 [b, ...].
 
-    It is augmented as `training_epoch` augments the copy of number `copy`.
+    It is augmented as `TrainingBatches` augments the copy of number `copy`.
     """
     task, examples = context.task, context.task.examples("train")
     table = randoms(context.seed, copy, len(examples), task.randoms)

@@ -19,7 +19,7 @@ class Learner(keras.Model):
     def __init__(self, model: keras.Model, task: Task):
         super().__init__(name=f"learning_{model.name}")
         self.model, self.task_loss = model, task.loss(model)
-        self.build(model.input_shape)
+        self.built = True  # as the model is; Keras would trace it once to find that out
         self.loss_metric = keras.metrics.Mean(name="loss")
 
     def call(self, inputs, training=None):

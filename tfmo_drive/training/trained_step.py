@@ -249,12 +249,13 @@ class _Loop:
     def __init__(self, model: keras.Model, fit: TrainedStep, context: Context, hooks: Hooks):
         self.model, self.fit, self.context, self.hooks = model, fit, context, hooks
         self.folder = context.workdir
-        self.steps = batches.steps_per_epoch(len(context.task.examples("train")), fit.batch_size)
         self.curves: dict[str, list] = {key: [] for key in ("epoch", "loss", "val_score", "learning_rate", "seconds")}
         self.best: list[np.ndarray] | None = None
         self.best_score = -1.0
+        self.learner, attached = learner(model, fit, context)
+        self.batches = batches.TrainingBatches(context, fit.batch_size, attached)
+        self.steps = self.batches.steps
         self.optimizer = optimizer(fit, self.steps)
-        self.learner, self.attached = learner(model, fit, context)
         # Once, while everything is trainable: freezing a layer later changes neither list nor order.
         learnt = self.learner.learnt
         self.optimizer._create_all_weights(learnt)
@@ -282,12 +283,11 @@ class _Loop:
         self.reseed(epoch)
         if self.hooks.before_epoch(epoch, self.model) or self.random:
             self.compile()
-        dataset = batches.training_epoch(self.context, self.fit.batch_size, epoch, self.attached)
         watch = StopOnNonFinite(epoch, self.context, self.fit.batch_size)
         board = keras.callbacks.TensorBoard(self.folder / "tensorboard", update_freq="epoch", write_graph=False)
         bar = Bar(f"epoch {epoch + 1} of {self.fit.epochs}", self.steps)
         history = self.learner.fit(
-            dataset,
+            self.batches.epoch(epoch),
             epochs=epoch + 1,
             initial_epoch=epoch,
             callbacks=[*self.hooks.callbacks, watch, board, bar],

@@ -63,7 +63,7 @@ def test_training_shows_the_balanced_order(task, tmp_path):
     shown = batches.shown(task, 3, 1)
     assert np.array_equal(shown, balanced_order(truth, 3, 1)) and len(shown) == 32
     still = dataclasses.replace(task, augmentation=dataclasses.replace(FLIP, flip=False))
-    served = [targets for _, targets in batches.training_epoch(Context(still, None, (), tmp_path, 3), 8, 1)]
+    served = [targets for _, targets in batches.TrainingBatches(Context(still, None, (), tmp_path, 3), 8).epoch(1)]
     np.testing.assert_array_equal(np.concatenate([one["steering"] for one in served]), truth[shown])
     np.testing.assert_array_equal(np.concatenate([one["frame"] for one in served]), shown)
 
