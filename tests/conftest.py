@@ -136,8 +136,8 @@ def context(tiny_task, tiny_baseline, tmp_path_factory):
     from tfmo_drive.contracts import Context
 
     def make(**changes) -> Context:
-        facts = {"workdir": tmp_path_factory.mktemp("work"), "seed": 0} | changes
-        return Context(tiny_task, tiny_baseline, (), **facts)
+        facts = {"baseline": tiny_baseline, "workdir": tmp_path_factory.mktemp("work"), "seed": 0} | changes
+        return Context(tiny_task, targets=(), **facts)
 
     return make
 

@@ -273,15 +273,19 @@ def test_all_that_a_model_of_ones_own_must_say_is_told_at_once(small, tmp_path, 
 
 @pytest.mark.real
 def test_the_given_weights_score_what_they_did_in_v1_5_and_not_in_v1(shared):
-    """shared/weights/gtsrb_resnet50_48.json: 0.9261 on the test tracks; its README: right in v1.5 only."""
+    """shared/weights/gtsrb_resnet50_48.json: 0.9261 on the test tracks; its README: right in v1.5 only.
+
+    Every eighth image is asked, by which the score is known to 0.04; the real-data job of `.ci/run` asks all.
+    """
     weights, data = shared / "weights" / "gtsrb_resnet50_48.h5", shared / "data" / "gtsrb48"
     if not (weights.is_file() and data.is_dir()):
         pytest.skip(f"no {weights.name} or no {data.name} under {shared}")
     task = Classification(data=str(data), baseline=str(weights))
-    assert scoring.score(task.build(), task, "test") == pytest.approx(0.9261, abs=0.002)
+    some = np.arange(0, len(task.examples("test")), 8)
+    assert scoring.Scorer(task.build(), task)("test", some) == pytest.approx(0.9261, abs=0.04)
     stock = dataclasses.replace(task, network=ResNet(topology="v1"))
     object.__setattr__(stock, "_splits", task._splits)  # decoded already
-    assert scoring.score(stock.build(), stock, "val") < 0.7
+    assert scoring.Scorer(stock.build(), stock)("test", some) < 0.7
 
 
 @pytest.mark.parametrize("size", [32, 48, 64, 96, 224])

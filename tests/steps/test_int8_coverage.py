@@ -16,7 +16,7 @@ from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.base.recipe import apply_steps
 from tfmo_drive.contracts import BadInput, BrokenPromise
 from tfmo_drive.networks import graph, layers, plain_layers
-from tfmo_drive.networks.backbones import MobileNetV2, ResNet, SmallCNN
+from tfmo_drive.networks.backbones import ResNet, SmallCNN
 from tfmo_drive.networks.integers import quantize_scheme
 from tfmo_drive.networks.networks import Head, build
 from tfmo_drive.runtimes import tflite_file
@@ -36,6 +36,14 @@ def conv(x, kind=L.Conv2D, **settings):
 
 def conv_bn(x, kind=L.Conv2D):
     return L.BatchNormalization()(conv(x, kind, use_bias=False))
+
+
+def inverted_residual(x):
+    """MobileNetV2's block: widened, depthwise, narrowed without an activation, and added to what it was made of."""
+    narrow = L.BatchNormalization()(conv(x, use_bias=False))
+    wide = L.ReLU(6.0)(L.BatchNormalization()(L.Conv2D(24, 1, use_bias=False)(narrow)))
+    wide = L.ReLU(6.0)(L.BatchNormalization()(L.DepthwiseConv2D(3, padding="same", use_bias=False)(wide)))
+    return L.Add()([narrow, L.BatchNormalization()(L.Conv2D(8, 1, use_bias=False)(wide))])
 
 
 def pooled(x):
@@ -73,6 +81,7 @@ BODIES = {
     "depthwise_multiplier": lambda x: L.ReLU()(
         L.BatchNormalization()(L.DepthwiseConv2D(3, depth_multiplier=2)(conv(x)))
     ),
+    "inverted_residual": lambda x: inverted_residual(inverted_residual(x)),
     "scaled_gate": lambda x: L.Multiply()([conv(x), L.Reshape((1, 1, 8))(L.Dense(8, "sigmoid")(pooled(x)))]),
     "norm_behind_relu": lambda x: conv(L.BatchNormalization()(conv(x, activation="relu"))),
     "norm_of_rows_behind_relu": lambda x: L.BatchNormalization()(L.ReLU()(L.Dense(8)(pooled(x)))),
@@ -154,7 +163,6 @@ def test_every_kind_of_layer_is_quantised_as_its_file_stores_it(name, converted)
 NETWORKS = {
     "resnet": ResNet(blocks=(1, 1), width=0.25),
     "resnet_v1_flatten": ResNet(blocks=(1,), width=0.25, topology="v1", head=Head(pooling="flatten", units=16)),
-    "mobilenet": MobileNetV2(width=0.35),
     "small_cnn": SmallCNN(filters=(4, 8), head=Head(units=8)),
     "small_cnn_without_norm": SmallCNN(filters=(4, 8), batch_normalization=False),
 }
