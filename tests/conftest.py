@@ -59,11 +59,11 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_task(cache):
-    """9 classes of built-in scenes at 32 px, and a ResNet of two blocks and 34,000 weights."""
+    """9 classes of built-in scenes at 32 px, and a ResNet of one block."""
     from tfmo_drive.networks.backbones import ResNet
     from tfmo_drive.tasks.classification import Classification, Scenes
 
-    network = ResNet(blocks=(1, 1), width=0.25)
+    network = ResNet(blocks=(1,), width=0.25)
     return Classification(image_size=32, network=network, scenes=Scenes(train=256, val=64, test=64))
 
 
@@ -85,11 +85,11 @@ def tiny_baseline(tiny_task, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def streets(cache):
-    """What makes a task on whole frames tiny: built-in frames of 64 x 96 px, and a ResNet of two blocks."""
+    """What makes a task on whole frames tiny: built-in frames of 64 x 96 px, and a ResNet of one block."""
     from tfmo_drive.networks.backbones import ResNet
     from tfmo_drive.scenes.frames import Frames
 
-    network = ResNet(blocks=(1, 1), width=0.25)
+    network = ResNet(blocks=(1,), width=0.25)
     return {"image_size": (64, 96), "network": network, "scenes": Frames(train=32, val=16, test=16)}
 
 

@@ -28,22 +28,29 @@ def test_batch_norm_scale_is_penalised_alone_and_skipped_by_name(tiny_baseline):
     assert float(Regularize(penalty="bn_scale").of(tf.Variable([1.0, -2.0]))) == 3
 
 
-@pytest.mark.parametrize("penalty", ["l1", "l2", "group_lasso", "bn_scale"])
-def test_what_is_penalised_shrinks_against_the_same_training_without(penalty, tiny_baseline, context):
+TRAINING = {"epochs": 2, "batch_size": 32, "learning_rate": 0.02}
+WITHOUT = Regularize(weight=0.0, **TRAINING)
+PENALISED = {
+    penalty: Regularize(penalty=penalty, weight=weight, **TRAINING)
+    for penalty, weight in {"l1": 0.02, "l2": 0.1, "group_lasso": 0.02, "bn_scale": 1.0}.items()
+}
+
+
+@pytest.mark.parametrize("penalty", PENALISED)
+def test_what_is_penalised_shrinks_against_the_same_training_without(penalty, finished):
     sizes = []
-    for weight in (0.0, {"l1": 0.02, "l2": 0.1, "group_lasso": 0.02, "bn_scale": 1.0}[penalty]):
-        step = Regularize(penalty=penalty, weight=weight, epochs=2, batch_size=32, learning_rate=0.02)
-        trained = step(tiny_baseline, context())
-        sizes.append(sum(float(step.of(variable)) for variable in step.penalised(trained)))
+    for step in (WITHOUT, PENALISED[penalty]):
+        trained = finished(step)
+        measured = PENALISED[penalty]
+        sizes.append(sum(float(measured.of(variable)) for variable in measured.penalised(trained)))
         assert trained.losses == []
     assert sizes[1] < 0.9 * sizes[0]
 
 
-def test_l1_leaves_more_weights_near_zero(tiny_baseline, context):
-    kinds = [Regularize(weight=weight, epochs=2, batch_size=32, learning_rate=0.02) for weight in (0.0, 0.02)]
+def test_l1_leaves_more_weights_near_zero(finished):
     small = [
-        np.mean([np.mean(np.abs(k.variable.numpy()) < 0.01) for k in layers.kernels(kind(tiny_baseline, context()))])
-        for kind in kinds
+        np.mean([np.mean(np.abs(kernel.variable.numpy()) < 0.01) for kernel in layers.kernels(finished(step))])
+        for step in (WITHOUT, PENALISED["l1"])
     ]
     assert small[1] > 1.5 * small[0]
 
