@@ -131,7 +131,7 @@ def calibrated(tiny_baseline, tiny_task, context):
 
 def test_ranges_start_at_the_data_and_not_at_tfmots_six(calibrated, tiny_baseline, tiny_task, context):
     found = ranges(calibrated[0])
-    assert len(found) > 20
+    assert len(found) > 2 * len(list(layers.kernels(tiny_baseline)))
     for name, (low, high) in found.items():
         assert (low <= 0).all() and (high >= 0).all() and (low < high).all(), name
         assert not (low == -6).any() and not (high == 6).any(), name
@@ -161,7 +161,7 @@ def sparse(small_cnn, context):
 def retrained(sparse, context):
     """`sparse` after one epoch of QAT at a rate that moves weights: without preserving (and BatchNorm frozen all the
     time), and preserving its zeros (and BatchNorm never frozen)."""
-    fast = {"epochs": 1, "batch_size": 32, "learning_rate": 0.02}
+    fast = {"epochs": 1, "averaged_epochs": 1, "batch_size": 32, "learning_rate": 0.02}  # not the start, if it is best
     frozen = {"": 0.0, "sparsity": 1.0}
     return {kept: QuantizeAware(preserve=kept, freeze_bn_after=after, **fast)(sparse, context())
             for kept, after in frozen.items()}  # fmt: skip

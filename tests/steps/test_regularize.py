@@ -32,7 +32,7 @@ TRAINING = {"epochs": 2, "batch_size": 32, "learning_rate": 0.02}
 WITHOUT = Regularize(weight=0.0, **TRAINING)
 PENALISED = {
     penalty: Regularize(penalty=penalty, weight=weight, **TRAINING)
-    for penalty, weight in {"l1": 0.02, "l2": 0.1, "group_lasso": 0.02, "bn_scale": 1.0}.items()
+    for penalty, weight in {"l1": 0.02, "l2": 0.1, "group_lasso": 0.05, "bn_scale": 1.0}.items()
 }
 
 

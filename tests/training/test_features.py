@@ -37,11 +37,17 @@ def test_equal_networks_have_nothing_to_learn(tiny_baseline, tiny_task):
         assert len(taught.learnt) == len(tiny_baseline.trainable_variables), "equal channels need no adapter"
 
 
-def test_the_last_maps_of_each_common_size_are_paired(tiny_baseline):
-    pairs = distillation.paired_maps(tiny_baseline, tiny_baseline, ())
+@pytest.fixture(scope="module")
+def two_blocks():
+    """An untrained network with maps of three sizes."""
+    return networks.build(ResNet(blocks=(1, 1), width=0.25), 32, 9)
+
+
+def test_the_last_maps_of_each_common_size_are_paired(two_blocks):
+    pairs = distillation.paired_maps(two_blocks, two_blocks, ())
     assert all(one is other for one, other in pairs)
     assert [one.shape[1] for one, _ in pairs] == [16, 8, 4]
-    assert any(one is tiny_baseline.get_layer("conv3_block1_out").output for one, _ in pairs)
+    assert any(one is two_blocks.get_layer("conv3_block1_out").output for one, _ in pairs)
 
 
 @pytest.mark.parametrize(
@@ -51,9 +57,9 @@ def test_the_last_maps_of_each_common_size_are_paired(tiny_baseline):
         ((("conv2_block1_out", "conv3_block1_out"),), "are 8 x 8 and 4 x 4. Name maps of equal size"),
     ],
 )
-def test_pairs_that_cannot_be_compared_are_refused(pairs, message, tiny_baseline):
+def test_pairs_that_cannot_be_compared_are_refused(pairs, message, two_blocks):
     with pytest.raises(BadInput, match=message):
-        distillation.paired_maps(tiny_baseline, tiny_baseline, pairs)
+        distillation.paired_maps(two_blocks, two_blocks, pairs)
 
 
 @pytest.mark.parametrize("kind", ["hint", "attention"])

@@ -24,7 +24,7 @@ from tfmo_drive.steps.low_rank import LowRank
 from tfmo_drive.steps.prune import Prune
 from tfmo_drive.steps.quantize_aware import QuantizeAware
 from tfmo_drive.steps.train import Train
-from tfmo_drive.training import trained_step
+from tfmo_drive.training import callbacks, trained_step
 from tfmo_drive.training.distillation import SoftLabels
 from tfmo_drive.training.optimizers import optimizer
 
@@ -49,14 +49,14 @@ class PowerCutError(Exception):
 
 def killed_in(monkeypatch, epoch: int, batch: int):
     """The next training dies at the end of this batch of this epoch (from 0)."""
-    watch = trained_step._StopOnNonFinite.on_train_batch_end
+    watch = callbacks.StopOnNonFinite.on_train_batch_end
 
     def die(self, number, logs=None):
         if (self.epoch, number) == (epoch, batch):
             raise PowerCutError
         watch(self, number, logs)
 
-    monkeypatch.setattr(trained_step._StopOnNonFinite, "on_train_batch_end", die)
+    monkeypatch.setattr(callbacks.StopOnNonFinite, "on_train_batch_end", die)
 
 
 @pytest.fixture(scope="module")
