@@ -18,6 +18,7 @@ from tfmo_drive.experiment import Experiment
 from tfmo_drive.measures.accuracy import Accuracy
 from tfmo_drive.networks.backbones import SmallCNN
 from tfmo_drive.networks.networks import DenseLayers
+from tfmo_drive.report import write_report
 from tfmo_drive.report.sections import document
 from tfmo_drive.scenes.frames import Frames
 from tfmo_drive.steps.train import Train
@@ -33,7 +34,9 @@ from tfmo_drive.training.trained_step import copy
 
 @pytest.fixture
 def ran(tmp_path, monkeypatch, capsys):
-    """ran(task, training) -> the exit code, what was printed, and report.json."""
+    """ran(task, training) -> the exit code, what was printed, and report.json; figures and sheets are left out."""
+    for pictures in ("figures", "sheets"):
+        monkeypatch.setattr(write_report, pictures, lambda *_: {})
 
     def start(task, training):
         experiment = Experiment(task=task, training=training, measures=(Accuracy(),))

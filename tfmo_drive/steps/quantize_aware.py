@@ -75,7 +75,14 @@ class QuantizeAware(TrainedStep):
         return tuple(self.preserve.split("+")) if self.preserve else ()
 
     def refuse(self, model: keras.Model) -> None:
-        self._quantisable(model)
+        try:
+            known = (self.preserve, model.to_json())
+        except (NotImplementedError, TypeError, ValueError):  # a layer of a user's own without a description
+            known = None
+        if known not in _TAKEN:
+            self._quantisable(model)
+            if known:
+                _TAKEN.add(known)
 
     def outline(self, model: keras.Model) -> keras.Model:
         return self.structure(model, None)
@@ -145,6 +152,10 @@ class QuantizeAware(TrainedStep):
         if floats:
             names = ", ".join(floats[:3])
             raise BrokenPromise(f"QuantizeAware promised int8, but {artifact.path} keeps {names} wider.")
+
+
+_TAKEN: set[tuple[str, str]] = set()
+"""What was not refused: settings and structures. A whole network takes seconds to rewrite, and is asked about often."""
 
 
 def _set_bn_trainable(model: keras.Model, trainable: bool) -> bool:
