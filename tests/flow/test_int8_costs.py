@@ -18,12 +18,13 @@ layers = keras.layers
 
 
 @functools.cache
-def network(gains: tuple[float, ...]) -> keras.Model:
+def network(gains: tuple[float, ...], pooled: bool = False) -> keras.Model:
     """Says whether an image is rather red or rather green, however its first BatchNorm spreads its channels."""
     gains = np.array(gains)
     image = keras.Input((8, 8, 3))
     x = layers.Conv2D(8, 1, activation="relu", name="seeing")(image)
     x = layers.BatchNormalization(name="norm", epsilon=1e-12)(x)
+    x = layers.AveragePooling2D()(x) if pooled else x
     x = layers.Conv2D(2, 1, name="telling")(x)
     model = keras.Model(image, layers.Dense(2, name="saying")(layers.GlobalAveragePooling2D()(x)))
     colours = np.eye(3)[np.arange(8) % 3].T.reshape(1, 1, 3, 8) / 255
@@ -49,10 +50,10 @@ def data():
 
 @pytest.fixture
 def run(data, tmp_path):
-    def run(gains=SPREAD, recipe=(), expect=td.Expect(target="litert_int8"), settings=()):  # noqa: B008 (frozen)
-        task = ArrayTask(arrays=data, model=network(gains), trained=True)
+    def run(gains=SPREAD, pooled=False, expect=td.Expect(target="litert_int8"), settings=()):  # noqa: B008 (frozen)
+        task = ArrayTask(arrays=data, model=network(gains, pooled), trained=True)
         targets = (td.LiteRTFloat32(), td.LiteRTInt8())
-        whole = td.Experiment(task=task, recipe=recipe, targets=targets, expect=expect, measures=(td.Accuracy(),))
+        whole = td.Experiment(task=task, targets=targets, expect=expect, measures=(td.Accuracy(),))
         whole = override(whole, settings)
         rows = td.Run(name="mine", experiment=whole, workdir=tmp_path / "run").report()["rows"]
         return {row["name"]: row["score"] for row in rows}
@@ -61,11 +62,14 @@ def run(data, tmp_path):
 
 
 @pytest.mark.slow
-def test_what_the_refusal_says_to_type_gives_the_score_back(run):
+@pytest.mark.parametrize(("pooled", "steps"), [(False, "FoldBatchNorm,Equalize"), (True, "QuantizeAware")])
+def test_what_the_refusal_says_to_type_gives_the_score_back(pooled, steps, run):
+    """Behind the BatchNorm is a convolution that takes it in, or pooling, through which it is not folded."""
     with pytest.raises(BadInput, match="baseline/litert_int8: of .* int8 would lose 0.* the gains of norm go") as said:
-        run()
+        run(pooled=pooled)
     asked = re.search(r"\(--set=(.*)\): nothing is lost then", str(said.value))[1]
-    scores = run(settings=[asked])
+    assert asked == f"recipe+={steps}"
+    scores = run(pooled=pooled, settings=[asked])
     assert scores["mine/litert_int8"] == scores["baseline/litert_float32"] == 1 > scores["baseline/litert_int8"] + 0.2
 
 
