@@ -19,6 +19,7 @@ from tests.pack.c_api import C_API, MICRO, STRICT, headers
 from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.boards.board import named
 from tfmo_drive.commands.ledger import layer_values
+from tfmo_drive.commands.lint import lint
 from tfmo_drive.contracts import BadInput, Context
 from tfmo_drive.expect import Expect
 from tfmo_drive.pack.write_pack import write
@@ -80,6 +81,31 @@ def test_the_answers_stay_whatever_is_done_to_raw_inputs(joined):
     assert np.abs(ready["speed"]).max() < 3 and np.abs(ready["image"]).max() <= 1, "not at their scales"
     expected = model({name: one.astype(np.float32) for name, one in raw.items()}).numpy()
     np.testing.assert_allclose(task.build()(ready).numpy(), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("batch", [0, 24])
+@pytest.mark.parametrize("named", [True, False], ids=["by name", "in a tuple"])
+def test_a_dataset_or_a_tuple_of_several_inputs_is_what_its_arrays_are(named, batch):
+    (inputs, truth), parts = examples(), {"train": slice(0, 64), "val": slice(64, 80), "test": slice(80, COUNT)}
+    wanted, model = data(), fused()
+    order = {name: inputs[name] for name in model.input_names}
+    given = {split: {name: one[part] for name, one in order.items()} for split, part in parts.items()}
+    if not named:
+        given = {split: tuple(one.values()) for split, one in given.items()}
+    pairs = {split: (one, truth[parts[split]]) for split, one in given.items()}
+    sets = {split: tf.data.Dataset.from_tensor_slices(one) for split, one in pairs.items()}
+    found = [td.arrays(**{split: one.batch(batch) if batch else one for split, one in sets.items()})]
+    found += [] if named or batch else [td.arrays(**pairs)]
+    for one in found:
+        task = ArrayTask(arrays=one, model=model)
+        assert sorted(task.arrays.inputs.items()) == sorted(wanted.inputs.items())
+        for split in parts:
+            mine, theirs = task.examples(split), wanted.splits[split]
+            every = np.arange(len(theirs))
+            (ours, told), (raw, said) = mine.read(every), theirs.read(every)
+            assert set(ours) == set(raw) and all(np.array_equal(ours[name], raw[name]) for name in raw)
+            np.testing.assert_array_equal(told, said)
+            assert len(set(mine.digests.tolist())) == len(every)
 
 
 @pytest.mark.parametrize("kind", STEPS, ids=lambda kind: kind.__name__)
@@ -200,6 +226,20 @@ def test_the_ledger_sees_the_layers_of_every_runtime(context, baseline):
     assert apart is None or apart.steps <= 1, "FULLY_CONNECTED differs by one now and then"
 
 
+def test_lint_looks_at_both_inputs_and_behind_them(task):
+    model, raw = task.build(), task.examples("train").read(np.arange(64))[0]
+    rule = task.preprocessing
+    assert "unlike train" not in [one.kind for one in lint.findings(model, rule, raw, raw)]
+    found = lint.findings(model, rule, raw | {"speed": raw["speed"] * np.float32(3.6)}, raw)
+    (unlike,) = (one for one in found if one.kind == "unlike train")
+    assert unlike.message.startswith("speed: ")
+    (driven,) = (layer for layer in model.layers if isinstance(layer, layers.Dense) and layer.input_shape[-1] == 1)
+    kernel, bias = driven.get_weights()
+    driven.set_weights([np.abs(kernel) * 1e4, bias])
+    (shared,) = (one for one in lint.findings(model, rule, raw, raw) if one.kind == "shared scale")
+    assert f"and {driven.name} spans" in shared.message
+
+
 def stranger() -> keras.Model:
     image, other = keras.Input((12, 12, 3), name="image"), keras.Input((1,), name="steering")
     return keras.Model([image, other], layers.Dense(1)(layers.Concatenate()([layers.Flatten()(image), other])))
@@ -223,9 +263,14 @@ REFUSED = {
     "a range for nobody": (lambda: data(input_range=(0, 30)), "of several inputs must be by name, as {'speed'"),
     "a range for another": (lambda: data(input_range={"pace": (0, 9)}), "is of pace, which is no input of the data"),
     "a range too narrow": (lambda: data(input_range={"speed": (0, 9)}), r"speed has inputs in .*outside input_range"),
-    "a dataset": (
-        lambda: td.arrays(*[tf.data.Dataset.from_tensor_slices(({"image": IMAGES, "speed": NUMBERS}, NUMBERS))] * 3),
-        "gives several inputs .image, speed., which are taken as arrays alone"),
+    "a dataset of one name": (
+        lambda: td.arrays(*[tf.data.Dataset.from_tensor_slices(({"image": IMAGES}, NUMBERS))] * 3),
+        "inputs by name are for two or more, train has 1"),
+    "a dataset of unequal shapes": (
+        lambda: td.arrays(*[tf.data.Dataset.from_generator(
+            lambda: (({"a": np.zeros((2, 2)), "b": np.zeros(size)}, 0.0) for size in (2, 3)),
+            output_signature=({"a": tf.TensorSpec((2, 2)), "b": tf.TensorSpec((None,))}, tf.TensorSpec(())))] * 3),
+        "the Dataset of train must give examples of one shape"),
 }  # fmt: skip
 
 

@@ -123,9 +123,9 @@ def arrays(
         train: (inputs, targets), or a tf.data.Dataset of them, batched or not, which is read once, into the cache.
             Inputs are uint8 or floating-point numbers: images [n, height, width, channels], rows [n, features] or
             sequences [n, time, features]; several of them are by the names of the model's inputs, as {"image": x,
-            "speed": s}, where numbers may be [n]. Targets [n] are classes where they are whole numbers or texts (or
-            one-hot rows), numbers to predict where they are floating-point numbers, and anything else where `compress`
-            is given a loss and a metric.
+            "speed": s}, or a tuple in their order, and numbers among them may be [n]. Targets [n] are classes where
+            they are whole numbers or texts (or one-hot rows), numbers to predict where they are floating-point numbers,
+            and anything else where `compress` is given a loss and a metric.
         val: The same, by which training keeps its best epoch.
         test: The same, on which files are judged.
         groups: {"test": [n]}, by split, a whole number or a text for each example: examples of one group (frames of one

@@ -7,13 +7,14 @@ are needed. https://ai.google.dev/edge/litert/conversion/tensorflow/quantization
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from tfmo_drive.base.outputs import flat
 from tfmo_drive.commands.lint.int8_forecast import Finding
 from tfmo_drive.commands.lint.stored_tensors import span
-from tfmo_drive.contracts import Preprocessing
+from tfmo_drive.contracts import Arrays, Preprocessing, Preprocessings
 
 NAME = "calibration set"
 """The name that stands in a finding in place of a layer."""
@@ -37,15 +38,15 @@ RAW, MORE = "raw inputs as the train split has them (images: RGB, 0..255)", "mor
 class Sample:
     """Holds some inputs and the model's ranges and decisions on them."""
 
-    raw: np.ndarray
-    """The inputs as a board gets them: [n, h, w, 3], or rows [n, columns]."""
+    raw: Arrays
+    """The inputs as a board gets them: [n, h, w, 3], or rows [n, columns]; several of them by name."""
     ranges: dict[str, np.ndarray]
     """The ranges of every stored tensor (`StoredTensors.ranges`)."""
     decided: np.ndarray | None = None
     """The class that each is put into, int64 [n]; None for a model without classes."""
 
 
-def faults(ours: Sample, train: Sample, preprocessing: Preprocessing) -> list[Finding]:
+def faults(ours: Sample, train: Sample, preprocessing: Preprocessing | Preprocessings) -> list[Finding]:
     """Returns the faults of the calibration set `ours`.
 
     `bits_lost` is what this set costs a layer: how far its range is from train's, the median over all.
@@ -61,19 +62,21 @@ def faults(ours: Sample, train: Sample, preprocessing: Preprocessing) -> list[Fi
         if span(train.ranges[key]) > 0 and span(ours.ranges[key]) > 0
     ]
     cost, short = (float(np.median(np.abs(away))), -float(np.median(away))) if away else (None, 0.0)
-    unlike = _unlike(ours.raw, train.raw, preprocessing)
+    found = preprocessing.of_each(lambda rule, *raw: _unlike(*raw, rule), ours.raw, train.raw)
+    named = found if isinstance(found, Mapping) else {"": found}
+    unlike = next((f"{name}: {said}".removeprefix(": ") for name, said in named.items() if said), "")
     told = [*_counted(ours, 0.0 if unlike else short), *_one_class(ours, train)]
     told += [("unlike train", unlike, RAW)] if unlike else []
     return [Finding(kind, NAME, message, cost, mend) for kind, message, mend in told]
 
 
-def different(raw: np.ndarray) -> int:
-    """Returns how many of [n, ...] differ in any byte."""
-    return len({one.tobytes() for one in raw})
+def different(raw: Arrays) -> int:
+    """Returns how many of [n, ...] differ in any byte, of several inputs in any of them."""
+    return len({b"".join(part.tobytes() for part in one) for one in zip(*flat(raw), strict=True)})
 
 
 def _counted(ours: Sample, short: float) -> Iterator[tuple[str, str, str]]:
-    count, apart = len(ours.raw), different(ours.raw)
+    count, apart = len(flat(ours.raw)[0]), different(ours.raw)
     if 1 - apart / count > REPEATED:
         said = f"of {count} images only {apart} {'differs' if apart == 1 else 'differ'}."
         yield "repeated", said, "different train images"

@@ -19,8 +19,9 @@ import numpy as np
 from absl import flags
 
 from tfmo_drive.base import atomic, faults
+from tfmo_drive.base.inputs import count
 from tfmo_drive.commands import experiment_flags
-from tfmo_drive.contracts import BadInput, Context, Preprocessing, Task
+from tfmo_drive.contracts import Arrays, BadInput, Context, Preprocessing, Preprocessings, Task
 
 if TYPE_CHECKING:
     import tf_keras as keras
@@ -42,23 +43,18 @@ def main(argv: list[str]) -> int:
     """Prints what would go wrong in int8, the most expensive first, and returns the exit code."""
     run = experiment_flags.run(argv)
     task = run.experiment.task
-    if len(rules := task.preprocessing.each) > 1:
-        raise BadInput(
-            f"lint looks at models of one input, and this one takes {', '.join(rule.input for rule in rules)}. Type "
-            "tfmo-drive ledger with the same flags: it says at which stage and layer int8 loses the score."
-        )
     counts = [getattr(target, "calibration_images", 0) for target in run.experiment.targets]
     given = images(Path(FLAGS.calibration), task) if FLAGS.calibration else None
     with run.opened() as context:
         raw = given if given is not None else context.calibration(min(filter(None, counts), default=IMAGES))
         costs = findings(context.baseline, task.preprocessing, raw, sampled(task, FLAGS.seed))
         found = (*unmade(context), *costs)
-        said = {"schema": SCHEMA, "experiment": run.name, "seed": FLAGS.seed, "calibration_images": len(raw)}
+        said = {"schema": SCHEMA, "experiment": run.name, "seed": FLAGS.seed, "calibration_images": count(raw)}
         atomic.write_json(run.workdir / "lint.json", said | {"findings": [dataclasses.asdict(one) for one in found]})
     for one in found:
         print(f"{one.layer}: {one.kind}: {one.message} Mend: {one.mend}.")
     if not found:
-        print(f"Nothing found: {context.baseline.name} on {len(raw)} calibration images, against train's.")
+        print(f"Nothing found: {context.baseline.name} on {count(raw)} calibration images, against train's.")
     return 0
 
 
@@ -79,14 +75,14 @@ def unmade(context: Context) -> tuple[Finding, ...]:
 
 
 def findings(
-    model: keras.Model, preprocessing: Preprocessing, raw: np.ndarray, train: np.ndarray
+    model: keras.Model, preprocessing: Preprocessing | Preprocessings, raw: Arrays, train: Arrays
 ) -> tuple[Finding, ...]:
     """Returns what int8 costs a float model calibrated with `raw`, the most expensive first.
 
     Args:
         model: The float model.
         preprocessing: The task's preprocessing.
-        raw: The calibration set, raw inputs [n, ...] as a board gets them.
+        raw: The calibration set, raw inputs [n, ...] as a board gets them, by name where there are several.
         train: Some raw inputs of the train split.
 
     Raises:
@@ -107,7 +103,7 @@ def findings(
     return tuple(sorted(found, key=lambda one: -1.0 if one.bits_lost is None else one.bits_lost, reverse=True))
 
 
-def sampled(task: Task, seed: int) -> np.ndarray:
+def sampled(task: Task, seed: int) -> Arrays:
     """Returns raw inputs of TRAIN train examples, other ones than `Context.calibration` samples (but for chance)."""
     examples = task.examples("train")
     indices = np.random.default_rng([seed, 0x714]).permutation(len(examples))[:TRAIN]
@@ -122,8 +118,10 @@ def images(folder: Path, task: Task) -> np.ndarray:
     from tfmo_drive.data.found_files import Found, walk
     from tfmo_drive.data.images import SUFFIXES, decode
 
-    if not task.preprocessing.input_range:
-        raise BadInput(f"--calibration is a folder of images, but {task.name} takes rows. Leave it out.")
+    rule, *others = task.preprocessing.each
+    if others or not rule.input_range:
+        taken = ", ".join(one.input for one in (rule, *others)) if others else "rows"
+        raise BadInput(f"--calibration is a folder of images, but {task.name} takes {taken}. Leave it out.")
     found = walk(folder, SUFFIXES) if folder.is_dir() else Found()
     found.say_left_out(folder)
     if found.odd:
@@ -133,7 +131,7 @@ def images(folder: Path, task: Task) -> np.ndarray:
     return np.stack([decode(file, task.shape, task.resize) for file in found.files])
 
 
-def _sample(stored, raw: np.ndarray, preprocessing: Preprocessing):
+def _sample(stored, raw: Arrays, preprocessing: Preprocessing | Preprocessings):
     from tfmo_drive.commands.lint.calibration_set import Sample
 
     inputs = preprocessing(raw)

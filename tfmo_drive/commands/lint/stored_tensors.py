@@ -13,8 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from tfmo_drive.base import inputs
 from tfmo_drive.base.finite import largest
 from tfmo_drive.base.keras2 import keras, tf
+from tfmo_drive.base.outputs import each
+from tfmo_drive.contracts import Arrays
 from tfmo_drive.networks import graph
 from tfmo_drive.networks.layers import WITH_KERNEL
 from tfmo_drive.surgery.channel_graph import TYING
@@ -114,12 +117,12 @@ class StoredTensors:
         found = [node.layer for other in handed for node in self._readers.get(other, [])]
         return [layer for layer in dict.fromkeys(found) if type(layer) in WITH_KERNEL]
 
-    def ranges(self, inputs: np.ndarray) -> dict[str, np.ndarray]:
-        """Returns the lowest and the highest value of each channel on preprocessed `inputs` [n, ...]: by id, [2, c].
+    def ranges(self, given: Arrays) -> dict[str, np.ndarray]:
+        """Returns the lowest and the highest value of each channel on preprocessed inputs [n, ...]: by id, [2, c].
 
         Zero is always included, because every int8 scale holds it.
         """
-        seen = [self._ends(inputs[start : start + BATCH]) for start in range(0, len(inputs), BATCH)]
+        seen = [self._ends(part) for part in inputs.pieces(given, BATCH)]
         return {
             key: np.stack([np.min([low for low, _ in ends], 0), np.max([high for _, high in ends], 0)]).astype(float)
             for key, *ends in zip(self.tensors, *(map(np.asarray, batch) for batch in seen), strict=True)
@@ -130,7 +133,7 @@ class StoredTensors:
         """Returns a function that gives every stored tensor's ends on one batch, float32 [2, c] each."""
         probe = keras.Model(self.model.inputs, [one.tensor for one in self.tensors.values()])
 
-        @tf.function(input_signature=[tf.TensorSpec(self.model.inputs[0].shape, tf.float32)])
+        @tf.function(input_signature=[each(lambda one: tf.TensorSpec(one.shape, tf.float32), inputs.named(self.model))])
         def ends(batch):
             found = tf.nest.flatten(probe(batch, training=False))
             axes = [list(range(len(one.shape) - 1)) for one in found]
@@ -141,12 +144,12 @@ class StoredTensors:
 
         return ends
 
-    def decided(self, inputs: np.ndarray) -> np.ndarray | None:
+    def decided(self, given: Arrays) -> np.ndarray | None:
         """Returns the class that each input is put into, int64 [n]; None where the output is no row of scores."""
         shape = self.model.output_shape
         if not isinstance(shape, tuple) or len(shape) != 2 or shape[1] < 2:
             return None
-        return largest(self.model.predict(inputs, BATCH, verbose=0))
+        return largest(self.model.predict(given, BATCH, verbose=0))
 
 
 def span(range_: np.ndarray) -> float:

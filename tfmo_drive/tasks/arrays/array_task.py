@@ -37,7 +37,7 @@ from tfmo_drive.networks.leading_scale import Led
 from tfmo_drive.networks.networks import DenseLayers, Network
 from tfmo_drive.protocols import Distillable
 from tfmo_drive.scores import evaluation
-from tfmo_drive.tasks.arrays import user_functions
+from tfmo_drive.tasks.arrays import given_inputs, user_functions
 from tfmo_drive.tasks.arrays.given_arrays import CLASS, COLUMN, NUMBER, ONE_HOT, OTHER, ArrayData, GivenExamples
 from tfmo_drive.tasks.arrays.given_inputs import GivenInput
 from tfmo_drive.training import distillation
@@ -92,6 +92,8 @@ class ArrayTask(Task):
                 "(CONTRIBUTING.md)."
             )
         taken = {name: tuple(one.shape[1:]) for name, one in zip(model.input_names, model.inputs, strict=True)}
+        if len(taken) == len(self.arrays.inputs) > 1 and given_inputs.are_places(self.arrays.inputs):
+            object.__setattr__(self, "arrays", self.arrays.called([*taken]))
         had = {name: one.shape for name, one in self.arrays.inputs.items()}
         named = [*had] if len(had) > 1 else [*taken]
         if len(taken) != len(had) or set(taken) != set(named):

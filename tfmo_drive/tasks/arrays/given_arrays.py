@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 
 from tfmo_drive.base import outputs
-from tfmo_drive.base.given_file import reason
 from tfmo_drive.contracts import Arrays, BadInput, Examples
 from tfmo_drive.data.class_names import refuse_unfit
-from tfmo_drive.data.image_cache import Example, PackedExamples, pack_stream
+from tfmo_drive.data.image_cache import PackedExamples
 from tfmo_drive.data.repeated import say_repeated
 from tfmo_drive.data.splitting import SPLITS
-from tfmo_drive.tasks.arrays import given_inputs
+from tfmo_drive.tasks.arrays import given_dataset, given_inputs
+from tfmo_drive.tasks.arrays.given_dataset import PackedInputs
 from tfmo_drive.tasks.arrays.given_inputs import GivenInput, Likes
 
 CLASS, NUMBER, OTHER = "class", "number", "other"
@@ -35,7 +35,7 @@ _STRETCH = 1 << 12
 class GivenExamples(Examples):
     """Holds one split: inputs [n, ...] from memory or from the cache, targets [n, ...] and groups int64 [n]."""
 
-    def __init__(self, inputs: Arrays | PackedExamples, targets: np.ndarray, groups: np.ndarray) -> None:
+    def __init__(self, inputs: Arrays | PackedExamples | PackedInputs, targets: np.ndarray, groups: np.ndarray) -> None:
         self._inputs, self.labels, self.groups = inputs, targets, groups
 
     def __len__(self) -> int:
@@ -47,6 +47,8 @@ class GivenExamples(Examples):
 
     def inputs(self, indices: np.ndarray) -> Arrays:
         """Returns inputs uint8 or float32 [b, ...], by name where there are several."""
+        if isinstance(self._inputs, PackedInputs):
+            return self._inputs.read(indices)
         if isinstance(self._inputs, PackedExamples):
             return self._inputs.read(indices)[0]
         return outputs.each(lambda one: np.ascontiguousarray(one[indices]), self._inputs)
@@ -59,7 +61,7 @@ class GivenExamples(Examples):
     @functools.cached_property
     def digests(self) -> np.ndarray:
         """Returns a number for each input, uint64 [n], equal for equal inputs."""
-        if isinstance(self._inputs, PackedExamples):
+        if isinstance(self._inputs, PackedExamples | PackedInputs):
             return self._inputs.digests
         found = []
         for one in zip(*outputs.flat(self._inputs), strict=True):
@@ -68,6 +70,15 @@ class GivenExamples(Examples):
                 whole.update(np.ascontiguousarray(array))
             found.append(whole.digest())
         return np.frombuffer(b"".join(found), "<u8")
+
+
+    def called(self, names: Mapping[str, str]) -> GivenExamples:
+        """Returns the same examples, whose several inputs have other names: `names` says them by those they have."""
+        if isinstance(self._inputs, PackedInputs):
+            inputs = self._inputs.called(names)
+        else:
+            inputs = {names[name]: one for name, one in self._inputs.items()}
+        return GivenExamples(inputs, self.labels, self.groups)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -93,6 +104,13 @@ class ArrayData:
     def dtype(self) -> Any:
         """Returns the type of inputs, "uint8" or "float32"; where there are several, their types by name."""
         return outputs.by_name([*self.inputs], [one.dtype for one in self.inputs.values()])
+
+    def called(self, names: Sequence[str]) -> ArrayData:
+        """Returns the data with its inputs called as `names` says, in their order."""
+        other = dict(zip(self.inputs, names, strict=True))
+        splits = {split: examples.called(other) for split, examples in self.splits.items()}
+        inputs = {other[name]: one for name, one in self.inputs.items()}
+        return dataclasses.replace(self, splits=splits, inputs=inputs)
 
     def moments(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Returns mean and standard deviation of an input of the train split, float64 [channels or columns] each."""
@@ -143,11 +161,10 @@ def read(
     return ArrayData(splits, inputs, kind, form, names)
 
 
-def _pair(split: str, given: Any) -> tuple[Arrays | PackedExamples, np.ndarray]:
+def _pair(split: str, given: Any) -> tuple[Arrays | PackedExamples | PackedInputs, np.ndarray]:
     """Returns where the inputs of a split are, and its targets [n, ...]."""
     if hasattr(given, "element_spec"):
-        packed = _packed(split, given)
-        return packed, packed.labels
+        return given_dataset.packed(split, given)
     if not isinstance(given, (tuple, list)) or len(given) != 2:
         got = f"{len(given)} things" if isinstance(given, (tuple, list)) else type(given).__name__
         raise BadInput(f"arrays: {split} must be (inputs, targets) or a tf.data.Dataset of them, got {got}.")
@@ -161,58 +178,11 @@ def _pair(split: str, given: Any) -> tuple[Arrays | PackedExamples, np.ndarray]:
     return inputs, targets
 
 
-def _packed(split: str, dataset: Any) -> PackedExamples:
-    """Reads a tf.data.Dataset once, into the cache."""
-    spec, subject = dataset.element_spec, f"arrays: the Dataset of {split}"
-    if isinstance(spec, tuple) and len(spec) == 2 and isinstance(spec[0], Mapping):
-        raise BadInput(
-            f"{subject} gives several inputs ({', '.join(map(str, spec[0]))}), which are taken as arrays alone: "
-            "({name: array}, targets)."
-        )
-    if not isinstance(spec, tuple) or len(spec) != 2 or not all(hasattr(one, "shape") for one in spec):
-        weights = isinstance(spec, tuple) and len(spec) == 3
-        raise BadInput(
-            f"{subject} must give (inputs, targets), one array each, got {_kinds(spec)}. "
-            + ("Weights of examples are not taken: leave them out." if weights else "Write a map() that gives so.")
-        )
-    if int(dataset.cardinality()) == -1:
-        raise BadInput(f"{subject} is endless. Leave .repeat() out, or end it with .take(count).")
-    shapes = [one.shape for one in spec]
-    batched = shapes[0].rank is None or shapes[1].rank is None or (
-        shapes[1].rank > 0 and shapes[0].rank > 1 and shapes[0][0] == shapes[1][0]
-    )  # fmt: skip
-
-    def rows() -> Iterator[Example]:
-        wanted = None
-        for inputs, targets in dataset.as_numpy_iterator():
-            inputs, targets = (inputs, targets) if batched else (inputs[None], np.asarray(targets)[None])
-            inputs = given_inputs.of_one(split, inputs)
-            wanted = wanted or (inputs.shape[1:], np.shape(targets)[1:])
-            if (inputs.shape[1:], np.shape(targets)[1:]) != wanted:
-                raise BadInput(f"{subject} must give examples of one shape, got {wanted[0]} and {inputs.shape[1:]}.")
-            yield from map(Example, inputs, targets)
-
-    dtype = "uint8" if spec[0].dtype.name == "uint8" else "float32"
-    try:
-        packed = pack_stream(rows(), dtype, f"read {split}")
-    except BadInput:
-        raise
-    except Exception as error:  # what a pipeline of somebody's own raises is of many kinds
-        raise BadInput(f"{subject} cannot be read: {reason(error)}.") from error
-    if not len(packed):
-        raise BadInput(f"{subject} is empty.")
-    return packed
-
-
-def _kinds(spec: Any) -> str:
-    if isinstance(spec, (tuple, list)):
-        return f"{len(spec)} things"
-    return f"keys {', '.join(map(str, spec))}" if isinstance(spec, Mapping) else type(spec).__name__
-
-
-def _likes(inputs: Arrays | PackedExamples) -> Likes:
+def _likes(inputs: Arrays | PackedExamples | PackedInputs) -> Likes:
     if isinstance(inputs, PackedExamples):
         return {"": (inputs.shape, inputs.dtype.name)}
+    if isinstance(inputs, PackedInputs):
+        inputs = inputs.read(np.zeros(1, np.int64))
     named = inputs if isinstance(inputs, Mapping) else {"": inputs}
     return {name: (one.shape[1:], one.dtype.name) for name, one in named.items()}
 

@@ -42,8 +42,20 @@ class GivenInput:
         return preprocessing_text.preprocessing(self.preprocessing, self.shape[-1])
 
 
+def by_place(given: Any) -> Any:
+    """Returns several inputs in a tuple by their places, which no layer can be called as: {"input 1": a, ...}."""
+    several = isinstance(given, tuple) and len(given) > 1 and all(hasattr(one, "shape") for one in given)
+    return {f"input {place}": one for place, one in enumerate(given, start=1)} if several else given
+
+
+def are_places(names: Iterable[str]) -> bool:
+    """Says whether inputs are called by their places."""
+    return [*names] == [f"input {place}" for place, _ in enumerate(names, start=1)]
+
+
 def of_split(split: str, given: Any) -> Arrays:
     """Returns a split's only input, or its several by name; raises BadInput where there are others."""
+    given = by_place(given)
     if not isinstance(given, Mapping):
         return of_one(split, np.asarray(given))
     if len(given) < 2:
