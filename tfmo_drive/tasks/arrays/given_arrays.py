@@ -71,7 +71,6 @@ class GivenExamples(Examples):
             found.append(whole.digest())
         return np.frombuffer(b"".join(found), "<u8")
 
-
     def called(self, names: Mapping[str, str]) -> GivenExamples:
         """Returns the same examples, whose several inputs have other names: `names` says them by those they have."""
         if isinstance(self._inputs, PackedInputs):
