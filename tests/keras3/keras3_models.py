@@ -297,6 +297,20 @@ def operators_on_places(keras):
 
 
 @kept
+def operators_that_no_layer_computes(keras):
+    layers, ops, inputs = keras.layers, keras.ops, image(keras)
+    one, two, three = ops.split(layers.Conv2D(12, 3)(inputs), (4, 8), axis=-1)
+    x = one * ops.sigmoid(ops.mean(two, axis=(1, 2)))[:, None, None, :] + ops.abs(three[..., :4]) / (ops.exp(two) + 1.0)
+    x = x / ops.sqrt(ops.sum(ops.square(x), axis=-1, keepdims=True) + 1e-3) + ops.maximum(x, 0.1 * x)
+    x = x[:, ::2, ::2] + ops.arctan(x[:, 1::2, 1::2, :]) * ops.min(x, axis=[1, 2], keepdims=True)
+    series = ops.reshape(x, (-1, 49, 4))
+    series = series - ops.mean(series, axis=1, keepdims=True) + ops.std(series, axis=-1, keepdims=True)
+    products = [ops.matmul(ops.transpose(series, (0, 2, 1)), series), ops.matmul(series[:, :4], series[:, 4:8])]
+    one, other = ops.split(layers.Flatten()(ops.log(ops.abs(ops.stack(products, 1)) + 1.0)), 2, axis=-1)
+    return keras.Model(inputs, layers.Dense(3)(2.0 / (1.0 + ops.power(one - other, 2.0) + ops.sin(one))))
+
+
+@kept
 def two_inputs_and_two_outputs(keras):
     layers, pixels, speed = keras.layers, keras.Input((16, 16, 3), name="image"), keras.Input((1,), name="speed")
     x = layers.Concatenate()([layers.Flatten()(pixels), speed])
@@ -358,16 +372,16 @@ def no_such_setting(keras):
     return keras.Model(inputs, keras.layers.MultiHeadAttention(1, 3, use_gate=True, name="attend")(inputs, inputs))
 
 
-@refused("keras.ops.sin with these arguments")
+@refused("keras.ops.cumsum with these arguments")
 def no_such_operation(keras):
     inputs = keras.Input((8,))
-    return keras.Model(inputs, keras.ops.sin(inputs))
+    return keras.Model(inputs, keras.ops.cumsum(inputs, axis=-1))
 
 
-@refused("keras.ops.mean with these arguments")
+@refused("keras.ops.pad with these arguments")
 def no_such_arguments(keras):
     inputs = image(keras)
-    return keras.Model(inputs, keras.ops.mean(inputs, axis=-1))
+    return keras.Model(inputs, keras.ops.pad(inputs, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect"))
 
 
 @refused('the Lambda layer "planted"')

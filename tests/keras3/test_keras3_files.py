@@ -97,6 +97,12 @@ def test_what_keras_2_cannot_say_is_refused_in_one_line_that_names_it(name, writ
     assert str(said.value).startswith(f"task.baseline: {path}") and str(said.value).isprintable()
 
 
+def test_functions_that_no_layer_computes_are_saved_and_read_as_layers_are(written, load, tmp_path):
+    path = written / "operators_that_no_layer_computes.keras"
+    own_model.taken(load(path), "the model").save(tmp_path / "model.h5")
+    assert_same(keras.models.load_model(tmp_path / "model.h5", compile=False), path)
+
+
 def test_an_output_keeps_its_name_where_its_activation_becomes_a_layer(written, load):
     model = load(written / "outputs_with_activations.keras")
     assert model.output_names == ["hard_sigmoid", "relu6", "sigmoid"]

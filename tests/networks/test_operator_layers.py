@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from tfmo_drive.base.keras2 import keras, tf
-from tfmo_drive.networks import plain_layers
+from tfmo_drive.networks import own_model, plain_layers
 from tfmo_drive.networks.integers import integer_layers
 from tfmo_drive.networks.operator_layers import symbol
 
-layers = keras.layers
+layers, backend = keras.layers, keras.backend
 MAPS = np.random.default_rng(0).normal(size=(3, 4, 4, 4)).astype(np.float32)
 CHANNELS = np.float32([1, 2, -3, 4])
 
@@ -38,6 +38,8 @@ STAYING = {
     "one for every place": lambda x: x - np.arange(16, dtype=np.float32).reshape(4, 4, 1),
     "2 / x": lambda x: 2.0 / (x + 9.0),
     "softmax along the columns": lambda x: tf.nn.softmax(x, axis=2),
+    "channels turned round": lambda x: x[..., ::-1],
+    "a window and new axes": lambda x: x[:, None, ..., 1:3],
     "another power": lambda x: tf.pow(tf.nn.relu(x), 3),
 }
 
@@ -52,7 +54,7 @@ def test_answers_stay_the_same_and_only_what_a_layer_computes_is_replaced(name):
     model = network((REPLACED | STAYING)[name])
     made = plain_layers.split(model)
     assert bool([layer for layer in made.layers if symbol(layer)]) == (name in STAYING)
-    assert made.output_names == model.output_names
+    assert made.output_names == model.output_names and made.to_json()
     np.testing.assert_allclose(made(MAPS), model(MAPS), rtol=1e-5, atol=1e-5)
 
 
@@ -93,3 +95,45 @@ def test_what_the_converter_takes_badly_is_written_anew_and_nothing_else_is_touc
     np.testing.assert_allclose(made(MAPS), model(MAPS), rtol=1e-5, atol=1e-5)
     plain = network(lambda x: layers.ReLU(2.0)(layers.Average()([x, layers.Activation("hard_sigmoid")(x)])))
     assert integer_layers.convertible(plain) is plain
+
+
+PIXELS = np.random.default_rng(0).uniform(0, 255, (3, 4, 4, 4)).astype(np.float32)
+
+
+def scaled(x, by=255.0):
+    return x / by - 0.5
+
+
+BUILT_IN = {
+    "pixels to -1..1": lambda x: layers.Lambda(lambda one: one / 127.5 - 1.0)(x),
+    "a function and its argument": lambda x: layers.Lambda(scaled, arguments={"by": 100.0})(x),
+    "the input itself": lambda x: layers.Lambda(lambda one: one)(x),
+    "two inputs": lambda x: layers.Lambda(lambda two: two[0] * two[1])([x, layers.ReLU(100.0)(x)]),
+    "one behind the other": lambda x: layers.Lambda(lambda one: one + 1.0)(layers.Lambda(lambda one: one - 9.0)(x)),
+    "softmax": lambda x: layers.Lambda(lambda one: tf.nn.softmax(one / 255.0))(x),
+}
+OPERATORS = {
+    "resized by Keras's backend": lambda x: layers.Lambda(
+        lambda one: backend.resize_images(one, 2, 2, "channels_last")
+    )(x),
+    "a window": lambda x: layers.Lambda(lambda one: one[:, 1:3, ..., ::-1])(x),
+}  # fmt: skip
+CLOSED = {
+    "code that TensorFlow cannot trace": lambda x: layers.Lambda(
+        lambda one: tf.numpy_function(np.sqrt, [one], tf.float32), output_shape=(4, 4, 4)
+    )(x),
+    "chance": lambda x: layers.Lambda(lambda one: one + tf.random.normal((3,), seed=1)[0])(x),
+    "one that is called twice": lambda x: (lambda layer: layer(layer(x)))(layers.Lambda(lambda one: one * 0.5)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [*BUILT_IN, *OPERATORS, *CLOSED])
+def test_a_lambda_becomes_the_operators_that_it_calls_or_stays(name):
+    image = keras.Input((4, 4, 4), name="maps")
+    model = keras.Model(image, (BUILT_IN | OPERATORS | CLOSED)[name](image))
+    made = own_model.taken(model, "the model")
+    assert bool([one for one in made.layers if isinstance(one, layers.Lambda)]) == (name in CLOSED)
+    assert bool([one for one in made.layers if symbol(one)]) == (name in OPERATORS)
+    assert made.output_names == model.output_names and made.to_json()
+    if name != "chance":
+        np.testing.assert_allclose(made(PIXELS), model(PIXELS), rtol=1e-5, atol=1e-4)

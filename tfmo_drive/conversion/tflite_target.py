@@ -8,6 +8,7 @@ from __future__ import annotations
 import abc
 import contextlib
 import dataclasses
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from tfmo_drive.conversion.freezing import Frozen
 
 
+_UNKNOWN = re.compile(r"'tf\.(\w+)' op is neither a custom op nor a flex op")
+"""What TensorFlow's converter says, among lines of source code, of each operator that TensorFlow Lite lacks."""
+
+
 @contextlib.contextmanager
 def converting(target: str, model: str) -> Iterator[None]:
     """Turns what a converter raises for layers that it cannot take into one BadInput.
@@ -36,9 +41,15 @@ def converting(target: str, model: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise BadInput(
-            f"{target}: the converter cannot take {model}: {reason(error)}. Replace the layer that it names, or "
+            f"{target}: the converter cannot take {model}: {_why(error)}. Replace the layer that it names, or "
             "use another target."
         ) from error
+
+
+def _why(error: Exception) -> str:
+    """Returns what a converter says in one line; of operators that a file cannot have, their names alone."""
+    unknown = dict.fromkeys(_UNKNOWN.findall(str(error)))
+    return f"TensorFlow Lite has no operator {', '.join(unknown)}" if unknown else reason(error)
 
 
 def refuses_file(target: str, model: keras.Model, takes: tuple[str, ...]) -> str | None:

@@ -141,7 +141,10 @@ def _told(refused: dict[str, Any], allow_code: bool) -> str:
     if allow_code and "marshal" in why:
         return f"Keras cannot read it: {why}. {OTHER_PYTHON}"
     version = importlib.metadata.version("keras")
-    return f"Keras {version} cannot read it: {why}. It is damaged, or was written by a later version: save it again."
+    return (
+        f"Keras {version} cannot read it: {why}. It is damaged, was written by a later version, or holds what an .h5 "
+        "file cannot: save it again, model.save('model.keras')."
+    )
 
 
 def _read(folder: Path) -> Exported:

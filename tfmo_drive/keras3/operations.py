@@ -1,4 +1,8 @@
-"""Says operations on tensors (keras.ops, and Python's operators) in built-in layers of Keras 2."""
+"""Says operations on tensors (keras.ops, and Python's operators) in built-in layers of Keras 2.
+
+What no built-in layer says is TensorFlow's function of the same meaning, called on Keras tensors: Keras 2 has a layer
+for each such call.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,9 @@ import math
 import re
 from collections.abc import Callable
 from typing import Any
+
+import numpy as np
+from tf_keras.src.layers.core.tf_op_layer import SlicingOpLambda, TFOpLambda
 
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.keras3 import activations
@@ -60,6 +67,8 @@ def applied(operation: Operation) -> Any:
         made = activations.in_turn(activations.applied(name, operation.name, operation.free), operation.x)
     else:
         made = None
+    if made is None and operation.kind in _FUNCTIONS:
+        made = _FUNCTIONS[operation.kind](operation)
     if made is None:
         raise Differs(f"no built-in layer of Keras 2 is keras.ops.{name} with these arguments")
     return made
@@ -266,3 +275,77 @@ _OPERATIONS: dict[str, Callable[[Operation], Any]] = {
     "AveragePool": _window({3: layers.AveragePooling1D, 4: layers.AveragePooling2D}),
     "Cast": _cast,
 }
+
+
+def _called(operation: Operation, function: str, *args: Any, **kwargs: Any) -> Any:
+    """Returns what the TensorFlow function of that name ("math.exp") makes of these arguments."""
+    return TFOpLambda.from_config({"name": operation.name, "function": function})(*args, **kwargs)
+
+
+def _elementwise(function: str) -> Callable[[Operation], Any]:
+    """Returns the rule of a function of one tensor, or of two of which one may be constant."""
+
+    def rule(operation: Operation) -> Any:
+        return _called(operation, function, *(np.float32(x) if isinstance(x, list) else x for x in operation.given))
+
+    return rule
+
+
+def _reduced(function: str) -> Callable[[Operation], Any]:
+    """Returns the rule of a function that makes one number of those along some axes."""
+
+    def rule(operation: Operation) -> Any:
+        if operation.config.get("initial") is not None or operation.config.get("dtype"):
+            return None
+        keepdims = bool(operation.config.get("keepdims"))
+        return _called(operation, function, operation.x, axis=operation.axes(), keepdims=keepdims)
+
+    return rule
+
+
+def _split(operation: Operation) -> Any:
+    parts, axis = operation.config["indices_or_sections"], operation.config["axis"]
+    if isinstance(parts, list):
+        if (side := operation.sides[axis]) is None:
+            return None
+        parts = np.diff([0, *parts, side]).tolist()
+    return _called(operation, "split", operation.x, parts, axis=axis)
+
+
+def _sliced(operation: Operation) -> Any:
+    x, key = operation.given[:2]
+    layer = SlicingOpLambda.from_config({"name": operation.name, "function": "__operators__.getitem"})
+    return layer(x, _key(key)) if _is_tensor(x) else None
+
+
+def _key(key: Any) -> Any:
+    """Returns what stands in the brackets behind a tensor, as Keras 2 writes it down."""
+    if isinstance(key, list):
+        return tuple(map(_key, key))
+    if not isinstance(key, dict):
+        return key
+    return Ellipsis if "ellipsis" in key else dict(zip(("start", "stop", "step"), key["slice"], strict=True))
+
+
+_FUNCTIONS: dict[str, Callable[[Operation], Any]] = {
+    kind: _elementwise(f"math.{function}")
+    for kind, function in {
+        "Abs": "abs", "Absolute": "abs", "Add": "add", "Arctan": "atan", "Cos": "cos", "Divide": "divide",
+        "Exp": "exp", "Log": "log", "Maximum": "maximum", "Minimum": "minimum", "Multiply": "multiply", "Power": "pow",
+        "Reciprocal": "reciprocal", "Rsqrt": "rsqrt", "Sin": "sin", "Sqrt": "sqrt", "Subtract": "subtract",
+        "TrueDivide": "divide",
+    }.items()
+} | {
+    kind: _reduced(f"math.reduce_{function}")
+    for kind, function in {
+        "Amax": "max", "Amin": "min", "Max": "max", "Mean": "mean", "Min": "min", "Prod": "prod", "Std": "std",
+        "Sum": "sum", "Var": "variance",
+    }.items()
+} | {
+    "GetItem": _sliced,
+    "Matmul": _elementwise("linalg.matmul"),
+    "Split": _split,
+    "Stack": lambda operation: _called(operation, "stack", operation.given[0], axis=operation.config["axis"]),
+    "Tile": lambda operation: _called(operation, "tile", operation.x, operation.config["repeats"]),
+}  # fmt: skip
+"""Functions of TensorFlow, for what the rules above do not say in built-in layers."""

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from tf_keras.src.layers.core.tf_op_layer import TFOpLambda
+from tf_keras.src.layers.core.tf_op_layer import SlicingOpLambda, TFOpLambda
 
 from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.networks import graph
@@ -25,6 +25,9 @@ _MERGED = {
     "__operators__.add": layers.Add, "math.add": layers.Add, "math.subtract": layers.Subtract,
     "math.multiply": layers.Multiply, "math.maximum": layers.Maximum, "math.minimum": layers.Minimum,
 }  # fmt: skip
+_BATCH = 2
+_TOLERANCE = 1e-6
+"""How far the operators' answers may be from the Lambda's, as a part of the largest."""
 
 
 def symbol(layer: Layer) -> str:
@@ -65,6 +68,8 @@ def _as_layer(name: str, own: str, args: list, kwargs: dict) -> Any:
         return layers.Softmax(name=own)(args[0])
     if name == "concat" and all(map(_read, args[0])):
         return layers.Concatenate(int(_given(args, kwargs, 1, "axis", -1)), name=own)(args[0])
+    if name == "__operators__.getitem":
+        return _sliced(own, args[0], _given(args, kwargs, 1, "slice_spec", ()))
     if name == "math.add_n" and len(args[0]) > 1:
         return layers.Add(name=own)(args[0])
     if name == "math.square" or name == "math.pow" and _constant(_given(args, kwargs, 1, "y", None)) == 2.0:
@@ -92,6 +97,17 @@ def _arithmetic(name: str, own: str, first: Any, second: Any) -> Any:
     if name == "math.truediv" and tensor is first and np.all(value):
         return _rescaled(own, tensor, 1.0 / value, 0.0)
     return None
+
+
+def _sliced(own: str, x: Any, key: Any) -> Any:
+    """Returns x[key] with whole axes in place of an Ellipsis, which Keras cannot save; None where there is none."""
+    key = key if isinstance(key, tuple) else (key,)
+    place = next((number for number, one in enumerate(key) if one is Ellipsis), None)
+    if place is None:
+        return None
+    whole = [dict.fromkeys(("start", "stop", "step"))] * (x.shape.rank + 1 - sum(one is not None for one in key))
+    layer = SlicingOpLambda.from_config({"name": own, "function": "__operators__.getitem"})
+    return layer(x, (*key[:place], *whole, *key[place + 1 :]))
 
 
 def _rescaled(own: str, tensor: Any, scale: np.ndarray | float, offset: np.ndarray | float) -> Any:
@@ -123,3 +139,54 @@ def _constant(value: Any) -> np.ndarray | None:
         return np.asarray(value.numpy() if isinstance(value, tf.Tensor) else value, np.float64)
     except (TypeError, ValueError, AttributeError):
         return None
+
+
+def opened(model: keras.Model) -> keras.Model:
+    """Returns the flat model, flat and with equal outputs of equal names, with operators in place of Lambda layers.
+
+    A Lambda whose code cannot be called on Keras tensors, whose operators cannot be saved, or which answers otherwise
+    then, stays as it is. Where none can be opened, it returns the model itself.
+    """
+    shown = set(model.output_names)
+    found = {layer.name: _inside(layer, layer.name in shown) for layer in model.layers if type(layer) is layers.Lambda}
+    found = {name: inside for name, inside in found.items() if inside is not None}
+    if not found:
+        return model
+    return graph.flat(graph.rebuilt(model, lambda layer: [found[layer.name]] if layer.name in found else None))
+
+
+def _inside(layer: layers.Lambda, shown: bool) -> keras.Model | None:
+    """Returns a model of the operators that the layer's code calls, or None.
+
+    Its last layer is called as the layer is where that is `shown` as an output of the whole model.
+    """
+    calls = [node.input_tensors for node in layer.inbound_nodes]
+    if len(calls) != 1 or layer.weights:
+        return None
+    try:
+        inputs = tf.nest.map_structure(lambda one: keras.Input(one.shape[1:], dtype=one.dtype), calls[0])
+        outputs = layer.function(inputs, **(layer.arguments or {}))
+        if shown:
+            outputs = layers.Activation("linear", name=layer.name)(outputs)
+        inside = keras.Model(inputs, outputs, name=layer.name)
+        inside = graph.rebuilt(inside, lambda one: [other] if (other := replacement(one)) else None)
+        inside.to_json()  # raises where an operator's arguments cannot be saved
+        return inside if _equal(layer, inside) else None
+    except Exception:  # a user's own code, which Keras or TensorFlow cannot call on a Keras tensor
+        return None
+
+
+def _equal(layer: layers.Lambda, inside: keras.Model) -> bool:
+    """Says whether both answer random inputs alike."""
+    random = np.random.default_rng(0)
+
+    def drawn(tensor: Any) -> Any:
+        return tf.cast(random.uniform(0, 255, [_BATCH, *tensor.shape[1:]]), tensor.dtype)
+
+    inputs = tf.nest.map_structure(drawn, layer.inbound_nodes[0].input_tensors)
+    pairs = zip(tf.nest.flatten(layer(inputs)), tf.nest.flatten(inside(inputs, training=False)), strict=True)
+    return all(
+        theirs.shape == ours.shape
+        and np.allclose(theirs, ours, rtol=0, atol=_TOLERANCE * max(1.0, float(np.abs(theirs).max())))
+        for theirs, ours in pairs
+    )

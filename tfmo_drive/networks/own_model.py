@@ -25,6 +25,7 @@ from tfmo_drive.networks import (
     foreign_files,
     given_outputs,
     graph,
+    operator_layers,
     plain_layers,
     shipped_layers,
     whole_precision,
@@ -306,7 +307,7 @@ def functional(model: keras.Model, subject: str) -> keras.Model:
 def _plain(model: keras.Model, subject: str) -> keras.Model:
     """Returns the flat model, every layer one operator; raises BadInput for equal names and weights not finite."""
     try:
-        model = plain_layers.split(graph.flat(model))
+        model = plain_layers.split(operator_layers.opened(graph.flat(model)))
     except BadInput as error:
         raise BadInput(f"{subject}: {error} Give every layer a name of its own.") from error
     finite.refuse_weights(model, subject)
