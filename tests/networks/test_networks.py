@@ -201,7 +201,13 @@ def test_a_file_that_is_no_model_says_what_to_give(tmp_path):
         archive.writestr("metadata.json", json.dumps({"keras_version": "3.4.1"}))
     assert "is not a .keras file: it holds no config.json. Give a file that" in refusal(tmp_path / "model.keras")
     assert "Give a .keras, .h5 or .tflite file, or a SavedModel." in refusal(tmp_path / "absent.h5")
-    assert "not a Keras 2 SavedModel" in refusal(tmp_path)
+    assert "no SavedModel" in refusal(tmp_path)
+
+
+def test_an_export_without_keras_layers_is_told_from_a_saved_model(small, tmp_path):
+    small.export(str(tmp_path / "exported"))
+    told = refusal(tmp_path / "exported")
+    assert "a SavedModel without Keras's layers" in told and "from_saved_model(folder)" in told
 
 
 def test_hdf5_that_holds_no_model_says_so(tmp_path):
@@ -240,6 +246,7 @@ def test_a_custom_layer_says_to_replace_it(name, tmp_path):
     outputs = keras.layers.Dense(9)(keras.layers.Flatten()(Doubled()(inputs)))
     keras.Model(inputs, outputs).save(tmp_path / name, save_format="h5" if name.endswith(".h5") else "tf")
     assert "custom layer" in (text := refusal(tmp_path / name)) and "Doubled" in text and "replace it" in text
+    assert "custom_object_scope" not in text
 
 
 def test_another_input_size_or_class_count_says_which_setting(small, tmp_path):

@@ -35,7 +35,9 @@ def of_one_sigmoid(model: keras.Model, subject: str, setting: str = "task.output
         raise BadInput(
             f"{subject} gives one number for two classes, and does not end in a sigmoid. If the number is a "
             "logit of the second class, save it with one: keras.Model(model.input, "
-            "keras.layers.Activation('sigmoid')(model.output)).save('two.h5')."
+            "keras.layers.Activation('sigmoid')(model.output)).save('two.h5'). If it says the second class above 0.5, "
+            "give keras.layers.Concatenate()([1 - model.output, model.output]) in place of that, and add "
+            f"{output_kind.typed(setting, output_kind.LOGITS)}."
         )
     maker, changed = _ending(model)
     if maker is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,12 @@ _HOW_TO_SAVE = (
     "model.save_weights('weights.h5')."
 )
 _CUSTOM_LAYER = "A custom layer is not known here: replace it by built-in Keras layers, or save the model without it."
+_OF_EXPORT = (
+    "Save the model itself, model.save('model.keras'), or convert the folder, as tf.lite.TFLiteConverter"
+    ".from_saved_model(folder).convert() does, and give the .tflite."
+)
+_UNKNOWN_CLASS = re.compile(r"Unknown (?:layer|object|\w+ function): '?\"?([\w.>]+)")
+"""What Keras says of a class that it does not know, before it explains at length how one is made known."""
 BOTH = "--set=task.inputs=image,speed"
 """What a user types so that a task that knows of speeds gives them to the model too."""
 _UNITS = ("scale", "offset", "unit")
@@ -59,11 +66,10 @@ def is_whole_model(path: Path, setting: str = "task.baseline") -> bool:
         _refuse_version(archive.described(path, setting, _HOW_TO_SAVE)[0], f"{setting}: {path}")
         return True
     if path.is_dir():
-        if not (path / "saved_model.pb").is_file() or not (path / "keras_metadata.pb").is_file():
-            raise BadInput(
-                f"{setting}: {path} is not a Keras 2 SavedModel (it needs saved_model.pb and keras_metadata.pb, as "
-                "model.save(folder, save_format='tf') of tf_keras writes)."
-            )
+        if (path / "saved_model.pb").is_file() and not (path / "keras_metadata.pb").is_file():
+            raise BadInput(f"{setting}: {path} is a SavedModel without Keras's layers, as exports are. {_OF_EXPORT}")
+        if not (path / "saved_model.pb").is_file():
+            raise BadInput(f"{setting}: {path} is a folder, and no SavedModel (there is no saved_model.pb in it).")
         return True
     with reading(path, "a Keras .h5 file", _HOW_TO_SAVE, setting):
         refuse_endless(path, setting)
@@ -226,7 +232,9 @@ def load(path: Path, setting: str, allow_code: bool) -> keras.Model:
         return keras.models.load_model(str(path), custom_objects=known, compile=False, safe_mode=not allow_code)
     except Exception as error:  # Keras raises many kinds for what it cannot deserialize
         advice = OTHER_PYTHON if "marshal" in str(error) else _CUSTOM_LAYER
-        raise BadInput(f"{setting}: {path} cannot be rebuilt: {reason(error)}. {advice}") from error
+        unknown = _UNKNOWN_CLASS.search(str(error))
+        why = f"it has {unknown[1]}, which is none of Keras's own" if unknown else reason(error)
+        raise BadInput(f"{setting}: {path} cannot be rebuilt: {why}. {advice}") from error
 
 
 @reads("a model that can be taken", "Save it again with tf_keras.")
@@ -340,7 +348,8 @@ def _check_count(model: keras.Model, subject: str, signature: Signature):
     if len(model.inputs) != max(1, len(several)) or len(model.outputs) != count:
         taken = f"{len(several)} inputs ({quoted(list(several))})" if several else "one input"
         wanted = "one output" if count == 1 else f"{count} outputs: {quoted(list(signature.outputs))}"
-        advice = "" if several or len(model.inputs) == 1 else f" Lane keeping takes a speed too: {BOTH}."
+        steers = count == 1 and not several and len(model.inputs) == 2
+        advice = f" Lane keeping takes a speed too: {BOTH}." if steers else ""
         if count > 1 and [tuple(one.shape[1:]) for one in model.outputs] == [(count,)]:
             advice += _order_advice(signature)
         raise BadInput(
