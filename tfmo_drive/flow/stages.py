@@ -132,13 +132,22 @@ class Stages:
             if row == self._needed[0] and tflite_model.file_of(model):
                 continue  # the file is its own reference, whatever it computes in
             if row in self.refused:
-                raise BadInput(f"{'/'.join(row)} cannot be made, and the run is about it. {self.refused[row]}")
+                said = f"{'/'.join(row)} cannot be made, and the run is about it. {self.refused[row]}"
+                raise BadInput(f"{said}{self._instead(row)}")
         rows = [self.refused.get((self.shipped, target.name)) for target in self.experiment.targets]
         if recipes and all(rows):
             raise BadInput(f"No target takes what {self.shipped} makes. {rows[0]}")
         for (name, target), reason in self.refused.items():
             if self.experiment.asks_for(name, target):
                 progress.say(f"{name}/{target} will be skipped: {reason}")
+
+    def _instead(self, row: tuple[str, str]) -> str:
+        """Returns, as a sentence behind a blank, which of the experiment's targets the run may be about instead."""
+        targets = [target.name for target in self.experiment.targets]
+        made = [name for name in targets if (row[0], name) not in self.refused]
+        if row not in self._needed[1:] or not made:
+            return ""
+        return f" To judge another target's file instead, type --set=expect.target={made[-1]} ({', '.join(made)})."
 
     def _foresee(self, context: Context) -> None:
         """Raises BadInput where the judged row is an int8 file that will lose what two untrained steps give back."""
