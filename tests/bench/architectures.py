@@ -1,60 +1,39 @@
 """What works on whole architectures: `make architectures`, or `python -m tests.bench.architectures VGG16 fold int8`.
 
 Every family of keras.applications goes through every method, untrained, with weights and BatchNorms that have seen the
-built-in driving frames. A cell says what the method did to it, and passes only if that is proved: a file is held
-against the Keras model that it was made from, a narrowed, factorised or folded model against one of equal function.
-Each family runs in a process of its own, so that a crash costs one cell; a cell is kept in runs/bench/architectures
-until the code that it ran changes. With all families and methods, the page experiments/ARCHITECTURES.md is written;
-`make architectures ONLY=kept` writes it from what is kept, while a slow machine is at it.
+built-in driving frames (tests/bench/families.py). Each family runs in a process of its own, so that a crash costs one
+cell; a cell is kept in runs/bench/architectures until the code that it ran changes. With all families and methods, the
+page experiments/ARCHITECTURES.md is written; `make architectures ONLY=kept` writes it from what is kept, while a slow
+machine is at it.
 """
 
 from __future__ import annotations
 
+import ast
 import dataclasses
+import functools
 import hashlib
+import inspect
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import CodeType
 
-import numpy as np
-from absl import logging
-
+import tfmo_drive
+from tests.bench import families
+from tests.bench.families import BEYOND_DB, EXACT_DB, FAMILIES, FILE_DB, IMAGES, LEAST_DB, METHODS, NOISE, OWN, Cell
 from tfmo_drive.base import atomic
 from tfmo_drive.base.keras2 import keras, tf
-from tfmo_drive.contracts import BadInput, BrokenPromise, Context, Step
-from tfmo_drive.networks import graph, layers, macs, networks, plain_layers
-from tfmo_drive.networks.backbones import FastSCNN, MobileNetV3, PilotNet, UNet
-from tfmo_drive.steps.channel_pruning import ChannelPruning
-from tfmo_drive.steps.cluster import Cluster
-from tfmo_drive.steps.fold_batch_norm import FoldBatchNorm
-from tfmo_drive.steps.low_rank import LowRank
-from tfmo_drive.steps.prune import Prune
-from tfmo_drive.steps.quantize_aware import QuantizeAware
-from tfmo_drive.surgery import batch_norm, factors
-from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
-from tfmo_drive.tasks.classification import Classification, Scenes
 
-FAMILIES = {
-    "VGG16": 64, "ResNet50V2": 64, "MobileNet": 64, "MobileNetV2": 64, "MobileNetV3Small": 64, "EfficientNetB0": 64,
-    "EfficientNetV2B0": 64, "DenseNet121": 64, "InceptionV3": 96, "Xception": 96, "NASNetMobile": 64,
-    "RegNetX002": 64, "RegNetY002": 64, "ConvNeXtTiny": 64,
-}  # fmt: skip
-"""The side of the images in pixels, by family: the smallest that it takes, of 64 and 96."""
-OWN = {"PilotNet": PilotNet(), "PilotNetReLU": PilotNet(activation="relu"), "UNet": UNet(), "FastSCNN": FastSCNN(),
-       "MobileNetV3": MobileNetV3()}  # fmt: skip
-"""Networks of this package, at 64 pixels, which are judged where they are named."""
-IMAGES = 32
-FILE_DB, LEAST_DB, EXACT_DB, BEYOND_DB = 20.0, 25.0, 60.0, 6.0
+KEPT = "kept"
 SECONDS = 3600
 FOLDER = Path("runs/bench/architectures")
 PAGE = Path("experiments/ARCHITECTURES.md")
-NOTHING = "nothing to do"
 ABOUT = f"""# Architectures
 
 Which families of `keras.applications` go through which method, as `{{command}}` found it on {{cores}} cores (tf_keras
@@ -82,206 +61,6 @@ against it.
 """
 
 
-@dataclasses.dataclass
-class Cell:
-    """Holds what a method did to a family."""
-
-    said: str
-    passed: bool
-    seconds: float = 0.0
-
-    @property
-    def short(self) -> str:
-        """Returns what stands in the table: what was done, or the kind of failure, whose reason stands below it."""
-        return self.said if self.passed else self.said.split(":")[0]
-
-
-def built(family: str, side: int) -> keras.Model:
-    """Returns a family's untrained network of 10 classes for images of side x side pixels."""
-    keras.utils.set_random_seed(0)
-    if family in OWN:
-        return networks.build(OWN[family], side, 10)
-    build = getattr(keras.applications, family)
-    return build(weights=None, input_shape=(side, side, 3), classes=10, classifier_activation=None)
-
-
-def alive(model: keras.Model, context: Context) -> keras.Model:
-    """Returns the model with random weights and BatchNorms that have seen images."""
-    model = plain_layers.split(graph.flat(model))
-    generator = np.random.default_rng(0)
-    for layer in model.layers:
-        for variable in layer.weights:
-            name = variable.name.split("/")[-1].split(":")[0]
-            if name == "gamma":
-                variable.assign(generator.uniform(0.5, 1.5, variable.shape))
-            elif name == "beta" and isinstance(layer, keras.layers.BatchNormalization):
-                variable.assign(generator.normal(2, 0.2, variable.shape))
-            elif name == "depthwise_kernel" and float(tf.reduce_max(tf.abs(variable))) < 1e-3:  # ConvNeXt's layer scale
-                variable.assign(generator.uniform(0.1, 0.5, variable.shape))
-    batch_norm.reestimate(model, _pixels(context, "train"))
-    return model
-
-
-def _pixels(context: Context, split: str) -> np.ndarray:
-    return context.task.preprocessing(_raw(context, split))
-
-
-def _raw(context: Context, split: str) -> np.ndarray:
-    return context.task.examples(split).read(np.arange(IMAGES))[0]
-
-
-def decibels(wanted: np.ndarray, got: np.ndarray) -> float:
-    """Returns the ratio of what is wanted to what is wrong in it, at most 150."""
-    noise, signal = (np.square(one, dtype=np.float64).sum() for one in (wanted - got, wanted))
-    return float(10 * np.log10(max(signal, 1e-30) / max(noise, 1e-15 * signal, 1e-30)))
-
-
-def carried(model: keras.Model, context: Context) -> float:
-    """Returns the decibels at the output of noise of 40 dB at the input."""
-    images = _pixels(context, "test")
-    noise = np.random.default_rng(0).normal(0, 0.01 * np.sqrt(np.mean(images**2)), images.shape)
-    return decibels(*(_outputs(model, one) for one in (images, images + noise.astype(np.float32))))
-
-
-def _outputs(model: keras.Model, images: np.ndarray) -> np.ndarray:
-    """Returns what a model says, without the graph of it that `predict` would trace first."""
-    return model(images, training=False).numpy()
-
-
-def _equal(wanted: keras.Model, got: keras.Model, context: Context, did: str) -> Cell:
-    images = _pixels(context, "test")
-    found = decibels(*(_outputs(one, images) for one in (wanted, got)))
-    return Cell(f"{did}, {found:.0f} dB" if found >= EXACT_DB else f"failed: {did}, {found:.1f} dB", found >= EXACT_DB)
-
-
-def _integer_file(model: keras.Model, context: Context, least: float, check: Step | None = None) -> Cell:
-    artifact = LiteRTInt8(calibration_images=IMAGES)(
-        model, context.workdir, dataclasses.replace(context, baseline=model)
-    )
-    if check:
-        check.check_artifact(artifact)
-    wanted = _outputs(model, _pixels(context, "test"))
-    constant = decibels(wanted, np.broadcast_to(wanted.mean(0), wanted.shape))
-    found = decibels(wanted, artifact.predict(_raw(context, "test")))
-    floats = [name for name, one in artifact.weights().items() if one.ndim >= 2 and one.dtype != np.int8]
-    if floats:
-        return Cell(f"failed: {len(floats)} kernels are no integers, such as {floats[0]}", False)
-    passed = found >= max(least, constant + BEYOND_DB)
-    said = f"{found:.1f} dB"
-    return Cell(said if passed else f"failed: {said}, an equal answer for all images has {constant:.1f} dB", passed)
-
-
-def int8(model: keras.Model, context: Context) -> Cell:
-    return _integer_file(model, context, FILE_DB)
-
-
-def qat(model: keras.Model, context: Context) -> Cell:
-    step = QuantizeAware(epochs=0, calibration_images=IMAGES)
-    step.refuse(model)
-    return _integer_file(step(model, context), context, LEAST_DB, step)
-
-
-def fold(model: keras.Model, context: Context) -> Cell:
-    step = FoldBatchNorm()
-    made = step(model, context)
-    if len(made.layers) == len(model.layers):
-        return Cell(NOTHING, True)
-    step.check(made)
-    before, left = (
-        sum(isinstance(layer, keras.layers.BatchNormalization) for layer in one.layers) for one in (model, made)
-    )
-    did = f"{before - left} of {before}" if before else f"{len(model.layers) - len(made.layers)} other layers"
-    return _equal(model, made, context, did)
-
-
-def sparse(model: keras.Model, context: Context) -> Cell:
-    step = Prune(pattern="2:4", epochs=0)
-    if step.idle(model):
-        return Cell(NOTHING, True)
-    made = step(model, context)
-    step.check(made)
-    step.check_artifact(LiteRTFloat32()(made, context.workdir, dataclasses.replace(context, baseline=made)))
-    kernels = list(layers.kernels(made))
-    return Cell(f"{sum(map(step.changeable, kernels))} of {len(kernels)}", True)
-
-
-def channels(model: keras.Model, context: Context) -> Cell:
-    step = ChannelPruning(pruning_ratio=0.3, epochs=0)
-    if step.idle(model):
-        return Cell(NOTHING, True)
-    known, removed = step.chosen(model, context)
-    narrow = known.without(removed)
-    silent = graph.copied(known.model)
-    for name, kernel in known.unread(removed).items():
-        silent.get_layer(name).kernel.assign(kernel)
-    every = sum(group.width for group in known.groups)
-    gone = sum(group.each * np.isin(group.channels, removed).sum() for group in known.groups)
-    share = known.macs(removed) / known.macs()
-    made = _equal(silent, narrow, context, f"{gone:,} of {every:,}, MACs x{share:.2f}")
-    return made if share < 1 else Cell(f"failed: {made.said}", False)
-
-
-def low_rank(model: keras.Model, context: Context) -> Cell:
-    step = LowRank(epochs=0, calibration_images=IMAGES)
-    if step.idle(model):
-        return Cell(NOTHING, True)
-    found, ranks = step.chosen(model, context)
-    taken = {layer.name for layer in model.layers}
-    thin = factors.replaced(model, {name: found[name].chain(one, taken) for name, one in ranks.items()})
-    product = graph.copied(model)
-    for name, one in ranks.items():
-        product.get_layer(name).kernel.assign(found[name].product(one))
-    share = macs.of_model(thin) / macs.of_model(model)
-    return _equal(product, thin, context, f"{len(ranks)} of {len(found)}, MACs x{share:.2f}")
-
-
-def cluster(model: keras.Model, context: Context) -> Cell:
-    step = Cluster(epochs=0)
-    if step.idle(model):
-        return Cell(NOTHING, True)
-    made = step(model, context)
-    step.check(made)
-    return Cell(f"{len(list(layers.kernels(made)))} kernels", True)
-
-
-METHODS: dict[str, Callable[[keras.Model, Context], Cell]] = {
-    "fold": fold, "channels": channels, "low_rank": low_rank, "cluster": cluster, "prune_2_4": sparse, "int8": int8,
-    "qat": qat,
-}  # fmt: skip
-
-
-def cell(name: str, model: keras.Model, context: Context) -> Cell:
-    """Returns what a method does to the model, or what refused it."""
-    began, folder = time.process_time(), context.workdir / name
-    folder.mkdir()
-    try:
-        found = METHODS[name](model, dataclasses.replace(context, workdir=folder))
-    except BadInput as refusal:
-        found = Cell(f"refused: {refusal}", False)
-    except BrokenPromise as broken:
-        found = Cell(f"failed: {broken}", False)
-    except Exception as error:  # a crash is what this bench is there to show
-        found = Cell(f"failed: {type(error).__name__}: {' '.join(str(error).split())[:200]}", False)
-    return dataclasses.replace(found, seconds=round(time.process_time() - began, 1))
-
-
-def family_cells(family: str, names: list[str]) -> None:
-    """Prints one line of JSON a method, as soon as it is known."""
-    logging.set_verbosity(logging.ERROR)
-    with tempfile.TemporaryDirectory() as workdir:
-        side = FAMILIES.get(family, 64)
-        task = Classification(image_size=side, scenes=Scenes(train=64, val=36, test=36))
-        context = Context(task, None, (), Path(workdir), seed=0)
-        model = alive(built(family, side), context)
-        context = dataclasses.replace(context, baseline=model)
-        for name in names:
-            found = Cell(f"{carried(model, context):.0f} dB", True) if name == NOISE else cell(name, model, context)
-            print(json.dumps([name, dataclasses.asdict(found)]), flush=True)
-
-
-NOISE, KEPT = "40 dB become", "kept"
-
-
 def row(family: str, names: list[str], kept_alone: bool = False) -> dict[str, Cell]:
     """Returns by method what works in a family, from files, or from a process; a method that ends that one says so.
 
@@ -289,10 +68,9 @@ def row(family: str, names: list[str], kept_alone: bool = False) -> dict[str, Ce
     """
     found: dict[str, Cell] = {}
     files = {name: FOLDER / f"{family} {name}.json" for name in names}
-    key = _key()
     for name, file in files.items():
         kept = json.loads(file.read_text()) if file.is_file() else {}
-        if kept.pop("key", "") == key:
+        if kept.pop("key", "") == _key(name):
             found[name] = Cell(**kept)
 
     if kept_alone:
@@ -300,7 +78,7 @@ def row(family: str, names: list[str], kept_alone: bool = False) -> dict[str, Ce
 
     def keep(name: str, one: Cell) -> None:
         found[name] = one
-        atomic.write_json(files[name], {"key": key, **dataclasses.asdict(one)})
+        atomic.write_json(files[name], {"key": _key(name), **dataclasses.asdict(one)})
 
     while left := [name for name in names if name not in found]:
         command = [sys.executable, "-m", "tests.bench.architectures", "--child", family, *left]
@@ -325,13 +103,52 @@ def row(family: str, names: list[str], kept_alone: bool = False) -> dict[str, Ce
     return found
 
 
-def _key() -> str:
-    """Returns a digest of the source of everything that a cell runs."""
-    files = {Path(module.__file__) for name, module in sys.modules.items() if name.startswith("tfmo_drive.")}
-    content = hashlib.sha256()
-    for file in sorted({*files, Path(__file__)}):
-        content.update(file.read_bytes())
+@functools.cache
+def _key(method: str) -> str:
+    """Returns a digest of the source of what a method's cells run: this bench, and of the package what it reaches."""
+    roots = {module for function in (families.family_cells, METHODS.get(method)) for module in _named(function)}
+    found, left = set(), roots
+    while left:
+        found |= left
+        left = {module for one in left for module in _imported(one)} - found
+    content = hashlib.sha256(Path(families.__file__).read_bytes())
+    for module in sorted(found):
+        content.update(_source(module).read_bytes())
     return content.hexdigest()
+
+
+def _named(function: Callable | None) -> Iterator[str]:
+    """Yields the package's modules that a function of `families` names, itself or through others there."""
+    known = vars(families)
+    left, seen = [getattr(function, "__code__", None)], set()
+    while left:
+        code = left.pop()
+        if not isinstance(code, CodeType) or code in seen:
+            continue
+        seen.add(code)
+        left += code.co_consts
+        for value in (known[name] for name in code.co_names if name in known):
+            module = value.__name__ if inspect.ismodule(value) else getattr(value, "__module__", "")
+            if module == families.__name__:
+                left.append(getattr(value, "__code__", None))
+            elif module.startswith("tfmo_drive."):
+                yield module
+
+
+@functools.cache
+def _imported(module: str) -> set[str]:
+    """Returns the package's modules that a module imports, anywhere in its source."""
+    named = set()
+    for node in ast.walk(ast.parse(_source(module).read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            named |= {node.module, *(f"{node.module}.{one.name}" for one in node.names)}
+    return {one for one in named if one.startswith("tfmo_drive.") and _source(one).is_file()}
+
+
+def _source(module: str) -> Path:
+    """Returns the file of a module of the package, which need not exist."""
+    place = Path(tfmo_drive.__file__).parents[1].joinpath(*module.split("."))
+    return place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
 
 
 def main(names: list[str]) -> int:
@@ -369,6 +186,6 @@ def main(names: list[str]) -> int:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--child"]:
-        family_cells(sys.argv[2], sys.argv[3:])
+        families.family_cells(sys.argv[2], sys.argv[3:])
     else:
         sys.exit(main(sys.argv[1:]))

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from tests.bench import architectures
+from tests.bench import families
 from tests.networks.test_backbones import SMALL
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.contracts import Context
@@ -41,9 +41,9 @@ def test_what_every_method_does_is_right(network, tmp_path):
     keras.utils.set_random_seed(0)
     task = Classification(image_size=SIDE, scenes=Scenes(train=64, val=36, test=36))
     context = Context(task, None, (), tmp_path, seed=0)
-    model = architectures.alive(networks.build(network, SIDE, 10), context)
+    model = families.alive(networks.build(network, SIDE, 10), context)
     context = dataclasses.replace(context, baseline=model)
-    found = {name: architectures.cell(name, model, context) for name in architectures.METHODS}
+    found = {name: families.cell(name, model, context) for name in families.METHODS}
     assert not {name: one.said for name, one in found.items() if not one.passed}
 
 

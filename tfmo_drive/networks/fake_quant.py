@@ -31,7 +31,7 @@ _LEAST_REACH = 1e-3
 
 def is_quantize_aware(model: keras.Model) -> bool:
     """Says whether the model carries tfmot's fake-quant wrappers, so that it converts to int8 without calibration."""
-    return any(isinstance(module, QuantizeWrapper | QuantizeLayer) for module in model.submodules)
+    return any(isinstance(layer, QuantizeWrapper | QuantizeLayer) for layer in model._flatten_layers())
 
 
 def refuse_quantize_aware(model: keras.Model, step: str) -> None:

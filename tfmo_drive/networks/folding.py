@@ -37,14 +37,15 @@ def folded(model: keras.Model, stays: Callable[[Layer], bool] | None = None) -> 
         stays: Says for an affine layer whether it stays as it is; with it all dropout stays too, so that the copy can
             be trained on.
     """
-    made = graph.rebuilt(
-        model,
-        lambda layer: [] if not stays and type(layer) in ONLY_IN_TRAINING and layer.name not in model.output_names
-        else None,
-    )  # fmt: skip
+    dropped = {
+        id(layer)
+        for layer in graph.flat_layers(model)
+        if not stays and type(layer) in ONLY_IN_TRAINING and layer.name not in model.output_names
+    }
+    made = graph.rebuilt(model, lambda layer: [] if id(layer) in dropped else None) if dropped else graph.flat(model)
     while pairs := foldable(made, stays):  # a folded layer's neighbour may be foldable next
         made = _without(made, pairs)
-    return made
+    return graph.copied(model) if made is model else made
 
 
 def foldable(model: keras.Model, stays: Callable[[Layer], bool] | None = None) -> dict[str, Layer]:
@@ -150,10 +151,11 @@ def _without(model: keras.Model, pairs: dict[str, Layer]) -> keras.Model:
         return None
 
     made = graph.rebuilt(model, replacement)
+    whole, absorbing = ({layer.name: layer for layer in one.layers} for one in (model, made))
     for name, norm in pairs.items():
-        layer = model.get_layer(name)
+        layer = whole[name]
         weights = absorbing_behind if readers.get(name) is norm else absorbing_before
-        made.get_layer(name).set_weights([value.astype(np.float32) for value in weights(layer, *affine(norm))])
+        absorbing[name].set_weights([value.astype(np.float32) for value in weights(layer, *affine(norm))])
     return made
 
 

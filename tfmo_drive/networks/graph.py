@@ -125,9 +125,11 @@ def _name_origins(made: keras.Model, given: dict[str, tuple[str, str]]) -> None:
         given: The origins of the layers that it was made of, by their names.
     """
     for layer in flat_layers(made):
-        wholes = [name for name in given if f"{bare(layer.name)}_".startswith(f"{name}_")]
-        if wholes:  # two attributes, for Keras would track a pair as a part of the layer
-            layer._origin_name, layer._origin_class = given[max(wholes, key=len)]
+        words = bare(layer.name).split("_")
+        wholes = ("_".join(words[:count]) for count in range(len(words), 0, -1))
+        if whole := next((name for name in wholes if name in given), None):
+            # two attributes, for Keras would track a pair as a part of the layer
+            layer._origin_name, layer._origin_class = given[whole]
 
 
 def copied(model: keras.Model) -> keras.Model:

@@ -109,7 +109,7 @@ class ChannelGraph:
         for name, layer in changed.items():
             if isinstance(layer, Layer) and layer.weights:
                 read, keep = ~gone[self.reads[name]], ~gone[self.makes[name]]
-                layer.set_weights(_sliced(self.model.get_layer(name), read, keep))
+                layer.set_weights(_sliced(self._calls[name].layer, read, keep))
         return made
 
     def unread(self, removed: np.ndarray) -> dict[str, np.ndarray]:

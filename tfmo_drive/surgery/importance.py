@@ -40,11 +40,12 @@ class Importance(abc.ABC):
 
         Raises BadInput where no layer scores them.
         """
-        place = {number: index for index, number in enumerate(group.channels.tolist())}
-        total, count = np.zeros(len(place)), np.zeros(len(place))
+        place = np.full(1 + max(map(np.max, channels.makes.values())), -1)
+        place[group.channels] = np.arange(len(group.channels))
+        total, count = np.zeros(len(group.channels)), np.zeros(len(group.channels))
         for layer in channels.model.layers:
             made = np.ravel(channels.makes.get(layer.name, ()))  # behind Reshape they lie along several axes
-            places = np.array([place.get(number, -1) for number in made.tolist()], int)
+            places = place[made.astype(int)]
             scores = self.layer_scores(layer) if (places >= 0).any() else None
             if scores is not None:
                 np.add.at(total, places[places >= 0], (scores / max(scores.mean(), 1e-30))[places >= 0])

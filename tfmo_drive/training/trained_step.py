@@ -181,7 +181,8 @@ class KernelStep(TrainedStep):
         return plain_layers.with_kernels(model, type(self).__name__)
 
     def structure(self, model: keras.Model, context: Context) -> keras.Model:
-        return copy(self.outline(model))
+        made = self.outline(model)
+        return graph.copied(model) if made is model else made
 
 
 @dataclasses.dataclass
