@@ -25,22 +25,39 @@ Norm = layers.LayerNormalization | layers.GroupNormalization
 def layer_norm(layer: layers.LayerNormalization, free: Callable[[str], str]) -> Callable | None:
     """Returns what normalises each place over its channels; None along other axes, or for sizes that are not known.
 
-    The layer's epsilon is one more channel, always sqrt(channels * epsilon), while the length is taken.
+    The length is taken in two steps. The operator's output has steps of 1/128, and of many channels in unit length each
+    is but a few of them: 24 dB for 768. So groups of about the root of them come to unit length each, then the lengths
+    of the groups. The layer's epsilon is one more length, always sqrt(channels * epsilon).
     """
     shape = layer.output.shape
     if list(layer.axis) != [len(shape) - 1] or None in shape[1:] or len(shape) > 4:
         return None
-    channels, all_of_it = shape[-1], [[0, 0]] * 3
+    *places, channels = shape[1:]
+    groups = _groups(channels)
+    whole, apart = (*[1] * (3 - len(places)), *places, channels)[-3:], (math.prod(places), groups, channels // groups)
+    least = math.sqrt(channels * layer.epsilon)
 
     def normalised(maps: Any) -> Any:
         mean = operator("math.reduce_mean", free(f"{layer.name}_mean"))(maps, axis=-1, keepdims=True)
         left = layers.Subtract(name=free(f"{layer.name}_left"))([maps, mean])
-        least = math.sqrt(channels * layer.epsilon)
-        wide = operator("pad", free(f"{layer.name}_epsilon"))(left, [*all_of_it, [0, 1]], constant_values=least)
-        unit = layers.UnitNormalization(name=free(f"{layer.name}_unit"))(wide)
-        return operator("slice", free(f"{layer.name}_channels"))(unit, [0] * 4, [-1] * 3 + [channels])
+        left = layers.Reshape(apart, name=free(f"{layer.name}_groups"))(left)
+        unit = layers.UnitNormalization(name=free(f"{layer.name}_unit"))(left)
+        product = layers.Multiply(name=free(f"{layer.name}_along"))([left, unit])
+        length = operator("math.reduce_sum", free(f"{layer.name}_length"))(product, axis=-1)
+        wide = operator("pad", free(f"{layer.name}_epsilon"))(length, [[0, 0]] * 2 + [[0, 1]], constant_values=least)
+        share = layers.UnitNormalization(name=free(f"{layer.name}_share"))(wide)
+        share = operator("slice", free(f"{layer.name}_of_groups"))(share, [0] * 3, [-1] * 2 + [groups])
+        share = layers.Reshape((*apart[:2], 1), name=free(f"{layer.name}_of_each"))(share)
+        found = layers.Multiply(name=free(f"{layer.name}_normalised"))([unit, share])
+        return layers.Reshape(whole, name=free(f"{layer.name}_whole"))(found)
 
-    return _around(layer, normalised, (*[1] * (4 - len(shape)), *shape[1:]), math.sqrt(channels), free)
+    return _around(layer, normalised, whole, math.sqrt(channels), free)
+
+
+def _groups(channels: int) -> int:
+    """Returns into how many groups of equal size the channels are put: the divisor that is nearest to their root."""
+    divisors = [one for one in range(1, channels + 1) if channels % one == 0]
+    return min(divisors, key=lambda one: abs(math.log(one * one / channels)))
 
 
 def group_norm(layer: layers.GroupNormalization, free: Callable[[str], str]) -> Callable | None:
