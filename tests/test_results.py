@@ -9,6 +9,7 @@ import pytest
 import results
 from PIL import Image
 
+from tests.bench import architectures
 from tests.bench.interleaving import ratio
 from tfmo_drive.commands.command_line import guarded
 from tfmo_drive.report.rendering.markdown import terminal
@@ -191,6 +192,13 @@ def test_speeds_are_the_benchs():
 def test_a_benchs_seconds_divide_to_its_ratio():
     found = ratio({"ours": np.array([1.0, 3.0, 2.0]), "reference": np.array([1.0, 2.0, 4.0])}, bar=1.0, per=2)
     assert (found["ratio"], found["ours_s"], found["reference_s"], found["spread"]) == (1.0, 0.5, 0.5, 1.0)
+
+
+def test_a_cell_is_kept_until_what_its_method_reaches_changes():
+    rank, cluster = (architectures.reached(architectures.METHODS[name]) for name in ("low_rank", "cluster"))
+    assert {"tfmo_drive.networks.graph", "tfmo_drive.training.trained_step"} <= rank & cluster
+    assert "tfmo_drive.surgery.factors" in rank - cluster and "tfmo_drive.surgery.clusters" in cluster - rank
+    assert not [name for name in rank if name.startswith(("tfmo_drive.flow", "tfmo_drive.report"))]
 
 
 def test_no_run_is_one_line(capsys):

@@ -105,16 +105,21 @@ def row(family: str, names: list[str], kept_alone: bool = False) -> dict[str, Ce
 
 @functools.cache
 def _key(method: str) -> str:
-    """Returns a digest of the source of what a method's cells run: this bench, and of the package what it reaches."""
-    roots = {module for function in (families.family_cells, METHODS.get(method)) for module in _named(function)}
-    found, left = set(), roots
+    """Returns a digest of the source of what a method's cells run: their own, and of the package what they reach."""
+    content = hashlib.sha256(Path(families.__file__).read_bytes())
+    for module in sorted(reached(METHODS.get(method))):
+        content.update(_source(module).read_bytes())
+    return content.hexdigest()
+
+
+def reached(method: Callable | None) -> set[str]:
+    """Returns the package's modules that a method's cells import, themselves or through others."""
+    left = {module for function in (families.family_cells, method) for module in _named(function)}
+    found = set()
     while left:
         found |= left
         left = {module for one in left for module in _imported(one)} - found
-    content = hashlib.sha256(Path(families.__file__).read_bytes())
-    for module in sorted(found):
-        content.update(_source(module).read_bytes())
-    return content.hexdigest()
+    return found
 
 
 def _named(function: Callable | None) -> Iterator[str]:
