@@ -11,7 +11,6 @@ tensorflow/model-optimization). Here the weights that share a value move togethe
 from __future__ import annotations
 
 import dataclasses
-import weakref
 from collections.abc import Iterator
 
 import numpy as np
@@ -24,8 +23,6 @@ from tfmo_drive.networks.integers import integer_layers, quantize_scheme
 from tfmo_drive.surgery import clusters
 from tfmo_drive.training.trained_step import Hooks, TrainedStep
 
-_forms: weakref.WeakKeyDictionary[keras.Model, tuple[tuple, keras.Model]] = weakref.WeakKeyDictionary()
-"""By model, its integer form with what that depends on: a step refuses by it, then trains a copy of it."""
 PRESERVABLE = ("", "sparsity", "clusters", "sparsity+clusters")
 
 
@@ -97,12 +94,8 @@ class QuantizeAware(TrainedStep):
         return made
 
     def _quantisable(self, model: keras.Model) -> keras.Model:
-        """Returns the model in layers of one integer operator each; raises BadInput for those that have none."""
-        fold = "clusters" not in self.preserves
-        key, kept = (fold, layers.weights_digest(model)), _forms.get(model, (None, None))
-        if kept[0] == key:
-            return kept[1]
-        made = integer_layers.integer_form(model, fold)
+        """Returns a copy in layers of one integer operator each; raises BadInput for those that have none."""
+        made = integer_layers.integer_form(model, fold="clusters" not in self.preserves)
         if unknown := quantize_scheme.unsupported(made):
             more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
             raise BadInput(
@@ -110,8 +103,6 @@ class QuantizeAware(TrainedStep):
                 f"{', '.join(unknown[:3])}{more}. Replace those layers, or leave QuantizeAware out: "
                 "tfmo-drive lint says whether int8 without training takes them, and what else does."
             )
-        if made is not model:  # which would keep itself alive
-            _forms[model] = key, made
         return made
 
     def _shares(self, kernel: np.ndarray) -> bool:
