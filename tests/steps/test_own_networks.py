@@ -56,8 +56,8 @@ def test_what_is_done_to_a_detector_on_several_maps_is_right(streets, tmp_path):
     context = Context(task, None, (), tmp_path, seed=0)
     built = task.build()
     joined = keras.Model(built.inputs, keras.layers.Concatenate(name="joined")(built.outputs))
-    model = architectures.alive(joined, context)
+    model = families.alive(joined, context)
     context = dataclasses.replace(context, baseline=model)
-    found = {name: architectures.cell(name, model, context) for name in ("fold", "channels", "int8", "qat")}
+    found = {name: families.cell(name, model, context) for name in ("fold", "channels", "int8", "qat")}
     assert not {name: one.said for name, one in found.items() if not one.passed}
-    assert all(one.said != architectures.NOTHING for one in found.values())
+    assert all(one.said != families.NOTHING for one in found.values())
