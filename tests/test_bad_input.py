@@ -14,7 +14,7 @@ from PIL import Image
 from tfmo_drive.commands import board_pack, export, run
 from tfmo_drive.commands.command_line import guarded
 
-TINY = ("task.image_size=32", "task.network.blocks=1,1", "task.network.width=0.25")
+TINY = ("task.image_size=32", "task.network.blocks=1", "task.network.width=0.25")
 
 
 @pytest.fixture

@@ -39,6 +39,6 @@ def test_what_a_user_calls_is_in_an_example():
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_the_examples_run(name):
+def test_the_examples_run(name, brief_timing):
     found = doctest.testmod(importlib.import_module(name))
     assert found.attempted and not found.failed

@@ -26,7 +26,7 @@ def test_outputs_are_stripped(cells):
     assert len({cell["id"] for cell in cells}) == len(cells)
 
 
-def test_it_runs_from_the_first_cell_to_the_last(cells, tmp_path, monkeypatch, capsys):
+def test_it_runs_from_the_first_cell_to_the_last(cells, tmp_path, monkeypatch, capsys, brief_timing):
     from matplotlib import pyplot
 
     matplotlib.use("Agg")

@@ -63,7 +63,7 @@ def test_every_command_shown_can_be_typed(command, page):
             assert name != "board" or (ROOT / f"tfmo_drive/boards/{value}.py").exists() or value.endswith(".py"), value
 
 
-def test_the_readmes_python_runs(tmp_path, monkeypatch):
+def test_the_readmes_python_runs(tmp_path, monkeypatch, brief_timing):
     (code,) = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
     monkeypatch.chdir(tmp_path)
     names = {}

@@ -226,7 +226,7 @@ def test_what_only_computes_is_taken(tmp_path):
     x = tf.nn.relu6(layers.Conv2D(4, 3, activation=tf.nn.swish, kernel_regularizer="l2")(x) + 3.0) * (1 / 6)
     x = tf.concat([x, tf.image.resize(x, (6, 6))], -1)[:, :5]
     x = tf.cast(tf.reshape(keras.activations.gelu(x), (-1, 30, 8)), tf.float32)
-    x = layers.Bidirectional(layers.LSTM(2, kernel_constraint="max_norm"))(x)
+    x = layers.Bidirectional(layers.SimpleRNN(2, kernel_constraint="max_norm"))(x)
     model = keras.Model(image, keras.activations.softmax(layers.LayerNormalization()(x)))
     for kind in ("h5", "tf", "keras"):
         model.save(tmp_path / f"model.{kind}", save_format=kind)

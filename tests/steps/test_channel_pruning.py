@@ -14,6 +14,7 @@ from tfmo_drive.base.keras2 import keras
 from tfmo_drive.base.overrides import override
 from tfmo_drive.contracts import BadInput, Target
 from tfmo_drive.experiment import Experiment
+from tfmo_drive.runtimes import timed_turns
 from tfmo_drive.steps.channel_pruning import ChannelPruning
 from tfmo_drive.steps.prune import Prune
 from tfmo_drive.steps.quantize_aware import QuantizeAware
@@ -169,7 +170,9 @@ class Sleepy(Target):
         return SimpleNamespace(runner=lambda example: lambda: time.sleep(seconds))
 
 
-def test_a_budget_of_latency_is_met_on_the_last_target_and_remembered(tiny_baseline, context):
+def test_a_budget_of_latency_is_met_on_the_last_target_and_remembered(tiny_baseline, context, monkeypatch):
+    turns = timed_turns.in_turns
+    monkeypatch.setattr(timed_turns, "in_turns", lambda runs, seconds, repeats: turns(runs, 0.2, repeats))
     place = dataclasses.replace(context(), targets=(LiteRTFloat32(), Sleepy()))
     step = ChannelPruning(latency=0.5, multiple=1, epochs=0)
     narrow = step(tiny_baseline, place)

@@ -20,7 +20,7 @@ from tfmo_drive.steps.spoilers.spread import Spread
 from tfmo_drive.targets.litert import LiteRTFloat16
 from tfmo_drive.targets.onnx import OnnxInt8
 
-TINY = ("task.image_size=32", "task.network.blocks=1,1", "task.network.width=0.25", "task.scenes.train=256")
+TINY = ("task.image_size=32", "task.network.blocks=1", "task.network.width=0.25", "task.scenes.train=256")
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def test_a_plain_network_and_its_calibration_images_are_silent(look, tiny_baseli
 def test_what_was_made_hard_on_purpose_is_told_and_equalized_away(look, context, tiny_baseline):
     hard = Spread()(tiny_baseline, context())
     found = look(hard)
-    assert {one.kind for one in found} == {"outlier channel"} and len(found) > 5
+    assert {one.kind for one in found} == {"outlier channel"} and len(found) > 3
     assert {one.mend for one in found} == {int8_forecast.EQUALIZE}
     assert [one.bits_lost for one in found] == sorted((one.bits_lost for one in found), reverse=True)
     assert look(Equalize()(hard, context())) == ()
