@@ -89,15 +89,38 @@ def test_what_no_graph_tells_of_a_mask_is_asked(segmentation, tmp_path):
     assert task.metadata(task.build())["decode"]["kind"] == "segmentation probabilities"
 
 
-@pytest.mark.parametrize("end", [layers.Activation("sigmoid", name="scores"), layers.Softmax(name="scores")])
-def test_a_detectors_own_sigmoid_is_refused_with_what_to_type_and_that_works(end, streets, tmp_path):
+SIGMOIDS = {
+    "a layer": layers.Activation("sigmoid", name="scores"),
+    "an operator without a name": tf.sigmoid,
+    "of every half": lambda x: tf.concat([tf.sigmoid(one) for one in tf.split(x, 2, axis=-3)], axis=-3),
+    "inside a convolution": lambda x: layers.Conv2D(x.shape[-1], 1, activation="sigmoid", name="scores")(x),
+}
+
+
+@pytest.mark.parametrize("name", SIGMOIDS)
+def test_a_detectors_own_sigmoids_are_taken_away_and_its_boxes_stay(name, streets, tmp_path):
     detection = Detection(channels=8, **streets)
-    model = own(detection, {"scores": end})
-    with pytest.raises(BadInput, match="its scores are probabilities already.*keras.activations.linear"):
-        given(detection, model, tmp_path).build()
-    if isinstance(end, layers.Activation):
-        model.get_layer("scores").activation = keras.activations.linear
-        given(detection, model, tmp_path).build()
+    model = own(detection, {"scores": SIGMOIDS[name]})
+    task = given(detection, model, tmp_path)
+    made = task.build()
+    inputs = task.preprocessing(task.examples("train").read(np.arange(2))[0])
+    said, found = model(inputs), made(inputs)
+    assert made.output_names == ["scores", "boxes"]
+    np.testing.assert_allclose(tf.sigmoid(found[0]), said[0], atol=1e-5)
+    np.testing.assert_allclose(found[1], said[1], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("end", "words"),
+    [
+        (layers.Softmax(name="scores"), "its scores are a softmax, by which one class excludes all others"),
+        (lambda x: tf.nn.avg_pool2d(tf.sigmoid(x), 3, 1, "SAME"), "its scores are sigmoids, and logits are expected"),
+    ],
+)
+def test_other_scores_than_logits_are_refused(end, words, streets, tmp_path):
+    detection = Detection(channels=8, **streets)
+    with pytest.raises(BadInput, match=words):
+        given(detection, own(detection, {"scores": end}), tmp_path).build()
 
 
 def test_boxes_that_are_no_exponents_are_refused(streets, tmp_path):

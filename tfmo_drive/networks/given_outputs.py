@@ -8,12 +8,13 @@ outputs of any name, or in one of two numbers; no graph tells which is which, so
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from tfmo_drive.base.keras2 import keras
-from tfmo_drive.base.outputs import names
+from tfmo_drive.base.outputs import flat, names
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.class_names import quoted
 from tfmo_drive.networks import graph, output_kind
@@ -71,7 +72,7 @@ def _ending(model: keras.Model) -> tuple[layers.Layer | None, dict[layers.Layer,
         inputs = node.keras_inputs
         if effect == output_kind.SIGMOIDS and not sigmoid and len(inputs) == 1:
             sigmoid, changed[layer] = layer, [layers.Softmax(name=layer.name)]
-        elif effect != output_kind.PASSES or len(inputs) != 1:
+        elif effect not in (output_kind.PASSES, output_kind.BOUNDED) or len(inputs) != 1:
             return None, {}
         elif not isinstance(layer, _KEPT):
             if layer.output_shape != layer.input_shape:
@@ -87,13 +88,15 @@ def named(model: keras.Model, order: Sequence[str], wanted: Mapping[str, tuple[i
 
     Args:
         model: A functional model.
-        order: The task's outputs in the order in which the model gives them; () leaves it as it is.
+        order: The task's outputs in the order in which the model gives them; () goes by their names, and where
+            these are not the task's by their shapes, if no two are equal.
         wanted: The shapes of the task's outputs for one example, by name.
         subject: What errors begin with.
 
     Raises:
         BadInput: The model does not give as many, or they are not the task's.
     """
+    order = order or _by_shape(model, wanted)
     if not order:
         return model
     if sorted(order) != sorted(wanted):
@@ -104,6 +107,68 @@ def named(model: keras.Model, order: Sequence[str], wanted: Mapping[str, tuple[i
     if len(shapes) != len(order):
         raise BadInput(f"{subject} gives {shapes}, and is said to give {quoted(order)}. Name one for each.")
     return _renamed(graph.flat(model), order, subject)
+
+
+def _by_shape(model: keras.Model, wanted: Mapping[str, tuple[int, ...]]) -> list[str]:
+    """Returns the task's outputs in the model's order as their shapes tell; [] where all are named, or shapes do not.
+
+    An output that has a name of the task's keeps it.
+    """
+    by_shape, own = {shape: name for name, shape in wanted.items()}, names(model)
+    shapes = [tuple(one.shape[1:]) for one in model.outputs]
+    if {*own} == {*wanted} or not len(by_shape) == len(wanted) == len(shapes) > 1 or {*shapes} != {*by_shape}:
+        return []
+    found = [by_shape[shape] for shape in shapes]
+    contradicted = any(name in wanted and name != told for name, told in zip(own, found, strict=True))
+    return [] if contradicted else found
+
+
+def before_sigmoids(model: keras.Model, output: str, subject: str) -> keras.Model:
+    """Returns the model, flat and in new variables, with logits in place of an output of sigmoids.
+
+    Raises BadInput, which `subject` begins, where the sigmoid of what goes into them is not what the model answers.
+    """
+    made = graph.copied(model)
+    found = _sigmoids(made, output)
+    fresh = {}
+    for key, layer in found.items():
+        maker = type(layer).from_config({**layer.get_config(), "activation": "linear"}) if layer.weights else None
+        fresh[key] = maker or layers.Activation("linear", name=layer.name)
+    after = graph.rebuilt(made, lambda layer: [fresh[id(layer)]] if id(layer) in fresh else None)
+    for key, layer in found.items():
+        fresh[key].set_weights(layer.get_weights())
+    random = np.random.default_rng(0)
+    inputs = [random.normal(size=(2, *one.shape[1:])).astype(np.float32) for one in made.inputs]
+    place = names(model).index(output)
+    said = [np.asarray(flat(one.predict_on_batch(inputs))[place], np.float64) for one in (made, after)]
+    if not found or not np.allclose(said[0], 1 / (1 + np.exp(-said[1])), atol=1e-5):
+        raise BadInput(
+            f"{subject}: its {output} are sigmoids, and logits are expected. Save it with what goes into them."
+        )
+    return after
+
+
+def _sigmoids(model: keras.Model, output: str) -> dict[int, layers.Layer]:
+    """Returns by id the layers that make the sigmoids of an output, behind which numbers are only moved about.
+
+    It is empty where a layer is called twice, or what it makes is read twice.
+    """
+    read = Counter(one for node in graph.calls(model) for one in dict.fromkeys(node.flat_input_ids))
+    read.update(str(id(tensor)) for tensor in model.outputs)
+    found, waiting = {}, [model.outputs[names(model).index(output)]]
+    while waiting:
+        tensor = waiting.pop()
+        layer = tensor._keras_history.layer
+        if len(layer.inbound_nodes) != 1 or read[str(id(tensor))] != 1:
+            return {}
+        told = output_kind.effect(layer, layer.inbound_nodes[0])
+        if told == output_kind.SIGMOIDS:
+            found[id(layer)] = layer
+        elif told == output_kind.PASSES:
+            waiting += layer.inbound_nodes[0].keras_inputs
+        else:
+            return {}
+    return found
 
 
 def _split(model: keras.Model, order: Sequence[str]) -> keras.Model:

@@ -23,13 +23,14 @@ LOGITS, PROBABILITIES, SIGMOIDS = "logits", "probabilities", "sigmoids"
 KINDS = (LOGITS, PROBABILITIES, SIGMOIDS)
 """The kinds of an output [..., classes]: before a softmax, behind one, or behind sigmoids, which need not sum to 1."""
 
-PASSES, _LINEAR = "passes", "linear"
-"""The effects of a layer on its input's kind: it passes it on (averages too), or is linear: logits stay logits."""
+PASSES, BOUNDED, _LINEAR = "passes", "bounded", "linear"
+"""The effects of a layer on its input's kind: it passes it on (averages too), clips it, by which numbers in 0..1 stay
+what they are and logits do not, or is linear: logits stay logits."""
 _FUNCTIONS = {"softmax": PROBABILITIES, "sigmoid": SIGMOIDS, "logsoftmax": LOGITS, "linear": PASSES}
 _OPERATORS = (
     _FUNCTIONS
     | dict.fromkeys(
-        "identity cast reshape squeeze expanddims transpose ensureshape stopgradient getitem clipbyvalue reducemean "
+        "identity cast reshape squeeze expanddims transpose ensureshape stopgradient getitem reducemean "
         "mean dropout concat avgpool avgpool2d stridedslice slice checknumerics permutedimensions stack pack split "
         "unstack unpack tile repeat gather reverse depthtospace spacetodepth resizebilinear "
         "resizenearestneighbor".split(), PASSES
@@ -38,6 +39,7 @@ _OPERATORS = (
         "add subtract sub multiply mul truediv realdiv divide biasadd negative resize reducesum addn reducemax".split(),
         _LINEAR,
     )
+    | dict.fromkeys(("clipbyvalue", "clip"), BOUNDED)
     | dict.fromkeys(("matmul", "conv2d", "einsum", "tensordot"), LOGITS)
 )  # fmt: skip
 """TensorFlow's functions and operations by their name in small letters, without underscores and namespaces."""
@@ -228,7 +230,8 @@ def _of(tensor: Any, outside: tuple) -> str | None:
     if told in KINDS or told is None:
         return told
     below = {_of(one, outside) for one in node.keras_inputs}
-    return below.pop() if len(below) == 1 and (told == PASSES or below == {LOGITS}) else None
+    kept = {PASSES: below, BOUNDED: below - {LOGITS}, _LINEAR: below & {LOGITS}}[told]
+    return below.pop() if len(below) == 1 and kept else None
 
 
 def effect(layer: Any, node: Any) -> str | None:

@@ -24,7 +24,7 @@ from tfmo_drive.data.class_names import read_class_names
 from tfmo_drive.data.detections import BOXES, FIELDS, SCORES, Decoding
 from tfmo_drive.data.image_cache import pack
 from tfmo_drive.data.layouts import coco_listing
-from tfmo_drive.networks import output_kind
+from tfmo_drive.networks import given_outputs, output_kind
 from tfmo_drive.networks.detectors import SSD, Centres
 from tfmo_drive.networks.networks import Network
 from tfmo_drive.scenes.frames import DETECTED, Chosen, truth
@@ -131,12 +131,18 @@ class Detection(FrameTask):
     def loss(self, model: keras.Model):
         return self.detector.loss
 
+    def converted(self, model: keras.Model, subject: str) -> keras.Model:
+        """Returns a given model with logits for scores, whose sigmoid a decoder takes, where they are sigmoids."""
+        if output_kind.found(model, SCORES) != output_kind.SIGMOIDS:
+            return model
+        return given_outputs.before_sigmoids(model, SCORES, subject)
+
     def check_answers(self, model: keras.Model, outputs: Arrays, targets: Arrays, subject: str) -> None:
         """Raises BadInput where scores are no logits, whose sigmoid a decoder takes, or boxes no exponents."""
-        if output_kind.found(model, SCORES) in (output_kind.PROBABILITIES, output_kind.SIGMOIDS):
+        if output_kind.found(model, SCORES) == output_kind.PROBABILITIES:
             raise BadInput(
-                f"{subject}: its {SCORES} are probabilities already, and a decoder takes their sigmoid. Save it with "
-                f"logits: model.get_layer('{SCORES}').activation = keras.activations.linear; model.save('logits.h5')."
+                f"{subject}: its {SCORES} are a softmax, by which one class excludes all others, and a decoder takes "
+                "the sigmoid of each. Train it with a sigmoid for each class, and without one for the background."
             )
         inside = np.all((outputs[SCORES] >= 0) & (outputs[SCORES] <= 1))
         if inside and np.ptp(outputs[SCORES]):
