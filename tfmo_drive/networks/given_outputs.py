@@ -164,11 +164,18 @@ def _sigmoids(model: keras.Model, output: str) -> dict[int, layers.Layer]:
         told = output_kind.effect(layer, layer.inbound_nodes[0])
         if told == output_kind.SIGMOIDS:
             found[id(layer)] = layer
-        elif told == output_kind.PASSES:
+        elif told == output_kind.PASSES and not _averages(layer):
             waiting += layer.inbound_nodes[0].keras_inputs
         else:
             return {}
     return found
+
+
+def _averages(layer: layers.Layer) -> bool:
+    """Says whether a layer's numbers may be means of what it reads: a sigmoid of a mean is no mean of sigmoids."""
+    operator = getattr(layer, "symbol", None) or getattr(getattr(layer, "node_def", None), "op", "")
+    called = f"{type(layer).__name__} {operator}".lower()
+    return any(word in called for word in ("average", "avg", "mean", "resiz", "upsampling"))
 
 
 def _split(model: keras.Model, order: Sequence[str]) -> keras.Model:
