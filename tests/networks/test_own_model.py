@@ -70,7 +70,7 @@ def test_separable_convolutions_are_read_as_the_two_that_they_are(read):
     ("model", "words"),
     [
         (lambda: mask(), '1 inputs and 1 outputs; the task takes one input and gives 2 outputs: "scores", "boxes"'),
-        (lambda: detector(names=("classes", "boxes")), "gives {'classes': .* the task {'scores': .*Name and shape"),
+        (lambda: detector(names=("boxes", "scores")), "gives {'boxes': .* the task {'scores': .*Name and shape"),
         (lambda: detector(classes=5), r"gives {'scores': \(8, 12, 5\).* Name and shape its outputs so"),
         (lambda: detector((64, 96)), "images of 64x96x3, the task gives 32x48x3. Add --set=task.image_size=64,96."),
         (lambda: detector((32, 32)), "images of 32x32x3, the task gives 32x48x3. Add --set=task.image_size=32,32."),
