@@ -37,15 +37,15 @@ def folded(model: keras.Model, stays: Callable[[Layer], bool] | None = None) -> 
         stays: Says for an affine layer whether it stays as it is; with it all dropout stays too, so that the copy can
             be trained on.
     """
-    dropped = {
-        id(layer)
-        for layer in graph.flat_layers(model)
-        if not stays and type(layer) in ONLY_IN_TRAINING and layer.name not in model.output_names
-    }
-    made = graph.rebuilt(model, lambda layer: [] if id(layer) in dropped else None) if dropped else graph.flat(model)
+    # Of a copy, for a layer that was in other models too, as what tfmot wraps is, seems to be read there.
+    made = graph.rebuilt(
+        model,
+        lambda layer: [] if not stays and type(layer) in ONLY_IN_TRAINING and layer.name not in model.output_names
+        else None,
+    )  # fmt: skip
     while pairs := foldable(made, stays):  # a folded layer's neighbour may be foldable next
         made = _without(made, pairs)
-    return graph.copied(model) if made is model else made
+    return made
 
 
 def foldable(model: keras.Model, stays: Callable[[Layer], bool] | None = None) -> dict[str, Layer]:
@@ -94,7 +94,7 @@ class FarApart:
 
 def far_apart(model: keras.Model) -> list[FarApart]:
     """Returns the affine layers of a functional model that lose more than LOST bits in an int8 file, in graph order."""
-    model = graph.flat(model)
+    model = graph.copied(model)
     readers, pairs = graph.only_reader(model), foldable(model)
     behind = {norm.name for maker, norm in pairs.items() if readers.get(maker) is norm}
     before = {norm.name for norm in pairs.values()} - behind
