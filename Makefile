@@ -86,7 +86,7 @@ compare: $(READY)  ## A table and plot of all runs, for each data set: make comp
 npu: $(READY)  ## What an Ethos-U would make of int8 files: make npu RUNS="runs/quantized runs/channels_quantized" [NPUS=ethos-u85-512]
 	$(BIN)/tfmo-drive npu $(FOLDERS) $(call flag,NPUS,accelerators)
 
-test: $(READY)  ## All tests (about 9 minutes on 2 cores)
+test: $(READY)  ## All tests (about 13 minutes on 2 cores)
 	TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-fast: $(READY)  ## What one runs while typing: no test that trains, converts or starts whole commands

@@ -394,3 +394,10 @@ def test_a_model_of_keras_3_that_cannot_be_saved_and_a_loss_of_it_say_what_to_ty
     dense().save_weights(tmp_path / "alone.h5")
     with pytest.raises(BadInput, match="holds weights alone. Give the whole model"):
         td.compress(str(tmp_path / "alone.h5"), [], data)
+
+
+def test_files_are_named_by_paths_or_by_their_texts(tmp_path):
+    path = tmp_path / "mine"
+    for settings in (td.Classification, td.Segmentation, td.LaneKeeping, td.SensorRows):
+        assert settings(data=path, baseline=path) == settings(data=str(path), baseline=str(path))
+    assert td.SoftLabels(teacher=path).files == (path,)

@@ -6,6 +6,7 @@ Every reader of users' files reads inside `reading`; tests/fuzz walks them all.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import json
 import os
@@ -22,6 +23,17 @@ T = TypeVar("T")
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
 _LONGEST = 200
 """The number of letters of a parser's message that are passed on."""
+
+
+def paths_as_text(settings: Any) -> None:
+    """Lets settings that name files be given as `pathlib.Path` too: each becomes the text that a command line gives.
+
+    Args:
+        settings: A frozen dataclass, from whose `__post_init__` this is called.
+    """
+    for field in dataclasses.fields(settings):
+        if isinstance(value := getattr(settings, field.name), os.PathLike):
+            object.__setattr__(settings, field.name, os.fspath(value))
 
 
 @contextlib.contextmanager

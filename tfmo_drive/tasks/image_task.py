@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
+from tfmo_drive.base.given_file import paths_as_text
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.base.overrides import settings
 from tfmo_drive.base.run_folder import file_digest
@@ -80,6 +81,7 @@ class ImageTask(Task):
     """Whether classes.json or classes.txt beside the data gives the order of the outputs."""
 
     def __post_init__(self):
+        paths_as_text(self)
         kind = type(self).__name__
         self._refuse_size(kind)
         if isinstance(name := getattr(type(self), "output_names", ()), str):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+from tfmo_drive.base.given_file import paths_as_text
 from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.base.outputs import bare, by_name, names
 from tfmo_drive.contracts import BadInput, Task
@@ -89,6 +90,7 @@ class SoftLabels:
     features: Features | None = None
 
     def __post_init__(self):
+        paths_as_text(self)
         if not 0 < self.temperature <= 100:
             raise BadInput(f"SoftLabels.temperature must be in (0, 100], got {self.temperature}.")
         if not 0 <= self.alpha <= 1:

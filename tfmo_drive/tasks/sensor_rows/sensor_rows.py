@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from tfmo_drive.base import cache, faults
+from tfmo_drive.base.given_file import paths_as_text
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.base.outputs import names
 from tfmo_drive.base.overrides import settings
@@ -82,6 +83,7 @@ class SensorRows(Task):
     name = "sensor_rows"
 
     def __post_init__(self):
+        paths_as_text(self)
         if not self.data.strip():
             raise BadInput('SensorRows.data must not be empty. Name a folder or a file, or "series".')
         if self.predicts not in (CLASS, NUMBER):
