@@ -60,14 +60,27 @@ READERS = {
     "over time": ((5, 3), lambda x: layers.Conv1D(2, 3)(x)),
     "padded": ((5, 3), lambda x: layers.Conv1D(2, 3, padding="same")(x)),
     "image": ((6, 5, 3), lambda x: layers.Conv2D(2, 3)(x)),
-}
+    "behind dropout": ((5, 3), lambda x: layers.Dense(2)(layers.Dropout(0.2)(layers.Flatten()(x)))),
+    "a batch norm": ((3,), lambda x: layers.Dense(2)(layers.BatchNormalization()(x))),
+    "one without scale": ((3,), lambda x: layers.Dense(2)(layers.BatchNormalization(scale=False)(x))),
+    "one without centre": ((3,), lambda x: layers.Dense(2)(layers.BatchNormalization(center=False)(x))),
+} | {name: ((3,), lambda x, of=make: layers.Dense(2)(of()(x))) for name, make in FIRST.items()}
+
+
+def trained(model: keras.Model) -> keras.Model:
+    """The statistics of its BatchNormalization are those of the raw columns, as after training on them."""
+    for layer in model.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            layer.moving_mean.assign(MEAN)
+            layer.moving_variance.assign(np.where(DEVIATION > 0, DEVIATION, 1) ** 2)
+    return model
 
 
 @pytest.mark.parametrize("reader", READERS)
 def test_standardising_is_put_in_and_taken_back(reader):
     shape, body = READERS[reader]
     inputs = keras.Input(shape)
-    model = keras.Model(inputs, body(inputs))
+    model = trained(keras.Model(inputs, body(inputs)))
     led = leading_scale.put_in(model, MEAN, DEVIATION)
     assert_same_answers(model, led, raw(*shape))
     assert (np.array(led.offset) != 0).any() == (reader != "padded"), "zeros that it pads with stay raw zeros"
@@ -76,3 +89,12 @@ def test_standardising_is_put_in_and_taken_back(reader):
 def test_what_cannot_take_it_back_is_left_alone():
     inputs = keras.Input((3,))
     assert leading_scale.put_in(keras.Model(inputs, layers.ReLU()(inputs)), MEAN, DEVIATION) is None
+
+
+def test_rows_that_nothing_can_take_back_are_raw_again_inside(caplog):
+    inputs = keras.Input((3,))
+    model = keras.Model(inputs, layers.Dense(2)(layers.Reshape((3,))(inputs)))
+    made = leading_scale.for_standardised(model, MEAN, DEVIATION, "mine.h5")
+    ready = (raw(3) - MEAN) / np.where(DEVIATION > 0, DEVIATION, 1)
+    np.testing.assert_allclose(made(ready), model(raw(3)), rtol=1e-3, atol=1e-3)
+    assert "mine.h5: its first layer cannot take standardised columns" in caplog.text

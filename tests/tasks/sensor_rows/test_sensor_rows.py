@@ -194,9 +194,10 @@ def test_a_model_of_ones_own_must_say_what_it_takes(table, tmp_path):
     with pytest.raises(BadInput, match="say what its input was, with --set=task.standardise=train"):
         task.build()
     raw = dataclasses.replace(task, standardise="none")
-    assert raw.build().input_shape == (None, 2) and raw.preprocessing.scale == (1.0, 1.0)
     rows, _ = raw.examples("train").read(np.arange(5))
-    assert np.array_equal(raw.preprocessing(rows), rows)
+    mine = keras.models.load_model(tmp_path / "mine.h5", compile=False)
+    np.testing.assert_allclose(raw.build()(raw.preprocessing(rows)), mine(rows), rtol=1e-4, atol=1e-2)
+    assert dataclasses.replace(raw, baseline="").preprocessing.is_identity  # a network that is trained on raw rows
     keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save(tmp_path / "mine.h5")
     with pytest.raises(BadInput, match="the task gives rows of 2 columns"):
         raw.build()
@@ -284,3 +285,42 @@ def test_the_real_drive_never_shares_a_second_between_splits(shared, target):
     task = SensorRows(data=place, predicts="number", columns=Columns(target=target))
     groups = [set(task.examples(split).groups.tolist()) for split in ("train", "val", "test")]
     assert all(groups) and not groups[0] & groups[1] and not groups[2] & (groups[0] | groups[1])
+
+
+RAW = {
+    "a Normalization first": lambda: keras.layers.Normalization(mean=[1000, 0, 7.3], variance=[25, 1e-4, 1]),
+    "a BatchNormalization first": lambda: keras.layers.BatchNormalization(scale=False, epsilon=1e-9),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", RAW)
+def test_a_given_model_of_raw_columns_of_unlike_ranges_keeps_its_answers_in_int8(first, table, tmp_path):
+    norm, last = RAW[first](), keras.layers.Dense(2)
+    keras.Sequential([keras.Input((3,)), norm, last]).save(tmp_path / "mine.h5")
+    model = keras.models.load_model(tmp_path / "mine.h5", compile=False)
+    *_, norm, last = model.layers
+    if norm.weights and not isinstance(norm, keras.layers.Normalization):
+        norm.set_weights([np.zeros(3), np.array([1000, 0, 7.3]), np.array([25, 1e-4, 1])])
+    last.set_weights([np.float32([[1.5, -1.5], [-1, 1], [0, 0]]), np.zeros(2)])  # high where a > 1000 + 300 b, nearly
+    model.save(tmp_path / "mine.h5")
+    task = SensorRows(data=str(table(still=np.full(400, 7.3))), baseline=str(tmp_path / "mine.h5"), standardise="none")
+    given = task.build()
+    inputs, targets = task.examples("train").read(np.arange(200))
+    np.testing.assert_allclose(given(task.preprocessing(inputs)), model(inputs), rtol=1e-2, atol=1e-2)
+    context = Context(task, given, (), tmp_path, 0)
+    whole, small = (float(task.evaluate(target(given, tmp_path, context).predict(inputs), targets).values.mean())
+                    for target in (LiteRTFloat32(), LiteRTInt8()))  # fmt: skip
+    assert whole > 0.85 and small > whole - 0.02
+    assert dataclasses.replace(task, baseline=_stage(given, task, tmp_path)).build().count_params()
+
+
+def _stage(model: keras.Model, task: SensorRows, folder) -> str:
+    """The model as the first stage of a run leaves it."""
+    folder = folder / "stages/0_baseline"
+    folder.mkdir(parents=True)
+    model.save(folder / "model.h5")
+    known = task.metadata(model)
+    facts = {"preprocessing": task.preprocessing.name, "labels": known["labels"]}
+    (folder / "stage.json").write_text(json.dumps(facts))
+    return str(folder / "model.h5")

@@ -21,14 +21,15 @@ from tfmo_drive.base.given_file import paths_as_text
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.base.outputs import names
 from tfmo_drive.base.overrides import settings
-from tfmo_drive.base.run_folder import file_digest
+from tfmo_drive.base.run_folder import file_digest, read_facts
 from tfmo_drive.contracts import BadInput, Evaluation, Preprocessing, Task, Trivial
 from tfmo_drive.data.class_names import label_ids, no_class, ordered, quoted, read_class_names
 from tfmo_drive.data.splitting import SPLITS, refuse_unlearnable
-from tfmo_drive.networks import networks, output_kind, standardised_number
+from tfmo_drive.networks import leading_scale, networks, output_kind, own_model, standardised_number
 from tfmo_drive.networks.networks import DenseLayers
 from tfmo_drive.networks.own_model import Signature
 from tfmo_drive.networks.standardised_number import StandardisedNumber
+from tfmo_drive.runtimes import given_tflite
 from tfmo_drive.scores import evaluation
 from tfmo_drive.tasks.sensor_rows import drive_log, packed_rows
 from tfmo_drive.tasks.sensor_rows.packed_rows import RowExamples, RowPack, RowSource, Summary
@@ -52,7 +53,7 @@ class SensorRows(Task):
             which `standardise` and, for a number, `outputs` must be given.
         classes: A file with the class order.
         standardise: The input of a model of your own: "train" (columns standardised by the train split) or "none"
-            (raw).
+            (raw; every file standardises them all the same, and the model's first layer takes that back).
         outputs: The answers of a model of your own: for a number "raw" (the target's own unit) or "standardised" (by
             the train split); for classes, where its graph does not tell, "logits", "probabilities" or "sigmoids".
         columns: Which column is what; with a drive's log, `columns.target` is speed or steering.
@@ -163,16 +164,18 @@ class SensorRows(Task):
 
     @functools.cached_property
     def preprocessing(self) -> Preprocessing:
-        """Returns (x - mean) / deviation of the train split.
+        """Returns (x - mean) / deviation of the train split, which a given model of raw rows takes back (`converted`).
 
-        A column that is constant there tells nothing, and becomes 0.
+        A column that is constant there tells nothing, and becomes 0; before a model of raw rows it keeps its scale.
         """
         count = len(self._source.columns)
-        if self.standardise == "none":
+        if self._as_they_are:
             return Preprocessing("none", tuple(range(count)), (1.0,) * count, (0.0,) * count, "row", None, "float32")
         mean, deviation = self._summary.mean[:-1], self._summary.deviation[:-1]
         constant = np.flatnonzero(deviation == 0)
-        if len(constant):
+        if self.standardise == "none":
+            deviation = np.where(deviation > 0, deviation, 1.0)
+        elif len(constant):
             unused = quoted([self._source.columns[i] for i in constant])
             faults.note(self._source.name, f"constant in train, so not used: {unused}.")
         scale = np.divide(1.0, deviation, out=np.zeros(count), where=deviation > 0).astype(np.float32)
@@ -181,9 +184,18 @@ class SensorRows(Task):
         affine = tuple(range(count)), tuple(scale.tolist()), tuple(offset.tolist())
         return Preprocessing(name, *affine, "row", None, "float32")
 
+    @functools.cached_property
+    def _as_they_are(self) -> bool:
+        """Says whether the model gets raw rows: a network that is trained on them, or a file that cannot be changed."""
+        path = Path(self.baseline)
+        if self.standardise != "none" or not self.baseline or given_tflite.is_tflite(path):
+            return self.standardise == "none"
+        return own_model.is_stage(path) and read_facts(path.parent).get("preprocessing") == "none"
+
     def identity(self) -> dict[str, Any]:
         kept = {name: settings(getattr(self, name)) for name in ("predicts", "network", "standardise")}
         kept |= {"outputs": self.outputs} if self.outputs else {}
+        kept |= {"preprocessing": self.preprocessing.name} if self.standardise == "none" else {}
         return {**kept, "columns": list(self._source.columns), "classes": list(self.class_names)}
 
     def given(self) -> str:
@@ -231,7 +243,12 @@ class SensorRows(Task):
         return functools.partial(output_kind.logits, kind=self._kind(model))
 
     def converted(self, model: keras.Model, subject: str) -> keras.Model:
-        return model if self.predicts == CLASS else self._scale.converted(model, names(model)[0], subject)
+        if self.predicts == NUMBER:
+            model = self._scale.converted(model, names(model)[0], subject)
+        if self.standardise != "none" or self._as_they_are:
+            return model
+        moments = self._summary.mean[:-1], self._summary.deviation[:-1]
+        return leading_scale.for_standardised(model, *moments, subject)
 
     def check_answers(self, model: keras.Model, outputs: np.ndarray, targets: np.ndarray, subject: str) -> None:
         if self.predicts == CLASS:
