@@ -85,7 +85,7 @@ def test_a_run_whose_judged_row_cannot_be_made_trains_nothing(data, nothing_trai
     targets = (td.LiteRTFloat16(), td.LiteRTInt8())
     for expect in (td.Expect(size_ratio=0.5), td.Expect(target="litert_int8")):
         whole = td.Experiment(task=task, recipe=(td.Prune(epochs=1),), targets=targets, expect=expect)
-        with pytest.raises(BadInput, match="mine/litert_int8 cannot be made, .*about it. .*SIN.*=litert_float16 "):
+        with pytest.raises(BadInput, match=r"mine/litert_int8 cannot be made, .*about it. .*SIN.*=litert_float16\.$"):
             td.Run(name="mine", experiment=whole, workdir=tmp_path / "run").report()
 
 

@@ -114,7 +114,7 @@ def _tried(trials: Mapping[int, Trial]) -> dict[int, str | None]:
                 graphs[number] = saved[frozen]
         todo = [number for number in trials if number not in found]
         if todo:
-            progress.say(f"{len(todo)} conversions are tried before anything is trained, once for each kind of model")
+            progress.say(f"before anything is trained, conversions are tried once for each kind of model: {len(todo)}")
         while todo:
             places = [[n, graphs[n], type(trials[n].target).__module__, _file(trials[n].target)] for n in todo]
             code = _child(folder, places)

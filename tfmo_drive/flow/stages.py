@@ -147,7 +147,8 @@ class Stages:
         made = [name for name in targets if (row[0], name) not in self.refused]
         if row not in self._needed[1:] or not made:
             return ""
-        return f" To judge another target's file instead, type --set=expect.target={made[-1]} ({', '.join(made)})."
+        those = f" ({', '.join(made)})" if len(made) > 1 else ""
+        return f" To judge another target's file instead, type --set=expect.target={made[-1]}{those}."
 
     def _foresee(self, context: Context) -> None:
         """Raises BadInput where the judged row is an int8 file that will lose what two untrained steps give back."""
