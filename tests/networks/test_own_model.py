@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -97,6 +99,94 @@ def test_a_mask_that_does_not_fit_says_what_in_one_line(model, words, read):
     with pytest.raises(BadInput, match=words) as refused:
         read(model(), Signature.of(mask()))
     assert "\n" not in str(refused.value)
+
+
+def flat(model: keras.Model) -> keras.Model:
+    """The model with its masks as one row of pixels, as in image-segmentation-keras."""
+    return keras.Model(model.input, layers.Reshape((-1, model.output_shape[-1]))(model.output))
+
+
+def ending(body, size=(32, 48)) -> keras.Model:
+    image = keras.Input((*size, 3))
+    return keras.Model(image, body(layers.Conv2D(3, 3, 2, "same", activation="softmax")(image)))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        lambda: ending(lambda x: x),
+        lambda: flat(ending(lambda x: x)),
+        lambda: flat(ending(lambda x: layers.UpSampling2D()(x))),
+        lambda: ending(lambda x: layers.Cropping2D(2)(x)),
+        lambda: ending(lambda x: layers.UpSampling2D(4)(x)),
+    ],
+    ids=["half", "half and flat", "flat", "cropped", "double"],
+)
+def test_masks_of_another_size_fit_once_they_are_saved_as_the_line_says(given, read, tmp_path, monkeypatch):
+    model = given()
+    with pytest.raises(BadInput) as refused:
+        read(model, Signature.of(mask()))
+    typed = re.search(r"Save it with .*: (keras\.Model\(.*\.save\('\w+\.h5'\))\.$", str(refused.value))
+    monkeypatch.chdir(tmp_path)
+    eval(typed[1], {"keras": keras, "model": model})
+    (saved,) = (path for path in tmp_path.glob("*.h5") if path.name != "mine.h5")
+    fitting = read_model(saved, Signature.of(mask()))
+    assert fitting.output_shape == (None, 32, 48, 3)
+    made = fitting(np.random.default_rng(0).random((2, 32, 48, 3), np.float32))
+    np.testing.assert_allclose(tf.reduce_sum(made, -1), 1, atol=1e-5)  # they still are probabilities
+
+
+def pilot(bins: tuple[int, int], names=("steering", "throttle"), mean=False) -> keras.Model:
+    """A pilot that tells each number by the probabilities of bins, or by their mean, as the line says."""
+    image = keras.Input((32, 48, 3))
+    seen, ends = layers.GlobalAveragePooling2D()(image), []
+    for name, count in zip(names, bins, strict=True):
+        end = layers.Dense(count, "softmax", name="bins" * mean + name)(seen)
+        if mean:
+            layer = keras.layers.Dense(1, use_bias=False, name=name)
+            end = layer(end)
+            layer.set_weights([np.linspace(-1, 1, count)[:, None]])
+        ends.append(end)
+    return keras.Model(image, ends)
+
+
+def test_a_number_told_by_bins_has_a_remedy(read):
+    wanted = Signature.of(pilot((1, 1)))
+    with pytest.raises(BadInput, match=r"Dense\(1, use_bias=False\).*\(-1, 1, 15\).* and .*\(-1, 1, 20\)"):
+        read(pilot((15, 20)), wanted)
+    assert read(pilot((15, 20), mean=True), wanted).output_names == ["steering", "throttle"]
+    one = keras.Model((both := pilot((15, 20))).input, both.outputs[0])
+    with pytest.raises(BadInput, match=r"one number to predict. If it answers probabilities of bins.*, 15\)"):
+        read(one, Signature((32, 48, 3), {"steering": (1,)}))
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [((4, 32, 48, 3), "It takes clips, and tasks give one image at a time"), ((9,), "Columns are for SensorRows")],
+)
+def test_what_takes_no_image_is_told_so(shape, words, read):
+    inputs = keras.Input(shape)
+    model = keras.Model(inputs, layers.Dense(3)(layers.Flatten()(inputs)))
+    with pytest.raises(BadInput, match=words) as refused:
+        read(model, Signature((32, 48, 3), {"logits": (3,)}))
+    assert "keras.Input" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "words"),
+    [
+        ([(96, 8)], "decodes scores .8, 12, 3., boxes .8, 12, 4. alone.*; or give td.compress the model with a loss"),
+        ([(8, 12, 24), (16, 24, 24)], "decodes scores .*put such outputs on its backbone.*; or write a Task"),
+    ],
+    ids=["one tensor, as SSD7", "maps of boxes and classes together, as YOLO"],
+)
+def test_a_detector_of_another_kind_is_told_what_can_be_done(shapes, words, read):
+    inputs = keras.Input((32, 48, 3))
+    seen = layers.GlobalAveragePooling2D()(inputs)
+    ends = [layers.Reshape(shape)(layers.Dense(int(np.prod(shape)))(seen)) for shape in shapes]
+    with pytest.raises(BadInput, match=words) as refused:
+        read(keras.Model(inputs, ends))
+    assert "Name and shape" not in str(refused.value) and "\n" not in str(refused.value)
 
 
 def test_a_square_tasks_size_is_one_number(read):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,6 +27,7 @@ from tfmo_drive.networks import (
     graph,
     operator_layers,
     plain_layers,
+    shape_advice,
     shipped_layers,
     whole_precision,
 )
@@ -352,6 +352,8 @@ def _check_count(model: keras.Model, subject: str, signature: Signature):
         advice = f" Lane keeping takes a speed too: {BOTH}." if steers else ""
         if count > 1 and [tuple(one.shape[1:]) for one in model.outputs] == [(count,)]:
             advice += _order_advice(signature)
+        elif len(model.outputs) != count > 1:
+            advice += f" {shape_advice.on_outputs(Signature.of(model).outputs, signature.outputs)}"
         raise BadInput(
             f"{subject} has {len(model.inputs)} inputs and {len(model.outputs)} outputs; the task "
             f"takes {taken} and gives {wanted}.{advice}"
@@ -373,21 +375,14 @@ def _check_outputs(model: keras.Model, subject: str, signature: Signature):
         alike = sorted(found.values()) == sorted(signature.outputs.values())
         raise BadInput(
             f"{subject} gives {dict(found)}, the task {dict(signature.outputs)}."
-            + (alike and _order_advice(signature) or " Name and shape its outputs so.")
+            + (alike and _order_advice(signature) or f" {shape_advice.on_outputs(found, signature.outputs)}")
         )
     if _one_for_two(Signature.of(model), signature):
         return
     (shape, *others), (wanted, *_) = found.values(), signature.outputs.values()
     if not others and shape != wanted:
         said = (f"{wanted[-1]} classes" if wanted[-1] > 1 else "one number to predict") if len(wanted) == 1 else wanted
-        advice = "Give the data the model was trained on."
-        if wanted[-1] > 1 and shape[:-1] == wanted[:-1] and shape[-1] > wanted[-1]:
-            advice = (
-                f"If it knows {shape[-1]} classes, name all of them in its order with --set=task.classes=classes.txt."
-            )
-        elif math.prod(shape) == math.prod(wanted):
-            reshaped = f"keras.layers.Reshape({wanted})(model.output)"
-            advice = f"Save it with their shape: keras.Model(model.input, {reshaped}).save('reshaped.h5')."
+        advice = shape_advice.on_output(shape, wanted)
         raise BadInput(f"{subject} gives outputs of shape {shape}, the data has {said}. {advice}")
 
 
@@ -423,8 +418,8 @@ def _check_row(model: keras.Model, subject: str, shape: tuple[int, ...]):
 def _check_image(model: keras.Model, subject: str, shape: tuple[int, ...]):
     if len(model.input_shape) != 4 or None in model.input_shape[1:]:
         raise BadInput(
-            f"{subject} takes inputs of shape {model.input_shape[1:]}, not images of one size. Build it "
-            f"with keras.Input({shape})."
+            f"{subject} takes inputs of shape {model.input_shape[1:]}, not images of one size. "
+            + shape_advice.on_input(model.input_shape[1:], shape)
         )
     height, width, channels = model.input_shape[1:]
     if (height, width, channels) == (shape[2], *shape[:2]) != shape:
