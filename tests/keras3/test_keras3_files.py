@@ -125,6 +125,24 @@ def test_a_weight_that_is_not_moved_is_found_by_the_answers(place, written, read
         rebuilt.rebuilt(told, "task.baseline: model.keras")
 
 
+@pytest.mark.parametrize(
+    ("difference", "rounding", "same"), [(1e-3, 0.0, False), (1e-3, 2e-4, True), (1e-2, 1.0, False)],
+    ids=["more than rounding", "as rounding alone", "a weight, whatever rounds"],
+)  # fmt: skip
+def test_answers_may_be_as_far_as_rounding_moves_them(difference, rounding, same, written, read_by_keras3):
+    """As behind a softmax that pixels saturate; the arrays are moved, because processors round in their own ways."""
+    told = exported._read(read_by_keras3[written / "convolutions.keras"][0])
+    answer = told.arrays["output_pixels_0"]
+    assert 0 < float(told.arrays["rounding_output_pixels_0"]) < 1e-4 * np.ptp(answer)
+    told.arrays["output_pixels_0"] = answer + np.float32(difference * np.ptp(answer))
+    told.arrays["rounding_output_pixels_0"] = np.float64(rounding * np.ptp(answer))
+    if same:
+        assert rebuilt.rebuilt(told, "mine.keras").count_params()
+        return
+    with pytest.raises(BadInput, match="the model gives other answers"):
+        rebuilt.rebuilt(told, "mine.keras")
+
+
 def test_a_file_is_read_by_keras_3_once(written, monkeypatch):
     path = written / "rows.keras"
     first = own_model.load(path, "task.baseline", allow_code=False)

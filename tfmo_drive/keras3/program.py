@@ -318,18 +318,39 @@ def drawn(description: dict[str, Any], kind: str, random: np.random.Generator) -
 
 
 def answers(exporter: Exporter) -> Iterator[tuple[str, np.ndarray]]:
-    """Yields random inputs, and what the model and each of its calls answer to them."""
+    """Yields random inputs, what the model and each of its calls answer to them, and how far rounding moves that.
+
+    That is how far an answer moves where every input is the float32 beside it. Two programs round as they like: before
+    a softmax of large numbers, such as pixels make in a model of inputs from 0 to 1, that shows.
+    """
     random = np.random.default_rng(0)
     for kind in DRAWS:
         inputs = drawn(exporter.description, kind, random)
         for place, array in enumerate(inputs):
             yield f"input_{kind}_{place}", array
-        structure = exporter.keras.tree.pack_sequence_as(exporter.graph._inputs_struct, inputs)
-        for place, answer in enumerate(exporter.keras.tree.flatten(exporter.model(structure, training=False))):
-            yield f"output_{kind}_{place}", np.asarray(answer)
-        for number, found in enumerate(exporter.replayed(inputs)):
-            for place, answer in enumerate(found):
-                yield f"call_{kind}_{number}_{place}", sampled(answer)
+        moved = [_beside(array, random) for array in inputs]
+        for (name, answer), (_, other) in zip(_said(exporter, kind, inputs), _said(exporter, kind, moved), strict=True):
+            yield name, answer
+            with np.errstate(invalid="ignore"):  # infinity less infinity
+                difference = np.abs(answer.astype(np.float64) - other.astype(np.float64))
+            yield f"rounding_{name}", np.nan_to_num(difference).max(initial=0.0)
+
+
+def _beside(array: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Returns the floats beside those in an array, above or below at random; whole numbers as they are."""
+    if array.dtype.kind != "f":
+        return array
+    return np.nextafter(array, np.where(random.integers(0, 2, array.shape), np.inf, -np.inf).astype(array.dtype))
+
+
+def _said(exporter: Exporter, kind: str, inputs: list[np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
+    """Yields what the model answers to inputs of this kind, whole, and a sample of what each of its calls answers."""
+    structure = exporter.keras.tree.pack_sequence_as(exporter.graph._inputs_struct, inputs)
+    for place, answer in enumerate(exporter.keras.tree.flatten(exporter.model(structure, training=False))):
+        yield f"output_{kind}_{place}", np.asarray(answer)
+    for number, found in enumerate(exporter.replayed(inputs)):
+        for place, answer in enumerate(found):
+            yield f"call_{kind}_{number}_{place}", sampled(answer)
 
 
 def sampled(answer: np.ndarray) -> np.ndarray:

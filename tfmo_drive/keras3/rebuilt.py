@@ -23,6 +23,9 @@ _TOLERANCE = 1e-4
 """How far an answer may be from Keras 3's, as a part of the answers' range."""
 _ROUNDING = 1e-6
 """How far it may be as a part of its size, where all answers are alike: float32 rounds by 1e-7."""
+_MANY, _MOST = 16, 5e-3
+"""How many times as far it may be as rounding the inputs alone moves it, for every layer rounds; and the most of the
+answers' range that this may be."""
 
 
 def read(path: Path, setting: str, allow_code: bool) -> keras.Model:
@@ -55,8 +58,8 @@ def rebuilt(told: Exported, subject: str) -> keras.Model:
             ) from error
     model = builder.model()
     finite.refuse_weights(model, subject)
-    for number, ours, theirs in builder.answers(model):
-        if not _equal(ours, theirs):
+    for number, ours, theirs, rounding in builder.answers(model):
+        if not _equal(ours, theirs, rounding):
             what = "the model" if number is None else f'the layer "{builder.layer_of(number)["name"]}"'
             raise BadInput(
                 f"{subject} was written by Keras 3, and {what} gives other answers when it is rebuilt in Keras 2, on "
@@ -119,8 +122,11 @@ class Builder:
         single = [one if len(one) > 1 else one[0] for one in (self.inputs, outputs)]
         return keras.Model(*single, name=_name(self.description["name"]))
 
-    def answers(self, model: keras.Model) -> Iterator[tuple[int | None, np.ndarray, np.ndarray]]:
-        """Yields the number of a call, or None for an output, its answers in Keras 2 and those in Keras 3."""
+    def answers(self, model: keras.Model) -> Iterator[tuple[int | None, np.ndarray, np.ndarray, float]]:
+        """Yields the number of a call, or None for an output, its answers in Keras 2 and in Keras 3, and its rounding.
+
+        The rounding is how far Keras 3's own answers move where every input is the float32 beside it.
+        """
         arrays = self.told.arrays
         probe = keras.Model(model.inputs, [*model.outputs, *(one for made in self.made.values() for one in made)])
         for kind in DRAWS:
@@ -130,9 +136,11 @@ class Builder:
             outputs = [next(found) for _ in model.outputs]
             for number, made in self.made.items():
                 for place in range(len(made)):
-                    yield number, sampled(next(found)), arrays[f"call_{kind}_{number}_{place}"]
+                    key = f"call_{kind}_{number}_{place}"
+                    yield number, sampled(next(found)), arrays[key], float(arrays[f"rounding_{key}"])
             for place, output in enumerate(outputs):
-                yield None, output, arrays[f"output_{kind}_{place}"]
+                key = f"output_{kind}_{place}"
+                yield None, output, arrays[key], float(arrays[f"rounding_{key}"])
 
     def _operation(self, call: dict[str, Any], args: list[Any], kwargs: dict[str, Any]) -> operations.Operation:
         layer = self.description["layers"][call["layer"]]
@@ -221,7 +229,8 @@ def _sides(weight: Any) -> list[int]:
     return [side for side in weight.shape if side != 1]
 
 
-def _equal(ours: np.ndarray, theirs: np.ndarray) -> bool:
+def _equal(ours: np.ndarray, theirs: np.ndarray, rounding: float) -> bool:
+    """Says whether answers are Keras 3's own, up to what rounding alone may do to these."""
     if ours.shape != theirs.shape:
         return False
     ours, theirs = ours.astype(np.float64), theirs.astype(np.float64)
@@ -229,5 +238,8 @@ def _equal(ours: np.ndarray, theirs: np.ndarray) -> bool:
     if not np.array_equal(finite_there, np.isfinite(ours)):
         return False
     ours, theirs = ours[finite_there], theirs[finite_there]
-    allowed = max(_TOLERANCE * np.ptp(theirs), _ROUNDING * np.abs(theirs).max()) if theirs.size else 0.0
+    if not theirs.size:
+        return True
+    measured = min(_MANY * rounding, _MOST * np.ptp(theirs))
+    allowed = max(_TOLERANCE * np.ptp(theirs), _ROUNDING * np.abs(theirs).max(), measured)
     return bool((np.abs(ours - theirs) <= allowed).all())
