@@ -44,11 +44,12 @@ def refuse_avoidable(row: str, recipe: tuple[Step, ...], target: Target, context
     if not remedies:
         return
     val = scoring.score(context.baseline, context.task, "val")
+    own = tuple(step for step in recipe if isinstance(step, FoldBatchNorm | Equalize))
     try:
-        if (lost := val - _scored((), target, context)) <= MUCH:
+        if (lost := val - _scored(own, target, context)) <= MUCH:
             return
         for remedy in remedies:
-            if (left := val - _scored(remedy, target, context)) <= LITTLE:
+            if (left := val - _scored((*own, *remedy), target, context)) <= LITTLE:
                 break
         else:
             return
