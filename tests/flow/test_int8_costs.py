@@ -81,7 +81,9 @@ def test_what_the_refusal_says_to_type_gives_the_score_back(made, steps, run):
 
     A later one, of channels that do no harm, is there in what was typed too.
     """
-    with pytest.raises(BadInput, match="baseline/litert_int8: of .* int8 would lose 0.* the gains of (norm|late) go") as said:
+    with pytest.raises(
+        BadInput, match="baseline/litert_int8: of .* int8 would lose 0.* the gains of (norm|late) go"
+    ) as said:
         run(**made)
     asked = re.search(r"\(--set=(.*)\): nothing is lost then", str(said.value))[1]
     assert asked == f"recipe+={steps}"
