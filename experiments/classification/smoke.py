@@ -3,8 +3,8 @@
 make smoke        # without the control
 make train-smoke
 
-Measured 2026-11-30 on 2 cores, seed 0: smoke/litert_int8 scores 68.4 %, -0.98 (-3.71 to +1.76) points against
-float, 2.4x smaller, 1.3x faster on 2 threads (512 test examples).
+Measured 2026-11-30 on 2 cores, seed 0: smoke/litert_int8 scores 66.0 %, -1.56 (-3.71 to +0.39) points against
+float, 2.4x smaller, 1.8x slower on 2 threads (512 test examples).
 """
 
 from tfmo_drive.expect import Expect
