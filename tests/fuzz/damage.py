@@ -112,3 +112,12 @@ def _places(value: Any):
         for key, below in list(value.items() if isinstance(value, dict) else enumerate(value)):
             yield value, key
             yield from _places(below)
+
+
+def mostly_damaged(random, text: str, most: int) -> bytes:
+    """The bytes of a file: in nine of ten cases the text damaged, at up to `most` places or as bytes at one."""
+    if random.random() < 0.7:
+        data = damaged_text(random, text, most=most).encode("utf-8", "surrogatepass")
+    else:
+        data = damaged_bytes(random, text.encode(), most=1)
+    return data if random.random() < 0.9 else text.encode()

@@ -4,7 +4,7 @@ import csv
 import math
 
 import pytest
-from damage import damaged_bytes, damaged_text, pick
+from damage import mostly_damaged, pick
 
 from tfmo_drive.data.layouts.steering_log import CLASSIC, list_log
 from tfmo_drive.data.splitting import SPLITS
@@ -51,11 +51,7 @@ def test_damaged_logs_are_read_right_or_refused(fuzz, pool):
     def attempt(case):
         path, text = case.folder / "driving_log.csv", _log(case.random)
         (case.folder / "IMG").symlink_to(pool)
-        if case.random.random() < 0.7:
-            data = damaged_text(case.random, text, most=1).encode("utf-8", "surrogatepass")
-        else:
-            data = damaged_bytes(case.random, text.encode(), most=1)
-        path.write_bytes(data if case.random.random() < 0.9 else text.encode())
+        path.write_bytes(mostly_damaged(case.random, text, most=1))
         listing = case.read(path, lambda: list_log(path))
         if listing is None:
             return

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import hashlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,17 @@ from tfmo_drive.tasks.arrays import given_inputs
 _TARGET = "target"
 _INPUT = "input {}"
 """The names in the cache of the targets, and of inputs beside the largest."""
+
+
+def digests_of(inputs: Iterable[np.ndarray]) -> np.ndarray:
+    """Returns a number for each example, uint64 [n], equal where all its `inputs`, [n, ...] each, are."""
+    found = []
+    for one in zip(*inputs, strict=True):
+        whole = hashlib.blake2b(digest_size=8)
+        for array in one:
+            whole.update(np.ascontiguousarray(array))
+        found.append(whole.digest())
+    return np.frombuffer(b"".join(found), "<u8")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -44,13 +55,7 @@ class PackedInputs:
     @functools.cached_property
     def digests(self) -> np.ndarray:
         """Returns a number for each example, uint64 [n], equal for equal inputs."""
-        found = []
-        for one in zip(self.packed.digests, *(self.rest[name] for name in sorted(self.rest)), strict=True):
-            whole = hashlib.blake2b(digest_size=8)
-            for array in one:
-                whole.update(np.ascontiguousarray(array))
-            found.append(whole.digest())
-        return np.frombuffer(b"".join(found), "<u8")
+        return digests_of([self.packed.digests, *(self.rest[name] for name in sorted(self.rest))])
 
     def called(self, names: Mapping[str, str]) -> PackedInputs:
         """Returns the same inputs by other names, which `names` says by those that they have."""
