@@ -25,8 +25,8 @@ from tfmo_drive.data.images import SUFFIXES, UnreadableImage, size_of
 from tfmo_drive.data.layouts import coco_json
 from tfmo_drive.data.layouts.coco_json import Document, read_document
 from tfmo_drive.data.layouts.csv_listing import find_files
+from tfmo_drive.data.layouts.known_layouts import BOXES, elsewhere
 from tfmo_drive.data.layouts.mask_listing import MASKS
-from tfmo_drive.data.layouts.other_layouts import unread
 from tfmo_drive.data.recordings import blocks
 from tfmo_drive.data.splitting import SPLIT_WORDS, SPLITS, Listing, Split, refuse_repeated_files, sampled_blocks
 
@@ -155,7 +155,7 @@ def _annotation_files(data: Path, named: Mapping[str, str]) -> dict[str, Path]:
     children = folders_in(data)
     places = [data, *(child for child in children if child.name.lower() in _FOLDERS or _split_of(child.name))]
     files = sorted(file for place in places for file in place.glob("*.json") if not file.stem.startswith(_OTHERS))
-    if not files and not named and (layout := unread(data)):
+    if not files and not named and (layout := elsewhere(data, BOXES)):
         raise BadInput(f"{data} holds no COCO JSON files. {layout}")
     found: dict[str, list[Path]] = {}
     for file in files:

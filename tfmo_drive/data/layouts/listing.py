@@ -15,7 +15,7 @@ from tfmo_drive.data.found_files import Found, entries, folders_in, walk
 from tfmo_drive.data.images import SUFFIXES
 from tfmo_drive.data.layouts.csv_listing import list_csv
 from tfmo_drive.data.layouts.gtsrb_archive import is_archive, list_archive
-from tfmo_drive.data.layouts.other_layouts import HOLDERS, no_classes
+from tfmo_drive.data.layouts.known_layouts import CLASSES, HOLDERS, elsewhere
 from tfmo_drive.data.splitting import SPLIT_WORDS, Listing, Rows, assemble
 
 _LAYOUT = "Expected one folder per class; see data/README.md."
@@ -47,7 +47,7 @@ def list_source(
     if is_archive(path):
         return list_archive(path, class_names, seed, skip_bad)
     tables = [Path(one.path) for one in entries(path) if one.name.lower().endswith(".csv") and one.is_file()]
-    if path / "index.csv" in tables or (len(tables) == 1 and not no_classes(path)):
+    if path / "index.csv" in tables or (len(tables) == 1 and not elsewhere(path, CLASSES)):
         table = path / "index.csv" if len(tables) > 1 else tables[0]
         return list_csv(table, class_names, columns, seed, skip_bad)
     names = quoted([table.name for table in tables])
@@ -83,7 +83,7 @@ def list_folder(
     root = Path(root)
     children = _subfolders(root)
     places = _split_folders(children)
-    if reason := no_classes(root):
+    if reason := elsewhere(root, CLASSES):
         raise BadInput(f"{root} holds no folders of classes. {reason}")
     if "train" not in places.values():
         if places and len(places) == len(children):

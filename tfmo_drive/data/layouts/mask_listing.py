@@ -19,8 +19,9 @@ from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.class_names import beside, quoted, refuse_unfit
 from tfmo_drive.data.found_files import folders_in, walk
 from tfmo_drive.data.images import SUFFIXES
+from tfmo_drive.data.layouts.known_layouts import MASKS as KIND
+from tfmo_drive.data.layouts.known_layouts import elsewhere
 from tfmo_drive.data.layouts.mask_colours import COLOURS, Colour, class_colours, refuse_other_palettes
-from tfmo_drive.data.layouts.other_layouts import unread
 from tfmo_drive.data.mask_files import IGNORE, MaskIds, MaskSplit
 from tfmo_drive.data.recordings import blocks
 from tfmo_drive.data.splitting import SPLIT_WORDS, SPLITS, Listing, refuse_repeated_files, sampled_blocks
@@ -128,7 +129,7 @@ def _places(root: Path) -> dict[str, tuple[Path, Path]]:
     if not {"", "train"} & set(found):
         raise BadInput(
             f"{root} holds no images and masks to train on, only {quoted(list(folders)) or 'files'}. "
-            f"{unread(root) or _LAYOUT}"
+            f"{elsewhere(root, KIND) or _LAYOUT}"
         )
     return found
 
@@ -173,6 +174,6 @@ def _by_stem(folder: Path, suffixes: tuple[str, ...], odd: list[str]) -> dict[st
             raise BadInput(f"{found[stem]} and {file.name} have one stem, so their mask is not known. Keep one.")
     if not found:
         kind = "images" if suffixes == SUFFIXES else f"masks ({', '.join(suffixes)})"
-        layout = unread(folder.parent) or unread(folder.parent.parent)
+        layout = elsewhere(folder.parent, KIND) or elsewhere(folder.parent.parent, KIND)
         raise BadInput(f"No {kind} under {folder}. {layout or _LAYOUT}")
     return found

@@ -21,7 +21,7 @@ from tfmo_drive.data.csv_table import number_in, read_table
 from tfmo_drive.data.found_files import identity
 from tfmo_drive.data.layouts.csv_listing import find_columns, find_recorded, read_splits
 from tfmo_drive.data.layouts.donkey_tub import is_tub, read_tub
-from tfmo_drive.data.layouts.other_layouts import unread
+from tfmo_drive.data.layouts.known_layouts import DRIVING, elsewhere
 from tfmo_drive.data.splitting import Listing, Rows, assemble_blocks
 
 COLUMNS = {
@@ -121,7 +121,7 @@ def _log(path: Path) -> Path:
     if not path.is_dir():
         return path
     if not (path / "driving_log.csv").is_file():
-        advice = unread(path) or f"Name the log itself, with --data={path / 'NAME.csv'}."
+        advice = elsewhere(path, DRIVING) or f"Name the log itself, with --data={path / 'NAME.csv'}."
         raise BadInput(f"{path} holds no driving_log.csv. {advice}")
     return path / "driving_log.csv"
 

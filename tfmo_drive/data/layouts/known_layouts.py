@@ -1,0 +1,84 @@
+"""Recognises the layouts in which data lie on a disk by the paths that show them, so that none is taken for another.
+
+What reads a layout is in the file that is called as it; here are only the signs, for every reader must know what its
+folder is when it is none of its own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+
+from tfmo_drive.data.found_files import entries
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """Describes what data say of an image, and the layouts that say it."""
+
+    what: str
+    """What they say, as messages name it."""
+    experiment: str
+    """An experiment that reads them."""
+    signs: Mapping[str, tuple[str, ...]]
+    """The layouts' names to the paths that show them: globs, each by itself, or several with & between them. Where a
+    folder shows several layouts, the first counts."""
+
+
+CLASSES, BOXES, MASKS, DRIVING = "classes", "boxes", "masks", "driving"
+KINDS = {
+    BOXES: Kind(
+        "boxes",
+        "detection",
+        {
+            "COCO JSON": ("*.coco.json", "*/_annotations.coco.json", "annotations/instances_*.json"),
+            "BDD100K": ("labels/*/det_*.json", "labels/bdd100k_labels*.json"),
+            "KITTI's object benchmark": ("label_2/*.txt", "*/label_2/*.txt"),
+            "Pascal VOC": ("Annotations/*.xml", "*/Annotations/*.xml", "VOCdevkit/*/Annotations"),
+            "YOLO": ("labels/*.txt", "*/labels/*.txt", "labels/*/*.txt"),
+        },
+    ),
+    MASKS: Kind(
+        "images and their masks",
+        "segmentation",
+        {
+            "folders of images and of masks": (
+                "images & masks", "*/images & */masks", "train & trainannot", "train & train_labels"
+            ),
+        },
+    ),
+    DRIVING: Kind(
+        "a record of driving",
+        "lane",
+        {"a driving log": ("driving_log.csv",), "a donkeycar tub": ("*.catalog",)},
+    ),
+}  # fmt: skip
+HOLDERS = ("images", "image", "imgs", "img", "jpegimages", "image_2", "labels", "label_2", "annotations")
+"""Names, in lower case, of folders that hold all images or their labels; none is a class."""
+
+
+def layouts(root: Path, kind: str) -> list[str]:
+    """Returns the names of the layouts of a kind that a folder shows, the first of them the one to read."""
+    return [name for name, signs in KINDS[kind].signs.items() if any(_shown(root, sign) for sign in signs)]
+
+
+def elsewhere(root: Path, kind: str) -> str:
+    """Returns a sentence on what `root` holds in place of data of a kind, and the experiment that reads it; else ""."""
+    for other, facts in KINDS.items():
+        if other != kind and (found := layouts(root, other)):
+            return f"It holds {facts.what} ({found[0]}): --experiment={facts.experiment} and those like it read that."
+    return ""
+
+
+def _shown(root: Path, sign: str) -> bool:
+    """Says whether a sign is there: a path, or several with & between them; hidden ones do not count."""
+    return root.is_dir() and all(_matches(root, path.split("/")) for path in sign.split(" & "))
+
+
+def _matches(folder: Path, parts: list[str]) -> bool:
+    """Says whether the path is there; only what a wildcard asks for is listed, because folders of classes are long."""
+    first, *rest = parts
+    below = [Path(entry.path) for entry in entries(folder)] if "*" in first else [folder / first]
+    found = [path for path in below if path.match(first) and (path.is_dir() if rest else path.exists())]
+    return any(_matches(path, rest) for path in found) if rest else bool(found)
