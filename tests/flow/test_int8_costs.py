@@ -61,14 +61,16 @@ def data():
 
 @pytest.fixture
 def run(data, tmp_path):
-    def run(gains=SPREAD, expect=td.Expect(target="litert_int8"), settings=(), **more):  # noqa: B008 (frozen)
-        task = ArrayTask(arrays=data, model=network(gains, **more), trained=True)
+    def run(gains=SPREAD, expect=td.Expect(target="litert_int8"), settings=(), trained=True, **more):  # noqa: B008
+        task = ArrayTask(arrays=data, model=network(gains, **more), trained=trained)
         targets = (td.LiteRTFloat32(), td.LiteRTInt8())
-        whole = td.Experiment(task=task, targets=targets, expect=expect, measures=(td.Accuracy(),))
+        still = td.Train(epochs=1, learning_rate=1e-9)
+        whole = td.Experiment(task=task, targets=targets, expect=expect, measures=(td.Accuracy(),), training=still)
         whole = override(whole, settings)
-        rows = td.Run(name="mine", experiment=whole, workdir=tmp_path / "run").report()["rows"]
+        rows = td.Run(name="mine", experiment=whole, workdir=run.folder).report()["rows"]
         return {row["name"]: row["score"] for row in rows}
 
+    run.folder = tmp_path / "run"
     return run
 
 
@@ -85,6 +87,7 @@ def test_what_the_refusal_says_to_type_gives_the_score_back(made, steps, run):
         BadInput, match="baseline/litert_int8: of .* int8 would lose 0.* the gains of (norm|late) go"
     ) as said:
         run(**made)
+    assert not run.folder.exists()  # a given model's refused run has made nothing worth keeping
     asked = re.search(r"\(--set=(.*)\): nothing is lost then", str(said.value))[1]
     assert asked == f"recipe+={steps}"
     scores = run(**made, settings=[asked])
@@ -97,3 +100,22 @@ def test_what_the_refusal_says_to_type_gives_the_score_back(made, steps, run):
 ], ids=["gains alike", "another row is judged"])  # fmt: skip
 def test_nothing_else_is_refused(run, given):
     assert run(**given)["baseline/litert_float32"] == 1
+
+
+@pytest.mark.slow
+def test_what_was_trained_before_the_refusal_serves_the_corrected_run(run):
+    """Nothing is there of rows and reports; a second refusal leaves the folder as it is, down to experiment.json."""
+
+    def files():
+        return {path.name: path.stat().st_mtime_ns for path in run.folder.rglob("*") if path.name[0] not in ".l"}
+
+    with pytest.raises(BadInput, match="int8 would lose"):
+        run(trained=False)
+    before = files()
+    assert {"experiment.json", "model.h5", "stage.json"} <= before.keys()
+    assert not {"report.json", "artifacts"} & before.keys()
+    with pytest.raises(BadInput, match="int8 would lose"):
+        run(trained=False, settings=["expect.score_drop=0.5"])
+    assert files() == before
+    assert run(trained=False, settings=["recipe+=FoldBatchNorm,Equalize"])["mine/litert_int8"] == 1
+    assert files()["model.h5"] == before["model.h5"]

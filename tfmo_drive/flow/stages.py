@@ -94,8 +94,6 @@ class Stages:
         with progress.through(self._steps(wanted)):
             rows = {"baseline": ()} | {name: recipe for name, recipe in wanted.items() if recipe}
             context, facts = self._begun(record=controls, wanted=rows)
-            if controls:
-                self._foresee(context)
             models, stages = {"baseline": {"0_baseline": context.baseline}}, [facts]
             for name, recipe in wanted.items():
                 if recipe:
@@ -115,7 +113,8 @@ class Stages:
     def _begun(self, record: bool, wanted: Mapping[str, tuple[Step, ...]] | None = None) -> tuple[Context, dict]:
         """Returns the context, and the facts of the baseline's stage.
 
-        `record` writes experiment.json anew; the rows of `wanted` recipes are tried before anything is trained.
+        `record` is for a run that is measured: it writes experiment.json anew, unless what int8 would lose refuses the
+        run. The rows of `wanted` recipes are tried before anything is trained.
         """
         if self.deterministic:
             tf.config.experimental.enable_op_determinism()
@@ -150,11 +149,17 @@ class Stages:
         those = f" ({', '.join(made)})" if len(made) > 1 else ""
         return f" To judge another target's file instead, type --set=expect.target={made[-1]}{those}."
 
-    def _foresee(self, context: Context) -> None:
-        """Raises BadInput where the judged row is an int8 file that will lose what two untrained steps give back."""
+    def _foresee(self, model: keras.Model, context: Context) -> None:
+        """Raises BadInput where the judged row is an int8 file that will lose what two untrained steps give back.
+
+        Args:
+            model: The baseline with its final weights. One that is given or reused is asked about before the run has
+                written anything; one that was trained here stays in its stage, where the corrected run finds it.
+            context: Gives task and targets.
+        """
         row = "/".join(self.judged)
         target = next(one for one in context.targets if one.name == self.judged[1])
-        refuse_avoidable(row, self.experiment.recipe, target, context)
+        refuse_avoidable(row, self.experiment.recipe, target, dataclasses.replace(context, baseline=model))
 
     def _baseline(
         self, context: Context, record: bool, wanted: Mapping[str, tuple[Step, ...]]
@@ -176,20 +181,26 @@ class Stages:
                 f"{self.workdir} holds a run of other data, weights, seed, task.*, training.* or --deterministic "
                 "(experiment.json says which). Repeat them, or choose another folder with --workdir."
             )
-        if record or not (self.workdir / "experiment.json").exists():
-            atomic.write_json(self.workdir / "experiment.json", self.description())
+        if given and record:
+            self._foresee(model, context)
         stage = run_folder.StageFolder(folder, key, SCORES)
         if stage.finished and not given:
             with stage.read():
                 model.load_weights(str(stage.weights))
             finite.refuse_weights(model, f"stage {stage.path}")
             progress.say(_REUSED)
-        elif not stage.finished:
+            if record:
+                self._foresee(model, context)
+        if record or not (self.workdir / "experiment.json").exists():
+            atomic.write_json(self.workdir / "experiment.json", self.description())
+        if not stage.finished:
             started = time.perf_counter()
             if not given:
                 progress.say(f"{trainer.epochs} epochs")
                 model = trainer(model, dataclasses.replace(context, workdir=stage.path))
             self._finish(stage, model, trainer if not given else None, context, started)
+            if record and not given:
+                self._foresee(model, context)
         return model, {"name": "0_baseline", "recipe": "baseline", **stage.facts, "curves": stage.curves()}
 
     def _compressed(
