@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.class_names import LONGEST, clean, label_ids, ordered, read_class_names, refuse_unfit
-from tfmo_drive.data.layouts.coco_json import read_document
+from tfmo_drive.data.layouts.boxes.coco import read_document
 from tfmo_drive.data.layouts.csv_listing import list_csv
 from tfmo_drive.data.layouts.listing import list_folder
 from tfmo_drive.data.layouts.mask_listing import list_masks

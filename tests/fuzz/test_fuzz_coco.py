@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from damage import damaged_bytes, damaged_json, damaged_text
 
-from tfmo_drive.data.layouts.coco_listing import list_coco
+from tfmo_drive.data.layouts.boxes.box_listing import list_boxes
 from tfmo_drive.data.splitting import SPLITS
 
 COUNT = 12
@@ -45,11 +45,11 @@ def _expected(facts: dict) -> dict[str, Counter]:
     """What a reader of types finds: {file: objects}."""
     names = {category["id"]: unicodedata.normalize("NFC", category["name"].strip()) for category in facts["categories"]}
     images = {image["id"]: image for image in facts["images"]}
-    assert all(type(key) in (int, str) for key in images)
+    assert all(map(_is_id, images))
     found = {image["file_name"].replace("\\", "/").rpartition("/")[2]: Counter() for image in images.values()}
     assert len(found) == len(images) == len(facts["images"])
     for one in facts["annotations"]:
-        assert type(one["image_id"]) in (int, str) and type(one["category_id"]) is int
+        assert _is_id(one["image_id"]) and _is_id(one["category_id"])
         assert one.get("iscrowd", 0) in (0, 1) and not isinstance(one.get("iscrowd"), str)
         image, box = images[one["image_id"]], one.get("bbox") or _bounds(one["segmentation"])
         assert all(type(side) in (int, float) for side in box)
@@ -57,6 +57,10 @@ def _expected(facts: dict) -> dict[str, Counter]:
         key = (names[one["category_id"]], bool(one.get("iscrowd", 0)), tuple(box))
         objects[(*key, _clipped(box, image["width"], image["height"]))] = 1
     return {name: Counter([(kind, crowd, box) for kind, crowd, _, box in objects]) for name, objects in found.items()}
+
+
+def _is_id(key) -> bool:
+    return type(key) in (int, str) or (type(key) is float and key == int(key))
 
 
 def _bounds(polygons: list) -> list:
@@ -75,7 +79,7 @@ def test_damaged_documents_are_read_right_or_refused(fuzz, pool):
         elif kind > 0.8:
             data = damaged_text(case.random, data.decode(), most=2).encode("utf-8", "surrogatepass")
         path.write_bytes(data)
-        listing = case.read(case.folder, lambda: list_coco(path))
+        listing = case.read(case.folder, lambda: list_boxes(path))
         if listing is None:
             return
         expected = _expected(json.loads(data.decode("utf-8-sig")))

@@ -11,7 +11,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from tfmo_drive.data.boxes import Detections, Truth
-from tfmo_drive.data.layouts.coco_listing import list_coco
+from tfmo_drive.data.layouts.boxes.box_listing import list_boxes
 from tfmo_drive.tasks.detection.average_precision import average_precision
 from tfmo_drive.tasks.detection.coco_matching import evaluated, matches
 from tfmo_drive.tasks.detection.coco_score import CocoScore
@@ -216,7 +216,7 @@ def test_thousands_of_resamples_take_seconds():
 
 @pytest.mark.real
 def test_camvid_is_scored_as_pycocotools_scores_it(shared):
-    split = list_coco(shared / "data" / "camvid")["test"]
+    split = list_boxes(shared / "data" / "camvid")["test"]
     found = noisy(split.truths, 1, levels=255)
     score = CocoScore(found, split.truths, NAMES, 480)
     numbers, expected = score.numbers(), pycocotools_says(found, split.truths, side=480)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tfmo_drive.data.boxes import Detections, Truth
-from tfmo_drive.data.layouts.coco_listing import list_coco
+from tfmo_drive.data.layouts.boxes.box_listing import list_boxes
 from tfmo_drive.tasks.detection.miss_rate import ALARMS, miss_rate
 
 TALL = [[10 * i, 0, 10 * i + 8, 20] for i in range(10)]
@@ -78,7 +78,7 @@ def test_more_than_a_hundred_detections_of_an_image_count():
 
 @pytest.mark.real
 def test_camvid_pedestrians_that_are_all_found_are_not_missed(shared):
-    listing = list_coco(shared / "data" / "camvid")
+    listing = list_boxes(shared / "data" / "camvid")
     label, truths = listing.class_names.index("pedestrian"), listing["test"].truths
     found = [Detections(truth.boxes, np.full(len(truth), 0.9), truth.classes) for truth in truths]
     half = [one.at(np.arange(0, len(one), 2)) for one in found]

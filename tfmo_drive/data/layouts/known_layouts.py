@@ -7,10 +7,17 @@ folder is when it is none of its own.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from tfmo_drive.base import given_file
+from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.found_files import entries
+
+_LOOKED = 4096
+"""The number of bytes of a file that are looked into."""
+_COCO = re.compile(r'"(annotations|categories|images)"\s*:\s*\[')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,9 +28,30 @@ class Kind:
     """What they say, as messages name it."""
     experiment: str
     """An experiment that reads them."""
-    signs: Mapping[str, tuple[str, ...]]
-    """The layouts' names to the paths that show them: globs, each by itself, or several with & between them. Where a
-    folder shows several layouts, the first counts."""
+    signs: Mapping[str, tuple[str | Callable[[Path], bool], ...]]
+    """The layouts' names to what shows them: paths as globs, each by itself, or several with & between them, or a look
+    into files. Where a folder shows several layouts, the first counts."""
+
+
+def _begins(file: Path) -> str:
+    """Returns the beginning of a file's text; "" where there is none to read."""
+    try:
+        with given_file.reading(file, "a text"), open(file, "rb") as opened:
+            return opened.read(_LOOKED).decode("utf-8-sig", "replace").lstrip()
+    except BadInput:
+        return ""
+
+
+def _files(root: Path, *suffixes: str) -> list[Path]:
+    """Returns the file itself, or the files in a folder, of these suffixes."""
+    files = [Path(entry.path) for entry in entries(root)] if root.is_dir() else [root]
+    return [file for file in files if file.suffix.lower() in suffixes and file.is_file()]
+
+
+def _coco(root: Path) -> bool:
+    """Says whether a JSON file begins as COCO's do, with one of its lists."""
+    texts = map(_begins, _files(root, ".json"))
+    return any(text.startswith("{") and _COCO.search(text) for text in texts)
 
 
 CLASSES, BOXES, MASKS, DRIVING = "classes", "boxes", "masks", "driving"
@@ -32,7 +60,7 @@ KINDS = {
         "boxes",
         "detection",
         {
-            "COCO JSON": ("*.coco.json", "*/_annotations.coco.json", "annotations/instances_*.json"),
+            "COCO JSON": ("*.coco.json", "*/_annotations.coco.json", "annotations/instances_*.json", _coco),
             "BDD100K": ("labels/*/det_*.json", "labels/bdd100k_labels*.json"),
             "KITTI's object benchmark": ("label_2/*.txt", "*/label_2/*.txt"),
             "Pascal VOC": ("Annotations/*.xml", "*/Annotations/*.xml", "VOCdevkit/*/Annotations"),
@@ -60,7 +88,11 @@ HOLDERS = ("images", "image", "imgs", "img", "jpegimages", "image_2", "labels", 
 
 def layouts(root: Path, kind: str) -> list[str]:
     """Returns the names of the layouts of a kind that a folder shows, the first of them the one to read."""
-    return [name for name, signs in KINDS[kind].signs.items() if any(_shown(root, sign) for sign in signs)]
+    return [
+        name
+        for name, signs in KINDS[kind].signs.items()
+        if any(sign(root) if callable(sign) else _shown(root, sign) for sign in signs)
+    ]
 
 
 def elsewhere(root: Path, kind: str) -> str:

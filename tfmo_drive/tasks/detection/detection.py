@@ -23,7 +23,7 @@ from tfmo_drive.data.boxes import Detections, Truth
 from tfmo_drive.data.class_names import read_class_names
 from tfmo_drive.data.detections import BOXES, FIELDS, SCORES, Decoding
 from tfmo_drive.data.image_cache import pack
-from tfmo_drive.data.layouts import coco_listing
+from tfmo_drive.data.layouts.boxes import box_listing
 from tfmo_drive.networks import given_outputs, output_kind
 from tfmo_drive.networks.detectors import SSD, Centres
 from tfmo_drive.networks.networks import Network
@@ -91,7 +91,7 @@ class Detection(FrameTask):
     def _listing(self):
         chosen = read_class_names(self.classes) if self.classes else None
         named = {split: name for split, name in dataclasses.asdict(self.annotations).items() if name}
-        return coco_listing.list_coco(self.data, chosen, named, self.split_seed, self.skip_bad)
+        return box_listing.list_boxes(self.data, chosen, named, self.split_seed, self.skip_bad)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -102,7 +102,7 @@ class Detection(FrameTask):
         if self.data == SCENES:
             frames = self.scenes.packed(split, self.shape)
             return Chosen(frames, lambda targets: {field: targets[field] for field in FIELDS})
-        found = coco_listing.of_their_size(self._listing[split], self.skip_bad)
+        found = box_listing.of_their_size(self._listing[split], self.skip_bad)
         sizes = found.sizes.tolist()
         moved = [
             one.resized(tuple(size), self.size, self.resize) for one, size in zip(found.truths, sizes, strict=True)

@@ -3,9 +3,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pycocotools import mask as run_lengths
 
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.data.layouts.coco_json import Document, read_document, usable
+from tfmo_drive.data.layouts.boxes.box_document import EVERY, Document, name_of, usable
+from tfmo_drive.data.layouts.boxes.coco import read_document
 
 
 def box(key, image, category=7, bbox=(10, 20, 30, 40), **more):
@@ -16,9 +18,11 @@ def frame(key, name, size=(60, 80)):
     return {"id": key, "file_name": name, "height": size[0], "width": size[1]}
 
 
-def checked(images, annotations, indices=None, there=lambda name: name != "gone.png"):
-    document = Document(Path("all.json"), images, annotations, {2: "person", 7: "car"})
-    return usable(document, indices or {2: 0, 7: 1}, lambda name: Path("images", name) if there(name) else None)
+def checked(images, annotations, indices=None, categories=None):
+    names = [name_of(image) for image in images]
+    files = {name: None if name == "gone.png" else Path("images", name) for name in names}
+    document = Document(Path("all.json"), images, annotations, categories or {2: "person", 7: "car"}, files)
+    return usable(document, indices or {2: 0, 7: 1})
 
 
 IMAGES = [frame(i, f"x{i}.png") for i in range(3)]
@@ -75,9 +79,9 @@ def unboxed(key, image, category=7, **more):
         (box(1, 0, bbox=(5, 5, 9, float("nan"))), "bbox [5, 5, 9, nan] is not x, y, width, height"),
         (box(1, 0, bbox=(5, 5, 9, True)), "bbox [5, 5, 9, True] is not x, y, width, height"),
         (box(1, 0, bbox=(10**400, 5, 9, 9)), f"bbox [1{'0' * 27}..{'0' * 19}, 5, 9, 9] is not x, y, width, height"),
-        (unboxed(1, 0, segmentation={"counts": "x", "size": [60, 80]}), "no bbox, and no polygons"),
-        (unboxed(1, 0, segmentation=[[1, 2, 3, 4]]), "no bbox, and no polygons"),
-        (box(1, 0, bbox=()), "no bbox, and no polygons"),
+        (unboxed(1, 0, segmentation={"counts": "x", "size": [60, 80]}), "no bbox, and no outline"),
+        (unboxed(1, 0, segmentation=[[1, 2, 3, 4]]), "no bbox, and no outline"),
+        (box(1, 0, bbox=()), "no bbox, and no outline"),
     ],
 )
 def test_an_image_with_an_object_whose_box_nobody_knows_is_left_out(annotation, fault):
@@ -111,9 +115,9 @@ def test_an_object_given_twice_counts_once_and_is_counted():
     ("iscrowd", 2, "iscrowd 2"),
     ("iscrowd", None, "iscrowd nothing"), ("iscrowd", [], "iscrowd []"), ("iscrowd", 0.5, "iscrowd 0.5"),
     ("area", "900", 'area "900" is no number'), ("area", True, "area True"), ("area", [], "area []"),
-    ("image_id", "0", 'no image "0"'), ("image_id", 0.0, "no image 0.0"), ("image_id", False, "no image False"),
+    ("image_id", "0", 'no image "0"'), ("image_id", 0.5, "no image 0.5"), ("image_id", False, "no image False"),
     ("image_id", None, "no image nothing"), ("image_id", [0], "no image [0]"), ("image_id", {}, "no image {}"),
-    ("category_id", "7", 'no category "7"'), ("category_id", 7.0, "no category 7.0"),
+    ("category_id", "7", 'no category "7"'), ("category_id", 7.5, "no category 7.5"),
     ("category_id", None, "no category"),
     ("category_id", True, "no category True"), ("bbox", ["10", 20, 30, 40], "bbox ['10', 20"),
     ("bbox", "x", 'bbox "x"'),
@@ -150,7 +154,7 @@ def test_a_group_of_classes_that_no_object_has_is_no_class(tmp_path):
     assert read_document(tmp_path / "a.json").categories == {1: "person", 2: "car"}  # as COCO itself has it
     odd = [{"id": [1], "name": "sign"}, *categories[1:2]]
     (tmp_path / "a.json").write_text(json.dumps(facts | {"categories": odd}))
-    with pytest.raises(BadInput, match="every category must have a whole number id"):
+    with pytest.raises(BadInput, match="every category must have an id"):
         read_document(tmp_path / "a.json")
 
 
@@ -227,7 +231,7 @@ def test_bad_images_are_named_and_left_out_with_their_boxes(image, fault):
         ('{"images": [], "annotations": {}, "categories": []}', "expected COCO's images"),
         ('{"images": [{}], "annotations": [], "categories": []}', "no annotations"),
         ('{"images": [], "annotations": [{}], "categories": []}', "no images"),
-        ('{"images": [{}], "annotations": [{}], "categories": []}', "every category must have a whole number id"),
+        ('{"images": [{}], "annotations": [{}], "categories": []}', "every category must have an id"),
         ('{"images": [{}], "annotations": [{}], "categories": [{"id": 1, "name": "a"}, {"id": 1, "name": "b"}]}',
          'categories must differ in their id, got "1" more than once'),
         ('{"images": [{}], "annotations": [{}], "categories": [{"id": 1, "name": "a"}, {"id": 2, "name": "a"}]}',
@@ -240,3 +244,54 @@ def test_what_is_not_coco_is_refused(tmp_path, text, message):
         read_document(tmp_path / "a.json")
     with pytest.raises(BadInput, match="cannot be read: No such file"):
         read_document(tmp_path / "b.json")
+
+
+def test_ids_may_be_texts_or_whole_numbers_written_as_fractions():
+    images = [frame("a", "x0.png"), frame(1.0, "x1.png")]
+    found = checked(images, [box(1, "a", "car"), box(2, 1, 3.0)], {"car": 0, 3: 1}, {"car": "car", 3: "bus"})
+    assert found.faults == [] and [truth.classes.tolist() for truth in found.truths] == [[0], [1]]
+    assert checked(images, [box(2, 1, "3")], {3: 0}, {3: "bus"}).faults == ['annotation 2 (no category "3")']
+
+
+def _runs(mask):
+    return {"size": list(mask.shape), "counts": run_lengths.encode(np.asfortranarray(mask))["counts"].decode()}
+
+
+def test_run_lengths_say_the_box_where_no_bbox_does():
+    mask = np.zeros((60, 80), np.uint8)
+    mask[5:20, 30:70] = 1
+    changes = np.flatnonzero(np.diff(mask.T.ravel(), prepend=0))
+    counts = np.diff([0, *changes.tolist(), mask.size]).tolist()
+    for runs in (_runs(mask), {"size": [60, 80], "counts": counts}):
+        found = checked(IMAGES, [unboxed(1, 0, segmentation=runs, iscrowd=1)])
+        assert found.faults == [] and found.truths[0].boxes.tolist() == [[30, 5, 70, 20]]
+
+
+@pytest.mark.parametrize("runs", [
+    {"size": [60, 80], "counts": "P"}, {"size": [60, 80], "counts": "oooooooo0"},
+    {"size": [60, 80], "counts": "\u00e9"},
+    {"size": [0, 80], "counts": "11"}, {"size": [60], "counts": "11"}, {"size": [60, 80], "counts": [5, -1]},
+    {"size": [60, 80], "counts": [5, 10]}, {"size": [60, 80]},
+    {"size": [60, 80], "counts": _runs(np.ones((99, 99), "u1"))["counts"]},
+])  # fmt: skip
+def test_run_lengths_that_are_none_are_told(runs):
+    found = checked(IMAGES, [*GOOD, unboxed(1, 0, segmentation=runs)])
+    assert found.faults == ["annotation 1 (no bbox, and no outline)"] and found.names == ["x1.png", "x2.png"]
+
+
+def test_an_object_of_every_class_is_a_crowd_of_each():
+    found = checked(IMAGES, [*GOOD, box(4, 0, EVERY, (1, 1, 9, 9), iscrowd=1)])
+    assert found.faults == [] and found.truths[0].classes.tolist() == [1, 0, 1]
+    assert found.truths[0].crowd.tolist() == [False, True, True]
+    assert checked(IMAGES, [box(4, 0, EVERY, iscrowd=1)], {7: 0}).truths[0].classes.tolist() == [0]
+
+
+def test_what_a_reader_could_not_read_is_told_as_it_calls_it():
+    document = Document(
+        Path("labels"), IMAGES, [*GOOD, box(4, 0, None) | {"bbox": None}], {7: "car"},
+        {name_of(image): Path(name_of(image)) for image in IMAGES},
+        faults=["image y (truncated)"], unread={3: "3 numbers"},
+        where=lambda annotation, place: f"0.txt, line {annotation['id']}",
+    )  # fmt: skip
+    found = usable(document, {7: 0})
+    assert found.faults == ["image y (truncated)", "0.txt, line 4 (3 numbers)"] and found.names == ["x1.png", "x2.png"]

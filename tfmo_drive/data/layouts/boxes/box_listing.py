@@ -1,0 +1,223 @@
+"""Lists images with boxes in whichever layout they lie (data.layouts.boxes): classes, groups, splits and truths.
+
+As in data.layouts.listing, a missing split is sampled out of train, but recorded frames are sampled in blocks
+(data.recordings), and where there is train and val but no test, val becomes test: it is what others report on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from absl import logging
+
+from tfmo_drive.base import faults
+from tfmo_drive.base.spelling import suggestion
+from tfmo_drive.contracts import BadInput
+from tfmo_drive.data.boxes import Truth
+from tfmo_drive.data.class_names import quoted
+from tfmo_drive.data.found_files import entries
+from tfmo_drive.data.images import SUFFIXES, UnreadableImage, size_of
+from tfmo_drive.data.layouts.boxes import coco
+from tfmo_drive.data.layouts.boxes.box_document import Document, usable
+from tfmo_drive.data.layouts.known_layouts import BOXES, elsewhere, layouts
+from tfmo_drive.data.recordings import blocks
+from tfmo_drive.data.splitting import SPLITS, Listing, Split, refuse_repeated_files, sampled_blocks
+
+READERS: dict[str, Callable[[Path], dict[str, Document]]] = {
+    "COCO JSON": lambda data: coco.documents(data, {}),
+}
+"""The layouts' names, as known_layouts has them, to what reads them: a folder or a file to {split: Document}; what has
+no splits is all train."""
+_UNKNOWN = "unknown"
+"""What stands where nothing is told of an image."""
+
+
+@dataclasses.dataclass(frozen=True)
+class BoxSplit(Split):
+    """Lists the images of one split with their boxes; the labels are 0..n-1, the indices of the truths."""
+
+    sizes: np.ndarray
+    """int64 [n, 2]: (height, width) of the image file; boxes are in its pixels."""
+    truths: tuple[Truth, ...]
+    sizes_said: bool = True
+    """Whether the layout says the sizes, so that the files may be of others; else they are the files' own."""
+
+    def at(self, kept: np.ndarray) -> BoxSplit:
+        """Returns the split of the images at these indices."""
+        parts = {name: values[kept] for name, values in self.attributes.items()}
+        return dataclasses.replace(
+            self,
+            files=tuple(self.files[i] for i in kept),
+            labels=np.arange(len(kept)),
+            groups=self.groups[kept],
+            sizes=self.sizes[kept],
+            truths=tuple(self.truths[i] for i in kept),
+            attributes=parts,
+        )
+
+
+def list_boxes(
+    data: str | Path,
+    class_names: Sequence[str] | None = None,
+    annotations: Mapping[str, str] | None = None,
+    seed: int = 0,
+    skip_bad: bool = False,
+) -> Listing:
+    """Lists the images of a folder or file with their boxes, in whichever layout they lie; every split is a BoxSplit.
+
+    Given splits are kept. Without test, val is the test split; what is missing then is sampled from train, in whole
+    blocks of recorded frames; blocks are the groups. Images are in the order of their names, as those of mask folders
+    are, so that one task can take both. What is told of an image beside its boxes (weather) becomes attributes.
+
+    Args:
+        data: The folder or the file.
+        class_names: A choice of the classes in any order, which becomes theirs; boxes of others are ignored. By default
+            all classes in the layout's own order.
+        annotations: COCO JSON files by split where names do not tell, {"train": "boxes.json"}, relative to `data`.
+        seed: The seed of the sampling.
+        skip_bad: Whether images and boxes that cannot be used are skipped, and boxes partly outside their image
+            clipped.
+
+    Raises:
+        BadInput: The layout is none that is known, a split has no object, or something cannot be used (counted, the
+            first ten named).
+    """
+    data = Path(data)
+    documents = coco.documents(data, annotations) if annotations else READERS[layout_of(data)](data)
+    indices, names = _classes(documents, class_names)
+    parts, first_group = {}, 0
+    for split, document in documents.items():
+        parts[split] = _checked(document, indices, skip_bad)
+        parts[split] = dataclasses.replace(parts[split], groups=parts[split].groups + first_group)
+        first_group = int(parts[split].groups.max()) + 1
+    _say_unlisted(data, parts)
+    splits = _divided(parts, data, seed)
+    refuse_repeated_files(data, splits)
+    present = {split: _present(part) for split, part in splits.items()}
+    for split in SPLITS:
+        if not present[split]:
+            raise BadInput(
+                f"{data}: {split} must hold an object of {quoted(names)} that is no crowd, got none: it has no score. "
+                "Add some, choose classes with --set=task.classes=FILE, or, where splits are drawn, draw others with "
+                "--set=task.split_seed=1."
+            )
+    absent = [name for label, name in enumerate(names) if label not in present["train"]]
+    if absent:
+        faults.note(data, f"no training box of class {quoted(absent)}, so it cannot be learned.")
+    return Listing(names, splits)
+
+
+def layout_of(data: Path) -> str:
+    """Returns the name of the layout in which a folder or a file holds boxes, as READERS has it.
+
+    Where a folder shows several, it is the first of known_layouts, and a warning says so. Raises BadInput where it
+    shows none.
+    """
+    if not data.exists():
+        raise BadInput(f"There is no {data}. Expected a folder or a file that holds boxes; see data/README.md.")
+    found = layouts(data, BOXES) or (["COCO JSON"] if coco.json_files(data) else [])
+    if not found:
+        said = elsewhere(data, BOXES) or f"Those that are read are {', '.join(READERS)}; see data/README.md."
+        raise BadInput(f"{data} holds no boxes in a layout that is known. {said}")
+    if len(found) > 1:
+        faults.note(data, f"it holds boxes as {found[0]} and as {' and as '.join(found[1:])}; {found[0]} is read.")
+    return found[0]
+
+
+def _present(split: BoxSplit) -> set[int]:
+    """Returns the classes of a split's objects; crowds do not count."""
+    return {label for truth in split.truths for label in truth.classes[~truth.crowd].tolist()}
+
+
+def _say_unlisted(data: Path, parts: Mapping[str, BoxSplit]) -> None:
+    """Warns, with a count, of images that lie among those that are listed and are not themselves."""
+    listed = {file for part in parts.values() for file in part.files}
+    there = [file for folder in sorted({file.parent for file in listed}) for file in map(Path, entries(folder))]
+    others = [file for file in there if file.suffix.lower() in SUFFIXES and file not in listed]
+    if others:
+        what = "images beside those that are listed are not used"
+        faults.note(data, faults.counted([file.name for file in others], len(there), what))
+
+
+def of_their_size(split: BoxSplit, skip_bad: bool = False) -> BoxSplit:
+    """Returns `split` itself where every image file is as large as its layout says (it opens all headers).
+
+    Raises BadInput that counts the others and names ten; with `skip_bad` it leaves them out. Unreadable files are left
+    to `pack`.
+    """
+    if not split.sizes_said:
+        return split
+    kept, odd = [], []
+    for index, (file, said) in enumerate(zip(split.files, split.sizes.tolist(), strict=True)):
+        try:
+            found = list(size_of(file))
+        except UnreadableImage:
+            found = said
+        if found == said:
+            kept.append(index)
+        else:
+            odd.append(f"{file.name} ({found[1]} x {found[0]} instead of {said[1]} x {said[0]})")
+    place = split.files[0].parent
+    faults.refuse(place, odd, len(split), "images are of another size than the annotations say", skip_bad)
+    return split.at(np.array(kept)) if odd else split
+
+
+def _classes(
+    documents: Mapping[str, Document], asked: Sequence[str] | None
+) -> tuple[dict[int | str, int], tuple[str, ...]]:
+    """Returns ({category id: class index}, class names)."""
+    first = next(iter(documents.values()))
+    for other in documents.values():
+        if other.categories != first.categories:
+            odd = sorted(set(first.categories.items()) ^ set(other.categories.items()))
+            shown = quoted([f"{key}: {name}" for key, name in odd])
+            raise BadInput(f"{other.path} and {first.path} must list the same categories; they differ in {shown}.")
+    ids = {name: key for key, name in first.categories.items()}
+    names = tuple(asked or [name for name in first.usual if name in ids] or ids)
+    for name in names:
+        if name not in ids:
+            raise BadInput(f'{first.path} has no category "{name}". {suggestion(name, ids)}')
+        if names.count(name) > 1:
+            raise BadInput(f'classes must differ, got "{name}" more than once.')
+    return {ids[name]: index for index, name in enumerate(names)}, names
+
+
+def _checked(document: Document, indices: Mapping[int | str, int], skip_bad: bool) -> BoxSplit:
+    found = usable(document, indices)
+    if not found.files:
+        places = quoted([str(folder) for folder in document.looked])
+        raise BadInput(f"{document.path}: none of its images can be used: {found.faults[0]}. Looked in {places}.")
+    total = len(document.images) + len(document.annotations) + len(document.faults)
+    treated = "left out, objects without a box with their images; boxes partly outside are clipped"
+    faults.refuse(document.path, found.faults, total, "images or boxes cannot be used", skip_bad, treated)
+    if found.repeated:
+        faults.note(document.path, f"{found.repeated:,} boxes are given more than once, and taken once.")
+    if found.ignored:
+        faults.note(document.path, f"{found.ignored:,} boxes of other categories are ignored.", logging.INFO)
+    groups, sizes = blocks(found.names, found.sizes), np.array(found.sizes, np.int64)
+    names, told = {name for one in found.attributes for name in one}, found.attributes
+    attributes = {name: np.array([one.get(name, _UNKNOWN) for one in told]) for name in sorted(names)}
+    order = np.array(sorted(range(len(groups)), key=lambda index: os.path.split(found.names[index])))
+    split = BoxSplit(
+        tuple(found.files), np.arange(len(groups)), groups, sizes, tuple(found.truths), document.says_sizes,
+        attributes=attributes,
+    )  # fmt: skip
+    return split.at(order)  # the order in which masks of the same images are listed
+
+
+def _divided(parts: dict[str, BoxSplit], data: Path, seed: int) -> dict[str, BoxSplit]:
+    given = np.repeat(list(parts), [len(part) for part in parts.values()])
+    groups, sizes = (np.concatenate([getattr(part, name) for part in parts.values()]) for name in ("groups", "sizes"))
+    files, truths = (sum((getattr(part, name) for part in parts.values()), ()) for name in ("files", "truths"))
+    attributes = {
+        name: np.concatenate([part.attributes.get(name, np.full(len(part), _UNKNOWN)) for part in parts.values()])
+        for name in sorted({name for part in parts.values() for name in part.attributes})
+    }
+    said = any(part.sizes_said for part in parts.values())
+    whole = BoxSplit(files, np.arange(len(files)), groups, sizes, truths, said, attributes=attributes)
+    places = sampled_blocks(given, groups, data, seed)
+    return {split: whole.at(np.flatnonzero(places == split)) for split in SPLITS}
