@@ -12,7 +12,7 @@ from tfmo_drive.data.class_names import LONGEST, clean, label_ids, ordered, read
 from tfmo_drive.data.layouts.boxes.coco import read_document
 from tfmo_drive.data.layouts.csv_listing import list_csv
 from tfmo_drive.data.layouts.listing import list_folder
-from tfmo_drive.data.layouts.mask_listing import list_masks
+from tfmo_drive.data.layouts.masks.mask_listing import list_masks
 
 NEVER = {
     "newline": "a\nb", "return": "a\rb", "tab": "a\tb", "vertical tab": "a\vb", "form feed": "a\fb", "nul": "a\0b",

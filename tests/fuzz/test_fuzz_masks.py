@@ -5,7 +5,7 @@ from damage import damaged_bytes, damaged_text, pick
 from PIL import Image
 
 from tfmo_drive.data.images import Resize
-from tfmo_drive.data.layouts.mask_listing import list_masks
+from tfmo_drive.data.layouts.masks.mask_listing import list_masks
 from tfmo_drive.data.mask_files import IGNORE, read_mask
 from tfmo_drive.data.splitting import SPLITS
 

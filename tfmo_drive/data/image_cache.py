@@ -28,6 +28,7 @@ from tfmo_drive.base.faults import counted, note
 from tfmo_drive.base.given_file import reading
 from tfmo_drive.contracts import BadInput, Examples
 from tfmo_drive.data.images import Resize, UnreadableImage, decode, whole
+from tfmo_drive.data.lanes import Lanes
 from tfmo_drive.data.mask_files import EXPECTED, MASKS_VERSION, MaskSplit, read_mask
 from tfmo_drive.data.splitting import Split
 
@@ -147,7 +148,7 @@ def pack(
     facts = [_file_facts(split.files), [_label_facts(split.labels), split.groups.tolist(), list(shape)]]
     facts += [resize.to_dict(), skip_bad]
     if isinstance(split, MaskSplit):
-        facts += [_file_facts(split.masks), dataclasses.asdict(split.ids), MASKS_VERSION]
+        facts += [_mask_facts(split.masks), dataclasses.asdict(split.ids), MASKS_VERSION]
     if split.attributes:
         facts.append({name: values.tolist() for name, values in split.attributes.items()})
     key = digest(facts)
@@ -307,3 +308,8 @@ def _file_facts(files: tuple[Path, ...]) -> list[list[object]]:
     except OSError as error:
         raise BadInput(f"{error.filename} cannot be read: {error.strerror}. List the images again.") from error
     return [[path, found.st_size, found.st_mtime_ns] for path, found in facts]
+
+
+def _mask_facts(masks: tuple[Path | Lanes, ...]) -> list[list[object]]:
+    files = iter(_file_facts(tuple(mask for mask in masks if not isinstance(mask, Lanes))))
+    return [mask.facts if isinstance(mask, Lanes) else next(files) for mask in masks]

@@ -1,4 +1,4 @@
-"""Reads masks, PNGs of class ids, and resizes them by the same geometry as their images' pixels.
+"""Reads masks, PNGs of class ids or lanes that are drawn, and resizes them by the geometry of their images' pixels.
 
 Read, a mask holds class indices 0..classes-1, and IGNORE where nothing is known, whatever ids the files use, so that
 losses and scores need not know the data set. 255 is also PASCAL VOC's id of "void" (Everingham et al. 2010).
@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from tfmo_drive.data.images import Resize, UnreadableImage, opened, size_of
+from tfmo_drive.data.lanes import Lanes, drawn, read_lines
 from tfmo_drive.data.splitting import Split
 
 IGNORE = 255
@@ -52,20 +53,27 @@ class MaskIds:
 
 @dataclasses.dataclass(frozen=True)
 class MaskSplit(Split):
-    """Lists the images of one split and their masks, in one order; the labels are all 0."""
+    """Lists the images of one split and what tells their masks, in one order; the labels are all 0.
 
-    masks: tuple[Path, ...]
+    A mask is told by a PNG, by a file of CULane's lanes (.txt), or by lanes.
+    """
+
+    masks: tuple[Path | Lanes, ...]
     ids: MaskIds
 
 
-def read_mask(file: Path, image: Path, ids: MaskIds, size: tuple[int, int], resize: Resize) -> np.ndarray:
+def read_mask(source: Path | Lanes, image: Path, ids: MaskIds, size: tuple[int, int], resize: Resize) -> np.ndarray:
     """Returns the mask of an image as uint8 [height, width]: class indices, and IGNORE in letterbox borders too.
 
     Pixels are taken, not blended (nearest to the centre): between road (3) and tree (5) there is no pavement (4).
-    Raises UnreadableImage (a BadInput) for a damaged file, colours, another size than the image's and unknown ids.
+    Lanes are drawn at the image's size. Raises UnreadableImage (a BadInput) for a damaged file, colours, another size
+    than the image's and unknown ids.
     """
-    found = _read_colours(file, ids) if ids.colours else _read_ids(file)
-    expected = size_of(image)
+    file, expected = getattr(source, "file", source), size_of(image)
+    if isinstance(source, Lanes) or source.suffix == ".txt":
+        found = drawn(source.lines if isinstance(source, Lanes) else read_lines(source), expected)
+    else:
+        found = _read_colours(file, ids) if ids.colours else _read_ids(file)
     if found.shape != expected:
         sizes = [f"{width} x {height}" for height, width in (found.shape, expected)]
         raise UnreadableImage(str(file), f"{sizes[0]}, but its image is {sizes[1]}")

@@ -13,13 +13,13 @@ from tfmo_drive.data.boxes import Truth
 from tfmo_drive.data.detections import padded
 from tfmo_drive.data.image_cache import Example, PackedExamples, pack_generated
 from tfmo_drive.data.images import in_channels, whole
+from tfmo_drive.data.lanes import LANES
 from tfmo_drive.data.splitting import SPLITS, refuse_few
 from tfmo_drive.scenes import scenes
 from tfmo_drive.scenes.layout import SIGNS
 
 SIGN = "traffic sign"
 DETECTED = ("car", "truck", "pedestrian", "cyclist", "traffic light", SIGN)
-LANES = ("no lane line", "lane line")
 MASKS = {"semantic": scenes.SEMANTIC_CLASSES, "lanes": LANES}
 """The kinds of a frame's mask, with their classes."""
 SPEEDS = (2.0, 30.0)

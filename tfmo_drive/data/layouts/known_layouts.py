@@ -71,8 +71,18 @@ KINDS = {
         "images and their masks",
         "segmentation",
         {
+            "Cityscapes": ("leftImg8bit & gtFine", "leftImg8bit & gtCoarse",
+                           "leftImg8bit_trainvaltest/leftImg8bit & gtFine_trainvaltest/gtFine"),
+            "BDD100K's masks": ("labels/drivable/masks", "labels/sem_seg/masks", "drivable_maps/labels", "seg/labels",
+                                "bdd100k/labels/*/masks", "bdd100k/drivable_maps/labels", "bdd100k/seg/labels"),
+            "Pascal VOC's masks": ("SegmentationClass", "*/SegmentationClass", "VOCdevkit/*/SegmentationClass"),
+            "TuSimple's lanes": ("clips & label_data*.json", "clips & test_label*.json", "*/clips & */label_data*.json",
+                                 "*/clips & test_label*.json"),
+            "CULane's lanes": ("*.lines.txt", "images/*.lines.txt", "driver_*/*/*.lines.txt"),
             "folders of images and of masks": (
-                "images & masks", "*/images & */masks", "train & trainannot", "train & train_labels"
+                "images & masks", "*/images & */masks", "train & trainannot", "train & train_labels",
+                "701_StillsRaw_full & LabeledApproved_full", "*_mask.png", "images/*_mask.png", "train/*_mask.png",
+                "*_L.png"
             ),
         },
     ),
@@ -84,6 +94,9 @@ KINDS = {
 }  # fmt: skip
 HOLDERS = ("images", "image", "imgs", "img", "jpegimages", "image_2", "labels", "label_2", "annotations")
 """Names, in lower case, of folders that hold all images or their labels; none is a class."""
+
+MASK_HOLDERS = ("masks", "mask", "labels", "annotations", "annot", "labeledapproved_full")
+"""Names, in lower case, of folders that hold all masks."""
 
 
 def layouts(root: Path, kind: str) -> list[str]:

@@ -21,7 +21,7 @@ from tfmo_drive.contracts import BadInput, Evaluation, Examples, Trivial
 from tfmo_drive.data.augmentation import Augmentation
 from tfmo_drive.data.class_names import quoted, read_class_names
 from tfmo_drive.data.image_cache import pack
-from tfmo_drive.data.layouts.mask_listing import list_masks
+from tfmo_drive.data.layouts.masks.mask_listing import list_masks
 from tfmo_drive.data.mask_files import IGNORE
 from tfmo_drive.data.splitting import SPLITS
 from tfmo_drive.networks import decoders, output_kind

@@ -19,7 +19,7 @@ from tfmo_drive.data.class_names import clean, quoted, refuse_unfit
 from tfmo_drive.data.found_files import folders_in
 from tfmo_drive.data.layouts.boxes.box_document import Document, is_id, name_of
 from tfmo_drive.data.layouts.csv_listing import find_files
-from tfmo_drive.data.layouts.mask_listing import MASKS
+from tfmo_drive.data.layouts.known_layouts import MASK_HOLDERS
 from tfmo_drive.data.splitting import SPLIT_WORDS, SPLITS
 
 _FOLDERS = ("annotations", "labels")
@@ -137,7 +137,7 @@ def _image_folders(path: Path, data: Path) -> tuple[list[Path], list[Path]]:
     bases += [data] if data.is_dir() and data not in bases else []
     bases += [base / "images" for base in bases if (base / "images").is_dir()]
     below = [child for base in bases for child in folders_in(base)]
-    below = [child for child in below if not set(_words(child.name)) & set(MASKS)]
+    below = [child for child in below if not set(_words(child.name)) & set(MASK_HOLDERS)]
     own = [child for child in below if split and split_of(child.name) == split]
     others = [child for child in below if not split or not split_of(child.name)]
     return [*own, *bases], [child for child in others if child not in bases]

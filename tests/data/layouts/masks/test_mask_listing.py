@@ -4,7 +4,7 @@ from PIL import Image
 
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.image_cache import pack
-from tfmo_drive.data.layouts.mask_listing import list_masks
+from tfmo_drive.data.layouts.masks.mask_listing import list_masks
 from tfmo_drive.data.mask_files import IGNORE, MaskIds
 from tfmo_drive.data.splitting import SPLITS
 from tfmo_drive.tasks.segmentation.segmentation_score import overlaps

@@ -1,15 +1,20 @@
-"""Reads which colour of a mask is which class from class_dict.csv, as CamVid has it (name,r,g,b, one class a line).
+"""Reads which colour of a mask is which class: class_dict.csv, CamVid's label_colors.txt and CVAT's labelmap.txt.
+
+    name,r,g,b          64 128 64    Animal          car:64,0,128::
+    Animal,64,128,64    (red green blue name)        (name:red,green,blue:parts:actions)
 
 Palette files hold an index for each pixel; it is a class only where all files mean the same colour by it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from tfmo_drive.base.given_file import text_of
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.class_names import clean, quoted, refuse_unfit
 from tfmo_drive.data.csv_table import read_table
@@ -20,6 +25,17 @@ COLOURS = "class_dict.csv"
 Colour = tuple[int, int, int]
 _COLUMNS = {"name": ("name", "class", "class_name", "label"), "red": ("r", "red"), "green": ("g", "green"),
             "blue": ("b", "blue")}  # fmt: skip
+_LINES = {
+    "label_colors.txt": (re.compile(r"(?P<levels>\S+\s+\S+\s+\S+)\s+(?P<name>\S.*)"), "red green blue name"),
+    "labelmap.txt": (re.compile("(?P<name>[^:]+):(?P<levels>[^:]+)(:.*)?"), "name:red,green,blue::"),
+}
+"""The files of lines, with the form of a line as a pattern and in words; lines that begin with # say nothing."""
+
+
+def colours_in(folder: Path) -> tuple[Path, Mapping[str, Colour]] | None:
+    """Returns the first of the files of colours in a folder, and what it says; None where there is none."""
+    found = [folder / name for name in (COLOURS, *_LINES) if (folder / name).is_file()]
+    return (found[0], class_colours(found[0])) if found else None
 
 
 def class_colours(path: Path) -> Mapping[str, Colour]:
@@ -27,20 +43,39 @@ def class_colours(path: Path) -> Mapping[str, Colour]:
 
     Raises BadInput for levels outside 0..255, and for a name or a colour that comes twice.
     """
-    table = read_table(path)
-    found = find_columns(path, table.header, {}, _COLUMNS, tuple(_COLUMNS))
-    names = [clean(name) for name in table.filled(found["name"], table.column(found["name"]))]
-    refuse_unfit(path, names, said=True)
+    rows = list(_of_lines(path) if path.name in _LINES else _of_table(path))
+    refuse_unfit(path, [name for _, name, _ in rows], said=True)
     colours: dict[str, Colour] = {}
-    for row, name in enumerate(names):
-        levels = [table.rows[row][found[level]] for level in ("red", "green", "blue")]
-        if not all(level.isascii() and level.isdigit() and len(level) < 9 and int(level) <= 255 for level in levels):
-            raise BadInput(f"{table.line(row)}: red, green and blue must be 0..255, got {quoted(levels)}.")
+    for line, name, levels in rows:
+        good = all(level.isascii() and level.isdigit() and len(level) < 9 and int(level) <= 255 for level in levels)
+        if not good or len(levels) != 3:
+            raise BadInput(f"{line}: red, green and blue must be 0..255, got {quoted(levels)}.")
         colour = tuple(map(int, levels))
         if colour in colours.values():
-            raise BadInput(f"{table.line(row)}: the colour {colour} is that of a class before it, too.")
+            raise BadInput(f"{line}: the colour {colour} is that of a class before it, too.")
         colours[name] = colour
     return colours
+
+
+def _of_table(path: Path) -> Iterable[tuple[str, str, list[str]]]:
+    """Yields where a row of a CSV is, its name and its levels."""
+    table = read_table(path)
+    found = find_columns(path, table.header, {}, _COLUMNS, tuple(_COLUMNS))
+    for row, name in enumerate(table.filled(found["name"])):
+        levels = [table.rows[row][found[level]] for level in ("red", "green", "blue")]
+        yield table.line(row), clean(name), levels
+
+
+def _of_lines(path: Path) -> Iterable[tuple[str, str, list[str]]]:
+    """Yields where a line of a text is, its name and its levels."""
+    pattern, form = _LINES[path.name]
+    for number, line in enumerate(text_of(path, f"a file of colours, {form} a line").split("\n"), start=1):
+        if not (line := line.strip()) or line.startswith("#"):
+            continue
+        match = pattern.fullmatch(line)
+        if match is None:
+            raise BadInput(f"{path}, line {number}: a line must be {form}, got {quoted([line])}.")
+        yield f"{path}, line {number}", clean(match["name"]), re.split(r"[\s,]+", match["levels"].strip())
 
 
 def refuse_other_palettes(root: Path, masks: Sequence[Path]) -> None:

@@ -1,0 +1,154 @@
+"""Lists images and their masks in folders: CamVid's layout (Brostow et al. 2009), as SegNet has it, and others.
+
+    train/ + trainannot/    images/train/ + masks/train/    train/images/ + train/masks/    images/ + masks/
+
+Image and mask have one stem, or the mask's has an ending more (0001.png and 0001_mask.png, 0001_L.png, ...); so told
+apart they may also lie in one folder. Only names are read here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from tfmo_drive.base import faults
+from tfmo_drive.contracts import BadInput
+from tfmo_drive.data.class_names import quoted
+from tfmo_drive.data.found_files import entries, folders_in, walk
+from tfmo_drive.data.images import SUFFIXES
+from tfmo_drive.data.layouts.known_layouts import MASK_HOLDERS, MASKS, elsewhere
+from tfmo_drive.data.layouts.masks.pairs import Pairs
+from tfmo_drive.data.splitting import SPLIT_WORDS
+
+IMAGES = ("images", "image", "imgs", "img", "701_stillsraw_full")
+_LAYOUT = (
+    "Expected train/ + trainannot/, images/train/ + masks/train/, train/images/ + train/masks/ or images/ + masks/."
+)
+_MASK_END = re.compile(r"[_-](masks?|L|labels?|annot|gt|seg|segmentation|gtFine(_labelIds|_labelTrainIds)?|labelIds)$",
+                       re.IGNORECASE)  # fmt: skip
+"""What a mask's stem may have behind its image's."""
+_IMAGE_END = re.compile("_(leftImg8bit|image|img|sat)$")
+"""What an image's stem may have in its place."""
+_NO_MASK = re.compile("_gt(Fine|Coarse)_(color|instanceIds)$")
+
+
+def pairs(root: Path) -> Pairs:
+    """Returns the pairs in all folders of `root` that are a split, or all as one split that is still to be drawn.
+
+    Raises BadInput where there are none to train on, or two files of one stem.
+    """
+    found = Pairs(root)
+    for split, (image_folder, mask_folder) in _places(root).items():
+        images = _by_stem(image_folder, SUFFIXES, found.odd)
+        if image_folder == mask_folder:
+            masks = {stem: file for stem, file in images.items() if _MASK_END.sub("", stem) != stem}
+            images = {stem: file for stem, file in images.items() if stem not in masks}
+        else:
+            masks = _by_stem(mask_folder, (".png",), found.odd)
+        mates = {stem: _image_of(stem, images) for stem in masks}
+        known: dict[str, Path] = {}
+        for stem, file in masks.items():
+            name = mates[stem]
+            if name is None:
+                found.odd += [] if _NO_MASK.search(stem) else [f"{file} has no image"]
+            elif known.setdefault(name, file) != file:
+                raise BadInput(f"{known[name]} and {file.name} could each be the mask of {images[name]}. Keep one.")
+        found.odd += [f"{file} has no mask" for stem, file in images.items() if stem not in known]
+        for stem in images:
+            if stem in known:
+                found.add(images[stem], known[stem], split, f"{stem}.png")
+    return found
+
+
+def _image_of(stem: str, images: dict[str, Path]) -> str | None:
+    """Returns the stem of the image of a mask, or None where there is none."""
+    plain = _MASK_END.sub("", stem)
+    choices = [stem, plain, *(f"{plain}_{end}" for end in ("leftImg8bit", "image", "img", "sat"))]
+    choices += [f"{_IMAGE_END.sub('', plain)}"]
+    return next((choice for choice in choices if choice in images), None)
+
+
+def _places(root: Path) -> dict[str, tuple[Path, Path]]:
+    """Returns {split: (folder of images, folder of masks)}; the split is "" where all are still to be split."""
+    folders = _subfolders(root)
+    found: dict[str, tuple[Path, Path]] = {}
+    images, masks = _called(folders, IMAGES), _called(folders, MASK_HOLDERS)
+    if images and masks:
+        parts = {word: (folder, _subfolders(masks).get(word)) for word, folder in _subfolders(images).items()}
+    else:
+        parts = {word: _inner(folder, folders) for word, folder in folders.items()}
+    for word, (image_folder, mask_folder) in parts.items():
+        if word not in SPLIT_WORDS:
+            continue
+        if image_folder is None or mask_folder is None:
+            faults.note(root, f"there are no masks for {word}; it is left out.")
+        elif found.setdefault(SPLIT_WORDS[word], (image_folder, mask_folder)) != (image_folder, mask_folder):
+            raise BadInput(f"{root} holds one split twice: {quoted(list(parts))}. Keep one of them.")
+    if not found and images and masks and not set(parts) & set(SPLIT_WORDS):
+        found = {"": (images, masks)}
+    if not found and (alone := next((place for place in (root, images) if place and _ends_in_masks(place)), None)):
+        found = {"": (alone, alone)}
+    used = {folder for pair in found.values() for folder in pair}
+    spare = [word for word in parts if word not in SPLIT_WORDS and folders.get(word) not in used]
+    if spare and "" not in found:
+        faults.note(root, f"not read: {quoted(spare)}, no split.")
+    if not {"", "train"} & set(found):
+        raise BadInput(
+            f"{root} holds no images and masks to train on, only {quoted(list(folders)) or 'files'}. "
+            f"{elsewhere(root, MASKS) or _LAYOUT}"
+        )
+    return found
+
+
+def _inner(folder: Path, siblings: dict[str, Path]) -> tuple[Path | None, Path | None]:
+    """Returns a split's folders of images and masks: train/ + trainannot/, train/images/ + train/masks/, or one."""
+    word = folder.name.lower()
+    beside_it = _called(siblings, [f"{word}{bar}{name}" for name in MASK_HOLDERS for bar in ("", "_")])
+    if beside_it:
+        return folder, beside_it
+    inside = _subfolders(folder)
+    if word in SPLIT_WORDS and not inside and _ends_in_masks(folder):
+        return folder, folder
+    return _called(inside, IMAGES), _called(inside, MASK_HOLDERS)
+
+
+def _ends_in_masks(folder: Path) -> bool:
+    """Says whether a folder holds an image beside its mask, which is called after it with an ending more."""
+    stems = {Path(entry.name).stem for entry in entries(folder) if entry.name.lower().endswith(SUFFIXES)}
+    return any(_MASK_END.sub("", stem) != stem and _MASK_END.sub("", stem) in stems for stem in stems)
+
+
+def _called(folders: dict[str, Path], names: Sequence[str]) -> Path | None:
+    return next((folders[name] for name in names if name in folders), None)
+
+
+def _subfolders(path: Path) -> dict[str, Path]:
+    """Returns {name in lower case: folder}, sorted."""
+    if not path.is_dir():
+        raise BadInput(f"There is no folder {path}. {_LAYOUT}")
+    found: dict[str, Path] = {}
+    for child in folders_in(path):
+        if found.setdefault(child.name.lower(), child) != child:
+            raise BadInput(f"{found[child.name.lower()]} and {child.name} differ in case alone. Keep one of them.")
+    return found
+
+
+def _by_stem(folder: Path, suffixes: tuple[str, ...], odd: list[str]) -> dict[str, Path]:
+    """Returns {path below the folder, without suffix: file}, sorted.
+
+    A path that is no regular file is added to `odd`; files of another suffix are counted in a warning. Raises BadInput
+    where there is no file, or two of one stem.
+    """
+    below, found = walk(folder, suffixes), {}
+    below.say_left_out(folder)
+    odd += below.odd
+    for file in below.files:
+        stem = str(file.relative_to(folder).with_suffix(""))
+        if found.setdefault(stem, file) != file:
+            raise BadInput(f"{found[stem]} and {file.name} have one stem, so their mask is not known. Keep one.")
+    if not found:
+        kind = "images" if suffixes == SUFFIXES else f"masks ({', '.join(suffixes)})"
+        layout = elsewhere(folder.parent, MASKS) or elsewhere(folder.parent.parent, MASKS)
+        raise BadInput(f"No {kind} under {folder}. {layout or _LAYOUT}")
+    return found

@@ -1,0 +1,131 @@
+"""Lists images and their masks, in whichever of the layouts in data.layouts.masks they lie.
+
+Frames of one drive are near-duplicates, so they are sampled and resampled in blocks (data.recordings); where there is
+train and val but no test, val becomes test: it is what others report on. Only names are read here, and texts that tell
+lanes; `pack` opens the images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tfmo_drive.base import faults
+from tfmo_drive.contracts import BadInput
+from tfmo_drive.data.class_names import beside, quoted, refuse_unfit
+from tfmo_drive.data.layouts.known_layouts import MASKS, layouts
+from tfmo_drive.data.layouts.masks import bdd100k_masks, cityscapes_masks, culane, folders, tusimple, voc_masks
+from tfmo_drive.data.layouts.masks.colours import COLOURS, Colour, colours_in, refuse_other_palettes
+from tfmo_drive.data.layouts.masks.pairs import Pairs
+from tfmo_drive.data.mask_files import IGNORE, MaskIds, MaskSplit
+from tfmo_drive.data.recordings import blocks
+from tfmo_drive.data.splitting import SPLITS, Listing, refuse_repeated_files, sampled_blocks
+
+READERS: Mapping[str, Callable[[Path], Pairs]] = {
+    "Cityscapes": cityscapes_masks.pairs,
+    "BDD100K's masks": bdd100k_masks.pairs,
+    "Pascal VOC's masks": voc_masks.pairs,
+    "TuSimple's lanes": tusimple.pairs,
+    "CULane's lanes": culane.pairs,
+    "folders of images and of masks": folders.pairs,
+}
+"""The reader of each layout of known_layouts."""
+UNKNOWN_CLASSES = ("unlabelled", "unlabeled", "void", "ignore", "ignored")
+"""Names of what nobody labelled, which is no class (CamVid's class 11, Void)."""
+ENOUGH = 10
+"""The smallest number of recordings that stay whole where splits are drawn; of fewer, blocks of frames do."""
+
+
+def list_masks(
+    root: str | Path,
+    class_names: Sequence[str] | None = None,
+    ignore: int | None = None,
+    seed: int = 0,
+    skip_bad: bool = False,
+) -> Listing:
+    """Lists pairs of an image and a mask; every split is a MaskSplit.
+
+    With a file of colours (class_dict.csv, label_colors.txt, labelmap.txt) in `root`, masks are colours. Missing
+    splits are sampled out of train: whole recordings where there are ENOUGH of them, else whole blocks of neighbouring
+    frames; blocks are the groups.
+
+    Args:
+        root: The folder.
+        class_names: The names of the files' ids in order, by default those of classes.json or classes.txt in `root`, or
+            those that the layout defines. Classes called unlabelled or void are no classes; those behind them move up.
+        ignore: One more id (0..255) that is no class, as 255 always is.
+        seed: The seed of the sampling.
+        skip_bad: Whether images without a mask, and masks without an image, are skipped.
+
+    Raises:
+        BadInput: A folder or the names are missing, or images and masks are no pairs (counted, ten named).
+    """
+    root = Path(root)
+    layout = next(iter(layouts(root, MASKS)), "folders of images and of masks")
+    found = READERS[layout](root)
+    colours = colours_in(found.home)
+    total = len(found.images) + len(found.odd)
+    faults.refuse(root, found.odd, total, "images and masks are no pairs", skip_bad)
+    if not found.images:
+        raise BadInput(f"{root} holds no images with masks to train on, as {layout} has them; see data/README.md.")
+    if colours is None:
+        refuse_other_palettes(root, [mask for mask in found.masks if isinstance(mask, Path) and mask.suffix == ".png"])
+    names, ids = _classes(found, class_names, ignore, colours)
+    given = np.array(found.splits, "<U5")
+    groups = _groups(found, given)
+    places = sampled_blocks(given, _drawn(found, given, groups), root, seed)
+    listed = {}
+    for split in SPLITS:
+        members = np.flatnonzero(places == split)
+        files, masks = (tuple(values[i] for i in members) for values in (found.images, found.masks))
+        listed[split] = MaskSplit(files, np.zeros(len(members), np.int64), groups[members], masks, ids)
+    refuse_repeated_files(root, listed)
+    return Listing(names, listed)
+
+
+def _groups(found: Pairs, splits: np.ndarray) -> np.ndarray:
+    """Returns the block of each pair, int64 [n]; blocks lie within a given split."""
+    groups, count = np.empty(len(splits), np.int64), 0
+    for split in dict.fromkeys(found.splits):
+        members = np.flatnonzero(splits == split)
+        # Sizes are not known yet; as one size, photographs are in blocks too, which is only too careful.
+        groups[members] = blocks([found.frames[i] for i in members], [0] * len(members)) + count
+        count = groups[members].max() + 1
+    return groups
+
+
+def _drawn(found: Pairs, splits: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Returns what stays whole where splits are drawn, int64 [n]."""
+    recordings = np.unique(found.recordings, return_inverse=True)[1]
+    free = np.isin(splits, ("", "train"))
+    return recordings if len(np.unique(recordings[free])) >= ENOUGH else groups
+
+
+def _classes(
+    found: Pairs, given: Sequence[str] | None, ignore: int | None, colours: tuple[Path, Mapping[str, Colour]] | None
+) -> tuple[tuple[str, ...], MaskIds]:
+    """Returns the classes' names, and how the ids of files, or their colours, become classes."""
+    home, (table, levels) = found.home, colours or (None, {})
+    named = tuple(given or (beside(home) if home.is_dir() else None) or levels)
+    refuse_unfit(home, named, said=True)
+    if levels and set(named) != set(levels):
+        odd = quoted(sorted(set(named) ^ set(levels)))
+        raise BadInput(f"{table} must give each class its colour, and no others; they differ in {odd}.")
+    void = set(found.ignored)
+    if named and len(named) == len(found.names) - len(void):
+        known = iter(named)
+        named = tuple(name if number in void else next(known) for number, name in enumerate(found.names))
+    elif named:
+        void = set()
+    named = named or found.names
+    unknown = {number for number, name in enumerate(named) if name.lower() in UNKNOWN_CLASSES}
+    ignored = sorted(void | unknown | ({ignore} if ignore is not None else set()))
+    names = tuple(name for number, name in enumerate(named) if number not in ignored)
+    if len(names) < 2 or len(named) > IGNORE:
+        raise BadInput(
+            f"{home}: masks need the names of 2..{IGNORE} classes, got {len(names)}. Put them into classes.txt there, "
+            f"one per line, in the order of the ids; where colours are classes, into {COLOURS} (name,r,g,b)."
+        )
+    return names, MaskIds(len(named), tuple(ignored), tuple(levels[name] for name in named) if levels else ())

@@ -1,0 +1,64 @@
+"""Holds what a reader of a layout of masks finds: images, what tells their masks, splits and recordings."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+
+from tfmo_drive.data.found_files import walk
+from tfmo_drive.data.images import SUFFIXES
+from tfmo_drive.data.lanes import Lanes
+
+STREET = ("road", "sidewalk", "building", "wall", "fence", "pole", "traffic light", "traffic sign", "vegetation",
+          "terrain", "sky", "person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle")  # fmt: skip
+"""The classes that Cityscapes and those after it train on, in the order of their train ids."""
+
+
+@dataclasses.dataclass
+class Pairs:
+    """Holds pairs of an image and its mask; all lists are in one order.
+
+    Args:
+        home: The folder in which names of classes, or their colours, may lie.
+        names: The names of the files' ids in order; () where only a file in `home` can say them.
+        ignored: The ids that are no classes, beside 255.
+    """
+
+    home: Path
+    names: tuple[str, ...] = ()
+    ignored: tuple[int, ...] = ()
+    images: list[Path] = dataclasses.field(default_factory=list)
+    masks: list[Path | Lanes] = dataclasses.field(default_factory=list)
+    """A PNG, a text file of CULane's lanes, or lanes."""
+    splits: list[str] = dataclasses.field(default_factory=list)
+    """train, val or test; "" where a split is still to be drawn."""
+    frames: list[str] = dataclasses.field(default_factory=list)
+    """Names whose last number counts the frames of a recording (data.recordings.blocks)."""
+    recordings: list[str] = dataclasses.field(default_factory=list)
+    """What stays whole where splits are drawn, if there are enough of them: cities, drives."""
+    odd: list[str] = dataclasses.field(default_factory=list)
+    """What is no pair, each with the reason."""
+
+    def add(self, image: Path, mask: Path | Lanes, split: str, frame: str, recording: str = "") -> None:
+        """Adds one pair."""
+        for values, value in ((self.images, image), (self.masks, mask), (self.splits, split),
+                              (self.frames, frame), (self.recordings, recording)):  # fmt: skip
+            values.append(value)
+
+
+def by_name(folder: Path, pattern: str, odd: list[str], suffixes: tuple[str, ...] = SUFFIXES) -> dict[str, list[Path]]:
+    """Returns {the pattern's first group in a stem: files}, of the files below `folder`, sorted.
+
+    Args:
+        folder: The folder.
+        pattern: The regular expression that a whole stem must match; others are not returned.
+        odd: What is no regular file is added to it.
+        suffixes: The suffixes of the files.
+    """
+    below, found = walk(folder, suffixes), {}
+    odd += below.odd
+    for file in below.files:
+        if match := re.fullmatch(pattern, file.stem):
+            found.setdefault(match[1], []).append(file)
+    return found
