@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
+from tfmo_drive.base.given_file import text_of
+from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.csv_table import number_in
 from tfmo_drive.data.images import UnreadableImage
 
@@ -43,11 +45,11 @@ def read_lines(file: Path) -> list[np.ndarray]:
     Raises UnreadableImage for what is no such text, with the line.
     """
     try:
-        text = file.read_bytes().decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UnreadableImage(str(file), getattr(error, "strerror", None) or "no text in UTF-8") from error
+        text = text_of(file, "a file of lanes")
+    except BadInput as error:
+        raise UnreadableImage(str(file), "it is missing, or no text in UTF-8") from error
     lines = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         numbers = [number_in(word) for word in line.split()]
         if len(numbers) % 2 or any(value is None or abs(value) > FARTHEST for value in numbers):
             raise UnreadableImage(str(file), f"line {number} is no row of points, x y x y ...")
