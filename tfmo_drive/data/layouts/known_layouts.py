@@ -19,6 +19,14 @@ _LOOKED = 4096
 """The number of bytes of a file that are looked into."""
 _COCO = re.compile(r'"(annotations|categories|images)"\s*:\s*\[')
 
+_YOLO = (re.compile(r"^\s*(train|val)\s*:", re.MULTILINE), re.compile(r"^\s*(names|nc)\s*:", re.MULTILINE))
+_ROWS = 8
+"""The number of lines of a CSV in which boxes are looked for, as the first images may hold none."""
+_CORNERS = (("xmin", "xmax"), ("x1", "x2"), ("x0", "x1"), ("left", "right"), ("bboxx1", "bboxx2"),
+            ("upperleftcornerx", "lowerrightcornerx"))  # fmt: skip
+"""Names of the columns of a box's left and right edges."""
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]*)?")
+
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
@@ -54,6 +62,27 @@ def _coco(root: Path) -> bool:
     return any(text.startswith("{") and _COCO.search(text) for text in texts)
 
 
+def _yolo_settings(root: Path) -> bool:
+    """Says whether a file of YOLO's settings is there, which says where images are and what classes are called."""
+    texts = map(_begins, _files(root, ".yaml", ".yml"))
+    return any(all(sign.search(text) for sign in _YOLO) for text in texts)
+
+
+def box_tables(root: Path) -> list[Path]:
+    """Returns the CSV files of a folder, or the one file, whose header names boxes, or whose first rows hold some."""
+    return [file for file in _files(root, ".csv", ".txt") if _holds_boxes(_begins(file))]
+
+
+def _holds_boxes(text: str) -> bool:
+    for number, line in enumerate(text.split("\n")[:_ROWS]):
+        cells = [re.sub("[^a-z0-9.-]", "", cell.lower()) for cell in re.split("[,;\t]", line)]
+        if number == 0 and any(left in cells and right in cells for left, right in _CORNERS):
+            return True
+        if len(cells) == 6 and "." in cells[0] and all(_NUMBER.fullmatch(cell) for cell in cells[1:5]):
+            return True
+    return False
+
+
 CLASSES, BOXES, MASKS, DRIVING = "classes", "boxes", "masks", "driving"
 KINDS = {
     BOXES: Kind(
@@ -61,10 +90,24 @@ KINDS = {
         "detection",
         {
             "COCO JSON": ("*.coco.json", "*/_annotations.coco.json", "annotations/instances_*.json", _coco),
-            "BDD100K": ("labels/*/det_*.json", "labels/bdd100k_labels*.json"),
-            "KITTI's object benchmark": ("label_2/*.txt", "*/label_2/*.txt"),
-            "Pascal VOC": ("Annotations/*.xml", "*/Annotations/*.xml", "VOCdevkit/*/Annotations"),
-            "YOLO": ("labels/*.txt", "*/labels/*.txt", "labels/*/*.txt"),
+            "BDD100K": (
+                "labels/*/det_*.json", "*/labels/*/det_*.json", "labels/bdd100k_labels*.json",
+                "*/labels/bdd100k_labels*.json", "det_*.json", "bdd100k_labels*.json",
+            ),
+            "Cityscapes": ("gtFine/*/*/*_polygons.json", "gtCoarse/*/*/*_polygons.json"),
+            "KITTI": (
+                "label_2/*.txt", "*/label_2/*.txt", "*/*/label_2/*.txt", "label_02/*.txt", "*/label_02/*.txt",
+                "*/*/label_02/*.txt",
+            ),
+            "Pascal VOC": (
+                "Annotations/*.xml", "annotations/*.xml", "*/Annotations/*.xml", "*/annotations/*.xml",
+                "VOCdevkit/*/Annotations/*.xml", "train/*.xml", "images/*.xml", "*.xml & *.jpg",
+            ),
+            "YOLO": (
+                "labels/*.txt", "label/*.txt", "*/labels/*.txt", "labels/*/*.txt", "label/*/*.txt", "obj.data",
+                _yolo_settings,
+            ),
+            "a CSV of boxes": (box_tables,),
         },
     ),
     MASKS: Kind(

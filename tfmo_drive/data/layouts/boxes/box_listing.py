@@ -21,7 +21,7 @@ from tfmo_drive.data.boxes import Truth
 from tfmo_drive.data.class_names import quoted
 from tfmo_drive.data.found_files import entries
 from tfmo_drive.data.images import SUFFIXES, UnreadableImage, size_of
-from tfmo_drive.data.layouts.boxes import coco
+from tfmo_drive.data.layouts.boxes import bdd100k, cityscapes, coco, csv_boxes, kitti, voc, yolo
 from tfmo_drive.data.layouts.boxes.box_document import Document, usable
 from tfmo_drive.data.layouts.known_layouts import BOXES, elsewhere, layouts
 from tfmo_drive.data.recordings import blocks
@@ -29,9 +29,20 @@ from tfmo_drive.data.splitting import SPLITS, Listing, Split, refuse_repeated_fi
 
 READERS: dict[str, Callable[[Path], dict[str, Document]]] = {
     "COCO JSON": lambda data: coco.documents(data, {}),
+    "BDD100K": bdd100k.documents,
+    "Cityscapes": cityscapes.documents,
+    "KITTI": kitti.documents,
+    "Pascal VOC": voc.documents,
+    "YOLO": yolo.documents,
+    "a CSV of boxes": csv_boxes.documents,
 }
 """The layouts' names, as known_layouts has them, to what reads them: a folder or a file to {split: Document}; what has
 no splits is all train."""
+_LAST: dict[str, Callable[[Path], object]] = {
+    "BDD100K": lambda data: data.is_file() and data.name.startswith(("det_", "bdd100k_labels")),
+    "COCO JSON": coco.json_files,
+}
+"""The layouts whose readers say best what is wrong with a file that no longer looks like any."""
 _UNKNOWN = "unknown"
 """What stands where nothing is told of an image."""
 
@@ -119,9 +130,11 @@ def layout_of(data: Path) -> str:
     """
     if not data.exists():
         raise BadInput(f"There is no {data}. Expected a folder or a file that holds boxes; see data/README.md.")
-    found = layouts(data, BOXES) or (["COCO JSON"] if coco.json_files(data) else [])
+    found, said = layouts(data, BOXES), elsewhere(data, BOXES)
+    if not found and not said:
+        found = [name for name, shown in _LAST.items() if shown(data)]
     if not found:
-        said = elsewhere(data, BOXES) or f"Those that are read are {', '.join(READERS)}; see data/README.md."
+        said = said or f"Those that are read are {', '.join(READERS)}; see data/README.md."
         raise BadInput(f"{data} holds no boxes in a layout that is known. {said}")
     if len(found) > 1:
         faults.note(data, f"it holds boxes as {found[0]} and as {' and as '.join(found[1:])}; {found[0]} is read.")

@@ -1,0 +1,69 @@
+"""One tiny set of images and boxes, written in every layout, gives equal listings."""
+
+import numpy as np
+import pytest
+from written_boxes import LAYOUTS, NAMES, SIZE, known, listed, pictures, without_crowds
+
+from tfmo_drive.contracts import BadInput
+from tfmo_drive.data.layouts.boxes.box_listing import READERS, layout_of, list_boxes
+from tfmo_drive.data.layouts.known_layouts import BOXES, KINDS, layouts
+
+SPLITS = ("train", "val", "test")
+EACH = pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.write.__name__)
+
+
+@pytest.fixture
+def every():
+    return pictures(np.random.default_rng(1))
+
+
+def test_every_layout_that_is_known_is_read_and_tried():
+    assert set(READERS) == set(KINDS[BOXES].signs) == {layout.name for layout in LAYOUTS}
+
+
+@EACH
+def test_equal_content_gives_equal_listings(tmp_path, every, layout):
+    layout.write(tmp_path, without_crowds(every, layout))
+    assert layouts(tmp_path, BOXES) == [layout.name] and layout_of(tmp_path) == layout.name
+    listing = list_boxes(tmp_path)
+    assert listed(listing, layout.splits) == known(every, layout)
+    assert set(listing.class_names) == set(NAMES)
+    for split in SPLITS:
+        assert (listing[split].sizes == SIZE).all()
+        assert [file.is_file() for file in listing[split].files] == [True] * len(listing[split])
+
+
+@EACH
+def test_classes_can_be_chosen_in_every_layout(tmp_path, every, layout):
+    layout.write(tmp_path, without_crowds(every, layout))
+    whole = known(every, layout)
+    found = listed(list_boxes(tmp_path, ("person", "bus")), layout.splits)
+    assert found == {stem: (split, [t for t in things if t[0] != "car"]) for stem, (split, things) in whole.items()}
+
+
+@EACH
+def test_a_missing_image_is_counted_and_named_or_left_out_in_every_layout(tmp_path, every, layout):
+    layout.write(tmp_path, without_crowds(every, layout))
+    (lost,) = (file for file in tmp_path.rglob("*000003*") if file.suffix in (".png", ".jpg"))
+    lost.unlink()
+    if layout.name == "YOLO" and layout.write.__name__ != "darknet":  # there, images say what there is
+        assert len(listed(list_boxes(tmp_path), layout.splits)) == len(every) - 1
+        return
+    with pytest.raises(
+        BadInput, match=r"1 of \d+ images or boxes cannot be used: .*000003.* is missing.*skip_bad=True"
+    ):
+        list_boxes(tmp_path)
+    left = known(every, layout)
+    del left["000003"]
+    assert listed(list_boxes(tmp_path, skip_bad=True), layout.splits) == left
+
+
+@EACH
+def test_an_empty_folder_of_images_is_one_line_in_every_layout(tmp_path, every, layout):
+    layout.write(tmp_path, without_crowds(every, layout))
+    for file in tmp_path.rglob("*"):
+        if file.suffix in (".png", ".jpg"):
+            file.unlink()
+    with pytest.raises(BadInput) as error:
+        list_boxes(tmp_path)
+    assert str(tmp_path) in str(error.value) and "\n" not in str(error.value)

@@ -1,0 +1,108 @@
+"""Reads BDD100K's JSON: labels/det_20/det_train.json, or bdd100k_labels_images_train.json as it was before.
+
+A list of frames {"name", "attributes": {"weather", "timeofday", "scene"}, "labels": [{"category", "box2d": {"x1", "y1",
+"x2", "y2"}}]} (https://doc.bdd100k.com/format.html). A frame without labels holds no object; labels without a box2d are
+lanes and drivable areas. Images lie in images/100k/train. What is told of a frame becomes slices of the score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tfmo_drive.base import given_file
+from tfmo_drive.base.given_file import is_number
+from tfmo_drive.contracts import BadInput
+from tfmo_drive.data.class_names import quoted
+from tfmo_drive.data.found_files import folders_in
+from tfmo_drive.data.layouts.boxes.box_document import Document
+from tfmo_drive.data.layouts.boxes.box_frames import Frame, Thing, documents_of
+from tfmo_drive.data.layouts.csv_listing import find_files
+from tfmo_drive.data.splitting import SPLIT_WORDS
+
+_SIDES = ("x1", "y1", "x2", "y2")
+_LIKE_IMAGES = ("images", "image")
+
+
+def documents(data: Path) -> dict[str, Document]:
+    """Returns what the JSON files of a folder, or the one file, say of their frames, split by split.
+
+    Raises BadInput where a file is no list of frames, a split has two, or there is no object.
+    """
+    root = data if data.is_dir() else _above_labels(data)
+    paths = [data] if data.is_file() else label_files(data)
+    files: dict[str, Path] = {}
+    for path in paths:
+        split = _split_of(path)
+        if split in files:
+            raise BadInput(f"{data} holds {quoted([files[split].name, path.name])} for {split}. Name one: --data=FILE.")
+        files[split] = path
+    if data.is_file():
+        files = {"train": data}
+    return documents_of(data, [frame for split, path in files.items() for frame in _frames(path, split, root)])
+
+
+def label_files(root: Path) -> list[Path]:
+    """Returns the JSON files of a folder that hold frames with boxes, det_20 before what was before it."""
+    folders = [root, *folders_in(root)]
+    folders += [child for folder in folders_in(root) for child in folders_in(folder)]
+    for pattern in ("det_*.json", "bdd100k_labels*.json"):
+        if found := sorted(path for folder in folders for path in folder.glob(pattern)):
+            return found
+    return []
+
+
+def _above_labels(path: Path) -> Path:
+    """Returns the folder that holds labels/ and images/, or the file's own."""
+    return next((place.parent for place in path.parents if place.name == "labels"), path.parent)
+
+
+def _split_of(path: Path) -> str:
+    words = path.stem.lower().split("_")
+    return next((SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS), "train")
+
+
+def _frames(path: Path, split: str, root: Path) -> list[Frame]:
+    """Returns the frames of a file, in its order."""
+    frames = given_file.json_of(path, "a list of BDD100K's frames")
+    if isinstance(frames, dict):
+        frames = frames.get("frames")
+    if not isinstance(frames, list) or not all(isinstance(frame, dict) for frame in frames):
+        raise BadInput(f"{path}: expected a list of BDD100K's frames, each an object with a name and labels.")
+    names = [frame.get("name") if isinstance(frame.get("name"), str) else "" for frame in frames]
+    word = next((word for word, meant in SPLIT_WORDS.items() if meant == split and word in path.stem), split)
+    files = find_files(_image_folders(root, word), names)
+    return [_frame(*one, split, path) for one in zip(frames, names, files, range(len(frames)), strict=True)]
+
+
+def _image_folders(root: Path, split: str) -> list[Path]:
+    """Returns where the images of a split may lie: in a folder called as it below images/, then in those above it."""
+    tops = [child for child in folders_in(root) if child.name in _LIKE_IMAGES]
+    tops += [grand for child in folders_in(root) for grand in folders_in(child) if grand.name in _LIKE_IMAGES]
+    below = [*tops, *(child for top in tops for child in folders_in(top))]
+    return [*(folder / split for folder in below), *below, root / split, root]
+
+
+def _frame(frame: Mapping[str, Any], name: str, file: Path | None, place: int, split: str, path: Path) -> Frame:
+    told = frame.get("attributes")
+    told = {key: value for key, value in told.items() if isinstance(value, str)} if isinstance(told, dict) else {}
+    found = Frame(name or f"at place {place} of {path.name}", file, (), split, attributes=told)
+    labels = frame.get("labels") or []
+    if not name or not isinstance(labels, list) or not all(isinstance(label, dict) for label in labels):
+        found.fault = "labels are no list of objects" if name else "no name"
+        return found
+    boxed = [(number, label) for number, label in enumerate(labels) if label.get("box2d") is not None]
+    found.things = [_thing(label, f"{name}, label {number}") for number, label in boxed]
+    return found
+
+
+def _thing(label: Mapping[str, Any], where: str) -> Thing:
+    name, box, told = label.get("category"), label["box2d"], label.get("attributes")
+    sides = [box.get(side) for side in _SIDES] if isinstance(box, dict) else []
+    if not isinstance(name, str) or not name.strip():
+        return Thing(None, None, where, fault="no category")
+    if not sides or not all(map(is_number, sides)):
+        return Thing(None, None, where, fault="box2d is not x1, y1, x2, y2")
+    crowd = isinstance(told, dict) and told.get("crowd") is True
+    return Thing(name, (sides[0], sides[1], sides[2], sides[3]), where, crowd)

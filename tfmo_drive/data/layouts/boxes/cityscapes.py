@@ -1,0 +1,89 @@
+"""Reads Cityscapes' polygons: gtFine/SPLIT/CITY/NAME_gtFine_polygons.json for leftImg8bit/SPLIT/CITY/NAME_leftImg8bit.
+
+The bounds of a polygon are the box of its object (Cordts et al. 2016, arXiv:1604.01685). A label that ends in "group"
+is a crowd of what stands before it. Classes are those that are scored as objects there; traffic signs, lights and
+whatever else has polygons can be chosen. Frames of one city are numbered as recordings.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tfmo_drive.base import faults, given_file
+from tfmo_drive.base.given_file import is_number
+from tfmo_drive.contracts import BadInput
+from tfmo_drive.data.found_files import folders_in, walk
+from tfmo_drive.data.images import SUFFIXES
+from tfmo_drive.data.layouts.boxes.box_document import Document
+from tfmo_drive.data.layouts.boxes.box_frames import Frame, Thing, documents_of, short
+from tfmo_drive.data.splitting import SPLIT_WORDS
+
+_SCORED = ("person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle")
+"""The classes of Cityscapes' instance-level scores (cityscapesScripts, labels.py)."""
+_TRUTHS = ("gtFine", "gtCoarse")
+_CROWD = "group"
+
+
+def documents(root: Path) -> dict[str, Document]:
+    """Returns what the polygons say of their images, split by split.
+
+    A split without any object of those classes, as the test split that is given to everybody, is left out. Raises
+    BadInput where there is no object.
+    """
+    truth = next(root / name for name in _TRUTHS if (root / name).is_dir())
+    frames = []
+    for folder in folders_in(truth):
+        split = SPLIT_WORDS.get(folder.name.lower().removesuffix("_extra"))
+        if split is None:
+            continue
+        images = _images(root / "leftImg8bit" / folder.name)
+        own = [_frame(path, images, split, root) for path in walk(folder, ("_polygons.json",)).files]
+        if any(thing.label in _SCORED for frame in own for thing in frame.things):
+            frames += own
+        elif own:
+            faults.note(root, f"no polygon of {truth.name}/{folder.name} is of an object, so it is left out.")
+    return documents_of(root, frames, usual=_SCORED)
+
+
+def _images(folder: Path) -> dict[str, Path]:
+    """Returns {city_000000_000019: image} of a split."""
+    files = walk(folder, SUFFIXES).files if folder.is_dir() else []
+    return {file.stem.removesuffix("_leftImg8bit"): file for file in files}
+
+
+def _frame(path: Path, images: dict[str, Path], split: str, root: Path) -> Frame:
+    name = path.name.removesuffix("_polygons.json").removesuffix("_gtFine").removesuffix("_gtCoarse")
+    file = images.get(name)
+    found = Frame(short(file, root) if file else name, file, (), split)
+    try:
+        facts = given_file.json_of(path, "a file of Cityscapes' polygons")
+    except BadInput as error:
+        found.fault = str(error).removesuffix(".")
+        return found
+    objects = facts.get("objects") if isinstance(facts, dict) else None
+    if not isinstance(objects, list) or not all(isinstance(one, dict) for one in objects):
+        found.fault = f"{path.name} has no list of objects"
+        return found
+    sides = [facts.get(side) for side in ("imgHeight", "imgWidth")]
+    if all(type(side) is int and side >= 1 for side in sides):
+        found.size = sides[0], sides[1]
+    kept = [(place, one) for place, one in enumerate(objects) if not one.get("deleted")]
+    found.things = [_thing(one, f"{path.name}, object {place}") for place, one in kept]
+    return found
+
+
+def _thing(one: dict[str, Any], where: str) -> Thing:
+    label, outline = one.get("label"), one.get("polygon")
+    if not isinstance(label, str) or not label.strip():
+        return Thing(None, None, where, fault="no label")
+    if not isinstance(outline, list) or len(outline) < 3 or not all(map(_is_point, outline)):
+        return Thing(None, None, where, fault="no polygon of three points or more")
+    x, y = zip(*outline, strict=True)
+    name = label.removesuffix(_CROWD)
+    crowd = name != label and name in _SCORED
+    return Thing(name if crowd else label, (min(x), min(y), max(x), max(y)), where, crowd)
+
+
+def _is_point(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(map(is_number, value))

@@ -1,0 +1,127 @@
+"""Reads Pascal VOC's layout: Annotations/NAME.xml for JPEGImages/NAME.jpg, ImageSets/Main/train.txt and its like.
+
+https://host.robots.ox.ac.uk/pascal/VOC/voc2012/devkit_doc.pdf, section 4. Tools write the same beside the images, or in
+annotations/ beside images/. An object that is `difficult` is a crowd: finding it is neither right nor wrong.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from xml.etree.ElementTree import Element
+
+from defusedxml import ElementTree
+
+from tfmo_drive.base import faults, given_file
+from tfmo_drive.contracts import BadInput
+from tfmo_drive.data.class_names import quoted
+from tfmo_drive.data.csv_table import number_in
+from tfmo_drive.data.found_files import entries, folders_in
+from tfmo_drive.data.layouts.boxes.box_document import Document
+from tfmo_drive.data.layouts.boxes.box_frames import Frame, Thing, by_stem, documents_of, short
+from tfmo_drive.data.splitting import SPLIT_WORDS
+
+_LISTS = {"train": ("train", "trainval"), "val": ("val", "valid"), "test": ("test",)}
+"""The splits and the lists of ImageSets/Main that give them, the first that is there; trainval where train is not."""
+_SIDES = ("xmin", "ymin", "xmax", "ymax")
+
+
+def documents(root: Path) -> dict[str, Document]:
+    """Returns what the XML files say of their images, split by split; raises BadInput where there is no object."""
+    frames = [frame for folder in _annotation_folders(root) for frame in _frames(folder, root)]
+    return documents_of(root, frames)
+
+
+def _annotation_folders(root: Path) -> list[Path]:
+    """Returns the folders of XML files: Annotations in any case, also of several years, else those of the images."""
+    years = [root, *folders_in(root)]
+    years += [child for folder in folders_in(root) for child in folders_in(folder)]
+    found = [child for year in years for child in folders_in(year) if child.name.lower() in ("annotations", "xmls")]
+    found = [folder for folder in dict.fromkeys(found) if _names(folder)]
+    return found or [folder for folder in years if _names(folder)]
+
+
+def _names(folder: Path) -> list[str]:
+    """Returns the names of a folder's XML files without their suffix, sorted."""
+    return [entry.name[:-4] for entry in entries(folder) if entry.name.lower().endswith(".xml") and entry.is_file()]
+
+
+def _frames(folder: Path, root: Path) -> Iterator[Frame]:
+    """Yields the images of a folder of XML files that are in a list, or all where there is none."""
+    base = folder.parent if folder.name.lower() in ("annotations", "xmls") else folder
+    places = [base / "JPEGImages", base / "images", folder, base, root / "images"]
+    places += [child for child in folders_in(base) if child.name.lower().endswith("images")]
+    files = {stem: file for place in places[::-1] for stem, file in by_stem(place).items()}
+    names = _names(folder)
+    splits = _listed_splits(base / "ImageSets" / "Main", base / "ImageSets")
+    given = SPLIT_WORDS.get(base.name.lower(), "train") if base != root else "train"
+    for name in sorted(set(names) | set(splits)) if splits else names:
+        if splits and name not in splits:
+            continue
+        path = folder / f"{name}.xml"
+        for split in splits.get(name, [given]):
+            file = files.get(name)
+            frame = Frame(short(file or folder / f"{name}.jpg", root), file, (), split)
+            _read(frame, path, places)
+            yield frame
+    if splits and (left := [name for name in names if name not in splits]):
+        what = "XML files are in no list of ImageSets, and not used"
+        faults.note(root, faults.counted(left, len(names), what))
+
+
+def _listed_splits(*folders: Path) -> dict[str, list[str]]:
+    """Returns {name: splits} as the lists of the first folder that has one say; {} where none does."""
+    found: dict[str, list[str]] = {}
+    for folder in folders:
+        for split, choices in _LISTS.items():
+            path = next((folder / f"{name}.txt" for name in choices if (folder / f"{name}.txt").is_file()), None)
+            lines = given_file.text_of(path, "a list of images, one a line").split("\n") if path else []
+            for name in dict.fromkeys(line.split()[0] for line in lines if line.strip()):
+                found.setdefault(os.path.splitext(name)[0] if name.endswith((".jpg", ".png")) else name, []).append(
+                    split
+                )
+        if found:
+            break
+    return found
+
+
+def _read(frame: Frame, path: Path, places: Sequence[Path]) -> None:
+    """Reads an XML file into a frame, and why it cannot be read, or its objects."""
+    try:
+        with given_file.reading(path, "an annotation of Pascal VOC"):
+            tree = ElementTree.fromstring(path.read_bytes())
+            if tree.tag != "annotation":
+                raise BadInput(f"{path} is no annotation of Pascal VOC, but <{tree.tag[:40]}>.")
+    except BadInput as error:
+        frame.fault = str(error).removesuffix(".")
+        return
+    said = (tree.findtext("filename") or "").replace("\\", "/").rpartition("/")[2]
+    if not frame.file and said and "\0" not in said:
+        frame.file = next((place / said for place in places if os.path.isfile(place / said)), None)
+    frame.size = _size(tree)
+    first = 1 if (tree.findtext("source/annotation") or "").startswith("PASCAL VOC") else 0
+    frame.things = [
+        _thing(one, f"{path.name}, object {place}", first) for place, one in enumerate(tree.findall("object"), 1)
+    ]
+
+
+def _size(tree: Element) -> tuple[int, int] | None:
+    """Returns (height, width), or None where they are not told, as by tools that write 0."""
+    sides = [number_in(tree.findtext(f"size/{side}") or "") for side in ("height", "width")]
+    return (int(sides[0]), int(sides[1])) if all(side and side >= 1 and side.is_integer() for side in sides) else None
+
+
+def _thing(one: Element, where: str, first: int) -> Thing:
+    """Returns an object; `first` is the number of the first pixel, 1 in the challenge's own files."""
+    name, box = (one.findtext("name") or "").strip(), one.find("bndbox")
+    sides = [number_in(box.findtext(side) or "") if box is not None else None for side in _SIDES]
+    crowd = (one.findtext("difficult") or "0").strip()
+    if not name:
+        return Thing(None, None, where, fault="no name")
+    if None in sides:
+        shown = quoted([side for side, value in zip(_SIDES, sides, strict=True) if value is None])
+        return Thing(None, None, where, fault=f"no bndbox with a number for {shown}")
+    if crowd not in ("0", "1"):
+        return Thing(None, None, where, fault=f'difficult "{crowd[:20]}" is not 0 or 1')
+    return Thing(name, (sides[0] - first, sides[1] - first, sides[2], sides[3]), where, crowd == "1")

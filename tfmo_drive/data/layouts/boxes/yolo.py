@@ -1,0 +1,277 @@
+"""Reads YOLO's layout: for each image a text of lines `class centre_x centre_y width height`, in shares of the image.
+
+data.yaml says where the images of each split are (folders, or texts that list images) and what classes are called
+(https://docs.ultralytics.com/datasets/detect). Of a polygon, `class x y x y x y ...`, the bounds are the box. Labels
+lie in labels/ where images lie in images/, or beside the images; an image without one holds no object.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import yaml
+from absl import logging
+
+from tfmo_drive.base import faults, given_file
+from tfmo_drive.contracts import BadInput
+from tfmo_drive.data.class_names import quoted, read_class_names
+from tfmo_drive.data.found_files import entries, folders_in, walk
+from tfmo_drive.data.images import SUFFIXES
+from tfmo_drive.data.layouts.boxes.box_document import Document
+from tfmo_drive.data.layouts.boxes.box_frames import Frame, Thing, documents_of, short
+from tfmo_drive.data.layouts.csv_listing import find_recorded
+from tfmo_drive.data.splitting import SPLIT_WORDS
+
+IMAGES = ("images", "image", "imgs", "img", "jpegimages")
+"""Names, in lower case, of folders of images beside which there is one of labels."""
+_LABELS = ("labels", "label")
+_NAMES = ("classes.txt", "obj.names", "classes.names")
+_SETTINGS = (".yaml", ".yml", ".data")
+_SPLIT = re.compile(r"^\s*(train|val|valid|test)\s*[:=]", re.MULTILINE)
+_MOST = 1.5
+"""The largest share that a slip of rounding, or a box that hangs out of its image, explains."""
+_NOT_SHARES = "labels must be shares of the image in 0..1 (class centre_x centre_y width height)"
+
+
+def documents(data: Path) -> dict[str, Document]:
+    """Returns what label files say of the images of a folder, or of those that a data.yaml names, split by split.
+
+    Raises BadInput where it names what is not there, no image of train has a label, or boxes are in pixels.
+    """
+    root, settings = data if data.is_dir() else data.parent, _settings(data)
+    facts = _facts(settings) if settings else {}
+    names = _names(facts, root, settings)
+    places = _given_places(facts, root, settings) or _usual_places(root)
+    box_alone, frames, counts = "kpt_shape" in facts, [], {"missing": 0, "empty": 0, "orphans": 0}
+    for split, folders in places.items():
+        own = [file for place in folders for file in _images(place, root)]
+        found = _labelled(own, split, root, box_alone, counts)
+        if not found and split == "train":
+            raise BadInput(
+                f"{root}: none of its {len(own):,} images of train has a label, {_label_places(own)}. Put "
+                "labels/NAME.txt beside images/NAME.jpg."
+            )
+        if not found:
+            faults.note(root, f"none of the {len(own):,} images of {split} has a label, so they are left out.")
+        frames += found
+    _refuse_pixels(root, frames)
+    _say_counts(root, len(frames), counts)
+    if names is None:
+        used = {thing.label for frame in frames for thing in frame.things if isinstance(thing.label, int)}
+        names = {label: str(label) for label in used if 0 <= label}
+        faults.note(root, "no file says what the classes are called (data.yaml, classes.txt), so their ids are names.")
+    return documents_of(root, frames, names, in_pixels=False)
+
+
+def _settings(data: Path) -> Path | None:
+    """Returns the file that says where images are: the data itself, data.yaml, or the only one like it."""
+    if data.is_file():
+        return data
+    files = [Path(entry.path) for entry in entries(data) if entry.name.lower().endswith(_SETTINGS) and entry.is_file()]
+    found = [file for file in files if _SPLIT.search(given_file.text_of(file, "a data.yaml"))]
+    chosen = [file for file in found if file.stem == "data"] or found
+    if len(chosen) > 1:
+        raise BadInput(f"{data} holds {quoted([file.name for file in chosen])}. Name one: --data={chosen[0]}.")
+    return chosen[0] if chosen else None
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    """Returns what a data.yaml says, all values as texts, or a Darknet's .data of lines `key = value`."""
+    text = given_file.text_of(path, "a data.yaml")
+    if path.suffix.lower() == ".data":
+        pairs = (line.partition("=") for line in text.split("\n") if "=" in line)
+        return {key.strip(): value.strip() for key, _, value in pairs}
+    with given_file.reading(path, "a data.yaml"):
+        facts = yaml.load(text, Loader=yaml.BaseLoader)  # a class called no stays one
+    if not isinstance(facts, dict):
+        raise BadInput(f"{path} is no data.yaml: expected lines such as train: images/train and names: [car, sign].")
+    return facts
+
+
+def _names(facts: Mapping[str, Any], root: Path, settings: Path | None) -> dict[int, str] | None:
+    """Returns {id: name} as a data.yaml or a file of classes has it; None where nothing says it."""
+    said = facts.get("names") or None
+    if isinstance(said, str):
+        (file,) = _found(said, [settings.parent, root]) or [None]
+        said = list(read_class_names(file)) if file else None
+    if said is None:
+        files = [place / name for place in (root, root / "labels") for name in _NAMES]
+        said = next((list(read_class_names(file)) for file in files if file.is_file()), None)
+    if said is None:
+        return None
+    pairs = list(said.items() if isinstance(said, dict) else enumerate(said)) if isinstance(said, dict | list) else []
+    if not pairs or not all(isinstance(name, str) and re.fullmatch("[0-9]{1,6}", str(key)) for key, name in pairs):
+        raise BadInput(f"{settings}: names must be a list of names or {{id: name}}, got {str(said)[:60]}.")
+    names = {int(key): name for key, name in pairs}
+    count = facts.get("nc")
+    if len(names) < len(pairs) or (count and str(count) != str(len(names))):
+        raise BadInput(f"{settings}: nc says {str(count)[:20]} classes, names {len(pairs)}, of {len(names)} ids.")
+    return names
+
+
+def _given_places(facts: Mapping[str, Any], root: Path, settings: Path | None) -> dict[str, list[Path]]:
+    """Returns {split: folders and lists of images} as a data.yaml has it; {} where it says nothing."""
+    found: dict[str, list[Path]] = {}
+    bases = [settings.parent, root] if settings else [root]
+    if isinstance(path := facts.get("path"), str) and path:
+        bases = [*_found(path, [*bases, bases[0].parent]), *bases]
+    for word, split in (("train", "train"), ("val", "val"), ("valid", "val"), ("test", "test")):
+        said = facts.get(word) or []
+        for entry in [said] if isinstance(said, str) else said:
+            if not isinstance(entry, str):
+                raise BadInput(f"{settings}: {word} must be a path or a list of paths, got {str(entry)[:60]}.")
+            places = _found(entry, bases)
+            if not places and split == "train":
+                raise BadInput(
+                    f"{settings}: train is {entry[:200]}, which is not there, nor below {bases[0]}. Correct it."
+                )
+            if not places:
+                faults.note(settings, f"{word} is {entry[:200]}, which is not there; it is left out.")
+            found.setdefault(split, []).extend(places)
+    return {split: places for split, places in found.items() if places}
+
+
+def _found(entry: str, bases: Sequence[Path]) -> list[Path]:
+    """Returns where a path that a data.yaml names lies: as it stands, else by its longest end that is there."""
+    entry = entry.replace("\\", "/")
+    parts = [part for part in PurePosixPath(entry).parts if part not in ("..", "/") and not part.endswith(":")]
+    tails = [entry, *(os.path.join(*parts[start:]) for start in range(len(parts)))]
+    places = (base / tail for tail in tails for base in bases)
+    return [place.resolve() for place in places if os.path.exists(place)][:1]
+
+
+def _usual_places(root: Path) -> dict[str, list[Path]]:
+    """Returns {split: folders}: train/images, images/train, or all of images (or of the folder itself) as train."""
+    found: dict[str, list[Path]] = {}
+    for child in folders_in(root):
+        word = child.name.lower()
+        below = folders_in(child)
+        if word in SPLIT_WORDS:
+            own = [folder for folder in below if folder.name.lower() in IMAGES] or [child]
+            found.setdefault(SPLIT_WORDS[word], []).extend(own)
+        elif word in IMAGES:
+            for folder in below:
+                if folder.name.lower() in SPLIT_WORDS:
+                    found.setdefault(SPLIT_WORDS[folder.name.lower()], []).append(folder)
+    if found:
+        return found
+    return {"train": [folder for folder in folders_in(root) if folder.name.lower() in IMAGES] or [root]}
+
+
+def _images(place: Path, root: Path) -> list[Path | str]:
+    """Returns the images of a folder, or those of a text that lists them: a name where there is no such file."""
+    if place.is_dir():
+        return walk(place, SUFFIXES).files
+    lines = given_file.text_of(place, "a list of images, one a line").split("\n")
+    names = [line.strip() for line in lines if line.strip()]
+    files = find_recorded(list(dict.fromkeys([place.parent, root])), names)
+    return [file or name for file, name in zip(files, names, strict=True)]
+
+
+def _labelled(
+    images: Sequence[Path | str], split: str, root: Path, box_alone: bool, counts: dict[str, int]
+) -> list[Frame]:
+    """Returns the images with their labels; [] where none has any."""
+    folders: dict[Path, list[Path]] = {}
+    for file in images:
+        if isinstance(file, Path):
+            folders.setdefault(file.parent, []).append(file)
+    frames = [Frame(name, None, (), split) for name in images if isinstance(name, str)]
+    any_labels = False
+    for folder, files in folders.items():
+        stems = {os.path.splitext(file.name)[0] for file in files}
+        place, labels = _label_folder(folder, stems)
+        any_labels |= bool(labels & stems)
+        counts["orphans"] += len(labels - stems)
+        for file in files:
+            stem, frame = os.path.splitext(file.name)[0], Frame(short(file, root), file, (), split)
+            frames.append(frame)
+            if stem in labels:
+                _read(frame, place / f"{stem}.txt", root, box_alone)
+                counts["empty"] += not frame.things and not frame.fault
+            else:
+                counts["missing"] += 1
+    return frames if any_labels else []
+
+
+def _label_folder(folder: Path, stems: set[str]) -> tuple[Path, set[str]]:
+    """Returns where the labels of a folder's images lie, and the names of the label files there, without suffix."""
+    for place in _candidates(folder):
+        if place.is_dir():
+            texts = {entry.name[:-4] for entry in entries(place) if entry.name.endswith(".txt")}
+            if texts & stems:
+                return place, texts - {"classes"} if place != folder else texts & stems
+    return folder, set()
+
+
+def _candidates(folder: Path) -> Iterator[Path]:
+    """Yields where labels may lie: labels/train for images/train, train/labels for train/images, and beside images."""
+    parts = folder.parts
+    for place in reversed(range(len(parts))):
+        if parts[place].lower() in IMAGES:
+            for word in _LABELS:
+                yield Path(*parts[:place], word, *parts[place + 1 :])
+    for word in _LABELS:
+        yield folder / word
+        yield folder.parent / word / folder.name
+        yield folder.parent / word
+    yield folder
+
+
+def _label_places(images: Sequence[Path | str]) -> str:
+    folder = next((file.parent for file in images if isinstance(file, Path)), None)
+    return f"looked for in {next(_candidates(folder))} and beside the images" if folder else "none of them is there"
+
+
+def _read(frame: Frame, path: Path, root: Path, box_alone: bool) -> None:
+    """Reads a label file into a frame, and why it cannot be read, or its lines."""
+    try:
+        text = given_file.text_of(path, "a label file")
+    except BadInput as error:
+        frame.fault = str(error).removesuffix(".")
+        return
+    if text.strip():
+        name = short(path, root)
+        lines = enumerate(text.split("\n"), start=1)
+        frame.things = [_thing(line, f"{name}, line {number}", box_alone) for number, line in lines if line.strip()]
+
+
+def _thing(line: str, where: str, box_alone: bool) -> Thing:
+    """Returns the object of a line: class and box, or class and polygon."""
+    try:
+        label, *sides = map(float, line.split())
+    except ValueError:
+        return Thing(None, None, where, fault=f'"{line.strip()[:40]}" is not numbers with spaces between them')
+    if "_" in line or not label.is_integer() or label < 0:
+        return Thing(None, None, where, fault=f'"{line.split()[0][:20]}" is no id of a class')
+    if len(sides) == 4 or box_alone and len(sides) > 4:
+        x, y, width, height = sides[:4]
+        return Thing(int(label), (x - width / 2, y - height / 2, x + width / 2, y + height / 2), where)
+    if len(sides) < 6 or len(sides) % 2:
+        fault = f"{len(sides) + 1} numbers, and not class centre_x centre_y width height, or a polygon"
+        return Thing(None, None, where, fault=fault)
+    return Thing(int(label), (min(sides[::2]), min(sides[1::2]), max(sides[::2]), max(sides[1::2])), where)
+
+
+def _refuse_pixels(root: Path, frames: Sequence[Frame]) -> None:
+    """Raises BadInput where most boxes are no shares of the image."""
+    things = [thing for frame in frames for thing in frame.things if thing.box]
+    odd = [thing for thing in things if max(thing.box) > _MOST]
+    if 2 * len(odd) > len(things):
+        shown = " ".join(f"{side:g}" for side in odd[0].box)
+        raise BadInput(
+            f"{root}: {_NOT_SHARES}, got a box from {shown} in {odd[0].where}: pixels? Divide centre_x and width by "
+            "the image's width, centre_y and height by its height."
+        )
+
+
+def _say_counts(root: Path, images: int, counts: Mapping[str, int]) -> None:
+    if counts["missing"] or counts["empty"]:
+        said = f"{counts['missing']:,} of {images:,} images have no label file and {counts['empty']:,} an empty one"
+        faults.note(root, f"{said}: they are taken for images without an object.", logging.INFO)
+    if counts["orphans"]:
+        faults.note(root, f"{counts['orphans']:,} label files belong to no image, and are not used.")
