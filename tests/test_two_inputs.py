@@ -215,6 +215,24 @@ def test_compress_gives_rows_of_a_model_of_two_inputs():
     assert list(facts["inputs"]) == ["image", "speed"] and facts["inputs"]["image"]["colour_order"] == "RGB"
 
 
+def test_two_outputs_are_one_once_they_are_joined_as_the_line_says():
+    """The rows are of images, of whose answers nothing can be said in words."""
+    model = fused()
+    model = keras.Model(model.inputs, [model.output, layers.Dense(1, "tanh", name="more")(model.layers[-2].output)])
+    inputs, _ = examples()
+    both = {split: (inputs, np.concatenate(model.predict(inputs), 1)) for split in ("train", "val", "test")}
+
+    def near(targets, answers):
+        return np.clip(1 - np.abs(targets - answers).mean(1), 0, 1)
+
+    settings = {"loss": "mse", "metric": near, "measures": (td.Accuracy(),)}
+    with pytest.raises(BadInput, match="the model has 2 outputs; arrays are of one. Join them, ") as refused:
+        td.compress(model, [], td.arrays(**both), **settings)
+    (code,) = re.findall(r"Join them, (.*), and give", str(refused.value))
+    found = td.compress(eval(code, {"keras": keras, "model": model}), [], td.arrays(**both), **settings)
+    assert found.rows[0]["score"] == pytest.approx(1, abs=1e-4) and 0.8 < found.rows[1]["score"] < 1
+
+
 def test_the_ledger_sees_the_layers_of_every_runtime(context, baseline):
     raw = context.task.examples("test").read(np.arange(4))[0]
     file = td.LiteRTInt8()(baseline, context.workdir, context).path

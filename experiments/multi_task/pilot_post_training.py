@@ -1,9 +1,11 @@
 """Answers steering and throttle of one image, by a small network, in float and in int8 without training.
 
 make train-pilot_post_training
-make train-pilot_post_training DATA=path/to/tub WEIGHTS=pilot.h5 SET="task.given_outputs=steering,throttle"
+make train-pilot_post_training DATA=path/to/tub WEIGHTS=pilot.h5 SET="task.preprocessing_name=unit \\
+    task.image_size=120,160 task.given_outputs=steering,throttle task.parts.1.outputs=raw"
 
-The second takes a donkeycar tub and a pilot of one's own, whose outputs are steering and throttle in this order.
+The second takes a donkeycar tub and a pilot of one's own on images / 255, whose outputs are steering and throttle in
+this order, in the tub's own units.
 """
 
 from tfmo_drive.expect import Expect

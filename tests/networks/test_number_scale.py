@@ -57,16 +57,23 @@ def test_a_rescaled_output_is_the_old_one_times_scale_plus_offset(ending):
     model = keras.Model(inputs, last(inputs))
     values = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
     before = model(values).numpy()
-    made = number_scale.rescaled(model, model.output_names[0], 0.25, 3.0, "mine")
+    made = number_scale.rescaled(model, model.output_names[0], 0.25, 3.0)
     np.testing.assert_allclose(made(values), before * 0.25 + 3, rtol=1e-5, atol=1e-6)
     assert (len(made.layers) == len(model.layers)) == (ending == "dense"), "no layer more where one can take it"
 
 
-def test_one_of_several_outputs_that_is_not_linear_says_what_to_put_behind_it():
+@pytest.mark.parametrize("end", ["linear", "tanh", "no bias", "read again"])
+def test_of_several_outputs_only_one_is_rescaled_and_all_keep_their_names(end):
     inputs = keras.Input((3,))
-    model = keras.Model(inputs, [layers.Dense(1, "tanh", name="steering")(inputs), layers.Dense(2)(inputs)])
-    with pytest.raises(BadInput, match=r'^mine .*Dense\(1, name="steering"\) behind it, with the kernel 0.04'):
-        number_scale.rescaled(model, "steering", 0.04, 0.0, "mine")
+    steering = layers.Dense(1, "tanh" if end == "tanh" else None, use_bias=end != "no bias", name="steering")(inputs)
+    more = layers.Concatenate()([inputs, steering]) if end == "read again" else inputs
+    model = keras.Model(inputs, [steering, layers.Dense(2, name="more")(more)])
+    values = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
+    before = [one.numpy() for one in model(values)]
+    made = number_scale.rescaled(model, "steering", 0.25, 3.0)
+    assert made.output_names == ["steering", "more"]
+    for found, expected in zip(made(values), (before[0] * 0.25 + 3, before[1]), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
 LIMIT = 25.0

@@ -160,6 +160,14 @@ def test_a_number_told_by_bins_has_a_remedy(read):
         read(one, Signature((32, 48, 3), {"steering": (1,)}))
 
 
+def test_several_inputs_are_told_where_they_can_go(read):
+    image, motion = keras.Input((32, 48, 3)), keras.Input((6,))
+    seen = layers.Concatenate()([layers.Flatten()(image), motion])
+    model = keras.Model([image, motion], [layers.Dense(1)(seen), layers.Dense(1)(seen)])
+    with pytest.raises(BadInput, match="Several inputs are for td.compress, .* Join them, .*, a loss and a metric.$"):
+        read(model, Signature((32, 48, 3), {"steering": (1,), "throttle": (1,)}))
+
+
 @pytest.mark.parametrize(
     ("shape", "words"),
     [((4, 32, 48, 3), "It takes clips, and tasks give one image at a time"), ((9,), "Columns are for SensorRows")],

@@ -46,9 +46,9 @@ class _Gallery:
         return [one] * len(indices) if self.draws else []
 
 
-def test_contact_sheet_shows_the_pictures_themselves():
-    regressions = [{"truth": "stop", "says": "yield", "index": 0}]
-    assert _share(contact_sheet(regressions, _picture(RED)[None]), RED) > 0.3
+@pytest.mark.parametrize("words", [{"truth": "stop", "says": "yield"}, {}], ids=["in words", "of numbers alone"])
+def test_contact_sheet_shows_the_pictures_themselves(words):
+    assert _share(contact_sheet([{"index": 0, **words}], _picture(RED)[None]), RED) > 0.3
 
 
 @pytest.mark.parametrize("draw", [lambda one: contact_sheet([{"truth": "a", "says": "b", "index": 0}], one[None]),

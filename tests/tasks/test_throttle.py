@@ -93,6 +93,10 @@ ENDS = {
     "two in a model inside": inside,
     "two of the task's names": lambda x: [layers.Dense(1, name=name)(x) for name in ("throttle", "steering")],
     "one of two numbers": lambda x: layers.Dense(2, "tanh")(x),
+    "means of bins": lambda x: [
+        layers.Dense(1, use_bias=False, name=f"n_outputs{place}")(layers.Dense(bins, "softmax")(x))
+        for place, bins in enumerate((15, 20))
+    ],
 }
 
 
@@ -111,7 +115,7 @@ def test_outputs_are_what_the_user_says_in_the_models_order(end, order, tmp_path
         np.testing.assert_allclose(one, numbers[name], atol=1e-6)
 
 
-@pytest.mark.parametrize("end", ["one of two numbers", "donkeycar's two"])
+@pytest.mark.parametrize("end", ["one of two numbers", "donkeycar's two", "means of bins"])
 def test_outputs_that_nobody_names_are_asked_and_a_pilot_answers_both(end, tub, tmp_path):
     task = MultiTask(
         parts=(LaneKeeping(), Throttle(outputs="raw")), data=str(tub), image_size=(16, 32), preprocessing_name="unit",

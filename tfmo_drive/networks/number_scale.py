@@ -13,7 +13,7 @@ import numpy as np
 
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.base.outputs import names
-from tfmo_drive.contracts import BadInput
+from tfmo_drive.networks import graph
 
 NUMBER = "number"
 """The kind of an output that stands for one number, in an artifact's metadata."""
@@ -76,25 +76,25 @@ def ranged(values: np.ndarray) -> str:
     return f"{values.min():.4g} to {values.max():.4g}"
 
 
-def rescaled(model: keras.Model, output: str, scale: float, offset: float, subject: str) -> keras.Model:
-    """Returns `model` with the output of that name, [b, 1], times `scale` plus `offset`.
+def rescaled(model: keras.Model, output: str, scale: float, offset: float) -> keras.Model:
+    """Returns the flat `model` with the output of that name, [b, 1], times `scale` plus `offset`.
 
-    Both go into the weights of the linear layer that the output ends in (the model's own variables change), else into
-    one more Dense layer behind the model's only output. Raises BadInput, which `subject` begins, where one of several
-    outputs ends in no such layer.
+    Both go into the weights of the linear layer that the output ends in (the model's own variables change) where nothing
+    else reads that, else into one more Dense layer behind it, of its name, in a copy of the model.
     """
-    (tensor,) = (one for name, one in zip(names(model), model.outputs, strict=True) if name == output)
+    tensor = model.outputs[names(model).index(output)]
     layer = tensor._keras_history.layer
-    linear = getattr(layer, "activation", None) is keras.activations.linear
-    if isinstance(layer, (keras.layers.Dense, keras.layers.Conv2D)) and linear and (layer.use_bias or not offset):
+    linear = getattr(layer, "activation", None) is keras.activations.linear and (layer.use_bias or not offset)
+    alone = not any(str(id(tensor)) in node.flat_input_ids for node in graph.calls(model))
+    once = len(layer.inbound_nodes) == 1
+    if isinstance(layer, (keras.layers.Dense, keras.layers.Conv2D)) and linear and alone and once:
         layer.set_weights([one * scale + (offset if one.ndim == 1 else 0) for one in layer.get_weights()])
         return model
-    if len(model.outputs) > 1:
-        raise BadInput(
-            f'{subject} does not end in a linear layer at "{output}", so its unit cannot be changed. Put '
-            f'keras.layers.Dense(1, name="{output}") behind it, with the kernel {scale:g} and the bias {offset:g}.'
-        )
-    last = keras.layers.Dense(1, name=f"{layer.name.replace('.', '_')}_in_the_tasks_unit")
-    made = keras.Model(model.inputs, last(tensor), name=model.name)
+    before = graph.fresh(layer, f"{layer.name}_in_its_own_unit")
+    made = graph.rebuilt(model, lambda one: [before] if one is layer else None)
+    before.set_weights(layer.get_weights())
+    last = keras.layers.Dense(1, name=layer.name.replace(".", "_"))
+    ends = [last(one) if own == output else one for own, one in zip(names(model), made.outputs, strict=True)]
+    made = keras.Model(made.inputs, ends if len(ends) > 1 else ends[0], name=model.name)
     last.set_weights([np.float32([[scale]]), np.float32([offset])])
     return made

@@ -352,6 +352,8 @@ def _check_count(model: keras.Model, subject: str, signature: Signature):
         advice = f" Lane keeping takes a speed too: {BOTH}." if steers else ""
         if count > 1 and [tuple(one.shape[1:]) for one in model.outputs] == [(count,)]:
             advice += _order_advice(signature)
+        elif len(model.inputs) > 1 and not several and not steers:
+            advice += f" {shape_advice.on_inputs(list(Signature.of(model).outputs.values()))}"
         elif len(model.outputs) != count > 1:
             advice += f" {shape_advice.on_outputs(Signature.of(model).outputs, signature.outputs)}"
         raise BadInput(

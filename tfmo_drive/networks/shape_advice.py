@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from tfmo_drive.data.detections import BOXES, SCORES
 
@@ -20,6 +20,22 @@ def on_input(taken: tuple[int | None, ...], wanted: Shape) -> str:
     if len(taken) < 3:
         return "Columns are for SensorRows, and these and sequences of numbers for td.compress, in Python."
     return f"Build it with keras.Input({wanted})."
+
+
+def on_inputs(given: Sequence[Shape]) -> str:
+    """Returns a sentence for a model of several inputs, and of outputs `given`, where the task gives one image."""
+    more = "" if len(given) == 1 else f" {joined(given)}"
+    return f"Several inputs are for td.compress, in Python, as arrays by their names.{more}"
+
+
+def joined(given: Sequence[Shape]) -> str:
+    """Returns a sentence for a model of several outputs where examples have one target each."""
+    if len({shape[:-1] for shape in given}) > 1:
+        return "Write a Task for more (CONTRIBUTING.md)."
+    return (
+        "Join them, keras.Model(model.inputs, keras.layers.Concatenate(name='joined')(model.outputs)), and give targets "
+        "of as many columns, a loss and a metric."
+    )
 
 
 def on_output(given: Shape, wanted: Shape) -> str:

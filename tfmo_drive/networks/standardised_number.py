@@ -72,11 +72,11 @@ class StandardisedNumber:
         """Returns how the output is read, as an artifact's metadata has it, in JSON types."""
         return number_scale.decode(unit, self.deviation, self.mean, positive)
 
-    def converted(self, model: keras.Model, output: str, subject: str) -> keras.Model:
-        """Returns a given `model` whose output of that name is standardised; `subject` begins the error."""
+    def converted(self, model: keras.Model, output: str) -> keras.Model:
+        """Returns a given `model` whose output of that name is standardised."""
         if self.given != RAW:
             return model
-        return number_scale.rescaled(model, output, 1 / float(self.deviation), float(self.output(0.0)), subject)
+        return number_scale.rescaled(model, output, 1 / float(self.deviation), float(self.output(0.0)))
 
     def refuse_other_reading(self, outputs: np.ndarray, targets: np.ndarray, subject: str, advice: str) -> None:
         """Raises BadInput where a given model's answers on real data cannot mean what `given` states.

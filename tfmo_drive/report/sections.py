@@ -188,7 +188,7 @@ def _regressions(row: Row) -> Section | None:
     found = row.get("regressions")
     if not found:
         return None
-    sheet = Figure("regressions", f"Images that the float artifact gets right and {row['name']} wrong, worst first.",
+    sheet = Figure("regressions", f"Images that {row['name']} answers worse than the float artifact, worst first.",
                    photographs=True)  # fmt: skip
     panels = Figure("comparisons", f"Where {row['name']} loses most against float, worst first: the truth, what float "
                     "says and what this row says. # is the example's place in the test split.",

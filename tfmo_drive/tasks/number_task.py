@@ -123,7 +123,7 @@ class NumberTask(FrameTask):
 
     def converted(self, model: keras.Model, subject: str) -> keras.Model:
         output = names(model)[0] if len(model.outputs) == 1 else self.output_names[0]
-        return self._scale.converted(model, output, subject)
+        return self._scale.converted(model, output)
 
     def check_answers(self, model: keras.Model, outputs: np.ndarray, targets: np.ndarray, subject: str) -> None:
         advice = f"Check {self.place}.outputs, task.preprocessing_name, and whether such images trained it."

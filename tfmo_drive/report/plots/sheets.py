@@ -61,7 +61,7 @@ def sheets(report: dict, gallery: Gallery | None = None, clip: Clip = ()) -> dic
 def contact_sheet(regressions: list[dict], pictures: np.ndarray) -> bytes | None:
     """Returns pictures with their truth and the compressed artifact's answer, as PNG bytes.
 
-    It is None without regressions; pictures are uint8 [n, h, w, 3].
+    Where nobody can say these in words, they have the example's number. It is None without regressions; pictures are uint8 [n, h, w, 3].
     """
     if np.ndim(pictures) != 4 or not len(pictures) or not regressions:
         return None
@@ -73,8 +73,9 @@ def contact_sheet(regressions: list[dict], pictures: np.ndarray) -> bytes | None
         axes.set_axis_off()
     for axes, one, picture in zip(panels, regressions, pictures, strict=False):
         axes.imshow(picture, interpolation="nearest")
-        truth, says = (textwrap.fill(f"{key}: {one[name]}", 24) for key, name in (("is", "truth"), ("says", "says")))
-        axes.set_title(f"{truth}\n{says}", fontsize=8, loc="left", linespacing=1.15, color=EITHER)
+        said = [(key, one[name]) for key, name in (("is", "truth"), ("says", "says")) if name in one]
+        said = "\n".join(textwrap.fill(f"{key}: {words}", 24) for key, words in said) or f"#{one['index']}"
+        axes.set_title(said, fontsize=8, loc="left", linespacing=1.15, color=EITHER)
     return png(figure, transparent=True)
 
 

@@ -31,6 +31,7 @@ from tfmo_drive.networks import (
     output_kind,
     own_model,
     plain_layers,
+    shape_advice,
 )
 from tfmo_drive.networks.layers import weights_digest
 from tfmo_drive.networks.leading_scale import Led
@@ -88,8 +89,8 @@ class ArrayTask(Task):
         given = list(model.outputs)
         if len(given) != 1:
             raise BadInput(
-                f"compress: the model has {len(given)} outputs; arrays are of one. Write a Task for more "
-                "(CONTRIBUTING.md)."
+                f"compress: the model has {len(given)} outputs; arrays are of one. "
+                + shape_advice.joined([tuple(one.shape[1:]) for one in given])
             )
         taken = {name: tuple(one.shape[1:]) for name, one in zip(model.input_names, model.inputs, strict=True)}
         if len(taken) == len(self.arrays.inputs) > 1 and given_inputs.are_places(self.arrays.inputs):

@@ -205,7 +205,7 @@ class LaneKeeping(FrameTask):
         if self.full_lock in (None, 1):
             return model
         output = names(model)[0] if len(model.outputs) == 1 else STEERING
-        return number_scale.rescaled(model, output, 1 / self.full_lock, 0.0, subject)
+        return number_scale.rescaled(model, output, 1 / self.full_lock, 0.0)
 
     def check_answers(self, model: keras.Model, outputs: np.ndarray, targets: Mapping[str, np.ndarray], subject: str):
         truth, unit = targets[STEERING], self.full_lock or 1.0

@@ -244,7 +244,7 @@ class SensorRows(Task):
 
     def converted(self, model: keras.Model, subject: str) -> keras.Model:
         if self.predicts == NUMBER:
-            model = self._scale.converted(model, names(model)[0], subject)
+            model = self._scale.converted(model, names(model)[0])
         if self.standardise != "none" or self._as_they_are:
             return model
         moments = self._summary.mean[:-1], self._summary.deviation[:-1]
