@@ -79,8 +79,8 @@ def ranged(values: np.ndarray) -> str:
 def rescaled(model: keras.Model, output: str, scale: float, offset: float) -> keras.Model:
     """Returns the flat `model` with the output of that name, [b, 1], times `scale` plus `offset`.
 
-    Both go into the weights of the linear layer that the output ends in (the model's own variables change) where nothing
-    else reads that, else into one more Dense layer behind it, of its name, in a copy of the model.
+    Both go into the weights of the linear layer that the output ends in (the model's own variables change) where
+    nothing else reads that, else into one more Dense layer behind it, of its name, in a copy of the model.
     """
     tensor = model.outputs[names(model).index(output)]
     layer = tensor._keras_history.layer

@@ -33,8 +33,8 @@ def joined(given: Sequence[Shape]) -> str:
     if len({shape[:-1] for shape in given}) > 1:
         return "Write a Task for more (CONTRIBUTING.md)."
     return (
-        "Join them, keras.Model(model.inputs, keras.layers.Concatenate(name='joined')(model.outputs)), and give targets "
-        "of as many columns, a loss and a metric."
+        "Join them, keras.Model(model.inputs, keras.layers.Concatenate(name='joined')(model.outputs)), and give "
+        "targets of as many columns, a loss and a metric."
     )
 
 

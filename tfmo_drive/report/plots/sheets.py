@@ -61,7 +61,8 @@ def sheets(report: dict, gallery: Gallery | None = None, clip: Clip = ()) -> dic
 def contact_sheet(regressions: list[dict], pictures: np.ndarray) -> bytes | None:
     """Returns pictures with their truth and the compressed artifact's answer, as PNG bytes.
 
-    Where nobody can say these in words, they have the example's number. It is None without regressions; pictures are uint8 [n, h, w, 3].
+    Where nobody can say these in words, it is the example's number. It is None without regressions; pictures are uint8
+    [n, h, w, 3].
     """
     if np.ndim(pictures) != 4 or not len(pictures) or not regressions:
         return None
