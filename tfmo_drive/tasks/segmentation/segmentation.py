@@ -2,7 +2,7 @@
 
 A ResNet50 (or another backbone) under a feature pyramid, then bilinear up-sampling of the logits inside the graph,
 which keeps their scale and is exact in int8. Score: mean IoU; beside it every class's, road and pedestrians by name,
-and the share of pixels that are right.
+the share of pixels that are right, and, of lanes, TuSimple's accuracy.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from tfmo_drive.contracts import BadInput, Evaluation, Examples, Trivial
 from tfmo_drive.data.augmentation import Augmentation
 from tfmo_drive.data.class_names import quoted, read_class_names
 from tfmo_drive.data.image_cache import pack
+from tfmo_drive.data.lanes import LANES
 from tfmo_drive.data.layouts.masks.mask_listing import list_masks
 from tfmo_drive.data.mask_files import IGNORE
 from tfmo_drive.data.splitting import SPLITS
@@ -33,6 +34,7 @@ from tfmo_drive.scores.evaluation import alike
 from tfmo_drive.tasks.frame_task import FrameTask
 from tfmo_drive.tasks.image_task import SCENES
 from tfmo_drive.tasks.segmentation.class_balance import class_weights
+from tfmo_drive.tasks.segmentation.lane_accuracy import lane_numbers
 from tfmo_drive.tasks.segmentation.segmentation_score import decided, overlaps
 from tfmo_drive.training import distillation
 
@@ -43,7 +45,7 @@ _NAMED = {"iou_road": ("road",), "iou_pedestrian": ("pedestrian", "person")}
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Segmentation(FrameTask):
-    """Segments images; real `data` is a folder of images and one of masks (PNG of class ids) for every split.
+    """Segments images; real `data` is a folder of images and masks, or of images and lanes (data/README.md).
 
     `classes` is a file with the names of the ids, where there is no classes.json.
 
@@ -182,6 +184,7 @@ class Segmentation(FrameTask):
             more |= {number: classes[known]["score"]} if known else {}
         captions = {"truth": [""] * len(values), "says": [f"mean IoU {value:.2f}" for value in values]}
         decisions = decided(outputs, targets.shape[1:])
+        more |= lane_numbers(decisions, targets) if self.class_names == LANES else {}
         return Evaluation(values, decisions, classes, more, counts.scores, captions, constant=alike(decisions))
 
     def trivial(self, count: int) -> Trivial:

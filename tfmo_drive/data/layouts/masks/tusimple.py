@@ -16,6 +16,7 @@ import numpy as np
 
 from tfmo_drive.base.given_file import is_number, reading, text_of
 from tfmo_drive.contracts import BadInput
+from tfmo_drive.data.found_files import identity
 from tfmo_drive.data.lanes import FARTHEST, LANES, Lanes
 from tfmo_drive.data.layouts.csv_listing import find_recorded
 from tfmo_drive.data.layouts.masks.pairs import Pairs
@@ -34,9 +35,10 @@ def tables(root: Path) -> list[Path]:
 def pairs(root: Path) -> Pairs:
     """Returns the labelled images: test where a file or its folder is called so, the others still to be split.
 
-    Raises BadInput for a line that is no such object. Images that are missing are odd.
+    Raises BadInput for a line that is no such object. Images that are missing are odd, and so are those of an earlier
+    line.
     """
-    found = Pairs(root, LANES)
+    found, seen = Pairs(root, LANES), set()
     for table in tables(root):
         words = re.split(r"[_\W]+", f"{table.parent.relative_to(root)}_{table.stem}".lower())
         named = [SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS]
@@ -45,9 +47,11 @@ def pairs(root: Path) -> Pairs:
         folders = [table.parent, *(root / folder for folder in sorted(_FOLDERS, reverse=split != "test"))]
         files = find_recorded(folders, [record["raw_file"] for record in records])
         for record, file in zip(records, files, strict=True):
-            if file is None:
-                found.odd.append(f"{record['raw_file']} of {table.name} has no image")
+            if file is None or identity(file) in seen:
+                fault = "has no image" if file is None else "is that of an earlier line"
+                found.odd.append(f"{record['raw_file']} of {table.name} {fault}")
                 continue
+            seen.add(identity(file))
             # A clip's folder is called after its time, and the labelled image is always its 20th.
             clip = Path(record["raw_file"].replace("\\", "/"))
             frame = clip.parent if clip.stem.isdigit() and clip.parent.name.isdigit() else clip.with_suffix("")
