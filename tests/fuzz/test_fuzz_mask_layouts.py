@@ -76,7 +76,11 @@ def _tusimple(case) -> dict[str, np.ndarray]:
     for number in range(COUNT):
         name, lanes = f"clips/0601/{number:04}/{number}.png", _lanes(case)
         _saved(case.folder / name, np.zeros((*SIZE, 3), np.uint8))
-        rows = {"raw_file": name, "h_samples": [2 * y for y in range(6)], "lanes": [[x for x, _ in lane] for lane in lanes]}
+        rows = {
+            "raw_file": name,
+            "h_samples": [2 * y for y in range(6)],
+            "lanes": [[x for x, _ in lane] for lane in lanes],
+        }
         lines.append(json.dumps(rows))
         expected[str(number)] = drawn([np.array(lane, np.float32) for lane in lanes], SIZE)
     _write(case, case.folder / "label_data_0601.json", "\n".join(lines) + "\n")
