@@ -160,7 +160,8 @@ CASES = {
         says=lambda task, outputs: [f"{task.degrees * outputs[0]:+.4g} degrees (positive to the right)"],
         bad=(
             *ANY_FRAME, ("degrees", 0), ("degrees", math.nan), ("curve_degrees", -1), ("curve_degrees", 25.0),
-            ("limit", 0.0), ("limit", math.nan), ("augmentation", Augmentation()),
+            ("limit", 0.0), ("limit", math.nan), ("augmentation", Augmentation()), ("side_correction", -0.1),
+            ("side_correction", math.nan),
         ),
         others=other_frames,
         output_names=("steering",),

@@ -1,10 +1,12 @@
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.image_cache import pack
-from tfmo_drive.data.layouts.steering_log import list_log, time_blocks
+from tfmo_drive.data.layouts.steering_log import CAMERA, list_log, time_blocks, with_side_cameras
 from tfmo_drive.data.splitting import SPLITS
 
 
@@ -188,3 +190,80 @@ def test_the_simulators_log_is_listed_and_packed(shared, tmp_path):
     assert pixels.shape == (5, 40, 80, 3) and np.array_equal(labels, listing["test"].labels[:5])
     with Image.open(listing["test"].files[0]) as image:
         assert image.size == (320, 160)
+
+
+def three_cameras(root, count=100, header="center,left,right,steering,throttle,brake,speed"):
+    """A log of one moment a second with an image of each camera."""
+    names = [name(index) for index in range(count)]
+    sides = [[file.replace("center", side) for side in ("center", "left", "right")] for file in names]
+    lines = [f"{', '.join(moment)}, {0.9 if index % 2 else -0.1}, 1, 0, 30" for index, moment in enumerate(sides)]
+    return log(root, [header, *lines] if header else lines, [file for moment in sides for file in moment], "IMG")
+
+
+@pytest.mark.parametrize("header", ["center,left,right,steering,throttle,brake,speed", ""])
+def test_side_cameras_join_their_moments_in_train_alone(root, header):
+    path = three_cameras(root, header=header)
+    plain = list_log(path)
+    listing = with_side_cameras(plain, path, None, 0.2)
+    assert listing["val"] is plain["val"] and listing["test"] is plain["test"]
+    train, driven, count = listing["train"], plain["train"], len(plain["train"])
+    assert train.attributes[CAMERA].tolist() == ["centre"] * count + ["left"] * count + ["right"] * count
+    assert train.files[:count] == driven.files and train.groups.tolist() == 3 * driven.groups.tolist()
+    for side, change, part in (("left", 0.2, slice(count, 2 * count)), ("right", -0.2, slice(2 * count, None))):
+        assert [f.name for f in train.files[part]] == [f.name.replace("center", side) for f in driven.files]
+        expected = np.clip(driven.labels + change, -1, 1)
+        assert np.allclose(train.labels[part], expected) and train.labels.dtype == np.float32
+    assert train.labels.max() == 1  # 0.9 + 0.2 is more than full lock
+    several = with_side_cameras(list_log(path, values=("steering", "speed")), path, None, 0.2)["train"].labels
+    assert np.allclose(several["steering"], train.labels) and set(several["speed"].ravel().tolist()) == {30}
+
+
+def test_side_images_that_are_missing_are_counted_and_those_of_no_column_named(root):
+    path = three_cameras(root)
+    missing = list_log(path)["train"].files[5]
+    missing.with_name(missing.name.replace("center", "left")).unlink()
+    with pytest.raises(BadInput, match="1 of .* images of the side cameras are missing: left .*left_2018"):
+        with_side_cameras(list_log(path), path, None, 0.2)
+    train = with_side_cameras(list_log(path), path, None, 0.2, skip_bad=True)["train"]
+    assert np.unique(train.attributes[CAMERA], return_counts=True)[1].tolist() == [70, 69, 70]
+    with pytest.raises(BadInput, match="has no column for the left"):
+        with_side_cameras(list_log(seconds(root / "one", 40)), root / "one", None, 0.2)
+
+
+def test_the_only_csv_of_a_folder_is_the_log(root):
+    path = seconds(root, 40)
+    path.rename(root / "frames.csv")
+    assert len(everything(list_log(root))[0]) == 40
+    (root / "more.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(BadInput, match="holds no driving_log.csv. Name the log itself"):
+        list_log(root)
+
+
+def first_tub(root, count=60, deleted=()):
+    """A tub of version 1, of which a record and its number stand in a file each."""
+    root.mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        record = {"cam/image_array": f"{number}_cam-image_array_.jpg", "user/angle": (number % 9 - 4) / 4,
+                  "user/throttle": 0.3, "user/mode": "user", "milliseconds": 1000 * number}  # fmt: skip
+        (root / f"record_{number}.json").write_text(json.dumps(record))
+        (root / record["cam/image_array"]).write_bytes(b"")
+    (root / "meta.json").write_text('{"inputs": ["cam/image_array", "user/angle"], "start": 1}')
+    if deleted:
+        (root / "exclude.json").write_text(json.dumps(list(deleted)))
+    return root
+
+
+def test_a_tub_of_version_1_is_read_record_by_record(root, caplog):
+    files, labels, groups = everything(list_log(first_tub(root, deleted=(3, 40))))
+    order = np.argsort([int(file.partition("_")[0]) for file in files])
+    numbers = [number for number in range(60) if number not in (3, 40)]
+    assert [files[place] for place in order] == [f"{number}_cam-image_array_.jpg" for number in numbers]
+    assert labels[order, 0].tolist() == [(number % 9 - 4) / 4 for number in numbers]
+    assert np.unique(groups, return_counts=True)[1].max() <= 6, "blocks of five seconds"
+    assert "2 of 60 records are deleted there, and left out" in caplog.text
+    (root / "7_cam-image_array_.jpg").unlink()
+    with pytest.raises(BadInput, match="1 of 58 frames have no image of their own .*no image 7_cam-image_array_.jpg"):
+        list_log(root)
+    (root / "record_9.json").write_text("[]")
+    with pytest.raises(BadInput, match="record_9.json is no record of a donkeycar tub"):
+        list_log(root)

@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tfmo_drive.base.keras2 import tf
 from tfmo_drive.contracts import BadInput, Context
@@ -135,3 +136,28 @@ def test_the_simulators_log(shared):
     assert straight.more["jitter_answer_degrees"] == 0 < straight.more["jitter_truth_degrees"]
     subset = task.evaluate(np.zeros((21, 1)), task.examples("test").read(np.arange(0, 101, 5))[1])
     assert "jitter_truth_degrees" not in subset.more
+
+
+def test_side_cameras_are_trained_on_and_scored_as_if_there_were_none(tmp_path):
+    """Errors are told in what was driven: the corrected steering of the sides must not make them look smaller."""
+    (tmp_path / "IMG").mkdir()
+    rows = ["center,left,right,steering,split"]
+    for number in range(80):  # train 60, val 10, test 10
+        moment = [f"IMG/{camera}_{number:03}.png" for camera in ("center", "left", "right")]
+        for shade, file in enumerate(moment):
+            Image.new("RGB", (32, 16), (number, 80 * shade, 0)).save(tmp_path / file)
+        rows.append(",".join([*moment, f"{(number % 7 - 3) / 10}", ("train", "val", "test")[max(0, number // 10 - 5)]]))
+    (tmp_path / "driving_log.csv").write_text("\n".join(rows))
+    plain = LaneKeeping(data=str(tmp_path), image_size=(16, 32))
+    sides = dataclasses.replace(plain, side_correction=0.2)
+    raw, targets = sides.examples("train").read(np.arange(len(sides.examples("train"))))
+    count = len(plain.examples("train"))
+    assert len(raw) == 3 * count and len(sides.examples("test")) == len(plain.examples("test"))
+    assert np.allclose(targets["steering"][count : 2 * count], targets["steering"][:count] + 0.2)
+    assert set(raw[2 * count :, ..., 1].ravel().tolist()) == {160}
+    answers, truth = np.zeros((4, 1), np.float32), plain.examples("test").read(np.arange(4))[1]
+    assert sides.evaluate(answers, truth).score == plain.evaluate(answers, truth).score
+    with pytest.raises(BadInput, match="needs a log of three cameras"):
+        LaneKeeping(side_correction=0.2)
+    with pytest.raises(BadInput, match="side_correction must be at least 0 and below limit"):
+        dataclasses.replace(plain, side_correction=1.0)

@@ -132,7 +132,7 @@ KINDS = {
     DRIVING: Kind(
         "a record of driving",
         "lane",
-        {"a driving log": ("driving_log.csv",), "a donkeycar tub": ("*.catalog",)},
+        {"a driving log": ("driving_log.csv",), "a donkeycar tub": ("*.catalog", "record_*.json")},
     ),
 }  # fmt: skip
 HOLDERS = ("images", "image", "imgs", "img", "jpegimages", "image_2", "labels", "label_2", "annotations")

@@ -2,11 +2,13 @@
 
 Udacity's simulator writes one without a header (CarController.cs of github.com/udacity/self-driving-car-sim): paths of
 the recording machine, the wheels' angle over its maximum of 25 degrees, positive to the right, and the time in the
-images' names. Only the centre camera is used. A donkeycar tub (layouts.donkey_tub) is such a log too.
+images' names. A donkeycar tub (layouts.donkey_tub) is such a log too. Beside the centre camera, images of cameras at
+the left and right may be trained on, with the steering that would lead back to the middle (Bojarski et al., section 3).
 """
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import math
 import re
@@ -17,21 +19,25 @@ import numpy as np
 
 from tfmo_drive.base import faults
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.data.csv_table import number_in, read_table
-from tfmo_drive.data.found_files import identity
+from tfmo_drive.data.csv_table import Table, number_in, read_table
+from tfmo_drive.data.found_files import entries, identity
 from tfmo_drive.data.layouts.csv_listing import find_columns, find_recorded, read_splits
 from tfmo_drive.data.layouts.donkey_tub import is_tub, read_tub
 from tfmo_drive.data.layouts.known_layouts import DRIVING, elsewhere
-from tfmo_drive.data.splitting import Listing, Rows, assemble_blocks
+from tfmo_drive.data.splitting import Listing, Rows, Split, assemble_blocks, refuse_repeated_files
 
 COLUMNS = {
     "file": ("center", "centre", "file", "path", "filename", "image", "image_path", "cam/image_array"),
     "steering": ("steering", "steering_angle", "angle", "steer", "user/angle"),
     "throttle": ("throttle", "user/throttle", "gas"),
-    "time": ("_timestamp_ms",),
+    "time": ("_timestamp_ms", "milliseconds"),
     "split": ("split", "set", "subset"),
     "speed": ("speed", "velocity", "vehicle_speed"),
 }
+SIDES = {"left": ("left", "left_image", "left_camera"), "right": ("right", "right_image", "right_camera")}
+"""The columns of the cameras at the sides."""
+CAMERA = "camera"
+"""The attribute that says which camera took an image, where not all are of the centre's."""
 _VALUES = ("steering", "throttle", "speed")
 """The columns that are listed where somebody asks for them."""
 CLASSIC = ("center", "left", "right", "steering", "throttle", "brake", "speed")
@@ -75,13 +81,12 @@ def list_log(
     path = Path(path)
     if not 0 < limit < math.inf:
         raise BadInput(f"limit must be a positive number, full lock in the log's unit, got {limit}.")
-    table = read_tub(path) if is_tub(path) else read_table(_log(path), unnamed=CLASSIC)
+    table = _table(path)
     path = table.path
     kinds = {kind: names for kind, names in COLUMNS.items() if kind not in _VALUES or kind in values}
     found = find_columns(path, table.header, columns or {}, kinds, ("file", *values))
     cells = {kind: table.column(index) for kind, index in found.items()}
-    folders = [path.parent, *(path.parent / name for name in ("IMG", "images", path.stem))]
-    files = find_recorded(folders, cells["file"])
+    files = find_recorded(_folders(path), cells["file"])
     numbers = {value: [number_in(text) for text in cells[value]] for value in values}
     splits = read_splits(table, found["split"]) if "split" in found else np.full(len(files), "", "<U5")
     kept, odd, seen = [], [], set()
@@ -109,6 +114,56 @@ def list_log(
     return assemble_blocks(Rows(path, (), files, labels, groups, splits), seed)
 
 
+def with_side_cameras(
+    listing: Listing, path: str | Path, columns: Mapping[str, str] | None, correction: float, skip_bad: bool = False
+) -> Listing:
+    """Returns a listing whose train has the left and right images of its moments too; val and test stay as they are.
+
+    Their steering is that of the moment, plus the correction at the left and minus it at the right, within -1..1; all
+    other values and the group are the moment's. Attributes of train say which camera took an image (CAMERA).
+
+    Args:
+        listing: The listing, as `list_log` returns it of the same log, with steering.
+        path: The log, or its folder.
+        columns: The columns that cannot be guessed, as {"left": "cam_1"}.
+        correction: The correction, a share of full lock.
+        skip_bad: Whether moments without both images are left as they are.
+
+    Raises:
+        BadInput: There are no such columns, or images are missing (counted, ten named).
+    """
+    table, train = _table(Path(path)), listing["train"]
+    kinds = {"file": COLUMNS["file"], **SIDES}
+    asked = {kind: name for kind, name in (columns or {}).items() if kind in kinds}
+    found = find_columns(table.path, table.header, asked, kinds, tuple(kinds))
+    files = {kind: find_recorded(_folders(table.path), table.column(place)) for kind, place in found.items()}
+    rows = {identity(file): row for row, file in enumerate(files["file"]) if file}
+    places = [rows[identity(file)] for file in train.files]
+    odd = [f"{side} {table.rows[row][found[side]]}" for row in places for side in SIDES if files[side][row] is None]
+    faults.refuse(table.path, odd, 2 * len(places), "images of the side cameras are missing", skip_bad)
+    parts = [(train.files, train.labels, train.groups)]
+    for side, change in (("left", correction), ("right", -correction)):
+        here = [index for index, row in enumerate(places) if files[side][row]]
+        labels = train.labels[here]
+        steering = labels if labels.dtype.names is None else labels["steering"]
+        steering[:] = np.clip(steering + change, -1, 1)
+        parts.append((tuple(files[side][places[index]] for index in here), labels, train.groups[here]))
+    cameras = np.repeat(["centre", *SIDES], [len(taken) for taken, _, _ in parts])
+    taken, labels, groups = zip(*parts, strict=True)
+    more = Split(sum(taken, ()), np.concatenate(labels), np.concatenate(groups), attributes={CAMERA: cameras})
+    refuse_repeated_files(table.path, splits := {**listing.splits, "train": more})
+    return dataclasses.replace(listing, splits=splits)
+
+
+def _table(path: Path) -> Table:
+    return read_tub(path) if is_tub(path) else read_table(_log(path), unnamed=CLASSIC)
+
+
+def _folders(path: Path) -> list[Path]:
+    """Returns where the images of a log may lie."""
+    return [path.parent, *(path.parent / name for name in ("IMG", "images", path.stem))]
+
+
 def _labels(numbers: Mapping[str, Sequence[float]], limit: float) -> np.ndarray:
     """Returns float32 [n, 1] of the only value over its limit; of several a structured array [n], the first over it."""
     labels = np.empty(len(next(iter(numbers.values()))), [(value, np.float32, (1,)) for value in numbers])
@@ -118,12 +173,17 @@ def _labels(numbers: Mapping[str, Sequence[float]], limit: float) -> np.ndarray:
 
 
 def _log(path: Path) -> Path:
+    """Returns the log itself: in a folder driving_log.csv, or the only CSV file where nothing else is read there."""
     if not path.is_dir():
         return path
-    if not (path / "driving_log.csv").is_file():
-        advice = elsewhere(path, DRIVING) or f"Name the log itself, with --data={path / 'NAME.csv'}."
+    tables = [Path(entry.path) for entry in entries(path) if entry.name.lower().endswith(".csv") and entry.is_file()]
+    if path / "driving_log.csv" in tables:
+        return path / "driving_log.csv"
+    reason = elsewhere(path, DRIVING)
+    if reason or len(tables) != 1:
+        advice = reason or f"Name the log itself, with --data={path / 'NAME.csv'}."
         raise BadInput(f"{path} holds no driving_log.csv. {advice}")
-    return path / "driving_log.csv"
+    return tables[0]
 
 
 def time_blocks(seconds: np.ndarray, splits: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ from tfmo_drive.base.outputs import names
 from tfmo_drive.contracts import Arrays, BadInput, Evaluation, Examples, Preprocessing, Preprocessings, Trivial
 from tfmo_drive.data.augmentation import Augmentation
 from tfmo_drive.data.image_cache import PackedExamples, pack
-from tfmo_drive.data.layouts.steering_log import list_log
+from tfmo_drive.data.layouts.steering_log import CAMERA, list_log, with_side_cameras
 from tfmo_drive.networks import networks, number_scale, own_model
 from tfmo_drive.networks.networks import Network
 from tfmo_drive.networks.own_model import Signature
@@ -46,6 +46,8 @@ class LogColumns:
     steering: str = ""
     split: str = ""
     speed: str = ""
+    left: str = ""
+    right: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -61,6 +63,8 @@ class LaneKeeping(FrameTask):
             own unit), 25 (degrees), or below 0 where left is positive; it must be given where `limit` is not 1.
         curve_degrees: Steering beyond this, in degrees, is a curve.
         balance: Whether curves are shown more often than they were driven.
+        side_correction: The steering that leads back from where a camera at the left looks, in the log's unit (0.2, of
+            the simulator's 1); then the images of the left and right cameras are trained on too. 0: the centre alone.
         inputs: ("image",), or ("image", "speed"): the vehicle's speed too, in the log's unit, as a model of your own
             takes it. Built-in scenes are then driven at 2 to 30 m/s by a car that understeers.
         columns: The log's columns that cannot be guessed.
@@ -76,6 +80,7 @@ class LaneKeeping(FrameTask):
     full_lock: float | None = None
     curve_degrees: float = 1.0
     balance: bool = True
+    side_correction: float = 0.0
     inputs: tuple[str, ...] = (IMAGE,)
     augmentation: Augmentation = Augmentation(flip=True, shift=0.0, zoom=0.0, shear_degrees=0.0)
     columns: LogColumns = LogColumns()
@@ -100,6 +105,13 @@ class LaneKeeping(FrameTask):
             raise BadInput(f"LaneKeeping.inputs must be image or image,speed, got {','.join(self.inputs)}.")
         if not self.limit > 0:
             raise BadInput(f"LaneKeeping.limit must be above 0, got {self.limit}.")
+        if not 0 <= self.side_correction < self.limit:
+            raise BadInput(
+                f"LaneKeeping.side_correction must be at least 0 and below limit ({self.limit:g}), in the log's unit, "
+                f"got {self.side_correction}."
+            )
+        if self.side_correction and self.data == SCENES:
+            raise BadInput("LaneKeeping.side_correction needs a log of three cameras: the built-in scenes have one.")
         if self.augmentation.shift or self.augmentation.shear_degrees or self.augmentation.rotation_degrees:
             raise BadInput(
                 "LaneKeeping.augmentation must not shift, shear or turn images: the right steering would be another. "
@@ -110,7 +122,12 @@ class LaneKeeping(FrameTask):
     def _listing(self):
         columns = {key: value for key, value in dataclasses.asdict(self.columns).items() if value}
         values = (STEERING, "speed") if self.speeds else (STEERING,)
-        return list_log(self.data, columns or None, self.limit, self.split_seed, self.skip_bad, values)
+        known = {kind: name for kind, name in columns.items() if kind not in ("left", "right")}
+        listing = list_log(self.data, known or None, self.limit, self.split_seed, self.skip_bad, values)
+        if not self.side_correction:
+            return listing
+        share = self.side_correction / self.limit
+        return with_side_cameras(listing, self.data, columns, share, self.skip_bad)
 
     def packed(self, split: str) -> Examples:
         """Returns a split's pixels uint8 [b, h, w, channels], with speeds float32 [b, 1] where asked for, and targets.
@@ -154,9 +171,10 @@ class LaneKeeping(FrameTask):
 
     @functools.cached_property
     def _scale(self) -> SteeringScale:
-        return SteeringScale(
-            spread=spread_of(self._train_truth), degrees=self.degrees, curve_degrees=self.curve_degrees
-        )
+        """Returns the scale of scores: of what was driven, so that corrected steering makes no error look smaller."""
+        cameras = self.examples("train").attributes.get(CAMERA)
+        driven = self._train_truth if cameras is None else self._train_truth[cameras == "centre"]
+        return SteeringScale(spread=spread_of(driven), degrees=self.degrees, curve_degrees=self.curve_degrees)
 
     def order(self, seed: int, epoch: int) -> np.ndarray | None:
         return balanced_order(self._train_truth, seed, epoch) if self.balance else None
