@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tfmo_drive.data.recordings import blocks
+from tfmo_drive.data.recordings import blocks, tracks
 
 SIZE = (360, 480)
 
@@ -45,3 +45,17 @@ def test_blocks_are_short_numbered_from_zero_and_contiguous(frames):
     assert np.bincount(groups).max() <= max(1, len(frames) // 20)
     in_order = groups[sorted(range(len(frames)), key=lambda index: frames[index])]
     assert (np.diff(in_order) >= 0).all()
+
+
+def test_frames_of_one_track_and_copies_of_one_image_are_together():
+    names = [f"{label}/{track:05}_{frame:05}.ppm" for label in range(2) for track in range(3) for frame in range(4)]
+    found = tracks(names, np.repeat([0, 1], 12))
+    assert found.tolist() == np.repeat(np.arange(6), 4).tolist()
+    exported = [f"stop{number}_jpg.rf.{word}.jpg" for number in range(4) for word in ("0a1b", "77ff")]
+    assert tracks(exported, np.zeros(8, np.int64)).tolist() == np.repeat(np.arange(4), 2).tolist()
+
+
+def test_images_that_are_only_numbered_are_apart_and_few_tracks_are_cut():
+    assert tracks([f"{number:04}.png" for number in range(9)], np.zeros(9, np.int64)).tolist() == list(range(9))
+    found = tracks([f"drive_01_{number:04}.png" for number in range(200)], np.zeros(200, np.int64))
+    assert len(set(found.tolist())) == 20 and (np.diff(found) >= 0).all()

@@ -1,5 +1,7 @@
 """Equal images across splits and under two classes are counted and said, once everything is decoded."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -53,3 +55,14 @@ def test_one_class_is_nothing_to_tell_apart(tmp_path):
 def test_of_different_images_nothing_is_said(task, caplog):
     task({}).examples("train")
     assert "pixel by pixel" not in caplog.text
+
+
+def test_what_test_shows_too_is_left_out_of_train_where_asked(task, caplog):
+    found = dataclasses.replace(task({"test/stop/0.bmp": "train/stop/0.png"}), duplicates="drop")
+    train = found.examples("train")
+    assert len(train) == 5 and "1 of 6 images are left out of train" in caplog.text
+    assert train.read(np.arange(5))[1].tolist() == train.labels.tolist() == [0, 0, 1, 1, 1]
+    assert "pixel by pixel: their score" not in caplog.text
+    assert train.fingerprint != dataclasses.replace(found, duplicates="keep").examples("train").fingerprint
+    with pytest.raises(BadInput, match='duplicates must be "keep" or "drop", got "both"'):
+        dataclasses.replace(found, duplicates="both")

@@ -178,7 +178,7 @@ BOTH = (Segmentation(channels=8), Detection(channels=8))
 
 def test_lists_of_one_drive_are_split_alike_whatever_their_order(drive):
     task = MultiTask(parts=BOTH, data=drive(np.random.default_rng(1).permutation(60).tolist()), image_size=(32, 64))
-    segmentation, detection = (part._listing for part in task.parts)
+    segmentation, detection = (part.listing for part in task.parts)
     for split in SPLITS:
         assert segmentation[split].files == detection[split].files and len(task.examples(split)) >= 9
     pixels, targets = task.examples("train").read(np.arange(2))
@@ -194,7 +194,7 @@ def test_parts_that_see_other_images_are_refused(drive):
 @pytest.mark.real
 def test_both_truths_of_camvid_are_of_the_same_images(shared):
     task = MultiTask(parts=BOTH, data=str(shared / "data/camvid"), image_size=(32, 64))
-    segmentation, detection = (part._listing for part in task.parts)
+    segmentation, detection = (part.listing for part in task.parts)
     for split, count in zip(SPLITS, (316, 51, 101), strict=True):
         assert segmentation[split].files == detection[split].files and len(task.examples(split)) == count
         groups = [np.unique(one[split].groups, return_inverse=True)[1] for one in (segmentation, detection)]

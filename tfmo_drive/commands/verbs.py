@@ -11,6 +11,7 @@ from tfmo_drive.commands import command_line
 
 COMMAND = "tfmo-drive"
 VERBS = {
+    "look": ("look", "Say what a folder of data holds, which task reads it, and draw its truth; nothing is trained."),
     "run": ("run", "Train or read the baseline, compress it, convert it, measure it, write the report."),
     "plan": ("plan", "Print what a run would do, what is finished already, and every setting; nothing is trained."),
     "export": ("export", "Make the artifacts alone, or reuse their stages; nothing is measured."),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from PIL import Image
@@ -60,6 +61,10 @@ class MaskSplit(Split):
 
     masks: tuple[Path | Lanes, ...]
     ids: MaskIds
+
+    def at(self, kept: np.ndarray) -> Self:
+        """Returns the split of the images at these indices."""
+        return dataclasses.replace(super().at(kept), masks=tuple(self.masks[index] for index in kept))
 
 
 def read_mask(source: Path | Lanes, image: Path, ids: MaskIds, size: tuple[int, int], resize: Resize) -> np.ndarray:

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Sequence
+from pathlib import PurePosixPath
 
 import numpy as np
 
+_TWO_NUMBERS = re.compile(r"(.*\d\D+)\d+\D*")
+_EXPORTED = re.compile(r"(.+?)(_(jpe?g|png|bmp|webp))?\.rf\.[0-9A-Za-z]+", re.ASCII)
+"""What Roboflow calls the copies of one image that it makes: stop_12_jpg.rf.0a1b2c.jpg."""
 BLOCK, LEAST = 20, 20
 """The largest number of frames in a block, and the smallest number of blocks: fewer groups make no interval."""
 _NUMBER = re.compile(r"(\d+)(\D*)$")
@@ -44,3 +48,27 @@ def blocks(names: Sequence[str], sizes: Sequence[Hashable]) -> np.ndarray:
             groups[part] = count
             count += 1
     return groups
+
+
+def tracks(names: Sequence[str], labels: np.ndarray) -> np.ndarray:
+    """Returns the track of each of some images of classes, int64 [n] from 0.
+
+    A track is what differs in the last of several numbers of its name alone, as 00007_00029.png is frame 29 of track 7.
+    Copies of one image that an export made (stop_12_jpg.rf.0a1b2c.jpg) are one. Tracks of which a class has fewer than
+    three, too few to be in every split, are cut into blocks as recordings are. All other images are a track each.
+
+    Args:
+        names: The images' names, with their class in front where a number means another track in each.
+        labels: The classes, int64 [n].
+    """
+    stems = [PurePosixPath(name).stem for name in names]
+    originals = [found[1] if (found := _EXPORTED.fullmatch(stem)) else stem for stem in stems]
+    heads = [found[1] if (found := _TWO_NUMBERS.fullmatch(one)) else one for one in originals]
+    keys = [(PurePosixPath(name).parent, head) for name, head in zip(names, heads, strict=True)]
+    numbers: dict[object, int] = {}
+    found = np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.int64)
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        if len(np.unique(found[members])) < 3:
+            found[members] = blocks([f"{originals[row]}.png" for row in members], [0] * len(members)) + found.max() + 1
+    return np.unique(found, return_inverse=True)[1]

@@ -1,4 +1,7 @@
-"""Warns of images that occur twice: across splits a score is one of memory, under two classes they teach neither."""
+"""Warns of images that occur twice, and leaves them out of train where asked.
+
+Across splits a score is one of memory, and under two classes they teach neither.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tfmo_drive.base import faults
-from tfmo_drive.contracts import Examples
+from tfmo_drive.base.cache import digest
+from tfmo_drive.contracts import Arrays, BadInput, Examples
 from tfmo_drive.data.splitting import SPLITS
 
 
@@ -27,7 +31,10 @@ def say_repeated(source: str, splits: Mapping[str, Examples], class_names: Seque
             count = int(np.isin(digests.get(split, ()), digests["train"]).sum())
             if count:
                 shares = f"{count:,} of {len(digests[split]):,} images of {split}"
-                said = f"{shares} are those of train, pixel by pixel: their score says nothing of new ones."
+                said = (
+                    f"{shares} are those of train, pixel by pixel: their score says nothing of new ones. "
+                    "--set=task.duplicates=drop leaves them out of train."
+                )
                 faults.note(source, said)
     labelled = {split: splits[split].labels for split in digests if splits[split].labels.dtype.kind == "i"}
     if class_names and labelled:
@@ -45,3 +52,39 @@ def say_repeated(source: str, splits: Mapping[str, Examples], class_names: Seque
                 f"{int(counts[torn].sum()):,} of {len(labels):,} images are, pixel by pixel, under two classes or "
                 f"more, such as {pair}.",
             )
+
+
+class Without(Examples):
+    """Holds other examples but for some of them."""
+
+    def __init__(self, examples: Examples, kept: np.ndarray) -> None:
+        self.examples, self.kept = examples, kept
+        self.groups, self.digests = examples.groups[kept], examples.digests[kept]
+        self.attributes = {name: values[kept] for name, values in examples.attributes.items()}
+        self.fingerprint = digest([examples.fingerprint, kept.tolist()])
+
+    @property
+    def labels(self) -> np.ndarray:
+        return self.examples.labels[self.kept]
+
+    def __len__(self) -> int:
+        return len(self.kept)
+
+    def read(self, indices: np.ndarray) -> tuple[Arrays, Arrays]:
+        return self.examples.read(self.kept[np.asarray(indices, np.int64) % len(self)])
+
+
+def without_repeated(source: str, splits: Mapping[str, Examples]) -> dict[str, Examples]:
+    """Returns the splits, of which train has no image that val or test shows too, pixel by pixel; a note counts them.
+
+    Raises BadInput where nothing is left of train.
+    """
+    train = splits["train"]
+    kept = np.flatnonzero(~np.isin(train.digests, np.concatenate([splits[split].digests for split in SPLITS[1:]])))
+    if not len(kept):
+        raise BadInput(f"{source}: every train image is one of val or test, so that task.duplicates=drop leaves none.")
+    if len(kept) == len(train):
+        return dict(splits)
+    gone = len(train) - len(kept)
+    faults.note(source, f"{gone:,} of {len(train):,} images are left out of train: val or test shows them too.")
+    return {**splits, "train": Without(train, kept)}

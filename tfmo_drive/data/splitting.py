@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from absl import logging
@@ -17,6 +18,7 @@ from tfmo_drive.base.faults import counted, note
 from tfmo_drive.base.spelling import suggestion
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.class_names import quoted
+from tfmo_drive.data.copies import joined, same_content
 from tfmo_drive.data.found_files import identity
 
 SPLITS = ("train", "val", "test")
@@ -48,6 +50,14 @@ class Split:
     def __len__(self) -> int:
         return len(self.files)
 
+    def at(self, kept: np.ndarray) -> Self:
+        """Returns the split of the images at these indices."""
+        named = {name: values[kept] for name, values in self.attributes.items()}
+        files = tuple(self.files[index] for index in kept)
+        return dataclasses.replace(
+            self, files=files, labels=self.labels[kept], groups=self.groups[kept], attributes=named
+        )
+
 
 @dataclasses.dataclass(frozen=True)
 class Listing:
@@ -55,6 +65,10 @@ class Listing:
 
     class_names: tuple[str, ...]
     splits: Mapping[str, Split]
+    layout: str = ""
+    """The name of the layout in which the data lie, as people call it."""
+    sampled: tuple[str, ...] = ()
+    """The splits that the data do not give, and that were sampled."""
 
     def __getitem__(self, split: str) -> Split:
         if split not in self.splits:
@@ -97,7 +111,7 @@ def assemble(rows: Rows, seed: int = 0, named: bool = False) -> Listing:
     """
     rows = _each_once(rows)
     splits = rows.splits.astype("<U5")
-    _sample_missing(splits, rows.labels, rows.groups, seed)
+    _sample_missing(splits, rows.labels, rows.groups, rows.files, seed)
     listed = {split: _split(rows, np.flatnonzero(splits == split)) for split in SPLITS}
     for split, part in listed.items():
         if not len(part):
@@ -113,7 +127,7 @@ def assemble(rows: Rows, seed: int = 0, named: bool = False) -> Listing:
         )
     if absent:
         note(rows.source, f"no training image of class {quoted(absent)}, so it cannot be learned.")
-    return Listing(rows.class_names, listed)
+    return Listing(rows.class_names, listed, sampled=missing(rows.splits))
 
 
 def unseen(class_names: Sequence[str], labels: np.ndarray) -> list[str]:
@@ -145,8 +159,22 @@ def refuse_unlearnable(
 
 def assemble_blocks(rows: Rows, seed: int = 0) -> Listing:
     """Returns a Listing of `rows`, recorded frames, in which missing splits are sampled as by `sampled_blocks`."""
-    places = sampled_blocks(rows.splits, rows.groups, rows.source, seed)
-    return Listing(rows.class_names, {split: _split(rows, np.flatnonzero(places == split)) for split in SPLITS})
+    places = sampled_blocks(rows.splits, rows.groups, rows.source, seed, rows.files)
+    listed = {split: _split(rows, np.flatnonzero(places == split)) for split in SPLITS}
+    return Listing(rows.class_names, listed, sampled=missing(rows.splits, blocks=True))
+
+
+def missing(splits: np.ndarray, blocks: bool = False) -> tuple[str, ...]:
+    """Returns the names of the splits that are to be sampled, of given names [n].
+
+    Args:
+        splits: The given names; "" is still to be sampled.
+        blocks: Whether `sampled_blocks` samples them, for which val becomes test where there is none.
+    """
+    given = set(splits.tolist())
+    if blocks and "test" not in given:
+        given = given - {"val"} | ({"test"} if "val" in given else set())
+    return tuple(split for split in SPLITS[1:] if split not in given)
 
 
 def _each_once(rows: Rows) -> Rows:
@@ -178,10 +206,17 @@ def _each_once(rows: Rows) -> Rows:
     return Rows(rows.source, rows.class_names, files, rows.labels[left], rows.groups[left], rows.splits[left])
 
 
-def _sample_missing(splits: np.ndarray, labels: np.ndarray, groups: np.ndarray, seed: int) -> None:
-    """Changes names in `splits`, <U5 [n], so that val and test, where missing, are sampled out of what is free."""
-    shares = {split: FRACTIONS[split] for split in SPLITS[1:] if split not in splits}
+def _sample_missing(
+    splits: np.ndarray, labels: np.ndarray, groups: np.ndarray, files: Sequence[Path], seed: int
+) -> None:
+    """Changes names in `splits`, <U5 [n], so that val and test, where missing, are sampled out of what is free.
+
+    Files that are copies of one another go to one split.
+    """
+    shares = {split: FRACTIONS[split] for split in missing(splits)}
     free = np.isin(splits, ("", "train"))
+    if shares and len(files):
+        groups = joined(groups, same_content(files), labels)
     splits[free] = sampled(labels[free], groups[free], shares, seed)
 
 
@@ -215,7 +250,9 @@ def sampled(labels: np.ndarray, groups: np.ndarray, shares: Mapping[str, float],
     return names[members]
 
 
-def sampled_blocks(splits: np.ndarray, groups: np.ndarray, source: Path, seed: int = 0) -> np.ndarray:
+def sampled_blocks(
+    splits: np.ndarray, groups: np.ndarray, source: Path, seed: int = 0, files: Sequence[Path] = ()
+) -> np.ndarray:
     """Returns split names [n] of recorded frames, where missing splits are sampled out of train, block by block.
 
     Where there is train and val but no test, val becomes test: it is what others report on.
@@ -225,6 +262,7 @@ def sampled_blocks(splits: np.ndarray, groups: np.ndarray, source: Path, seed: i
         groups: int64 [n], blocks of neighbouring frames.
         source: The data's file or folder, with which messages begin.
         seed: The seed of the sampling.
+        files: The images [n], so that no two copies of one are sampled into different splits.
 
     Raises:
         BadInput: A split stays empty.
@@ -234,7 +272,7 @@ def sampled_blocks(splits: np.ndarray, groups: np.ndarray, source: Path, seed: i
         said = "no test split, so val is the test split, and a val split is sampled from train."
         note(source, said, logging.INFO)
         splits[splits == "val"] = "test"
-    _sample_missing(splits, np.zeros(len(splits), np.int64), groups, seed)
+    _sample_missing(splits, np.zeros(len(splits), np.int64), groups, files, seed)
     for split in SPLITS:
         if split not in splits:
             raise BadInput(

@@ -145,7 +145,7 @@ class Chosen(Examples):
     def __init__(self, examples: PackedExamples, choose: Callable[[Arrays], Arrays]):
         self.examples, self.choose = examples, choose
         self.groups, self.attributes, self.fingerprint = examples.groups, examples.attributes, examples.fingerprint
-        self.labels = examples.labels
+        self.labels, self.digests = examples.labels, examples.digests
 
     def __len__(self) -> int:
         return len(self.examples)

@@ -90,7 +90,7 @@ class Classification(ImageTask):
         output_kind.refuse_unknown("Classification.outputs", self.outputs)
 
     @functools.cached_property
-    def _listing(self):
+    def listing(self):
         known = read_class_names(self.classes) if self.classes else None
         columns = {key: value for key, value in dataclasses.asdict(self.columns).items() if value}
         listing = list_source(self.data, known, columns or None, seed=self.split_seed, skip_bad=self.skip_bad)
@@ -107,13 +107,13 @@ class Classification(ImageTask):
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        return scenes.PATCH_CLASSES if self.data == SCENES else self._listing.class_names
+        return scenes.PATCH_CLASSES if self.data == SCENES else self.listing.class_names
 
     def packed(self, split: str) -> PackedExamples:
         """Returns a split's pixels uint8 [b, h, w, channels] and class ids int64 [b]."""
         if self.data != SCENES:
-            packed = pack(self._listing[split], self.shape, self.resize, skip_bad=self.skip_bad, label=split)
-            lost = set(self._listing[split].labels.tolist()) - set(packed.labels.tolist())
+            packed = pack(self.listing[split], self.shape, self.resize, skip_bad=self.skip_bad, label=split)
+            lost = set(self.listing[split].labels.tolist()) - set(packed.labels.tolist())
             if split == "train" and lost:
                 raise BadInput(f"No readable train image is left of class {self.class_names[min(lost)]}. Mend some.")
             return packed

@@ -66,20 +66,20 @@ class Labels(FrameTask):
             raise BadInput(f'Labels.outputs must be "", {LOGITS} or {SIGMOIDS}, got {self.outputs!r}.')
 
     @functools.cached_property
-    def _listing(self):
+    def listing(self):
         known = read_class_names(self.classes) if self.classes else ()
         columns = {key: value for key, value in dataclasses.asdict(self.columns).items() if value}
         return list_labels(self.data, known, columns, self.split_seed, self.skip_bad)
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        return DETECTED if self.data == SCENES else self._listing.class_names
+        return DETECTED if self.data == SCENES else self.listing.class_names
 
     def packed(self, split: str) -> Examples:
         """Returns a split's pixels uint8 [b, h, w, 3] and labels float32 [b, labels], 1 for each that it has."""
         if self.data == SCENES:
             return Chosen(self.scenes.packed(split, self.shape), _seen)
-        return pack(self._listing[split], self.shape, self.resize, skip_bad=self.skip_bad, label=split)
+        return pack(self.listing[split], self.shape, self.resize, skip_bad=self.skip_bad, label=split)
 
     def heads(self, network: Network, backbone: keras.Model) -> list:
         logits = network.head(backbone.output, len(self.class_names), f"{LABELS}_logits")

@@ -7,18 +7,21 @@ import dataclasses
 import functools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
+from absl import logging
+
+from tfmo_drive.base.faults import note
 from tfmo_drive.base.given_file import paths_as_text
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.base.overrides import settings
 from tfmo_drive.base.run_folder import file_digest
 from tfmo_drive.contracts import BadInput, Examples, Preprocessing, Task
-from tfmo_drive.data import images, preprocessing_text
+from tfmo_drive.data import images, overview, preprocessing_text
 from tfmo_drive.data.augmentation import COLUMNS, Augmentation
 from tfmo_drive.data.class_names import FILES
-from tfmo_drive.data.repeated import say_repeated
-from tfmo_drive.data.splitting import SPLITS
+from tfmo_drive.data.repeated import say_repeated, without_repeated
+from tfmo_drive.data.splitting import SPLITS, Listing
 from tfmo_drive.networks import networks, own_model
 from tfmo_drive.networks.backbones import ResNet
 from tfmo_drive.networks.networks import Network
@@ -27,6 +30,8 @@ from tfmo_drive.training import given_model, given_shape
 
 SIDES, GIVEN_SIDES = (16, 1024), (1, 4096)
 """The least and the largest side of images in pixels: for networks of ours, and for a given model of somebody's own."""
+KEEP, DROP = "keep", "drop"
+"""The values of `duplicates`."""
 SCENES = "scenes"
 """The value of `data` for the built-in driving scenes."""
 
@@ -49,6 +54,7 @@ class ImageTask(Task):
         resize: The rule of resizing.
         augmentation: The random changes in training.
         skip_bad: Whether images that cannot be used are skipped.
+        duplicates: "keep", or "drop": leave out of train what val or test shows too, pixel by pixel.
         split_seed: The seed of sampled splits.
         allow_code: Whether code inside the files of models (a Lambda layer) may run; by default they are refused.
     """
@@ -63,6 +69,7 @@ class ImageTask(Task):
     resize: images.Resize = images.Resize()
     augmentation: Augmentation = Augmentation()
     skip_bad: bool = False
+    duplicates: str = KEEP
     split_seed: int = 0
     allow_code: bool = dataclasses.field(default=False, compare=False)
     place: str = dataclasses.field(default="task", init=False, compare=False)
@@ -90,6 +97,8 @@ class ImageTask(Task):
             raise BadInput(f'{kind}.data must not be empty. Name a folder or a file, or "{SCENES}".')
         if self.split_seed < 0:
             raise BadInput(f"{kind}.split_seed must be at least 0, got {self.split_seed}.")
+        if self.duplicates not in (KEEP, DROP):
+            raise BadInput(f'{kind}.duplicates must be "{KEEP}" or "{DROP}", got "{self.duplicates}".')
         if self.preprocessing_name:
             preprocessing_text.channels(self.preprocessing_name)
 
@@ -130,6 +139,9 @@ class ImageTask(Task):
         """Returns (height, width) of the images that the model takes, in pixels."""
         return self.shape[:2]
 
+    listing: ClassVar[Listing]
+    """The real data's images and what they show, listed when first asked for."""
+
     @property
     @abc.abstractmethod
     def class_names(self) -> tuple[str, ...]:
@@ -153,9 +165,24 @@ class ImageTask(Task):
     @functools.cached_property
     def _splits(self) -> dict[str, Examples]:
         splits = {split: self.packed(split) for split in SPLITS}
-        if self.data != SCENES:
-            say_repeated(self.data, splits, self.class_names)
+        if self.data == SCENES:
+            return splits
+        for sentence in self.data_sentences():
+            note(self.data, sentence, logging.INFO)
+        if self.duplicates == DROP:
+            splits = without_repeated(self.data, splits)
+        say_repeated(self.data, splits, self.class_names)
         return splits
+
+    def data_sentences(self) -> Iterator[str]:
+        """Yields what there is to know of real data before training, a sentence each."""
+        return overview.sentences(self.listing, self.size, self.resize)
+
+    def with_listing(self, listing: Listing) -> Self:
+        """Returns the same task on other images, listed already."""
+        other = dataclasses.replace(self)
+        object.__setattr__(other, "listing", listing)
+        return other
 
     def examples(self, split: str) -> Examples:
         return self._splits[split]
@@ -164,7 +191,7 @@ class ImageTask(Task):
         """Returns the number of images listed for each split; none is opened, so that one may yet be refused."""
         if self.data == SCENES:
             return {split: getattr(self.scenes, split) for split in SPLITS}
-        return {split: len(self._listing[split]) for split in SPLITS}
+        return {split: len(self.listing[split]) for split in SPLITS}
 
     def given(self) -> str:
         return file_digest(Path(self.baseline)) if self.baseline else ""

@@ -100,6 +100,10 @@ class MultiTask(FrameTask):
         for part in self.parts:
             yield from part.undeclared()
 
+    def data_sentences(self) -> Iterator[str]:
+        for part in self.parts:
+            yield from part.data_sentences()
+
     def counts(self) -> dict[str, int]:
         return self.parts[0].counts()
 
@@ -250,7 +254,7 @@ class _Together(Examples):
     def __init__(self, parts: dict[str, Examples], split: str):
         self.parts = parts
         first = next(iter(parts.values()))
-        self.groups, self.attributes = first.groups, first.attributes
+        self.groups, self.attributes, self.digests = first.groups, first.attributes, first.digests
         self.fingerprint = " ".join(part.fingerprint for part in parts.values())
         probes = np.linspace(0, len(first) - 1, _PROBES).astype(np.int64)
         for name, part in list(parts.items())[1:]:

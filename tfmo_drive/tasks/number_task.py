@@ -82,7 +82,7 @@ class NumberTask(FrameTask):
         """Returns the true number of a built-in scene, in the unit."""
 
     @functools.cached_property
-    def _listing(self) -> Listing:
+    def listing(self) -> Listing:
         columns = {key: value for key, value in dataclasses.asdict(self.columns).items() if value}
         return list_numbers(self.data, self.output_names[0], columns, self.split_seed, self.skip_bad)
 
@@ -92,7 +92,7 @@ class NumberTask(FrameTask):
             own = [getattr(self, name) for name in self.own_settings]
             key = [self.name, file_digest(Path(inspect.getfile(type(self)))), own]
             return self.scenes.measured(split, self.shape, self._finite_number, key)
-        return pack(self._listing[split], self.shape, self.resize, skip_bad=self.skip_bad, label=split)
+        return pack(self.listing[split], self.shape, self.resize, skip_bad=self.skip_bad, label=split)
 
     def _finite_number(self, scene: Scene) -> float:
         found = self.number(scene)

@@ -42,7 +42,7 @@ class Throttle(NumberTask):
             raise BadInput(f"Throttle.columns.group is no column of a log, got {self.columns.group!r}. Leave it out.")
 
     @functools.cached_property
-    def _listing(self) -> Listing:
+    def listing(self) -> Listing:
         asked = {"file": self.columns.file, "throttle": self.columns.number, "split": self.columns.split}
         columns = {kind: name for kind, name in asked.items() if name}
         return list_log(self.data, columns, 1.0, self.split_seed, self.skip_bad, ("throttle",))

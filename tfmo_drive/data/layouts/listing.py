@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from tfmo_drive.data.images import SUFFIXES
 from tfmo_drive.data.layouts.csv_listing import list_csv
 from tfmo_drive.data.layouts.gtsrb_archive import is_archive, list_archive
 from tfmo_drive.data.layouts.known_layouts import CLASSES, HOLDERS, elsewhere
+from tfmo_drive.data.recordings import tracks
 from tfmo_drive.data.splitting import SPLIT_WORDS, Listing, Rows, assemble
 
 _LAYOUT = "Expected one folder per class; see data/README.md."
@@ -105,8 +107,10 @@ def list_folder(
             raise BadInput(f"{child} is called as a folder of all images or labels, not as a class. {_LAYOUT}")
     rows = [(file, ids[child.name], places.get(child.parent, "")) for child in listed for file in listed[child].files]
     files, labels, splits = zip(*rows, strict=True)
-    labels, groups = np.array(labels, np.int64), np.arange(len(rows))
-    return assemble(Rows(root, names, files, labels, groups, np.array(splits, "<U5")), seed, bool(named))
+    labels = np.array(labels, np.int64)
+    groups = tracks([f"{labels[row]}/{file.name}" for row, file in enumerate(files)], labels)
+    found = assemble(Rows(root, names, files, labels, groups, np.array(splits, "<U5")), seed, bool(named))
+    return dataclasses.replace(found, layout="folders of classes")
 
 
 def _split_folders(children: Sequence[Path]) -> dict[Path, str]:

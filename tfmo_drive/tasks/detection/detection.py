@@ -88,21 +88,21 @@ class Detection(FrameTask):
             raise BadInput(f"Detection.threshold must be in (0, 1), got {self.threshold}.")
 
     @functools.cached_property
-    def _listing(self):
+    def listing(self):
         chosen = read_class_names(self.classes) if self.classes else None
         named = {split: name for split, name in dataclasses.asdict(self.annotations).items() if name}
         return box_listing.list_boxes(self.data, chosen, named, self.split_seed, self.skip_bad)
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        return DETECTED if self.data == SCENES else self._listing.class_names
+        return DETECTED if self.data == SCENES else self.listing.class_names
 
     def packed(self, split: str) -> Examples:
         """Returns a split's pixels uint8 [b, h, w, channels] and, by name, the truths as detections.padded has them."""
         if self.data == SCENES:
             frames = self.scenes.packed(split, self.shape)
             return Chosen(frames, lambda targets: {field: targets[field] for field in FIELDS})
-        found = box_listing.of_their_size(self._listing[split], self.skip_bad)
+        found = box_listing.of_their_size(self.listing[split], self.skip_bad)
         sizes = found.sizes.tolist()
         moved = [
             one.resized(tuple(size), self.size, self.resize) for one, size in zip(found.truths, sizes, strict=True)

@@ -119,7 +119,7 @@ class LaneKeeping(FrameTask):
             )
 
     @functools.cached_property
-    def _listing(self):
+    def listing(self):
         columns = {key: value for key, value in dataclasses.asdict(self.columns).items() if value}
         values = (STEERING, "speed") if self.speeds else (STEERING,)
         known = {kind: name for kind, name in columns.items() if kind not in ("left", "right")}
@@ -137,7 +137,7 @@ class LaneKeeping(FrameTask):
         """
         if self.data == SCENES:
             return _Grouped(self.scenes.packed(split, self.shape, speeds=self.speeds), self.speeds)
-        frames = pack(self._listing[split], self.shape, self.resize, skip_bad=self.skip_bad, label=split)
+        frames = pack(self.listing[split], self.shape, self.resize, skip_bad=self.skip_bad, label=split)
         return _Grouped(frames, self.speeds)
 
     @property

@@ -85,13 +85,13 @@ class Segmentation(FrameTask):
             raise BadInput(f"Segmentation.ignore must be an id in 0..{IGNORE}, or none, got {self.ignore}.")
 
     @functools.cached_property
-    def _listing(self):
+    def listing(self):
         names = read_class_names(self.classes) if self.classes else None
         return list_masks(self.data, names, self.ignore, self.split_seed, self.skip_bad)
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        return MASKS[self.shown] if self.data == SCENES else self._listing.class_names
+        return MASKS[self.shown] if self.data == SCENES else self.listing.class_names
 
     @functools.cached_property
     def _packs(self) -> dict[str, Examples]:
@@ -101,7 +101,7 @@ class Segmentation(FrameTask):
     def _pack(self, split: str) -> Examples:
         if self.data == SCENES:
             return Chosen(self.scenes.packed(split, self.shape, self.shown), lambda targets: targets["mask"])
-        return pack(self._listing[split], self.shape, self.resize, skip_bad=self.skip_bad, label=split)
+        return pack(self.listing[split], self.shape, self.resize, skip_bad=self.skip_bad, label=split)
 
     @functools.cached_property
     def _train_pixels(self) -> np.ndarray:

@@ -25,7 +25,7 @@ from tfmo_drive.data.layouts.boxes import bdd100k, cityscapes, coco, csv_boxes, 
 from tfmo_drive.data.layouts.boxes.box_document import Document, usable
 from tfmo_drive.data.layouts.known_layouts import BOXES, elsewhere, layouts
 from tfmo_drive.data.recordings import blocks
-from tfmo_drive.data.splitting import SPLITS, Listing, Split, refuse_repeated_files, sampled_blocks
+from tfmo_drive.data.splitting import SPLITS, Listing, Split, missing, refuse_repeated_files, sampled_blocks
 
 READERS: dict[str, Callable[[Path], dict[str, Document]]] = {
     "COCO JSON": lambda data: coco.documents(data, {}),
@@ -59,15 +59,9 @@ class BoxSplit(Split):
 
     def at(self, kept: np.ndarray) -> BoxSplit:
         """Returns the split of the images at these indices."""
-        parts = {name: values[kept] for name, values in self.attributes.items()}
+        truths = tuple(self.truths[index] for index in kept)
         return dataclasses.replace(
-            self,
-            files=tuple(self.files[i] for i in kept),
-            labels=np.arange(len(kept)),
-            groups=self.groups[kept],
-            sizes=self.sizes[kept],
-            truths=tuple(self.truths[i] for i in kept),
-            attributes=parts,
+            super().at(kept), labels=np.arange(len(kept)), sizes=self.sizes[kept], truths=truths
         )
 
 
@@ -98,7 +92,8 @@ def list_boxes(
             first ten named).
     """
     data = Path(data)
-    documents = coco.documents(data, annotations) if annotations else READERS[layout_of(data)](data)
+    layout = "COCO JSON" if annotations else layout_of(data)
+    documents = coco.documents(data, annotations) if annotations else READERS[layout](data)
     indices, names = _classes(documents, class_names)
     parts, first_group = {}, 0
     for split, document in documents.items():
@@ -119,7 +114,7 @@ def list_boxes(
     absent = [name for label, name in enumerate(names) if label not in present["train"]]
     if absent:
         faults.note(data, f"no training box of class {quoted(absent)}, so it cannot be learned.")
-    return Listing(names, splits)
+    return Listing(names, splits, layout, missing(np.array(list(documents), "<U5"), blocks=True))
 
 
 def layout_of(data: Path) -> str:
@@ -232,5 +227,5 @@ def _divided(parts: dict[str, BoxSplit], data: Path, seed: int) -> dict[str, Box
     }
     said = any(part.sizes_said for part in parts.values())
     whole = BoxSplit(files, np.arange(len(files)), groups, sizes, truths, said, attributes=attributes)
-    places = sampled_blocks(given, groups, data, seed)
+    places = sampled_blocks(given, groups, data, seed, files)
     return {split: whole.at(np.flatnonzero(places == split)) for split in SPLITS}

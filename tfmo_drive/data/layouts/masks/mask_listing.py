@@ -21,7 +21,7 @@ from tfmo_drive.data.layouts.masks.colours import COLOURS, Colour, colours_in, r
 from tfmo_drive.data.layouts.masks.pairs import Pairs
 from tfmo_drive.data.mask_files import IGNORE, MaskIds, MaskSplit
 from tfmo_drive.data.recordings import blocks
-from tfmo_drive.data.splitting import SPLITS, Listing, refuse_repeated_files, sampled_blocks
+from tfmo_drive.data.splitting import SPLITS, Listing, missing, refuse_repeated_files, sampled_blocks
 
 READERS: Mapping[str, Callable[[Path], Pairs]] = {
     "Cityscapes": cityscapes_masks.pairs,
@@ -75,14 +75,14 @@ def list_masks(
     names, ids = _classes(found, class_names, ignore, colours)
     given = np.array(found.splits, "<U5")
     groups = _groups(found, given)
-    places = sampled_blocks(given, _drawn(found, given, groups), root, seed)
+    places = sampled_blocks(given, _drawn(found, given, groups), root, seed, found.images)
     listed = {}
     for split in SPLITS:
         members = np.flatnonzero(places == split)
         files, masks = (tuple(values[i] for i in members) for values in (found.images, found.masks))
         listed[split] = MaskSplit(files, np.zeros(len(members), np.int64), groups[members], masks, ids)
     refuse_repeated_files(root, listed)
-    return Listing(names, listed)
+    return Listing(names, listed, layout, missing(given, blocks=True))
 
 
 def _groups(found: Pairs, splits: np.ndarray) -> np.ndarray:
