@@ -29,7 +29,9 @@ def test_joined_groups_share_no_content_and_keep_their_own(pairs):
         for second in range(first):
             if groups[first] == groups[second] or contents[first] == contents[second]:
                 assert found[first] == found[second]
-    assert set(found.tolist()) <= set(groups.tolist()) and (joined(groups, np.arange(len(groups)), groups) == groups).all()
+    assert (
+        set(found.tolist()) <= set(groups.tolist()) and (joined(groups, np.arange(len(groups)), groups) == groups).all()
+    )
 
 
 def test_a_class_of_one_picture_alone_keeps_its_groups():
@@ -44,6 +46,8 @@ def test_no_copy_crosses_splits_that_are_drawn(tmp_path, seed):
         file.write_bytes(file.read_bytes() + bytes([number % 10]))  # two copies of each in a class
     listing = list_folder(tmp_path, seed=seed)
     held = {split: {file.read_bytes() for file in listing[split].files} for split in SPLITS}
-    stop = {split: {file.read_bytes() for file in listing[split].files if file.parent.name == "stop"} for split in SPLITS}
+    stop = {
+        split: {file.read_bytes() for file in listing[split].files if file.parent.name == "stop"} for split in SPLITS
+    }
     assert all(held.values()) and listing.sampled == ("val", "test")
     assert sum(map(len, stop.values())) == len(set.union(*stop.values()))

@@ -52,7 +52,9 @@ def test_an_altered_copy_in_another_split_is_found(splits, name):
 
 def test_others_are_not_and_those_of_one_split_do_not_count(splits):
     many = {f"{seed}.png": scenery(seed) for seed in range(40)}
-    listed = splits(train=many | {"again.png": scenery(3)}, test={f"{seed}.png": scenery(seed) for seed in range(50, 90)})
+    listed = splits(
+        train=many | {"again.png": scenery(3)}, test={f"{seed}.png": scenery(seed) for seed in range(50, 90)}
+    )
     assert not near_duplicates(listed).near
 
 

@@ -60,9 +60,7 @@ class BoxSplit(Split):
     def at(self, kept: np.ndarray) -> BoxSplit:
         """Returns the split of the images at these indices."""
         truths = tuple(self.truths[index] for index in kept)
-        return dataclasses.replace(
-            super().at(kept), labels=np.arange(len(kept)), sizes=self.sizes[kept], truths=truths
-        )
+        return dataclasses.replace(super().at(kept), labels=np.arange(len(kept)), sizes=self.sizes[kept], truths=truths)
 
 
 def list_boxes(
