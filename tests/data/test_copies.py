@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.data.layouts.test_known_layouts import written
 from tfmo_drive.data.copies import joined, same_content
 from tfmo_drive.data.layouts.listing import list_folder
 from tfmo_drive.data.splitting import SPLITS
-from tests.data.layouts.test_known_layouts import written
 
 
 def test_only_equal_bytes_are_the_same(tmp_path):

@@ -44,7 +44,8 @@ ALTERED = {
 @pytest.mark.parametrize("name", ALTERED)
 def test_an_altered_copy_in_another_split_is_found(splits, name):
     found = near_duplicates(splits(
-        train={"0.png": scenery(0), "1.png": scenery(1)}, val={"2.png": scenery(2)}, test={name: ALTERED[name](scenery(1))}
+        train={"0.png": scenery(0), "1.png": scenery(1)}, val={"2.png": scenery(2)},
+        test={name: ALTERED[name](scenery(1))},
     ))  # fmt: skip
     assert [(one.split, one.other_split) for one in found.near] == [("test", "train")]
     assert found.near[0].other_file.endswith("train_1.png") and found.compared == {"train": 2, "val": 1, "test": 1}

@@ -255,6 +255,7 @@ class _Together(Examples):
         self.parts = parts
         first = next(iter(parts.values()))
         self.groups, self.attributes, self.digests = first.groups, first.attributes, first.digests
+        self.labels = first.labels
         self.fingerprint = " ".join(part.fingerprint for part in parts.values())
         probes = np.linspace(0, len(first) - 1, _PROBES).astype(np.int64)
         for name, part in list(parts.items())[1:]:
