@@ -111,7 +111,7 @@ def _write(files: Sequence[tuple[str, Path]], folder: Path) -> None:
 
 
 def _hash(file: Path) -> np.ndarray | None:
-    """Returns an image's hash, uint64 [_WORDS]; None where it cannot be read, or is of one colour, which says nothing."""
+    """Returns an image's hash, uint64 [_WORDS]; None where it cannot be read, or has one colour and says nothing."""
     try:
         with opened(file, file) as image:
             image.draft("L", (4 * _SIDE, 4 * _SIDE))  # a JPEG is decoded at the size that is needed

@@ -137,8 +137,8 @@ def _boxes(
         worst = np.argsort(-small / np.maximum(total, 1), kind="stable")[:3]
         told = ", ".join(f"{listing.class_names[one]} {small[one] / total[one]:.0%}" for one in worst if small[one])
         yield (
-            f"{small.sum() / total.sum():.0%} of the boxes have a side under {SMALL:g} pixels at {_side(size)} ({told});"
-            " a larger --set=task.image_size=HEIGHT,WIDTH shows them, and costs time."
+            f"{small.sum() / total.sum():.0%} of the boxes have a side under {SMALL:g} pixels at {_side(size)} ({told})"
+            "; a larger --set=task.image_size=HEIGHT,WIDTH shows them, and costs time."
         )
 
 
