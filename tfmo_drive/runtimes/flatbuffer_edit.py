@@ -23,6 +23,7 @@ def unpack(tflite: bytes) -> Any:
 
     return flatbuffer_utils.read_model_from_bytearray(bytearray(tflite))
 
+
 _SHARED = 1 << 16
 """The largest list that is looked for among those written already, in bytes: larger ones are weights."""
 
