@@ -1,4 +1,4 @@
-"""Damaged Parquet files, and columns of every type that Parquet knows."""
+"""Damaged Parquet and Feather files, and columns of every type that both know."""
 
 import datetime
 import decimal
@@ -6,6 +6,7 @@ import io
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.feather
 import pyarrow.parquet
 from damage import damaged_bytes, pick
 
@@ -42,7 +43,7 @@ def _values(random: np.random.Generator) -> pa.Array:
     return column
 
 
-def _stored(random: np.random.Generator) -> bytes:
+def _stored(random: np.random.Generator, kind: str) -> bytes:
     names = ["speed", "yaw", "label", "split"][: int(random.integers(2, 5))]
     if random.random() < 0.05:
         names[0] = pick(random, ("label", "", "a.b", "é"))
@@ -51,14 +52,18 @@ def _stored(random: np.random.Generator) -> bytes:
         columns[3] = pa.array(["train", "val"] * (ROWS // 2)) if random.random() < 0.7 else columns[3]
     stream = io.BytesIO()
     table = pa.Table.from_arrays(columns, names=names)
-    pyarrow.parquet.write_table(table, stream, compression=pick(random, ("none", "snappy")), row_group_size=17)
+    if kind == "parquet":
+        pyarrow.parquet.write_table(table, stream, compression=pick(random, ("none", "snappy")), row_group_size=17)
+    else:
+        pyarrow.feather.write_feather(table, stream, pick(random, ("uncompressed", "lz4", "zstd")), chunksize=17)
     return stream.getvalue()
 
 
 def test_damaged_parquet_is_read_right_or_refused(fuzz):
     def attempt(case):
-        path, classes = case.folder / "rows.parquet", case.random.random() < 0.5
-        data = whole = _stored(case.random)
+        kind = pick(case.random, ("parquet", "parquet", "feather"))
+        path, classes = case.folder / f"rows.{kind}", case.random.random() < 0.5
+        data = whole = _stored(case.random, kind)
         if case.random.random() < 0.5:
             data = damaged_bytes(case.random, whole, most=2)
         path.write_bytes(data)
@@ -72,7 +77,8 @@ def test_damaged_parquet_is_read_right_or_refused(fuzz):
             return
         table, chunks = read
         found = np.concatenate([np.column_stack([chunk.inputs, chunk.targets]) for chunk in chunks])
-        truth = pyarrow.parquet.read_table(path).to_pydict()
+        library = pyarrow.parquet if kind == "parquet" else pyarrow.feather
+        truth = library.read_table(path).to_pydict()
         assert (np.abs(found) <= LARGEST).all()
         assert len(found) == len(truth["label"]) > 0
         for place, name in enumerate(table.columns):

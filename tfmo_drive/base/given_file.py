@@ -99,7 +99,7 @@ def json_of(path: str | os.PathLike, expected: str, advice: str = "") -> Any:
     """
     text = text_of(path, expected, advice)
     with reading(path, expected, advice):
-        value = json.loads(text, object_pairs_hook=_once)
+        value = json.loads(text, object_pairs_hook=once)
         if _HALF.search(text):  # most often of a pair
             json.dumps(value, ensure_ascii=False).encode()
         return value
@@ -113,7 +113,8 @@ def is_number(value: Any, most: float = 1e15) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= most
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Returns an object of JSON from its pairs, as json's object_pairs_hook; raises ValueError for a key twice."""
     found = dict(pairs)
     if len(found) < len(pairs):
         twice = Counter(key for key, _ in pairs).most_common(1)[0][0]

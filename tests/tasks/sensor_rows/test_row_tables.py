@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 
@@ -165,18 +166,26 @@ def test_parquet_without_pyarrow_says_what_to_install(tmp_path, monkeypatch):
 
 @pytest.fixture
 def parquet(tmp_path):
-    """parquet(column=values, ...) -> the path of a Parquet file."""
+    """parquet(column=values, ...) -> the path of a Parquet file; `kind` may be another that holds the same."""
     pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed here: Parquet is not tested")
     parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed here: Parquet is not tested")
+    feather = pytest.importorskip("pyarrow.feather", reason="pyarrow is not installed here: Feather is not tested")
 
-    def make(**columns):
-        parquet.write_table(pyarrow.table(columns), tmp_path / "rows.parquet", row_group_size=7)
-        return tmp_path / "rows.parquet"
+    def make(kind="parquet", **columns):
+        table, path = pyarrow.table(columns), tmp_path / f"rows.{kind}"
+        if kind == "parquet":
+            parquet.write_table(table, path, row_group_size=7)
+        elif kind == "feather":
+            feather.write_feather(table, path, chunksize=7)
+        else:
+            path.write_text("".join(json.dumps(row) + "\n\n" for row in table.to_pylist()))
+        return path
 
     return make
 
 
-def test_parquet_gives_what_csv_gives(parquet, write, monkeypatch):
+@pytest.mark.parametrize("kind", ["parquet", "feather", "jsonl", "json"])
+def test_parquet_and_its_like_give_what_csv_gives(parquet, write, monkeypatch, kind):
     monkeypatch.setattr(row_files, "_BATCH_ROWS", 5)
     numbers = np.random.default_rng(0).normal(size=23).round(3)
     columns = {
@@ -186,7 +195,7 @@ def test_parquet_gives_what_csv_gives(parquet, write, monkeypatch):
     }  # fmt: skip
     lines = [",".join(columns), *(",".join(str(int(c) if isinstance(c, np.bool_) else c) for c in row)
                                   for row in zip(*columns.values(), strict=True))]  # fmt: skip
-    ours = read(parquet(**columns), Columns(ignore=("note",)))
+    ours = read(parquet(kind, **columns), Columns(ignore=("note",)))
     theirs = read(write("\n".join(lines)), Columns(ignore=("note",)))
     assert ours[0].columns == theirs[0].columns == ("a", "b", "c") and ours[0].classes == theirs[0].classes
     for one, other in zip(ours[1:], theirs[1:], strict=True):
@@ -212,11 +221,37 @@ def test_words_of_parquet_are_words_whatever_arrow_keeps_them_in(parquet, kind):
         ({"a": ["fast", "slow"], "target": [1, 2]}, 'column "a": its values are string, not numbers'),
     ],
 )
-def test_a_bad_cell_of_parquet_is_named(parquet, columns, words):
-    text = refusal(parquet(**columns), Columns())
+@pytest.mark.parametrize("kind", ["parquet", "feather"])
+def test_a_bad_cell_of_parquet_is_named(parquet, columns, words, kind):
+    text = refusal(parquet(kind, **columns), Columns())
     assert re.search(re.escape(words), text), text
+
+
+@pytest.mark.parametrize(("line", "words"), [
+    ('{"a": null, "target": 1}', 'line 3, column "a": None is no finite number'),
+    ('{"a": NaN, "target": 1}', 'column "a": nan is no finite number'),
+    ('{"a": 1e400, "target": 1}', 'column "a": inf is no finite number'),
+    ('{"a": "1", "target": 1}', "column \"a\": '1' is no finite number"),
+    ('{"target": 1}', 'column "a": None is no finite number'),
+    ('{"a": 1}', 'line 3, column "target": None is no word'),
+    ('{"a": 1, "target": [2]}', 'column "target": [2] is no word'),
+    ('{"a": 1, "a": 2, "target": 1}', 'line 3: one of its objects has the key "a" twice'),
+    ('[1, 2]', "line 3: a line is no object (pandas writes such with"),
+    ('{"a": ', "is not JSON lines, an object a line: line 3: "),
+])  # fmt: skip
+def test_a_bad_line_of_json_is_named(write, line, words):
+    text = refusal(write(f'{{"a": 1, "target": "x"}}\n\n{line}\n', "rows.jsonl"), Columns())
+    assert words in text, text
+
+
+def test_a_json_beside_a_table_is_none(write):
+    path = write("a,target\n1,x\n2,y\n")
+    write('["x", "y"]', "classes.json")
+    assert read(path.parent, Columns())[0].classes == ("x", "y")
 
 
 def test_what_is_no_parquet_is_told(parquet, tmp_path):
     (tmp_path / "rows.parquet").write_bytes(b"a,b\n1,2\n")
     assert "is not a whole Parquet file" in refusal(tmp_path / "rows.parquet")
+    (tmp_path / "rows.feather").write_bytes(b"FEA1")
+    assert "is not a whole Feather file of version 2" in refusal(tmp_path / "rows.feather")

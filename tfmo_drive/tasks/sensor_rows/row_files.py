@@ -1,23 +1,27 @@
-"""Reads one CSV or Parquet file as blocks of numbers, every cell checked.
+"""Reads one file of CSV, JSON lines, Parquet or Feather as blocks of numbers, every cell checked.
 
-CSV is parsed by `np.loadtxt`'s C reader, some megabytes at a time; Parquet by pyarrow, batch by batch
+CSV is parsed by `np.loadtxt`'s C reader, some megabytes at a time, JSON by Python's own, line by line; Parquet and
+Feather by pyarrow, batch by batch
 (https://arrow.apache.org/docs/python/generated/pyarrow.parquet.ParquetFile.html).
 """
 
 from __future__ import annotations
 
 import abc
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from tfmo_drive.base.given_file import reading
+from tfmo_drive.base.given_file import once, reading
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.class_names import is_missing
 from tfmo_drive.data.csv_table import cells, number_in, separator_of
 
-SUFFIXES = (".csv", ".tsv", ".parquet")
+_JSON, _ARROW = (".json", ".jsonl", ".ndjson"), (".parquet", ".feather", ".arrow")
+SUFFIXES = (".csv", ".tsv", *_JSON, *_ARROW)
 _BLOCK_BYTES = 8 << 20
 _BATCH_ROWS = 1 << 14
 _LARGEST = float(np.finfo(np.float32).max)
@@ -60,7 +64,10 @@ def opened(path: Path) -> RowFile:
 
     Raises BadInput where the file cannot be read, or columns share a name.
     """
-    return ParquetRows(path) if path.suffix.lower() == ".parquet" else CsvRows(path)
+    suffix = path.suffix.lower()
+    if suffix in _JSON:
+        return JsonRows(path)
+    return ParquetRows(path) if suffix == ".parquet" else FeatherRows(path) if suffix in _ARROW else CsvRows(path)
 
 
 class CsvRows(RowFile):
@@ -129,36 +136,101 @@ class CsvRows(RowFile):
                     raise BadInput(f'{where}, column "{name}": {found[place]!r} is no finite number. {_ADVICE}={name}.')
 
 
-class ParquetRows(RowFile):
-    """Reads a Parquet file; "line" in errors is the row, counted from 1."""
+class JsonRows(RowFile):
+    """Reads JSON lines: an object a line, all with the names of the first; "line" in errors is the file's."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with self._reading(), open(path, encoding="utf-8-sig") as file:
+            first = next(filter(str.strip, file), "")
+            self.header = tuple(self._row(first))
+        if not _names_columns(self.header):
+            raise BadInput(f"{path}: the first line must name every column, got {first.strip()[:60]!r}.")
+
+    def _reading(self):
+        return reading(self.path, "JSON lines, an object a line")
+
+    @staticmethod
+    def _row(text: str) -> dict[str, Any]:
+        row = json.loads(text, object_pairs_hook=once) if text else {}
+        if not isinstance(row, dict):
+            raise ValueError('a line is no object (pandas writes such with orient="records", lines=True)')
+        return row
+
+    def blocks(self, wanted: Sequence[str], words: Mapping[str, Codes]) -> Iterator[np.ndarray]:
+        columns = [(name, words.get(name)) for name in wanted]
+        rows: list[list[float]] = []
+        with self._reading(), open(self.path, encoding="utf-8-sig") as file:
+            for line, text in enumerate(file, start=1):
+                if text.strip():
+                    rows.append(self._numbers(line, text, columns))
+                if len(rows) == _BATCH_ROWS:
+                    yield np.array(rows)
+                    rows = []
+            if rows:
+                yield np.array(rows)
+
+    def _numbers(self, line: int, text: str, columns: Sequence[tuple[str, Codes | None]]) -> list[float]:
+        """Returns a line's numbers and codes of words; raises BadInput that names the first value that is neither."""
+        try:
+            row = self._row(text)
+        except ValueError as error:
+            raise ValueError(f"line {line}: {error}") from error
+        found = []
+        for name, codes in columns:
+            value = row.get(name)
+            if codes is None:
+                good = isinstance(value, int | float) and abs(value) <= _LARGEST
+                if not good:
+                    shown = repr(value)[:60]
+                    raise BadInput(
+                        f'{self.path}, line {line}, column "{name}": {shown} is no finite number. {_ADVICE}={name}.'
+                    )
+                found.append(float(value))
+                continue
+            if isinstance(value, list | dict) or value is None or np.isnan(code := codes.code(str(value))):
+                shown = repr(value)[:60]
+                where = f'{self.path}, line {line}, column "{name}"'
+                raise BadInput(f"{where}: {shown} is no word. Fill it, or drop its row.")
+            found.append(code)
+        return found
+
+
+class ArrowRows(RowFile):
+    """Reads what pyarrow does, batch by batch; "line" in errors is the row, counted from 1."""
+
+    expected: str
+    """What the file should be."""
 
     def __init__(self, path: Path) -> None:
         try:
             import pyarrow
-            import pyarrow.parquet
         except ImportError:
             raise BadInput(f"Reading {path} needs pyarrow. pip install pyarrow, or give a CSV file.") from None
         self.path, self._arrow = path, pyarrow
         with self._reading():
-            # By itself pyarrow 26 reads a row group whole before its first batch: 849 MB resident for a million rows of
-            # 100 columns, against 430 MB so, by pages.
-            self._file = pyarrow.parquet.ParquetFile(
-                path, pre_buffer=False, buffer_size=1 << 16, page_checksum_verification=True
-            )
-            self.header = tuple(self._file.schema_arrow.names)
+            self.header = tuple(self._names())
         if not _names_columns(self.header):
             raise BadInput(f"{path} must name every column, each once, got {str(self.header)[:60]}.")
+
+    @abc.abstractmethod
+    def _names(self) -> Sequence[str]:
+        """Opens the file and returns the names of its columns."""
+
+    @abc.abstractmethod
+    def _batches(self, wanted: Sequence[str]) -> Iterator[Any]:
+        """Yields record batches of these columns."""
 
     def blocks(self, wanted: Sequence[str], words: Mapping[str, Codes]) -> Iterator[np.ndarray]:
         with self._reading():
             yield from self._blocks(wanted, words)
 
     def _reading(self):
-        return reading(self.path, "a whole Parquet file")
+        return reading(self.path, self.expected)
 
     def _blocks(self, wanted: Sequence[str], words: Mapping[str, Codes]) -> Iterator[np.ndarray]:
         first = 1
-        for batch in self._file.iter_batches(batch_size=_BATCH_ROWS, columns=list(wanted)):
+        for batch in self._batches(wanted):
             columns = dict(zip(batch.schema.names, batch.columns, strict=True))
             block = np.empty((batch.num_rows, len(wanted)))
             for place, name in enumerate(wanted):
@@ -199,6 +271,45 @@ class ParquetRows(RowFile):
         coded = column.cast(self._arrow.string()).dictionary_encode()
         table = np.array([*(codes.code(word) for word in coded.dictionary.to_pylist()), np.nan])
         return table[coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)]
+
+
+class ParquetRows(ArrowRows):
+    """Reads a Parquet file."""
+
+    expected = "a whole Parquet file"
+
+    def _names(self) -> Sequence[str]:
+        import pyarrow.parquet
+
+        # By itself pyarrow 26 reads a row group whole before its first batch: 849 MB resident for a million rows of
+        # 100 columns, against 430 MB so, by pages.
+        self._file = pyarrow.parquet.ParquetFile(
+            self.path, pre_buffer=False, buffer_size=1 << 16, page_checksum_verification=True
+        )
+        return self._file.schema_arrow.names
+
+    def _batches(self, wanted: Sequence[str]) -> Iterator[Any]:
+        return self._file.iter_batches(batch_size=_BATCH_ROWS, columns=list(wanted))
+
+
+class FeatherRows(ArrowRows):
+    """Reads a Feather file of version 2, which is Arrow's own (https://arrow.apache.org/docs/python/feather.html)."""
+
+    expected = "a whole Feather file of version 2"
+
+    def _names(self) -> Sequence[str]:
+        import pyarrow.ipc
+
+        with self._arrow.OSFile(str(self.path)) as file:
+            return pyarrow.ipc.open_file(file).schema.names
+
+    def _batches(self, wanted: Sequence[str]) -> Iterator[Any]:
+        with self._arrow.OSFile(str(self.path)) as source:
+            file = self._arrow.ipc.open_file(source)
+            for number in range(file.num_record_batches):
+                batch = file.get_batch(number).select(list(wanted))
+                batch.validate(full=True)  # a damaged file's words may end beyond its bytes
+                yield batch
 
 
 def _names_columns(header: Sequence[str]) -> bool:

@@ -116,10 +116,13 @@ class Table(RowSource):
 
 
 def _files(path: Path) -> list[Path]:
+    """Returns the files of rows; a .json beside others in a folder says something of them, and is none."""
     listed = sorted(path.iterdir()) if path.is_dir() else [path] if path.is_file() else []
     found = [file for file in listed if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")]
+    found = [file for file in found if file.suffix.lower() != ".json"] or found
     if not found:
-        raise BadInput(f"No rows at {path}. Expected a .csv or .parquet file, or a folder of them; see data/README.md.")
+        kinds = ", ".join(SUFFIXES)
+        raise BadInput(f"No rows at {path}. Expected a file ({kinds}), or a folder of them; see data/README.md.")
     return found
 
 

@@ -1,8 +1,8 @@
 """Predicts a class or a number from rows of sensor readings: large low-dimensional data, read from disk by index.
 
-Rows are CSV or Parquet files, the logs of recorded drives, or the built-in series. A board feeds raw float32 numbers:
-mean and scale of the train split are inside every file. The score is accuracy, or for numbers 1 - |error| in standard
-deviations of the train targets, at least 0 (scores.evaluation).
+Rows are files of CSV, JSON lines, Parquet or Feather, the logs of recorded drives, or the built-in series. A board
+feeds raw float32 numbers: mean and scale of the train split are inside every file. The score is accuracy, or for
+numbers 1 - |error| in standard deviations of the train targets, at least 0 (scores.evaluation).
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ class SensorRows(Task):
     """Predicts a class or a number from rows.
 
     Args:
-        data: "series" (built in), a .csv or .parquet file, a folder of them, or of the .npz logs of drives.
+        data: "series" (built in), a .csv, .jsonl, .parquet or .feather file, a folder of them, or of the .npz logs of
+            drives.
         predicts: "class" or "number".
         network: The network.
         baseline: A trained model, which is then not trained again: weights for `network`, or a whole Keras 2 model, for
