@@ -208,8 +208,7 @@ class ArrowRows(RowFile):
         except ImportError:
             raise BadInput(f"Reading {path} needs pyarrow. pip install pyarrow, or give a CSV file.") from None
         self.path, self._arrow = path, pyarrow
-        with self._reading():
-            self.header = tuple(self._names())
+        self.header = tuple(self._names())
         if not _names_columns(self.header):
             raise BadInput(f"{path} must name every column, each once, got {str(self.header)[:60]}.")
 
@@ -283,10 +282,11 @@ class ParquetRows(ArrowRows):
 
         # By itself pyarrow 26 reads a row group whole before its first batch: 849 MB resident for a million rows of
         # 100 columns, against 430 MB so, by pages.
-        self._file = pyarrow.parquet.ParquetFile(
-            self.path, pre_buffer=False, buffer_size=1 << 16, page_checksum_verification=True
-        )
-        return self._file.schema_arrow.names
+        with self._reading():
+            self._file = pyarrow.parquet.ParquetFile(
+                self.path, pre_buffer=False, buffer_size=1 << 16, page_checksum_verification=True
+            )
+            return self._file.schema_arrow.names
 
     def _batches(self, wanted: Sequence[str]) -> Iterator[Any]:
         return self._file.iter_batches(batch_size=_BATCH_ROWS, columns=list(wanted))
@@ -300,7 +300,7 @@ class FeatherRows(ArrowRows):
     def _names(self) -> Sequence[str]:
         import pyarrow.ipc
 
-        with self._arrow.OSFile(str(self.path)) as file:
+        with self._reading(), self._arrow.OSFile(str(self.path)) as file:
             return pyarrow.ipc.open_file(file).schema.names
 
     def _batches(self, wanted: Sequence[str]) -> Iterator[Any]:
