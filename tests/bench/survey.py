@@ -86,6 +86,8 @@ NAMED: dict[str, Callable] = {
     "PReLU of each place": lambda x: conv(L.PReLU()(conv(x))),
     "hard_sigmoid": lambda x: conv(conv(x, activation="hard_sigmoid")),
     "swish in a convolution": lambda x: conv(conv(x, activation="swish")),
+    "mish": lambda x: conv(conv(x, activation="mish")),
+    "softplus": lambda x: conv(tf.nn.softplus(conv(x))),
     "gelu": lambda x: conv(conv(x, activation="gelu")),
     "hard swish by operators": lambda x: conv((lambda y: y * tf.nn.relu6(y + 3.0) / 6.0)(conv(x))),
     "Dense, BatchNorm, ReLU": lambda x: L.ReLU()(L.BatchNormalization()(L.Dense(16)(row(x)))),
@@ -119,6 +121,9 @@ NAMED: dict[str, Callable] = {
     "tf.nn.relu6": lambda x: conv(tf.nn.relu6(conv(x))),
     "tf.concat": lambda x: conv(tf.concat([conv(x), conv(x)], -1)),
     "tf.image.resize": lambda x: conv(tf.image.resize(conv(x, activation="relu"), (24, 24))),
+    "resize of TensorFlow 1, corners aligned": lambda x: conv(
+        tf.compat.v1.image.resize_bilinear(conv(x, activation="relu"), (24, 24), align_corners=True)
+    ),
     "slicing": lambda x: conv(conv(x)[:, 4:-4, ::2]),
     "channels split and joined": lambda x: conv(tf.concat(tf.split(conv(x, activation="relu"), 2, -1)[::-1], -1)),
     "tf.reduce_mean": lambda x: tf.reduce_mean(conv(x), [1, 2]),

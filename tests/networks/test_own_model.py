@@ -184,7 +184,7 @@ def test_what_takes_no_image_is_told_so(shape, words, read):
     ("shapes", "words"),
     [
         ([(96, 8)], "decodes scores .8, 12, 3., boxes .8, 12, 4. alone.*; or give td.compress the model with a loss"),
-        ([(8, 12, 24), (16, 24, 24)], "decodes scores .*put such outputs on its backbone.*; or write a Task"),
+        ([(8, 12, 24), (16, 24, 24)], "decodes scores .*; or give td.compress .* with one output: keras.Model"),
     ],
     ids=["one tensor, as SSD7", "maps of boxes and classes together, as YOLO"],
 )
@@ -195,6 +195,9 @@ def test_a_detector_of_another_kind_is_told_what_can_be_done(shapes, words, read
     with pytest.raises(BadInput, match=words) as refused:
         read(keras.Model(inputs, ends))
     assert "Name and shape" not in str(refused.value) and "\n" not in str(refused.value)
+    if len(shapes) > 1:
+        (code,) = re.findall("one output: (.*).$", str(refused.value))
+        assert eval(code, {"keras": keras, "model": keras.Model(inputs, ends)}).output_shape == (None, 480, 24)
 
 
 def test_a_square_tasks_size_is_one_number(read):

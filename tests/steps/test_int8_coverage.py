@@ -90,6 +90,10 @@ BODIES = {
     "elu": lambda x: conv(L.ELU()(conv(x, activation="elu"))),
     "elu_rearranged": lambda x: L.Flatten()(L.Permute((2, 1, 3))(conv(x, activation="elu"))),
     "elu_flattened": lambda x: L.Dense(8, "elu")(L.Flatten()(L.Dropout(0.1)(conv(conv(x), activation="elu")))),
+    "mish_softplus": lambda x: conv(tf.nn.softplus(conv(x, activation="mish"))),
+    "resized_as_tensorflow_1_does": lambda x: conv(
+        tf.compat.v1.image.resize(conv(x, activation="relu"), (24, 24), align_corners=True)
+    ),
     "selu_average_hard_sigmoid": lambda x: L.Average()(
         [conv(x, activation="selu"), conv(x, activation="hard_sigmoid")]
     ),

@@ -17,10 +17,11 @@ from tfmo_drive.networks import graph
 
 layers = keras.layers
 Layer = layers.Layer
-_ACTIVATIONS = {
+ACTIVATIONS = {
     "nn.relu": "relu", "nn.elu": "elu", "nn.selu": "selu", "nn.silu": "swish", "math.sigmoid": "sigmoid",
-    "math.tanh": "tanh",
+    "math.tanh": "tanh", "math.softplus": "softplus",
 }  # fmt: skip
+"""TensorFlow's functions that are activations, by the names that Keras has for both."""
 _MERGED = {
     "__operators__.add": layers.Add, "math.add": layers.Add, "math.subtract": layers.Subtract,
     "math.multiply": layers.Multiply, "math.maximum": layers.Maximum, "math.minimum": layers.Minimum,
@@ -58,8 +59,8 @@ def replacement(layer: Layer) -> Callable | None:
 
 def _as_layer(name: str, own: str, args: list, kwargs: dict) -> Any:
     """Returns the output of the layer called `own` that computes the function, or None."""
-    if name in _ACTIVATIONS and _read(args[0]):
-        return layers.Activation(_ACTIVATIONS[name], name=own)(args[0])
+    if name in ACTIVATIONS and _read(args[0]):
+        return layers.Activation(ACTIVATIONS[name], name=own)(args[0])
     if name == "nn.relu6":
         return layers.ReLU(6.0, name=own)(args[0])
     if name == "nn.leaky_relu":

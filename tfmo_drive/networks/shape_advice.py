@@ -30,12 +30,21 @@ def on_inputs(given: Sequence[Shape]) -> str:
 
 def joined(given: Sequence[Shape]) -> str:
     """Returns a sentence for a model of several outputs where examples have one target each."""
-    if len({shape[:-1] for shape in given}) > 1:
+    if not (code := _joining(given)):
         return "Write a Task for more (CONTRIBUTING.md)."
-    return (
-        "Join them, keras.Model(model.inputs, keras.layers.Concatenate(name='joined')(model.outputs)), and give "
-        "targets of as many columns, a loss and a metric."
-    )
+    return f"Join them, {code}, and give targets of that shape, a loss and a metric."
+
+
+def _joining(given: Sequence[Shape]) -> str:
+    """Returns the code that makes one output of several; "" where their numbers are of unlike kinds."""
+    join, ends = "Concatenate(name='joined')", "model.outputs"
+    if len({shape[:-1] for shape in given}) > 1:
+        if len({shape[-1] for shape in given}) > 1:
+            return ""
+        join = "Concatenate(1, name='joined')"
+        row = f"keras.layers.Reshape((-1, {given[0][-1]}), name=f'rows_{{place}}')"
+        ends = f"[{row}(one) for place, one in enumerate(model.outputs)]"
+    return f"keras.Model(model.inputs, keras.layers.{join}({ends}))"
 
 
 def on_output(given: Shape, wanted: Shape) -> str:
@@ -62,10 +71,10 @@ def on_output(given: Shape, wanted: Shape) -> str:
 def on_outputs(given: Mapping[str, Shape], wanted: Mapping[str, Shape]) -> str:
     """Returns a sentence for a model of other outputs than the several of its task."""
     if {*wanted} == {SCORES, BOXES} != {*given}:
-        last = (
-            "give td.compress the model with a loss and a metric of your own, in Python" if len(given) == 1
-            else "write a Task that decodes its outputs (CONTRIBUTING.md)"
-        )  # fmt: skip
+        last = "give td.compress the model with a loss and a metric of your own, in Python"
+        if len(given) > 1:
+            code = _joining(list(given.values()))
+            last = f"{last}, with one output: {code}" if code else "write a Task of its outputs (CONTRIBUTING.md)"
         ends = ", ".join(f"{name} {shape}" for name, shape in wanted.items())
         return (
             f"Detection decodes {ends} alone, scores as logits, and no other detector's outputs: put such outputs on "

@@ -1,6 +1,6 @@
 """Rewrites a model in layers that one integer operator computes each, for quantization-aware training.
 
-What a converter makes of an average, a hard sigmoid or SELU are several operators, whose results are stored: each needs
+What a converter makes of an average, a hard sigmoid, SELU or mish are several operators, whose results are stored: each needs
 a range that is trained. An affine layer that nothing beside it can absorb (BatchNorm behind an
 activation, behind a concatenation or in front of a convolution that pads) gets a depthwise 1x1 convolution in front of
 it that does nothing and does not train, and that absorbs it in the file.
@@ -8,6 +8,7 @@ it that does nothing and does not train, and that absorbs it in the file.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -17,7 +18,7 @@ from tfmo_drive.base.keras2 import keras
 from tfmo_drive.base.spelling import free_name
 from tfmo_drive.networks import folding, graph, plain_layers
 from tfmo_drive.networks.integers import integer_norms, moved_scales, quantize_scheme
-from tfmo_drive.networks.operator_layers import symbol
+from tfmo_drive.networks.operator_layers import ACTIVATIONS, operator, symbol
 
 layers = keras.layers
 Layer = layers.Layer
@@ -47,16 +48,18 @@ def integer_form(model: keras.Model, fold: bool = True) -> keras.Model:
 def convertible(model: keras.Model) -> keras.Model:
     """Returns the model without what TensorFlow's converter takes badly; the model itself where it has none of it.
 
-    SELU ends the converter's process (SIGSEGV, TensorFlow 2.21); of a normalisation it leaves squares in float, or
-    rounds the variances of dark and bright places to steps of one size.
+    SELU, softplus and mish end the converter's process (SIGSEGV, TensorFlow 2.21); of a normalisation it leaves squares
+    in float, or rounds the variances of dark and bright places to steps of one size.
     """
-    found = graph.flat_layers(model)
-    inside = [
-        one for one in found if type(one) is not layers.Activation and quantize_scheme.activation_name(one) == "selu"
-    ]
-    if inside or any(symbol(one) == "nn.selu" for one in found):
+    found = [one for one in graph.flat_layers(model) if type(one) is not layers.Activation]
+    if any(quantize_scheme.activation_name(one) in _BADLY_CONVERTED or _badly_called(one) for one in found):
         model = plain_layers.split(model)
     return _rewritten(model, _BADLY_CONVERTED)
+
+
+def _badly_called(layer: Layer) -> bool:
+    """Says whether a layer calls a function of TensorFlow that is an activation in _BADLY_CONVERTED."""
+    return ACTIVATIONS.get(symbol(layer)) in _BADLY_CONVERTED
 
 
 def _rewritten(model: keras.Model, only: Collection[str | type] | None = None) -> keras.Model:
@@ -136,6 +139,30 @@ def _selu(layer: Layer, free: Callable[[str], str]) -> Callable:
     return call
 
 
+def _softplus(layer: Layer, free: Callable[[str], str]) -> Callable:
+    """Writes log(1 + exp(x)) as max(x, 0) - log(sigmoid(|x|)), in which nothing grows as exp(x) does."""
+    return functools.partial(_smooth_relu, layer.name, free)
+
+
+def _smooth_relu(name: str, free: Callable[[str], str], inputs: Any) -> Any:
+    """Returns log(1 + exp(x)) of the inputs, from a layer called `name`."""
+    size = operator("math.abs", free(f"{name}_size"))(inputs)
+    part = layers.Activation("sigmoid", name=free(f"{name}_sigmoid"))(size)  # 0.5 to 1, where a logarithm is tame
+    bend = operator("math.log", free(f"{name}_log"))(part)
+    return layers.Subtract(name=name)([layers.ReLU(name=free(f"{name}_relu"))(inputs), bend])
+
+
+def _mish(layer: Layer, free: Callable[[str], str]) -> Callable:
+    """Writes x tanh(log(1 + exp(x))) (Misra 2019, arXiv:1908.08681), whose exp(x) no 8 bits hold."""
+
+    def call(inputs: Any) -> Any:
+        smooth = _smooth_relu(free(f"{layer.name}_softplus"), free, inputs)
+        gate = layers.Activation("tanh", name=free(f"{layer.name}_tanh"))(smooth)
+        return layers.Multiply(name=layer.name)([inputs, gate])
+
+    return call
+
+
 _REWRITES: dict[str | type, Callable] = {
     layers.Average: _average,
     layers.ReLU: _relu,
@@ -143,9 +170,11 @@ _REWRITES: dict[str | type, Callable] = {
     layers.GroupNormalization: integer_norms.group_norm,
     "hard_sigmoid": _hard_sigmoid,
     "selu": _selu,
+    "softplus": _softplus,
+    "mish": _mish,
 }
 """What writes a class of layers, or an activation of its own, by other layers."""
-_BADLY_CONVERTED = ("selu", layers.LayerNormalization, layers.GroupNormalization)
+_BADLY_CONVERTED = ("selu", "softplus", "mish", layers.LayerNormalization, layers.GroupNormalization)
 
 
 def _absorbed(model: keras.Model, kinds: tuple[type, ...], ranks: tuple[int, ...]) -> keras.Model:

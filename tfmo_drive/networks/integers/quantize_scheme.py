@@ -56,12 +56,14 @@ _OWN_RANGE = (
 _MOVING = (
     "__operators__.getitem", "reshape", "transpose", "pad", "split", "expand_dims", "squeeze", "tile", "gather",
     "reverse", "stack", "unstack", "repeat", "identity", "stop_gradient", "math.reduce_max", "math.reduce_min",
-    "nn.depth_to_space", "nn.space_to_depth", "image.resize", "nn.max_pool2d", "nn.avg_pool2d", "slice",
+    "nn.depth_to_space", "nn.space_to_depth", "image.resize", "image.resize_images",
+    "image.resize_bilinear", "image.resize_nearest_neighbor", "nn.max_pool2d", "nn.avg_pool2d", "slice",
     "strided_slice", "broadcast_to",
 )  # fmt: skip
 _COMPUTING = (
     "math.reduce_mean", "math.reduce_sum", "math.abs", "math.maximum", "math.minimum", "math.squared_difference",
     "math.rsqrt", "linalg.matmul", "nn.gelu", "nn.silu", "clip_by_value", "math.exp",
+    "math.log",
 )  # fmt: skip
 _FIXED = ("math.l2_normalize",)
 """TensorFlow's functions, as Keras names them, of each kind."""
