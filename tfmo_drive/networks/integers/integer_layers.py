@@ -1,9 +1,9 @@
 """Rewrites a model in layers that one integer operator computes each, for quantization-aware training.
 
-What a converter makes of an average, a hard sigmoid, SELU or mish are several operators, whose results are stored: each needs
-a range that is trained. An affine layer that nothing beside it can absorb (BatchNorm behind an
-activation, behind a concatenation or in front of a convolution that pads) gets a depthwise 1x1 convolution in front of
-it that does nothing and does not train, and that absorbs it in the file.
+What a converter makes of an average, a hard sigmoid, SELU or mish are several operators, whose results are stored: each
+needs a range that is trained. An affine layer that nothing beside it can absorb (BatchNorm behind an activation, behind
+a concatenation or in front of a convolution that pads) gets a depthwise 1x1 convolution in front of it that does
+nothing and does not train, and that absorbs it in the file.
 """
 
 from __future__ import annotations
