@@ -82,7 +82,8 @@ def reads(expected: str, advice: str = "") -> Callable[[Callable[..., T]], Calla
 def text_of(path: str | os.PathLike, expected: str, advice: str = "") -> str:
     """Returns the text of a UTF-8 file, with or without a byte order mark; raises BadInput as `reading` does."""
     with reading(path, expected, advice):
-        data = Path(path).read_bytes()
+        with open(path, "rb") as file:
+            data = file.read()
         try:
             text = data.decode("utf-8-sig")
         except UnicodeDecodeError as error:

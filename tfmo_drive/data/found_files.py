@@ -68,6 +68,9 @@ def walk(folder: Path, suffixes: Sequence[str], root: Path | None = None) -> Fou
     while waiting:
         for entry in entries(waiting.pop()):
             path, wanted = Path(entry.path), entry.name.lower().endswith(tuple(suffixes))
+            if wanted and entry.is_file(follow_symlinks=False):  # as nearly all are, told without a look at each
+                found.files.append(path)
+                continue
             try:
                 mode = entry.stat().st_mode
             except OSError as error:

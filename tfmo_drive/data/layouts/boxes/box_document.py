@@ -115,15 +115,15 @@ def usable(document: Document, indices: Mapping[int | str, int]) -> Usable:
             continue
         fault = document.unread.get(place) or _broken(annotation, box, known, document.categories)
         if not fault and image in images:  # an unusable image was already reported
-            row, fault = _inside(annotation, box, images[image][2])
             one = image, label, *box, bool(annotation.get("iscrowd"))
             if one in said:
                 repeated += 1
                 continue
             said.add(one)
-            if row:
+            edges, area, fault = _inside(annotation, box, images[image][2])
+            if edges:
                 labels = indices.values() if label is EVERY else [indices[label]]
-                rows[image] += [row._replace(label=index) for index in labels]
+                rows[image] += [_Row(edges, index, one[-1], area) for index in labels]
         if fault:
             faults.append(f"{document.where(annotation, place)} ({fault})")
             if (box is None or _mistyped(annotation)) and is_id(image):
@@ -153,9 +153,10 @@ def _images(document: Document, faults: list[str]) -> dict[int | str, tuple[str,
         key, name = image.get("id"), name_of(image)
         size = image.get("height"), image.get("width")
         file = document.files.get(name) if name else None
+        own = identity(file) if file else None
         if not is_id(key) or not name:
             fault = "no id or no file_name" if key is None or not name else "its id is no whole number and no text"
-        elif key in found or name in names or (file and identity(file) in names):
+        elif key in found or name in names or own in names:
             fault = f"id {shown(key)} or file {name[:200]} twice"
         elif not all(is_number(side) and side == int(side) and side >= 1 for side in size):
             fault = f"{name[:200]} has height {shown(size[0])} and width {shown(size[1])}"
@@ -164,7 +165,7 @@ def _images(document: Document, faults: list[str]) -> dict[int | str, tuple[str,
         if fault:
             faults.append(f"image {shown(key)} ({fault})")
         else:
-            names |= {name, identity(file)}
+            names |= {name, own}
             found[key] = name, file, (int(size[0]), int(size[1]))
     return found
 
@@ -260,19 +261,20 @@ def _broken(
     return "" if box[2] > 0 and box[3] > 0 else f"box of {box[2]:g} x {box[3]:g}, no area"
 
 
-def _inside(annotation: dict[str, Any], box: list[float], size: tuple[int, int]) -> tuple[_Row | None, str]:
-    """Returns the annotation clipped to its image, or None where nothing is left, and what is wrong with it, or ""."""
+def _inside(annotation: dict[str, Any], box: list[float], size: tuple[int, int]) -> tuple[list[float], float, str]:
+    """Returns the edges clipped to the image, [] where nothing is left, the area, and what is wrong, or ""."""
     (x, y, width, height), (rows, columns) = box, size
-    box = [x, y, x + width, y + height]
-    clipped = [min(max(edge, 0), side) for edge, side in zip(box, (columns, rows) * 2, strict=True)]
-    gone = clipped[2] <= clipped[0] or clipped[3] <= clipped[1]
-    over = max(abs(edge - kept) for edge, kept in zip(box, clipped, strict=True))
-    fault = f"box {[round(edge, 2) for edge in box]} outside its image of {columns} x {rows}"
     area = annotation.get("area")
     area = area if is_number(area) and area > 0 else width * height
+    edges = [x, y, x + width, y + height]
+    if x >= 0 and y >= 0 and edges[2] <= columns and edges[3] <= rows:
+        return edges, area, ""
+    clipped = [min(max(edge, 0), side) for edge, side in zip(edges, (columns, rows) * 2, strict=True)]
+    gone = clipped[2] <= clipped[0] or clipped[3] <= clipped[1]
+    over = max(abs(edge - kept) for edge, kept in zip(edges, clipped, strict=True))
+    fault = f"box {[round(edge, 2) for edge in edges]} outside its image of {columns} x {rows}"
     share = (clipped[2] - clipped[0]) * (clipped[3] - clipped[1]) / (width * height)
-    row = _Row(clipped, annotation["category_id"], bool(annotation.get("iscrowd")), area * share)
-    return None if gone else row, fault if gone or over > _ROUNDING else ""
+    return [] if gone else clipped, area * share, fault if gone or over > _ROUNDING else ""
 
 
 def _truth(rows: list[_Row]) -> Truth:

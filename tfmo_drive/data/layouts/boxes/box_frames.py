@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.class_names import clean, ordered, refuse_unfit
-from tfmo_drive.data.images import SUFFIXES, UnreadableImage, size_of
+from tfmo_drive.data.image_headers import quick_size_of
+from tfmo_drive.data.images import SUFFIXES, UnreadableImage
 from tfmo_drive.data.layouts.boxes.box_document import EVERY, Document
 
 _THREADS, _CHUNK = 8, 256
@@ -90,13 +90,12 @@ def documents_of(
         refuse_unfit(source, list(names.values()), said=True)
     if not any(frame.things for frame in frames):
         raise BadInput(f"{source}: none of its {len(frames):,} images has an object. Expected boxes.")
-    sizes = _sizes([frame for frame in frames if frame.file and not frame.size and not frame.fault])
+    said = any(frame.size for frame in frames)
+    _measure([frame for frame in frames if frame.file and not frame.size and not frame.fault])
     found = {}
     for split in dict.fromkeys(frame.split for frame in frames):
         part = [frame for frame in frames if frame.split == split]
-        found[split] = dataclasses.replace(
-            _document(source, part, names, in_pixels, sizes), says_sizes=any(frame.size for frame in part), usual=usual
-        )
+        found[split] = dataclasses.replace(_document(source, part, names, in_pixels), says_sizes=said, usual=usual)
     return found
 
 
@@ -115,23 +114,16 @@ def short(path: Path, root: Path) -> str:
     return path.relative_to(root).as_posix() if root in path.parents else path.as_posix()
 
 
-def _document(
-    source: Path,
-    frames: Sequence[Frame],
-    names: Mapping[int, str],
-    in_pixels: bool,
-    sizes: Mapping[Path, tuple[int, int] | str],
-) -> Document:
+def _document(source: Path, frames: Sequence[Frame], names: Mapping[int, str], in_pixels: bool) -> Document:
     ids = {name: key for key, name in names.items()}
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     files, attributes, faults, unread = {}, {}, [], {}
     for key, frame in enumerate(frames):
-        size = frame.size or sizes.get(frame.file, "is missing")
-        fault = f"({frame.fault})" if frame.fault else size if isinstance(size, str) else ""
-        if fault:
-            faults.append(f"image {frame.name} {fault}")
+        if frame.fault or not frame.file:
+            faults.append(f"image {frame.name} " + (f"({frame.fault})" if frame.fault else "is missing"))
             continue
+        size = frame.size
         images.append({"id": key, "file_name": frame.name, "height": size[0], "width": size[1]})
         files[frame.name] = frame.file
         if frame.attributes:
@@ -155,18 +147,17 @@ def _where(annotation: Mapping[str, Any], place: int) -> str:
     return annotation["id"]
 
 
-def _sizes(frames: Sequence[Frame]) -> dict[Path, tuple[int, int] | str]:
-    """Returns {file: (height, width)} from the images' headers, or why one cannot be read."""
+def _measure(frames: Sequence[Frame]) -> None:
+    """Fills in the sizes of frames from their images' headers, or why one cannot be read."""
     chunks = [frames[start : start + _CHUNK] for start in range(0, len(frames), _CHUNK)]
     with ThreadPoolExecutor(_THREADS) as threads:
-        return dict(itertools.chain.from_iterable(threads.map(_sizes_of, chunks)))
+        for _ in threads.map(_measure_each, chunks):
+            pass
 
 
-def _sizes_of(frames: Iterable[Frame]) -> list[tuple[Path, tuple[int, int] | str]]:
-    found = []
+def _measure_each(frames: Sequence[Frame]) -> None:
     for frame in frames:
         try:
-            found.append((frame.file, size_of(frame.file)))
+            frame.size = quick_size_of(frame.file)
         except UnreadableImage as error:
-            found.append((frame.file, f"(cannot be read: {error.reason})"))
-    return found
+            frame.fault = f"cannot be read: {error.reason}"

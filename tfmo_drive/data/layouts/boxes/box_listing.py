@@ -20,7 +20,8 @@ from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.boxes import Truth
 from tfmo_drive.data.class_names import quoted
 from tfmo_drive.data.found_files import entries
-from tfmo_drive.data.images import SUFFIXES, UnreadableImage, size_of
+from tfmo_drive.data.image_headers import quick_size_of
+from tfmo_drive.data.images import SUFFIXES, UnreadableImage
 from tfmo_drive.data.layouts.boxes import bdd100k, cityscapes, coco, csv_boxes, kitti, voc, yolo
 from tfmo_drive.data.layouts.boxes.box_document import Document, usable
 from tfmo_drive.data.layouts.known_layouts import BOXES, elsewhere, layouts
@@ -141,12 +142,14 @@ def _present(split: BoxSplit) -> set[int]:
 
 def _say_unlisted(data: Path, parts: Mapping[str, BoxSplit]) -> None:
     """Warns, with a count, of images that lie among those that are listed and are not themselves."""
-    listed = {file for part in parts.values() for file in part.files}
-    there = [file for folder in sorted({file.parent for file in listed}) for file in map(Path, entries(folder))]
-    others = [file for file in there if file.suffix.lower() in SUFFIXES and file not in listed]
+    listed: dict[Path, set[str]] = {}
+    for file in (file for part in parts.values() for file in part.files):
+        listed.setdefault(file.parent, set()).add(file.name)
+    there = [(entry.name, listed[folder]) for folder in sorted(listed) for entry in entries(folder)]
+    others = [name for name, known in there if name not in known and name.lower().endswith(SUFFIXES)]
     if others:
         what = "images beside those that are listed are not used"
-        faults.note(data, faults.counted([file.name for file in others], len(there), what))
+        faults.note(data, faults.counted(others, len(there), what))
 
 
 def of_their_size(split: BoxSplit, skip_bad: bool = False) -> BoxSplit:
@@ -160,7 +163,7 @@ def of_their_size(split: BoxSplit, skip_bad: bool = False) -> BoxSplit:
     kept, odd = [], []
     for index, (file, said) in enumerate(zip(split.files, split.sizes.tolist(), strict=True)):
         try:
-            found = list(size_of(file))
+            found = list(quick_size_of(file))
         except UnreadableImage:
             found = said
         if found == said:

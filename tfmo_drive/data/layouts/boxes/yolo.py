@@ -187,11 +187,13 @@ def _labelled(
         place, labels = _label_folder(folder, stems)
         any_labels |= bool(labels & stems)
         counts["orphans"] += len(labels - stems)
+        name = "" if folder == root else f"{short(folder, root)}/"  # a path for each file would take longest of all
+        shown = "" if place == root else f"{short(place, root)}/"
         for file in files:
-            stem, frame = os.path.splitext(file.name)[0], Frame(short(file, root), file, (), split)
+            stem, frame = os.path.splitext(file.name)[0], Frame(f"{name}{file.name}", file, (), split)
             frames.append(frame)
             if stem in labels:
-                _read(frame, place / f"{stem}.txt", root, box_alone)
+                _read(frame, f"{place}/{stem}.txt", f"{shown}{stem}.txt", box_alone)
                 counts["empty"] += not frame.things and not frame.fault
             else:
                 counts["missing"] += 1
@@ -227,7 +229,7 @@ def _label_places(images: Sequence[Path | str]) -> str:
     return f"looked for in {next(_candidates(folder))} and beside the images" if folder else "none of them is there"
 
 
-def _read(frame: Frame, path: Path, root: Path, box_alone: bool) -> None:
+def _read(frame: Frame, path: str, name: str, box_alone: bool) -> None:
     """Reads a label file into a frame, and why it cannot be read, or its lines."""
     try:
         text = given_file.text_of(path, "a label file")
@@ -235,9 +237,8 @@ def _read(frame: Frame, path: Path, root: Path, box_alone: bool) -> None:
         frame.fault = str(error).removesuffix(".")
         return
     if text.strip():
-        name = short(path, root)
-        lines = enumerate(text.split("\n"), start=1)
-        frame.things = [_thing(line, f"{name}, line {number}", box_alone) for number, line in lines if line.strip()]
+        lines = enumerate(map(str.strip, text.split("\n")), start=1)
+        frame.things = [_thing(line, f"{name}, line {number}", box_alone) for number, line in lines if line]
 
 
 def _thing(line: str, where: str, box_alone: bool) -> Thing:
@@ -245,7 +246,7 @@ def _thing(line: str, where: str, box_alone: bool) -> Thing:
     try:
         label, *sides = map(float, line.split())
     except ValueError:
-        return Thing(None, None, where, fault=f'"{line.strip()[:40]}" is not numbers with spaces between them')
+        return Thing(None, None, where, fault=f'"{line[:40]}" is not numbers with spaces between them')
     if "_" in line or not label.is_integer() or label < 0:
         return Thing(None, None, where, fault=f'"{line.split()[0][:20]}" is no id of a class')
     if len(sides) == 4 or box_alone and len(sides) > 4:
