@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.data.layouts.test_known_layouts import written
@@ -21,6 +21,7 @@ def test_only_equal_bytes_are_the_same(tmp_path):
     assert found.tolist() == [0, 0, 2, 3, 2, 5, 6, 5, 8, 9]
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=30))
 def test_joined_groups_share_no_content_and_keep_their_own(pairs):
     groups, contents = np.array(pairs, np.int64).T
