@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import types
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tfmo_drive.base.keras2 import tf
+from tfmo_drive.base.keras2 import keras, tf
+from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.augmentation import Augmentation
 from tfmo_drive.data.boxes import VISIBLE
+from tfmo_drive.tasks.classification import Classification
+from tfmo_drive.tasks.detection.detection import Detection
+from tfmo_drive.tasks.lane_keeping.lane_keeping import LaneKeeping
+from tfmo_drive.tasks.multi_task import MultiTask
+from tfmo_drive.tasks.segmentation.segmentation import Segmentation
+from tfmo_drive.training.teacher import cached_logits
 
 HEIGHT, WIDTH = 48, 64
 STILL = {"brightness": 0, "contrast": 0}
@@ -143,3 +152,53 @@ def test_each_example_moves_by_its_own_numbers(column):
     found = augmentation.move_boxes(boxes, kinds, (HEIGHT, WIDTH), tf.constant(numbers))[0].numpy()
     np.testing.assert_allclose(found[0], found[2])
     assert np.abs(found[0] - found[1]).max() > 0.1
+
+
+@pytest.mark.parametrize("side", [48, 47])
+def test_of_a_mosaic_every_box_bounds_its_pixels_and_its_mask(side):
+    """Four images, each with a white box of its own: where tiled, each box bounds white, in images and masks."""
+    count, corners = 4, np.float32([[4, 6, 20, 18], [10, 2, 40, 30], [0, 0, 8, 8], [20, 20, 44, 40]])
+    images, masks = np.zeros((count, side, 64, 3), np.float32), np.zeros((count, side, 64), np.uint8)
+    for number, (left, top, right, bottom) in enumerate(corners.astype(int)):
+        images[number, top:bottom, left:right] = 255
+        masks[number, top:bottom, left:right] = number + 1
+    truths = {"boxes": corners[:, None], "classes": np.arange(count)[:, None], "crowd": np.zeros((count, 1), bool)}
+    numbers = np.full((count, 16), 0.5, np.float32)
+    numbers[:, 9] = 0.2, 0.2, 0.9, 0.2
+    strength = Augmentation(**STILL, shift=0, zoom=0, shear_degrees=0, mosaic=0.5)
+    numbers, truths = tf.constant(numbers), {name: tf.constant(values) for name, values in truths.items()}
+    seen = strength.apply(tf.constant(images), numbers).numpy()
+    shown = strength.move_masks(tf.constant(masks), numbers).numpy()
+    told = {name: values.numpy() for name, values in strength.tile_truths(truths, (side, 64), numbers).items()}
+    assert told["crowd"].shape == (count, 4) and (told["classes"][2] >= 0).tolist() == [True, False, False, False]
+    np.testing.assert_array_equal(seen[2], images[2])
+    for number in (0, 1, 3):
+        assert sorted(told["classes"][number]) == [0, 1, 2, 3]
+        for box, kind in zip(told["boxes"][number], told["classes"][number], strict=True):
+            np.testing.assert_array_equal(bounds(shown[number] == kind + 1), np.round(box))
+            left, top, right, bottom = np.round(box).astype(int)
+            assert (seen[number, top:bottom, left:right] == 255).all()
+        white = sum(np.prod(box[2:] - box[:2]) for box in told["boxes"][number])
+        assert (seen[number, ..., 0] == 255).sum() == white
+
+
+def test_colours_change_by_a_factor_each_and_grey_and_alpha_are_kept_whole():
+    numbers = tf.constant(np.float32([[0.5] * 10 + [1, 0.5, 0] + [0.5] * 3]))
+    strength = Augmentation(**STILL, shift=0, zoom=0, shear_degrees=0, colour=0.5)
+    for channels, expected in ((1, [150]), (3, [150, 100, 50]), (4, [150, 100, 50, 100])):
+        found = strength.apply(tf.fill((1, 2, 2, channels), 100.0), numbers).numpy()
+        np.testing.assert_allclose(found[0, 0, 0], expected)
+
+
+@pytest.mark.parametrize("task", [Classification, LaneKeeping, lambda **settings: MultiTask(
+    parts=(Segmentation(), LaneKeeping()), **settings)])  # fmt: skip
+def test_a_mosaic_is_refused_where_four_images_have_no_answer_together(task):
+    with pytest.raises(BadInput, match="augmentation.mosaic must be 0: what four images show together"):
+        task(augmentation=Augmentation(mosaic=0.5, shear_degrees=0, shift=0))
+    assert Detection(augmentation=Augmentation(mosaic=0.5)).augmentation.mosaic == 0.5
+
+
+def test_a_teacher_whose_logits_are_kept_refuses_a_mosaic():
+    context = types.SimpleNamespace(task=Segmentation(augmentation=Augmentation(mosaic=0.5)))
+    with pytest.raises(BadInput, match="Leave one out: --set=task.augmentation.mosaic=0"):
+        cached_logits(keras.Sequential([keras.layers.Dense(1, input_shape=(1,))]), 1, context)

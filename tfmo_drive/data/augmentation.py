@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -27,6 +28,8 @@ _LIMITS = {  # field: (highest value, itself allowed)
     "brightness": (255, True),
     "contrast": (1, True),
     "downscale": (1, True),
+    "colour": (1, False),
+    "mosaic": (1, True),
 }
 
 
@@ -52,6 +55,9 @@ class Augmentation:
         flip: Whether left and right change sides half of the time; leave it off where they differ in meaning (signs,
             lanes).
         downscale: The probability of half the resolution, as of a far object, in [0, 1].
+        colour: The factor of red, green and blue each lies in 1 -+ colour, as of another light, in [0, 1).
+        mosaic: The probability that an image is one of four at half their size, the other three being its batch's next
+            (Bochkovskiy et al. 2020, "YOLOv4", section 3.3), in [0, 1]; for boxes and masks alone.
 
     Raises:
         BadInput: A strength is outside its range.
@@ -70,6 +76,8 @@ class Augmentation:
     contrast: float = 0.3
     flip: bool = False
     downscale: float = 0.0
+    colour: float = 0.0
+    mosaic: float = 0.0
 
     def __post_init__(self) -> None:
         for field, (highest, allowed) in _LIMITS.items():
@@ -84,10 +92,16 @@ class Augmentation:
             images: float32 [b, h, w, channels] in 0..255; a fourth channel is moved, but its light is not changed.
             randoms: float32 [b, 16] in [0, 1), from `randoms`.
         """
+        if self.mosaic:
+            images = self._tiled(images, tf.nn.avg_pool2d(images, 2, 2, "VALID"), randoms)
         if self.moves:
             images = self._moved(images, randoms, "BILINEAR")
         if self.downscale:
             images = tf.where(randoms[:, 8, None, None, None] < self.downscale, _halved(images), images)
+        if self.colour:
+            gains = 1 + self.colour * (randoms[:, 10:13] * 2 - 1)[:, None, None, :]
+            coloured = tf.clip_by_value(images[..., :3] * gains[..., : images.shape[-1]], 0.0, 255.0)
+            images = tf.concat([coloured, images[..., 3:]], axis=-1)
         if self.brightness or self.contrast:
             swings = (randoms[:, 6:8] * 2 - 1)[:, None, None, :]
             lit, kept = images[..., :3], images[..., 3:]
@@ -107,7 +121,55 @@ class Augmentation:
 
     def move_masks(self, masks: tf.Tensor, randoms: tf.Tensor) -> tf.Tensor:
         """Returns masks uint8 [b, h, w] moved as `apply` moves their images by the same `randoms`."""
-        return self._moved(masks[..., None], randoms, "NEAREST")[..., 0] if self.moves else masks
+        if not (self.moves or self.mosaic):
+            return masks
+        masks = masks[..., None]
+        if self.mosaic:
+            height, width = masks.shape[1] // 2, masks.shape[2] // 2
+            masks = self._tiled(masks, masks[:, 1::2, 1::2][:, :height, :width], randoms)
+        return (self._moved(masks, randoms, "NEAREST") if self.moves else masks)[..., 0]
+
+    def tile_truths(self, truths: Mapping[str, tf.Tensor], size: tuple[int, int], randoms: tf.Tensor) -> dict:
+        """Returns truths of the images that `apply` makes of four by the same `randoms`, before it moves them.
+
+        Args:
+            truths: "boxes" float32 [b, m, 4], "classes" int64 [b, m], -1 where there is none, and others [b, m].
+            size: (height, width) of the images in pixels.
+            randoms: float32 [b, 16] in [0, 1).
+
+        Returns:
+            The same by name, [b, 4 m, ...], or what was given where there is no mosaic.
+        """
+        if not self.mosaic:
+            return dict(truths)
+        height, width = size[0] // 2, size[1] // 2
+        one, found = self._four(randoms)[:, None], {name: [] for name in truths}
+        for tile, (x, y) in enumerate(((0, 0), (width, 0), (0, height), (width, height))):
+            parts = {name: tf.roll(values, tile, axis=0) for name, values in truths.items()}
+            inside = tf.clip_by_value(parts["boxes"] / 2, 0.0, tf.constant([width, height] * 2, tf.float32))
+            moved, alone = inside + tf.constant([x, y] * 2, tf.float32), tile == 0
+            parts["boxes"] = tf.where(one[..., None], moved, parts["boxes"]) if alone else moved
+            kinds = parts["classes"]
+            parts["classes"] = kinds if alone else tf.where(one, kinds, -tf.ones_like(kinds))
+            for name, values in parts.items():
+                found[name].append(values)
+        return {name: tf.concat(values, axis=1) for name, values in found.items()}
+
+    def _four(self, randoms: tf.Tensor) -> tf.Tensor:
+        """Returns, bool [b], which images are four."""
+        return randoms[:, 9] < self.mosaic
+
+    def _tiled(self, images: tf.Tensor, small: tf.Tensor, randoms: tf.Tensor) -> tf.Tensor:
+        """Returns images, or masks [b, h, w, 1], of which some are four of those at half the size, rounded down.
+
+        A last odd row or column stays the image's own.
+        """
+        top, bottom = (tf.concat([tf.roll(small, tile, axis=0) for tile in pair], axis=2) for pair in ((0, 1), (2, 3)))
+        four = tf.concat([top, bottom], axis=1)
+        height, width = four.shape[1:3]
+        four = tf.concat([four, images[:, :height, width:]], axis=2)
+        four = tf.concat([four, images[:, height:]], axis=1)
+        return tf.where(self._four(randoms)[:, None, None, None], four, images)
 
     def move_boxes(
         self, boxes: tf.Tensor, kinds: tf.Tensor, size: tuple[int, int], randoms: tf.Tensor

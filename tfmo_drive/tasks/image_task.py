@@ -84,6 +84,8 @@ class ImageTask(Task):
     """The settings of the concrete task that a trained model depends on."""
     given_settings: ClassVar[tuple[str, ...]] = ()
     """The settings that describe a given model alone: no model depends on them where they are not set."""
+    mosaics: ClassVar[bool] = False
+    """Whether what four images show can be told of one that is made of them."""
     reads_class_files: ClassVar[bool] = True
     """Whether classes.json or classes.txt beside the data gives the order of the outputs."""
 
@@ -97,6 +99,8 @@ class ImageTask(Task):
             raise BadInput(f'{kind}.data must not be empty. Name a folder or a file, or "{SCENES}".')
         if self.split_seed < 0:
             raise BadInput(f"{kind}.split_seed must be at least 0, got {self.split_seed}.")
+        if self.augmentation.mosaic and not self.mosaics:
+            raise BadInput(f"{kind}.augmentation.mosaic must be 0: what four images show together is no answer of it.")
         if self.duplicates not in (KEEP, DROP):
             raise BadInput(f'{kind}.duplicates must be "{KEEP}" or "{DROP}", got "{self.duplicates}".')
         if self.preprocessing_name:

@@ -54,6 +54,7 @@ class MultiTask(FrameTask):
     augmentation: Augmentation = Augmentation(flip=True, shift=0.0, zoom=0.1, shear_degrees=0.0)
 
     name = "multi_task"
+    mosaics = True  # its parts say whether they can
     own_settings = ("loss_weights",)
     given_settings = ("given_outputs",)
 

@@ -49,6 +49,11 @@ def cached_logits(teacher: keras.Model, copies: int, context: Context) -> Attach
         context: Gives the task and the seed.
     """
     task = context.task
+    if getattr(getattr(task, "augmentation", None), "mosaic", 0):
+        raise BadInput(
+            "A teacher's logits are kept by the image, and with a mosaic an image shows others of its batch too. Leave "
+            "one out: --set=task.augmentation.mosaic=0."
+        )
     rows = [(name, tuple(output.shape[1:])) for name, output in zip(names(teacher), teacher.outputs, strict=True)]
     row = np.dtype([(name, _stored(shape), shape) for name, shape in rows])
     facts = [weights_digest(teacher), teacher.to_json(), task.fingerprint(), task.identity(), _code_digest()]

@@ -78,6 +78,7 @@ class Detection(FrameTask):
     name = "detection"
     output_names = (SCORES, BOXES)
     own_settings = ("detector", "channels")
+    mosaics = True
     reads_class_files = False  # COCO files name their classes themselves
 
     def __post_init__(self):
@@ -122,6 +123,7 @@ class Detection(FrameTask):
         return self.detector.ends(self.size, len(self.class_names))
 
     def moved(self, targets, randoms):
+        targets = self.augmentation.tile_truths(targets, self.size, randoms)
         boxes, kinds = self.augmentation.move_boxes(targets["boxes"], targets["classes"], self.size, randoms)
         return {**targets, "boxes": boxes, "classes": kinds}
 

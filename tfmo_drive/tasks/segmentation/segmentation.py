@@ -71,6 +71,7 @@ class Segmentation(FrameTask):
 
     name = "segmentation"
     output_names = (MASK,)
+    mosaics = True
     own_settings = ("channels", "shown", "balance")
     given_settings = ("outputs",)
 
