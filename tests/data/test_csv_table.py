@@ -56,11 +56,15 @@ def test_two_stray_quotes_never_swallow_the_rows_between(tmp_path):
         read_table(written(tmp_path, "\n".join(rows)))
 
 
-def test_what_is_no_utf8_is_named_with_its_line(tmp_path):
-    with pytest.raises(BadInput, match="line 3 holds the byte 0xe9, which is not UTF-8"):
-        read_table(written(tmp_path, b"file,label\na.png,x\nb.png,\xe9t\xe9\n"))
-    with pytest.raises(BadInput, match="which is not UTF-8"):
-        read_table(written(tmp_path, "file,label\na.png,x\n".encode("utf-16")))
+def test_what_windows_saves_is_read_and_what_is_damaged_named_with_its_line(tmp_path, caplog):
+    text = "file,label\na.png,\u00e9t\u00e9\nb.png,\u2026\n"
+    for encoding in ("utf-8", "utf-8-sig", "utf-16", "cp1252"):
+        table = read_table(written(tmp_path, text.encode(encoding)))
+        assert table.header == ["file", "label"] and table.column(1) == ["\u00e9t\u00e9", "\u2026"], encoding
+    assert caplog.text.count("line 2 holds the byte 0xe9, which is not UTF-8; it is read as Windows' code page") == 1
+    for damaged in (text.encode() + b"c.png,\xe9\n", b"file,label\na.png,x\nb.png,x\nc.png,\x81\n"):
+        with pytest.raises(BadInput, match="line 4 holds the byte 0xe9, which is not UTF-8|is not a CSV file.*0x81"):
+            read_table(written(tmp_path, damaged))
 
 
 def test_a_first_line_of_data_gets_the_names_that_it_lacks(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from typing import Any
 
 import numpy as np
@@ -121,3 +122,14 @@ def mostly_damaged(random, text: str, most: int) -> bytes:
     else:
         data = damaged_bytes(random, text.encode(), most=1)
     return data if random.random() < 0.9 else text.encode()
+
+
+def text_in(data: bytes) -> str:
+    """The text of a CSV file: in UTF-16 with its mark, in UTF-8, or, where nothing looks like that, in cp1252."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return data.decode("utf-16")
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        assert not re.search(rb"[\xc2-\xf4][\x80-\xbf]", data)
+        return data.decode("cp1252")

@@ -8,7 +8,7 @@ import unicodedata
 
 import numpy as np
 import pytest
-from damage import mostly_damaged, pick
+from damage import mostly_damaged, pick, text_in
 
 from tfmo_drive.data.layouts.csv_listing import list_csv
 from tfmo_drive.data.splitting import SPLIT_WORDS, SPLITS
@@ -64,7 +64,7 @@ def test_damaged_lists_are_read_right_or_refused(fuzz, pool):
         listing = case.read(path, lambda: list_csv(path))
         if listing is None:
             return
-        rows = _expected(path.read_bytes().decode())
+        rows = _expected(text_in(path.read_bytes()))
         found = {}
         for split in SPLITS:
             part = listing[split]

@@ -8,7 +8,7 @@ import unicodedata
 
 import numpy as np
 import pytest
-from damage import mostly_damaged, pick
+from damage import mostly_damaged, pick, text_in
 
 from tfmo_drive.data.layouts.label_listing import list_labels
 from tfmo_drive.data.splitting import SPLIT_WORDS, SPLITS
@@ -100,7 +100,7 @@ def test_damaged_lists_of_labels_are_read_right_or_refused(fuzz, pool):
                 name = os.path.relpath(file, case.folder / "images")
                 assert name in NAMES and name not in found
                 found[name] = {listing.class_names[place] for place in np.flatnonzero(labels)}, split
-        header, rows = _expected(path.read_bytes().decode())
+        header, rows = _expected(text_in(path.read_bytes()))
         (file,) = [name for name in header if _plain(name) in ("image", "file", "path", "filename", "imagepath")]
         split = next((name for name in header if _plain(name) in ("split", "set", "subset")), None)
         assert len(rows) == len(found)

@@ -4,7 +4,7 @@ import csv
 import math
 
 import pytest
-from damage import mostly_damaged, pick
+from damage import mostly_damaged, pick, text_in
 
 from tfmo_drive.data.layouts.steering_log import CLASSIC, list_log
 from tfmo_drive.data.splitting import SPLITS
@@ -60,7 +60,7 @@ def test_damaged_logs_are_read_right_or_refused(fuzz, pool):
             for file, steering in zip(listing[split].files, listing[split].labels[:, 0].tolist(), strict=True):
                 assert file.name not in found
                 found[file.name] = steering
-        expected = _expected(path.read_bytes().decode())
+        expected = _expected(text_in(path.read_bytes()))
         assert found.keys() == expected.keys()
         assert all(math.isclose(found[name], expected[name], rel_tol=1e-6, abs_tol=1e-9) for name in found)
         assert all(abs(steering) <= 1 for steering in found.values())

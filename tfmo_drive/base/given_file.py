@@ -5,6 +5,7 @@ Every reader of users' files reads inside `reading`; tests/fuzz walks them all.
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import dataclasses
 import functools
@@ -17,10 +18,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tfmo_drive.base import faults
 from tfmo_drive.contracts import BadInput
 
 T = TypeVar("T")
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
+_MULTIBYTE = re.compile(rb"[\xc2-\xf4][\x80-\xbf]")
+"""How every character of UTF-8 beyond ASCII begins; in another encoding it would be an odd pair of letters."""
 _LONGEST = 200
 """The number of letters of a parser's message that are passed on."""
 
@@ -79,16 +83,29 @@ def reads(expected: str, advice: str = "") -> Callable[[Callable[..., T]], Calla
     return decorated
 
 
-def text_of(path: str | os.PathLike, expected: str, advice: str = "") -> str:
-    """Returns the text of a UTF-8 file, with or without a byte order mark; raises BadInput as `reading` does."""
+def text_of(path: str | os.PathLike, expected: str, advice: str = "", windows: bool = False) -> str:
+    """Returns the text of a UTF-8 file, with or without a byte order mark; raises BadInput as `reading` does.
+
+    Args:
+        path: The file.
+        expected: What it should be.
+        advice: A sentence that says what to do.
+        windows: Whether the file may also be as Excel saves text on Windows: in UTF-16 with its mark, or in code page
+            1252, for which a file counts in which nothing looks like a letter of UTF-8; the latter is noted.
+    """
     with reading(path, expected, advice):
         with open(path, "rb") as file:
             data = file.read()
         try:
-            text = data.decode("utf-8-sig")
+            utf_16 = windows and data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+            text = data.decode("utf-16" if utf_16 else "utf-8-sig")
         except UnicodeDecodeError as error:
             line = data.count(b"\n", 0, error.start) + 1
-            raise ValueError(f"line {line} holds the byte 0x{data[error.start]:02x}, which is not UTF-8") from error
+            place = f"line {line} holds the byte 0x{data[error.start]:02x}"
+            if not windows or _MULTIBYTE.search(data):
+                raise ValueError(f"{place}, which is not UTF-8") from error
+            text = data.decode("cp1252")
+            faults.note(path, f"{place}, which is not UTF-8; it is read as Windows' code page 1252.")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 

@@ -118,7 +118,7 @@ def read_class_names(path: str | Path) -> tuple[str, ...]:
     if path.suffix.lower() == ".json":
         names = _from_json(path)
     else:
-        names = given_file.text_of(path, "a file of class names, one per line").rstrip().split("\n")
+        names = given_file.text_of(path, "a file of class names, one per line", windows=True).rstrip().split("\n")
     names = tuple(map(clean, names))
     if not any(names):
         raise BadInput(f"No class names in {path}. Expected one name per line, in the order of the ids.")

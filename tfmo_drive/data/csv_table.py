@@ -66,7 +66,7 @@ class Table:
 
 
 def read_table(path: Path, unnamed: Sequence[str] = ()) -> Table:
-    """Returns the header and the rows of a CSV file in UTF-8, separated by comma, semicolon or tab.
+    """Returns the header and the rows of a CSV file in UTF-8, or as Windows saves it, with commas, semicolons or tabs.
 
     Args:
         path: The file.
@@ -76,7 +76,7 @@ def read_table(path: Path, unnamed: Sequence[str] = ()) -> Table:
     Raises:
         BadInput: The file is no such CSV; the message names file and line.
     """
-    lines = given_file.text_of(path, "a CSV file in UTF-8").split("\n")
+    lines = given_file.text_of(path, "a CSV file in UTF-8", windows=True).split("\n")
     numbers = [number for number, line in enumerate(lines, start=1) if line.strip(f"{SEPARATORS} ")]
     separator = separator_of(lines[numbers[0] - 1]) if numbers else ","
     if numbers and (said := re.fullmatch(rf"sep=([{SEPARATORS}])", lines[numbers[0] - 1].strip(" "))):

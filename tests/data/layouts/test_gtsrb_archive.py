@@ -53,3 +53,24 @@ def test_what_is_missing_is_counted(root):
     (root / "Final_Training/Images/00002/GT-00002.csv").write_text(f"{HEADER}\n00000_00000.ppm;48;48;5;5;43;43;\n")
     with pytest.raises(BadInput, match="GT-00002.csv: 1 of 1 cells of the column .ClassId. are empty: line 2"):
         list_source(root)
+
+
+def test_kaggles_tables_are_the_same_benchmark(tmp_path):
+    """Its paths begin at the tables; a track is told by the class and the number in a name."""
+    for table, split in (("Train.csv", "Train"), ("Test.csv", "Test")):
+        rows = ["Width,Height,Roi.X1,Roi.Y1,Roi.X2,Roi.Y2,ClassId,Path"]
+        for label in range(3):
+            for number in range(40 if split == "Train" else 5):
+                name = f"Train/{label}/{label:05}_{number // 5:05}_{number % 5:05}.png"
+                name = name if split == "Train" else f"Test/{5 * label + number:05}.png"
+                (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+                (tmp_path / name).write_bytes(b"")
+                rows.append(f"48,48,5,5,43,43,{label},{name}")
+        (tmp_path / table).write_text("\n".join(rows))
+    (tmp_path / "Meta.csv").write_text("Path,ClassId,ShapeId,ColorId,SignId\nMeta/0.png,0,0,0,1\n")
+    listing = list_source(tmp_path)
+    assert listing.class_names == ("0", "1", "2")
+    assert [len(listing[split]) for split in SPLITS] == [105, 15, 15]
+    assert {file.parent.name for file in listing["test"].files} == {"Test"}
+    tracks = [{(f.parent.name, f.name[6:11]) for f in listing[split].files} for split in ("train", "val")]
+    assert not tracks[0] & tracks[1] and len(tracks[0]) == 21 and len(np.unique(listing["train"].groups)) == 21

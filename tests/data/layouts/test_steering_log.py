@@ -267,3 +267,10 @@ def test_a_tub_of_version_1_is_read_record_by_record(root, caplog):
     (root / "record_9.json").write_text("[]")
     with pytest.raises(BadInput, match="record_9.json is no record of a donkeycar tub"):
         list_log(root)
+
+
+def test_a_short_recording_is_cut_into_shorter_blocks_and_that_is_said(root, caplog):
+    names = [f"{index}.png" for index in range(60)]  # 4 s at 15 Hz
+    listing = list_log(log(root, ["file,steering", *(f"{file},0" for file in names)], names))
+    assert [len(listing[split]) for split in SPLITS] == [40, 10, 10]
+    assert "drawn in blocks of 0.66 s, for the recording is short" in caplog.text

@@ -1,7 +1,8 @@
-"""Lists the German Traffic Sign Recognition Benchmark as its authors give it (Stallkamp et al. 2012).
+"""Lists the German Traffic Sign Recognition Benchmark as its authors give it (Stallkamp et al. 2012), or Kaggle does.
 
     Final_Training/Images/00014/GT-00014.csv and 00007_00029.ppm: frame 29 of the 7th track of class 14
     Final_Test/Images/GT-final_test.csv and 00000.ppm
+    Train.csv and Train/14/00014_00007_00029.png, Test.csv and Test/00000.png
 
 Frames of one track are near-duplicates, so tracks are the groups; the test images' tracks are not told.
 """
@@ -23,10 +24,16 @@ from tfmo_drive.data.splitting import Listing, Rows, assemble
 
 _TRAINING, _TEST = Path("Final_Training", "Images"), Path("Final_Test", "Images", "GT-final_test.csv")
 
+_KAGGLE = {"Train.csv": "train", "Test.csv": "test"}
+
 
 def is_archive(root: Path) -> bool:
     """Says whether `root` holds the unpacked benchmark, or is the folder of its training classes."""
-    return (root / _TRAINING).is_dir() or any(_tables(root))
+    return (root / _TRAINING).is_dir() or _is_kaggles(root) or any(_tables(root))
+
+
+def _is_kaggles(root: Path) -> bool:
+    return all((root / name).is_file() for name in _KAGGLE) and (root / "Train").is_dir()
 
 
 def _tables(training: Path) -> Iterator[Path]:
@@ -43,20 +50,16 @@ def list_archive(
     Without Final_Test, test is sampled from the tracks as well. Classes are called by their ids, unless `class_names`,
     or classes.json or classes.txt in `root` says more. Raises BadInput as `list_csv` does.
     """
-    training = root / _TRAINING if (root / _TRAINING).is_dir() else root
-    tables = [(path, "train") for path in _tables(training)]
-    if not tables:
-        raise BadInput(f"{training} holds no tables (00000/GT-00000.csv). Unpack the whole archive.")
-    tables += [(root / _TEST, "test")] * (root / _TEST).is_file()
+    tables = [(root / name, split) for name, split in _KAGGLE.items()] if _is_kaggles(root) else _official(root)
     files, words, splits, tracks = [], [], [], []
     for path, split in tables:
         table = read_table(path)
         found = find_columns(path, table.header, {}, COLUMNS, ("file", "label"))
         names = table.filled(found["file"])
-        files += [path.parent / name for name in names]
+        files += [path.parent / name.replace("\\", "/") for name in names]
         words += table.filled(found["label"])
         splits += [split] * len(names)
-        tracks += [str(path.parent / (name.partition("_")[0] if split == "train" else name)) for name in names]
+        tracks += [str(path.parent / (name.rpartition("_")[0] if split == "train" else name)) for name in names]
     known = tuple(class_names or beside(root) or ())
     refuse_unfit(root, known, said=True)
     names = known or ordered(root, words)
@@ -71,3 +74,12 @@ def list_archive(
     groups = np.unique([tracks[row] for row in kept], return_inverse=True)[1]
     parts = np.array([splits[row] for row in kept], "<U5")
     return assemble(Rows(root, names, [files[row] for row in kept], labels, groups, parts), seed, bool(known))
+
+
+def _official(root: Path) -> list[tuple[Path, str]]:
+    """Returns the tables of the archive as its authors give it, each with its split."""
+    training = root / _TRAINING if (root / _TRAINING).is_dir() else root
+    tables = [(path, "train") for path in _tables(training)]
+    if not tables:
+        raise BadInput(f"{training} holds no tables (00000/GT-00000.csv). Unpack the whole archive.")
+    return tables + [(root / _TEST, "test")] * (root / _TEST).is_file()

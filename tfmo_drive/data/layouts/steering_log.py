@@ -24,7 +24,7 @@ from tfmo_drive.data.found_files import entries, identity
 from tfmo_drive.data.layouts.csv_listing import find_columns, find_recorded, read_splits
 from tfmo_drive.data.layouts.donkey_tub import is_tub, read_tub
 from tfmo_drive.data.layouts.known_layouts import DRIVING, elsewhere
-from tfmo_drive.data.splitting import Listing, Rows, Split, assemble_blocks, refuse_repeated_files
+from tfmo_drive.data.splitting import SPLITS, Listing, Rows, Split, assemble_blocks, refuse_repeated_files
 
 COLUMNS = {
     "file": ("center", "centre", "file", "path", "filename", "image", "image_path", "cam/image_array"),
@@ -46,6 +46,8 @@ HERTZ = 15.0
 """The frames per second where names hold no times: the simulator's own rate."""
 BLOCK_SECONDS = 5.0
 """The length of a block: in the log that this was made with, steering is uncorrelated after 5 s (0.37 after 0.9 s)."""
+FEWEST = 6
+"""The smallest number of blocks from which splits are drawn."""
 _PAUSE = 1.0
 """The seconds without a frame that end a recording."""
 _TIME = re.compile(r"\d{4}(_\d\d){5}_\d{3}")
@@ -110,7 +112,7 @@ def list_log(
     stamps = [number_in(cells["time"][row]) for row in kept] if "time" in cells else [None]
     times = _times(files) if None in stamps else (np.array(stamps) - stamps[0]) / 1000
     order, groups = np.argsort(times, kind="stable"), np.empty(len(files), np.int64)
-    groups[order] = time_blocks(times[order], splits[order])
+    groups[order] = _enough_blocks(path, times[order], splits[order])
     return assemble_blocks(Rows(path, (), files, labels, groups, splits), seed)
 
 
@@ -186,7 +188,18 @@ def _log(path: Path) -> Path:
     return tables[0]
 
 
-def time_blocks(seconds: np.ndarray, splits: np.ndarray) -> np.ndarray:
+def _enough_blocks(path: Path, seconds: np.ndarray, splits: np.ndarray) -> np.ndarray:
+    """Returns `time_blocks`, of shorter ones where a split is to be drawn out of fewer than FEWEST; that is noted."""
+    blocks, free = time_blocks(seconds, splits), np.isin(splits, ("", "train"))
+    if {*SPLITS} <= set(splits.tolist()) or len(np.unique(blocks[free])) >= FEWEST:
+        return blocks
+    length = np.ptp(seconds[free]) / FEWEST if free.any() else BLOCK_SECONDS
+    said = f"splits are drawn in blocks of {length:.2g} s, for the recording is short: neighbouring ones are alike, and "
+    faults.note(path, f"{said}scores look better than on another drive.")
+    return time_blocks(seconds, splits, max(length, 1e-9))
+
+
+def time_blocks(seconds: np.ndarray, splits: np.ndarray, length: float = BLOCK_SECONDS) -> np.ndarray:
     """Returns the block of each frame, int64 [n] from 0; blocks are equal times of about 5 s.
 
     A pause of a second, a step back in time and another split begin a block too.
@@ -194,13 +207,14 @@ def time_blocks(seconds: np.ndarray, splits: np.ndarray) -> np.ndarray:
     Args:
         seconds: The frames' times in their order, float [n].
         splits: The frames' split names [n].
+        length: The length of a block in seconds.
     """
     steps = np.diff(seconds)
     cuts = np.flatnonzero((steps < 0) | (steps > _PAUSE) | (splits[1:] != splits[:-1])) + 1
     groups, count = np.empty(len(seconds), np.int64), 0
     for part in np.split(np.arange(len(seconds)), cuts):
         passed = seconds[part] - seconds[part[0]]
-        pieces = max(1, round(passed[-1] / BLOCK_SECONDS))
+        pieces = max(1, round(passed[-1] / length))
         groups[part] = count + np.minimum(passed * pieces // max(passed[-1], 1e-9), pieces - 1)
         count = groups[part[-1]] + 1
     return groups
