@@ -194,7 +194,9 @@ def _enough_blocks(path: Path, seconds: np.ndarray, splits: np.ndarray) -> np.nd
     if {*SPLITS} <= set(splits.tolist()) or len(np.unique(blocks[free])) >= FEWEST:
         return blocks
     length = np.ptp(seconds[free]) / FEWEST if free.any() else BLOCK_SECONDS
-    said = f"splits are drawn in blocks of {length:.2g} s, for the recording is short: neighbouring ones are alike, and "
+    said = (
+        f"splits are drawn in blocks of {length:.2g} s, for the recording is short: neighbouring ones are alike, and "
+    )
     faults.note(path, f"{said}scores look better than on another drive.")
     return time_blocks(seconds, splits, max(length, 1e-9))
 
