@@ -54,7 +54,8 @@ def list_source(
         return list_csv(table, class_names, columns, seed, skip_bad)
     names = quoted([table.name for table in tables])
     if tables and all(folder.name.lower() in HOLDERS for folder in folders):
-        raise BadInput(f"{path} holds {len(tables)} CSV files: {names}. Name the one to use.")
+        advice = elsewhere(path, CLASSES) or "Name the one to use."
+        raise BadInput(f"{path} holds {len(tables)} CSV files: {names}. {advice}")
     if tables:
         faults.note(path, f"not read: {names}, as there are folders of classes.")
     return list_folder(path, class_names, seed, skip_bad)

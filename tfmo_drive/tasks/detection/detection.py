@@ -1,4 +1,4 @@
-"""Detects objects: cars, pedestrians, signs and whatever else a COCO JSON file lists, or the built-in scenes' objects.
+"""Detects objects: cars, pedestrians, signs and whatever else data has boxes of, or the built-in scenes' objects.
 
 A ResNet50 (or another backbone) under a feature pyramid and an anchor-free head (networks.detectors.centres says why).
 Boxes and scores are separate outputs; decoding and suppression stay outside the quantised graph (data.detections).
@@ -50,9 +50,9 @@ class Annotations:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Detection(FrameTask):
-    """Detects objects; real `data` is a folder with COCO JSON files (instances) and their images.
+    """Detects objects; real `data` is a folder or a file in a layout of boxes (data.layouts.boxes has one file each).
 
-    `classes` is a file that chooses among their categories, in the order of the outputs.
+    `classes` is a file that chooses among its classes, in the order of the outputs.
 
     Args:
         detector: What the outputs are: `Centres` (one grid without anchors) or `SSD` (default boxes on several maps).
@@ -60,7 +60,7 @@ class Detection(FrameTask):
         threshold: The score from which a detection is acted upon, for pictures, agreement and the ranking of images;
             the mAP looks at all of them.
         decoding: How outputs become boxes.
-        annotations: The JSON files that cannot be guessed.
+        annotations: The COCO JSON files that cannot be guessed; data in another layout need none.
 
     Example:
         >>> import tfmo_drive as td
@@ -79,7 +79,7 @@ class Detection(FrameTask):
     output_names = (SCORES, BOXES)
     own_settings = ("detector", "channels")
     mosaics = True
-    reads_class_files = False  # COCO files name their classes themselves
+    reads_class_files = False  # layouts of boxes name their classes themselves
 
     def __post_init__(self):
         super().__post_init__()

@@ -18,7 +18,7 @@ from absl import logging
 
 from tfmo_drive.base import faults, given_file
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.data.class_names import quoted, read_class_names
+from tfmo_drive.data.class_names import clean, quoted, read_class_names, refuse_unfit
 from tfmo_drive.data.found_files import entries, folders_in, walk
 from tfmo_drive.data.images import SUFFIXES
 from tfmo_drive.data.layouts.boxes.box_document import Document
@@ -110,6 +110,7 @@ def _names(facts: Mapping[str, Any], root: Path, settings: Path | None) -> dict[
     count = facts.get("nc")
     if len(names) < len(pairs) or (count and str(count) != str(len(names))):
         raise BadInput(f"{settings}: nc says {str(count)[:20]} classes, names {len(pairs)}, of {len(names)} ids.")
+    refuse_unfit(settings or root, [clean(name) for name in names.values()], said=True)
     return names
 
 
@@ -121,9 +122,10 @@ def _given_places(facts: Mapping[str, Any], root: Path, settings: Path | None) -
         bases = [*_found(path, [*bases, bases[0].parent]), *bases]
     for word, split in (("train", "train"), ("val", "val"), ("valid", "val"), ("test", "test")):
         said = facts.get(word) or []
-        for entry in [said] if isinstance(said, str) else said:
-            if not isinstance(entry, str):
-                raise BadInput(f"{settings}: {word} must be a path or a list of paths, got {str(entry)[:60]}.")
+        entries_said = said if isinstance(said, list) else [said]
+        if not all(isinstance(entry, str) for entry in entries_said):
+            raise BadInput(f"{settings}: {word} must be a path or a list of paths, got {str(said)[:60]}.")
+        for entry in entries_said:
             places = _found(entry, bases)
             if not places and split == "train":
                 raise BadInput(
@@ -136,10 +138,15 @@ def _given_places(facts: Mapping[str, Any], root: Path, settings: Path | None) -
 
 
 def _found(entry: str, bases: Sequence[Path]) -> list[Path]:
-    """Returns where a path that a data.yaml names lies: as it stands, else by its longest end that is there."""
+    """Returns where a path that a data.yaml names lies: as it stands, else by its longest end that is there.
+
+    Its beginning may be another machine's, or the dots that Roboflow writes; an end such as images alone is every
+    split's and says nothing.
+    """
     entry = entry.replace("\\", "/")
-    parts = [part for part in PurePosixPath(entry).parts if part not in ("..", "/") and not part.endswith(":")]
-    tails = [entry, *(os.path.join(*parts[start:]) for start in range(len(parts)))]
+    parts = [part for part in PurePosixPath(entry).parts if part.strip("/.") and not part.endswith(":")]
+    ends = [parts[start:] for start in range(len(parts))]
+    tails = [entry, *(os.path.join(*end) for end in ends if len(end) == len(parts) or end[0].lower() not in IMAGES)]
     places = (base / tail for tail in tails for base in bases)
     return [place.resolve() for place in places if os.path.exists(place)][:1]
 

@@ -1,0 +1,165 @@
+"""What is peculiar to Pascal VOC, KITTI, BDD100K, Cityscapes and CSV files of boxes."""
+
+import json
+
+import numpy as np
+import pytest
+import written_boxes
+from absl import logging
+from written_boxes import pictures
+
+from tfmo_drive.contracts import BadInput
+from tfmo_drive.data.layouts.boxes.box_listing import layout_of, list_boxes
+from tfmo_drive.data.layouts.listing import list_source
+
+SPLITS = ("train", "val", "test")
+
+
+@pytest.fixture
+def logged(monkeypatch):
+    lines = []
+    monkeypatch.setattr(logging, "log", lambda level, text, *values: lines.append(text % values))
+    return lines
+
+
+@pytest.fixture
+def every():
+    return pictures(np.random.default_rng(2))
+
+
+def of_stem(listing, stem):
+    return next(
+        (listing[split], index)
+        for split in SPLITS
+        for index, file in enumerate(listing[split].files)
+        if stem in file.stem
+    )
+
+
+@pytest.mark.parametrize("layout", written_boxes.LAYOUTS, ids=lambda layout: layout.write.__name__)
+def test_no_layout_of_boxes_is_taken_for_folders_of_classes(tmp_path, every, layout):
+    layout.write(tmp_path, every)
+    with pytest.raises(BadInput, match="--experiment=detection and those like it read that"):
+        list_source(tmp_path)
+
+
+def test_the_first_layout_counts_where_a_folder_shows_several(tmp_path, every, logged):
+    written_boxes.voc(tmp_path, every)
+    written_boxes.yolo_without_settings(tmp_path, every)
+    assert layout_of(tmp_path) == "Pascal VOC"
+    assert any("boxes as Pascal VOC and as YOLO; Pascal VOC is read" in line for line in logged)
+
+
+def test_pixels_of_the_challenge_itself_begin_at_one(tmp_path, every):
+    written_boxes.voc(tmp_path, every)
+    path = tmp_path / "Annotations/000000.xml"
+    path.write_text(
+        path.read_text().replace("<size>", "<source><annotation>PASCAL VOC2012</annotation></source><size>")
+    )
+    split, index = of_stem(list_boxes(tmp_path), "000000")
+    x0, y0, x1, y1 = every[0].things[0].box
+    assert split.truths[index].boxes[0].tolist() == [x0 - 1, y0 - 1, x1, y1]
+
+
+def test_lists_of_voc_say_which_images_count(tmp_path, every, logged):
+    written_boxes.voc(tmp_path, every)
+    lists = tmp_path / "ImageSets/Main"
+    (lists / "val.txt").unlink()
+    (lists / "train.txt").rename(lists / "trainval.txt")
+    listing = list_boxes(tmp_path)
+    assert sum(len(listing[split]) for split in SPLITS) == 8 and len(listing["test"]) == 4
+    assert any("4 of 12 XML files are in no list of ImageSets, and not used: 000001" in line for line in logged)
+    (tmp_path / "Annotations/000000.xml").unlink()
+    with pytest.raises(BadInput, match=r"image JPEGImages/000000.jpg \(.*000000.xml cannot be read: No such file"):
+        list_boxes(tmp_path)
+
+
+@pytest.mark.parametrize(("old", "new", "said"), [
+    ("<xmin>", "<xmin>x", "no bndbox with a number for \"xmin\""), ("<name>bus", "<name>", "object 1 (no name"),
+    ("<difficult>0", "<difficult>2", 'difficult "2" is not 0 or 1'), ("<annotation>", "<!DOCTYPE a><annotation>", ""),
+    ("</annotation>", "", "is not an annotation of Pascal VOC"), ("annotation>", "page>", "but <page>"),
+    ("<annotation>", '<!DOCTYPE a [<!ENTITY b "c">]><annotation>', "EntitiesForbidden"),
+])  # fmt: skip
+def test_an_xml_file_that_cannot_be_meant_is_named(tmp_path, every, old, new, said):
+    written_boxes.voc(tmp_path, every)
+    path = tmp_path / "Annotations/000000.xml"
+    path.write_text(path.read_text().replace(old, new))
+    if not said:
+        list_boxes(tmp_path)
+        return
+    with pytest.raises(BadInput) as error:
+        list_boxes(tmp_path)
+    assert said in str(error.value) and "000000.xml" in str(error.value)
+    assert sum(len(list_boxes(tmp_path, skip_bad=True)[split]) for split in SPLITS) == 11
+
+
+def test_where_nobody_looked_is_a_crowd_of_every_class(tmp_path, every):
+    written_boxes.kitti(tmp_path, every)
+    path = tmp_path / "training/label_2/000000.txt"
+    path.write_text(path.read_text() + "DontCare -1 -1 -10 1.00 2.00 6.00 7.00 -1 -1 -1 -1000 -1000 -1000 -10\n")
+    listing = list_boxes(tmp_path)
+    split, index = of_stem(listing, "000000")
+    truth = split.truths[index]
+    assert listing.class_names == ("bus", "car", "person") and len(truth) == 6
+    assert truth.boxes[truth.crowd].tolist() == [[1, 2, 6, 7]] * 3 and sorted(truth.classes[truth.crowd]) == [0, 1, 2]
+
+
+def test_what_is_told_of_frames_becomes_attributes(tmp_path, every):
+    written_boxes.bdd100k(tmp_path, every)
+    path = tmp_path / "labels/det_20/det_train.json"
+    frames = json.loads(path.read_text())
+    del frames[1]["attributes"]
+    path.write_text(json.dumps(frames))
+    listing = list_boxes(tmp_path)
+    assert listing["train"].attributes["weather"].tolist() == ["clear", "unknown", "clear", "rainy"]
+    assert set(listing["val"].attributes) == {"weather", "timeofday", "scene"}
+    alone = list_boxes(path)
+    assert sum(len(alone[split]) for split in SPLITS) == 4 and "weather" in alone["test"].attributes
+
+
+def test_a_split_of_cityscapes_that_shows_no_object_is_left_out(tmp_path, every, logged):
+    written_boxes.cityscapes(tmp_path, every)
+    for path in (tmp_path / "gtFine/test").rglob("*.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"objects": []}))
+    listing = list_boxes(tmp_path)
+    assert listing.class_names == ("person", "car", "bus") and len(listing["test"]) == 4
+    assert any("no polygon of gtFine/test is of an object" in line for line in logged)
+    assert list_boxes(tmp_path, ("car", "road")).class_names == ("car", "road")
+
+
+def test_rows_of_a_csv_that_are_none_are_named_with_their_lines(tmp_path, every):
+    written_boxes.csv_without_header(tmp_path, every)
+    path = tmp_path / "boxes.csv"
+    lines = path.read_text().splitlines()
+    cells = lines[0].split(",")
+    path.write_text("\n".join([*lines, ",".join([*cells[:5], ""]), ",".join([cells[0], "x", *cells[2:]])]) + "\n")
+    with pytest.raises(BadInput) as error:
+        list_boxes(tmp_path)
+    for said in (
+        f"boxes.csv, line {len(lines) + 1} (no class)",
+        f'boxes.csv, line {len(lines) + 2} ("x" is no number)',
+    ):
+        assert said in str(error.value)
+
+
+def test_an_image_of_a_csv_in_two_splits_is_refused(tmp_path, every):
+    written_boxes.csv_boxes(tmp_path, every)
+    path = tmp_path / "boxes.csv"
+    row = next(line for line in path.read_text().splitlines() if ";train;" in line)
+    path.write_text(path.read_text() + row.replace(";train;", ";test;") + "\n")
+    with pytest.raises(BadInput, match="is in train and in test"):
+        list_boxes(tmp_path)
+
+
+def test_names_of_classes_beside_a_csv_give_numbers_a_meaning(tmp_path, every):
+    written_boxes.csv_without_header(tmp_path, every)
+    path = tmp_path / "boxes.csv"
+    text = path.read_text()
+    for number, name in enumerate(("person", "bus", "car")):
+        text = text.replace(f",{name}\n", f",{number}\n")
+    path.write_text(text)
+    assert list_boxes(tmp_path).class_names == ("0", "1", "2")
+    (tmp_path / "classes.txt").write_text("person\nbus\ncar\n")
+    listing = list_boxes(tmp_path)
+    split, index = of_stem(listing, "000000")
+    assert listing.class_names == ("person", "bus", "car") and split.truths[index].classes.tolist() == [1, 2, 0]

@@ -1,0 +1,140 @@
+"""YOLO's dialects: where data.yaml's paths lead, what labels mean, and what is said of them."""
+
+import pytest
+from absl import logging
+from PIL import Image
+
+from tfmo_drive.contracts import BadInput
+from tfmo_drive.data.layouts.boxes.box_listing import layout_of, list_boxes
+
+SPLITS = ("train", "val", "test")
+
+
+@pytest.fixture
+def logged(monkeypatch):
+    lines = []
+    monkeypatch.setattr(logging, "log", lambda level, text, *values: lines.append(text % values))
+    return lines
+
+
+def written(root, images="images", labels="labels", count=4, line="0 0.5 0.5 0.5 0.5", suffix=".jpg"):
+    for split in SPLITS:
+        for number in range(count):
+            for folder, name in ((images, f"{split}{number}{suffix}"), (labels, f"{split}{number}.txt")):
+                place = root / folder.format(split=split)
+                place.mkdir(parents=True, exist_ok=True)
+                if name.endswith(".txt"):
+                    (place / name).write_text(line + "\n")
+                else:
+                    Image.new("RGB", (20, 10)).save(place / name)
+    return root
+
+
+def counts(listing):
+    return [len(listing[split]) for split in SPLITS]
+
+
+@pytest.mark.parametrize(("images", "labels", "said"), [
+    ("{split}/images", "{split}/labels", "../{split}/images"), ("images/{split}", "labels/{split}", "images/{split}"),
+    ("image/{split}", "label/{split}", "./image/{split}"),
+    ("{split}/images", "{split}/labels", "{root}/{split}/images"),
+    ("{split}/images", "{split}/labels", "C:\\data\\mine\\{split}\\images"),
+    ("{split}/images", "{split}/labels", "/content/set-3/{split}/images"), ("{split}", "{split}", "{split}"),
+    ("deep/images/{split}", "deep/labels/{split}", "/x/y/deep/images/{split}"),
+])  # fmt: skip
+@pytest.mark.parametrize("path", ["", "path: /gone/away\n", "path: .\n", "path: ../{name}\n"])
+def test_wherever_a_path_of_data_yaml_leads(tmp_path, images, labels, said, path):
+    root = written(tmp_path / "set", images, labels)
+    lines = [f"{split}: {said.format(split=split, root=root)}" for split in SPLITS]
+    (root / "data.yaml").write_text(path.format(name="set") + "\n".join([*lines, "nc: 1", "names: [car]"]))
+    assert counts(list_boxes(root)) == counts(list_boxes(root / "data.yaml")) == [4, 4, 4]
+    assert list_boxes(root)["val"].truths[0].boxes.tolist() == [[5, 2.5, 15, 7.5]]
+
+
+def test_data_yaml_alone_leads_to_images_that_lie_elsewhere(tmp_path):
+    written(tmp_path / "photos", "{split}/images", "{split}/labels")
+    (tmp_path / "settings").mkdir()
+    lines = [f"{split}: ../photos/{split}/images" for split in SPLITS]
+    (tmp_path / "settings/my.yaml").write_text("\n".join([*lines, "names:\n  0: no\n"]))
+    assert layout_of(tmp_path / "settings") == "YOLO"
+    listing = list_boxes(tmp_path / "settings")
+    assert counts(listing) == [4, 4, 4] and listing.class_names == ("no",)  # and not False
+
+
+def test_several_folders_and_lists_of_images_make_one_split(tmp_path, logged):
+    root = written(tmp_path, "images/{split}", "labels/{split}")
+    (root / "more.txt").write_text("./images/test/test0.jpg\n\nD:\\x\\images\\test\\test1.jpg\n")
+    (root / "data.yaml").write_text("train: [images/train, more.txt]\nval: images/val\ntest:\nnames: [car]\n")
+    listing = list_boxes(root)
+    assert len(listing["train"]) + len(listing["val"]) == 6 and len(listing["test"]) == 4  # val is what is reported
+
+
+def test_images_without_a_label_hold_no_object_and_are_counted(tmp_path, logged):
+    root = written(tmp_path, "images/{split}", "labels/{split}")
+    (root / "labels/train/train1.txt").unlink()
+    (root / "labels/train/train2.txt").write_text("\n")
+    (root / "labels/train/other.txt").write_text("0 0.5 0.5 0.5 0.5\n")
+    listing = list_boxes(root)
+    assert [len(truth) for truth in listing["train"].truths] == [1, 0, 0, 1]
+    assert any("1 of 12 images have no label file and 1 an empty one" in line for line in logged)
+    assert any("1 label files belong to no image" in line for line in logged)
+    assert any("no file says what the classes are called" in line for line in logged)
+
+
+def test_a_split_without_any_label_is_refused_or_left_out(tmp_path, logged):
+    root = written(tmp_path, "images/{split}", "labels/{split}")
+    for file in (root / "labels/test").iterdir():
+        file.unlink()
+    assert len(list_boxes(root)["test"]) == 4  # those of val
+    assert any("none of the 4 images of test has a label" in line for line in logged)
+    for file in (root / "labels/train").iterdir():
+        file.unlink()
+    with pytest.raises(BadInput, match="none of its 4 images of train has a label, looked for in .*labels/train"):
+        list_boxes(root)
+
+
+def test_boxes_in_pixels_are_refused_in_one_line(tmp_path):
+    written(tmp_path, line="0 10 5 8 4")
+    with pytest.raises(BadInput, match=r"must be shares of the image in 0..1 .*labels/t.*0.txt, line 1: pixels\?"):
+        list_boxes(tmp_path)
+
+
+@pytest.mark.parametrize(("line", "said"), [
+    ("0 0.5 0.5 0.5", "4 numbers, and not class"), ("0 0.5 0.5 0.5 0.5 0.9", "6 numbers, and not class"),
+    ("car 0.5 0.5 0.5 0.5", '"car 0.5 0.5 0.5 0.5" is not numbers'), ("0.5 0.5 0.5 0.5 0.5", '"0.5" is no id'),
+    ("-1 0.5 0.5 0.5 0.5", '"-1" is no id'), ("7 0.5 0.5 0.5 0.5", "no category 7"),
+    ("0 nan 0.5 0.5 0.5", "is not x, y, width, height"), ("0 0.5 0.5 0 0.5", "box of 0 x 5, no area"),
+    ("0 1.2 0.5 0.1 0.5", "box [23.0, 2.5, 25.0, 7.5] outside its image of 20 x 10"),
+])  # fmt: skip
+def test_a_line_that_is_none_is_named_with_its_file(tmp_path, line, said):
+    root = written(tmp_path, "images/{split}", "labels/{split}")
+    (root / "classes.txt").write_text("car\n")
+    (root / "labels/train/train1.txt").write_text(f"0 0.5 0.5 0.2 0.2\n{line}\n")
+    with pytest.raises(BadInput) as error:
+        list_boxes(root)
+    assert f"labels/train/train1.txt, line 2 ({said}" in str(error.value).replace("bbox [nan, 2.5, nan, 5.0] ", "")
+
+
+@pytest.mark.parametrize(("text", "said"), [
+    ("train: gone/images\nnames: [car]\n", "train is gone/images, which is not there"),
+    ("train: images/train\nnames: [car]\nnc: 2\n", "nc says 2 classes, names 1"),
+    ("train: images/train\nnames: {a: car}\n", "names must be a list of names or {id: name}"),
+    ("train: images/train\nnames: [[car]]\n", "names must be a list of names or {id: name}"),
+    ("train: {a: b}\nnames: [car]\n", "train must be a path or a list of paths"),
+    ("train: images/train\nnames: [car, car]\n", '"car" more than once'),
+    ("train: [\nnames: x\n", "is not a data.yaml"), ("train: /other/images\nnames: [car]\n", "which is not there"),
+])  # fmt: skip
+def test_a_data_yaml_that_cannot_be_meant_is_one_line(tmp_path, text, said):
+    root = written(tmp_path, "images/{split}", "labels/{split}")
+    (root / "data.yaml").write_text(text)
+    with pytest.raises(BadInput, match=said.replace("[", r"\[").replace("{", r"\{")) as error:
+        list_boxes(root)
+    assert "data.yaml" in str(error.value) and "\n" not in str(error.value)
+
+
+def test_an_image_that_cannot_be_read_is_named_or_left_out(tmp_path):
+    root = written(tmp_path, "images/{split}", "labels/{split}")
+    (root / "images/train/train1.jpg").write_bytes(b"x")
+    with pytest.raises(BadInput, match=r"image images/train/train1.jpg \(cannot be read: not an image"):
+        list_boxes(root)
+    assert counts(list_boxes(root, skip_bad=True)) == [3, 4, 4]
