@@ -248,6 +248,15 @@ def bdd100k_of_old(root: Path, all_: Sequence[Picture]) -> None:
             image(root / f"bdd100k/images/100k/{split}/{one.stem}.jpg")
 
 
+def bdd100k_of_files(root: Path, all_: Sequence[Picture]) -> None:
+    """A JSON file for each image."""
+    for one in all_:
+        frame = _bdd_frame(one)
+        facts = {"name": one.stem, "attributes": frame["attributes"], "frames": [{"objects": frame.get("labels", [])}]}
+        text(root / f"labels/100k/{one.split}/{one.stem}.json", [json.dumps(facts)])
+        image(root / f"images/100k/{one.split}/{one.stem}.jpg")
+
+
 def cityscapes(root: Path, all_: Sequence[Picture]) -> None:
     road = {"label": "road", "polygon": [[0, 0], [9, 0], [9, 9]]}
     for one in all_:
@@ -319,7 +328,8 @@ LAYOUTS = [
     Layout("Pascal VOC", voc_without_sets, splits=False),
     Layout("KITTI", kitti, crowds=False), Layout("KITTI", kitti_as_unpacked, splits=False, crowds=False),
     Layout("KITTI", kitti_sequences, splits=False, crowds=False),
-    Layout("BDD100K", bdd100k), Layout("BDD100K", bdd100k_of_old), Layout("Cityscapes", cityscapes),
+    Layout("BDD100K", bdd100k), Layout("BDD100K", bdd100k_of_old), Layout("BDD100K", bdd100k_of_files),
+    Layout("Cityscapes", cityscapes),
     Layout("a CSV of boxes", csv_boxes, crowds=False),
     Layout("a CSV of boxes", csv_without_header, splits=False, crowds=False),
     Layout("a CSV of boxes", csv_of_tensorflow, crowds=False),

@@ -19,8 +19,8 @@ from tfmo_drive.data.layouts.boxes.box_listing import list_boxes
 from tfmo_drive.data.splitting import SPLITS
 
 CHOSEN = [layout for layout in LAYOUTS if layout.write.__name__ in (
-    "yolo", "yolo_polygons", "yolo_of_roboflow", "darknet", "voc", "kitti", "kitti_sequences", "bdd100k", "cityscapes",
-    "csv_boxes", "csv_without_header",
+    "yolo", "yolo_polygons", "yolo_of_roboflow", "darknet", "voc", "kitti", "kitti_sequences", "bdd100k",
+    "bdd100k_of_files", "cityscapes", "csv_boxes", "csv_without_header",
 )]  # fmt: skip
 IMAGES = (".jpg", ".png")
 
@@ -65,7 +65,9 @@ def _sequence(path: Path, text: str, classes: tuple[str, ...]) -> Iterator[tuple
 
 
 def _bdd(path: Path, text: str) -> Iterator[tuple]:
-    for frame in json.loads(text):
+    facts = json.loads(text)
+    frames = facts if isinstance(facts, list) else [{"name": path.name, "labels": facts["frames"][0].get("objects")}]
+    for frame in frames:
         for label in frame.get("labels") or []:
             if label.get("box2d") is not None:
                 told, box = label.get("attributes"), tuple(label["box2d"][side] for side in ("x1", "y1", "x2", "y2"))
@@ -98,7 +100,7 @@ def _objects(kind: str, path: Path, text: str, classes: tuple[str, ...]) -> list
         return list(_csv(text, kind == "csv_boxes"))
     if kind.startswith("kitti"):
         return list((_sequence if kind == "kitti_sequences" else _kitti)(path, text, classes))
-    plain = {"voc": _voc, "bdd100k": _bdd, "cityscapes": _cityscapes}.get(kind, _yolo)
+    plain = {"voc": _voc, "bdd100k": _bdd, "bdd100k_of_files": _bdd, "cityscapes": _cityscapes}.get(kind, _yolo)
     return list(plain(path, text))
 
 

@@ -92,7 +92,8 @@ KINDS = {
             "COCO JSON": ("*.coco.json", "*/_annotations.coco.json", "annotations/instances_*.json", _coco),
             "BDD100K": (
                 "labels/*/det_*.json", "*/labels/*/det_*.json", "labels/bdd100k_labels*.json",
-                "*/labels/bdd100k_labels*.json", "det_*.json", "bdd100k_labels*.json",
+                "*/labels/bdd100k_labels*.json", "det_*.json", "bdd100k_labels*.json", "100k/*/*.json",
+                "*/100k/*/*.json", "*/*/100k/*/*.json",
             ),
             "Cityscapes": ("gtFine/*/*/*_polygons.json", "gtCoarse/*/*/*_polygons.json"),
             "KITTI": (

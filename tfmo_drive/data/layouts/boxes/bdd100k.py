@@ -1,8 +1,9 @@
-"""Reads BDD100K's JSON: labels/det_20/det_train.json, or bdd100k_labels_images_train.json as it was before.
+"""Reads BDD100K's JSON: labels/det_20/det_train.json, bdd100k_labels_images_train.json, or labels/100k/train/NAME.json.
 
 A list of frames {"name", "attributes": {"weather", "timeofday", "scene"}, "labels": [{"category", "box2d": {"x1", "y1",
 "x2", "y2"}}]} (https://doc.bdd100k.com/format.html). A frame without labels holds no object; labels without a box2d are
-lanes and drivable areas. Images lie in images/100k/train. What is told of a frame becomes slices of the score.
+lanes and drivable areas. A file for each image has its objects in its first frame. Images lie in images/100k/train.
+What is told of a frame becomes slices of the score.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from tfmo_drive.base import given_file
 from tfmo_drive.base.given_file import is_number
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.class_names import quoted
-from tfmo_drive.data.found_files import folders_in
+from tfmo_drive.data.found_files import entries, folders_in
 from tfmo_drive.data.layouts.boxes.box_document import Document
 from tfmo_drive.data.layouts.boxes.box_frames import Frame, Thing, documents_of
 from tfmo_drive.data.layouts.csv_listing import find_files
@@ -31,16 +32,21 @@ def documents(data: Path) -> dict[str, Document]:
     Raises BadInput where a file is no list of frames, a split has two, or there is no object.
     """
     root = data if data.is_dir() else _above_labels(data)
-    paths = [data] if data.is_file() else label_files(data)
+    if data.is_file():
+        return documents_of(data, _frames(_listed(data), data, "train", _split_of(data), root))
     files: dict[str, Path] = {}
-    for path in paths:
+    for path in label_files(root):
         split = _split_of(path)
         if split in files:
             raise BadInput(f"{data} holds {quoted([files[split].name, path.name])} for {split}. Name one: --data=FILE.")
         files[split] = path
-    if data.is_file():
-        files = {"train": data}
-    return documents_of(data, [frame for split, path in files.items() for frame in _frames(path, split, root)])
+    frames = [one for split, path in files.items() for one in _frames(_listed(path), path, split, split, root)]
+    if not files:
+        for folder in _single_folders(root):
+            split = SPLIT_WORDS[folder.name.lower()]
+            facts = [_single(Path(entry.path)) for entry in entries(folder) if entry.name.endswith(".json")]
+            frames += _frames(facts, folder, split, split, root)
+    return documents_of(data, frames)
 
 
 def label_files(root: Path) -> list[Path]:
@@ -63,17 +69,41 @@ def _split_of(path: Path) -> str:
     return next((SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS), "train")
 
 
-def _frames(path: Path, split: str, root: Path) -> list[Frame]:
-    """Returns the frames of a file, in its order."""
+def _single_folders(root: Path) -> list[Path]:
+    """Returns the folders of splits in a 100k/ that hold a JSON file for each image."""
+    folders = [root, *folders_in(root)]
+    folders += [child for folder in folders_in(root) for child in folders_in(folder)]
+    tops = [child for folder in folders for child in folders_in(folder) if child.name == "100k"]
+    below = [child for top in tops for child in folders_in(top) if child.name.lower() in SPLIT_WORDS]
+    return [folder for folder in below if any(entry.name.endswith(".json") for entry in entries(folder))]
+
+
+def _listed(path: Path) -> list[dict[str, Any]]:
+    """Returns the frames of a file that lists them."""
     frames = given_file.json_of(path, "a list of BDD100K's frames")
-    if isinstance(frames, dict):
-        frames = frames.get("frames")
     if not isinstance(frames, list) or not all(isinstance(frame, dict) for frame in frames):
         raise BadInput(f"{path}: expected a list of BDD100K's frames, each an object with a name and labels.")
+    return frames
+
+
+def _single(path: Path) -> dict[str, Any]:
+    """Returns the frame of a file of one image, as a list has it; its labels are a text where it cannot be read."""
+    try:
+        facts = given_file.json_of(path, "a frame of BDD100K")
+    except BadInput as error:
+        return {"name": f"{path.stem}.jpg", "labels": str(error).removesuffix(".")}
+    frames = facts.get("frames") if isinstance(facts, dict) else None
+    if not isinstance(frames, list) or len(frames) != 1 or not isinstance(frames[0], dict):
+        return {"name": f"{path.stem}.jpg", "labels": f"{path.name} has no list of one frame"}
+    return {"name": f"{path.stem}.jpg", "attributes": facts.get("attributes"), "labels": frames[0].get("objects")}
+
+
+def _frames(frames: list[dict[str, Any]], source: Path, split: str, word: str, root: Path) -> list[Frame]:
+    """Returns frames of a split whose images lie in folders called as the split, or as another `word` for it."""
     names = [frame.get("name") if isinstance(frame.get("name"), str) else "" for frame in frames]
-    word = next((word for word, meant in SPLIT_WORDS.items() if meant == split and word in path.stem), split)
     files = find_files(_image_folders(root, word), names)
-    return [_frame(*one, split, path) for one in zip(frames, names, files, range(len(frames)), strict=True)]
+    rows = zip(frames, names, files, range(len(frames)), strict=True)
+    return [_frame(frame, name, file, place, split, source) for frame, name, file, place in rows]
 
 
 def _image_folders(root: Path, split: str) -> list[Path]:
@@ -81,7 +111,8 @@ def _image_folders(root: Path, split: str) -> list[Path]:
     tops = [child for child in folders_in(root) if child.name in _LIKE_IMAGES]
     tops += [grand for child in folders_in(root) for grand in folders_in(child) if grand.name in _LIKE_IMAGES]
     below = [*tops, *(child for top in tops for child in folders_in(top))]
-    return [*(folder / split for folder in below), *below, root / split, root]
+    words = [word for word, meant in SPLIT_WORDS.items() if meant == split]
+    return [*(folder / word for folder in below for word in words), *below, root / split, root]
 
 
 def _frame(frame: Mapping[str, Any], name: str, file: Path | None, place: int, split: str, path: Path) -> Frame:
@@ -90,7 +121,8 @@ def _frame(frame: Mapping[str, Any], name: str, file: Path | None, place: int, s
     found = Frame(name or f"at place {place} of {path.name}", file, (), split, attributes=told)
     labels = frame.get("labels") or []
     if not name or not isinstance(labels, list) or not all(isinstance(label, dict) for label in labels):
-        found.fault = "labels are no list of objects" if name else "no name"
+        why = labels if isinstance(labels, str) else "labels are no list of objects"
+        found.fault = why if name else "no name"
         return found
     boxed = [(number, label) for number, label in enumerate(labels) if label.get("box2d") is not None]
     found.things = [_thing(label, f"{name}, label {number}") for number, label in boxed]
