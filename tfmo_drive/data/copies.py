@@ -6,7 +6,6 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -23,13 +22,11 @@ def same_content(files: Sequence[Path]) -> np.ndarray:
     Files that share their length with no other are not opened; what cannot be read is like no other.
     """
     keys: list[tuple] = [_size(file, index) for index, file in enumerate(files)]
-    with ThreadPoolExecutor() as threads:
-        for length in (_HEAD, None):
-            counts = Counter(keys)
-            doubtful = [index for index, key in enumerate(keys) if counts[key] > 1]
-            digests = threads.map(lambda index: _digest(files[index], length), doubtful)  # noqa: B023
-            for index, digest in zip(doubtful, digests, strict=True):
-                keys[index] = (*keys[index], digest or index)
+    for length in (_HEAD, None):
+        counts = Counter(keys)
+        for index, key in enumerate(keys):
+            if counts[key] > 1:
+                keys[index] = (*key, _digest(files[index], length) or index)
     firsts: dict[tuple, int] = {}
     return np.array([firsts.setdefault(key, index) for index, key in enumerate(keys)], np.int64)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Sequence
-from pathlib import PurePosixPath
 
 import numpy as np
 
@@ -61,10 +60,11 @@ def tracks(names: Sequence[str], labels: np.ndarray) -> np.ndarray:
         names: The images' names, with their class in front where a number means another track in each.
         labels: The classes, int64 [n].
     """
-    stems = [PurePosixPath(name).stem for name in names]
-    originals = [found[1] if (found := _EXPORTED.fullmatch(stem)) else stem for stem in stems]
+    places = [name.rpartition("/") for name in names]
+    stems = [last.rpartition(".")[0] or last for _, _, last in places]
+    originals = [found[1] if ".rf." in stem and (found := _EXPORTED.fullmatch(stem)) else stem for stem in stems]
     heads = [found[1] if (found := _TWO_NUMBERS.fullmatch(one)) else one for one in originals]
-    keys = [(PurePosixPath(name).parent, head) for name, head in zip(names, heads, strict=True)]
+    keys = [(folder, head) for (folder, _, _), head in zip(places, heads, strict=True)]
     numbers: dict[object, int] = {}
     found = np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.int64)
     for label in np.unique(labels):

@@ -7,6 +7,9 @@ folder is when it is none of its own.
 from __future__ import annotations
 
 import dataclasses
+import fnmatch
+import functools
+import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,6 +18,7 @@ from tfmo_drive.base import given_file
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.found_files import entries
 
+_Listed = Callable[[str], list[os.DirEntry[str]]]
 _LOOKED = 4096
 """The number of bytes of a file that are looked into."""
 _COCO = re.compile(r'"(annotations|categories|images)"\s*:\s*\[')
@@ -145,10 +149,11 @@ MASK_HOLDERS = ("masks", "mask", "labels", "annotations", "annot", "labeledappro
 
 def layouts(root: Path, kind: str) -> list[str]:
     """Returns the names of the layouts of a kind that a folder shows, the first of them the one to read."""
+    listed = functools.lru_cache(maxsize=2)(lambda folder: list(entries(Path(folder))))  # a folder may be long
     return [
         name
         for name, signs in KINDS[kind].signs.items()
-        if any(sign(root) if callable(sign) else _shown(root, sign) for sign in signs)
+        if any(sign(root) if callable(sign) else _shown(root, sign, listed) for sign in signs)
     ]
 
 
@@ -160,14 +165,17 @@ def elsewhere(root: Path, kind: str) -> str:
     return ""
 
 
-def _shown(root: Path, sign: str) -> bool:
+def _shown(root: Path, sign: str, listed: _Listed) -> bool:
     """Says whether a sign is there: a path, or several with & between them; hidden ones do not count."""
-    return root.is_dir() and all(_matches(root, path.split("/")) for path in sign.split(" & "))
+    return root.is_dir() and all(_matches(str(root), path.split("/"), listed) for path in sign.split(" & "))
 
 
-def _matches(folder: Path, parts: list[str]) -> bool:
+def _matches(folder: str, parts: list[str], listed: _Listed) -> bool:
     """Says whether the path is there; only what a wildcard asks for is listed, because folders of classes are long."""
     first, *rest = parts
-    below = [Path(entry.path) for entry in entries(folder)] if "*" in first else [folder / first]
-    found = [path for path in below if path.match(first) and (path.is_dir() if rest else path.exists())]
-    return any(_matches(path, rest) for path in found) if rest else bool(found)
+    if "*" not in first:
+        path = os.path.join(folder, first)
+        return _matches(path, rest, listed) if rest and os.path.isdir(path) else not rest and os.path.exists(path)
+    fits = re.compile(fnmatch.translate(first)).match
+    found = (entry for entry in listed(folder) if fits(entry.name))
+    return any(entry.is_dir() and _matches(entry.path, rest, listed) if rest else True for entry in found)

@@ -106,11 +106,12 @@ def list_folder(
             raise BadInput(f"{child}: {no_class(child.name, names)}")
         if not named and child.name.lower() in HOLDERS:
             raise BadInput(f"{child} is called as a folder of all images or labels, not as a class. {_LAYOUT}")
-    rows = [(file, ids[child.name], places.get(child.parent, "")) for child in listed for file in listed[child].files]
-    files, labels, splits = zip(*rows, strict=True)
-    labels = np.array(labels, np.int64)
-    groups = tracks([f"{labels[row]}/{file.name}" for row, file in enumerate(files)], labels)
-    found = assemble(Rows(root, names, files, labels, groups, np.array(splits, "<U5")), seed, bool(named))
+    files = [file for found in listed.values() for file in found.files]
+    counts = [len(found.files) for found in listed.values()]
+    labels = np.repeat([ids.get(child.name, 0) for child in listed], counts)
+    splits = np.repeat(np.array([places.get(child.parent, "") for child in listed], "<U5"), counts)
+    groups = tracks([f"{child.name}/{file.name}" for child in listed for file in listed[child].files], labels)
+    found = assemble(Rows(root, names, files, labels, groups, splits), seed, bool(named))
     return dataclasses.replace(found, layout="folders of classes")
 
 
