@@ -85,7 +85,8 @@ def test_neither_a_baseline_nor_a_teacher_runs_its_code_unasked(planted, kind, t
     dataclasses.replace(tiny_task, **given, allow_code=True).build()
     assert ran.exists()
     ran.unlink()
-    teacher.model(labels, Context(dataclasses.replace(tiny_task, allow_code=True), place.baseline, (), tmp_path, 0))
+    told = dataclasses.replace(tiny_task, allow_code=True, preprocessing_name="unit")
+    teacher.model(labels, Context(told, place.baseline, (), tmp_path, 0))
     assert ran.exists()
 
 

@@ -106,6 +106,9 @@ def test_a_teacher_of_ones_own_is_a_file(small_cnn, context, tmp_path):
     path = tmp_path / "teacher.h5"
     small_cnn.save(path, include_optimizer=False)
     labels, place = SoftLabels(augmented_copies=1, teacher=str(path)), context()
+    with pytest.raises(BadInput, match="distill.teacher: .* say how its input was made, with --set=task.preprocessing"):
+        teacher.attached(labels, place)
+    place = dataclasses.replace(place, task=dataclasses.replace(place.task, preprocessing_name="caffe"))
     indices = np.array([5, 0])
     pixels = np.concatenate(list(batches.augmented_batches(place, 0)))[indices]
     found = teacher.attached(labels, place).read(0, indices)

@@ -142,6 +142,12 @@ def test_a_model_of_any_size_takes_the_one_that_is_said_and_asks_for_it(tmp_path
     built = dataclasses.replace(task, image_size=(40, 100)).build()
     assert built.input_shape == (None, 40, 100, 1) and built.output_names == ["scores", "boxes"]
     assert built.output_shape == [(None, 10, 25, 6), (None, 10, 25, 4)]
+    clip = keras.Input((4, 40, 100, 1))
+    flat = layers.Flatten()(clip)
+    keras.Model(clip, [layers.Dense(2)(flat), layers.Dense(2)(flat)]).save(tmp_path / "clip.h5")
+    with pytest.raises(BadInput, match="It takes clips") as refused:
+        dataclasses.replace(task, baseline=str(tmp_path / "clip.h5"), preprocessing_name="").build()
+    assert "preprocessing_name" in str(refused.value) and "size of images" not in str(refused.value)
 
 
 def test_networks_of_ours_are_grey_where_the_preprocessing_is():

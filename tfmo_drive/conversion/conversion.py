@@ -234,7 +234,7 @@ def _refuse_loops(frozen: Frozen) -> None:
         looping = [name for name, one in classes.items() if issubclass(one, kinds)]
         raise BadInput(
             f"No integer file can be made of a model with a loop inside: {frozen.called(looping) or frozen.name}. Use "
-            "LiteRTFloat16 or LiteRTDynamic, or replace that layer by convolutions."
+            "LiteRTFloat16 or LiteRTDynamic (--set=targets+=LiteRTDynamic), or replace that layer by convolutions."
         )
 
 

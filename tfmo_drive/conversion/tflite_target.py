@@ -147,7 +147,10 @@ class TFLiteTarget(Target):
             if frozen.quantize_aware:
                 advice = "QuantizeAware left them without a range: leave it out, for int8 without training."
             else:
-                advice = "Replace those layers, or use LiteRTMixed or LiteRTDynamic, which keep them in float."
+                advice = (
+                    "Replace those layers, or use LiteRTMixed or LiteRTDynamic, which keep them in float "
+                    "(--set=targets+=LiteRTMixed)."
+                )
             raise BadInput(f"{self.name} must be integer throughout, but {kinds} compute in float. {advice}")
 
     def _made(self, frozen: Frozen, context: Context) -> tuple[bytes, dict[str, Any]]:

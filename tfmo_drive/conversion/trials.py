@@ -148,7 +148,8 @@ def _crash(trial: Trial, code: int) -> str | None:
         return None
     return (
         f"{trial.target.name}: the converter of TensorFlow takes its process down ({signal.Signals(-code).name}) for "
-        f"{trial.frozen().name}. Use another target, or replace the layer that a plain model has not."
+        f"{trial.frozen().name}. Use another target (--set=targets+=LiteRTDynamic), or replace the layer that a plain "
+        "model has not."
     )
 
 

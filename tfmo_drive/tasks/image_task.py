@@ -245,7 +245,8 @@ class ImageTask(Task):
         """
         if not self.preprocessing_name:
             yield (f"how its input was made, with --set=task.preprocessing_name=NAME, one of {preprocessing_text.HOW}")
-        if None in self._given_shape[:2] and not self.image_size:
+        height, width, images = self._given_shape  # a model of clips takes none, whatever is said
+        if images and None in (height, width) and not self.image_size:
             yield "which size of images it was trained on, with --set=task.image_size=HEIGHT,WIDTH"
         folder = Path(self.data)
         place = folder if folder.is_dir() else folder.parent

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from tfmo_drive.base.inputs import count
 from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.base.outputs import by_name, each, named, names
 from tfmo_drive.base.run_folder import file_digest, key
-from tfmo_drive.contracts import Arrays, BadInput, Context
+from tfmo_drive.contracts import Arrays, BadInput, Context, Task
 from tfmo_drive.data import augmentation, batches
 from tfmo_drive.data.batches import Attached, augmented_batches
 from tfmo_drive.networks import output_kind, own_model
@@ -102,15 +103,29 @@ def model(labels: SoftLabels, context: Context) -> keras.Model:
 def _read(path: Path, context: Context) -> keras.Model:
     if not own_model.is_whole_model(path, "distill.teacher"):
         raise BadInput(f"distill.teacher: {path} holds weights alone. Save the whole model: model.save('teacher.h5').")
+    if own_model.made_here(path) and not all(rule.is_identity for rule in context.task.preprocessing.each):
+        raise BadInput(
+            f"distill.teacher: {path} preprocesses its inputs itself, and would get a student's, which are preprocessed "
+            "already. Give the Keras model that it was made of: stages/*/model.h5 of its run."
+        )
     signature, allowed = own_model.Signature.of(context.baseline, some=True), context.task.allow_code
     teacher = own_model.read_model(path, signature, "distill.teacher", allow_code=allowed)
     if not own_model.is_stage(path):
+        if asked := dict.fromkeys(_undeclared(names(teacher), context.task)):
+            raise BadInput(f"distill.teacher: {path} is a model of your own: say {'; and say '.join(asked)}.")
         return given_model.adopted(teacher, context.task, f"distill.teacher: {path}")
     known = context.task.metadata(context.baseline)
     parts = known.get("parts", {}).values()
     known = next((part for part in parts if set(part["outputs"]) == set(names(teacher))), known)
     own_model.refuse_other_stage(path, context.task.preprocessing.name, known, "distill.teacher")
     return teacher
+
+
+def _undeclared(given: Sequence[str], task: Task) -> Iterator[str]:
+    """Yields what only the user of a teacher of one's own can know, of the parts of a task whose outputs it gives."""
+    parts = [part for part in getattr(task, "parts", ()) if {*part.output_names} <= {*given}]
+    for part in parts or [task]:
+        yield from getattr(part, "undeclared", tuple)()
 
 
 def _joined(teachers: list[keras.Model], baseline: keras.Model) -> keras.Model:

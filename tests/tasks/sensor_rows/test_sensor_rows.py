@@ -31,7 +31,7 @@ from tfmo_drive.tasks.sensor_rows.row_splits import Stretches
 from tfmo_drive.tasks.sensor_rows.row_tables import Columns
 from tfmo_drive.tasks.sensor_rows.sensor_rows import SensorRows
 from tfmo_drive.tasks.sensor_rows.sensor_series import Series
-from tfmo_drive.training import scoring
+from tfmo_drive.training import scoring, teacher
 from tfmo_drive.training.distillation import SoftLabels, distillation_loss
 
 SERIES = Series(train=9000, val=900, test=900)
@@ -136,6 +136,16 @@ def test_a_student_learns_from_a_teacher(task, context):
     assert gap < 0.2
     with pytest.raises(BadInput, match="Distill.student must take what the model takes, .*100.*got SmallCNN"):
         Distill(student=SmallCNN())(place.baseline, context())
+
+
+def test_a_file_that_standardises_its_rows_itself_is_no_teacher(task, context):
+    place = context()
+    artifact = LiteRTFloat32()(place.baseline, place.workdir, place)
+    with pytest.raises(BadInput, match=r"preprocesses its inputs itself, .* stages/\*/model.h5 of its run.$"):
+        teacher.attached(SoftLabels(augmented_copies=1, teacher=str(artifact.path)), place)
+    place.baseline.save(place.workdir / "mine.h5")
+    with pytest.raises(BadInput, match="distill.teacher: .* say what its input was, with --set=task.standardise=train"):
+        teacher.attached(SoftLabels(augmented_copies=1, teacher=str(place.workdir / "mine.h5")), place)
 
 
 def test_images_refuse_a_student_for_rows(small_cnn, tiny_task, tmp_path):
