@@ -324,7 +324,7 @@ REFUSED = {
     "a step for a recurrent layer": (lambda: recurrent(td.Prune(), targets=FLOAT), '"lstm" is of the type LSTM'),
     "fake-quantising a recurrent layer": (
         lambda: recurrent(td.QuantizeAware(), targets=FLOAT), "no fake-quantised form of LSTM"),
-    "a recurrent layer in int8": (lambda: recurrent(), "a loop inside.*LSTM.*Use LiteRTFloat16 or LiteRTDynamic .--set="),
+    "a recurrent layer in int8": (lambda: recurrent(), "loop inside.*LSTM.*Use .* LiteRTDynamic .--set=targets"),
     "a recurrent layer in ONNX": (lambda: recurrent(targets=[td.OnnxInt8()]), "a loop inside"),
 }  # fmt: skip
 

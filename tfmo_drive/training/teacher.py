@@ -105,8 +105,8 @@ def _read(path: Path, context: Context) -> keras.Model:
         raise BadInput(f"distill.teacher: {path} holds weights alone. Save the whole model: model.save('teacher.h5').")
     if own_model.made_here(path) and not all(rule.is_identity for rule in context.task.preprocessing.each):
         raise BadInput(
-            f"distill.teacher: {path} preprocesses its inputs itself, and would get a student's, which are preprocessed "
-            "already. Give the Keras model that it was made of: stages/*/model.h5 of its run."
+            f"distill.teacher: {path} preprocesses its inputs itself, and would get a student's, which are "
+            "preprocessed already. Give the Keras model that it was made of: stages/*/model.h5 of its run."
         )
     signature, allowed = own_model.Signature.of(context.baseline, some=True), context.task.allow_code
     teacher = own_model.read_model(path, signature, "distill.teacher", allow_code=allowed)
