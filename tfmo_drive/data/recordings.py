@@ -19,6 +19,12 @@ BLOCK, LEAST = 20, 20
 _NUMBER = re.compile(r"(\d+)(\D*)$")
 
 
+def recording(name: str) -> str:
+    """Returns what the frames of one recording have in common: a name without its last number and what follows it."""
+    found = _NUMBER.search(name)
+    return name[: found.start()] if found else name
+
+
 def blocks(names: Sequence[str], sizes: Sequence[Hashable]) -> np.ndarray:
     """Returns the block of each image, int64 [n] from 0.
 

@@ -19,7 +19,14 @@ OTHERS = {
     "segmentation": ("images/0.png", "masks/0.png"),
     "segmentation ": ("train/0.png", "trainannot/0.png"),
     "segmentation  ": ("train/images/0.png", "train/masks/0.png"),
+    "segmentation   ": ("leftImg8bit/train/ulm/0.png", "gtFine/train/ulm/0.png"),
+    "segmentation    ": ("images/10k/train/0.jpg", "labels/sem_seg/masks/train/0.png"),
+    "segmentation     ": ("JPEGImages/0.jpg", "SegmentationClass/0.png"),
+    "segmentation      ": ("clips/0601/1/20.jpg", "label_data_0601.json"),
+    "segmentation       ": ("driver_23_30frame/1.MP4/0.jpg", "driver_23_30frame/1.MP4/0.lines.txt"),
+    "segmentation        ": ("0.jpg", "0_mask.png"),
     "lane": ("IMG/0.jpg", "driving_log.csv"),
+    "lane  ": ("0_cam-image_array_.jpg", "record_0.json", "meta.json"),
     "lane ": ("images/0_cam_image_array_.jpg", "catalog_0.catalog", "manifest.json"),
 }
 

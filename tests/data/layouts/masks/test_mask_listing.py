@@ -81,6 +81,20 @@ def test_recordings_in_folders_of_their_own_are_told_apart(root):
         assert all(len(set(drives[listing[split].groups == g])) == 1 for g in listing[split].groups)
 
 
+def test_ten_recordings_told_by_their_names_stay_whole_where_splits_are_drawn(root):
+    """IDD's names end in leftImg8bit, whose 8 counts no frames."""
+    for drive in range(12):
+        for number in range(0, 90, 30):
+            name = f"{drive + 200}_frame{number:04}_leftImg8bit"
+            frames(root / "images", 0)
+            frames(root / "masks", 0)
+            (root / "images" / f"{name}.jpg").write_bytes(b"")
+            (root / "masks" / f"{name}.png").write_bytes(b"")
+    listing = list_masks(root, NAMES)
+    drives = [{file.name[:3] for file in listing[split].files} for split in SPLITS]
+    assert sum(map(len, drives)) == len(set.union(*drives)) == 12 and [len(one) for one in drives] == [8, 2, 2]
+
+
 def test_names_beside_the_data_say_what_is_ignored(root):
     pairs(root / "images", root / "masks", 40)
     (root / "classes.json").write_text('["sky", "Void", "road", "car"]')

@@ -47,9 +47,11 @@ def pairs(root: Path) -> Pairs:
     found = Pairs(root, names, () if kind == "labelTrainIds" else tuple(n for n in range(COUNT) if n not in ids))
     found.odd += odd
     for word, known in masks[kind].items():
-        if not known or (word == "test" and not _shows_classes([files[0] for files in known.values()], found)):
-            said = "its masks show no class" if known else "it has no masks"
-            faults.note(root, f"{word} is left out: {said}, as those of Cityscapes' own test split do.")
+        if not known:
+            faults.note(root, f"there are no masks ({kind}) for {word}; it is left out.")
+            continue
+        if word == "test" and not _shows_classes([files[0] for files in known.values()], found):
+            faults.note(root, "test is left out: its masks show no class, as those that Cityscapes gives away.")
             continue
         _add(found, by_name(images / word, _IMAGE, found.odd), known, SPLIT_WORDS[word])
     return found

@@ -19,6 +19,7 @@ from tfmo_drive.data.found_files import entries, folders_in, walk
 from tfmo_drive.data.images import SUFFIXES
 from tfmo_drive.data.layouts.known_layouts import MASK_HOLDERS, MASKS, elsewhere
 from tfmo_drive.data.layouts.masks.pairs import Pairs
+from tfmo_drive.data.recordings import recording
 from tfmo_drive.data.splitting import SPLIT_WORDS
 
 IMAGES = ("images", "image", "imgs", "img", "701_stillsraw_full")
@@ -57,7 +58,8 @@ def pairs(root: Path) -> Pairs:
         found.odd += [f"{file} has no mask" for stem, file in images.items() if stem not in known]
         for stem in images:
             if stem in known:
-                found.add(images[stem], known[stem], split, f"{stem}.png")
+                frame = _IMAGE_END.sub("", stem)
+                found.add(images[stem], known[stem], split, f"{frame}.png", recording(frame))
     return found
 
 

@@ -54,7 +54,8 @@ def list_masks(
     Args:
         root: The folder.
         class_names: The names of the files' ids in order, by default those of classes.json or classes.txt in `root`, or
-            those that the layout defines. Classes called unlabelled or void are no classes; those behind them move up.
+            those that the layout defines; as many as the layout's classes rename these. Classes called unlabelled or
+            void are no classes; those behind them move up.
         ignore: One more id (0..255) that is no class, as 255 always is.
         seed: The seed of the sampling.
         skip_bad: Whether images without a mask, and masks without an image, are skipped.
@@ -69,7 +70,7 @@ def list_masks(
     total = len(found.images) + len(found.odd)
     faults.refuse(root, found.odd, total, "images and masks are no pairs", skip_bad)
     if not found.images:
-        raise BadInput(f"{root} holds no images with masks to train on, as {layout} has them; see data/README.md.")
+        raise BadInput(f"{root} holds no images with their masks, as {layout} has them; see data/README.md.")
     if colours is None:
         refuse_other_palettes(root, [mask for mask in found.masks if isinstance(mask, Path) and mask.suffix == ".png"])
     names, ids = _classes(found, class_names, ignore, colours)
