@@ -22,6 +22,8 @@ EXPECTED = (
     "A mask is a grey or palette PNG of class ids, of 8 bits or fewer, as large as its image; or one of colours, which "
     "class_dict.csv (name,r,g,b) names."
 )
+UNKNOWN = (-1, -1, -1)
+"""The colour of an id of which no palette that was looked at says one."""
 MASKS_VERSION = 3
 """The version of how `read_mask` reads files, so that older cached masks are never taken for its own."""
 _GREY_STEPS = {2: 85, 4: 17}
@@ -36,11 +38,13 @@ class MaskIds:
         count: Files may hold the ids 0..count-1, and 255.
         ignored: The ids that are no classes, like 255; the ids above them move up in order.
         colours: The (red, green, blue) of each id in order, where files hold colours in place of ids.
+        palette: The colour of each id in palette files, or UNKNOWN: a file in which it is another is refused.
     """
 
     count: int
     ignored: tuple[int, ...] = ()
     colours: tuple[tuple[int, int, int], ...] = ()
+    palette: tuple[tuple[int, int, int], ...] = ()
 
     @property
     def table(self) -> np.ndarray:
@@ -78,7 +82,7 @@ def read_mask(source: Path | Lanes, image: Path, ids: MaskIds, size: tuple[int, 
     if isinstance(source, Lanes) or source.suffix == ".txt":
         found = drawn(source.lines if isinstance(source, Lanes) else read_lines(source), expected)
     else:
-        found = _read_colours(file, ids) if ids.colours else _read_ids(file)
+        found = _read_colours(file, ids) if ids.colours else _read_ids(file, ids)
     if found.shape != expected:
         sizes = [f"{width} x {height}" for height, width in (found.shape, expected)]
         raise UnreadableImage(str(file), f"{sizes[0]}, but its image is {sizes[1]}")
@@ -89,16 +93,29 @@ def read_mask(source: Path | Lanes, image: Path, ids: MaskIds, size: tuple[int, 
     return np.array(geometry(Image.fromarray(classes.astype(np.uint8)), size))
 
 
-def _read_ids(file: Path) -> np.ndarray:
+def _read_ids(file: Path, ids: MaskIds) -> np.ndarray:
     """Returns the ids as they are in the file, uint8 [height, width]."""
     with opened(file, file) as image:
         mode, kind, found = image.mode, image.format, np.asarray(image)
+        if mode == "P" and ids.palette:
+            _refuse_other_palette(file, ids, bytes(image.getpalette("RGB") or ()), found)
         if mode not in ("1", "L", "P"):
             raise UnreadableImage(str(file), f"{mode} instead of class ids")
         if mode == "L" and kind == "PNG":
             bits = Path(file).read_bytes()[24]  # signature 8, length 4, "IHDR", width 4, height 4 (W3C PNG, 11.2.1)
             found = found // _GREY_STEPS.get(bits, 1)
     return found.astype(np.uint8)
+
+
+def _refuse_other_palette(file: Path, ids: MaskIds, palette: bytes, found: np.ndarray) -> None:
+    own = np.frombuffer(palette, np.uint8).reshape(-1, 3).astype(int)
+    agreed = np.array(ids.palette[: len(own)])
+    other = (own[: len(agreed)] != agreed).any(axis=1) & (agreed != UNKNOWN).any(axis=1)
+    if other.any() and (used := other.nonzero()[0][np.isin(other.nonzero()[0], found)]).size:
+        colours = [tuple(colour[used[0]].tolist()) for colour in (own, agreed)]
+        raise UnreadableImage(
+            str(file), f"id {used[0]} is the colour {colours[0]}, and {colours[1]} in others, so it is no class"
+        )
 
 
 def _read_colours(file: Path, ids: MaskIds) -> np.ndarray:

@@ -4,6 +4,7 @@ from PIL import Image
 
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.image_cache import pack
+from tfmo_drive.data.layouts.masks import colours
 from tfmo_drive.data.layouts.masks.mask_listing import list_masks
 from tfmo_drive.data.mask_files import IGNORE, MaskIds
 from tfmo_drive.data.splitting import SPLITS
@@ -181,6 +182,20 @@ def test_an_id_that_is_another_colour_in_another_file_is_no_class(root):
     with pytest.raises(BadInput, match=r"drive_0002.png: id 0 is the colour \(0, 0, 142\), and \(128, 64, 128\) in"
                                        r" .*drive_0000.png.* in .*class_dict.csv \(name,r,g,b\)"):  # fmt: skip
         list_masks(root, NAMES)
+
+
+def test_of_many_masks_some_are_looked_at_and_the_others_compared_when_they_are_read(root, monkeypatch, tmp_path):
+    """Whole folders are opened once, to be decoded."""
+    monkeypatch.setattr(colours, "LOOKED_AT", 2)
+    coloured(root, [PALETTE, [*PALETTE[:2], (7, 7, 7)], *[PALETTE] * 26, PALETTE[::-1], PALETTE])
+    for path in (root / "images").iterdir():
+        Image.new("RGB", (2, 2)).save(path)
+    listing = list_masks(root, NAMES)
+    odd = [part for part in listing.splits.values() if {"drive_0001", "drive_0028"} & {f.stem for f in part.files}]
+    assert odd
+    for part in odd:
+        with pytest.raises(BadInput, match=r"id [02] is the colour \((0|7), .* in others, so it is no class"):
+            pack(part, (2, 2), folder=tmp_path)
 
 
 def test_palettes_may_differ_in_length_and_in_what_no_pixel_uses(root):

@@ -20,8 +20,11 @@ from tfmo_drive.data.class_names import clean, quoted, refuse_unfit
 from tfmo_drive.data.csv_table import read_table
 from tfmo_drive.data.images import UnreadableImage, opened
 from tfmo_drive.data.layouts.csv_listing import find_columns
+from tfmo_drive.data.mask_files import UNKNOWN
 
 COLOURS = "class_dict.csv"
+LOOKED_AT = 1000
+"""The largest number of masks that are opened to compare their palettes before they are read."""
 Colour = tuple[int, int, int]
 _COLUMNS = {"name": ("name", "class", "class_name", "label"), "red": ("r", "red"), "green": ("g", "green"),
             "blue": ("b", "blue")}  # fmt: skip
@@ -78,15 +81,19 @@ def _of_lines(path: Path) -> Iterable[tuple[str, str, list[str]]]:
         yield f"{path}, line {number}", clean(match["name"]), re.split(r"[\s,]+", match["levels"].strip())
 
 
-def refuse_other_palettes(root: Path, masks: Sequence[Path]) -> None:
-    """Raises BadInput where an id of palette masks is another colour in another file; unreadable files are skipped.
+def agreed_palette(root: Path, masks: Sequence[Path]) -> tuple[Colour, ...]:
+    """Returns the colour of each id that palette masks agree upon, UNKNOWN where none of them says it; () without any.
 
-    Palettes of different lengths, or that differ in what no pixel uses, agree.
+    Of more than LOOKED_AT masks, so many are looked at, evenly spread; the others are compared when they are read
+    (data.mask_files). Palettes of different lengths, or that differ in what no pixel uses, agree; files that cannot be
+    read are passed over. Raises BadInput where an id is another colour in another file.
     """
-    palettes = {file: palette for file in masks if (palette := _palette(file))}
+    places = np.unique(np.linspace(0, len(masks) - 1, min(len(masks), LOOKED_AT)).round().astype(int))
+    looked_at = [masks[place] for place in places.tolist()]
+    palettes = {file: palette for file in looked_at if (palette := _palette(file))}
     longest = max(palettes.values(), key=len, default=b"")
     if all(longest.startswith(palette) for palette in palettes.values()):
-        return
+        return tuple(tuple(longest[place : place + 3]) for place in range(0, len(longest), 3))
     meant: dict[int, tuple[Colour, Path]] = {}
     for file, palette in palettes.items():
         for number in _used(file):
@@ -98,6 +105,7 @@ def refuse_other_palettes(root: Path, masks: Sequence[Path]) -> None:
                     f"no classes. Say which colour is which class in {root / COLOURS} (name,r,g,b), or save the masks "
                     "as grey PNGs of class ids."
                 )
+    return tuple(meant.get(number, (UNKNOWN,))[0] for number in range(max(meant, default=-1) + 1))
 
 
 def _palette(file: Path) -> bytes:

@@ -7,6 +7,7 @@ lanes; `pack` opens the images.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.class_names import beside, quoted, refuse_unfit
 from tfmo_drive.data.layouts.known_layouts import MASKS, layouts
 from tfmo_drive.data.layouts.masks import bdd100k_masks, cityscapes_masks, culane, folders, tusimple, voc_masks
-from tfmo_drive.data.layouts.masks.colours import COLOURS, Colour, colours_in, refuse_other_palettes
+from tfmo_drive.data.layouts.masks.colours import COLOURS, Colour, agreed_palette, colours_in
 from tfmo_drive.data.layouts.masks.pairs import Pairs
 from tfmo_drive.data.mask_files import IGNORE, MaskIds, MaskSplit
 from tfmo_drive.data.recordings import blocks
@@ -71,9 +72,10 @@ def list_masks(
     faults.refuse(root, found.odd, total, "images and masks are no pairs", skip_bad)
     if not found.images:
         raise BadInput(f"{root} holds no images with their masks, as {layout} has them; see data/README.md.")
-    if colours is None:
-        refuse_other_palettes(root, [mask for mask in found.masks if isinstance(mask, Path) and mask.suffix == ".png"])
     names, ids = _classes(found, class_names, ignore, colours)
+    if colours is None:
+        files = [mask for mask in found.masks if isinstance(mask, Path) and mask.suffix.lower() == ".png"]
+        ids = dataclasses.replace(ids, palette=agreed_palette(root, files))
     given = np.array(found.splits, "<U5")
     groups = _groups(found, given)
     places = sampled_blocks(given, _drawn(found, given, groups), root, seed, found.images)
