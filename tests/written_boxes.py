@@ -154,6 +154,24 @@ def darknet(root: Path, all_: Sequence[Picture]) -> None:
     text(root / "obj.data", ["classes = 3", *places, "names = data/obj.names", "backup = backup/"])
 
 
+def yolo_beside_images(root: Path, all_: Sequence[Picture]) -> None:
+    """As labelImg leaves a folder."""
+    for one in all_:
+        image(root / f"{one.stem}.jpg")
+        text(root / f"{one.stem}.txt", [_line(thing) for thing in one.things])
+    text(root / "classes.txt", NAMES)
+
+
+def coco_of_another_machine(root: Path, all_: Sequence[Picture]) -> None:
+    """One JSON file, whose images are named by their absolute paths under Windows."""
+    facts = _coco_facts(all_)
+    for one in facts["images"]:
+        one["file_name"] = f"C:\\Users\\me\\{one['file_name']}"
+    text(root / "labels.json", [json.dumps(facts)])
+    for one in all_:
+        image(root / f"images/{one.stem}.jpg")
+
+
 def _xml(one: Picture) -> str:
     things = ""
     for thing in one.things:
@@ -321,9 +339,10 @@ class Layout(NamedTuple):
 
 LAYOUTS = [
     Layout("COCO JSON", coco), Layout("COCO JSON", coco_of_roboflow),
+    Layout("COCO JSON", coco_of_another_machine, splits=False),
     Layout("YOLO", yolo, crowds=False), Layout("YOLO", yolo_polygons, crowds=False),
     Layout("YOLO", yolo_of_roboflow, crowds=False), Layout("YOLO", yolo_without_settings, splits=False, crowds=False),
-    Layout("YOLO", darknet, crowds=False),
+    Layout("YOLO", darknet, crowds=False), Layout("YOLO", yolo_beside_images, splits=False, crowds=False),
     Layout("Pascal VOC", voc), Layout("Pascal VOC", voc_devkit), Layout("Pascal VOC", voc_of_roboflow),
     Layout("Pascal VOC", voc_without_sets, splits=False),
     Layout("KITTI", kitti, crowds=False), Layout("KITTI", kitti_as_unpacked, splits=False, crowds=False),

@@ -17,6 +17,7 @@ from pathlib import Path
 from tfmo_drive.base import given_file
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.found_files import entries
+from tfmo_drive.data.images import SUFFIXES
 
 _Listed = Callable[[str], list[os.DirEntry[str]]]
 _LOOKED = 4096
@@ -29,6 +30,9 @@ _ROWS = 8
 _CORNERS = (("xmin", "xmax"), ("x1", "x2"), ("x0", "x1"), ("left", "right"), ("bboxx1", "bboxx2"),
             ("upperleftcornerx", "lowerrightcornerx"))  # fmt: skip
 """Names of the columns of a box's left and right edges."""
+_LINE = re.compile(r"[0-9]+([ \t]+[0-9.eE+-]+){4,}[ \t]*(\n|\r|$)")
+_MOST = 20
+"""The number of files that are looked into for a sign: labels beside images are as many as these."""
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]*)?")
 
 
@@ -74,7 +78,15 @@ def _yolo_settings(root: Path) -> bool:
 
 def box_tables(root: Path) -> list[Path]:
     """Returns the CSV files of a folder, or the one file, whose header names boxes, or whose first rows hold some."""
-    return [file for file in _files(root, ".csv", ".txt") if _holds_boxes(_begins(file))]
+    return [file for file in _files(root, ".csv", ".txt")[:_MOST] if _holds_boxes(_begins(file))]
+
+
+def _yolo_beside(root: Path) -> bool:
+    """Says whether texts of YOLO's lines lie beside images of their names, here or in a usual folder."""
+    places = [root, *(root / name for name in ("train", "images", "obj_train_data"))]
+    texts = [file for place in places if place.is_dir() for file in _files(place, ".txt")[:_MOST]]
+    lines = [file for file in texts if _LINE.match(_begins(file))]
+    return any(file.with_suffix(suffix).is_file() for file in lines for suffix in SUFFIXES)
 
 
 def _holds_boxes(text: str) -> bool:
@@ -110,7 +122,7 @@ KINDS = {
             ),
             "YOLO": (
                 "labels/*.txt", "label/*.txt", "*/labels/*.txt", "labels/*/*.txt", "label/*/*.txt", "obj.data",
-                _yolo_settings,
+                _yolo_settings, _yolo_beside,
             ),
             "a CSV of boxes": (box_tables,),
         },

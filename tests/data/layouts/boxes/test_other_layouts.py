@@ -163,3 +163,11 @@ def test_names_of_classes_beside_a_csv_give_numbers_a_meaning(tmp_path, every):
     listing = list_boxes(tmp_path)
     split, index = of_stem(listing, "000000")
     assert listing.class_names == ("person", "bus", "car") and split.truths[index].classes.tolist() == [1, 2, 0]
+
+
+def test_why_no_image_has_an_object_is_told(tmp_path, every):
+    written_boxes.kitti_as_unpacked(tmp_path, every)
+    for path in tmp_path.rglob("*.txt"):
+        path.write_bytes(b"\xff")
+    with pytest.raises(BadInput, match=r"none of its 12 images has an object. Of .*000000.*0xff, which is not UTF-8"):
+        list_boxes(tmp_path)

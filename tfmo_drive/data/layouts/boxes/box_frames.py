@@ -89,7 +89,8 @@ def documents_of(
         names = {key: clean(name) for key, name in sorted(names.items())}
         refuse_unfit(source, list(names.values()), said=True)
     if not any(frame.things for frame in frames):
-        raise BadInput(f"{source}: none of its {len(frames):,} images has an object. Expected boxes.")
+        why = next((f"Of {frame.name}: {frame.fault}." for frame in frames if frame.fault), "Expected boxes.")
+        raise BadInput(f"{source}: none of its {len(frames):,} images has an object. {why}")
     said = any(frame.size for frame in frames)
     _measure([frame for frame in frames if frame.file and not frame.size and not frame.fault])
     found = {}

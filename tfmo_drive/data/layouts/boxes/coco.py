@@ -18,7 +18,7 @@ from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.class_names import clean, quoted, refuse_unfit
 from tfmo_drive.data.found_files import folders_in
 from tfmo_drive.data.layouts.boxes.box_document import Document, is_id, name_of
-from tfmo_drive.data.layouts.csv_listing import find_files
+from tfmo_drive.data.layouts.csv_listing import find_files, find_recorded
 from tfmo_drive.data.layouts.known_layouts import MASK_HOLDERS
 from tfmo_drive.data.splitting import SPLIT_WORDS, SPLITS
 
@@ -160,5 +160,7 @@ def _with_images(document: Document, data: Path) -> Document:
                     f"{document.path}: which are its images, those in {one.parent} or those in {other.parent}? "
                     f"Move them to {document.path.parent / 'images'}."
                 )
+    if not any(found):  # as another machine had them
+        found = find_recorded([*likely, *others], names)
     files = dict(zip(names, found, strict=True))
     return dataclasses.replace(document, files=files, looked=(*likely, *others))
