@@ -69,6 +69,38 @@ def test_boxes_that_are_small_for_the_model_and_alike_images_are_said(looked, tm
     assert "have a side under" not in looked(folder, set=["task.image_size=256"])
 
 
+def test_masks_are_said_by_their_pixels(looked, tmp_path):
+    for number in range(12):
+        for folder, ids in (("images", None), ("masks", np.repeat(np.uint8([0, 0, 0, 1]), 10))):
+            (tmp_path / "road" / folder).mkdir(parents=True, exist_ok=True)
+            made = noise(number) if ids is None else Image.fromarray(np.tile(ids, (40, 1)))
+            made.save(tmp_path / "road" / folder / f"{number}.png")
+    (tmp_path / "road" / "classes.txt").write_text("road\nsky\n")
+    assert "2 classes, in pixels of 12 masks: road 75.00%, sky 25.00%." in looked(tmp_path / "road")
+
+
+def test_a_region_that_no_class_cares_about_is_counted_once(looked, tmp_path):
+    for folder in ("image_2", "label_2"):
+        (tmp_path / "drive" / "training" / folder).mkdir(parents=True)
+    place = "0 0 0 5 5 30 30 1 1 1 1 1 9 0"
+    for number in range(30):
+        noise(number).save(tmp_path / f"drive/training/image_2/{number:06}.png")
+        lines = [f"{('Car', 'Van')[number % 2]} {place}", f"DontCare {place.replace('30', '20')}"]
+        (tmp_path / f"drive/training/label_2/{number:06}.txt").write_text("\n".join(lines))
+    assert "30 boxes are marked as crowd" in looked(tmp_path / "drive")
+
+
+def test_rows_are_said_by_columns_and_target(looked, tmp_path):
+    rows = [f"{number},{number % 7},{('go', 'stop')[number % 2]},{number // 10}" for number in range(120)]
+    (tmp_path / "rows.csv").write_text("\n".join(["speed,gear,target,drive", *rows]))
+    said = looked(tmp_path / "rows.csv")
+    assert re.search(r"a table of rows: \d+ train, \d+ val and \d+ test rows, in 12 groups \(column .drive.\)", said)
+    assert '2 columns are inputs: speed, gear.' in said and 'the column "target", a class.' in said
+    said = looked(tmp_path / "rows.csv", set=["task.predicts=number", "task.columns.target=gear",
+                                              "task.columns.ignore=target"])  # fmt: skip
+    assert "a number; in train 0 to 6, mean" in said
+
+
 @pytest.mark.parametrize("words", [(), ("nowhere",), ("one", "two")])
 def test_what_cannot_be_looked_at_is_refused(looked, words):
     with pytest.raises(BadInput, match="Name one folder or file|There is no nowhere"):

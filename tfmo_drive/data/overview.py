@@ -9,15 +9,20 @@ import numpy as np
 
 from tfmo_drive.data.boxes import Truth
 from tfmo_drive.data.images import Resize, UnreadableImage, size_of
+from tfmo_drive.data.mask_files import IGNORE, MaskSplit, read_mask
 from tfmo_drive.data.near_duplicates import Found, near_duplicates
 from tfmo_drive.data.splitting import SPLITS, Listing, Split
 
 OPENED = 500
 """The number of images whose headers say how large images are."""
+READ = 100
+"""The number of masks that are read to say how frequent classes are."""
 SMALL = 8.0
 """The side in pixels of the model's input below which a box is hard to find for any detector."""
 SHOWN = 12
 """The number of classes that a sentence names; of more, the rarest."""
+_OFTEN = 0.25
+"""The share of equal numbers from which a sentence says so."""
 _PAIRS = 3
 """The number of pairs of near-duplicates that a sentence names."""
 
@@ -34,28 +39,37 @@ def sentences(listing: Listing, size: tuple[int, int], resize: Resize) -> Iterat
     yield _sizes(listing, size)
     truths = {split: _truths(listing[split]) for split in SPLITS}
     if any(truths.values()):
-        yield from _classes(_of_boxes(truths), listing.class_names, "objects")
+        yield from classes(_of_boxes(truths), listing.class_names, "objects")
         yield from _boxes(listing, truths, size, resize)
-    elif listing.class_names and all(_is_ids(listing[split]) for split in SPLITS):
-        labels = {split: listing[split].labels for split in SPLITS}
-        yield from _classes(labels, listing.class_names, "images")
-    elif all(_is_numbers(listing[split]) for split in SPLITS) and not listing.class_names:
+    elif isinstance(listing["train"], MaskSplit):
+        yield _pixels(listing, size, resize)
+    elif listing.class_names:
+        yield from classes({split: _ids(listing[split].labels) for split in SPLITS}, listing.class_names, "images")
+    else:
         yield from _numbers(listing)
     yield _alike(near_duplicates({split: listing[split] for split in SPLITS}))
 
 
 def _counts(listing: Listing) -> str:
-    counts = _each({split: len(listing[split]) for split in SPLITS})
+    counts = each({split: len(listing[split]) for split in SPLITS})
     drawn = [split for split in SPLITS if split in listing.sampled]
-    how = f"{' and '.join(drawn)} {'are' if drawn[1:] else 'is'} drawn by task.split_seed" if drawn else "as given"
-    groups = len(np.unique(np.concatenate([listing[split].groups for split in SPLITS])))
-    total = sum(len(listing[split]) for split in SPLITS)
-    whole = f", in {groups:,} groups (tracks, recordings) that stay whole" if drawn and groups < total else ""
+    parted = np.concatenate([listing[split].groups for split in ("train", *drawn)])
+    groups = len(np.unique(parted))
+    kept = f", in {groups:,} groups (tracks, recordings, blocks of frames) that stay whole"
+    whole = kept if drawn and groups < len(parted) else ""
     layout = f"{listing.layout}: " if listing.layout else ""
-    return f"{layout}{counts} images; {how}{whole}."
+    return f"{layout}{counts} images; {how_split(drawn)}{whole}."
 
 
-def _each(numbers: Mapping[str, object]) -> str:
+def how_split(drawn: Sequence[str]) -> str:
+    """Returns how the splits were made, where these of them are not given."""
+    if not drawn:
+        return "the splits are as given"
+    are = "are" if drawn[1:] else "is"
+    return f"{' and '.join(drawn)} {are} drawn at random (--set=task.split_seed=1 draws others)"
+
+
+def each(numbers: Mapping[str, object]) -> str:
     """Returns `60 train, 15 val and 15 test`."""
     *first, last = [f"{number:,} {split}" for split, number in numbers.items()]
     return f"{', '.join(first)} and {last}"
@@ -86,12 +100,9 @@ def _side(size: Sequence[int]) -> str:
     return f"{size[1]} x {size[0]}"
 
 
-def _is_ids(split: Split) -> bool:
-    return split.labels.dtype.kind == "i" and split.labels.ndim == 1 and not hasattr(split, "masks")
-
-
-def _is_numbers(split: Split) -> bool:
-    return split.labels.dtype.names is not None or split.labels.dtype.kind == "f"
+def _ids(labels: np.ndarray) -> np.ndarray:
+    """Returns the class ids that images show, int64 [m]: one of each image, or of several labels all that are there."""
+    return labels if labels.ndim == 1 else np.nonzero(labels)[1]
 
 
 def _truths(split: Split) -> Sequence[Truth]:
@@ -103,13 +114,13 @@ def _of_boxes(truths: Mapping[str, Sequence[Truth]]) -> dict[str, np.ndarray]:
     return {split: np.concatenate([one.classes[~one.crowd] for one in part] or none) for split, part in truths.items()}
 
 
-def _classes(labels: Mapping[str, np.ndarray], names: Sequence[str], what: str) -> Iterator[str]:
+def classes(labels: Mapping[str, np.ndarray], names: Sequence[str], what: str) -> Iterator[str]:
     """Yields how many of each class there are, and how uneven that is."""
     counts = np.stack([np.bincount(labels[split], minlength=len(names)) for split in SPLITS], 1)
     order = np.argsort(-counts[:, 0], kind="stable")
     shown = order if len(names) <= SHOWN else order[-SHOWN:]
     told = ", ".join(f"{names[label]} {'/'.join(f'{count:,}' for count in counts[label])}" for label in shown)
-    which = "" if len(shown) == len(names) else f", the rarest {SHOWN}"
+    which = "" if len(shown) == len(names) else f"; the {SHOWN} rarest"
     yield f"{len(names)} classes{which}, in {what} of {'/'.join(SPLITS)}: {told}."
     seen = counts[counts[:, 0] > 0, 0]
     if len(seen) > 1 and seen.max() >= 3 * seen.min():
@@ -123,9 +134,11 @@ def _boxes(
     """Yields how many images are empty, how many boxes are crowds, and which are too small for the model's input."""
     empty = {split: sum(not len(one) for one in part) for split, part in truths.items()}
     if any(empty.values()):
-        yield f"Images without an object: {_each(empty)}."
-    if crowds := sum(int(one.crowd.sum()) for part in truths.values() for one in part):
-        yield f"{crowds:,} boxes are crowds or difficult: finding something there is neither right nor wrong."
+        yield f"Images without an object: {each(empty)}."
+    # A region that no class cares about is one crowd of every class.
+    if crowds := sum(len(np.unique(one.boxes[one.crowd], axis=0)) for part in truths.values() for one in part):
+        are = "boxes are" if crowds > 1 else "box is"
+        yield f"{crowds:,} {are} marked as crowd, difficult or not to care about: nothing found there counts as wrong."
     small, total = np.zeros(len(listing.class_names), np.int64), np.zeros(len(listing.class_names), np.int64)
     for split, part in truths.items():
         for truth, sides in zip(part, listing[split].sizes.tolist(), strict=True):
@@ -142,18 +155,46 @@ def _boxes(
         )
 
 
+def _pixels(listing: Listing, size: tuple[int, int], resize: Resize) -> str:
+    """Returns how many of the pixels of some masks are of which class."""
+    masks = [(part, index) for part in map(listing.__getitem__, SPLITS) for index in range(len(part))]
+    chosen = [masks[index] for index in np.unique(np.linspace(0, len(masks) - 1, READ).astype(int))]
+    counts, unread = np.zeros(IGNORE + 1, np.int64), []
+    for part, index in chosen:
+        try:
+            mask = read_mask(part.masks[index], part.files[index], part.ids, size, resize)
+            counts += np.bincount(mask.ravel(), minlength=len(counts))
+        except UnreadableImage as error:
+            unread.append(error)
+    known = counts[: len(listing.class_names)]
+    order = np.argsort(-known, kind="stable")
+    parts = [f"{listing.class_names[label]} {known[label] / max(known.sum(), 1):.2%}" for label in order]
+    none = f" {counts[IGNORE] / max(counts.sum(), 1):.0%} of all pixels are of no class." if counts[IGNORE] else ""
+    bad = f" {len(unread):,} of {len(chosen):,} masks cannot be used: {unread[0]}" if unread else ""
+    told = f", in pixels of {len(chosen) - len(unread):,} masks: {', '.join(parts)}" if known.any() else ""
+    return f"{len(known)} classes{told}.{none}{bad}"
+
+
 def _numbers(listing: Listing) -> Iterator[str]:
     labels = {split: listing[split].labels for split in SPLITS}
     names = labels["train"].dtype.names or ("",)
     for name in names:
         train = (labels["train"][name] if name else labels["train"]).reshape(len(labels["train"]), -1)
         if train.shape[1] == 1:
-            parts = f"{train.min():.4g} to {train.max():.4g}, mean {train.mean():.3g}, deviation {train.std():.3g}"
-            yield f"{name.capitalize() or 'The number'} in train: {parts}."
+            yield f"{name.capitalize() or 'What is predicted,'} in train: {spread(train)}."
+
+
+def spread(numbers: np.ndarray) -> str:
+    """Returns the range of numbers, [n], their mean, their deviation, and the number that most of them are, if any."""
+    mean, deviation = numbers.mean(dtype=np.float64), numbers.std(dtype=np.float64)
+    values, counts = np.unique(numbers, return_counts=True)
+    often, share = values[counts.argmax()], counts.max() / len(numbers)
+    most = f", {share:.0%} are exactly {often:.4g}" if share >= _OFTEN else ""
+    return f"{values[0]:.4g} to {values[-1]:.4g}, mean {mean:.3g}, standard deviation {deviation:.3g}{most}"
 
 
 def _alike(found: Found) -> str:
-    compared = f"of {_each(found.compared)} images that were compared"
+    compared = f"of {each(found.compared)} images that were compared"
     if not found.near:
         return f"No image of val or test looks like one of another split, {compared}."
     counts = {

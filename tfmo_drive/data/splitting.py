@@ -87,6 +87,7 @@ class Rows:
         labels: int64 [n] in [0, classes), or numbers, float32 [n, k].
         groups: int64 [n]; images of one group stay in one split.
         splits: Names of splits, str [n]; "" is still to be sampled.
+        layout: The name of the layout in which they lie, as people call it.
     """
 
     source: Path
@@ -95,6 +96,7 @@ class Rows:
     labels: np.ndarray
     groups: np.ndarray
     splits: np.ndarray
+    layout: str = ""
 
 
 def assemble(rows: Rows, seed: int = 0, named: bool = False) -> Listing:
@@ -127,7 +129,7 @@ def assemble(rows: Rows, seed: int = 0, named: bool = False) -> Listing:
         )
     if absent:
         note(rows.source, f"no training image of class {quoted(absent)}, so it cannot be learned.")
-    return Listing(rows.class_names, listed, sampled=missing(rows.splits))
+    return Listing(rows.class_names, listed, rows.layout, missing(rows.splits))
 
 
 def unseen(class_names: Sequence[str], labels: np.ndarray) -> list[str]:
@@ -161,7 +163,7 @@ def assemble_blocks(rows: Rows, seed: int = 0) -> Listing:
     """Returns a Listing of `rows`, recorded frames, in which missing splits are sampled as by `sampled_blocks`."""
     places = sampled_blocks(rows.splits, rows.groups, rows.source, seed, rows.files)
     listed = {split: _split(rows, np.flatnonzero(places == split)) for split in SPLITS}
-    return Listing(rows.class_names, listed, sampled=missing(rows.splits, blocks=True))
+    return Listing(rows.class_names, listed, rows.layout, missing(rows.splits, blocks=True))
 
 
 def missing(splits: np.ndarray, blocks: bool = False) -> tuple[str, ...]:
@@ -203,7 +205,8 @@ def _each_once(rows: Rows) -> Rows:
         what = "images are listed more than once, and taken once"
         note(rows.source, counted(again, len(rows.files), what))
     files, left = [rows.files[row] for row in kept], np.array(kept, np.int64)
-    return Rows(rows.source, rows.class_names, files, rows.labels[left], rows.groups[left], rows.splits[left])
+    kept_rows = {"labels": rows.labels[left], "groups": rows.groups[left], "splits": rows.splits[left]}
+    return dataclasses.replace(rows, files=files, **kept_rows)
 
 
 def _sample_missing(

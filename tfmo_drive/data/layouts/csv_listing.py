@@ -5,6 +5,7 @@ Columns are found by name, whatever their case, separator or order (GTSRB's own 
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import os
 import re
@@ -67,7 +68,8 @@ def list_csv(
     labels = _labels(table, words, names)
     splits = read_splits(table, found["split"]) if "split" in found else np.full(len(files), "", "<U5")
     groups = _groups(table, found["group"], labels, splits) if "group" in found else np.arange(len(files))
-    return assemble(Rows(path, names, files, labels, groups, splits), seed, bool(known))
+    layout = "a CSV file of images and classes"
+    return assemble(Rows(path, names, files, labels, groups, splits, layout), seed, bool(known))
 
 
 def list_numbers(
@@ -104,7 +106,8 @@ def list_numbers(
         value = number_in(row[place])
         return (None if value is None else (value,)), row[place]
 
-    return listed(table, found, number_of, "no number", seed, skip_bad)
+    listing = listed(table, found, number_of, "no number", seed, skip_bad)
+    return dataclasses.replace(listing, layout=f"a CSV file of images and their {number}")
 
 
 def listed(

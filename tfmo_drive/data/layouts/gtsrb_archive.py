@@ -73,7 +73,9 @@ def list_archive(
     labels = np.array([ids[words[row]] for row in kept], np.int64)
     groups = np.unique([tracks[row] for row in kept], return_inverse=True)[1]
     parts = np.array([splits[row] for row in kept], "<U5")
-    return assemble(Rows(root, names, [files[row] for row in kept], labels, groups, parts), seed, bool(known))
+    layout = "GTSRB as Kaggle has it" if _is_kaggles(root) else "GTSRB's archive"
+    rows = Rows(root, names, [files[row] for row in kept], labels, groups, parts, layout)
+    return assemble(rows, seed, bool(known))
 
 
 def _official(root: Path) -> list[tuple[Path, str]]:

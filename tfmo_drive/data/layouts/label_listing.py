@@ -88,7 +88,8 @@ def list_labels(
 
     fault = "a cell of a label that is neither 0 nor 1"
     listing = listed(table, found, values_of, fault, seed, skip_bad)
-    return _with_all_shown(path, dataclasses.replace(listing, class_names=names))
+    layout = "a CSV file of images and labels"
+    return _with_all_shown(path, dataclasses.replace(listing, class_names=names, layout=layout))
 
 
 def _names_of(cell: str) -> set[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -111,8 +110,7 @@ def list_folder(
     labels = np.repeat([ids.get(child.name, 0) for child in listed], counts)
     splits = np.repeat(np.array([places.get(child.parent, "") for child in listed], "<U5"), counts)
     groups = tracks([f"{child.name}/{file.name}" for child in listed for file in listed[child].files], labels)
-    found = assemble(Rows(root, names, files, labels, groups, splits), seed, bool(named))
-    return dataclasses.replace(found, layout="folders of classes")
+    return assemble(Rows(root, names, files, labels, groups, splits, "folders of classes"), seed, bool(named))
 
 
 def _split_folders(children: Sequence[Path]) -> dict[Path, str]:

@@ -83,6 +83,7 @@ def list_log(
     path = Path(path)
     if not 0 < limit < math.inf:
         raise BadInput(f"limit must be a positive number, full lock in the log's unit, got {limit}.")
+    layout = "a donkeycar tub" if is_tub(path) else "a driving log"
     table = _table(path)
     path = table.path
     kinds = {kind: names for kind, names in COLUMNS.items() if kind not in _VALUES or kind in values}
@@ -113,7 +114,7 @@ def list_log(
     times = _times(files) if None in stamps else (np.array(stamps) - stamps[0]) / 1000
     order, groups = np.argsort(times, kind="stable"), np.empty(len(files), np.int64)
     groups[order] = _enough_blocks(path, times[order], splits[order])
-    return assemble_blocks(Rows(path, (), files, labels, groups, splits), seed)
+    return assemble_blocks(Rows(path, (), files, labels, groups, splits, layout), seed)
 
 
 def with_side_cameras(

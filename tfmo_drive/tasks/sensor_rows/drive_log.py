@@ -54,11 +54,13 @@ class DriveLogs(RowSource):
     """Reads every log of a folder, or one file; `target` is speed (m/s) or steering (degrees), one second ahead."""
 
     classes = ()
+    layout, grouped = "logs of drives", f"stretches of {GROUP * TICK:g} s"
 
     def __init__(self, path: Path, target: str) -> None:
         if target not in TARGETS:
             raise BadInput(f'A drive\'s log has no target "{target}". {suggestion(target, TARGETS)}')
         self.name, self._target, self.unit = str(path), target, UNITS[target]
+        self.predicted = f"{target} {AHEAD * TICK:g} s ahead"
         self._files = sorted(path.glob("*.npz")) if path.is_dir() else [path]
         self.key = ["log", [file_digest(file) for file in self._files], target, file_digest(Path(__file__))]
         self.columns = tuple(f"{name} {-age * TICK:.1f} s" for age in reversed(AGES) for name in channels())

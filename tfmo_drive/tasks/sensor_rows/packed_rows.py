@@ -77,6 +77,12 @@ class RowSource(abc.ABC):
     """JSON types that say everything the rows depend on."""
     unit: str = ""
     """The unit of a target that is a number; "" where the source does not tell."""
+    layout: str = "rows"
+    """What the rows are, as people call it."""
+    grouped: str = "groups"
+    """What keeps rows together that are not independent, in the plural."""
+    predicted: str = "the target"
+    """What is predicted, such as `the column "gear"`."""
 
     @abc.abstractmethod
     def chunks(self) -> Iterator[Chunk]:

@@ -72,6 +72,12 @@ class Table(RowSource):
         self.columns = _inputs(self.name, first.header, columns, set(self._roles.values()))
         worded = [role for role in self._roles if classes or role != "target"]
         self._words = {role: Codes() for role in worded}
+        self.layout = f"{len(self._files):,} tables of rows" if len(self._files) > 1 else "a table of rows"
+        self.predicted = f'the column "{self._roles["target"]}"'
+        if "group" in self._roles:
+            self.grouped = f'groups (column "{self._roles["group"]}")'
+        else:
+            self.grouped = "files" if len(self._files) > 1 else "stretches of neighbouring rows"
         facts = [(os.path.abspath(file.path), os.stat(file.path)) for file in self._files]
         files = [[path, found.st_size, found.st_mtime_ns] for path, found in facts]
         self.key = ["table", files, self.columns, self._roles, classes]

@@ -31,7 +31,7 @@ from tfmo_drive.networks.own_model import Signature
 from tfmo_drive.networks.standardised_number import StandardisedNumber
 from tfmo_drive.runtimes import given_tflite
 from tfmo_drive.scores import evaluation
-from tfmo_drive.tasks.sensor_rows import drive_log, packed_rows
+from tfmo_drive.tasks.sensor_rows import drive_log, packed_rows, row_overview
 from tfmo_drive.tasks.sensor_rows.packed_rows import RowExamples, RowPack, RowSource, Summary
 from tfmo_drive.tasks.sensor_rows.row_splits import Stretches, divided
 from tfmo_drive.tasks.sensor_rows.row_tables import Columns, Table
@@ -144,6 +144,11 @@ class SensorRows(Task):
     def _splits(self) -> dict[str, RowExamples]:
         runs = self._runs
         return {name: RowExamples(self._pack, runs.at(runs.split == i), self._ids) for i, name in enumerate(SPLITS)}
+
+    def data_sentences(self) -> Iterator[str]:
+        """Yields what there is to know of the rows before training, a sentence each."""
+        drawn = [name for place, name in enumerate(SPLITS) if place and place not in self._pack.runs.split]
+        return row_overview.sentences(self._source, self._splits, drawn, self.class_names)
 
     def examples(self, split: str) -> RowExamples:
         """Returns raw rows float32 [b, columns], and class ids int64 [b] or numbers float32 [b, 1]."""
