@@ -95,7 +95,7 @@ def test_rows_are_said_by_columns_and_target(looked, tmp_path):
     (tmp_path / "rows.csv").write_text("\n".join(["speed,gear,target,drive", *rows]))
     said = looked(tmp_path / "rows.csv")
     assert re.search(r"a table of rows: \d+ train, \d+ val and \d+ test rows, in 12 groups \(column .drive.\)", said)
-    assert '2 columns are inputs: speed, gear.' in said and 'the column "target", a class.' in said
+    assert "2 columns are inputs: speed, gear." in said and 'the column "target", a class.' in said
     said = looked(tmp_path / "rows.csv", set=["task.predicts=number", "task.columns.target=gear",
                                               "task.columns.ignore=target"])  # fmt: skip
     assert "a number; in train 0 to 6, mean" in said
