@@ -42,7 +42,7 @@ CHOICE = $(call flag,DATA,data) $(call flag,WEIGHTS,weights) $(call flag,WORKDIR
 FLAGS = $(CHOICE) $(if $(filter-out all,$(value CONTROLS)),$(call flag,CONTROLS,controls))
 FOLDERS = $(foreach one,$(or $(value RUNS),runs/*),$(foreach folder,$(or $(wildcard $(one)),$(one)),$(call quote,$(folder))))
 
-.PHONY: help demo smoke setup test test-fast wheel lint fuzz bench survey architectures compare npu results clean
+.PHONY: help demo smoke setup test test-fast wheel look lint fuzz bench survey architectures compare npu results clean
 
 help:  ## Print this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 22
@@ -79,6 +79,9 @@ ledger-%: $(READY)  ## Where the score goes, from Keras to every runtime: make l
 
 lint-%: $(READY)  ## What would go wrong in int8, before training: make lint-post_training DATA=images WEIGHTS=baseline.h5
 	$(BIN)/tfmo-drive lint --experiment=$(call quote,$*) $(call flag,CALIBRATION,calibration) $(CHOICE)
+
+look: $(READY)  ## What data hold, which task reads them, and their truth drawn: make look DATA=path/to/data
+	$(BIN)/tfmo-drive look $(CHOICE)
 
 compare: $(READY)  ## A table and plot of all runs, for each data set: make compare [RUNS="runs/a runs/b"]
 	$(BIN)/tfmo-drive compare $(FOLDERS)

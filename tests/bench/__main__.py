@@ -13,7 +13,7 @@ from pathlib import Path
 
 from absl import logging
 
-from tests.bench import conversions, memory, pipelines, steps
+from tests.bench import conversions, memory, pipelines, reading, steps
 from tfmo_drive.base import atomic, environment
 
 BENCHES = {
@@ -31,6 +31,9 @@ BENCHES = {
     "segmentation_input": pipelines.segmentation_input,
     "steering_input": pipelines.steering_input,
     "evaluation": pipelines.evaluation,
+    "classes_listing": reading.classes_listing,
+    "boxes_listing": reading.boxes_listing,
+    "packing": reading.packing,
 }
 OUT = Path("runs/bench/bench.json")
 

@@ -67,12 +67,14 @@ def boxed(image: np.ndarray, boxes: np.ndarray, classes: np.ndarray, names: Sequ
         names: The classes' names.
     """
     picture, times = enlarged(image)
-    pen, font = ImageDraw.Draw(picture), ImageFont.load_default(10)
+    pen, font = ImageDraw.Draw(picture), ImageFont.load_default(max(10, picture.width // 32))
     for box, label in zip(boxes.tolist(), classes.tolist(), strict=True):
         left, top, right, bottom = (times * edge for edge in box)
         ink = colour(label)
         pen.rectangle((left, top, max(left, right), max(top, bottom)), outline=ink, width=2)
-        pen.text((left + 2, max(0, top - 12)), names[label], ink, font, stroke_width=1, stroke_fill=(0, 0, 0))
+        pen.text(
+            (left + 2, max(0, top - 1.2 * font.size)), names[label], ink, font, stroke_width=1, stroke_fill=(0, 0, 0)
+        )
     return np.asarray(picture)
 
 
