@@ -109,5 +109,60 @@ def test_what_cannot_be_looked_at_is_refused(looked, words):
 
 def test_a_folder_that_no_task_reads_is_refused_with_the_first_reason(looked, tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(BadInput, match="No images under|holds no|No folder"):
+    with pytest.raises(BadInput, match="No images in folders of classes under .*empty. Expected"):
         looked(tmp_path / "empty")
+
+
+def test_the_folder_that_a_zip_put_around_the_data_is_walked_through(looked, classes, tmp_path):
+    (tmp_path / "zip" / "of").mkdir(parents=True)
+    (tmp_path / "zip" / "__MACOSX").mkdir()
+    classes.rename(tmp_path / "zip" / "of" / "signs")
+    assert "zip/of/signs, for --experiment=" in looked(tmp_path / "zip")
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("1.jpg", "holds 1 .jpg. Make a folder for each class"),
+        ("1.zip", "Unpack the archive"),
+        ("1.mp4", "Save frames of the videos as images first"),
+        ("1.txt", "holds 1 .txt. Expected one folder per class"),
+    ],
+)
+def test_a_folder_without_classes_is_refused_with_what_to_do_with_what_it_holds(looked, tmp_path, name, advice):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / name).write_bytes(b"1")
+    with pytest.raises(BadInput, match=advice):
+        looked(tmp_path / "data")
+
+
+def test_an_archive_is_refused(looked, tmp_path):
+    (tmp_path / "signs.tar.gz").write_bytes(b"1")
+    with pytest.raises(BadInput, match="signs.tar.gz is an archive. Unpack it"):
+        looked(tmp_path / "signs.tar.gz")
+
+
+def test_images_that_cannot_be_read_are_counted_after_all_that_is_known(looked, classes, tmp_path, capsys):
+    for file in sorted(classes.rglob("*.png"))[::8]:
+        file.write_bytes(b"no image")
+    with pytest.raises(BadInput, match="3 of 24 images or their masks cannot be used"):
+        looked(classes)
+    assert "stop 8/2/2" in capsys.readouterr().out and (tmp_path / "seen" / "signs_post_training.png").exists()
+    assert "All are 40 x 40" in looked(classes, set=["task.skip_bad=True"])
+
+
+def test_the_only_table_of_a_folder_is_looked_at_by_its_columns(looked, classes):
+    rows = [f"{file.relative_to(classes)},{number * 0.5}" for number, file in enumerate(sorted(classes.rglob("*.png")))]
+    (classes / "list.csv").write_text("\n".join(["file,distance", *rows]))
+    said = looked(classes)
+    assert "list.csv, for --experiment=distance" in said and "in train: 0 to" in said
+
+
+def test_of_a_table_without_images_the_reason_is_that_of_rows(looked, tmp_path):
+    (tmp_path / "rows.csv").write_text("speed,gear\n1,2\n3,4\n")
+    with pytest.raises(BadInput, match="has no column for the target.*task.columns.target=NAME"):
+        looked(tmp_path / "rows.csv")
+    rows = [f"{number},{number / 7:.3f}" for number in range(120)]
+    (tmp_path / "rows.csv").write_text("\n".join(["speed,target", *rows]))
+    with pytest.raises(BadInput, match="no classes. Add --set=task.predicts=number"):
+        looked(tmp_path / "rows.csv")

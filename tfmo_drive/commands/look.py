@@ -12,20 +12,24 @@ code is 1 where the data cannot be used as they are, and a line says what to typ
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from absl import flags
+from absl import flags, logging
 from PIL import Image
 
 from tfmo_drive.base import atomic, inputs, outputs
-from tfmo_drive.base.faults import note
+from tfmo_drive.base.faults import note, noted
 from tfmo_drive.commands import experiment_flags, shared_flags
 from tfmo_drive.contracts import BadInput
+from tfmo_drive.data import found_files
+from tfmo_drive.data.csv_table import read_table
 from tfmo_drive.data.layouts import known_layouts
-from tfmo_drive.data.splitting import SPLITS, Listing
+from tfmo_drive.data.layouts.csv_listing import COLUMNS, find_columns
+from tfmo_drive.data.splitting import SPLIT_WORDS, SPLITS, Listing
 
 if TYPE_CHECKING:
     from tfmo_drive.tasks.image_task import ImageTask
@@ -46,27 +50,30 @@ _TABLES = ("detection", "lane", "post_training", "labels_post_training", "distan
 
 def main(argv: list[str]) -> int:
     """Prints what the data hold, draws them, and returns the exit code."""
-    data = _data(argv)
-    found, errors = [], []
-    shown = _shown(data)
-    for name in shown or (_TABLES if data.is_file() else _FOLDERS):
-        try:
-            task = _task(name, data)
-            found.append((name, task, list(task.data_sentences())))
-        except BadInput as error:
-            errors.append(error)
-            continue
-        if not shown:
-            break
-    if not found:
-        raise errors[0]
-    for error in errors if shown else ():
+    data = _inside(_data(argv))
+    shown, tables = _shown(data), [] if data.is_file() else found_files.tables(data)
+    tried = [(name, data) for name in shown or (_TABLES if data.is_file() else _FOLDERS)]
+    if len(tables) == 1 and not shown:
+        tried += [(name, tables[0]) for name in _TABLES]
+    errors: dict[tuple[str, Path], BadInput] = {}
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)  # what is noted of the data is printed in its place
+    try:
+        for name, place in tried:
+            try:
+                seen = _seen(name, place)
+            except BadInput as error:
+                errors[name, place] = error
+                continue
+            _print(*seen)
+            if not shown:
+                break
+    finally:
+        logging.set_verbosity(verbosity)
+    if len(errors) == len(tried):
+        raise _reason(errors, tables[0] if len(tables) == 1 else data)
+    for error in errors.values() if shown else ():
         note(data, str(error))
-    for name, task, sentences in found:
-        print(f"{data}, for --experiment={name} and those like it:")
-        print(*(f"  {sentence}" for sentence in sentences), sep="\n")
-        if hasattr(task, "listing"):
-            print(f"  Drawn with its truth: {_drawn(task, name, data)}")
     return 0
 
 
@@ -77,6 +84,18 @@ def _data(argv: list[str]) -> Path:
     data = Path(given[0])
     if not data.exists():
         raise BadInput(f"There is no {data}. Name a folder of images, or a file that lists them; see data/README.md.")
+    found_files.refuse_archive(data)
+    return data
+
+
+def _inside(data: Path) -> Path:
+    """Returns the folder that holds the data: below `data` where each holds the next and nothing else, as in a zip."""
+    while data.is_dir() and not _shown(data):
+        listed = list(found_files.entries(data))
+        below = Path(listed[0].path) if len(listed) == 1 and listed[0].is_dir() else None
+        if below is None or below.name.lower() in SPLIT_WORDS or not (_shown(below) or found_files.folders_in(below)):
+            break
+        data = below
     return data
 
 
@@ -95,6 +114,47 @@ def _task(name: str, data: Path) -> ImageTask:
     if not hasattr(task, "data_sentences"):
         raise BadInput(f"--experiment={name} is about no data of its own that can be looked at. Name another.")
     return task
+
+
+def _seen(name: str, data: Path) -> tuple[str, Path, ImageTask, list[str], BadInput | None]:
+    """Returns the experiment, the data, its task, what that says of them, and why it cannot use them all the same.
+
+    Raises BadInput where there is nothing to say.
+    """
+    before, task, sentences, refused = len(noted([data])), _task(name, data), [], None
+    try:
+        for sentence in task.data_sentences():
+            sentences.append(sentence)
+    except BadInput as error:
+        if not sentences:
+            raise
+        refused = error
+    more = [one["text"] for one in noted([data])[before:]]
+    return name, data, task, sentences + [text for text in more if text not in sentences], refused
+
+
+def _print(name: str, data: Path, task: ImageTask, sentences: Sequence[str], refused: BadInput | None) -> None:
+    """Prints what is known of the data and draws them; raises `refused` then, if there is such."""
+    print(f"{data}, for --experiment={name} and those like it:")
+    print(*(f"  {sentence}" for sentence in sentences), sep="\n")
+    try:
+        if hasattr(task, "listing"):
+            print(f"  Drawn with its truth: {_drawn(task, name, data)}")
+    except BadInput as error:
+        raise refused or error from error
+    if refused:
+        raise refused
+
+
+def _reason(errors: Mapping[tuple[str, Path], BadInput], data: Path) -> BadInput:
+    """Returns why the data cannot be used: of a table without images, what the experiment of rows says."""
+    first, rows = next(iter(errors.values())), errors.get(("sensor_rows", data))
+    if rows is None or data.is_dir() or FLAGS.experiment:
+        return first
+    if data.suffix.lower() != ".csv":
+        return rows
+    images = find_columns(data, read_table(data).header, {}, {"file": COLUMNS["file"]}, ())
+    return errors.get(("post_training", data), first) if images else rows
 
 
 def _drawn(task: ImageTask, name: str, data: Path) -> Path:
@@ -121,8 +181,10 @@ def _rendered(task: ImageTask) -> Iterator[np.ndarray]:
     listing, share = task.listing, -(-SHOWN // len(SPLITS))
     for split in SPLITS:
         chosen = np.unique(np.linspace(0, len(listing[split]) - 1, min(share, len(listing[split]))).astype(int))
-        few = task.with_listing(Listing(listing.class_names, dict.fromkeys(SPLITS, listing[split].at(chosen))))
-        raw, targets = few.packed("test").read(np.arange(len(chosen)))
+        kept = Listing(listing.class_names, dict.fromkeys(SPLITS, listing[split].at(chosen)))
+        few = dataclasses.replace(task, skip_bad=True).with_listing(kept)
+        packed = few.packed("test")
+        raw, targets = packed.read(np.arange(len(packed)))
         for index, image in enumerate(pictures.shown(inputs.seen(raw), None)):
             target = outputs.at(targets, index)
             if task.offers(Rendered):

@@ -15,6 +15,11 @@ from tfmo_drive.contracts import BadInput
 JUNK = ("__MACOSX", "$RECYCLE.BIN", "System Volume Information", "@eaDir", "lost+found")
 """Folders that systems leave behind; what begins with a dot is left out as well."""
 
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
+"""Suffixes of packed folders."""
+VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
+"""Suffixes of videos."""
+
 
 @dataclasses.dataclass
 class Found:
@@ -111,6 +116,17 @@ def folders_in(folder: Path) -> list[Path]:
     Raises BadInput where it cannot be listed.
     """
     return [Path(entry.path) for entry in entries(folder) if entry.is_dir()]
+
+
+def tables(folder: Path) -> list[Path]:
+    """Returns the CSV files in `folder` by name; raises BadInput where it cannot be listed."""
+    return [Path(entry.path) for entry in entries(folder) if entry.name.lower().endswith(".csv") and entry.is_file()]
+
+
+def refuse_archive(path: Path) -> None:
+    """Raises BadInput where the path is a file of a packed folder."""
+    if path.is_file() and path.name.lower().endswith(ARCHIVES):
+        raise BadInput(f"{path} is an archive. Unpack it, and name the folder that comes out.")
 
 
 def identity(path: str | os.PathLike) -> object:

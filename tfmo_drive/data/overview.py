@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tfmo_drive.base import faults
 from tfmo_drive.data.boxes import Truth
 from tfmo_drive.data.images import Resize, UnreadableImage, size_of
 from tfmo_drive.data.mask_files import IGNORE, MaskSplit, read_mask
@@ -27,27 +28,38 @@ _PAIRS = 3
 """The number of pairs of near-duplicates that a sentence names."""
 
 
-def sentences(listing: Listing, size: tuple[int, int], resize: Resize) -> Iterator[str]:
+def sentences(
+    listing: Listing, size: tuple[int, int], resize: Resize, source: Path, skip_bad: bool = False
+) -> Iterator[str]:
     """Yields what there is to know before training, a sentence each.
 
     Args:
         listing: The data.
         size: (height, width) of the model's input.
         resize: The rule of resizing.
+        source: The file or folder of the data, with which errors begin.
+        skip_bad: Whether images that cannot be used are skipped.
+
+    Raises:
+        BadInput: At the end, where images or masks that were opened cannot be used, and are not to be skipped.
     """
     yield _counts(listing)
-    yield _sizes(listing, size)
+    sizes, unread = _opened(listing)
+    yield _sizes(listing, sizes, size)
     truths = {split: _truths(listing[split]) for split in SPLITS}
     if any(truths.values()):
         yield from classes(_of_boxes(truths), listing.class_names, "objects")
         yield from _boxes(listing, truths, size, resize)
     elif isinstance(listing["train"], MaskSplit):
-        yield _pixels(listing, size, resize)
+        told, masks = _pixels(listing, size, resize)
+        unread = unread if unread[0] else masks
+        yield told
     elif listing.class_names:
         yield from classes({split: _ids(listing[split].labels) for split in SPLITS}, listing.class_names, "images")
     else:
         yield from _numbers(listing)
     yield _alike(near_duplicates({split: listing[split] for split in SPLITS}))
+    faults.refuse(source, *unread, "images or their masks cannot be used", skip_bad)
 
 
 def _counts(listing: Listing) -> str:
@@ -75,25 +87,28 @@ def each(numbers: Mapping[str, object]) -> str:
     return f"{', '.join(first)} and {last}"
 
 
-def _sizes(listing: Listing, size: tuple[int, int]) -> str:
+def _opened(listing: Listing) -> tuple[list[tuple[int, int]], tuple[list[str], int]]:
+    """Returns (height, width) of some images, and those that cannot be opened, with the number of all tried."""
     files = [file for split in SPLITS for file in listing[split].files]
     chosen = [files[index] for index in np.unique(np.linspace(0, len(files) - 1, OPENED).astype(int))]
-    found, odd = [], 0
+    found, unread = [], []
     for file in chosen:
         try:
             found.append(size_of(file))
-        except UnreadableImage:
-            odd += 1
-    unread = f" {odd:,} of {len(chosen):,} cannot be opened." if odd else ""
-    becomes = f"they become {_side(size)} for the model."
-    if not found:
-        return f"No image can be opened.{unread}"
-    sides = np.array(found)
+        except UnreadableImage as error:
+            unread.append(f"{error.file} ({error.reason})")
+    return found, (unread, len(chosen))
+
+
+def _sizes(listing: Listing, sizes: Sequence[tuple[int, int]], size: tuple[int, int]) -> str:
+    if not sizes:
+        return "No image can be opened."
+    sides = np.array(sizes)
     least, most = sides[sides.prod(1).argmin()], sides[sides.prod(1).argmax()]
     one = (sides == sides[0]).all()
     spread = f"All are {_side(sides[0])}" if one else f"They are from {_side(least)} to {_side(most)}"
-    looked = "" if len(chosen) == len(files) else f" (of {len(chosen):,} that were opened)"
-    return f"{spread} pixels, width x height{looked}; {becomes}{unread}"
+    looked = "" if sum(map(len, listing.splits.values())) <= OPENED else f" (of {len(sizes):,} that were opened)"
+    return f"{spread} pixels, width x height{looked}; they become {_side(size)} for the model."
 
 
 def _side(size: Sequence[int]) -> str:
@@ -155,8 +170,8 @@ def _boxes(
         )
 
 
-def _pixels(listing: Listing, size: tuple[int, int], resize: Resize) -> str:
-    """Returns how many of the pixels of some masks are of which class."""
+def _pixels(listing: Listing, size: tuple[int, int], resize: Resize) -> tuple[str, tuple[list[str], int]]:
+    """Returns how many of the pixels of some masks are of which class, and the masks that cannot be used, as above."""
     masks = [(part, index) for part in map(listing.__getitem__, SPLITS) for index in range(len(part))]
     chosen = [masks[index] for index in np.unique(np.linspace(0, len(masks) - 1, READ).astype(int))]
     counts, unread = np.zeros(IGNORE + 1, np.int64), []
@@ -165,14 +180,13 @@ def _pixels(listing: Listing, size: tuple[int, int], resize: Resize) -> str:
             mask = read_mask(part.masks[index], part.files[index], part.ids, size, resize)
             counts += np.bincount(mask.ravel(), minlength=len(counts))
         except UnreadableImage as error:
-            unread.append(error)
+            unread.append(f"{error.file} ({error.reason})")
     known = counts[: len(listing.class_names)]
     order = np.argsort(-known, kind="stable")
     parts = [f"{listing.class_names[label]} {known[label] / max(known.sum(), 1):.2%}" for label in order]
     none = f" {counts[IGNORE] / max(counts.sum(), 1):.0%} of all pixels are of no class." if counts[IGNORE] else ""
-    bad = f" {len(unread):,} of {len(chosen):,} masks cannot be used: {unread[0]}" if unread else ""
     told = f", in pixels of {len(chosen) - len(unread):,} masks: {', '.join(parts)}" if known.any() else ""
-    return f"{len(known)} classes{told}.{none}{bad}"
+    return f"{len(known)} classes{told or ': ' + ', '.join(listing.class_names)}.{none}", (unread, len(chosen))
 
 
 def _numbers(listing: Listing) -> Iterator[str]:

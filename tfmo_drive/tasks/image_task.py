@@ -180,7 +180,7 @@ class ImageTask(Task):
 
     def data_sentences(self) -> Iterator[str]:
         """Yields what there is to know of real data before training, a sentence each."""
-        return overview.sentences(self.listing, self.size, self.resize)
+        return overview.sentences(self.listing, self.size, self.resize, Path(self.data), self.skip_bad)
 
     def with_listing(self, listing: Listing) -> Self:
         """Returns the same task on other images, listed already."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from tfmo_drive.base import faults
 from tfmo_drive.contracts import BadInput
+from tfmo_drive.data import found_files
 from tfmo_drive.data.class_names import beside, label_ids, no_class, ordered, quoted, refuse_unfit
 from tfmo_drive.data.found_files import Found, entries, folders_in, walk
 from tfmo_drive.data.images import SUFFIXES
@@ -47,7 +49,7 @@ def list_source(
     folders = _subfolders(path)
     if is_archive(path):
         return list_archive(path, class_names, seed, skip_bad)
-    tables = [Path(one.path) for one in entries(path) if one.name.lower().endswith(".csv") and one.is_file()]
+    tables = found_files.tables(path)
     if path / "index.csv" in tables or (len(tables) == 1 and not elsewhere(path, CLASSES)):
         table = path / "index.csv" if len(tables) > 1 else tables[0]
         return list_csv(table, class_names, columns, seed, skip_bad)
@@ -140,15 +142,31 @@ def _is_image(entry: os.DirEntry[str]) -> bool:
 def _refuse_unusable(root: Path, places: Iterable[Path], listed: Mapping[Path, Found], skip_bad: bool) -> None:
     for place in places:
         if not any(listed[child].files for child in _subfolders(place)):
-            raise BadInput(f"No images under {place}. {_LAYOUT}")
+            raise _none_under(place)
     everything = sum(listed.values(), Found())
     count = len(everything.files) + len(everything.odd)
     faults.refuse(root, everything.odd, count, "images are no files that can be read", skip_bad)
 
 
+def _none_under(place: Path) -> BadInput:
+    """Returns that no folder of a class is there, and what to do with what lies there."""
+    names = [entry.name.lower() for entry in entries(place) if entry.is_file()]
+    holds = Found(others=Counter(Path(name).suffix for name in names)).left_out()
+    advice = _LAYOUT
+    if any(name.endswith(SUFFIXES) for name in names):
+        advice = "Make a folder for each class, or list them in a CSV file (file,class); see data/README.md."
+    elif any(name.endswith(found_files.ARCHIVES) for name in names):
+        advice = "Unpack the archive, and name the folder that comes out."
+    elif any(name.endswith(found_files.VIDEOS) for name in names):
+        advice = "Save frames of the videos as images first, as `ffmpeg -i NAME.mp4 NAME/%06d.jpg` does."
+    lies = f", which holds {holds}" if holds else ""
+    return BadInput(f"No images in folders of classes under {place}{lies}. {advice}")
+
+
 def _subfolders(path: Path) -> list[Path]:
     if not path.exists():
         raise BadInput(f"There is no {path}. Expected a folder of classes or a CSV file; see data/README.md.")
+    found_files.refuse_archive(path)
     if not path.is_dir():
         raise BadInput(f"{path} is not a folder of classes and not a .csv file; see data/README.md.")
     return folders_in(path)

@@ -19,8 +19,9 @@ import numpy as np
 
 from tfmo_drive.base import faults
 from tfmo_drive.contracts import BadInput
+from tfmo_drive.data import found_files
 from tfmo_drive.data.csv_table import Table, number_in, read_table
-from tfmo_drive.data.found_files import entries, identity
+from tfmo_drive.data.found_files import identity
 from tfmo_drive.data.layouts.csv_listing import find_columns, find_recorded, read_splits
 from tfmo_drive.data.layouts.donkey_tub import is_tub, read_tub
 from tfmo_drive.data.layouts.known_layouts import DRIVING, elsewhere
@@ -179,7 +180,7 @@ def _log(path: Path) -> Path:
     """Returns the log itself: in a folder driving_log.csv, or the only CSV file where nothing else is read there."""
     if not path.is_dir():
         return path
-    tables = [Path(entry.path) for entry in entries(path) if entry.name.lower().endswith(".csv") and entry.is_file()]
+    tables = found_files.tables(path)
     if path / "driving_log.csv" in tables:
         return path / "driving_log.csv"
     reason = elsewhere(path, DRIVING)

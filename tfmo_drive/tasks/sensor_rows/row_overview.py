@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from tfmo_drive.contracts import BadInput
 from tfmo_drive.data import overview
+from tfmo_drive.data.csv_table import number_in
 from tfmo_drive.data.splitting import SPLITS
 from tfmo_drive.tasks.sensor_rows.packed_rows import RowExamples, RowSource
 
@@ -32,6 +34,7 @@ def sentences(
     one = len(source.columns) == 1
     shown = ", ".join(source.columns[:_NAMED])
     yield f"{len(source.columns):,} column{'' if one else 's'} {'is an input' if one else 'are inputs'}: {shown}{more}."
+    refuse_numbers(source, class_names, len(splits["train"]))
     labels = {split: splits[split].labels.reshape(-1) for split in SPLITS}
     if class_names:
         yield f"To be predicted: {source.predicted}, a class."
@@ -39,3 +42,13 @@ def sentences(
     else:
         unit = f", in {source.unit}" if source.unit else ""
         yield f"To be predicted: {source.predicted}, a number{unit}; in train {overview.spread(labels['train'])}."
+
+
+def refuse_numbers(source: RowSource, class_names: Sequence[str], rows: int) -> None:
+    """Raises BadInput where the classes are numbers, and so many for these train rows that they are none."""
+    numbers = [number_in(name) for name in class_names]
+    if 2 * len(numbers) > rows and None not in numbers and any(number % 1 for number in numbers):
+        raise BadInput(
+            f"{source.name}: {source.predicted} holds {len(class_names):,} numbers in so few rows that they are no "
+            "classes. Add --set=task.predicts=number, or name another column with --set=task.columns.target=NAME."
+        )

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from absl import logging
 
 from tfmo_drive.base import cache, faults
 from tfmo_drive.base.given_file import paths_as_text
@@ -39,6 +40,8 @@ from tfmo_drive.tasks.sensor_rows.sensor_series import Series, SeriesRows
 from tfmo_drive.training import distillation, given_model
 
 CLASS, NUMBER = "class", "number"
+SERIES = "series"
+"""The value of `data` for the built-in rows."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -69,7 +72,7 @@ class SensorRows(Task):
         'class'
     """
 
-    data: str = "series"
+    data: str = SERIES
     predicts: str = CLASS
     network: DenseLayers = DenseLayers()
     baseline: str = ""
@@ -102,7 +105,7 @@ class SensorRows(Task):
     @functools.cached_property
     def _source(self) -> RowSource:
         classes, path = self.predicts == CLASS, Path(self.data)
-        if self.data == "series":
+        if self.data == SERIES:
             return SeriesRows(self.series, classes)
         if not drive_log.is_log(path):
             return Table(path, self.columns, classes)
@@ -146,7 +149,10 @@ class SensorRows(Task):
         return {name: RowExamples(self._pack, runs.at(runs.split == i), self._ids) for i, name in enumerate(SPLITS)}
 
     def data_sentences(self) -> Iterator[str]:
-        """Yields what there is to know of the rows before training, a sentence each."""
+        """Yields what there is to know of the rows before training, a sentence each.
+
+        Raises BadInput where they cannot teach.
+        """
         drawn = [name for place, name in enumerate(SPLITS) if place and place not in self._pack.runs.split]
         return row_overview.sentences(self._source, self._splits, drawn, self.class_names)
 
@@ -158,7 +164,11 @@ class SensorRows(Task):
     def _summary(self) -> Summary:
         """Returns the summary of the train split; raises BadInput where it cannot teach."""
         found = self.examples("train").summary()
+        if self.data != SERIES:
+            for sentence in self.data_sentences():
+                faults.note(self.data, sentence, logging.INFO)
         if self.predicts == CLASS and not self.baseline:
+            row_overview.refuse_numbers(self._source, self.class_names, len(self.examples("train")))
             labels = {split: self.examples(split).labels for split in SPLITS}
             refuse_unlearnable(self._source.name, self.class_names, labels, "row")
         absent = [name for i, name in enumerate(self.class_names) if i not in found.classes]

@@ -41,12 +41,12 @@ def pairs(root: Path) -> Pairs:
     """
     found = Pairs(root)
     for split, (image_folder, mask_folder) in _places(root).items():
-        images = _by_stem(image_folder, SUFFIXES, found.odd)
+        images = _by_stem(root, image_folder, SUFFIXES, found.odd)
         if image_folder == mask_folder:
             masks = {stem: file for stem, file in images.items() if _MASK_END.sub("", stem) != stem}
             images = {stem: file for stem, file in images.items() if stem not in masks}
         else:
-            masks = _by_stem(mask_folder, (".png",), found.odd)
+            masks = _by_stem(root, mask_folder, (".png",), found.odd)
         mates = {stem: _image_of(stem, images) for stem in masks}
         known: dict[str, Path] = {}
         for stem, file in masks.items():
@@ -136,7 +136,7 @@ def _subfolders(path: Path) -> dict[str, Path]:
     return found
 
 
-def _by_stem(folder: Path, suffixes: tuple[str, ...], odd: list[str]) -> dict[str, Path]:
+def _by_stem(root: Path, folder: Path, suffixes: tuple[str, ...], odd: list[str]) -> dict[str, Path]:
     """Returns {path below the folder, without suffix: file}, sorted.
 
     A path that is no regular file is added to `odd`; files of another suffix are counted in a warning. Raises BadInput
@@ -151,6 +151,8 @@ def _by_stem(folder: Path, suffixes: tuple[str, ...], odd: list[str]) -> dict[st
             raise BadInput(f"{found[stem]} and {file.name} have one stem, so their mask is not known. Keep one.")
     if not found:
         kind = "images" if suffixes == SUFFIXES else f"masks ({', '.join(suffixes)})"
-        layout = elsewhere(folder.parent, MASKS) or elsewhere(folder.parent.parent, MASKS)
+        layout = elsewhere(root, MASKS) or elsewhere(folder.parent, MASKS)
+        if suffixes != SUFFIXES and {".jpg", ".jpeg"} & set(below.others):
+            layout = "Save them as PNG, from what they were made of: JPEG changes the ids and colours of a mask."
         raise BadInput(f"No {kind} under {folder}. {layout or _LAYOUT}")
     return found
