@@ -67,7 +67,8 @@ def test_missing_data_folder_is_named(command, tmp_path):
 
 def test_empty_data_folder_is_named(command, tmp_path):
     (tmp_path / "empty").mkdir()
-    _refused(command(data=str(tmp_path / "empty")), tmp_path / "run", "No images in folders of classes under", "one folder per class")
+    refused = command(data=str(tmp_path / "empty"))
+    _refused(refused, tmp_path / "run", "No images in folders of classes under", "one folder per class")
 
 
 def test_truncated_images_are_counted_and_named(command, folder, tmp_path):

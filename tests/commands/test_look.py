@@ -136,6 +136,13 @@ def test_a_folder_without_classes_is_refused_with_what_to_do_with_what_it_holds(
         looked(tmp_path / "data")
 
 
+def test_of_a_drive_s_log_the_reason_is_that_of_rows(looked, tmp_path):
+    (tmp_path / "drive").mkdir()
+    np.savez(tmp_path / "drive" / "segment.npz", **{"CAN.speed.t": np.arange(9.0)})
+    with pytest.raises(BadInput, match="the log of a drive has no classes. Add --set=task.predicts=number"):
+        looked(tmp_path / "drive")
+
+
 def test_an_archive_is_refused(looked, tmp_path):
     (tmp_path / "signs.tar.gz").write_bytes(b"1")
     with pytest.raises(BadInput, match="signs.tar.gz is an archive. Unpack it"):

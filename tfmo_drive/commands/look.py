@@ -129,7 +129,7 @@ def _seen(name: str, data: Path) -> tuple[str, Path, ImageTask, list[str], BadIn
         if not sentences:
             raise
         refused = error
-    more = [one["text"] for one in noted([data])[before:]]
+    more = [one["text"][:1].upper() + one["text"][1:] for one in noted([data])[before:]]
     return name, data, task, sentences + [text for text in more if text not in sentences], refused
 
 
@@ -148,8 +148,10 @@ def _print(name: str, data: Path, task: ImageTask, sentences: Sequence[str], ref
 
 def _reason(errors: Mapping[tuple[str, Path], BadInput], data: Path) -> BadInput:
     """Returns why the data cannot be used: of a table without images, what the experiment of rows says."""
+    from tfmo_drive.tasks.sensor_rows import drive_log
+
     first, rows = next(iter(errors.values())), errors.get(("sensor_rows", data))
-    if rows is None or data.is_dir() or FLAGS.experiment:
+    if rows is None or FLAGS.experiment or (data.is_dir() and not drive_log.is_log(data)):
         return first
     if data.suffix.lower() != ".csv":
         return rows

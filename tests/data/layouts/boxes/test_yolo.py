@@ -76,7 +76,7 @@ def test_images_without_a_label_hold_no_object_and_are_counted(tmp_path, logged)
     (root / "labels/train/other.txt").write_text("0 0.5 0.5 0.5 0.5\n")
     listing = list_boxes(root)
     assert [len(truth) for truth in listing["train"].truths] == [1, 0, 0, 1]
-    assert any("1 of 12 images have no label file and 1 an empty one" in line for line in logged)
+    assert any("of 12 images, 1 have no label file and 1 have an empty label file" in line for line in logged)
     assert any("1 label files belong to no image" in line for line in logged)
     assert any("no file says what the classes are called" in line for line in logged)
 

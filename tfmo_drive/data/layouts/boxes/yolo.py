@@ -279,7 +279,8 @@ def _refuse_pixels(root: Path, frames: Sequence[Frame]) -> None:
 
 def _say_counts(root: Path, images: int, counts: Mapping[str, int]) -> None:
     if counts["missing"] or counts["empty"]:
-        said = f"{counts['missing']:,} of {images:,} images have no label file and {counts['empty']:,} an empty one"
-        faults.note(root, f"{said}: they are taken for images without an object.", logging.INFO)
+        kinds = {"no label file": counts["missing"], "an empty label file": counts["empty"]}
+        said = " and ".join(f"{count:,} have {what}" for what, count in kinds.items() if count)
+        faults.note(root, f"of {images:,} images, {said}: they are taken for images without an object.", logging.INFO)
     if counts["orphans"]:
         faults.note(root, f"{counts['orphans']:,} label files belong to no image, and are not used.")
