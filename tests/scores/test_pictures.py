@@ -68,3 +68,16 @@ def test_straight_ahead_is_up():
     columns, rows = np.flatnonzero(straight.any(axis=0)), np.flatnonzero(straight.any(axis=1))
     assert columns.min() + columns.max() == pytest.approx(320, abs=3) and columns.max() - columns.min() < 25
     assert rows.max() > 150 and rows.min() == pytest.approx(156 - 0.45 * 160, abs=3)
+
+
+def test_a_legend_shows_every_colour_within_its_width():
+    names = [f"class number {label}" for label in range(9)]
+    made = pictures.legend(names, 300)
+    assert made.width == 300 and made.height > 4 * 28
+    assert {colour for _, colour in made.getcolors(1 << 16)} >= set(COLOURS[:9])
+
+
+def test_letters_of_other_languages_are_drawn_each_in_its_own_way():
+    font = pictures.font_of(20)
+    shapes = {bytes(font.getmask(letter)) for letter in "ßöщЖ\N{REPLACEMENT CHARACTER}"}
+    assert len(shapes) == 5

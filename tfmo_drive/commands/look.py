@@ -29,6 +29,7 @@ from tfmo_drive.data import found_files
 from tfmo_drive.data.csv_table import read_table
 from tfmo_drive.data.layouts import known_layouts
 from tfmo_drive.data.layouts.csv_listing import COLUMNS, find_columns
+from tfmo_drive.data.mask_files import MaskSplit
 from tfmo_drive.data.splitting import SPLIT_WORDS, SPLITS, Listing
 
 if TYPE_CHECKING:
@@ -161,13 +162,18 @@ def _reason(errors: Mapping[tuple[str, Path], BadInput], data: Path) -> BadInput
 
 def _drawn(task: ImageTask, name: str, data: Path) -> Path:
     """Returns the path of a picture of some images with their truth, written there."""
-    pictures = [Image.fromarray(picture) for picture in _rendered(task)]
-    across = min(_ACROSS, len(pictures))
-    width, height = (max(getattr(one, side) for one in pictures) + _GAP for side in ("width", "height"))
-    size = across * width - _GAP, -(-len(pictures) // across) * height - _GAP
-    sheet = Image.new("RGB", size, "white")
-    for place, picture in enumerate(pictures):
+    from tfmo_drive.scores import pictures
+
+    drawn = [Image.fromarray(picture) for picture in _rendered(task)]
+    across = min(_ACROSS, len(drawn))
+    width, height = (max(getattr(one, side) for one in drawn) + _GAP for side in ("width", "height"))
+    size = across * width - _GAP, -(-len(drawn) // across) * height
+    masks = isinstance(task.listing["train"], MaskSplit)
+    legend = pictures.legend(task.class_names, size[0]) if masks else Image.new("RGB", (0, 0))
+    sheet = Image.new("RGB", (size[0], size[1] + legend.height), "white")
+    for place, picture in enumerate(drawn):
         sheet.paste(picture, (place % across * width, place // across * height))
+    sheet.paste(legend, (0, size[1]))
     path = Path(FLAGS.out or "runs/look") / f"{data.resolve().stem}_{name}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic.file(path) as temporary:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import colorsys
+import functools
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -67,7 +69,7 @@ def boxed(image: np.ndarray, boxes: np.ndarray, classes: np.ndarray, names: Sequ
         names: The classes' names.
     """
     picture, times = enlarged(image)
-    pen, font = ImageDraw.Draw(picture), ImageFont.load_default(max(10, picture.width // 32))
+    pen, font = ImageDraw.Draw(picture), font_of(max(10, picture.width // 32))
     for box, label in zip(boxes.tolist(), classes.tolist(), strict=True):
         left, top, right, bottom = (times * edge for edge in box)
         ink = colour(label)
@@ -102,9 +104,35 @@ def captioned(image: np.ndarray, text: str, colour: tuple[int, int, int] = COLOU
         colour: The text's colour.
     """
     picture, _ = enlarged(image)
-    pen, font = ImageDraw.Draw(picture), ImageFont.load_default(16)
+    pen, font = ImageDraw.Draw(picture), font_of(16)
     pen.text((6, picture.height - 24), text, colour, font, stroke_width=2, stroke_fill=(0, 0, 0))
     return np.asarray(picture)
+
+
+def legend(names: Sequence[str], width: int) -> Image.Image:
+    """Returns the classes' names, each beside its colour, in lines on white: a picture `width` pixels across."""
+    font, line = font_of(18), 28
+    places, left, top = [], 6, 4
+    for name in names:
+        across = 26 + round(font.getlength(name)) + 24
+        if left > 6 and left + across > width:
+            left, top = 6, top + line
+        places.append((left, top))
+        left += across
+    made = Image.new("RGB", (width, top + line), "white")
+    pen = ImageDraw.Draw(made)
+    for label, (name, (left, top)) in enumerate(zip(names, places, strict=True)):
+        pen.rectangle((left, top + 2, left + 18, top + 20), colour(label), "black")
+        pen.text((left + 26, top), name, "black", font)
+    return made
+
+
+@functools.cache
+def font_of(size: int) -> ImageFont.FreeTypeFont:
+    """Returns a font that knows the letters of European languages, which Pillow's own does not, of `size` pixels."""
+    import matplotlib
+
+    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), size)
 
 
 def steered(
