@@ -1,8 +1,9 @@
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tfmo_drive.data.recordings import blocks, tracks
+from tfmo_drive.data.recordings import blocks, drawn_whole, tracks
 
 SIZE = (360, 480)
 
@@ -59,3 +60,11 @@ def test_images_that_are_only_numbered_are_apart_and_few_tracks_are_cut():
     assert tracks([f"{number:04}.png" for number in range(9)], np.zeros(9, np.int64)).tolist() == list(range(9))
     found = tracks([f"drive_01_{number:04}.png" for number in range(200)], np.zeros(200, np.int64))
     assert len(set(found.tolist())) == 20 and (np.diff(found) >= 0).all()
+
+
+@pytest.mark.parametrize("lengths, whole", [([10] * 10, True), ([10] * 9, False), ([90] + [10] * 9, False)])
+def test_recordings_are_drawn_whole_where_there_are_enough_of_even_length(lengths, whole):
+    recordings = np.repeat([f"drive{number}" for number in range(len(lengths))], lengths).tolist()
+    groups = np.arange(len(recordings)) // 5
+    found = drawn_whole(recordings, groups, np.ones(len(groups), bool))
+    assert (len(set(found.tolist())) == len(lengths)) == whole and (whole or (found == groups).all())

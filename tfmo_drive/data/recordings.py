@@ -16,6 +16,8 @@ _EXPORTED = re.compile(r"(.+?)(_(jpe?g|png|bmp|webp))?\.rf\.[0-9A-Za-z]+", re.AS
 """What Roboflow calls the copies of one image that it makes: stop_12_jpg.rf.0a1b2c.jpg."""
 BLOCK, LEAST = 20, 20
 """The largest number of frames in a block, and the smallest number of blocks: fewer groups make no interval."""
+ENOUGH, MOST = 10, 0.2
+"""The smallest number of recordings that are drawn whole, and the largest share of the images that one may have."""
 _NUMBER = re.compile(r"(\d+)(\D*)$")
 
 
@@ -53,6 +55,22 @@ def blocks(names: Sequence[str], sizes: Sequence[Hashable]) -> np.ndarray:
             groups[part] = count
             count += 1
     return groups
+
+
+def drawn_whole(recordings: Sequence[str], groups: np.ndarray, free: np.ndarray) -> np.ndarray:
+    """Returns what stays whole where splits are drawn, int64 [n]: recordings, or else the groups that are given.
+
+    Recordings stay whole where there are ENOUGH of them and none has more than MOST of the images: of fewer, or with
+    one that is nearly all, a split would be empty or everything.
+
+    Args:
+        recordings: The name of each image's recording, [n].
+        groups: int64 [n], blocks of the frames of a recording.
+        free: Which images are to be drawn, bool [n].
+    """
+    whole = np.unique(recordings, return_inverse=True)[1]
+    counts = np.bincount(whole[free])
+    return whole if (counts > 0).sum() >= ENOUGH and counts.max() <= MOST * free.sum() else groups
 
 
 def tracks(names: Sequence[str], labels: np.ndarray) -> np.ndarray:

@@ -25,7 +25,7 @@ from tfmo_drive.data.images import SUFFIXES, UnreadableImage
 from tfmo_drive.data.layouts.boxes import bdd100k, cityscapes, coco, csv_boxes, kitti, voc, yolo
 from tfmo_drive.data.layouts.boxes.box_document import Document, usable
 from tfmo_drive.data.layouts.known_layouts import BOXES, elsewhere, layouts
-from tfmo_drive.data.recordings import blocks
+from tfmo_drive.data.recordings import blocks, drawn_whole, recording
 from tfmo_drive.data.splitting import SPLITS, Listing, Split, missing, refuse_repeated_files, sampled_blocks
 
 READERS: dict[str, Callable[[Path], dict[str, Document]]] = {
@@ -228,5 +228,7 @@ def _divided(parts: dict[str, BoxSplit], data: Path, seed: int) -> dict[str, Box
     }
     said = any(part.sizes_said for part in parts.values())
     whole = BoxSplit(files, np.arange(len(files)), groups, sizes, truths, said, attributes=attributes)
-    places = sampled_blocks(given, groups, data, seed, files)
+    whole_names = [recording(str(file.with_suffix(""))) for file in files]
+    drawn = drawn_whole(whole_names, groups, given == "train")
+    places = sampled_blocks(given, drawn, data, seed, files)
     return {split: whole.at(np.flatnonzero(places == split)) for split in SPLITS}

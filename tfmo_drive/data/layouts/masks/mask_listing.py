@@ -21,7 +21,7 @@ from tfmo_drive.data.layouts.masks import bdd100k_masks, cityscapes_masks, culan
 from tfmo_drive.data.layouts.masks.colours import COLOURS, Colour, agreed_palette, colours_in
 from tfmo_drive.data.layouts.masks.pairs import Pairs
 from tfmo_drive.data.mask_files import IGNORE, MaskIds, MaskSplit
-from tfmo_drive.data.recordings import blocks
+from tfmo_drive.data.recordings import blocks, drawn_whole
 from tfmo_drive.data.splitting import SPLITS, Listing, missing, refuse_repeated_files, sampled_blocks
 
 READERS: Mapping[str, Callable[[Path], Pairs]] = {
@@ -35,8 +35,6 @@ READERS: Mapping[str, Callable[[Path], Pairs]] = {
 """The reader of each layout of known_layouts."""
 UNKNOWN_CLASSES = ("unlabelled", "unlabeled", "void", "ignore", "ignored")
 """Names of what nobody labelled, which is no class (CamVid's class 11, Void)."""
-ENOUGH = 10
-"""The smallest number of recordings that stay whole where splits are drawn; of fewer, blocks of frames do."""
 
 
 def list_masks(
@@ -49,7 +47,7 @@ def list_masks(
     """Lists pairs of an image and a mask; every split is a MaskSplit.
 
     With a file of colours (class_dict.csv, label_colors.txt, labelmap.txt) in `root`, masks are colours. Missing
-    splits are sampled out of train: whole recordings where there are ENOUGH of them, else whole blocks of neighbouring
+    splits are sampled out of train: whole recordings where there are enough of them, else whole blocks of neighbouring
     frames; blocks are the groups.
 
     Args:
@@ -78,7 +76,7 @@ def list_masks(
         ids = dataclasses.replace(ids, palette=agreed_palette(root, files))
     given = np.array(found.splits, "<U5")
     groups = _groups(found, given)
-    places = sampled_blocks(given, _drawn(found, given, groups), root, seed, found.images)
+    places = sampled_blocks(given, drawn_whole(found.recordings, groups, np.isin(given, ("", "train"))), root, seed, found.images)
     listed = {}
     for split in SPLITS:
         members = np.flatnonzero(places == split)
@@ -97,13 +95,6 @@ def _groups(found: Pairs, splits: np.ndarray) -> np.ndarray:
         groups[members] = blocks([found.frames[i] for i in members], [0] * len(members)) + count
         count = groups[members].max() + 1
     return groups
-
-
-def _drawn(found: Pairs, splits: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Returns what stays whole where splits are drawn, int64 [n]."""
-    recordings = np.unique(found.recordings, return_inverse=True)[1]
-    free = np.isin(splits, ("", "train"))
-    return recordings if len(np.unique(recordings[free])) >= ENOUGH else groups
 
 
 def _classes(
