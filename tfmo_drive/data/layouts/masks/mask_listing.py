@@ -76,7 +76,9 @@ def list_masks(
         ids = dataclasses.replace(ids, palette=agreed_palette(root, files))
     given = np.array(found.splits, "<U5")
     groups = _groups(found, given)
-    places = sampled_blocks(given, drawn_whole(found.recordings, groups, np.isin(given, ("", "train"))), root, seed, found.images)
+    places = sampled_blocks(
+        given, drawn_whole(found.recordings, groups, np.isin(given, ("", "train"))), root, seed, found.images
+    )
     listed = {}
     for split in SPLITS:
         members = np.flatnonzero(places == split)
