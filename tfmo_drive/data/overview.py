@@ -59,7 +59,11 @@ def sentences(
     else:
         yield from _numbers(listing)
     yield _alike(near_duplicates({split: listing[split] for split in SPLITS}))
-    faults.refuse(source, *unread, "images or their masks cannot be used", skip_bad)
+    bad, total = unread
+    if skip_bad and 0 < len(bad) < total:
+        yield f"Of {total:,} images that were opened, {len(bad):,} or their masks cannot be used, and are left out."
+    else:
+        faults.refuse(source, bad, total, "images or their masks cannot be used", skip_bad)
 
 
 def _counts(listing: Listing) -> str:
