@@ -29,6 +29,7 @@ NAN = np.nan
 PACKAGE = Path(tfmo_drive.__file__).parent
 OTHERS = {
     "conversion/calibration.py": "counts of a histogram", "surgery/factors.py": "entries of a factor",
+    "data/overview.py": "sizes of images, and how often a number occurs",
     "scores/flicker.py": "overlaps of boxes, which Decoding leaves finite",
     "commands/lint/int8_forecast.py": "spans of weights",
     "scores/evaluation.py": "how often a class occurs",

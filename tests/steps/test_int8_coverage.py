@@ -267,10 +267,10 @@ def test_a_kernel_without_a_quantiser_is_named(context):
     [
         (r"ReLU \S+ \(with a step", lambda x: L.ReLU(threshold=0.5)(conv_bn(x))),
         ("BatchNormalization", lambda x: L.BatchNormalization(axis=1)(conv(x))),
-        (r"Conv2D own \(activation softplus\)", lambda x: L.Conv2D(4, 3, activation="softplus", name="own")(x)),
+        (r"Conv2D own \(activation softsign\)", lambda x: L.Conv2D(4, 3, activation="softsign", name="own")(x)),
         (
-            r"SeparableConv1D own \(activation softplus\)",
-            lambda x: L.SeparableConv1D(4, 3, activation="softplus", name="own")(L.Reshape((32, 96))(x)),
+            r"SeparableConv1D own \(activation softsign\)",
+            lambda x: L.SeparableConv1D(4, 3, activation="softsign", name="own")(L.Reshape((32, 96))(x)),
         ),
         ("Activation", lambda x: L.Activation("softsign")(conv(x))),
         ("LayerNormalization", lambda x: L.LayerNormalization(axis=1)(conv(x))),

@@ -91,7 +91,7 @@ def text_of(path: str | os.PathLike, expected: str, advice: str = "", windows: b
         expected: What it should be.
         advice: A sentence that says what to do.
         windows: Whether the file may also be as Excel saves text on Windows: in UTF-16 with its mark, or in code page
-            1252, for which a file counts in which nothing looks like a letter of UTF-8; the latter is noted.
+            1252, for which a file counts that holds no NUL and nothing like a letter of UTF-8; the latter is noted.
     """
     with reading(path, expected, advice):
         with open(path, "rb") as file:
@@ -102,7 +102,7 @@ def text_of(path: str | os.PathLike, expected: str, advice: str = "", windows: b
         except UnicodeDecodeError as error:
             line = data.count(b"\n", 0, error.start) + 1
             place = f"line {line} holds the byte 0x{data[error.start]:02x}"
-            if not windows or _MULTIBYTE.search(data):
+            if not windows or b"\0" in data or _MULTIBYTE.search(data):
                 raise ValueError(f"{place}, which is not UTF-8") from error
             text = data.decode("cp1252")
             faults.note(path, f"{place}, which is not UTF-8; it is read as Windows' code page 1252.")
