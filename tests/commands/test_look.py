@@ -12,6 +12,8 @@ from PIL import Image
 from tfmo_drive.commands import look
 from tfmo_drive.contracts import BadInput
 
+pytestmark = pytest.mark.slow  # whole commands
+
 
 @pytest.fixture
 def looked(tmp_path, capsys, monkeypatch):
