@@ -41,14 +41,17 @@ def joined(groups: np.ndarray, contents: np.ndarray, labels: np.ndarray) -> np.n
         contents: int64 [n] in 0..n-1, equal for equal files.
         labels: The classes, int64 [n].
     """
+    if len(np.unique(contents)) == len(contents):
+        return groups
     found = _linked(groups, contents)
-    few = [label for label in np.unique(labels) if _count(found, labels, label) < min(3, _count(groups, labels, label))]
+    few = np.flatnonzero(_counts(found, labels) < np.minimum(3, _counts(groups, labels)))
     alone = np.where(np.isin(labels, few), len(contents) + np.arange(len(contents)), contents)
-    return _linked(groups, alone) if few else found
+    return _linked(groups, alone) if len(few) else found
 
 
-def _count(groups: np.ndarray, labels: np.ndarray, label: int) -> int:
-    return len(np.unique(groups[labels == label]))
+def _counts(groups: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Returns the number of groups of each class, int64 [classes]."""
+    return np.bincount(np.unique(np.stack([labels, groups]), axis=1)[0])
 
 
 def _linked(groups: np.ndarray, contents: np.ndarray) -> np.ndarray:

@@ -49,7 +49,7 @@ def _jpeg(handle: int, first: bytes) -> tuple[int, int] | None:
     place = 2
     while True:
         if place + 9 > len(first):
-            first, place = first + os.pread(handle, 2**16, len(first)), place
+            first += os.pread(handle, 2**16, len(first))
             if place + 9 > len(first):
                 return None
         mark, marker, length = struct.unpack_from(">BBH", first, place)

@@ -7,6 +7,7 @@ score on new signs (GTSRB is split by track for this reason: Stallkamp et al., M
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
@@ -29,6 +30,11 @@ SPLIT_WORDS = {
 """Words for a split in names of folders and files and in columns, in lower case, and the split that each means."""
 FRACTIONS = {"train": 0.7, "val": 0.15, "test": 0.15}
 """The shares of train, val and test of data without splits of its own."""
+
+
+def split_in_name(name: str) -> str:
+    """Returns the split that a file's or folder's name tells (instances_train2017: train), or ""."""
+    return next((SPLIT_WORDS[word] for word in re.findall("[a-z]+", name.lower()) if word in SPLIT_WORDS), "")
 
 
 @dataclasses.dataclass(frozen=True)

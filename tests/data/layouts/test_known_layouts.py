@@ -4,7 +4,10 @@ import pytest
 from PIL import Image
 
 from tfmo_drive.contracts import BadInput
+from tfmo_drive.data.layouts.boxes import box_listing
+from tfmo_drive.data.layouts.known_layouts import BOXES, KINDS, MASKS
 from tfmo_drive.data.layouts.listing import list_folder, list_source
+from tfmo_drive.data.layouts.masks import mask_listing
 
 OTHERS = {
     "detection": ("train/0.jpg", "train/_annotations.coco.json", "valid/1.jpg", "valid/_annotations.coco.json"),
@@ -60,3 +63,8 @@ def test_classes_beside_other_files_are_classes(tmp_path):
     written(tmp_path, [f"{folder}/{n}.png" for folder in ("masks", "no_masks") for n in range(4)])
     written(tmp_path, ["readme.txt", "labels.txt", "data.yaml", "masks/0.txt"])
     assert list_source(tmp_path).class_names == ("masks", "no_masks")
+
+
+def test_every_layout_that_is_recognised_is_read():
+    assert set(KINDS[BOXES].signs) == set(box_listing.READERS)
+    assert set(KINDS[MASKS].signs) == set(mask_listing.READERS)

@@ -152,9 +152,10 @@ KINDS = {
         {"a driving log": ("driving_log.csv",), "a donkeycar tub": ("*.catalog", "record_*.json")},
     ),
 }  # fmt: skip
-HOLDERS = ("images", "image", "imgs", "img", "jpegimages", "image_2", "labels", "label_2", "annotations")
+IMAGE_HOLDERS = ("images", "image", "imgs", "img")
+"""Names, in lower case, of folders that hold all images."""
+HOLDERS = (*IMAGE_HOLDERS, "jpegimages", "image_2", "labels", "label_2", "annotations")
 """Names, in lower case, of folders that hold all images or their labels; none is a class."""
-
 MASK_HOLDERS = ("masks", "mask", "labels", "annotations", "annot", "labeledapproved_full")
 """Names, in lower case, of folders that hold all masks."""
 

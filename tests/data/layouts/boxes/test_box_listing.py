@@ -3,7 +3,6 @@ import shutil
 
 import numpy as np
 import pytest
-from absl import logging
 from PIL import Image
 
 from tfmo_drive.contracts import BadInput
@@ -37,13 +36,6 @@ def drive(count, prefix="a_"):
     """`count` frames of one recording with one box each."""
     images = [frame(i, f"{prefix}{i:04}.png") for i in range(count)]
     return images, [box(i, i, (7, 2)[i % 2]) for i in range(count)]
-
-
-@pytest.fixture
-def logged(monkeypatch):
-    lines = []
-    monkeypatch.setattr(logging, "log", lambda level, text, *values: lines.append(text % values))
-    return lines
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pytest
 import written_boxes
-from absl import logging
 from written_boxes import pictures
 
 from tfmo_drive.contracts import BadInput
@@ -13,13 +12,6 @@ from tfmo_drive.data.layouts.boxes.box_listing import layout_of, list_boxes
 from tfmo_drive.data.layouts.listing import list_source
 
 SPLITS = ("train", "val", "test")
-
-
-@pytest.fixture
-def logged(monkeypatch):
-    lines = []
-    monkeypatch.setattr(logging, "log", lambda level, text, *values: lines.append(text % values))
-    return lines
 
 
 @pytest.fixture

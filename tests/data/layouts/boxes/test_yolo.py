@@ -1,20 +1,12 @@
 """YOLO's dialects: where data.yaml's paths lead, what labels mean, and what is said of them."""
 
 import pytest
-from absl import logging
 from PIL import Image
 
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.layouts.boxes.box_listing import layout_of, list_boxes
 
 SPLITS = ("train", "val", "test")
-
-
-@pytest.fixture
-def logged(monkeypatch):
-    lines = []
-    monkeypatch.setattr(logging, "log", lambda level, text, *values: lines.append(text % values))
-    return lines
 
 
 def written(root, images="images", labels="labels", count=4, line="0 0.5 0.5 0.5 0.5", suffix=".jpg"):

@@ -20,7 +20,7 @@ from tfmo_drive.data.found_files import entries, folders_in
 from tfmo_drive.data.layouts.boxes.box_document import Document
 from tfmo_drive.data.layouts.boxes.box_frames import Frame, Thing, documents_of
 from tfmo_drive.data.layouts.csv_listing import find_files
-from tfmo_drive.data.splitting import SPLIT_WORDS
+from tfmo_drive.data.splitting import SPLIT_WORDS, split_in_name
 
 _SIDES = ("x1", "y1", "x2", "y2")
 _LIKE_IMAGES = ("images", "image")
@@ -33,10 +33,10 @@ def documents(data: Path) -> dict[str, Document]:
     """
     root = data if data.is_dir() else _above_labels(data)
     if data.is_file():
-        return documents_of(data, _frames(_listed(data), data, "train", _split_of(data), root))
+        return documents_of(data, _frames(_listed(data), data, "train", split_in_name(data.stem) or "train", root))
     files: dict[str, Path] = {}
     for path in label_files(root):
-        split = _split_of(path)
+        split = split_in_name(path.stem) or "train"
         if split in files:
             raise BadInput(f"{data} holds {quoted([files[split].name, path.name])} for {split}. Name one: --data=FILE.")
         files[split] = path
@@ -62,11 +62,6 @@ def label_files(root: Path) -> list[Path]:
 def _above_labels(path: Path) -> Path:
     """Returns the folder that holds labels/ and images/, or the file's own."""
     return next((place.parent for place in path.parents if place.name == "labels"), path.parent)
-
-
-def _split_of(path: Path) -> str:
-    words = path.stem.lower().split("_")
-    return next((SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS), "train")
 
 
 def _single_folders(root: Path) -> list[Path]:

@@ -228,7 +228,7 @@ def _divided(parts: dict[str, BoxSplit], data: Path, seed: int) -> dict[str, Box
     }
     said = any(part.sizes_said for part in parts.values())
     whole = BoxSplit(files, np.arange(len(files)), groups, sizes, truths, said, attributes=attributes)
-    whole_names = [recording(str(file.with_suffix(""))) for file in files]
-    drawn = drawn_whole(whole_names, groups, given == "train")
+    recordings = [recording(os.path.splitext(file)[0]) for file in files]
+    drawn = drawn_whole(recordings, groups, given == "train")
     places = sampled_blocks(given, drawn, data, seed, files)
     return {split: whole.at(np.flatnonzero(places == split)) for split in SPLITS}

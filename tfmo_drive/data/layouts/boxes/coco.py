@@ -20,7 +20,7 @@ from tfmo_drive.data.found_files import folders_in
 from tfmo_drive.data.layouts.boxes.box_document import Document, is_id, name_of
 from tfmo_drive.data.layouts.csv_listing import find_files, find_recorded
 from tfmo_drive.data.layouts.known_layouts import MASK_HOLDERS
-from tfmo_drive.data.splitting import SPLIT_WORDS, SPLITS
+from tfmo_drive.data.splitting import SPLITS, split_in_name
 
 _FOLDERS = ("annotations", "labels")
 """The folders of annotations that lie beside those of images: COCO's own and FiftyOne's."""
@@ -76,7 +76,7 @@ def json_files(data: Path) -> list[Path]:
     """Returns the JSON files of a folder that may hold boxes, or the one file that the data are."""
     if not data.is_dir():
         return [data] if data.suffix.lower() == ".json" else []
-    children = [child for child in folders_in(data) if child.name.lower() in _FOLDERS or split_of(child.name)]
+    children = [child for child in folders_in(data) if child.name.lower() in _FOLDERS or split_in_name(child.name)]
     return sorted(
         file for place in (data, *children) for file in place.glob("*.json") if not file.stem.startswith(_OTHERS)
     )
@@ -99,7 +99,7 @@ def _annotation_files(data: Path, named: Mapping[str, str]) -> dict[str, Path]:
     files = json_files(data)
     found: dict[str, list[Path]] = {}
     for file in files:
-        split = split_of(file.stem) or split_of(file.parent.name if file.parent != data else "")
+        split = split_in_name(file.stem) or split_in_name(file.parent.name if file.parent != data else "")
         found.setdefault(split, []).append(file)
     if set(found) == {""}:
         found = {"train": files}
@@ -118,11 +118,6 @@ def _annotation_files(data: Path, named: Mapping[str, str]) -> dict[str, Path]:
     return {split: choices[0] for split, choices in found.items() if choices}
 
 
-def split_of(name: str) -> str:
-    """Returns the split that a name tells (instances_train2017: train), or ""."""
-    return next((SPLIT_WORDS[word] for word in _words(name) if word in SPLIT_WORDS), "")
-
-
 def _words(name: str) -> list[str]:
     return re.findall("[a-z]+", name.lower())
 
@@ -132,14 +127,14 @@ def _image_folders(path: Path, data: Path) -> tuple[list[Path], list[Path]]:
 
     The folders of another split, and of masks, which may have the images' names, are never among them.
     """
-    split = split_of(path.stem) or split_of(path.parent.name)
+    split = split_in_name(path.stem) or split_in_name(path.parent.name)
     bases = [path.parent, *([path.parent.parent] if path.parent.name.lower() in _FOLDERS else [])]
     bases += [data] if data.is_dir() and data not in bases else []
     bases += [base / "images" for base in bases if (base / "images").is_dir()]
     below = [child for base in bases for child in folders_in(base)]
     below = [child for child in below if not set(_words(child.name)) & set(MASK_HOLDERS)]
-    own = [child for child in below if split and split_of(child.name) == split]
-    others = [child for child in below if not split or not split_of(child.name)]
+    own = [child for child in below if split and split_in_name(child.name) == split]
+    others = [child for child in below if not split or not split_in_name(child.name)]
     return [*own, *bases], [child for child in others if child not in bases]
 
 

@@ -16,7 +16,7 @@ from tfmo_drive.data.layouts.boxes.box_document import Document
 from tfmo_drive.data.layouts.boxes.box_frames import Frame, Thing, documents_of, short
 from tfmo_drive.data.layouts.csv_listing import COLUMNS, find_columns, find_recorded, read_splits
 from tfmo_drive.data.layouts.known_layouts import box_tables
-from tfmo_drive.data.splitting import SPLIT_WORDS
+from tfmo_drive.data.splitting import split_in_name
 
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
 _UNNAMED = ("file", *_SIDES, "class")
@@ -38,18 +38,13 @@ def documents(data: Path) -> dict[str, Document]:
     column, or where there is no object.
     """
     tables = box_tables(data)
-    splits = {path: split for path in tables if (split := _split_of(path))}
+    splits = {path: split for path in tables if (split := split_in_name(path.stem))}
     if len(tables) > 1 and (len(splits) < len(tables) or len(set(splits.values())) < len(tables)):
         shown = quoted([path.name for path in tables])
         raise BadInput(f"{data} holds {len(tables)} CSV files of boxes: {shown}. Name one: --data={tables[0]}.")
     known = beside(tables[0].parent)
     frames = [frame for path in tables for frame in _frames(path, splits.get(path, "train"), known)]
     return documents_of(data, frames, dict(enumerate(known)) if known else None)
-
-
-def _split_of(path: Path) -> str:
-    words = path.stem.lower().replace("-", "_").split("_")
-    return next((SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS), "")
 
 
 def _frames(path: Path, split: str, known: tuple[str, ...] | None) -> list[Frame]:

@@ -24,9 +24,10 @@ from tfmo_drive.data.images import SUFFIXES
 from tfmo_drive.data.layouts.boxes.box_document import Document
 from tfmo_drive.data.layouts.boxes.box_frames import Frame, Thing, documents_of, short
 from tfmo_drive.data.layouts.csv_listing import find_recorded
+from tfmo_drive.data.layouts.known_layouts import IMAGE_HOLDERS
 from tfmo_drive.data.splitting import SPLIT_WORDS
 
-IMAGES = ("images", "image", "imgs", "img", "jpegimages")
+IMAGES = (*IMAGE_HOLDERS, "jpegimages")
 """Names, in lower case, of folders of images beside which there is one of labels."""
 _LABELS = ("labels", "label")
 _NAMES = ("classes.txt", "obj.names", "classes.names")

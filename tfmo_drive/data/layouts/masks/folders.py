@@ -17,12 +17,12 @@ from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.class_names import quoted
 from tfmo_drive.data.found_files import entries, folders_in, walk
 from tfmo_drive.data.images import SUFFIXES
-from tfmo_drive.data.layouts.known_layouts import MASK_HOLDERS, MASKS, elsewhere
+from tfmo_drive.data.layouts.known_layouts import IMAGE_HOLDERS, MASK_HOLDERS, MASKS, elsewhere
 from tfmo_drive.data.layouts.masks.pairs import Pairs
 from tfmo_drive.data.recordings import recording
 from tfmo_drive.data.splitting import SPLIT_WORDS
 
-IMAGES = ("images", "image", "imgs", "img", "701_stillsraw_full")
+IMAGES = (*IMAGE_HOLDERS, "701_stillsraw_full")
 _LAYOUT = (
     "Expected train/ + trainannot/, images/train/ + masks/train/, train/images/ + train/masks/ or images/ + masks/."
 )
