@@ -9,7 +9,7 @@ from absl import flags
 from absl.testing import flagsaver
 from PIL import Image
 
-from tfmo_drive.commands import look
+from tfmo_drive.commands import catalogue, experiment_flags, look
 from tfmo_drive.contracts import BadInput
 
 pytestmark = pytest.mark.slow  # whole commands
@@ -103,7 +103,29 @@ def test_rows_are_said_by_columns_and_target(looked, tmp_path):
     assert "a number; in train 0 to 6, mean" in said
 
 
-@pytest.mark.parametrize("words", [(), ("nowhere",), ("one", "two")])
+def test_without_data_the_built_in_ones_are_shown(looked, tmp_path):
+    assert look._data(["look", "scenes"]) is None
+    said = looked(experiment="segmentation", set=["task.shown=lanes"])
+    assert "Built-in data, for --experiment=segmentation" in said and "1,000 train, 100 val and 300 test images" in said
+    assert "All are 128 x 96 pixels" in said and "2 classes: no lane line, lane line." in said
+    with Image.open(tmp_path / "seen" / "scenes_segmentation.png") as sheet:
+        assert sheet.size[0] > 6 * 320 and len(sheet.getcolors(1 << 24)) > 1000
+
+
+def test_every_experiment_has_built_in_data_that_can_be_looked_at():
+    tasks = [experiment_flags.experiment(name).task for name, _ in catalogue.LISTS["experiments"]()]
+    seen = {}
+    for task in tasks:
+        parts = tuple(type(part) for part in getattr(task, "parts", ()))
+        seen.setdefault((type(task), parts), task)
+    assert len(seen) >= 10
+    for task in seen.values():
+        assert next(task.data_sentences())
+        if hasattr(task, "scenes"):
+            assert len(look._few(task, "test")[1].read(np.arange(2))[0]) == 2
+
+
+@pytest.mark.parametrize("words", [("nowhere",), ("one", "two")])
 def test_what_cannot_be_looked_at_is_refused(looked, words):
     with pytest.raises(BadInput, match="Name one folder or file|There is no nowhere"):
         looked(*words)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tfmo_drive.data.lanes import LANES
 from tfmo_drive.scores import pictures
 from tfmo_drive.scores.pictures import COLOURS
 
@@ -43,17 +44,26 @@ def test_every_box_is_drawn_even_one_of_no_area_or_at_the_border():
 def test_a_mask_tints_what_it_knows():
     mask = np.full((40, 320), 255, np.uint8)
     mask[:, :100] = 1
-    image = pictures.masked(np.full((40, 320, 3), 100, np.uint8), mask, pictures.palette(3), strength=0.5)
+    image = pictures.masked(np.full((40, 320, 3), 100, np.uint8), mask, ["sky", "road"], strength=0.5)
     assert (image[:, 100:] == 100).all()
     assert (image[:, :100] == (50 + 0.5 * np.array(COLOURS[1])).astype(np.uint8)).all()
 
 
 def test_no_two_classes_share_a_colour():
     """Cityscapes has 34 classes, CamVid 32."""
-    colours = pictures.palette(40)
-    assert colours.dtype == np.uint8 and colours[:10].tolist() == [list(one) for one in COLOURS]
-    apart = np.abs(colours[:, None].astype(int) - colours).max(axis=-1)
-    assert apart[~np.eye(40, dtype=bool)].min() >= 8
+    colours = np.array([pictures.colour(label) for label in range(40)])
+    assert colours[:10].tolist() == [list(one) for one in COLOURS] and colours.min() >= 0 and colours.max() <= 255
+    apart = np.linalg.norm(colours[:, None] - colours, axis=-1)
+    assert apart[~np.eye(40, dtype=bool)].min() >= 35
+
+
+def test_where_nothing_is_the_image_stays_and_the_legend_says_nothing():
+    grey, lanes = np.full((40, 320, 3), 100, np.uint8), np.zeros((40, 320), np.uint8)
+    lanes[:, 10:12] = 1
+    image = pictures.masked(grey, lanes, LANES)
+    assert (image[:, 12:] == 100).all() and (image[:, 10:12] != 100).any()
+    shown = {colour for _, colour in pictures.legend(LANES, 300).getcolors(1 << 16)}
+    assert COLOURS[1] in shown and COLOURS[0] not in shown
 
 
 @pytest.mark.parametrize("steering", [-1.0, -0.3, 0.3, 1.0])

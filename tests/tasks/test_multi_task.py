@@ -48,6 +48,11 @@ def test_parts_take_over_what_is_shared_and_keep_what_is_theirs(task, streets):
     assert "segmentation road" in task.class_names and "detection car" in task.class_names
 
 
+def test_parts_see_images_of_one_size_where_no_setting_says_which():
+    whole = MultiTask(parts=PARTS)
+    assert {part.size for part in (whole, *whole.parts)} == {(96, 128)}
+
+
 def test_targets_are_those_of_the_parts_on_the_same_pixels(task):
     indices = np.array([5, 0, 7])
     pixels, targets = task.examples("val").read(indices)

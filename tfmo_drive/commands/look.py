@@ -1,13 +1,15 @@
 """Say what a folder or file of data holds and which task reads it, and draw its truth; nothing is trained.
 
+    tfmo-drive look                                    # the built-in driving scenes
     tfmo-drive look path/to/data
     tfmo-drive look path/to/data --experiment=detection --set=task.image_size=256
     tfmo-drive look path/to/table.csv --set=task.columns.label=sign
 
 Prints the layout that was found, how many images are in which split, their sizes and classes, what was left out and
 why, boxes that are too small for the model's input, and images that look alike across splits. A contact sheet with the
-truth over it is written to runs/look (--out). Without --experiment, what lies there says which task it is for. The exit
-code is 1 where the data cannot be used as they are, and a line says what to type.
+truth over it is written to runs/look (--out). Without --experiment, what lies there says which task it is for; without
+data, the built-in ones of --experiment, or of one of each usual kind, are shown. The exit code is 1 where the data
+cannot be used as they are, and a line says what to type.
 """
 
 from __future__ import annotations
@@ -24,12 +26,11 @@ from PIL import Image
 from tfmo_drive.base import atomic, inputs, outputs
 from tfmo_drive.base.faults import note, noted
 from tfmo_drive.commands import experiment_flags, shared_flags
-from tfmo_drive.contracts import BadInput
+from tfmo_drive.contracts import BadInput, Examples
 from tfmo_drive.data import found_files
 from tfmo_drive.data.csv_table import read_table
 from tfmo_drive.data.layouts import known_layouts
 from tfmo_drive.data.layouts.csv_listing import COLUMNS, find_columns
-from tfmo_drive.data.mask_files import MaskSplit
 from tfmo_drive.data.splitting import SPLIT_WORDS, SPLITS, Listing
 
 if TYPE_CHECKING:
@@ -47,11 +48,19 @@ _FOLDERS = ("post_training", "sensor_rows")
 """Experiments that read folders which show no layout by their names."""
 _TABLES = ("detection", "lane", "post_training", "labels_post_training", "distance", "sensor_rows")
 """Experiments that read tables, those first that ask for the most columns."""
+_GENERATED = 36
+"""The built-in images of a split that are generated to show some: the fewest that every task takes."""
+_BUILT_IN = ("post_training", "detection", "segmentation", "lane")
+"""Experiments whose built-in data are shown where none is named."""
 
 
 def main(argv: list[str]) -> int:
     """Prints what the data hold, draws them, and returns the exit code."""
-    data = _inside(_data(argv))
+    if (named := _data(argv)) is None:
+        for name in (FLAGS.experiment,) if FLAGS.experiment else _BUILT_IN:
+            _print(*_seen(name, None))
+        return 0
+    data = _inside(named)
     shown, tables = _shown(data), [] if data.is_file() else found_files.tables(data)
     tried = [(name, data) for name in shown or (_TABLES if data.is_file() else _FOLDERS)]
     if len(tables) == 1 and not shown:
@@ -78,8 +87,11 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _data(argv: list[str]) -> Path:
+def _data(argv: list[str]) -> Path | None:
+    """Returns the folder or file that is named; None for the built-in data."""
     given = [*argv[1:], *([FLAGS.data] if FLAGS.data else [])]
+    if given in ([], ["scenes"]):
+        return None
     if len(given) != 1:
         raise BadInput(f"Name one folder or file: tfmo-drive look path/to/data; got {len(given)}.")
     data = Path(given[0])
@@ -107,22 +119,24 @@ def _shown(data: Path) -> tuple[str, ...]:
     return tuple(kind.experiment for name, kind in known_layouts.KINDS.items() if known_layouts.layouts(data, name))
 
 
-def _task(name: str, data: Path) -> ImageTask:
+def _task(name: str, data: Path | None) -> ImageTask:
     from tfmo_drive.base.overrides import override
 
-    FLAGS.data = str(data)
+    FLAGS.data = None if data is None else str(data)
     task = override(experiment_flags.experiment(name), experiment_flags.assignments()).task
     if not hasattr(task, "data_sentences"):
         raise BadInput(f"--experiment={name} is about no data of its own that can be looked at. Name another.")
     return task
 
 
-def _seen(name: str, data: Path) -> tuple[str, Path, ImageTask, list[str], BadInput | None]:
+def _seen(name: str, data: Path | None) -> tuple[str, Path, ImageTask, list[str], BadInput | None]:
     """Returns the experiment, the data, its task, what that says of them, and why it cannot use them all the same.
 
     Raises BadInput where there is nothing to say.
     """
-    before, task, sentences, refused = len(noted([data])), _task(name, data), [], None
+    task, sentences, refused = _task(name, data), [], None
+    data = data or Path(task.data)
+    before = len(noted([data]))
     try:
         for sentence in task.data_sentences():
             sentences.append(sentence)
@@ -134,12 +148,17 @@ def _seen(name: str, data: Path) -> tuple[str, Path, ImageTask, list[str], BadIn
     return name, data, task, sentences + [text for text in more if text not in sentences], refused
 
 
+def _is_built_in(task: ImageTask) -> bool:
+    """Says whether a task's data are those that it has where none are named."""
+    return task.data == type(task).data
+
+
 def _print(name: str, data: Path, task: ImageTask, sentences: Sequence[str], refused: BadInput | None) -> None:
     """Prints what is known of the data and draws them; raises `refused` then, if there is such."""
-    print(f"{data}, for --experiment={name} and those like it:")
+    print(f"{'Built-in data' if _is_built_in(task) else data}, for --experiment={name} and those like it:")
     print(*(f"  {sentence}" for sentence in sentences), sep="\n")
     try:
-        if hasattr(task, "listing"):
+        if hasattr(task, "scenes" if _is_built_in(task) else "listing"):
             print(f"  Drawn with its truth: {_drawn(task, name, data)}")
     except BadInput as error:
         raise refused or error from error
@@ -163,12 +182,13 @@ def _reason(errors: Mapping[tuple[str, Path], BadInput], data: Path) -> BadInput
 def _drawn(task: ImageTask, name: str, data: Path) -> Path:
     """Returns the path of a picture of some images with their truth, written there."""
     from tfmo_drive.scores import pictures
+    from tfmo_drive.tasks.segmentation.segmentation import Segmentation
 
     drawn = [Image.fromarray(picture) for picture in _rendered(task)]
     across = min(_ACROSS, len(drawn))
     width, height = (max(getattr(one, side) for one in drawn) + _GAP for side in ("width", "height"))
     size = across * width - _GAP, -(-len(drawn) // across) * height
-    masks = isinstance(task.listing["train"], MaskSplit)
+    masks = isinstance(task, Segmentation)
     legend = pictures.legend(task.class_names, size[0]) if masks else Image.new("RGB", (0, 0))
     sheet = Image.new("RGB", (size[0], size[1] + legend.height), "white")
     for place, picture in enumerate(drawn):
@@ -186,22 +206,29 @@ def _rendered(task: ImageTask) -> Iterator[np.ndarray]:
     from tfmo_drive.protocols import Rendered
     from tfmo_drive.scores import pictures
 
-    listing, share = task.listing, -(-SHOWN // len(SPLITS))
     for split in SPLITS:
-        chosen = np.unique(np.linspace(0, len(listing[split]) - 1, min(share, len(listing[split]))).astype(int))
-        kept = Listing(listing.class_names, dict.fromkeys(SPLITS, listing[split].at(chosen)))
-        few = dataclasses.replace(task, skip_bad=True).with_listing(kept)
-        packed = few.packed("test")
-        raw, targets = packed.read(np.arange(len(packed)))
+        few, packed = _few(task, split)
+        raw, targets = packed.read(np.arange(min(len(packed), -(-SHOWN // len(SPLITS)))))
         for index, image in enumerate(pictures.shown(inputs.seen(raw), None)):
             target = outputs.at(targets, index)
             if task.offers(Rendered):
                 yield few.rendered_truth(image, target)
             else:
-                yield pictures.captioned(image, _caption(listing, target))
+                yield pictures.captioned(image, _caption(task.class_names, target))
 
 
-def _caption(listing: Listing, target: np.ndarray) -> str:
+def _few(task: ImageTask, split: str) -> tuple[ImageTask, Examples]:
+    """Returns the task on a few images of a split, and these; of built-in ones, the first of the endless set."""
+    if _is_built_in(task):
+        few = dataclasses.replace(task, scenes=dataclasses.replace(task.scenes, **dict.fromkeys(SPLITS, _GENERATED)))
+        return few, few.packed(split)
+    listing, share = task.listing, -(-SHOWN // len(SPLITS))
+    chosen = np.unique(np.linspace(0, len(listing[split]) - 1, min(share, len(listing[split]))).astype(int))
+    kept = Listing(listing.class_names, dict.fromkeys(SPLITS, listing[split].at(chosen)))
+    few = dataclasses.replace(task, skip_bad=True).with_listing(kept)
+    return few, few.packed("test")
+
+
+def _caption(names: Sequence[str], target: np.ndarray) -> str:
     """Returns what is known of an image: its class, or its labels."""
-    names = listing.class_names
     return names[int(target)] if np.ndim(target) == 0 else ", ".join(np.array(names)[np.asarray(target) > 0])

@@ -25,7 +25,7 @@ def drawn(pixels: np.ndarray, outputs: dict[str, np.ndarray], facts: dict[str, A
         return pictures.boxed(pixels, boxes, np.array([labels.index(one["label"]) for one in found], int), labels)
     if decode["kind"].startswith("segmentation "):
         mask = next(iter(outputs.values())).argmax(-1).astype(np.uint8)
-        return pictures.masked(pixels, _as_large(mask, pixels), pictures.palette(len(labels)))
+        return pictures.masked(pixels, _as_large(mask, pixels), labels)
     if decode.get("unit") == "degrees" and decode.get("positive") == "to the right":
         pixels = pictures.steered(pixels, 1.0, found[0]["value"])
     told = found if decode["kind"] == "labels" else found[:1]

@@ -66,6 +66,14 @@ def sentences(
         faults.refuse(source, bad, total, "images or their masks cannot be used", skip_bad)
 
 
+def of_scenes(counts: Mapping[str, int], size: tuple[int, int], names: Sequence[str]) -> Iterator[str]:
+    """Yields what there is to know of built-in scenes: images of each split, their (height, width), their classes."""
+    yield f"driving scenes, generated from a seed: {each(counts)} images."
+    yield f"All are {_side(size)} pixels, width x height, as the model takes them."
+    if names:
+        yield f"{len(names)} classes: {', '.join(names)}."
+
+
 def _counts(listing: Listing) -> str:
     counts = each({split: len(listing[split]) for split in SPLITS})
     drawn = [split for split in SPLITS if split in listing.sampled]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import colorsys
 import functools
+import itertools
 import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+
+from tfmo_drive.data.lanes import LANES
 
 _WIDTH = 320
 """The least width of a rendered image in pixels, so that lines and names are sharp."""
@@ -18,20 +21,35 @@ COLOURS = (
     (172, 142, 104), (94, 92, 230), (102, 212, 207),
 )  # fmt: skip
 """The colours of the first classes, light enough to be seen on a street by night."""
-_GOLDEN = (math.sqrt(5) - 1) / 2
-"""The golden ratio's share of a turn: hues this far apart stay apart however many they are."""
+BACKGROUND = (LANES[0], "background", "_background_")
+"""Names of classes for where nothing is: a drawn mask leaves such pixels as they are, so that thin things are seen."""
 
 
 def colour(label: int) -> tuple[int, int, int]:
-    """Returns a class's colour; no two of a few dozen classes have the same."""
+    """Returns a class's colour; no two of a few dozen classes look the same."""
+    return COLOURS[label] if label < len(COLOURS) else tuple(_farthest(label)[label].tolist())
+
+
+@functools.cache
+def _farthest(label: int) -> np.ndarray:
+    """Returns the colours of all classes up to `label`, int64 [label + 1, 3]: each as far from all before as can be.
+
+    The distance of two colours is Riemersma's "redmean" (compuphase.com/cmetric.htm), which is near to what is seen.
+    """
     if label < len(COLOURS):
-        return COLOURS[label]
-    return tuple(round(255 * part) for part in colorsys.hsv_to_rgb(label * _GOLDEN % 1, 0.6, 0.85))
+        return np.array(COLOURS[: label + 1])
+    before = _farthest(label - 1)
+    grid = itertools.product(np.arange(24) / 24, (0.35, 0.7, 1.0), (0.7, 1.0))
+    others = np.array([colorsys.hsv_to_rgb(*one) for one in grid])
+    others = (255 * others).round().astype(np.int64)[:, None]
+    red = (others[..., 0] + before[:, 0]) / 2
+    squares = (others - before) ** 2 * np.stack([2 + red / 256, np.full_like(red, 4), 3 - red / 256], -1)
+    return np.concatenate([before, others[squares.sum(-1).min(-1).argmax()]])
 
 
-def palette(count: int) -> np.ndarray:
-    """Returns a colour for each class of a mask, uint8 [count, 3]."""
-    return np.array([colour(label) for label in range(count)], np.uint8)
+def tints(names: Sequence[str]) -> dict[int, tuple[int, int, int]]:
+    """Returns the colours in which a mask of these classes is drawn, by class id, those of BACKGROUND left out."""
+    return {label: colour(label) for label, name in enumerate(names) if name.lower() not in BACKGROUND}
 
 
 def shown(raw: np.ndarray, input_range: tuple[float, float] | None) -> np.ndarray:
@@ -80,19 +98,20 @@ def boxed(image: np.ndarray, boxes: np.ndarray, classes: np.ndarray, names: Sequ
     return np.asarray(picture)
 
 
-def masked(image: np.ndarray, mask: np.ndarray, colours: np.ndarray, strength: float = 0.55) -> np.ndarray:
-    """Returns the image with a mask tinted over it; ids without a colour leave it as it is.
+def masked(image: np.ndarray, mask: np.ndarray, names: Sequence[str], strength: float = 0.55) -> np.ndarray:
+    """Returns the image with a mask tinted over it, but for ids of no class and of BACKGROUND.
 
     Args:
         image: uint8 [h, w, 3].
         mask: Class ids, uint8 [h, w].
-        colours: uint8 [classes, 3].
+        names: The classes' names.
         strength: The share of the tint, in [0, 1].
     """
-    known = mask < len(colours)
-    tint = colours[np.where(known, mask, 0)].astype(np.float32)
-    mixed = np.where(known[..., None], (1 - strength) * image + strength * tint, image).astype(np.uint8)
-    return np.asarray(enlarged(mixed)[0])
+    shares, colours = np.zeros((256, 1), np.float32), np.zeros((256, 3), np.float32)
+    for label, tint in tints(names).items():
+        shares[label], colours[label] = strength, tint
+    mixed = (1 - shares[mask]) * image + shares[mask] * colours[mask]
+    return np.asarray(enlarged(mixed.astype(np.uint8))[0])
 
 
 def captioned(image: np.ndarray, text: str, colour: tuple[int, int, int] = COLOURS[0]) -> np.ndarray:
@@ -110,10 +129,11 @@ def captioned(image: np.ndarray, text: str, colour: tuple[int, int, int] = COLOU
 
 
 def legend(names: Sequence[str], width: int) -> Image.Image:
-    """Returns the classes' names, each beside its colour, in lines on white: a picture `width` pixels across."""
+    """Returns the classes that `masked` draws, each beside its colour, in lines on white, `width` pixels across."""
     font, line = font_of(18), 28
     places, left, top = [], 6, 4
-    for name in names:
+    drawn = {names[label]: tint for label, tint in tints(names).items()}
+    for name in drawn:
         across = 26 + round(font.getlength(name)) + 24
         if left > 6 and left + across > width:
             left, top = 6, top + line
@@ -121,8 +141,8 @@ def legend(names: Sequence[str], width: int) -> Image.Image:
         left += across
     made = Image.new("RGB", (width, top + line), "white")
     pen = ImageDraw.Draw(made)
-    for label, (name, (left, top)) in enumerate(zip(names, places, strict=True)):
-        pen.rectangle((left, top + 2, left + 18, top + 20), colour(label), "black")
+    for (name, tint), (left, top) in zip(drawn.items(), places, strict=True):
+        pen.rectangle((left, top + 2, left + 18, top + 20), tint, "black")
         pen.text((left + 26, top), name, "black", font)
     return made
 
@@ -151,8 +171,11 @@ def steered(
     angle, length = math.radians(degrees * steering), 0.45 * height
     x, y = width / 2, height - 4
     tip = x + length * math.sin(angle), y - length * math.cos(angle)
-    pen.line((x, y, *tip), colour, 4)
+    strokes = [(x, y, *tip)]
     for side in (-1, 1):
         back = angle + side * math.radians(150)
-        pen.line((*tip, tip[0] + 14 * math.sin(back), tip[1] - 14 * math.cos(back)), colour, 4)
+        strokes.append((*tip, tip[0] + 14 * math.sin(back), tip[1] - 14 * math.cos(back)))
+    for ink, across in (((0, 0, 0), 8), (colour, 4)):  # a dark edge, for what is as light as the arrow
+        for stroke in strokes:
+            pen.line(stroke, ink, across)
     return np.asarray(picture)

@@ -179,7 +179,9 @@ class ImageTask(Task):
         return splits
 
     def data_sentences(self) -> Iterator[str]:
-        """Yields what there is to know of real data before training, a sentence each."""
+        """Yields what there is to know of the data before training, a sentence each."""
+        if self.data == SCENES:
+            return overview.of_scenes(self.counts(), self.size, self.class_names)
         return overview.sentences(self.listing, self.size, self.resize, Path(self.data), self.skip_bad)
 
     def with_listing(self, listing: Listing) -> Self:

@@ -83,6 +83,7 @@ class MultiTask(FrameTask):
         parts = tuple(dataclasses.replace(part, **shared) for part in self.parts)
         for number, part in enumerate(parts):
             object.__setattr__(part, "place", f"{self.place}.parts.{number}")
+            object.__setattr__(part, "default_size", self.default_size)  # one image is of one size, whatever the parts'
         object.__setattr__(self, "parts", parts)
 
     @functools.cached_property
@@ -102,8 +103,12 @@ class MultiTask(FrameTask):
             yield from part.undeclared()
 
     def data_sentences(self) -> Iterator[str]:
+        said = set()
         for part in self.parts:
-            yield from part.data_sentences()
+            for sentence in part.data_sentences():
+                if sentence not in said:
+                    yield sentence
+                said.add(sentence)
 
     def counts(self) -> dict[str, int]:
         return self.parts[0].counts()

@@ -202,7 +202,7 @@ class Segmentation(FrameTask):
         return self.rendered_truth(image, decided(outputs[None], image.shape[:2])[0])
 
     def rendered_truth(self, image: np.ndarray, targets: np.ndarray) -> np.ndarray:
-        return pictures.masked(image, targets, pictures.palette(len(self.class_names)))
+        return pictures.masked(image, targets, self.class_names)
 
     def metadata(self, model: keras.Model) -> dict[str, Any]:
         rule = "class = arg max over the last axis"
