@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from tfmo_drive.base import faults
-from tfmo_drive.base.faults import counted, note, noted, refuse
+from tfmo_drive.base.faults import counted, gathered, note, refuse
 from tfmo_drive.contracts import BadInput
 
 
@@ -28,13 +28,34 @@ def test_where_nothing_else_is_left_faults_cannot_be_left_out():
         refuse(Path("data"), ["a", "b", "c"], 3, "images are odd", True)
 
 
-def test_what_is_noted_of_data_is_found_again_by_its_place(tmp_path):
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "rows.csv").touch()
-    for source in (tmp_path / "a", tmp_path / "a" / "train", tmp_path / "ab", tmp_path):
-        note(source, f"of {source.name}\n.")
-    wanted = [{"source": str(tmp_path / name), "text": f"of {Path(name).name}\\n."} for name in ("a", "a/train")]
-    assert noted([tmp_path / "a"]) == noted([tmp_path / "a" / "rows.csv"]) == wanted and noted([]) == []
+def test_what_is_noted_is_gathered_once_and_by_all_who_listen():
+    note("before", "nobody hears it.")
+    with gathered() as outer:
+        note("a", "one.\n")
+        with gathered() as inner:
+            note("b", "two.")
+            note("a", "one.\n")
+    assert [one.text for one in outer] == ["one.\\n", "two."] and [one.source for one in inner] == ["b", "a"]
+
+
+def test_a_property_says_its_notes_again_to_who_listens_later(caplog):
+    class Data:
+        made = 0
+
+        @faults.noting
+        def listing(self):
+            """Lists."""
+            self.made += 1
+            note("data", "odd.")
+            return self.made
+
+    data = Data()
+    assert data.listing == 1 and Data.listing.__doc__ == "Lists."
+    with gathered() as first:
+        with gathered() as second:
+            assert data.listing == data.listing == 1
+    assert [*first] == [*second] == [("data", "odd.", faults.logging.WARNING)]
+    assert caplog.text.count("odd.") == 2  # by each run once
 
 
 def test_data_is_noted_and_not_only_logged():

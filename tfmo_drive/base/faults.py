@@ -1,14 +1,15 @@
 """Reports what cannot be used in a data set.
 
-Faults are counted, the first ten named, and refused unless they may be skipped; what is only said is kept for the
-report.
+Faults are counted, the first ten named, and refused unless they may be skipped. What is only said is gathered for the
+report of every run that uses the data, also where they were listed before it began.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from absl import logging
 
@@ -17,8 +18,18 @@ from tfmo_drive.contracts import BadInput, one_line
 
 NAMED, LONGEST = 10, 400
 """The number of faults that are named, and the number of letters that are shown of each."""
-_noted: dict[tuple[str, str], None] = {}
-"""What this process has said of data: (source, text), in the order in which it was said."""
+
+
+class Note(NamedTuple):
+    """Says what is left out of data, or odd about it: the file or folder, the sentence, and the level of the log."""
+
+    source: str
+    text: str
+    level: int
+
+
+_gathering: list[dict[Note, None]] = []
+"""What the blocks that gather have heard so far, in the order in which it was said; the innermost is the last."""
 
 
 def counted(faults: Sequence[str], total: int, what: str) -> str:
@@ -58,23 +69,53 @@ def refuse(
 
 
 def note(source: str | Path, text: str, level: int = logging.WARNING) -> None:
-    """Logs what is left out of data, or odd about it, and keeps it for the report.
+    """Logs what is left out of data, or odd about it, and gives it to all blocks that gather.
 
     Args:
         source: The file or folder of the data, with which the line begins.
         text: The rest of the line, a whole sentence.
         level: The level of the log, logging.INFO for what is as it should be.
     """
-    source, text = one_line(str(source)), one_line(text)
-    logging.log(level, "%s: %s", source, text)
-    _noted[source, text] = None
+    said = Note(one_line(str(source)), one_line(text), level)
+    logging.log(level, "%s: %s", said.source, said.text)
+    for heard in _gathering:
+        heard[said] = None
 
 
-def noted(paths: Iterable[Path]) -> list[dict[str, str]]:
-    """Returns what was noted of data at or below these paths, or beside those of them that are files."""
-    places = [os.path.abspath(path if path.is_dir() else path.parent) for path in paths]
-    return [
-        {"source": source, "text": text}
-        for source, text in _noted
-        if any(os.path.commonpath([place, os.path.abspath(source)]) == place for place in places)
-    ]
+@contextlib.contextmanager
+def gathered() -> Iterator[dict[Note, None]]:
+    """Yields what is noted while the block runs, each once, in the order in which it is said first."""
+    heard: dict[Note, None] = {}
+    _gathering.append(heard)
+    try:
+        yield heard
+    finally:
+        _gathering[:] = [other for other in _gathering if other is not heard]
+
+
+class noting:  # noqa: N801  # a decorator, as functools.cached_property is
+    """Computes a property once, as functools.cached_property does, and keeps what was noted meanwhile.
+
+    Whoever asks for it again while something is gathered hears the notes too: a second run in one process finds its
+    data listed, and says of them what the first did.
+    """
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        self._function, self.__doc__ = function, function.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._place = f"{name} and its notes"
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        if instance is None:
+            return self
+        kept = instance.__dict__
+        if self._place not in kept:
+            with gathered() as notes:
+                found = self._function(instance)
+            kept[self._place] = found, tuple(notes)
+        found, notes = kept[self._place]
+        for said in notes if _gathering else ():
+            if any(said not in heard for heard in _gathering):
+                note(*said)
+        return found

@@ -24,7 +24,7 @@ from absl import flags, logging
 from PIL import Image
 
 from tfmo_drive.base import atomic, inputs, outputs
-from tfmo_drive.base.faults import note, noted
+from tfmo_drive.base.faults import gathered, note
 from tfmo_drive.commands import experiment_flags, shared_flags
 from tfmo_drive.contracts import BadInput, Examples
 from tfmo_drive.data import found_files
@@ -136,15 +136,15 @@ def _seen(name: str, data: Path | None) -> tuple[str, Path, ImageTask, list[str]
     """
     task, sentences, refused = _task(name, data), [], None
     data = data or Path(task.data)
-    before = len(noted([data]))
-    try:
-        for sentence in task.data_sentences():
-            sentences.append(sentence)
-    except BadInput as error:
-        if not sentences:
-            raise
-        refused = error
-    more = [one["text"][:1].upper() + one["text"][1:] for one in noted([data])[before:]]
+    with gathered() as notes:
+        try:
+            for sentence in task.data_sentences():
+                sentences.append(sentence)
+        except BadInput as error:
+            if not sentences:
+                raise
+            refused = error
+    more = [one.text[:1].upper() + one.text[1:] for one in notes]
     return name, data, task, sentences + [text for text in more if text not in sentences], refused
 
 

@@ -66,11 +66,12 @@ class Run:
 
     def measured(self) -> tuple[dict[str, Any], Gallery]:
         """Returns what `report` returns, and the artifacts by the names of their rows, open."""
-        with self._held():
+        with faults.gathered() as notes, self._held():
             context, models, stages = self._stages.models()
             files = self._files(context)
             files.measure({name: list(made.values())[-1] for name, made in models.items()}, stages)
             report = self._assembled(files, stages)
+            report["data_notes"] = [{"source": one.source, "text": one.text} for one in notes]
             report["expect"] = self._expected(files)
             report["paired"] = list(files.paired(self.name))
             gallery = Gallery(context.task, files.artifacts)
@@ -138,7 +139,6 @@ class Run:
             "task": settings(self.experiment.task), "settings": known["settings"],
             "data_fingerprint": known["data_fingerprint"], "baseline": {"val_score": stages[0]["val_score"]},
             "headline": headline, "rows": files.rows, "skipped": files.skipped, "stages": stages,
-            "data_notes": faults.noted(path for _, path in run_folder.inputs(known["settings"])),
         }  # fmt: skip
 
     def _asked(self, context: Context) -> Expect:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from tfmo_drive.base import faults
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.base.outputs import names
 from tfmo_drive.contracts import BadInput, Evaluation, Trivial
@@ -89,7 +90,7 @@ class Classification(ImageTask):
         super().__post_init__()
         output_kind.refuse_unknown("Classification.outputs", self.outputs)
 
-    @functools.cached_property
+    @faults.noting
     def listing(self):
         known = read_class_names(self.classes) if self.classes else None
         columns = {key: value for key, value in dataclasses.asdict(self.columns).items() if value}

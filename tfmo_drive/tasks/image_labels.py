@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from tfmo_drive.base import faults
 from tfmo_drive.base import outputs as model_outputs
 from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.contracts import BadInput, Evaluation, Examples, Trivial
@@ -65,7 +66,7 @@ class Labels(FrameTask):
         if self.outputs not in ("", LOGITS, SIGMOIDS):
             raise BadInput(f'Labels.outputs must be "", {LOGITS} or {SIGMOIDS}, got {self.outputs!r}.')
 
-    @functools.cached_property
+    @faults.noting
     def listing(self):
         known = read_class_names(self.classes) if self.classes else ()
         columns = {key: value for key, value in dataclasses.asdict(self.columns).items() if value}

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 
 from absl import logging
 
-from tfmo_drive.base.faults import note
+from tfmo_drive.base import faults
 from tfmo_drive.base.given_file import paths_as_text
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.base.overrides import settings
@@ -166,13 +166,13 @@ class ImageTask(Task):
         text = "none" if inside else self.preprocessing_name or self.network.preprocessing
         return preprocessing_text.preprocessing(text, self.shape[2])
 
-    @functools.cached_property
+    @faults.noting
     def _splits(self) -> dict[str, Examples]:
         splits = {split: self.packed(split) for split in SPLITS}
         if self.data == SCENES:
             return splits
         for sentence in self.data_sentences():
-            note(self.data, sentence, logging.INFO)
+            faults.note(self.data, sentence, logging.INFO)
         if self.duplicates == DROP:
             splits = without_repeated(self.data, splits)
         say_repeated(self.data, splits, self.class_names)

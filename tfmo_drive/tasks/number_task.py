@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from tfmo_drive.base import faults
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.base.outputs import names
 from tfmo_drive.base.run_folder import file_digest
@@ -81,7 +82,7 @@ class NumberTask(FrameTask):
     def number(self, scene: Scene) -> float:
         """Returns the true number of a built-in scene, in the unit."""
 
-    @functools.cached_property
+    @faults.noting
     def listing(self) -> Listing:
         columns = {key: value for key, value in dataclasses.asdict(self.columns).items() if value}
         return list_numbers(self.data, self.output_names[0], columns, self.split_seed, self.skip_bad)

@@ -6,8 +6,8 @@ donkeycar's pilots answer angle and throttle of one image (github.com/autorope/d
 from __future__ import annotations
 
 import dataclasses
-import functools
 
+from tfmo_drive.base import faults
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.layouts.steering_log import list_log
 from tfmo_drive.data.splitting import Listing
@@ -41,7 +41,7 @@ class Throttle(NumberTask):
         if self.columns.group:
             raise BadInput(f"Throttle.columns.group is no column of a log, got {self.columns.group!r}. Leave it out.")
 
-    @functools.cached_property
+    @faults.noting
     def listing(self) -> Listing:
         asked = {"file": self.columns.file, "throttle": self.columns.number, "split": self.columns.split}
         columns = {kind: name for kind, name in asked.items() if name}

@@ -8,12 +8,12 @@ Score: COCO's mAP; beside it AP50, by object size and class, and how many pedest
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from tfmo_drive.base import faults
 from tfmo_drive.base.keras2 import keras
 from tfmo_drive.base.outputs import at
 from tfmo_drive.contracts import Arrays, BadInput, Evaluation, Examples, Trivial
@@ -88,7 +88,7 @@ class Detection(FrameTask):
         if not 0 < self.threshold < 1:
             raise BadInput(f"Detection.threshold must be in (0, 1), got {self.threshold}.")
 
-    @functools.cached_property
+    @faults.noting
     def listing(self):
         chosen = read_class_names(self.classes) if self.classes else None
         named = {split: name for split, name in dataclasses.asdict(self.annotations).items() if name}

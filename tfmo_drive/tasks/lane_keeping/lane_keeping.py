@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from tfmo_drive.base import faults
 from tfmo_drive.base.cache import digest
 from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.base.outputs import names
@@ -118,7 +119,7 @@ class LaneKeeping(FrameTask):
                 "Use flip, zoom, brightness and contrast."
             )
 
-    @functools.cached_property
+    @faults.noting
     def listing(self):
         columns = {key: value for key, value in dataclasses.asdict(self.columns).items() if value}
         values = (STEERING, "speed") if self.speeds else (STEERING,)

@@ -85,7 +85,7 @@ class Segmentation(FrameTask):
         if self.ignore is not None and not 0 <= self.ignore <= IGNORE:
             raise BadInput(f"Segmentation.ignore must be an id in 0..{IGNORE}, or none, got {self.ignore}.")
 
-    @functools.cached_property
+    @faults.noting
     def listing(self):
         names = read_class_names(self.classes) if self.classes else None
         return list_masks(self.data, names, self.ignore, self.split_seed, self.skip_bad)

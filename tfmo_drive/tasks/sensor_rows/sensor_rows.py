@@ -102,7 +102,7 @@ class SensorRows(Task):
         if self.split_seed < 0:
             raise BadInput(f"SensorRows.split_seed must be at least 0, got {self.split_seed}.")
 
-    @functools.cached_property
+    @faults.noting
     def _source(self) -> RowSource:
         classes, path = self.predicts == CLASS, Path(self.data)
         if self.data == SERIES:
@@ -160,7 +160,7 @@ class SensorRows(Task):
         """Returns raw rows float32 [b, columns], and class ids int64 [b] or numbers float32 [b, 1]."""
         return self._splits[split]
 
-    @functools.cached_property
+    @faults.noting
     def _summary(self) -> Summary:
         """Returns the summary of the train split; raises BadInput where it cannot teach."""
         found = self.examples("train").summary()
@@ -178,7 +178,7 @@ class SensorRows(Task):
             raise BadInput(f"{self._source.name}: the target is {found.mean[-1]:g} in every train row. Name another.")
         return found
 
-    @functools.cached_property
+    @faults.noting
     def preprocessing(self) -> Preprocessing:
         """Returns (x - mean) / deviation of the train split, which a given model of raw rows takes back (`converted`).
 
