@@ -289,9 +289,10 @@ def cityscapes(root: Path, all_: Sequence[Picture]) -> None:
         text(root / f"gtFine/{place}/{name}_gtFine_polygons.json", [json.dumps(facts)])
 
 
-def _rows(all_: Sequence[Picture], name: Callable[[Picture], str]) -> list[list]:
-    boxed = [[name(one), *thing.box, thing.name] for one in all_ for thing in one.things]
-    return boxed + [[name(one), "", "", "", "", ""] for one in all_ if not one.things]
+def _rows(all_: Sequence[Picture], name: Callable[[Picture], str], sides: Callable = lambda box: box) -> list[list]:
+    """A row an object: name, the four numbers of its box, class, crowd; of an image without any the name alone."""
+    boxed = [[name(one), *sides(thing.box), thing.name, int(thing.crowd)] for one in all_ for thing in one.things]
+    return boxed + [[name(one), *[""] * 6] for one in all_ if not one.things]
 
 
 def _csv(path: Path, rows: Sequence[Sequence], delimiter: str = ",") -> None:
@@ -304,14 +305,14 @@ def csv_boxes(root: Path, all_: Sequence[Picture]) -> None:
     """A header, a column of splits, and paths of Windows."""
     rows = _rows(all_, lambda one: f"C:\\Users\\me\\data\\images\\{one.stem}.jpg")
     splits = {one.stem: one.split for one in all_}
-    rows = [[*row[:1], splits[row[0][-10:-4]], *row[1:]] for row in rows]
+    rows = [[*row[:1], splits[row[0][-10:-4]], *row[1:6]] for row in rows]
     _csv(root / "boxes.csv", [["Filename", "split", "x_min", "y_min", "x_max", "y_max", "class"], *rows], ";")
     for one in all_:
         image(root / f"images/{one.stem}.jpg")
 
 
 def csv_without_header(root: Path, all_: Sequence[Picture]) -> None:
-    _csv(root / "boxes.csv", _rows(all_, lambda one: f"{one.stem}.jpg"))
+    _csv(root / "boxes.csv", [row[:6] for row in _rows(all_, lambda one: f"{one.stem}.jpg")])
     for one in all_:
         image(root / f"{one.stem}.jpg")
 
@@ -324,6 +325,37 @@ def csv_of_tensorflow(root: Path, all_: Sequence[Picture]) -> None:
             root / f"{split}_labels.csv",
             [["filename", "width", "height", "class", "xmin", "ymin", "xmax", "ymax"], *rows],
         )
+    for one in all_:
+        image(root / f"images/{one.stem}.jpg")
+
+
+def csv_of_sizes(root: Path, all_: Sequence[Picture]) -> None:
+    """Ids in place of file names, upper left corners and sizes, and images in a folder of any name."""
+    rows = _rows(all_, lambda one: str(int(one.stem)), lambda box: (*box[:2], box[2] - box[0], box[3] - box[1]))
+    _csv(root / "objects.csv", [["image_id", "x", "y", "w", "h", "kind"], *(row[:6] for row in rows)])
+    for one in all_:
+        image(root / f"camera/{one.stem}.jpg")
+
+
+def csv_of_shares(root: Path, all_: Sequence[Picture]) -> None:
+    """Open Images: ids, corners in shares of the image, and what is a group."""
+    rows = _rows(all_, lambda one: one.stem, lambda box: np.divide(box, [*SIZE[::-1], *SIZE[::-1]]).tolist())
+    _csv(root / "boxes.csv", [["ImageID", "XMin", "YMin", "XMax", "YMax", "LabelName", "IsGroupOf"], *rows])
+    for one in all_:
+        image(root / f"{one.stem}.jpg")
+
+
+def csv_of_centres(root: Path, all_: Sequence[Picture]) -> None:
+    """Centres and sizes in pixels."""
+
+    def centre(box: Sequence[int]) -> tuple[float, ...]:
+        return (box[0] + box[2]) / 2, (box[1] + box[3]) / 2, box[2] - box[0], box[3] - box[1]
+
+    rows = _rows(all_, lambda one: f"{one.stem}.jpg", centre)
+    _csv(
+        root / "boxes.csv",
+        [["filename", "x_center", "y_center", "width", "height", "category"], *(row[:6] for row in rows)],
+    )
     for one in all_:
         image(root / f"images/{one.stem}.jpg")
 
@@ -352,6 +384,9 @@ LAYOUTS = [
     Layout("a CSV of boxes", csv_boxes, crowds=False),
     Layout("a CSV of boxes", csv_without_header, splits=False, crowds=False),
     Layout("a CSV of boxes", csv_of_tensorflow, crowds=False),
+    Layout("a CSV of boxes", csv_of_sizes, splits=False, crowds=False),
+    Layout("a CSV of boxes", csv_of_shares, splits=False),
+    Layout("a CSV of boxes", csv_of_centres, splits=False, crowds=False),
 ]  # fmt: skip
 
 

@@ -82,6 +82,36 @@ def test_every_colour_mode_becomes_rgb(mode):
 def test_sixteen_bit_grey_is_scaled_and_not_clipped():
     deep = Image.fromarray(np.full((4, 4), 0x4080, np.uint16))
     assert (decode(encoded(deep), (4, 4)) == 0x40).all()
+    white = Image.fromarray(np.full((4, 4), 65535, np.uint16))
+    assert (decode(encoded(white), (4, 4, 1)) == 255).all()
+
+
+def _deep_colours(kind: str, pixels: np.ndarray) -> bytes:
+    """A PNG or a TIFF of 16-bit RGB pixels, uint16 [h, w, 3], which Pillow does not write."""
+    height, width, _ = pixels.shape
+    if kind == "TIFF":
+        sizes = {256: (4, width), 257: (4, height), 258: (3, 122, 3), 259: (3, 1), 262: (3, 2), 273: (4, 128),
+                 277: (3, 3), 278: (4, height), 279: (4, pixels.nbytes)}  # fmt: skip
+        tags = b"".join(struct.pack("<HHII", tag, kind, more[0] if more else 1, value)
+                        for tag, (kind, value, *more) in sizes.items())  # fmt: skip
+        head = b"II*\0" + struct.pack("<IH", 8, len(sizes)) + tags + bytes(4)
+        return head + struct.pack("<3H", 16, 16, 16) + pixels.astype("<u2").tobytes()
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    chunks = (
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(rows)),
+        (b"IEND", b""),
+    )
+    made = (
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(made)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_sixteen_bit_colours_are_scaled_and_not_clipped(kind):
+    pixels = np.array([[[65535, 0x4080, 0], [0x00FF, 0x0100, 0xFE01]]], np.uint16)
+    assert decode(_deep_colours(kind, pixels), (1, 2)).tolist() == [[[255, 0x40, 0], [0, 1, 0xFE]]]
 
 
 def test_exif_orientation_is_applied():

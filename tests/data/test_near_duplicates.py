@@ -38,6 +38,7 @@ ALTERED = {
     "scaled.png": lambda image: image.resize((57, 57)),
     "darker.png": lambda image: image.point(lambda level: 0.8 * level),
     "moved.png": lambda image: image.crop((1, 1, 96, 96)),
+    "deep.png": lambda image: Image.fromarray(np.asarray(image.convert("L"), np.uint16) * 257),
 }
 
 

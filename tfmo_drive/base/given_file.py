@@ -9,12 +9,13 @@ import codecs
 import contextlib
 import dataclasses
 import functools
+import io
 import json
 import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -97,16 +98,39 @@ def text_of(path: str | os.PathLike, expected: str, advice: str = "", windows: b
         with open(path, "rb") as file:
             data = file.read()
         try:
-            utf_16 = windows and data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-            text = data.decode("utf-16" if utf_16 else "utf-8-sig")
-        except UnicodeDecodeError as error:
-            line = data.count(b"\n", 0, error.start) + 1
-            place = f"line {line} holds the byte 0x{data[error.start]:02x}"
-            if not windows or b"\0" in data or _MULTIBYTE.search(data):
-                raise ValueError(f"{place}, which is not UTF-8") from error
-            text = data.decode("cp1252")
-            faults.note(path, f"{place}, which is not UTF-8; it is read as Windows' code page 1252.")
+            text = data.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            text = data.decode(_encoding(path, io.BytesIO(data), windows))
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def encoding_of(path: str | os.PathLike, expected: str) -> str:
+    """Returns the encoding of a text that may be saved by Windows, as `text_of` has it, from one look at every line.
+
+    Raises BadInput as `reading` does, also where it is none of those.
+    """
+    with reading(path, expected), open(path, "rb") as file:
+        return _encoding(path, file, windows=True)
+
+
+def _encoding(path: str | os.PathLike, lines: Iterable[bytes], windows: bool) -> str:
+    place, other = "", not windows
+    for number, line in enumerate(lines, start=1):
+        if number == 1 and windows and line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            return "utf-16"
+        other |= b"\0" in line
+        if line.isascii():
+            continue
+        other |= _MULTIBYTE.search(line.removeprefix(codecs.BOM_UTF8)) is not None
+        try:
+            line.decode()
+        except UnicodeDecodeError as error:
+            place = place or f"line {number} holds the byte 0x{line[error.start]:02x}"
+    if place and other:
+        raise ValueError(f"{place}, which is not UTF-8")
+    if place:
+        faults.note(path, f"{place}, which is not UTF-8; it is read as Windows' code page 1252.")
+    return "cp1252" if place else "utf-8-sig"
 
 
 def json_of(path: str | os.PathLike, expected: str, advice: str = "") -> Any:

@@ -30,7 +30,7 @@ from tfmo_drive.contracts import BadInput, Examples
 from tfmo_drive.data import found_files
 from tfmo_drive.data.csv_table import read_table
 from tfmo_drive.data.layouts import known_layouts
-from tfmo_drive.data.layouts.csv_listing import COLUMNS, find_columns
+from tfmo_drive.data.layouts.csv_listing import COLUMNS, OtherKind, find_columns
 from tfmo_drive.data.splitting import SPLIT_WORDS, SPLITS, Listing
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ def _print(name: str, data: Path, task: ImageTask, sentences: Sequence[str], ref
 
 
 def _reason(errors: Mapping[tuple[str, Path], BadInput], data: Path) -> BadInput:
-    """Returns why the data cannot be used: of a table without images, what the experiment of rows says."""
+    """Returns why the data cannot be used: of a table of images, what the first says that finds its columns there."""
     from tfmo_drive.tasks.sensor_rows import drive_log
 
     first, rows = next(iter(errors.values())), errors.get(("sensor_rows", data))
@@ -175,8 +175,11 @@ def _reason(errors: Mapping[tuple[str, Path], BadInput], data: Path) -> BadInput
         return first
     if data.suffix.lower() != ".csv":
         return rows
-    images = find_columns(data, read_table(data).header, {}, {"file": COLUMNS["file"]}, ())
-    return errors.get(("post_training", data), first) if images else rows
+    images = {"file": [name for name in COLUMNS["file"] if name != "id"]}  # which rows of numbers have too
+    if not find_columns(data, read_table(data).header, {}, images, ()):
+        return rows
+    told = [error for (name, _), error in errors.items() if name != "sensor_rows" and not isinstance(error, OtherKind)]
+    return told[0] if told else errors.get(("post_training", data), first)
 
 
 def _drawn(task: ImageTask, name: str, data: Path) -> Path:

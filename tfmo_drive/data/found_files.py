@@ -15,6 +15,12 @@ from tfmo_drive.contracts import BadInput
 JUNK = ("__MACOSX", "$RECYCLE.BIN", "System Volume Information", "@eaDir", "lost+found")
 """Folders that systems leave behind; what begins with a dot is left out as well."""
 
+IMAGE_HOLDERS = ("images", "image", "imgs", "img")
+"""Names, in lower case, of folders that hold all images."""
+HOLDERS = (*IMAGE_HOLDERS, "jpegimages", "image_2", "labels", "label_2", "annotations")
+"""Names, in lower case, of folders that hold all images or their labels; none is a class."""
+MASK_HOLDERS = ("masks", "mask", "labels", "annotations", "annot", "labeledapproved_full")
+"""Names, in lower case, of folders that hold all masks."""
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
 """Suffixes of packed folders."""
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")

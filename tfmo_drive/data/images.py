@@ -255,13 +255,19 @@ def _in_mode(image: Image.Image, mode: str, name: str) -> Image.Image:
     if image.mode == "F" or (image.mode == "I" and image.format == "TIFF"):
         what = "floats" if image.mode == "F" else "32-bit integers"
         raise UnreadableImage(name, f"its pixels are {what}, of no known range; save it with 8 or 16 bits")
-    if image.mode.startswith("I"):  # Pillow would clip 16-bit grey at 255 instead of scaling it
-        image = Image.fromarray((np.asarray(image, np.int64).clip(0, 65535) >> 8).astype(np.uint8))
+    image = of_eight_bits(image)
     if mode == "RGBA" and not image.has_transparency_data:
         raise UnreadableImage(
             name, "it has no fourth channel (alpha), which the model takes; save it as PNG with alpha"
         )
     return image.convert(mode)
+
+
+def of_eight_bits(image: Image.Image) -> Image.Image:
+    """Returns an image with the high byte of 16-bit grey alone (65535 becomes 255): Pillow would clip it at 255."""
+    if not image.mode.startswith("I"):
+        return image
+    return Image.fromarray((np.asarray(image, np.int64).clip(0, 65535) >> 8).astype(np.uint8))
 
 
 def _reason(error: Exception) -> str:

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from tfmo_drive.base import atomic
 from tfmo_drive.base.cache import cache_root, digest, keeping, made_once
-from tfmo_drive.data.images import UnreadableImage, opened
+from tfmo_drive.data.images import UnreadableImage, of_eight_bits, opened
 from tfmo_drive.data.splitting import SPLITS, Split
 
 MOST = 20_000
@@ -30,7 +30,7 @@ _SIDE, _ALIKE = 12, 18
 """Frequencies a side, and the largest number of them, of 144, that differ in images that look alike. Of 18 million
 pairs of traffic signs at 32 px, 66 of another track are that near; photographs of one place a second apart are."""
 _WORDS = -(-_SIDE * _SIDE // 64)
-_FILE, _VERSION = "pairs.json", 1
+_FILE, _VERSION = "pairs.json", 2
 _CHUNK = 64
 """The number of images that are compared with all others at once: some 30 MB."""
 
@@ -115,7 +115,7 @@ def _hash(file: Path) -> np.ndarray | None:
     try:
         with opened(file, file) as image:
             image.draft("L", (4 * _SIDE, 4 * _SIDE))  # a JPEG is decoded at the size that is needed
-            bits = imagehash.phash(image, _SIDE).hash.ravel()
+            bits = imagehash.phash(of_eight_bits(image), _SIDE).hash.ravel()
     except UnreadableImage:
         return None
     if bits.sum() <= 1:

@@ -193,6 +193,8 @@ def read(path, facts):
     from PIL import Image, ImageOps
 
     image, mode = ImageOps.exif_transpose(Image.open(path)), facts["colour_order"]  # Pillow's "L" is grey
+    if image.mode.startswith("I"):  # 16-bit grey, which Pillow would clip at 255
+        image = Image.fromarray((np.asarray(image, np.int64).clip(0, 65535) >> 8).astype(np.uint8))
     if mode == "RGBA" and not image.has_transparency_data:
         raise ValueError("it has no fourth channel (alpha), which the model takes")
     return np.asarray(resized(image.convert(mode), facts)).reshape(1, facts["height"], facts["width"], len(mode))

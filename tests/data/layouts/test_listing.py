@@ -114,13 +114,14 @@ def test_too_few_images_to_split_are_refused(root):
         list_folder(root)
 
 
-def test_other_files_are_not_images(root):
+def test_other_files_are_not_images(root, caplog):
     folders(root, {"car": 5, "bus": 5})
     for name in ("notes.txt", ".hidden.png"):
         (root / "car" / name).write_bytes(b"")
     (root / "car" / "deep").mkdir()
     (root / "car" / "deep" / "UPPER.JPG").write_bytes(b"")
     assert sum(len(split) for split in list_folder(root).splits.values()) == 11
+    assert 'images in folders below those of classes count for the class, 1 in all: "car/deep".' in caplog.text
 
 
 def test_a_csv_is_read_by_its_column_names(root):
@@ -200,7 +201,9 @@ def test_ids_with_gaps_need_class_names(root):
 
 def test_missing_files_are_counted_and_the_first_named(root):
     path = table(root, ["file,label", *(f"{i}.png,0" for i in range(1205))], make=False)
-    with pytest.raises(BadInput, match="1,205 of 1,205 images are missing in .*signs, its.*: 0.png, .* 1,195 more"):
+    with pytest.raises(
+        BadInput, match="1,205 of 1,205 images are missing in .*signs and the folders in it: 0.png, .* 1,195 more"
+    ):
         list_csv(path)
 
 

@@ -49,6 +49,19 @@ def test_numbers_and_words_of_a_csv(write):
     assert groups.tolist() == splits.tolist() == [-1, -1, -1]
 
 
+def test_what_windows_saves_is_read_and_what_is_damaged_named_with_its_line(tmp_path, caplog):
+    text = "h\u00f6he,b,gear\n" + "1,2,\u00e9t\u00e9\n3,4,b\n"
+    for encoding in ("utf-8", "utf-8-sig", "utf-16", "cp1252"):
+        path = tmp_path / f"{encoding}.csv"
+        path.write_bytes(text.encode(encoding))
+        table, inputs, *_ = read(path)
+        assert table.columns == ("h\u00f6he", "b") and table.classes == ("\u00e9t\u00e9", "b"), encoding
+        assert inputs.tolist() == [[1, 2], [3, 4]]
+    assert caplog.text.count("line 1 holds the byte 0xf6, which is not UTF-8; it is read as Windows' code page") == 1
+    path.write_bytes(text.encode() + b"5,6,\xe9\n")
+    assert "line 4 holds the byte 0xe9, which is not UTF-8" in refusal(path)
+
+
 def test_blocks_are_joined_without_a_seam(write, monkeypatch):
     monkeypatch.setattr(row_files, "_BLOCK_BYTES", 40)
     numbers = np.random.default_rng(0).normal(size=(50, 2)).round(3)

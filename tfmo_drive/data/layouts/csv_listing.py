@@ -6,11 +6,9 @@ Columns are found by name, whatever their case, separator or order (GTSRB's own 
 from __future__ import annotations
 
 import dataclasses
-import itertools
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
@@ -20,16 +18,20 @@ from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.class_names import beside, is_id, is_missing, label_ids, no_class, ordered, quoted, refuse_unfit
 from tfmo_drive.data.csv_table import Table, number_in, read_table
 from tfmo_drive.data.found_files import identity
+from tfmo_drive.data.layouts.named_images import find_beside
 from tfmo_drive.data.splitting import SPLIT_WORDS, Listing, Rows, assemble, assemble_blocks
 
 COLUMNS = {
-    "file": ("file", "path", "filename", "filepath", "image", "image_path"),
+    "file": ("file", "path", "filename", "filepath", "image", "image_path", "image_name", "image_id", "img", "id"),
     "label": ("class_id", "label", "class", "class_name", "label_id"),
     "split": ("split", "set", "subset"),
     "group": ("group", "track", "group_id", "track_id", "sequence"),
 }
-_ROOT = re.compile("/+|~.*|[A-Za-z]:")
 _FLOAT_ID = re.compile(r"-?[0-9]{1,18}\.0+")
+
+
+class OtherKind(BadInput):
+    """Is raised where data are for another task: a table has no column for this one, or a file is none of its kind."""
 
 
 def list_csv(
@@ -41,9 +43,9 @@ def list_csv(
 ) -> Listing:
     """Lists the images of a CSV file; labels are ids or class names.
 
-    Images are looked for beside the CSV, in images/, and in a folder called as the CSV. Without a split column, whole
-    groups are sampled. A group is one group whatever its class (a drive passes many signs), unless groups are numbers
-    and the given splits cut them: then they restart per class, as GTSRB's tracks do.
+    Images are looked for beside the CSV and in the folders there (`named_images.find_beside`). Without a split column,
+    whole groups are sampled. A group is one group whatever its class (a drive passes many signs), unless groups are
+    numbers and the given splits cut them: then they restart per class, as GTSRB's tracks do.
 
     Args:
         path: The CSV file.
@@ -186,7 +188,7 @@ def find_columns(
     for kind in needed:
         if kind not in found:
             near = next((f'Did you mean "{name}"? ' for name in header if nearest(name, kinds[kind], 0.6)), "")
-            raise BadInput(
+            raise OtherKind(
                 f"{path} has no column for the {kind}; it has {quoted(header)}. {near}"
                 f"Call the column {' or '.join(kinds[kind][:3])}."
             )
@@ -240,65 +242,12 @@ def _labels(table: Table, labels: list[str], names: Sequence[str]) -> np.ndarray
 def _located(table: Table, index: int, skip_bad: bool) -> tuple[Table, list[Path]]:
     """Returns the rows whose image is there, and their images."""
     path, names = table.path, table.filled(index)
-    files = find_recorded([path.parent, path.parent / "images", path.parent / path.stem], names)
+    files = find_beside(path, names)
     missing = [names[row] for row, file in enumerate(files) if file is None]
-    what = f"images are missing in {path.parent}, its images/ and its {path.stem}/"
+    what = f"images are missing in {path.parent} and the folders in it"
     faults.refuse(path, missing, len(names), what, skip_bad)
     kept = [row for row, file in enumerate(files) if file]
     return table.at(kept), [files[row] for row in kept]
-
-
-def find_recorded(folders: Sequence[Path], names: Sequence[str]) -> list[Path | None]:
-    """Returns, as `find_files` does, where each name lies, also for names that another machine wrote.
-
-    A name that is not found as it stands is looked for with slashes in place of backslashes, then by ever shorter ends
-    of it (signs/stop/1.png, stop/1.png, 1.png). Where one name was found without its beginning, others of that
-    beginning are found so too, or are missing: 1.png of another folder is another image.
-    """
-    found = find_files(folders, names)
-    parts = [PurePosixPath(name.replace("\\", "/")).parts for name in names]
-    # What was left out in front of a name that was found; and whether that began at a root.
-    begun = {_beginning(parts[row], 0) for row, file in enumerate(found) if file}
-    waiting = [row for row, file in enumerate(found) if not file and parts[row]]
-    for dropped in range(max((len(parts[row]) for row in waiting), default=0)):
-        files = find_files(folders, [os.path.join(*parts[row][dropped:]) for row in waiting])
-        found_now = {row: file for row, file in zip(waiting, files, strict=True) if file}
-        begun |= {_beginning(parts[row], dropped) for row in found_now}
-        for row, file in found_now.items():
-            found[row] = file
-        waiting = [row for row in waiting if row not in found_now and _beginning(parts[row], dropped) not in begun]
-        waiting = [row for row in waiting if len(parts[row]) > dropped + 1]
-    return found
-
-
-def _beginning(parts: tuple[str, ...], dropped: int) -> tuple[bool, tuple[str, ...]]:
-    return bool(parts) and bool(_ROOT.fullmatch(parts[0])), parts[:dropped]
-
-
-def find_files(folders: Sequence[Path], names: Sequence[str]) -> list[Path | None]:
-    """Returns where each name lies in the first of the folders that holds it, or None.
-
-    Every folder is listed once: to ask each for each name would take minutes for many of both.
-    """
-    parts = [os.path.split(name) for name in names]
-    wanted: dict[str, set[str]] = {}
-    for parent, last in parts:
-        wanted.setdefault(parent, set()).add(last)
-    found: dict[tuple[str, str], Path] = {}
-    for folder, (parent, lasts) in itertools.product(folders, wanted.items()):
-        if lasts:
-            place = folder / parent
-            here = {last for last in lasts & _entries(place) if os.path.isfile(place / last)}
-            found |= {(parent, last): place / last for last in here}
-            lasts -= here
-    return [found.get(part) for part in parts]
-
-
-def _entries(folder: Path) -> set[str]:
-    try:
-        return set(os.listdir(folder))
-    except (OSError, ValueError):  # there is none, or the name is none that a file can have
-        return set()
 
 
 def read_splits(table: Table, index: int) -> np.ndarray:

@@ -18,6 +18,7 @@ from tfmo_drive.base import given_file
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.found_files import entries
 from tfmo_drive.data.images import SUFFIXES
+from tfmo_drive.data.layouts.boxes.box_columns import FILES, plain, sides_in, whole_box_in
 
 _Listed = Callable[[str], list[os.DirEntry[str]]]
 _LOOKED = 4096
@@ -27,9 +28,8 @@ _COCO = re.compile(r'"(annotations|categories|images)"\s*:\s*\[')
 _YOLO = (re.compile(r"^\s*(train|val)\s*:", re.MULTILINE), re.compile(r"^\s*(names|nc)\s*:", re.MULTILINE))
 _ROWS = 8
 """The number of lines of a CSV in which boxes are looked for, as the first images may hold none."""
-_CORNERS = (("xmin", "xmax"), ("x1", "x2"), ("x0", "x1"), ("left", "right"), ("bboxx1", "bboxx2"),
-            ("upperleftcornerx", "lowerrightcornerx"))  # fmt: skip
-"""Names of the columns of a box's left and right edges."""
+_CELL = re.compile(r'["\[(] *[0-9.]+ *, *[0-9.]+ *, *[0-9.]+ *, *[0-9.]+ *["\])]')
+"""A cell that holds a whole box."""
 _LINE = re.compile(r"[0-9]+([ \t]+[0-9.eE+-]+){4,}[ \t]*(\n|\r|$)")
 _MOST = 20
 """The number of files that are looked into for a sign: labels beside images are as many as these."""
@@ -91,9 +91,10 @@ def _yolo_beside(root: Path) -> bool:
 
 def _holds_boxes(text: str) -> bool:
     for number, line in enumerate(text.split("\n")[:_ROWS]):
-        cells = [re.sub("[^a-z0-9.-]", "", cell.lower()) for cell in re.split("[,;\t]", line)]
-        if number == 0 and any(left in cells and right in cells for left, right in _CORNERS):
-            return True
+        cells = [cell.strip(' "') for cell in re.split("[,;\t]", line)]
+        if number == 0 and (form := sides_in(cells)[0] or _CELL.search(text) and whole_box_in(cells)):
+            images = {plain(name) for name in FILES}
+            return form == "corners" or any(plain(cell) in images for cell in cells)
         if len(cells) == 6 and "." in cells[0] and all(_NUMBER.fullmatch(cell) for cell in cells[1:5]):
             return True
     return False
@@ -152,12 +153,6 @@ KINDS = {
         {"a driving log": ("driving_log.csv",), "a donkeycar tub": ("*.catalog", "record_*.json")},
     ),
 }  # fmt: skip
-IMAGE_HOLDERS = ("images", "image", "imgs", "img")
-"""Names, in lower case, of folders that hold all images."""
-HOLDERS = (*IMAGE_HOLDERS, "jpegimages", "image_2", "labels", "label_2", "annotations")
-"""Names, in lower case, of folders that hold all images or their labels; none is a class."""
-MASK_HOLDERS = ("masks", "mask", "labels", "annotations", "annot", "labeledapproved_full")
-"""Names, in lower case, of folders that hold all masks."""
 
 
 def layouts(root: Path, kind: str) -> list[str]:

@@ -16,7 +16,7 @@ from tfmo_drive.base import faults
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.class_names import beside, clean, is_missing, no_class, ordered, quoted, refuse_unfit
 from tfmo_drive.data.csv_table import Table, number_in, read_table
-from tfmo_drive.data.layouts.csv_listing import COLUMNS, find_columns, listed
+from tfmo_drive.data.layouts.csv_listing import COLUMNS, OtherKind, find_columns, listed
 from tfmo_drive.data.splitting import SPLITS, Listing, unseen
 
 
@@ -109,7 +109,7 @@ def _label_columns(table: Table, others: set[int], known: Sequence[str]) -> dict
         found = {name: free[name] for name, share in shares.items() if share > _LEAST}
         refuse_unfit(table.path, list(found), said=False)
     if not found:
-        raise BadInput(
+        raise OtherKind(
             f"{table.path} has no column of labels (labels, tags) and none of 0 and 1 for each; it has "
             f"{quoted(table.header)}. Call the column of names labels, or say --set=task.columns.labels=NAME."
         )

@@ -13,11 +13,11 @@ from tfmo_drive.base import faults
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data import found_files
 from tfmo_drive.data.class_names import beside, label_ids, no_class, ordered, quoted, refuse_unfit
-from tfmo_drive.data.found_files import Found, entries, folders_in, walk
+from tfmo_drive.data.found_files import HOLDERS, Found, entries, folders_in, walk
 from tfmo_drive.data.images import SUFFIXES
 from tfmo_drive.data.layouts.csv_listing import list_csv
 from tfmo_drive.data.layouts.gtsrb_archive import is_archive, list_archive
-from tfmo_drive.data.layouts.known_layouts import CLASSES, HOLDERS, elsewhere
+from tfmo_drive.data.layouts.known_layouts import CLASSES, elsewhere
 from tfmo_drive.data.recordings import tracks
 from tfmo_drive.data.splitting import SPLIT_WORDS, Listing, Rows, assemble
 
@@ -130,6 +130,10 @@ def _say_left_out(root: Path, folders: Sequence[Path], listed: Mapping[Path, Fou
     loose = [entry.path for place in sorted(places) for entry in entries(place) if _is_image(entry)]
     if loose:
         faults.note(root, f"not read: {len(loose):,} images that are in no folder of a class, such as {loose[0]}.")
+    deeper = [file for child, found in listed.items() for file in found.files if file.parent != child]
+    if deeper:
+        where = quoted(sorted({str(file.parent.relative_to(root)) for file in deeper}))
+        faults.note(root, f"images in folders below those of classes count for the class, {len(deeper):,} in all: {where}.")
     if folders:
         names = quoted([folder.name for folder in folders])
         faults.note(root, f"not read: {names}, no split with folders of classes.")

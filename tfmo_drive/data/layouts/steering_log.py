@@ -22,9 +22,10 @@ from tfmo_drive.contracts import BadInput
 from tfmo_drive.data import found_files
 from tfmo_drive.data.csv_table import Table, number_in, read_table
 from tfmo_drive.data.found_files import identity
-from tfmo_drive.data.layouts.csv_listing import find_columns, find_recorded, read_splits
+from tfmo_drive.data.layouts.csv_listing import find_columns, read_splits
 from tfmo_drive.data.layouts.donkey_tub import is_tub, read_tub
 from tfmo_drive.data.layouts.known_layouts import DRIVING, elsewhere
+from tfmo_drive.data.layouts.named_images import find_beside
 from tfmo_drive.data.splitting import SPLITS, Listing, Rows, Split, assemble_blocks, refuse_repeated_files
 
 COLUMNS = {
@@ -90,7 +91,7 @@ def list_log(
     kinds = {kind: names for kind, names in COLUMNS.items() if kind not in _VALUES or kind in values}
     found = find_columns(path, table.header, columns or {}, kinds, ("file", *values))
     cells = {kind: table.column(index) for kind, index in found.items()}
-    files = find_recorded(_folders(path), cells["file"])
+    files = find_beside(path, cells["file"])
     numbers = {value: [number_in(text) for text in cells[value]] for value in values}
     splits = read_splits(table, found["split"]) if "split" in found else np.full(len(files), "", "<U5")
     kept, odd, seen = [], [], set()
@@ -140,7 +141,7 @@ def with_side_cameras(
     kinds = {"file": COLUMNS["file"], **SIDES}
     asked = {kind: name for kind, name in (columns or {}).items() if kind in kinds}
     found = find_columns(table.path, table.header, asked, kinds, tuple(kinds))
-    files = {kind: find_recorded(_folders(table.path), table.column(place)) for kind, place in found.items()}
+    files = {kind: find_beside(table.path, table.column(place)) for kind, place in found.items()}
     rows = {identity(file): row for row, file in enumerate(files["file"]) if file}
     places = [rows[identity(file)] for file in train.files]
     odd = [f"{side} {table.rows[row][found[side]]}" for row in places for side in SIDES if files[side][row] is None]
@@ -161,11 +162,6 @@ def with_side_cameras(
 
 def _table(path: Path) -> Table:
     return read_tub(path) if is_tub(path) else read_table(_log(path), unnamed=CLASSIC)
-
-
-def _folders(path: Path) -> list[Path]:
-    """Returns where the images of a log may lie."""
-    return [path.parent, *(path.parent / name for name in ("IMG", "images", path.stem))]
 
 
 def _labels(numbers: Mapping[str, Sequence[float]], limit: float) -> np.ndarray:

@@ -15,13 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from tfmo_drive.base.given_file import once, reading
+from tfmo_drive.base.given_file import encoding_of, once, reading
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.class_names import is_missing
 from tfmo_drive.data.csv_table import cells, number_in, separator_of
 
 _JSON, _ARROW = (".json", ".jsonl", ".ndjson"), (".parquet", ".feather", ".arrow")
 SUFFIXES = (".csv", ".tsv", *_JSON, *_ARROW)
+_CSV = "a CSV file in UTF-8"
 _BLOCK_BYTES = 8 << 20
 _BATCH_ROWS = 1 << 14
 _LARGEST = float(np.finfo(np.float32).max)
@@ -71,11 +72,15 @@ def opened(path: Path) -> RowFile:
 
 
 class CsvRows(RowFile):
-    """Reads cells split by the commonest of comma, semicolon and tab in the first line, which names the columns."""
+    """Reads cells split by the commonest of comma, semicolon and tab in the first line, which names the columns.
+
+    The text is UTF-8, or as Windows saves it.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with self._reading(), open(path, encoding="utf-8-sig") as file:
+        self._encoding = encoding_of(path, _CSV)
+        with self._reading(), open(path, encoding=self._encoding) as file:
             first = file.readline()
             self._delimiter = separator_of(first)
             self.header = tuple(cells(path, 1, first, self._delimiter))
@@ -89,7 +94,7 @@ class CsvRows(RowFile):
             "usecols": list(places.values()),
             "converters": {places[name]: codes.code for name, codes in words.items()},
         }  # fmt: skip
-        with self._reading(), open(self.path, encoding="utf-8-sig") as file:
+        with self._reading(), open(self.path, encoding=self._encoding) as file:
             file.readline()
             line = 2
             while lines := file.readlines(_BLOCK_BYTES):
@@ -109,7 +114,7 @@ class CsvRows(RowFile):
                 line += len(lines)
 
     def _reading(self):
-        return reading(self.path, "a CSV file in UTF-8")
+        return reading(self.path, _CSV)
 
     def _refuse_stray_quotes(self, lines: list[str], first: int) -> None:
         """Raises BadInput for a quote without its other half, which would swallow every row up to the next one."""

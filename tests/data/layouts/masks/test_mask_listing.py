@@ -177,11 +177,12 @@ def coloured(root, palettes=(), ids=((0, 1), (2, 1))):
 PALETTE = [(128, 64, 128), (220, 20, 60), (0, 0, 142)]
 
 
-def test_an_id_that_is_another_colour_in_another_file_is_no_class(root):
+@pytest.mark.parametrize("names", [None, NAMES])  # which would not help
+def test_an_id_that_is_another_colour_in_another_file_is_no_class(root, names):
     coloured(root, [PALETTE, PALETTE, PALETTE[::-1]])
     with pytest.raises(BadInput, match=r"drive_0002.png: id 0 is the colour \(0, 0, 142\), and \(128, 64, 128\) in"
                                        r" .*drive_0000.png.* in .*class_dict.csv \(name,r,g,b\)"):  # fmt: skip
-        list_masks(root, NAMES)
+        list_masks(root, names)
 
 
 def test_of_many_masks_some_are_looked_at_and_the_others_compared_when_they_are_read(root, monkeypatch, tmp_path):

@@ -19,7 +19,7 @@ from tfmo_drive.data.class_names import quoted
 from tfmo_drive.data.found_files import entries, folders_in
 from tfmo_drive.data.layouts.boxes.box_document import Document
 from tfmo_drive.data.layouts.boxes.box_frames import Frame, Thing, documents_of
-from tfmo_drive.data.layouts.csv_listing import find_files
+from tfmo_drive.data.layouts.named_images import find_files
 from tfmo_drive.data.splitting import SPLIT_WORDS, split_in_name
 
 _SIDES = ("x1", "y1", "x2", "y2")

@@ -24,6 +24,7 @@ from tfmo_drive.data.image_headers import quick_size_of
 from tfmo_drive.data.images import SUFFIXES, UnreadableImage
 from tfmo_drive.data.layouts.boxes import bdd100k, cityscapes, coco, csv_boxes, kitti, voc, yolo
 from tfmo_drive.data.layouts.boxes.box_document import Document, usable
+from tfmo_drive.data.layouts.csv_listing import OtherKind
 from tfmo_drive.data.layouts.known_layouts import BOXES, elsewhere, layouts
 from tfmo_drive.data.recordings import blocks, drawn_whole, recording
 from tfmo_drive.data.splitting import SPLITS, Listing, Split, missing, refuse_repeated_files, sampled_blocks
@@ -129,7 +130,7 @@ def layout_of(data: Path) -> str:
         found = [name for name, shown in _LAST.items() if shown(data)]
     if not found:
         said = said or f"Those that are read are {', '.join(READERS)}; see data/README.md."
-        raise BadInput(f"{data} holds no boxes in a layout that is known. {said}")
+        raise OtherKind(f"{data} holds no boxes in a layout that is known. {said}")
     if len(found) > 1:
         faults.note(data, f"it holds boxes as {found[0]} and as {' and as '.join(found[1:])}; {found[0]} is read.")
     return found[0]
@@ -198,8 +199,8 @@ def _classes(
 def _checked(document: Document, indices: Mapping[int | str, int], skip_bad: bool) -> BoxSplit:
     found = usable(document, indices)
     if not found.files:
-        places = quoted([str(folder) for folder in document.looked])
-        raise BadInput(f"{document.path}: none of its images can be used: {found.faults[0]}. Looked in {places}.")
+        places = f" Looked in {quoted([str(folder) for folder in document.looked])}." if document.looked else ""
+        raise BadInput(f"{document.path}: none of its images can be used: {found.faults[0]}.{places}")
     total = len(document.images) + len(document.annotations) + len(document.faults)
     treated = "left out, objects without a box with their images; boxes partly outside are clipped"
     faults.refuse(document.path, found.faults, total, "images or boxes cannot be used", skip_bad, treated)

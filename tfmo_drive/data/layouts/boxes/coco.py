@@ -7,7 +7,6 @@ width, height], "area", "iscrowd"}], "categories": [{"id", "name"}]}, as https:/
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,8 +17,7 @@ from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.class_names import clean, quoted, refuse_unfit
 from tfmo_drive.data.found_files import folders_in
 from tfmo_drive.data.layouts.boxes.box_document import Document, is_id, name_of
-from tfmo_drive.data.layouts.csv_listing import find_files, find_recorded
-from tfmo_drive.data.layouts.known_layouts import MASK_HOLDERS
+from tfmo_drive.data.layouts.named_images import find_files, find_recorded, in_one_of, is_of_masks
 from tfmo_drive.data.splitting import SPLITS, split_in_name
 
 _FOLDERS = ("annotations", "labels")
@@ -118,10 +116,6 @@ def _annotation_files(data: Path, named: Mapping[str, str]) -> dict[str, Path]:
     return {split: choices[0] for split, choices in found.items() if choices}
 
 
-def _words(name: str) -> list[str]:
-    return re.findall("[a-z]+", name.lower())
-
-
 def _image_folders(path: Path, data: Path) -> tuple[list[Path], list[Path]]:
     """Returns where the images of an annotation file may lie: likely places, likeliest first, and all other folders.
 
@@ -132,7 +126,7 @@ def _image_folders(path: Path, data: Path) -> tuple[list[Path], list[Path]]:
     bases += [data] if data.is_dir() and data not in bases else []
     bases += [base / "images" for base in bases if (base / "images").is_dir()]
     below = [child for base in bases for child in folders_in(base)]
-    below = [child for child in below if not set(_words(child.name)) & set(MASK_HOLDERS)]
+    below = [child for child in below if not is_of_masks(child)]
     own = [child for child in below if split and split_in_name(child.name) == split]
     others = [child for child in below if not split or not split_in_name(child.name)]
     return [*own, *bases], [child for child in others if child not in bases]
@@ -148,13 +142,7 @@ def _with_images(document: Document, data: Path) -> Document:
     names = [name_of(image) for image in document.images]
     found = find_files(likely, names)
     if not any(found):
-        found = find_files(others, names)
-        for one, other in zip(found, find_files(others[::-1], names), strict=True):
-            if one != other:
-                raise BadInput(
-                    f"{document.path}: which are its images, those in {one.parent} or those in {other.parent}? "
-                    f"Move them to {document.path.parent / 'images'}."
-                )
+        found = in_one_of(others, names, document.path, find_files)
     if not any(found):  # as another machine had them
         found = find_recorded([*likely, *others], names)
     files = dict(zip(names, found, strict=True))

@@ -1,34 +1,34 @@
 """Reads a CSV of boxes, one a line: file, xmin, ymin, xmax, ymax, class, with a header of any usual names or none.
 
-A row without box and class says that its image holds no object, as in the lists of keras-retinanet. A column of splits
-is followed. The files of the German Traffic Sign Detection Benchmark (gt.txt) have the same columns.
+A box may be its centre, or a corner, and its size too (`box_columns`), in pixels or, where no number is above 1, in
+shares of the image, as Open Images has them. A row without box and class says that its image holds no object, as in the
+lists of keras-retinanet. A column of splits is followed, and one that says which boxes are around crowds. The files of
+the German Traffic Sign Detection Benchmark (gt.txt) and of LISA (allAnnotations.csv) are such.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from absl import logging
+
+from tfmo_drive.base import faults
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.class_names import beside, is_id, is_missing, quoted
 from tfmo_drive.data.csv_table import Table, number_in, read_table
-from tfmo_drive.data.found_files import folders_in
+from tfmo_drive.data.found_files import HOLDERS
+from tfmo_drive.data.layouts.boxes.box_columns import CLASSES, CORNERS, EXPECTED, FILES, plain, sides_in, whole_box_in
 from tfmo_drive.data.layouts.boxes.box_document import Document
 from tfmo_drive.data.layouts.boxes.box_frames import Frame, Thing, documents_of, short
-from tfmo_drive.data.layouts.csv_listing import COLUMNS, find_columns, find_recorded, read_splits
+from tfmo_drive.data.layouts.csv_listing import COLUMNS, find_columns, read_splits
 from tfmo_drive.data.layouts.known_layouts import box_tables
+from tfmo_drive.data.layouts.named_images import find_beside, find_recorded
 from tfmo_drive.data.splitting import split_in_name
 
-_SIDES = ("xmin", "ymin", "xmax", "ymax")
-_UNNAMED = ("file", *_SIDES, "class")
-_KINDS = {
-    "file": (*COLUMNS["file"], "image_name", "img_path", "img", "image_id", "frame", "name"),
-    "xmin": ("xmin", "x_min", "x1", "x0", "left", "bbox_x1", "upper_left_corner_x"),
-    "ymin": ("ymin", "y_min", "y1", "y0", "top", "bbox_y1", "upper_left_corner_y"),
-    "xmax": ("xmax", "x_max", "x2", "right", "bbox_x2", "lower_right_corner_x"),
-    "ymax": ("ymax", "y_max", "y2", "bottom", "bbox_y2", "lower_right_corner_y"),
-    "class": (*COLUMNS["label"], "category", "label_name", "annotation_tag", "object"),
-    "split": COLUMNS["split"],
-}
+_UNNAMED = ("file", "xmin", "ymin", "xmax", "ymax", "class")
+_KINDS = {"class": CLASSES, "split": COLUMNS["split"], "crowd": ("iscrowd", "is_crowd", "is_group_of", "group_of")}
+_YES = ("1", "true", "yes")
+"""What says that a box is around a crowd, in lower case."""
 
 
 def documents(data: Path) -> dict[str, Document]:
@@ -44,27 +44,48 @@ def documents(data: Path) -> dict[str, Document]:
         raise BadInput(f"{data} holds {len(tables)} CSV files of boxes: {shown}. Name one: --data={tables[0]}.")
     known = beside(tables[0].parent)
     frames = [frame for path in tables for frame in _frames(path, splits.get(path, "train"), known)]
-    return documents_of(data, frames, dict(enumerate(known)) if known else None)
+    most = max((max(thing.box) for frame in frames for thing in frame.things if thing.box), default=0)
+    return documents_of(data, frames, dict(enumerate(known)) if known else None, in_pixels=most > 1)
 
 
 def _frames(path: Path, split: str, known: tuple[str, ...] | None) -> list[Frame]:
     """Returns the images of a table, each once, in the order in which it names them."""
     table = read_table(path, _UNNAMED)
-    found = find_columns(path, table.header, {}, _KINDS, ("file", *_SIDES, "class"))
+    form, found = _columns(table)
     names = table.filled(found["file"])
     splits = read_splits(table, found["split"]).tolist() if "split" in found else [split] * len(names)
     unique = list(dict.fromkeys(names))
-    folders = [path.parent, *folders_in(path.parent), path.parent.parent / "images"]
-    files = dict(zip(unique, find_recorded(folders, unique), strict=True))
+    found_there = find_beside(path, unique)
+    if not any(found_there) and path.parent.name.lower() in HOLDERS:
+        found_there = find_recorded([path.parent.parent / "images", path.parent.parent], unique)
+    files = dict(zip(unique, found_there, strict=True))
     labels = _labels(table.column(found["class"]), known)
     frames: dict[tuple[str, str], Frame] = {}
     for row, (name, split) in enumerate(zip(names, splits, strict=True)):
         if (name, split) not in frames:
             file = files[name]
             frames[name, split] = Frame(short(file, path.parent) if file else name, file, [], split)
-        if thing := _thing(table, row, found, labels[row]):
+        if thing := _thing(table, row, form, found, labels[row]):
             frames[name, split].things.append(thing)
     return list(frames.values())
+
+
+def _columns(table: Table) -> tuple[str, dict[str, int]]:
+    """Returns the form of a table's boxes, and the places of its columns: the image's, the box's four, the class's."""
+    path, header = table.path, table.header
+    form, sides = sides_in(header)
+    if not form:
+        whole = whole_box_in(header)
+        advice = f'Write the numbers of "{whole}" into columns of their own' if whole else "Call them"
+        raise BadInput(f"{path} has no columns of a box; it has {quoted(header)}. {advice}: {EXPECTED}.")
+    if form == "corner":
+        said = "x and y are taken for the upper left corner of a box; where they are its centre, call them xc and yc."
+        faults.note(path, said, logging.INFO)
+    kinds = {"file": FILES, **{side: (side,) for side in sides}}
+    found = find_columns(path, header, {}, kinds, tuple(kinds))
+    taken = {plain(header[place]) for place in found.values()}
+    kinds = {kind: tuple(name for name in names if plain(name) not in taken) for kind, names in _KINDS.items()}
+    return form, {**found, **find_columns(path, header, {}, kinds, ("class",))}
 
 
 def _labels(words: list[str], known: tuple[str, ...] | None) -> list[str | int]:
@@ -74,9 +95,10 @@ def _labels(words: list[str], known: tuple[str, ...] | None) -> list[str | int]:
     return [int(word) if ids and is_id(word) else word for word in words]
 
 
-def _thing(table: Table, row: int, found: dict[str, int], label: str | int) -> Thing | None:
+def _thing(table: Table, row: int, form: str, found: dict[str, int], label: str | int) -> Thing | None:
     """Returns the object of a row; None where the row says that there is none."""
-    cells = [table.rows[row][found[side]] for side in _SIDES]
+    places = [place for kind, place in found.items() if kind not in ("file", *_KINDS)]
+    cells = [table.rows[row][place] for place in places]
     where = f"{table.path.name}, line {table.lines[row]}"
     if all(map(is_missing, cells)) and is_missing(str(label)):
         return None
@@ -85,4 +107,5 @@ def _thing(table: Table, row: int, found: dict[str, int], label: str | int) -> T
         return Thing(None, None, where, fault=f'"{cells[sides.index(None)][:40]}" is no number')
     if is_missing(str(label)):
         return Thing(None, None, where, fault="no class")
-    return Thing(label, (sides[0], sides[1], sides[2], sides[3]), where)
+    crowd = "crowd" in found and table.rows[row][found["crowd"]].lower() in _YES
+    return Thing(label, CORNERS[form]((sides[0], sides[1], sides[2], sides[3])), where, crowd)

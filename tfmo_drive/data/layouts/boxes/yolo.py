@@ -19,12 +19,11 @@ from absl import logging
 from tfmo_drive.base import faults, given_file
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.class_names import clean, quoted, read_class_names, refuse_unfit
-from tfmo_drive.data.found_files import entries, folders_in, walk
+from tfmo_drive.data.found_files import IMAGE_HOLDERS, entries, folders_in, walk
 from tfmo_drive.data.images import SUFFIXES
 from tfmo_drive.data.layouts.boxes.box_document import Document
 from tfmo_drive.data.layouts.boxes.box_frames import Frame, Thing, documents_of, short
-from tfmo_drive.data.layouts.csv_listing import find_recorded
-from tfmo_drive.data.layouts.known_layouts import IMAGE_HOLDERS
+from tfmo_drive.data.layouts.named_images import find_recorded
 from tfmo_drive.data.splitting import SPLIT_WORDS
 
 IMAGES = (*IMAGE_HOLDERS, "jpegimages")

@@ -15,9 +15,9 @@ from pathlib import Path
 from tfmo_drive.base import faults
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.class_names import quoted
-from tfmo_drive.data.found_files import entries, folders_in, walk
+from tfmo_drive.data.found_files import IMAGE_HOLDERS, MASK_HOLDERS, entries, folders_in, walk
 from tfmo_drive.data.images import SUFFIXES
-from tfmo_drive.data.layouts.known_layouts import IMAGE_HOLDERS, MASK_HOLDERS, MASKS, elsewhere
+from tfmo_drive.data.layouts.known_layouts import MASKS, elsewhere
 from tfmo_drive.data.layouts.masks.pairs import Pairs
 from tfmo_drive.data.recordings import recording
 from tfmo_drive.data.splitting import SPLIT_WORDS

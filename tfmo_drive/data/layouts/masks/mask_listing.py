@@ -70,10 +70,10 @@ def list_masks(
     faults.refuse(root, found.odd, total, "images and masks are no pairs", skip_bad)
     if not found.images:
         raise BadInput(f"{root} holds no images with their masks, as {layout} has them; see data/README.md.")
+    files = [mask for mask in found.masks if isinstance(mask, Path) and mask.suffix.lower() == ".png"]
+    palette = agreed_palette(root, files) if colours is None else ()  # before any word of names, which would not help
     names, ids = _classes(found, class_names, ignore, colours)
-    if colours is None:
-        files = [mask for mask in found.masks if isinstance(mask, Path) and mask.suffix.lower() == ".png"]
-        ids = dataclasses.replace(ids, palette=agreed_palette(root, files))
+    ids = dataclasses.replace(ids, palette=palette)
     given = np.array(found.splits, "<U5")
     groups = _groups(found, given)
     places = sampled_blocks(

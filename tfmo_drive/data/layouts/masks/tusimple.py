@@ -18,8 +18,8 @@ from tfmo_drive.base.given_file import is_number, reading, text_of
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.found_files import identity
 from tfmo_drive.data.lanes import FARTHEST, LANES, Lanes
-from tfmo_drive.data.layouts.csv_listing import find_recorded
 from tfmo_drive.data.layouts.masks.pairs import Pairs
+from tfmo_drive.data.layouts.named_images import find_recorded
 from tfmo_drive.data.splitting import SPLIT_WORDS
 
 _EXPECTED = "TuSimple's lanes, a JSON object with raw_file, h_samples and lanes a line"

@@ -1,0 +1,65 @@
+"""Knows by which names tables call the columns of a box: its corners, its centre and size, or a corner and its size.
+
+file, xmin, ymin, xmax, ymax, class    file, xc, yc, width, height, class    image_id, x, y, w, h, label
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+from tfmo_drive.data.layouts.csv_listing import COLUMNS
+
+Sides = tuple[float, float, float, float]
+_SIZES = ("w h", "width height", "bboxw bboxh", "bboxwidth bboxheight", "boxw boxh", "boxwidth boxheight")
+_FORMS: Mapping[str, Sequence[str]] = {
+    "corners": (
+        "xmin ymin xmax ymax", "x1 y1 x2 y2", "x0 y0 x1 y1", "left top right bottom", "bboxx1 bboxy1 bboxx2 bboxy2",
+        "bboxxmin bboxymin bboxxmax bboxymax", "xtl ytl xbr ybr",
+        "upperleftcornerx upperleftcornery lowerrightcornerx lowerrightcornery",
+    ),
+    "centre": tuple(
+        f"{place} {size}"
+        for place in ("xc yc", "cx cy", "xcenter ycenter", "xcentre ycentre", "centerx centery", "centrex centrey")
+        for size in _SIZES
+    ),
+    "corner": tuple(
+        f"{place} {size}"
+        for place in ("x y", "xmin ymin", "x1 y1", "left top", "bboxx bboxy", "boxx boxy", "bboxleft bboxtop")
+        for size in _SIZES
+    ),
+}  # fmt: skip
+"""The forms of a box to the usual names of their four columns, in lower case, without spaces and signs; beside corners,
+width and height are most often those of the image."""
+CORNERS: Mapping[str, Callable[[Sides], Sides]] = {
+    "corners": lambda box: box,
+    "centre": lambda box: (box[0] - box[2] / 2, box[1] - box[3] / 2, box[0] + box[2] / 2, box[1] + box[3] / 2),
+    "corner": lambda box: (box[0], box[1], box[0] + box[2], box[1] + box[3]),
+}
+"""The forms of a box to what turns their four numbers into x0, y0, x1, y1."""
+_WHOLE = ("bbox", "box", "boundingbox", "bndbox", "bboxes")
+EXPECTED = "xmin, ymin, xmax, ymax; or x, y, width, height; or xc, yc, width, height"
+"""The columns of a box, as messages name them."""
+FILES = (*COLUMNS["file"], "img_path", "frame", "frame_id", "name", "id")
+CLASSES = (
+    *COLUMNS["label"], "category", "category_name", "label_name", "kind", "type", "annotation_tag", "tag", "object",
+    "object_name", "name",
+)  # fmt: skip
+"""The usual names of the columns of images and of classes."""
+
+
+def plain(name: str) -> str:
+    """Returns the name of a column as it is compared: in lower case, letters and digits alone."""
+    return re.sub("[^a-z0-9]", "", name.lower())
+
+
+def sides_in(header: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+    """Returns the form of a box whose columns a header has, and their four plain names; "" and () where it has none."""
+    there = {plain(name) for name in header}
+    found = ((form, choice.split()) for form, choices in _FORMS.items() for choice in choices)
+    return next(((form, tuple(names)) for form, names in found if there.issuperset(names)), ("", ()))
+
+
+def whole_box_in(header: Sequence[str]) -> str:
+    """Returns the name of a column that holds a whole box in each cell, whose form nobody can know; "" for none."""
+    return next((name for name in header if plain(name) in _WHOLE), "")
