@@ -167,7 +167,7 @@ def test_a_number_taken_for_a_class_is_told(write):
 def test_what_is_not_there_or_no_text_is_told(write, tmp_path):
     assert "No rows at" in refusal(tmp_path / "nowhere.csv")
     assert "No rows at" in refusal(write("a,b\n", "rows.txt"))
-    (tmp_path / "binary.csv").write_bytes(b"a,target\n\xff\xfe,1\n")
+    (tmp_path / "binary.csv").write_bytes(b"a,target\n\x81\0,1\n")
     assert "is not a CSV file in UTF-8" in refusal(tmp_path / "binary.csv", Columns())
 
 
