@@ -133,7 +133,9 @@ def _say_left_out(root: Path, folders: Sequence[Path], listed: Mapping[Path, Fou
     deeper = [file for child, found in listed.items() for file in found.files if file.parent != child]
     if deeper:
         where = quoted(sorted({str(file.parent.relative_to(root)) for file in deeper}))
-        faults.note(root, f"images in folders below those of classes count for the class, {len(deeper):,} in all: {where}.")
+        faults.note(
+            root, f"images in folders below those of classes count for the class, {len(deeper):,} in all: {where}."
+        )
     if folders:
         names = quoted([folder.name for folder in folders])
         faults.note(root, f"not read: {names}, no split with folders of classes.")
