@@ -18,7 +18,7 @@ from tfmo_drive.base import given_file
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.found_files import entries
 from tfmo_drive.data.images import SUFFIXES
-from tfmo_drive.data.layouts.boxes.box_columns import FILES, plain, sides_in, whole_box_in
+from tfmo_drive.data.layouts.box_columns import FILES, plain, sides_in, whole_box_in
 
 _Listed = Callable[[str], list[os.DirEntry[str]]]
 _LOOKED = 4096
