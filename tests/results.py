@@ -281,8 +281,9 @@ def _line(name: str, row: dict, report: dict) -> str:
 
 
 def _parts(row: dict) -> str:
-    """The scores of the tasks that one network does together."""
+    """The scores of the tasks that one network does together, and beside a detector's mAP its AP50."""
     said = [f"{key[5:].replace('_', ' ')} {numbers.percent(row[key])}" for key in row if key.startswith("part_")]
+    said += [f"AP50 {numbers.percent(row['ap50'])}"] if "ap50" in row else []
     return f": {', '.join(said)}" if said else ""
 
 

@@ -167,13 +167,13 @@ def test_notebook_gets_one_measured_line_however_often_it_is_written(run_folder)
     assert rest == '\n\nX = """not this"""\n'
 
 
-def test_of_a_network_for_several_tasks_each_tasks_score_is_said(run_folder):
+def test_each_tasks_score_of_a_network_for_several_and_a_detectors_ap50_are_said(run_folder):
     report = json.loads((run_folder / "report.json").read_text())
-    report["rows"][1] |= {"part_detection": 0.2, "part_lane_keeping": 0.76}
+    report["rows"][1] |= {"part_detection": 0.2, "part_lane_keeping": 0.76, "ap50": 0.4}
     (run_folder / "report.json").write_text(json.dumps(report))
     results.main(["results", str(run_folder)])
     said = (run_folder.parent / "experiments" / "RESULTS.md").read_text()
-    assert "| 89.5 % (87.5 % to 91.5 %): detection 20.0 %, lane keeping 76.0 % |" in said
+    assert "| 89.5 % (87.5 % to 91.5 %): detection 20.0 %, lane keeping 76.0 %, AP50 40.0 % |" in said
 
 
 def test_speeds_are_the_benchs():
