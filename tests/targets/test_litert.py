@@ -12,6 +12,8 @@ from tfmo_drive.contracts import BadInput
 from tfmo_drive.conversion import conversion
 from tfmo_drive.conversion.freezing import freeze
 from tfmo_drive.runtimes import artifact_metadata, tflite_file
+from tfmo_drive.runtimes.flatbuffer_edit import name as name_of
+from tfmo_drive.runtimes.flatbuffer_edit import unpack
 from tfmo_drive.runtimes.interpreters import LiteRTArtifact
 from tfmo_drive.targets.litert import (
     LiteRTDynamic,
@@ -105,6 +107,16 @@ def test_constants_lie_where_the_schema_wants_them(which, request, context):
     buffers = [root.Buffers(i) for i in range(root.BuffersLength())]
     places = [buffer._tab.Vector(buffer._tab.Offset(4)) for buffer in buffers if buffer.DataLength()]
     assert len(places) > 6 and {place % 16 for place in places} == {0}
+
+
+@pytest.mark.parametrize("target", EVERY, ids=lambda target: target.name)
+def test_tensors_are_called_after_their_layer_alone_and_none_as_another(target, model, context):
+    tensors = unpack(target(model, context.workdir, context).path.read_bytes()).subgraphs[0].tensors
+    names = [name_of(tensor) for tensor in tensors]
+    assert len(set(names)) == len(names)
+    assert all(";" not in one and one.count("/") <= 1 for one in names)
+    layers = {tflite_file.layer_name(one) for one in names}
+    assert {"block0_1_conv", "logits"} & layers and not any("tiny" in one for one in names)
 
 
 def test_equal_settings_give_equal_bytes(model, context, tmp_path):

@@ -10,6 +10,7 @@ Rows are converted as the Keras model takes them, standardised; every file then 
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import hashlib
 import logging
@@ -34,6 +35,7 @@ from tfmo_drive.conversion.freezing import Frozen
 from tfmo_drive.conversion.integer_elu import with_integer_elu
 from tfmo_drive.conversion.onnx_order import canonical
 from tfmo_drive.runtimes import tflite_file, tflite_rows
+from tfmo_drive.runtimes.flatbuffer_edit import name as name_of
 from tfmo_drive.runtimes.flatbuffer_edit import pack, unpack
 from tfmo_drive.runtimes.tflite_file import signature
 
@@ -304,11 +306,20 @@ def _feed(frozen: Frozen, images: Arrays) -> Callable[[], Iterator[list[np.ndarr
 
 
 def _named(tflite: bytes, frozen: Frozen) -> bytes:
-    """Returns the same file with its input and outputs called by their names, and the default signature for them."""
+    """Returns the same file with its input and outputs called by their names, and the default signature for them.
+
+    Unless the file is somebody's own, all other tensors are called after their layer and its operation alone: the
+    converter joins the paths of all that it fused, which can be more bytes than a narrow layer has weights.
+    """
     from ai_edge_litert import schema_py_generated as schema
 
     model = unpack(tflite)
     graph = model.subgraphs[0]
+    taken = collections.Counter()
+    for tensor in () if frozen.content else graph.tensors:
+        brief = "/".join(name_of(tensor).split(";")[0].split("/")[-2:])
+        tensor.name = f"{brief}_{taken[brief]}" if taken[brief] else brief
+        taken[brief] += 1
     signature = schema.SignatureDefT()
     signature.signatureKey, signature.subgraphIndex = "serving_default", 0
     signature.inputs, signature.outputs = [], []
