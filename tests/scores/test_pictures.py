@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from tfmo_drive.data.lanes import LANES
-from tfmo_drive.scores import pictures
+from tfmo_drive.scores import lettering, pictures
 from tfmo_drive.scores.pictures import COLOURS
 
 GREY = np.full((40, 80, 3), 90, np.uint8)
@@ -88,6 +90,36 @@ def test_a_legend_shows_every_colour_within_its_width():
 
 
 def test_letters_of_other_languages_are_drawn_each_in_its_own_way():
-    font = pictures.font_of(20)
+    font = lettering.font_of(20)
     shapes = {bytes(font.getmask(letter)) for letter in "ßöщЖ\N{REPLACEMENT CHARACTER}"}
     assert len(shapes) == 5
+
+
+@pytest.fixture
+def fonts(monkeypatch):
+    """Fonts beside DejaVu Sans with other letters: {file: letters}."""
+
+    def use(**letters):
+        known = {Path(file): frozenset(map(ord, text)) for file, text in letters.items()}
+        monkeypatch.setattr(lettering, "_others", lambda: tuple(known))
+        real = lettering._known
+        monkeypatch.setattr(lettering, "_known", lambda file: known[file] if file in known else real(file))
+        lettering._file_with.cache_clear()
+
+    yield use
+    lettering._file_with.cache_clear()
+
+
+def test_a_name_that_no_font_here_can_write_is_drawn_as_its_number(fonts):
+    fonts(chinese="停止让行", arabic="قف")
+    assert lettering.drawable(("stop", "停止", "قف", "限速", "ßtop")) == ("stop", "停止", "قف", "3", "ßtop")
+    fonts()
+    assert lettering.drawable(("停 止", "stop")) == ("0", "stop")
+    assert lettering.font_of(12, "停止").getname()[0] == "DejaVu Sans"
+
+
+def test_a_picture_of_names_that_no_font_can_write_is_that_of_their_numbers(fonts):
+    fonts()
+    boxes, labels = np.float32([[10, 16, 30, 36]]), np.array([1])
+    assert np.array_equal(*(pictures.boxed(GREY, boxes, labels, names) for names in (["a", "停止"], ["a", "1"])))
+    assert np.array_equal(*map(np.asarray, (pictures.legend(names, 200) for names in (["停", "a"], ["0", "a"]))))

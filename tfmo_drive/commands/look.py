@@ -31,7 +31,7 @@ from tfmo_drive.data import found_files
 from tfmo_drive.data.csv_table import read_table
 from tfmo_drive.data.layouts import known_layouts
 from tfmo_drive.data.layouts.csv_listing import COLUMNS, OtherKind, find_columns
-from tfmo_drive.data.splitting import SPLIT_WORDS, SPLITS, Listing
+from tfmo_drive.data.splitting import SPLITS, Listing
 
 if TYPE_CHECKING:
     from tfmo_drive.tasks.image_task import ImageTask
@@ -60,7 +60,7 @@ def main(argv: list[str]) -> int:
         for name in (FLAGS.experiment,) if FLAGS.experiment else _BUILT_IN:
             _print(*_seen(name, None))
         return 0
-    data = _inside(named)
+    data = known_layouts.unwrapped(named)
     shown, tables = _shown(data), [] if data.is_file() else found_files.tables(data)
     tried = [(name, data) for name in shown or (_TABLES if data.is_file() else _FOLDERS)]
     if len(tables) == 1 and not shown:
@@ -98,17 +98,6 @@ def _data(argv: list[str]) -> Path | None:
     if not data.exists():
         raise BadInput(f"There is no {data}. Name a folder of images, or a file that lists them; see data/README.md.")
     found_files.refuse_archive(data)
-    return data
-
-
-def _inside(data: Path) -> Path:
-    """Returns the folder that holds the data: below `data` where each holds the next and nothing else, as in a zip."""
-    while data.is_dir() and not _shown(data):
-        listed = list(found_files.entries(data))
-        below = Path(listed[0].path) if len(listed) == 1 and listed[0].is_dir() else None
-        if below is None or below.name.lower() in SPLIT_WORDS or not (_shown(below) or found_files.folders_in(below)):
-            break
-        data = below
     return data
 
 
@@ -160,10 +149,20 @@ def _print(name: str, data: Path, task: ImageTask, sentences: Sequence[str], ref
     try:
         if hasattr(task, "scenes" if _is_built_in(task) else "listing"):
             print(f"  Drawn with its truth: {_drawn(task, name, data)}")
+            print(*_numbered(task.class_names), sep="\n", end="")
     except BadInput as error:
         raise refused or error from error
     if refused:
         raise refused
+
+
+def _numbered(names: Sequence[str]) -> Iterator[str]:
+    """Yields which classes are drawn as their numbers, where no font here has the letters of their names."""
+    from tfmo_drive.scores.lettering import drawable
+
+    pairs = enumerate(zip(names, drawable(names), strict=True))
+    if odd := [f"{label} {name}" for label, (name, drawn) in pairs if name != drawn]:
+        yield f"  No font here has the letters of {len(odd):,} classes, which are drawn as numbers: {', '.join(odd)}."
 
 
 def _reason(errors: Mapping[tuple[str, Path], BadInput], data: Path) -> BadInput:
@@ -208,6 +207,7 @@ def _rendered(task: ImageTask) -> Iterator[np.ndarray]:
     """Yields images of all splits with their truth, evenly spaced, at the size of the model's input or larger."""
     from tfmo_drive.protocols import Rendered
     from tfmo_drive.scores import pictures
+    from tfmo_drive.scores.lettering import drawable
 
     for split in SPLITS:
         few, packed = _few(task, split)
@@ -217,7 +217,7 @@ def _rendered(task: ImageTask) -> Iterator[np.ndarray]:
             if task.offers(Rendered):
                 yield few.rendered_truth(image, target)
             else:
-                yield pictures.captioned(image, _caption(task.class_names, target))
+                yield pictures.captioned(image, _caption(drawable(task.class_names), target))
 
 
 def _few(task: ImageTask, split: str) -> tuple[ImageTask, Examples]:

@@ -113,7 +113,7 @@ def entries(folder: Path) -> Iterator[os.DirEntry[str]]:
             listed = sorted(scanned, key=lambda entry: entry.name)
     except OSError as error:
         raise BadInput(f"{folder} cannot be read: {error.strerror}.") from error
-    return (entry for entry in listed if not entry.name.startswith(".") and entry.name not in JUNK)
+    return (entry for entry in listed if not _is_junk(entry.name))
 
 
 def folders_in(folder: Path) -> list[Path]:
@@ -122,6 +122,28 @@ def folders_in(folder: Path) -> list[Path]:
     Raises BadInput where it cannot be listed.
     """
     return [Path(entry.path) for entry in entries(folder) if entry.is_dir()]
+
+
+def only_folder(folder: Path) -> Path | None:
+    """Returns the folder in `folder` where nothing else is there but what is hidden or JUNK, else None.
+
+    Raises BadInput where it cannot be listed.
+    """
+    found = None
+    try:
+        with os.scandir(folder) as scanned:
+            for entry in scanned:  # one that is long is not read to its end
+                if not _is_junk(entry.name):
+                    if found or not entry.is_dir():
+                        return None
+                    found = Path(entry.path)
+    except OSError as error:
+        raise BadInput(f"{folder} cannot be read: {error.strerror}.") from error
+    return found
+
+
+def _is_junk(name: str) -> bool:
+    return name.startswith(".") or name in JUNK
 
 
 def tables(folder: Path) -> list[Path]:

@@ -7,12 +7,12 @@ import functools
 import itertools
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from tfmo_drive.data.lanes import LANES
+from tfmo_drive.scores.lettering import drawable, font_of
 
 _WIDTH = 320
 """The least width of a rendered image in pixels, so that lines and names are sharp."""
@@ -87,10 +87,10 @@ def boxed(image: np.ndarray, boxes: np.ndarray, classes: np.ndarray, names: Sequ
         names: The classes' names.
     """
     picture, times = enlarged(image)
-    pen, font = ImageDraw.Draw(picture), font_of(max(10, picture.width // 32))
+    pen, names = ImageDraw.Draw(picture), drawable(names)
     for box, label in zip(boxes.tolist(), classes.tolist(), strict=True):
         left, top, right, bottom = (times * edge for edge in box)
-        ink = colour(label)
+        ink, font = colour(label), font_of(max(10, picture.width // 32), names[label])
         pen.rectangle((left, top, max(left, right), max(top, bottom)), outline=ink, width=2)
         pen.text(
             (left + 2, max(0, top - 1.2 * font.size)), names[label], ink, font, stroke_width=1, stroke_fill=(0, 0, 0)
@@ -123,36 +123,28 @@ def captioned(image: np.ndarray, text: str, colour: tuple[int, int, int] = COLOU
         colour: The text's colour.
     """
     picture, _ = enlarged(image)
-    pen, font = ImageDraw.Draw(picture), font_of(16)
+    pen, font = ImageDraw.Draw(picture), font_of(16, text)
     pen.text((6, picture.height - 24), text, colour, font, stroke_width=2, stroke_fill=(0, 0, 0))
     return np.asarray(picture)
 
 
 def legend(names: Sequence[str], width: int) -> Image.Image:
     """Returns the classes that `masked` draws, each beside its colour, in lines on white, `width` pixels across."""
-    font, line = font_of(18), 28
-    places, left, top = [], 6, 4
-    drawn = {names[label]: tint for label, tint in tints(names).items()}
-    for name in drawn:
-        across = 26 + round(font.getlength(name)) + 24
+    line, places, left, top = 28, [], 6, 4
+    shown = drawable(names)
+    drawn = [(shown[label], tint) for label, tint in tints(names).items()]
+    for name, _ in drawn:
+        across = 26 + round(font_of(18, name).getlength(name)) + 24
         if left > 6 and left + across > width:
             left, top = 6, top + line
         places.append((left, top))
         left += across
     made = Image.new("RGB", (width, top + line), "white")
     pen = ImageDraw.Draw(made)
-    for (name, tint), (left, top) in zip(drawn.items(), places, strict=True):
+    for (name, tint), (left, top) in zip(drawn, places, strict=True):
         pen.rectangle((left, top + 2, left + 18, top + 20), tint, "black")
-        pen.text((left + 26, top), name, "black", font)
+        pen.text((left + 26, top), name, "black", font_of(18, name))
     return made
-
-
-@functools.cache
-def font_of(size: int) -> ImageFont.FreeTypeFont:
-    """Returns a font that knows the letters of European languages, which Pillow's own does not, of `size` pixels."""
-    import matplotlib
-
-    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), size)
 
 
 def steered(

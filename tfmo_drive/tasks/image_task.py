@@ -20,6 +20,7 @@ from tfmo_drive.contracts import BadInput, Examples, Preprocessing, Task
 from tfmo_drive.data import images, overview, preprocessing_text
 from tfmo_drive.data.augmentation import COLUMNS, Augmentation
 from tfmo_drive.data.class_names import FILES
+from tfmo_drive.data.layouts.known_layouts import unwrapped
 from tfmo_drive.data.repeated import say_repeated, without_repeated
 from tfmo_drive.data.splitting import SPLITS, Listing
 from tfmo_drive.networks import networks, own_model
@@ -250,7 +251,7 @@ class ImageTask(Task):
         height, width, images = self._given_shape  # a model of clips takes none, whatever is said
         if images and None in (height, width) and not self.image_size:
             yield "which size of images it was trained on, with --set=task.image_size=HEIGHT,WIDTH"
-        folder = Path(self.data)
+        folder = unwrapped(Path(self.data))
         place = folder if folder.is_dir() else folder.parent
         said = self.classes or (self.reads_class_files and any((place / name).is_file() for name in FILES))
         if self.class_names and not said and self.data != SCENES:

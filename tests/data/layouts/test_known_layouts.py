@@ -5,7 +5,7 @@ from PIL import Image
 
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.layouts.boxes import box_listing
-from tfmo_drive.data.layouts.known_layouts import BOXES, KINDS, MASKS
+from tfmo_drive.data.layouts.known_layouts import BOXES, KINDS, MASKS, layouts, unwrapped
 from tfmo_drive.data.layouts.listing import list_folder, list_source
 from tfmo_drive.data.layouts.masks import mask_listing
 
@@ -49,6 +49,28 @@ def test_another_tasks_layout_is_named_with_the_experiment_that_reads_it(tmp_pat
     written(tmp_path, OTHERS[layout])
     with pytest.raises(BadInput, match=f"--experiment={layout.strip()} and those like it read that"):
         list_folder(tmp_path)
+
+
+@pytest.mark.parametrize("layout", OTHERS)
+def test_a_layout_is_found_in_what_a_zip_put_around_it(tmp_path, layout):
+    written(tmp_path / "archive" / "data (1)", OTHERS[layout])
+    written(tmp_path, ["__MACOSX/._data (1)"])
+    below = unwrapped(tmp_path)
+    assert tmp_path / "archive" in below.parents
+    shown, plain = ([layouts(place, kind) for kind in KINDS] for place in (below, tmp_path / "archive" / "data (1)"))
+    assert any(shown) and shown == plain
+
+
+WRAPPED = {
+    "a/train/stop/0.png": "a", "train/stop/0.png": "", "a/train/train/stop/0.png": "a/train", "stop/0.png": "",
+    "a/rows.csv": "a", "a/b/drive.npz": "a/b", "a/0.png": "", "images/stop/0.png": "images",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("path", WRAPPED)
+def test_folders_of_splits_and_of_one_class_are_no_wrapping(tmp_path, path):
+    written(tmp_path, [path])
+    assert unwrapped(tmp_path) == tmp_path / WRAPPED[path]
 
 
 @pytest.mark.parametrize("name", ["images", "Labels", "JPEGImages", "annotations"])

@@ -15,18 +15,15 @@ import numpy as np
 from tfmo_drive.base import faults
 from tfmo_drive.base.spelling import nearest, suggestion
 from tfmo_drive.contracts import BadInput
+from tfmo_drive.data import found_files
 from tfmo_drive.data.class_names import beside, is_id, is_missing, label_ids, no_class, ordered, quoted, refuse_unfit
 from tfmo_drive.data.csv_table import Table, number_in, read_table
 from tfmo_drive.data.found_files import identity
+from tfmo_drive.data.layouts.columns import COLUMNS
+from tfmo_drive.data.layouts.known_layouts import unwrapped
 from tfmo_drive.data.layouts.named_images import find_beside
 from tfmo_drive.data.splitting import SPLIT_WORDS, Listing, Rows, assemble, assemble_blocks
 
-COLUMNS = {
-    "file": ("file", "path", "filename", "filepath", "image", "image_path", "image_name", "image_id", "img", "id"),
-    "label": ("class_id", "label", "class", "class_name", "label_id"),
-    "split": ("split", "set", "subset"),
-    "group": ("group", "track", "group_id", "track_id", "sequence"),
-}
 _FLOAT_ID = re.compile(r"-?[0-9]{1,18}\.0+")
 
 
@@ -92,11 +89,7 @@ def list_numbers(
         BadInput: A column is missing; rows have no image, an image of an earlier row or no number, and are not to be
             skipped; or a group is in two splits.
     """
-    path = Path(path)
-    if path.is_dir():
-        raise BadInput(
-            f"{path} is a folder. Name the CSV file of images and their {number}: --data={path / 'NAME.csv'}."
-        )
+    path = only_table(Path(path), f"images and their {number}")
     table = read_table(path)
     kinds = {kind: names for kind, names in COLUMNS.items() if kind != "label"} | {
         "number": (number, "number", "value")
@@ -110,6 +103,15 @@ def list_numbers(
 
     listing = listed(table, found, number_of, "no number", seed, skip_bad)
     return dataclasses.replace(listing, layout=f"a CSV file of images and their {number}")
+
+
+def only_table(path: Path, what: str) -> Path:
+    """Returns the file itself, or the only CSV file of a folder; raises BadInput where that is not one."""
+    path = unwrapped(path)
+    tables = found_files.tables(path) if path.is_dir() else [path]
+    if len(tables) != 1:
+        raise BadInput(f"{path} is a folder. Name the CSV file of {what}: --data={path / 'NAME.csv'}.")
+    return tables[0]
 
 
 def listed(

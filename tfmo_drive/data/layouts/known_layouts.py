@@ -16,9 +16,10 @@ from pathlib import Path
 
 from tfmo_drive.base import given_file
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.data.found_files import entries
+from tfmo_drive.data.found_files import entries, only_folder
 from tfmo_drive.data.images import SUFFIXES
-from tfmo_drive.data.layouts.box_columns import FILES, plain, sides_in, whole_box_in
+from tfmo_drive.data.layouts.columns import FILES, plain, sides_in, whole_box_in
+from tfmo_drive.data.splitting import SPLIT_WORDS
 
 _Listed = Callable[[str], list[os.DirEntry[str]]]
 _LOOKED = 4096
@@ -34,6 +35,8 @@ _LINE = re.compile(r"[0-9]+([ \t]+[0-9.eE+-]+){4,}[ \t]*(\n|\r|$)")
 _MOST = 20
 """The number of files that are looked into for a sign: labels beside images are as many as these."""
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]*)?")
+_TABLES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".feather", ".arrow", ".npz")
+"""Suffixes of files of rows."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,6 +156,31 @@ KINDS = {
         {"a driving log": ("driving_log.csv",), "a donkeycar tub": ("*.catalog", "record_*.json")},
     ),
 }  # fmt: skip
+
+
+def unwrapped(data: Path) -> Path:
+    """Returns the folder that holds the data: below `data` where each holds the next and nothing else, as in a zip."""
+    while data.is_dir() and (below := only_folder(data)):
+        if _is_split(below) or not (_shows(below) or _opens(below) and not _shows(data)):
+            break
+        data = below
+    return data
+
+
+def _is_split(folder: Path) -> bool:
+    """Says whether a folder is called as a split, and does not hold one that is called so and nothing else."""
+    below = only_folder(folder)
+    again = below is not None and below.name.lower() == folder.name.lower()
+    return folder.name.lower() in SPLIT_WORDS and not again
+
+
+def _shows(folder: Path) -> bool:
+    return any(layouts(folder, kind) for kind in KINDS)
+
+
+def _opens(folder: Path) -> bool:
+    """Says whether a folder may hold data of a layout without a sign: folders of classes, or a table."""
+    return any(entry.is_dir() or entry.name.lower().endswith(_TABLES) for entry in entries(folder))
 
 
 def layouts(root: Path, kind: str) -> list[str]:

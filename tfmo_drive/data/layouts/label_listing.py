@@ -16,7 +16,7 @@ from tfmo_drive.base import faults
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.class_names import beside, clean, is_missing, no_class, ordered, quoted, refuse_unfit
 from tfmo_drive.data.csv_table import Table, number_in, read_table
-from tfmo_drive.data.layouts.csv_listing import COLUMNS, OtherKind, find_columns, listed
+from tfmo_drive.data.layouts.csv_listing import COLUMNS, OtherKind, find_columns, listed, only_table
 from tfmo_drive.data.splitting import SPLITS, Listing, unseen
 
 
@@ -60,9 +60,7 @@ def list_labels(
         BadInput: There are no labels, a name is none, no label tells a split's images apart, or rows are odd and must
             not be skipped.
     """
-    path = Path(path)
-    if path.is_dir():
-        raise BadInput(f"{path} is a folder. Name the CSV file of images and labels: --data={path / 'NAME.csv'}.")
+    path = only_table(Path(path), "images and labels")
     table = read_table(path)
     found = find_columns(path, table.header, columns or {}, _KINDS, ("file",))
     known = tuple(class_names or beside(path.parent) or ())

@@ -17,7 +17,7 @@ from tfmo_drive.data.found_files import HOLDERS, Found, entries, folders_in, wal
 from tfmo_drive.data.images import SUFFIXES
 from tfmo_drive.data.layouts.csv_listing import list_csv
 from tfmo_drive.data.layouts.gtsrb_archive import is_archive, list_archive
-from tfmo_drive.data.layouts.known_layouts import CLASSES, elsewhere
+from tfmo_drive.data.layouts.known_layouts import CLASSES, elsewhere, unwrapped
 from tfmo_drive.data.recordings import tracks
 from tfmo_drive.data.splitting import SPLIT_WORDS, Listing, Rows, assemble
 
@@ -43,7 +43,7 @@ def list_source(
     Raises:
         BadInput: The path is none of these, or what it holds cannot be used.
     """
-    path = Path(path)
+    path = unwrapped(Path(path))
     if path.is_file() and path.suffix.lower() == ".csv":
         return list_csv(path, class_names, columns, seed, skip_bad)
     folders = _subfolders(path)

@@ -24,7 +24,7 @@ from tfmo_drive.data.csv_table import Table, number_in, read_table
 from tfmo_drive.data.found_files import identity
 from tfmo_drive.data.layouts.csv_listing import find_columns, read_splits
 from tfmo_drive.data.layouts.donkey_tub import is_tub, read_tub
-from tfmo_drive.data.layouts.known_layouts import DRIVING, elsewhere
+from tfmo_drive.data.layouts.known_layouts import DRIVING, elsewhere, unwrapped
 from tfmo_drive.data.layouts.named_images import find_beside
 from tfmo_drive.data.splitting import SPLITS, Listing, Rows, Split, assemble_blocks, refuse_repeated_files
 
@@ -85,7 +85,7 @@ def list_log(
     path = Path(path)
     if not 0 < limit < math.inf:
         raise BadInput(f"limit must be a positive number, full lock in the log's unit, got {limit}.")
-    layout = "a donkeycar tub" if is_tub(path) else "a driving log"
+    layout = "a donkeycar tub" if is_tub(unwrapped(path)) else "a driving log"
     table = _table(path)
     path = table.path
     kinds = {kind: names for kind, names in COLUMNS.items() if kind not in _VALUES or kind in values}
@@ -161,6 +161,7 @@ def with_side_cameras(
 
 
 def _table(path: Path) -> Table:
+    path = unwrapped(path)
     return read_tub(path) if is_tub(path) else read_table(_log(path), unnamed=CLASSIC)
 
 

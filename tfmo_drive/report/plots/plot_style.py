@@ -13,6 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from tfmo_drive.scores import lettering
+
 SHOWN_DPI = 100
 DRAWN_DPI = 2 * SHOWN_DPI
 BLUE, VERMILLION, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
@@ -24,6 +26,7 @@ LEAST_SPAN = 2.0
 """Points that an axis of scores shows at least: less of a difference is to look like none."""
 # A class may be called $x$: names are text, and never formulas, which matplotlib would refuse where they are none.
 matplotlib.rcParams["text.parse_math"] = False
+matplotlib.rcParams["font.family"] = lettering.families()
 
 
 def single(width: float, height: float) -> tuple[Figure, Axes]:

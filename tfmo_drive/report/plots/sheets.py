@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import functools
 import io
 import textwrap
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
-import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from tfmo_drive.report.plots.plot_style import DRAWN_DPI, EITHER, png
 from tfmo_drive.report.row_facts import featured
 from tfmo_drive.scores.gallery import Gallery
+from tfmo_drive.scores.lettering import font_of
 
 COMPARED, ORDINARY = 12, 4
 """The number of examples shown of those that got worse (at most as many lines, where each takes three), and of all."""
@@ -138,7 +136,7 @@ def _sheet(lines: list[list[Panel]], width: int) -> Image.Image:
     for line, text_height, height in zip(scaled, above, below, strict=True):
         for place, (text, picture) in enumerate(line):
             left = place * (across + _GAP)
-            pen.multiline_text((left, top), text, EITHER, _font())
+            pen.multiline_text((left, top), text, EITHER, font_of(_TEXT, text))
             sheet.paste(picture, (left, top + text_height))
         top += text_height + height + _GAP
     return sheet
@@ -152,18 +150,12 @@ def _scaled(picture: np.ndarray, across: int) -> Image.Image:
 
 
 def _wrapped(text: str, across: int) -> str:
-    letters = int(across / _font().getlength("n"))
+    letters = int(across / font_of(_TEXT).getlength("n"))
     return "\n".join(textwrap.wrap(text, letters, max_lines=2, placeholder=" .."))
 
 
 def _height(text: str) -> int:
     return round(1.35 * _TEXT * (text.count("\n") + 1)) if text else 0
-
-
-@functools.cache
-def _font() -> ImageFont.FreeTypeFont:
-    """Returns the font of the plots."""
-    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), _TEXT)
 
 
 def _png(sheet: Image.Image) -> bytes:

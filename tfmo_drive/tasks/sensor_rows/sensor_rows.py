@@ -25,6 +25,7 @@ from tfmo_drive.base.overrides import settings
 from tfmo_drive.base.run_folder import file_digest, read_facts
 from tfmo_drive.contracts import BadInput, Evaluation, Preprocessing, Task, Trivial
 from tfmo_drive.data.class_names import label_ids, no_class, ordered, quoted, read_class_names
+from tfmo_drive.data.layouts.known_layouts import unwrapped
 from tfmo_drive.data.splitting import SPLITS, refuse_unlearnable
 from tfmo_drive.networks import leading_scale, networks, output_kind, own_model, standardised_number
 from tfmo_drive.networks.networks import DenseLayers
@@ -104,7 +105,7 @@ class SensorRows(Task):
 
     @faults.noting
     def _source(self) -> RowSource:
-        classes, path = self.predicts == CLASS, Path(self.data)
+        classes, path = self.predicts == CLASS, unwrapped(Path(self.data))
         if self.data == SERIES:
             return SeriesRows(self.series, classes)
         if not drive_log.is_log(path):

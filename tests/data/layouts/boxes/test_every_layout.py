@@ -34,6 +34,15 @@ def test_equal_content_gives_equal_listings(tmp_path, every, layout):
 
 
 @EACH
+def test_what_a_zip_put_around_data_changes_nothing(tmp_path, every, layout):
+    layout.write(tmp_path / "archive (1)" / "data set", without_crowds(every, layout))
+    for junk in (".DS_Store", "__MACOSX/._data set"):
+        (tmp_path / junk).parent.mkdir(exist_ok=True)
+        (tmp_path / junk).touch()
+    assert listed(list_boxes(tmp_path), layout.splits) == known(every, layout)
+
+
+@EACH
 def test_classes_can_be_chosen_in_every_layout(tmp_path, every, layout):
     layout.write(tmp_path, without_crowds(every, layout))
     whole = known(every, layout)

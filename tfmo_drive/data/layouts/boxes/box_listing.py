@@ -25,7 +25,7 @@ from tfmo_drive.data.images import SUFFIXES, UnreadableImage
 from tfmo_drive.data.layouts.boxes import bdd100k, cityscapes, coco, csv_boxes, kitti, voc, yolo
 from tfmo_drive.data.layouts.boxes.box_document import Document, usable
 from tfmo_drive.data.layouts.csv_listing import OtherKind
-from tfmo_drive.data.layouts.known_layouts import BOXES, elsewhere, layouts
+from tfmo_drive.data.layouts.known_layouts import BOXES, elsewhere, layouts, unwrapped
 from tfmo_drive.data.recordings import blocks, drawn_whole, recording
 from tfmo_drive.data.splitting import SPLITS, Listing, Split, missing, refuse_repeated_files, sampled_blocks
 
@@ -91,7 +91,7 @@ def list_boxes(
         BadInput: The layout is none that is known, a split has no object, or something cannot be used (counted, the
             first ten named).
     """
-    data = Path(data)
+    data = unwrapped(Path(data))
     layout = "COCO JSON" if annotations else layout_of(data)
     documents = coco.documents(data, annotations) if annotations else READERS[layout](data)
     indices, names = _classes(documents, class_names)

@@ -17,9 +17,9 @@ from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.class_names import beside, is_id, is_missing, quoted
 from tfmo_drive.data.csv_table import Table, number_in, read_table
 from tfmo_drive.data.found_files import HOLDERS
-from tfmo_drive.data.layouts.box_columns import CLASSES, CORNERS, EXPECTED, FILES, plain, sides_in, whole_box_in
 from tfmo_drive.data.layouts.boxes.box_document import Document
 from tfmo_drive.data.layouts.boxes.box_frames import Frame, Thing, documents_of, short
+from tfmo_drive.data.layouts.columns import CLASSES, CORNERS, EXPECTED, FILES, plain, sides_in, whole_box_in
 from tfmo_drive.data.layouts.csv_listing import COLUMNS, find_columns, read_splits
 from tfmo_drive.data.layouts.known_layouts import box_tables
 from tfmo_drive.data.layouts.named_images import find_beside, find_recorded

@@ -16,7 +16,7 @@ import numpy as np
 from tfmo_drive.base import faults
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.class_names import beside, quoted, refuse_unfit
-from tfmo_drive.data.layouts.known_layouts import MASKS, layouts
+from tfmo_drive.data.layouts.known_layouts import MASKS, layouts, unwrapped
 from tfmo_drive.data.layouts.masks import bdd100k_masks, cityscapes_masks, culane, folders, tusimple, voc_masks
 from tfmo_drive.data.layouts.masks.colours import COLOURS, Colour, agreed_palette, colours_in
 from tfmo_drive.data.layouts.masks.pairs import Pairs
@@ -62,7 +62,7 @@ def list_masks(
     Raises:
         BadInput: A folder or the names are missing, or images and masks are no pairs (counted, ten named).
     """
-    root = Path(root)
+    root = unwrapped(Path(root))
     layout = next(iter(layouts(root, MASKS)), "folders of images and of masks")
     found = READERS[layout](root)
     colours = colours_in(found.home)

@@ -1,4 +1,4 @@
-"""Knows by which names tables call the columns of a box: its corners, its centre and size, or a corner and its size.
+"""Knows by which names tables call their columns: of images, classes, splits, and of boxes in three forms.
 
 file, xmin, ymin, xmax, ymax, class    file, xc, yc, width, height, class    image_id, x, y, w, h, label
 """
@@ -8,8 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 
-from tfmo_drive.data.layouts.csv_listing import COLUMNS
-
+COLUMNS = {
+    "file": ("file", "path", "filename", "filepath", "image", "image_path", "image_name", "image_id", "img", "id"),
+    "label": ("class_id", "label", "class", "class_name", "label_id"),
+    "split": ("split", "set", "subset"),
+    "group": ("group", "track", "group_id", "track_id", "sequence"),
+}
+"""The usual names of each kind's column."""
 Sides = tuple[float, float, float, float]
 _SIZES = ("w h", "width height", "bboxw bboxh", "bboxwidth bboxheight", "boxw boxh", "boxwidth boxheight")
 _FORMS: Mapping[str, Sequence[str]] = {
