@@ -123,3 +123,10 @@ def test_a_picture_of_names_that_no_font_can_write_is_that_of_their_numbers(font
     boxes, labels = np.float32([[10, 16, 30, 36]]), np.array([1])
     assert np.array_equal(*(pictures.boxed(GREY, boxes, labels, names) for names in (["a", "停止"], ["a", "1"])))
     assert np.array_equal(*map(np.asarray, (pictures.legend(names, 200) for names in (["停", "a"], ["0", "a"]))))
+
+
+def test_a_font_of_last_resort_writes_nothing():
+    """matplotlib brings one that has a shape for each writing, and maps all its letters to that."""
+    ours = Path(lettering._own()).parent
+    assert not any(ord("停") in lettering._known(file) for file in ours.glob("*.ttf"))
+    assert ord("a") in lettering._known(lettering._own())

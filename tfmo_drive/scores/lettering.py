@@ -6,6 +6,7 @@ Pillow draws a text in one font and a box for every letter that it lacks, so a f
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +19,10 @@ FAMILIES = (
     "Noto Sans Thai", "Noto Sans Hebrew", "Arial Unicode MS",
 )  # fmt: skip
 """Fonts with other writings than European ones that systems have, which are tried first."""
+
+
+_MOST = 8
+"""The largest number of letters that share a shape, as Latin, Greek and Cyrillic A do."""
 
 
 def families() -> list[str]:
@@ -73,10 +78,15 @@ def _others() -> tuple[Path, ...]:
 
 @functools.cache
 def _known(file: Path) -> frozenset[int]:
-    """Returns the letters of a font; none of a file that is none any more."""
+    """Returns the letters of a font, each with a shape of its own; none of a file that is none any more.
+
+    A font of last resort, as matplotlib brings one, has one shape for whole writings.
+    """
     from matplotlib.ft2font import FT2Font
 
     try:
-        return frozenset(FT2Font(str(file)).get_charmap())
+        shapes = FT2Font(str(file)).get_charmap()
     except (OSError, RuntimeError):
         return frozenset()
+    counts = Counter(shapes.values())
+    return frozenset(letter for letter, shape in shapes.items() if counts[shape] <= _MOST)
