@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.class_names import LONGEST, clean, label_ids, ordered, read_class_names, refuse_unfit
-from tfmo_drive.data.layouts.boxes.coco import read_document
+from tfmo_drive.data.layouts.boxes.coco_objects import read
 from tfmo_drive.data.layouts.csv_listing import list_csv
 from tfmo_drive.data.layouts.listing import list_folder
 from tfmo_drive.data.layouts.masks.mask_listing import list_masks
@@ -37,7 +37,7 @@ def _in_json(folder, names):
 def _in_coco(folder, names):
     categories = [{"id": place, "name": name} for place, name in enumerate(names)]
     (folder / "boxes.json").write_text(json.dumps({"images": [{}], "annotations": [{}], "categories": categories}))
-    return lambda: tuple(read_document(folder / "boxes.json").categories.values())
+    return lambda: tuple(read(folder / "boxes.json").categories.values())
 
 
 def _in_csv(folder, names):

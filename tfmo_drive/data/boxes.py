@@ -7,6 +7,7 @@ height. Greedy non-maximum suppression as in Girshick et al. 2014 (arXiv:1311.25
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from tfmo_drive.data.images import Resize
 
 VISIBLE = 0.3
 """The share of a box's area that must be left inside the image; with less, nobody should have to find the object."""
+_FIELDS = ("boxes", "classes", "crowd", "areas")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,11 +64,81 @@ class Truth:
 
         An object that a crop leaves out is gone; one of which the crop leaves less than VISIBLE becomes a crowd.
         """
+        return self.moved(source_size, size, resize)[1]
+
+    def moved(self, source_size: tuple[int, int], size: tuple[int, int], resize: Resize) -> tuple[np.ndarray, Truth]:
+        """Returns the indices of the objects that `resized` keeps, and what it returns."""
         boxes = resized(self.boxes, source_size, size, resize).astype(np.float32)
         share = areas(boxes) / areas(self.boxes)  # a crop is taken to cut box and object alike
         left = areas(restored(boxes, source_size, size, resize)) / areas(self.boxes)
         moved = Truth(boxes, self.classes, self.crowd | (left < VISIBLE), (self.areas * share).astype(np.float32))
-        return moved.at(share > 0)
+        kept = np.flatnonzero(share > 0)
+        return kept, moved.at(kept)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Truths(Sequence[Truth]):
+    """Holds the objects of many images: one after the other in the arrays of one Truth, as a Truth for each is slow.
+
+    Args:
+        whole: The objects of all images, in the images' order.
+        ends: Where the objects of each image end, int64 [n].
+    """
+
+    whole: Truth
+    ends: np.ndarray
+
+    @classmethod
+    def of(cls, each: Iterable[Truth | Truths]) -> Truths:
+        """Returns the objects of some images, or those of some lists of images, in their order."""
+        parts = [one if isinstance(one, Truths) else Truths(one, np.array([len(one)])) for one in each]
+        fields = [np.concatenate([getattr(one.whole, field) for one in parts]) for field in _FIELDS]
+        return cls(Truth(*fields), np.cumsum(np.concatenate([one.counts for one in parts])))
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Returns the number of objects of each image, int64 [n]."""
+        return np.diff(self.ends, prepend=0)
+
+    @property
+    def images(self) -> np.ndarray:
+        """Returns the index of each object's image, int64 [m]."""
+        return np.repeat(np.arange(len(self)), self.counts)
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def __getitem__(self, index: int) -> Truth:
+        index = range(len(self.ends))[index]
+        return self.whole.at(slice(self.ends[index - 1] if index else 0, self.ends[index]))
+
+    def __iter__(self) -> Iterator[Truth]:
+        return map(self.__getitem__, range(len(self)))
+
+    def at(self, kept: np.ndarray) -> Truths:
+        """Returns the objects of the images at these indices."""
+        counts = self.counts[kept]
+        ends = np.cumsum(counts)
+        return Truths(self.whole.at(np.arange(counts.sum()) + np.repeat(self.ends[kept] - ends, counts)), ends)
+
+    def resized(self, source_sizes: np.ndarray, size: tuple[int, int], resize: Resize) -> Truths:
+        """Returns the objects in the pixels of the resized images, as `Truth.resized` does, of one size at a time.
+
+        Args:
+            source_sizes: (height, width) of each image, int64 [n, 2].
+            size: (height, width) of the resized images.
+            resize: The rule of resizing.
+        """
+        sizes, kinds = np.unique(source_sizes, axis=0, return_inverse=True)
+        kinds = kinds.ravel()
+        order = np.argsort(kinds, kind="stable")
+        parts = np.split(order, np.cumsum(np.bincount(kinds))[:-1])
+        moved = []
+        for sides, part in zip(sizes.tolist(), parts, strict=True):
+            own = self.at(part)
+            kept, found = own.whole.moved(tuple(sides), size, resize)
+            moved.append(Truths(found, np.cumsum(np.bincount(own.images[kept], minlength=len(part)))))
+        return Truths.of(moved).at(np.argsort(order)) if moved else self
 
 
 def areas(boxes: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import dataclasses
 import os
 import stat
@@ -9,8 +10,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from tfmo_drive.base import faults
 from tfmo_drive.contracts import BadInput
+from tfmo_drive.data.paths import Paths
 
 JUNK = ("__MACOSX", "$RECYCLE.BIN", "System Volume Information", "@eaDir", "lost+found")
 """Folders that systems leave behind; what begins with a dot is left out as well."""
@@ -25,13 +29,15 @@ ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".7z", ".r
 """Suffixes of packed folders."""
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
 """Suffixes of videos."""
+_NO_DEVICE = 2**64 - 1
+"""Stands where a device's number would, for a file that is told by its path."""
 
 
 @dataclasses.dataclass
 class Found:
     """Lists what lies below a folder; paths are in the order of their folders and names."""
 
-    files: list[Path] = dataclasses.field(default_factory=list)
+    files: Paths = dataclasses.field(default_factory=Paths)
     """Regular files of the suffixes that were asked for."""
     odd: list[str] = dataclasses.field(default_factory=list)
     """Paths that have such a suffix and are no regular files, each with the reason."""
@@ -73,15 +79,16 @@ def walk(folder: Path, suffixes: Sequence[str], root: Path | None = None) -> Fou
     Raises:
         BadInput: A folder cannot be listed.
     """
-    found, waiting = Found(), [folder]
+    found, waiting, listed = Found(), [folder], {}
     holding = [place for place in folder.parents if root and (place == root or root in place.parents)]
     seen = {identity(place) for place in (folder, *holding)}
+    ends = tuple(suffixes)
     while waiting:
-        for entry in entries(waiting.pop()):
-            path, wanted = Path(entry.path), entry.name.lower().endswith(tuple(suffixes))
-            if wanted and entry.is_file(follow_symlinks=False):  # as nearly all are, told without a look at each
-                found.files.append(path)
-                continue
+        place = waiting.pop()
+        others: list[os.DirEntry[str]] = []
+        names = [entry.name for entry in _scanned(place) if _is_plain(entry, ends) or others.append(entry)]
+        for entry in sorted(others, key=lambda entry: entry.name):
+            path, wanted = place / entry.name, entry.name.lower().endswith(ends)
             try:
                 mode = entry.stat().st_mode
             except OSError as error:
@@ -96,11 +103,28 @@ def walk(folder: Path, suffixes: Sequence[str], root: Path | None = None) -> Fou
             elif not wanted:
                 found.others[path.suffix.lower()] += 1
             elif stat.S_ISREG(mode):
-                found.files.append(path)
+                names.append(entry.name)
             else:
                 found.odd.append(f"{path} (not a regular file)")
-    found.files.sort(key=os.path.split)
+        listed[str(place)] = sorted(names)
+    for place in sorted(listed):
+        begin = str(Path(place, "_"))[:-1]  # nothing for the folder in which the process is
+        found.files.texts.extend([begin + name for name in listed[place]])
     return found
+
+
+def _is_plain(entry: os.DirEntry[str], suffixes: tuple[str, ...]) -> bool:
+    """Says whether an entry is a file of these suffixes and no link, as nearly all are, without a look at the file."""
+    return entry.name.lower().endswith(suffixes) and entry.is_file(follow_symlinks=False)
+
+
+def _scanned(folder: str | Path) -> Iterator[os.DirEntry[str]]:
+    """Yields the entries of a folder in any order, without hidden ones and JUNK; raises BadInput as `entries` does."""
+    try:
+        with os.scandir(folder) as scanned:
+            yield from (entry for entry in scanned if not _is_junk(entry.name))
+    except OSError as error:
+        raise BadInput(f"{folder} cannot be read: {error.strerror}.") from error
 
 
 def entries(folder: Path) -> Iterator[os.DirEntry[str]]:
@@ -108,12 +132,15 @@ def entries(folder: Path) -> Iterator[os.DirEntry[str]]:
 
     Raises BadInput where it cannot be listed.
     """
-    try:
-        with os.scandir(folder) as scanned:
-            listed = sorted(scanned, key=lambda entry: entry.name)
-    except OSError as error:
-        raise BadInput(f"{folder} cannot be read: {error.strerror}.") from error
-    return (entry for entry in listed if not _is_junk(entry.name))
+    return iter(sorted(_scanned(folder), key=lambda entry: entry.name))
+
+
+def names_in(folder: str | Path) -> list[str]:
+    """Returns the names of what is in `folder` in any order, without hidden ones and JUNK.
+
+    An entry for each would take a quarter of a gigabyte for a million. Raises BadInput where it cannot be listed.
+    """
+    return [entry.name for entry in _scanned(folder)]
 
 
 def folders_in(folder: Path) -> list[Path]:
@@ -130,15 +157,10 @@ def only_folder(folder: Path) -> Path | None:
     Raises BadInput where it cannot be listed.
     """
     found = None
-    try:
-        with os.scandir(folder) as scanned:
-            for entry in scanned:  # one that is long is not read to its end
-                if not _is_junk(entry.name):
-                    if found or not entry.is_dir():
-                        return None
-                    found = Path(entry.path)
-    except OSError as error:
-        raise BadInput(f"{folder} cannot be read: {error.strerror}.") from error
+    for entry in _scanned(folder):  # one that is long is not read to its end
+        if found or not entry.is_dir():
+            return None
+        found = Path(entry.path)
     return found
 
 
@@ -164,3 +186,22 @@ def identity(path: str | os.PathLike) -> object:
     except (OSError, ValueError):
         return os.path.abspath(path)
     return (found.st_dev, found.st_ino) if found.st_ino else os.path.realpath(path)
+
+
+def identities(files: Sequence[str | os.PathLike]) -> np.ndarray:
+    """Returns int64 [n]: the index of the first file that is the same as each, by this or another name (a link)."""
+    known: dict[str, int] = {}
+    numbers = array.array("Q")
+    for file in files:
+        found = identity(file)
+        numbers.extend(found if isinstance(found, tuple) else (_NO_DEVICE, known.setdefault(found, len(known))))
+    return first_equal(np.array(numbers, np.uint64).reshape(-1, 2))
+
+
+def first_equal(rows: np.ndarray) -> np.ndarray:
+    """Returns int64 [n]: the index of the first of rows [n, k] that is equal to each."""
+    order = np.lexsort(rows.T)
+    begins = np.append(True, (rows[order[1:]] != rows[order[:-1]]).any(axis=1))[: len(rows)]
+    found = np.empty(len(rows), np.int64)
+    found[order] = order[begins][np.cumsum(begins) - 1]  # sorting is stable, so a run begins with its first
+    return found

@@ -7,7 +7,7 @@ or phylogenetic structure".
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -27,7 +27,7 @@ def recording(name: str) -> str:
     return name[: found.start()] if found else name
 
 
-def blocks(names: Sequence[str], sizes: Sequence[Hashable]) -> np.ndarray:
+def blocks(names: Sequence[str], sizes: np.ndarray) -> np.ndarray:
     """Returns the block of each image, int64 [n] from 0.
 
     A recording is what differs in the last number of its name alone (0016E5_00390.png, 0016E5_00420.png) and is of one
@@ -37,27 +37,49 @@ def blocks(names: Sequence[str], sizes: Sequence[Hashable]) -> np.ndarray:
 
     Args:
         names: The images' file names.
-        sizes: Any values that tell the images' width and height apart.
+        sizes: Numbers that tell the images' width and height apart, [n] or [n, k].
     """
-    recordings: dict[tuple[str, str], list[tuple[int, int]]] = {}
-    for index, name in enumerate(names):
-        stem, _, suffix = name.rpartition(".")
-        found = _NUMBER.search(stem)
-        key = (stem[: found.start()], f"{found[2]}.{suffix}") if found else (name, "")
-        recordings.setdefault(key, []).append((int(found[1]) if found else 0, index))
-    longest = max(1, min(BLOCK, len(names) // LEAST))
-    groups, count = np.empty(len(names), np.int64), 0
-    for _, frames in sorted(recordings.items()):
-        members = np.array([index for _, index in sorted(frames)])
-        recorded = len({sizes[index] for index in members}) == 1
-        pieces = -(-len(members) // longest) if recorded else len(members)
-        for part in np.array_split(members, pieces):
-            groups[part] = count
-            count += 1
+    numbers: list[int] = []
+    own = _ranked(_recording_and_number(names, numbers))
+    if not numbers:
+        return own
+    kept = np.int64 if max(numbers) < 2**63 else object  # some name frames by times in picoseconds
+    order = np.argsort(np.array(numbers, kept), kind="stable")
+    order = order[np.argsort(own[order], kind="stable")]
+    counts = np.bincount(own)
+    begins = np.cumsum(counts) - counts
+    sides = np.asarray(sizes).reshape(len(numbers), -1)[order]
+    recorded = (np.minimum.reduceat(sides, begins) == np.maximum.reduceat(sides, begins)).all(axis=1)
+    longest = max(1, min(BLOCK, len(numbers) // LEAST))
+    pieces = np.where(recorded, -(-counts // longest), counts)
+    short, longer = np.divmod(counts, pieces)  # so many of its pieces are one longer than the rest
+    groups, which = np.empty(len(numbers), np.int64), own[order]
+    place, short, longer = np.arange(len(numbers)) - begins[which], short[which], longer[which]
+    in_longer = place // (short + 1)
+    groups[order] = np.where(in_longer < longer, in_longer, (place - longer) // short)
+    groups[order] += (np.cumsum(pieces) - pieces)[which]
     return groups
 
 
-def drawn_whole(recordings: Sequence[str], groups: np.ndarray, free: np.ndarray) -> np.ndarray:
+def _recording_and_number(names: Iterable[str], numbers: list[int]) -> Iterator[tuple[str, str]]:
+    """Yields what the frames of the recording of each name have in common, and adds the frame's number to `numbers`."""
+    for name in names:
+        stem, _, suffix = name.rpartition(".")
+        found = _NUMBER.search(stem)
+        numbers.append(int(found[1]) if found else 0)
+        yield (stem[: found.start()], f"{found[2]}.{suffix}") if found else (name, "")
+
+
+def _ranked(values: Iterable[Hashable]) -> np.ndarray:
+    """Returns int64 [n], the rank of each value among those that differ."""
+    codes: dict[Hashable, int] = {}
+    found = np.fromiter((codes.setdefault(value, len(codes)) for value in values), np.int64)
+    ranks = np.empty(len(codes), np.int64)
+    ranks[[codes[value] for value in sorted(codes)]] = np.arange(len(codes))
+    return ranks[found]
+
+
+def drawn_whole(recordings: Iterable[str], groups: np.ndarray, free: np.ndarray) -> np.ndarray:
     """Returns what stays whole where splits are drawn, int64 [n]: recordings, or else the groups that are given.
 
     Recordings stay whole where there are ENOUGH of them and none has more than MOST of the images: of fewer, or with
@@ -68,7 +90,7 @@ def drawn_whole(recordings: Sequence[str], groups: np.ndarray, free: np.ndarray)
         groups: int64 [n], blocks of the frames of a recording.
         free: Which images are to be drawn, bool [n].
     """
-    whole = np.unique(recordings, return_inverse=True)[1]
+    whole = _ranked(recordings)
     counts = np.bincount(whole[free])
     return whole if (counts > 0).sum() >= ENOUGH and counts.max() <= MOST * free.sum() else groups
 
@@ -94,5 +116,7 @@ def tracks(names: Sequence[str], labels: np.ndarray) -> np.ndarray:
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
         if len(np.unique(found[members])) < 3:
-            found[members] = blocks([f"{originals[row]}.png" for row in members], [0] * len(members)) + found.max() + 1
+            found[members] = (
+                blocks([f"{originals[row]}.png" for row in members], np.zeros(len(members))) + found.max() + 1
+            )
     return np.unique(found, return_inverse=True)[1]

@@ -20,7 +20,8 @@ from tfmo_drive.base.spelling import suggestion
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.class_names import quoted
 from tfmo_drive.data.copies import joined, same_content
-from tfmo_drive.data.found_files import identity
+from tfmo_drive.data.found_files import identities, identity
+from tfmo_drive.data.paths import Paths
 
 SPLITS = ("train", "val", "test")
 SPLIT_WORDS = {
@@ -48,10 +49,13 @@ class Split:
         attributes: The names from which slices are made: {"weather": a name for every image, str [n]}.
     """
 
-    files: tuple[Path, ...]
+    files: Sequence[Path]
     labels: np.ndarray
     groups: np.ndarray
     attributes: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict, kw_only=True)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "files", Paths(self.files))
 
     def __len__(self) -> int:
         return len(self.files)
@@ -59,10 +63,8 @@ class Split:
     def at(self, kept: np.ndarray) -> Self:
         """Returns the split of the images at these indices."""
         named = {name: values[kept] for name, values in self.attributes.items()}
-        files = tuple(self.files[index] for index in kept)
-        return dataclasses.replace(
-            self, files=files, labels=self.labels[kept], groups=self.groups[kept], attributes=named
-        )
+        arrays = {"labels": self.labels[kept], "groups": self.groups[kept], "attributes": named}
+        return dataclasses.replace(self, files=self.files.at(kept), **arrays)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -230,7 +232,7 @@ def _sample_missing(
 
 
 def _split(rows: Rows, members: np.ndarray) -> Split:
-    return Split(tuple(rows.files[i] for i in members), rows.labels[members], rows.groups[members])
+    return Split([rows.files[i] for i in members], rows.labels[members], rows.groups[members])
 
 
 def sampled(labels: np.ndarray, groups: np.ndarray, shares: Mapping[str, float], seed: int) -> np.ndarray:
@@ -301,12 +303,11 @@ def refuse_few(generated: object, least: int) -> None:
 
 def refuse_repeated_files(source: Path, listed: Mapping[str, Split]) -> None:
     """Raises BadInput where one file is in two splits, by the same name or another (a link)."""
-    seen: dict[object, tuple[str, Path]] = {}
-    for split, part in listed.items():
-        for file in part.files:
-            other, first = seen.setdefault(identity(file), (split, file))
-            if other != split:
-                raise _in_two_splits(source, {other: first, split: file})
+    files = [file for part in listed.values() for file in part.files.texts]
+    firsts, owners = identities(files), np.repeat(list(listed), [len(part) for part in listed.values()])
+    for index in np.flatnonzero(owners != owners[firsts])[:1].tolist():
+        first = int(firsts[index])
+        raise _in_two_splits(source, {str(owners[place]): Path(files[place]) for place in (first, index)})
 
 
 def _in_two_splits(source: Path, files: Mapping[str, Path]) -> BadInput:

@@ -254,7 +254,7 @@ def test_every_image_is_in_one_split_with_its_group(groups_per_class, seed, data
     files = [f"{i}.png" for i in range(len(labels))]
     rows = Rows("data", names, files, np.array(labels), np.array(groups), np.full(len(labels), "", "<U5"))
     listing = assemble(rows, seed)
-    assert sorted(file for s in SPLITS for file in listing[s].files) == sorted(files)
+    assert sorted(str(file) for s in SPLITS for file in listing[s].files) == sorted(files)
     kept = [set(listing[s].groups.tolist()) for s in SPLITS]
     assert len(set.union(*kept)) == sum(map(len, kept)) == len(set(groups))
     assert all(set(listing[s].labels.tolist()) == set(range(len(names))) for s in SPLITS)

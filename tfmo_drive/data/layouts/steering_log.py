@@ -26,6 +26,7 @@ from tfmo_drive.data.layouts.csv_listing import find_columns, read_splits
 from tfmo_drive.data.layouts.donkey_tub import is_tub, read_tub
 from tfmo_drive.data.layouts.known_layouts import DRIVING, elsewhere, unwrapped
 from tfmo_drive.data.layouts.named_images import find_beside
+from tfmo_drive.data.paths import Paths
 from tfmo_drive.data.splitting import SPLITS, Listing, Rows, Split, assemble_blocks, refuse_repeated_files
 
 COLUMNS = {
@@ -155,7 +156,7 @@ def with_side_cameras(
         parts.append((tuple(files[side][places[index]] for index in here), labels, train.groups[here]))
     cameras = np.repeat(["centre", *SIDES], [len(taken) for taken, _, _ in parts])
     taken, labels, groups = zip(*parts, strict=True)
-    more = Split(sum(taken, ()), np.concatenate(labels), np.concatenate(groups), attributes={CAMERA: cameras})
+    more = Split(sum(taken, Paths()), np.concatenate(labels), np.concatenate(groups), attributes={CAMERA: cameras})
     refuse_repeated_files(table.path, splits := {**listing.splits, "train": more})
     return dataclasses.replace(listing, splits=splits)
 

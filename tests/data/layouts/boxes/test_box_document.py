@@ -6,8 +6,9 @@ import pytest
 from pycocotools import mask as run_lengths
 
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.data.layouts.boxes.box_document import EVERY, Document, name_of, usable
-from tfmo_drive.data.layouts.boxes.coco import read_document
+from tfmo_drive.data.layouts.boxes.box_document import EVERY, usable
+from tfmo_drive.data.layouts.boxes.coco_objects import Facts, document_of, name_of, read
+from tfmo_drive.data.layouts.boxes.gathered import Gathered, documents_of
 
 
 def box(key, image, category=7, bbox=(10, 20, 30, 40), **more):
@@ -21,8 +22,8 @@ def frame(key, name, size=(60, 80)):
 def checked(images, annotations, indices=None, categories=None):
     names = [name_of(image) for image in images]
     files = {name: None if name == "gone.png" else Path("images", name) for name in names}
-    document = Document(Path("all.json"), images, annotations, categories or {2: "person", 7: "car"}, files)
-    return usable(document, indices or {2: 0, 7: 1})
+    facts = Facts(Path("all.json"), images, annotations, categories or {2: "person", 7: "car"})
+    return usable(document_of(facts, files), indices or {2: 0, 7: 1})
 
 
 IMAGES = [frame(i, f"x{i}.png") for i in range(3)]
@@ -32,8 +33,8 @@ GOOD = [box(100, 0), box(101, 1), box(102, 2)]
 def test_boxes_become_edges_and_categories_classes():
     annotations = [box(1, 2, 7, (10, 20, 30, 39.5), area=900.5), box(2, 0, 2, iscrowd=1), box(3, 2, 2, (0, 0, 80, 60))]
     found = checked(IMAGES, annotations)
-    assert found.files == [Path("images", f"x{i}.png") for i in range(3)]
-    assert found.sizes == [(60, 80)] * 3 and found.faults == [] and found.ignored == 0
+    assert found.files == [f"images/x{i}.png" for i in range(3)]
+    assert found.sizes.tolist() == [[60, 80]] * 3 and found.faults == [] and found.ignored == 0
     crowd, empty, full = found.truths
     assert full.boxes.tolist() == [[10, 20, 40, 59.5], [0, 0, 80, 60]] and full.classes.tolist() == [1, 0]
     assert full.areas.tolist() == [900.5, 4800] and full.crowd.tolist() == [False, False]
@@ -148,14 +149,14 @@ def test_a_group_of_classes_that_no_object_has_is_no_class(tmp_path):
                   {"id": 2, "name": "sign", "supercategory": "sign"}]  # fmt: skip
     facts = {"images": [frame(1, "a.png")], "annotations": [box(1, 1, 2)], "categories": categories}
     (tmp_path / "a.json").write_text(json.dumps(facts))
-    assert read_document(tmp_path / "a.json").categories == {1: "stop", 2: "sign"}
+    assert read(tmp_path / "a.json").categories == {1: "stop", 2: "sign"}
     alone = [{"id": 1, "name": "person", "supercategory": "person"}, {"id": 2, "name": "car"}]
     (tmp_path / "a.json").write_text(json.dumps(facts | {"categories": alone}))
-    assert read_document(tmp_path / "a.json").categories == {1: "person", 2: "car"}  # as COCO itself has it
+    assert read(tmp_path / "a.json").categories == {1: "person", 2: "car"}  # as COCO itself has it
     odd = [{"id": [1], "name": "sign"}, *categories[1:2]]
     (tmp_path / "a.json").write_text(json.dumps(facts | {"categories": odd}))
     with pytest.raises(BadInput, match="every category must have an id"):
-        read_document(tmp_path / "a.json")
+        read(tmp_path / "a.json")
 
 
 @pytest.mark.parametrize(("text", "said"), [
@@ -165,7 +166,7 @@ def test_a_group_of_classes_that_no_object_has_is_no_class(tmp_path):
 def test_json_that_python_would_choke_on_or_pass_over_is_one_line(tmp_path, text, said):
     (tmp_path / "a.json").write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(BadInput, match=f"a.json is not a COCO JSON file: .*({said})"):
-        read_document(tmp_path / "a.json")
+        read(tmp_path / "a.json")
 
 
 def test_what_is_wrong_with_other_categories_is_no_fault():
@@ -200,8 +201,8 @@ def test_of_a_clipped_box_the_area_is_clipped_alike():
 
 def test_whole_sides_may_be_written_as_fractions_and_names_with_backslashes():
     found = checked([frame(0, "a\\x0.png", (60.0, 80.0))], [box(1, 0)])
-    assert found.names == ["a/x0.png"] and found.files == [Path("images/a/x0.png")] and found.faults == []
-    assert found.sizes == [(60, 80)] and all(type(side) is int for side in found.sizes[0])
+    assert found.names == ["a/x0.png"] and found.files == ["images/a/x0.png"] and found.faults == []
+    assert found.sizes.tolist() == [[60, 80]] and found.sizes.dtype == np.int64
 
 
 @pytest.mark.parametrize(
@@ -241,9 +242,9 @@ def test_bad_images_are_named_and_left_out_with_their_boxes(image, fault):
 def test_what_is_not_coco_is_refused(tmp_path, text, message):
     (tmp_path / "a.json").write_text(text)
     with pytest.raises(BadInput, match=message):
-        read_document(tmp_path / "a.json")
+        read(tmp_path / "a.json")
     with pytest.raises(BadInput, match="cannot be read: No such file"):
-        read_document(tmp_path / "b.json")
+        read(tmp_path / "b.json")
 
 
 def test_ids_may_be_texts_or_whole_numbers_written_as_fractions():
@@ -279,19 +280,65 @@ def test_run_lengths_that_are_none_are_told(runs):
     assert found.faults == ["annotation 1 (no bbox, and no outline)"] and found.names == ["x1.png", "x2.png"]
 
 
-def test_an_object_of_every_class_is_a_crowd_of_each():
-    found = checked(IMAGES, [*GOOD, box(4, 0, EVERY, (1, 1, 9, 9), iscrowd=1)])
+@pytest.fixture
+def gathered(tmp_path):
+    """Three images in a folder, as a layout's reader gathers them, without an object."""
+    found = Gathered()
+    for number in range(3):
+        (tmp_path / f"x{number}.png").write_bytes(b"")
+        found.image(f"x{number}.png", tmp_path / f"x{number}.png", source=f"{number}.txt, line")
+        found.size(60, 80)
+    return found
+
+
+def test_an_object_of_every_class_is_a_crowd_of_each(gathered):
+    for image in range(3):
+        gathered.object("car", (10, 20, 40, 60), 1, image=image)
+    gathered.object(EVERY, (1, 1, 10, 10), 2, crowd=True, image=0)
+    document = documents_of(Path("labels"), gathered, {2: "person", 7: "car"})["train"]
+    found = usable(document, {2: 0, 7: 1})
     assert found.faults == [] and found.truths[0].classes.tolist() == [1, 0, 1]
     assert found.truths[0].crowd.tolist() == [False, True, True]
-    assert checked(IMAGES, [box(4, 0, EVERY, iscrowd=1)], {7: 0}).truths[0].classes.tolist() == [0]
+    assert [truth.classes.tolist() for truth in usable(document, {7: 0}).truths] == [[0, 0], [0], [0]]
 
 
-def test_what_a_reader_could_not_read_is_told_as_it_calls_it():
-    document = Document(
-        Path("labels"), IMAGES, [*GOOD, box(4, 0, None) | {"bbox": None}], {7: "car"},
-        {name_of(image): Path(name_of(image)) for image in IMAGES},
-        faults=["image y (truncated)"], unread={3: "3 numbers"},
-        where=lambda annotation, place: f"0.txt, line {annotation['id']}",
-    )  # fmt: skip
-    found = usable(document, {7: 0})
-    assert found.faults == ["image y (truncated)", "0.txt, line 4 (3 numbers)"] and found.names == ["x1.png", "x2.png"]
+def test_what_a_reader_could_not_read_is_told_as_it_calls_it(gathered):
+    gathered.image("y.png", None)
+    gathered.broken[gathered.image("z.png", "z.png")] = "truncated"
+    gathered.object("car", (10, 20, 40, 60), 1)
+    gathered.fault("3 numbers", 4, image=0)
+    for image in (1, 2):
+        gathered.object("car", (10, 20, 40, 60), 1, image=image)
+    gathered.object("bus", (10, 20, 40, 60), 2, image=2)
+    found = usable(documents_of(Path("labels"), gathered, {7: "car"})["train"], {7: 0})
+    assert found.faults == [
+        "image y.png is missing", "image z.png (truncated)", "0.txt, line 4 (3 numbers)",
+        '2.txt, line 2 (no category "bus")',
+    ]  # fmt: skip
+    assert found.names == ["x1.png", "x2.png"] and [len(truth) for truth in found.truths] == [1, 1]
+
+
+def test_a_file_that_two_names_lead_to_is_taken_once(gathered):
+    gathered.image("again.png", gathered.files[1])
+    gathered.size(60, 80)
+    gathered.object("car", (10, 20, 40, 60), 1)
+    found = usable(documents_of(Path("labels"), gathered)["train"], {0: 0})
+    assert found.faults == ["image again.png (it is x1.png once more)"] and len(found.names) == 3
+
+
+def test_what_is_gathered_by_several_is_as_if_by_one(gathered):
+    parts = [Gathered(), Gathered()]
+    for number, part in enumerate(parts):
+        part.broken[part.image(f"y{number}.png", "gone")] = "torn"
+        part.attributes[part.image(f"z{number}.png", gathered.files[number])] = {"weather": "dry"}
+        part.object(("car", "bus")[number], (1, 2, 30, 40), 1)
+        part.fault("no class", 2)
+        part.objects(np.zeros(2, int), np.array([5, 4]), np.ones((2, 4)), np.arange(2))
+        gathered.extend(part)
+    assert [gathered.called(gathered.images[place], gathered.numbers[place])[-2:] for place in (0, 1, 6)] == [
+        " 1", " 2", " 0",
+    ]  # fmt: skip
+    assert list(gathered.images) == [4, 4, 3, 3, 6, 6, 5, 5] and gathered.unread == {1: "no class", 5: "no class"}
+    words = list(gathered.words)
+    assert [words[label] for label in gathered.labels] == ["car", EVERY, 5, 4, "bus", EVERY, 5, 4]
+    assert gathered.broken == {3: "torn", 5: "torn"} and set(gathered.attributes) == {4, 6}

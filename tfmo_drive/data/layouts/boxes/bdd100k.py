@@ -18,7 +18,7 @@ from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.class_names import quoted
 from tfmo_drive.data.found_files import entries, folders_in
 from tfmo_drive.data.layouts.boxes.box_document import Document
-from tfmo_drive.data.layouts.boxes.box_frames import Frame, Thing, documents_of
+from tfmo_drive.data.layouts.boxes.gathered import Gathered, documents_of
 from tfmo_drive.data.layouts.named_images import find_files
 from tfmo_drive.data.splitting import SPLIT_WORDS, split_in_name
 
@@ -31,22 +31,24 @@ def documents(data: Path) -> dict[str, Document]:
 
     Raises BadInput where a file is no list of frames, a split has two, or there is no object.
     """
-    root = data if data.is_dir() else _above_labels(data)
+    root, gathered = data if data.is_dir() else _above_labels(data), Gathered()
     if data.is_file():
-        return documents_of(data, _frames(_listed(data), data, "train", split_in_name(data.stem) or "train", root))
+        _add(gathered, _listed(data), data, ("train", split_in_name(data.stem) or "train"), root)
+        return documents_of(data, gathered)
     files: dict[str, Path] = {}
     for path in label_files(root):
         split = split_in_name(path.stem) or "train"
         if split in files:
             raise BadInput(f"{data} holds {quoted([files[split].name, path.name])} for {split}. Name one: --data=FILE.")
         files[split] = path
-    frames = [one for split, path in files.items() for one in _frames(_listed(path), path, split, split, root)]
+    for split, path in files.items():
+        _add(gathered, _listed(path), path, (split, split), root)
     if not files:
         for folder in _single_folders(root):
             split = SPLIT_WORDS[folder.name.lower()]
             facts = [_single(Path(entry.path)) for entry in entries(folder) if entry.name.endswith(".json")]
-            frames += _frames(facts, folder, split, split, root)
-    return documents_of(data, frames)
+            _add(gathered, facts, folder, (split, split), root)
+    return documents_of(data, gathered)
 
 
 def label_files(root: Path) -> list[Path]:
@@ -93,12 +95,27 @@ def _single(path: Path) -> dict[str, Any]:
     return {"name": f"{path.stem}.jpg", "attributes": facts.get("attributes"), "labels": frames[0].get("objects")}
 
 
-def _frames(frames: list[dict[str, Any]], source: Path, split: str, word: str, root: Path) -> list[Frame]:
-    """Returns frames of a split whose images lie in folders called as the split, or as another `word` for it."""
+def _add(gathered: Gathered, frames: list[dict[str, Any]], source: Path, split: tuple[str, str], root: Path) -> None:
+    """Adds frames of a split; their images lie in folders called as the split, or as the other word for it."""
     names = [frame.get("name") if isinstance(frame.get("name"), str) else "" for frame in frames]
-    files = find_files(_image_folders(root, word), names)
-    rows = zip(frames, names, files, range(len(frames)), strict=True)
-    return [_frame(frame, name, file, place, split, source) for frame, name, file, place in rows]
+    files = find_files(_image_folders(root, split[1]), names)
+    for place, (frame, name, file) in enumerate(zip(frames, names, files, strict=True)):
+        image = gathered.image(name or f"at place {place} of {source.name}", file, split[0], f"{name}, label")
+        told = frame.get("attributes")
+        if (
+            told := {key: value for key, value in told.items() if isinstance(value, str)}
+            if isinstance(told, dict)
+            else {}
+        ):
+            gathered.attributes[image] = told
+        labels = frame.get("labels") or []
+        if not name or not isinstance(labels, list) or not all(isinstance(label, dict) for label in labels):
+            why = labels if isinstance(labels, str) else "labels are no list of objects"
+            gathered.broken[image] = why if name else "no name"
+            continue
+        for number, label in enumerate(labels):
+            if label.get("box2d") is not None:
+                _add_object(gathered, label, number)
 
 
 def _image_folders(root: Path, split: str) -> list[Path]:
@@ -110,26 +127,12 @@ def _image_folders(root: Path, split: str) -> list[Path]:
     return [*(folder / word for folder in below for word in words), *below, root / split, root]
 
 
-def _frame(frame: Mapping[str, Any], name: str, file: Path | None, place: int, split: str, path: Path) -> Frame:
-    told = frame.get("attributes")
-    told = {key: value for key, value in told.items() if isinstance(value, str)} if isinstance(told, dict) else {}
-    found = Frame(name or f"at place {place} of {path.name}", file, (), split, attributes=told)
-    labels = frame.get("labels") or []
-    if not name or not isinstance(labels, list) or not all(isinstance(label, dict) for label in labels):
-        why = labels if isinstance(labels, str) else "labels are no list of objects"
-        found.fault = why if name else "no name"
-        return found
-    boxed = [(number, label) for number, label in enumerate(labels) if label.get("box2d") is not None]
-    found.things = [_thing(label, f"{name}, label {number}") for number, label in boxed]
-    return found
-
-
-def _thing(label: Mapping[str, Any], where: str) -> Thing:
+def _add_object(gathered: Gathered, label: Mapping[str, Any], number: int) -> None:
     name, box, told = label.get("category"), label["box2d"], label.get("attributes")
     sides = [box.get(side) for side in _SIDES] if isinstance(box, dict) else []
     if not isinstance(name, str) or not name.strip():
-        return Thing(None, None, where, fault="no category")
-    if not sides or not all(map(is_number, sides)):
-        return Thing(None, None, where, fault="box2d is not x1, y1, x2, y2")
-    crowd = isinstance(told, dict) and told.get("crowd") is True
-    return Thing(name, (sides[0], sides[1], sides[2], sides[3]), where, crowd)
+        gathered.fault("no category", number)
+    elif not sides or not all(map(is_number, sides)):
+        gathered.fault("box2d is not x1, y1, x2, y2", number)
+    else:
+        gathered.object(name, sides, number, isinstance(told, dict) and told.get("crowd") is True)

@@ -1,71 +1,85 @@
-"""Checks what any layout of boxes says, once it is read into COCO's own objects (https://cocodataset.org/#format-data).
-
-An image is {"id", "file_name", "width", "height"}, an annotation {"id", "image_id", "category_id", "bbox": [x, y,
-width, height], "area", "iscrowd"}; its id, area and iscrowd may be left out, and bbox where its "segmentation" says the
-outline: polygons [[x, y, x, y, ...], ...], or a mask's run lengths (RLE).
-"""
+"""Checks what any layout of boxes says, once it is read into arrays: which images and objects can be used."""
 
 from __future__ import annotations
 
 import dataclasses
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from pycocotools import mask as run_lengths
 
-from tfmo_drive.base.given_file import is_number
 from tfmo_drive.base.spelling import shortened
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.data.boxes import Truth
-from tfmo_drive.data.found_files import identity
+from tfmo_drive.data.boxes import Truth, Truths
 
+LARGEST = 1e15
+"""The largest number that a box may hold, so that its square is finite in float32."""
 _ROUNDING = 1.0
 """Pixels by which a box may leave its image without a word: tools round, or count the last pixel's far edge."""
-_RUNS = re.compile("([P-o]{0,6}[0-O])+")
-"""Run lengths as text: numbers of at most 7 letters, each 5 bits, of which all but the last have the sixth bit set."""
-
-
 EVERY = object()
 """The category of an object that may be of any class, such as KITTI's DontCare: a crowd of each."""
+_ANY, _OTHER, _UNKNOWN = -1, -2, -3
+"""What stands in place of a class's index: for EVERY, for a category that nobody asked for, and for none that is
+known."""
 
 
-def _by_id(annotation: Mapping[str, Any], place: int) -> str:
-    return "annotation " + (shown(annotation["id"]) if "id" in annotation else f"at place {place}")
+@dataclasses.dataclass(frozen=True)
+class Objects:
+    """Holds the objects of all images of a document, which are not checked yet.
+
+    Args:
+        images: The index of each object's image, int [m]; -1 for none.
+        labels: The index of its category in `words`, int [m]; -1 for none.
+        words: Ids of categories, or EVERY; one that the document does not know makes its objects unusable.
+        boxes: x, y, width, height, float64 [m, 4]; NaN where they are unknown.
+        crowds: Whether finding it is neither right nor wrong, bool [m].
+        unread: {place: why} of objects that the layout's reader could not read.
+        areas: The areas of the objects themselves, float64 [m], 0 where none is told; None tells of none.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    words: Sequence[Hashable]
+    boxes: np.ndarray
+    crowds: np.ndarray
+    unread: Mapping[int, str]
+    areas: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.images)
 
 
 @dataclasses.dataclass(frozen=True)
 class Document:
-    """Holds what one split of a layout says of its images, in COCO's own objects, which are not checked yet.
+    """Holds what one split of a layout says of its images, which is not checked yet.
 
     Args:
         path: The file or folder that says it, with which messages begin.
-        images: Objects with an id, a file_name, a height and a width.
-        annotations: Objects with an image_id, a category_id (or EVERY), a bbox and perhaps iscrowd, area, segmentation.
+        names: The images' paths in the layout [n], by which neighbours in a recording are found.
+        files: Where the images lie [n]; "" where one is missing.
+        sizes: Their (height, width), int64 [n, 2].
+        objects: The objects.
         categories: {id: name}, in the order of the classes.
-        files: {file_name: where the image lies}, None or nothing where it is missing.
+        broken: {index: why} of images that cannot be used.
         looked: The folders in which images were looked for.
-        attributes: {id: {"weather": "rainy"}} of images of which something is told.
-        faults: What the layout's reader itself could not use, each with the reason.
-        unread: {place: why} of annotations that the layout's reader could not read.
-        where: Returns what messages call an annotation at a place.
+        attributes: {index: {"weather": "rainy"}} of images of which something is told.
+        where: Returns what messages call the object at a place.
         says_sizes: Whether the layout says the sizes; else they are those of the image files.
         in_pixels: Whether the layout's own boxes are in pixels.
         usual: The names of the classes that are taken where nobody chooses; () is all.
     """
 
     path: Path
-    images: list[dict[str, Any]]
-    annotations: list[dict[str, Any]]
+    names: Sequence[str]
+    files: Sequence[str]
+    sizes: np.ndarray
+    objects: Objects
     categories: Mapping[int | str, str]
-    files: Mapping[str, Path | None] = dataclasses.field(default_factory=dict)
+    broken: Mapping[int, str] = dataclasses.field(default_factory=dict)
     looked: Sequence[Path] = ()
-    attributes: Mapping[int | str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
-    faults: Sequence[str] = ()
-    unread: Mapping[int, str] = dataclasses.field(default_factory=dict)
-    where: Callable[[Mapping[str, Any], int], str] = _by_id
+    attributes: Mapping[int, Mapping[str, str]] = dataclasses.field(default_factory=dict)
+    where: Callable[[int], str] = str
     says_sizes: bool = True
     in_pixels: bool = True
     usual: tuple[str, ...] = ()
@@ -73,12 +87,12 @@ class Document:
 
 @dataclasses.dataclass(frozen=True)
 class Usable:
-    """Lists the images of a document that can be used, in its order; sizes are (height, width)."""
+    """Lists the images of a document that can be used, in its order; sizes are (height, width), int64 [n, 2]."""
 
     names: list[str]
-    files: list[Path]
-    sizes: list[tuple[int, int]]
-    truths: list[Truth]
+    files: list[str]
+    sizes: np.ndarray
+    truths: Truths
     faults: list[str]
     """Every unusable image or box, with the reason; a box partly outside is clipped and listed here too. An image with
     an object whose box is unknown is unusable, because detectors would learn that there is no object."""
@@ -91,7 +105,7 @@ class Usable:
 
 
 def usable(document: Document, indices: Mapping[int | str, int]) -> Usable:
-    """Checks all images and annotations and returns those that can be used.
+    """Checks all images and objects and returns those that can be used.
 
     Args:
         document: What a layout says.
@@ -100,89 +114,43 @@ def usable(document: Document, indices: Mapping[int | str, int]) -> Usable:
     Raises:
         BadInput: No box is in pixels.
     """
-    boxes = [_box(annotation) for annotation in document.annotations]
+    objects = document.objects
     if document.in_pixels:
-        _refuse_shares(document.path, [box for box in boxes if box and min(box[2:]) > 0])
-    faults = list(document.faults)
-    images = _images(document, faults)
-    known = {image.get("id") for image in document.images if is_id(image.get("id"))}
-    rows: dict[int | str, list[_Row]] = {key: [] for key in images}
-    ignored, said, repeated = 0, set(), 0
-    for place, (annotation, box) in enumerate(zip(document.annotations, boxes, strict=True)):
-        image, label = annotation.get("image_id"), annotation.get("category_id")
-        if is_id(label) and label in document.categories and label not in indices:
-            ignored += 1
-            continue
-        fault = document.unread.get(place) or _broken(annotation, box, known, document.categories)
-        if not fault and image in images:  # an unusable image was already reported
-            one = image, label, *box, bool(annotation.get("iscrowd"))
-            if one in said:
-                repeated += 1
-                continue
-            said.add(one)
-            edges, area, fault = _inside(annotation, box, images[image][2])
-            if edges:
-                labels = indices.values() if label is EVERY else [indices[label]]
-                rows[image] += [_Row(edges, index, one[-1], area) for index in labels]
-        if fault:
-            faults.append(f"{document.where(annotation, place)} ({fault})")
-            if (box is None or _mistyped(annotation)) and is_id(image):
-                images.pop(image, None)
-    names, files, sizes = map(list, zip(*images.values(), strict=True)) if images else ([], [], [])
-    truths, told = [_truth(rows[key]) for key in images], [document.attributes.get(key, {}) for key in images]
-    return Usable(names, files, sizes, truths, faults, ignored, repeated, told)
-
-
-def name_of(image: Mapping[str, Any]) -> str:
-    """Returns an image's file_name with slashes, whatever machine it was written on; "" where it has none."""
-    name = image.get("file_name")
-    return name.replace("\\", "/") if isinstance(name, str) else ""
-
-
-class _Row(NamedTuple):
-    box: list[float]
-    label: int | str
-    crowd: bool
-    area: float
-
-
-def _images(document: Document, faults: list[str]) -> dict[int | str, tuple[str, Path, tuple[int, int]]]:
-    """Returns {id: (name, file, (height, width))} for the images that can be used."""
-    found, names = {}, set()
-    for image in document.images:
-        key, name = image.get("id"), name_of(image)
-        size = image.get("height"), image.get("width")
-        file = document.files.get(name) if name else None
-        own = identity(file) if file else None
-        if not is_id(key) or not name:
-            fault = "no id or no file_name" if key is None or not name else "its id is no whole number and no text"
-        elif key in found or name in names or own in names:
-            fault = f"id {shown(key)} or file {name[:200]} twice"
-        elif not all(is_number(side) and side == int(side) and side >= 1 for side in size):
-            fault = f"{name[:200]} has height {shown(size[0])} and width {shown(size[1])}"
-        else:
-            fault = "" if file else f"{name[:200]} is missing"
-        if fault:
-            faults.append(f"image {shown(key)} ({fault})")
-        else:
-            names |= {name, own}
-            found[key] = name, file, (int(size[0]), int(size[1]))
-    return found
+        _refuse_shares(document.path, objects.boxes)
+    classes = [_class(word, document.categories, indices) for word in objects.words]
+    kinds = np.array([*classes, _UNKNOWN])[objects.labels]
+    faults = _faults(document, kinds)
+    # Before the first object of unknown box, an image's objects are looked at as those of others.
+    end, places = np.full(len(document.names) + 1, len(objects)), np.arange(len(objects))
+    end[list(document.broken)] = -1
+    lost = np.flatnonzero(~_is_known(objects.boxes) & (kinds != _OTHER) & (objects.images >= 0))
+    np.minimum.at(end, objects.images[lost], lost)
+    fit = (places < end[objects.images]) & (kinds != _OTHER) & (objects.images >= 0)
+    fit[list(faults)] = False
+    again = _repeated(objects, np.flatnonzero(fit))
+    fit[again] = False
+    kept = np.flatnonzero(fit)
+    edges, areas, outside = _inside(objects, kept, document.sizes)
+    faults |= {int(kept[row]): why for row, why in outside.items()}
+    left = (edges[:, 2] > edges[:, 0]) & (edges[:, 3] > edges[:, 1])
+    used = np.flatnonzero(end[:-1] == len(objects))
+    left &= end[objects.images[kept]] == len(objects)
+    kept, edges, areas = kept[left], edges[left], areas[left]
+    found = Truth(edges, kinds[kept], objects.crowds[kept], areas)
+    truths = _truths(objects.images[kept], found, used, len(indices))
+    said = [document.broken[index] for index in sorted(document.broken)]
+    said += [f"{document.where(place)} ({faults[place]})" for place in sorted(faults)]
+    chosen = used.tolist()
+    return Usable(
+        [document.names[index] for index in chosen], [document.files[index] for index in chosen], document.sizes[used],
+        truths, said, int((kinds == _OTHER).sum()), len(again),
+        [document.attributes.get(index, {}) for index in chosen] if document.attributes else [],
+    )  # fmt: skip
 
 
 def is_id(value: Any) -> bool:
     """Says whether a value is an id: a whole number, 1.0 too, or a text; not true, which Python takes for 1."""
     return type(value) in (int, str) or (type(value) is float and value.is_integer())
-
-
-def _mistyped(annotation: dict[str, Any]) -> str:
-    """Returns why the annotation's iscrowd or area cannot be meant, or "": Python takes "0" for true."""
-    crowd, area = annotation.get("iscrowd", 0), annotation.get("area")
-    if type(crowd) not in (int, float, bool) or crowd not in (0, 1):
-        return f"iscrowd {shown(crowd)} is not 0 or 1"
-    if area is not None and type(area) not in (int, float):
-        return f"area {shown(area)} is no number"
-    return ""
 
 
 def shown(value: Any) -> str:
@@ -199,88 +167,111 @@ def _digits(value: Any) -> str:
         return "a number of thousands of digits"
 
 
-def _box(annotation: dict[str, Any]) -> list[float] | None:
-    """Returns x, y, width, height of the bbox, or else the bounds of the outline; None without either."""
-    box = annotation.get("bbox")
-    if box not in (None, []):
-        return box if isinstance(box, list) and len(box) == 4 and all(map(is_number, box)) else None
-    outline = annotation.get("segmentation")
-    if isinstance(outline, dict):
-        return _bounds_of_runs(outline.get("counts"), outline.get("size"))
-    if not isinstance(outline, list) or not outline or not all(map(_is_polygon, outline)):
-        return None
-    x, y = ([side for polygon in outline for side in polygon[start::2]] for start in (0, 1))
-    return [min(x), min(y), max(x) - min(x), max(y) - min(y)]
+def _numbers(values: np.ndarray, decimals: int = 17) -> list[float]:
+    """Returns numbers to be shown, whole ones without a fraction."""
+    rounded = [round(value, decimals) for value in values.tolist()]
+    return [int(value) if value.is_integer() and abs(value) <= LARGEST else value for value in rounded]
 
 
-def _bounds_of_runs(counts: Any, size: Any) -> list[float] | None:
-    """Returns the bounds of a mask in COCO's run lengths, or None of what are none: C code reads on behind their end.
-
-    A text is a chain of numbers, each of letters with a sixth bit but for its last.
-    """
-    if not isinstance(size, list) or len(size) != 2 or not all(type(side) is int and 0 < side < 2**16 for side in size):
-        return None
-    if isinstance(counts, str) and _RUNS.fullmatch(counts):
-        runs = {"size": size, "counts": counts.encode()}
-    elif isinstance(counts, list) and all(type(run) is int and run >= 0 for run in counts):
-        if sum(counts) != size[0] * size[1]:
-            return None
-        runs = run_lengths.frPyObjects({"size": size, "counts": counts}, *size)
-    else:
-        return None
-    box = run_lengths.toBbox(runs).tolist()
-    return box if min(box[2:]) > 0 and box[0] + box[2] <= size[1] and box[1] + box[3] <= size[0] else None
+def _class(word: Hashable, categories: Mapping[int | str, str], indices: Mapping[int | str, int]) -> int:
+    if word is EVERY:
+        return _ANY
+    return indices.get(word, _OTHER) if word in categories else _UNKNOWN
 
 
-def _is_polygon(outline: Any) -> bool:
-    return isinstance(outline, list) and len(outline) >= 6 and len(outline) % 2 == 0 and all(map(is_number, outline))
+def _is_known(boxes: np.ndarray) -> np.ndarray:
+    return (np.abs(boxes) <= LARGEST).all(axis=1)
 
 
-def _refuse_shares(path: Path, boxes: list[list[float]]) -> None:
-    if boxes and max(map(max, boxes)) <= 1:
+def _is_solid(boxes: np.ndarray) -> np.ndarray:
+    """Says which boxes are known and have an area, also where a side is less than the numbers' precision."""
+    return _is_known(boxes) & (boxes[:, :2] + boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+
+
+def _refuse_shares(path: Path, boxes: np.ndarray) -> None:
+    solid = boxes[_is_solid(boxes)]
+    if len(solid) and solid.max() <= 1:
         raise BadInput(
             f"{path}: boxes must be x, y, width, height in pixels, got none above 1: shares of the image, as "
-            f"{boxes[0]}. Multiply x and width by the image's width, y and height by its height."
+            f"{_numbers(solid[0])}. Multiply x and width by the image's width, y and height by its height."
         )
 
 
-def _broken(
-    annotation: dict[str, Any], box: list[float] | None, known: set[int | str], categories: Mapping[int | str, str]
-) -> str:
-    """Returns what makes an annotation unusable whatever its image is, or ""."""
-    image, label = annotation.get("image_id"), annotation.get("category_id")
-    if not is_id(image) or image not in known:
-        return f"no image {shown(image)}"
-    if label is not EVERY and (not is_id(label) or label not in categories):
-        return f"no category {shown(label)}"
-    if fault := _mistyped(annotation):
-        return fault
-    if box is None:
-        said = annotation.get("bbox")
-        return "no bbox, and no outline" if said in (None, []) else f"bbox {shown(said)} is not x, y, width, height"
-    return "" if box[2] > 0 and box[3] > 0 else f"box of {box[2]:g} x {box[3]:g}, no area"
+def _faults(document: Document, kinds: np.ndarray) -> dict[int, str]:
+    """Returns {place: why} of the objects that are unusable whatever their image is, but for those not asked for."""
+    objects, found = document.objects, {}
+    odd = (kinds != _OTHER) & (~_is_solid(objects.boxes) | (kinds == _UNKNOWN) | (objects.images < 0))
+    for place in np.flatnonzero(odd).tolist():
+        box = objects.boxes[place]
+        if place in objects.unread:
+            found[place] = objects.unread[place]
+        elif kinds[place] == _UNKNOWN:
+            found[place] = f"no category {shown(objects.words[objects.labels[place]])}"
+        elif not _is_known(box[None])[0]:
+            found[place] = f"bbox {shown(_numbers(box))} is not x, y, width, height"
+        else:
+            found[place] = f"box of {box[2]:g} x {box[3]:g}, no area"
+    return found
 
 
-def _inside(annotation: dict[str, Any], box: list[float], size: tuple[int, int]) -> tuple[list[float], float, str]:
-    """Returns the edges clipped to the image, [] where nothing is left, the area, and what is wrong, or ""."""
-    (x, y, width, height), (rows, columns) = box, size
-    area = annotation.get("area")
-    area = area if is_number(area) and area > 0 else width * height
-    edges = [x, y, x + width, y + height]
-    if x >= 0 and y >= 0 and edges[2] <= columns and edges[3] <= rows:
-        return edges, area, ""
-    clipped = [min(max(edge, 0), side) for edge, side in zip(edges, (columns, rows) * 2, strict=True)]
-    gone = clipped[2] <= clipped[0] or clipped[3] <= clipped[1]
-    over = max(abs(edge - kept) for edge, kept in zip(edges, clipped, strict=True))
-    fault = f"box {[round(edge, 2) for edge in edges]} outside its image of {columns} x {rows}"
-    share = (clipped[2] - clipped[0]) * (clipped[3] - clipped[1]) / (width * height)
-    return [] if gone else clipped, area * share, fault if gone or over > _ROUNDING else ""
+def _repeated(objects: Objects, places: np.ndarray) -> list[int]:
+    """Returns those of these places whose object is equal to an earlier one of them."""
+    images, left = objects.images[places], objects.boxes[places, 0]
+    order = np.lexsort((left, images))
+    near = (np.diff(images[order]) == 0) & (np.diff(left[order]) == 0)  # of most images, no two boxes begin alike
+    said, again = set(), []
+    for place in np.sort(places[order[np.append(near, False) | np.append(False, near)[: len(order)]]]).tolist():
+        one = (*(int(column[place]) for column in (objects.images, objects.labels, objects.crowds)),
+               *objects.boxes[place].tolist())  # fmt: skip
+        if one in said:
+            again.append(place)
+        said.add(one)
+    return again
 
 
-def _truth(rows: list[_Row]) -> Truth:
-    return Truth(
-        np.array([row.box for row in rows], np.float32).reshape(-1, 4),
-        np.array([row.label for row in rows], np.int64),
-        np.array([row.crowd for row in rows], bool),
-        np.array([row.area for row in rows], np.float32),
-    )
+def _inside(objects: Objects, places: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
+    """Returns the edges of the objects at these places, clipped to their images, their areas, and {row: what is wrong}.
+
+    Of a box that is clipped, the area shrinks with it; nothing is left of one that lies outside.
+    """
+    edges = objects.boxes[places]
+    areas = edges[:, 2] * edges[:, 3]
+    if objects.areas is not None:
+        areas = np.where(objects.areas[places] > 0, objects.areas[places], areas)
+    edges[:, 2:] += edges[:, :2]
+    images = objects.images[places]
+    rows, columns = sizes[images].T
+    beyond = (edges[:, 0] < 0) | (edges[:, 1] < 0) | (edges[:, 2] > columns) | (edges[:, 3] > rows)
+    odd = np.flatnonzero(beyond)
+    sides = np.tile(sizes[images[odd], ::-1], 2)
+    clipped = np.clip(edges[odd], 0, sides)
+    spans = np.maximum(clipped[:, 2:] - clipped[:, :2], 0)
+    areas[odd] *= spans.prod(axis=1) / objects.boxes[places[odd], 2:].prod(axis=1)
+    told = (spans == 0).any(axis=1) | (np.abs(edges[odd] - clipped).max(axis=1, initial=0) > _ROUNDING)
+    wrong = {
+        row: f"box {_numbers(edge, 2)} outside its image of {width} x {height}"
+        for row, edge, (width, height, *_) in zip(
+            odd[told].tolist(), edges[odd[told]], sides[told].tolist(), strict=True
+        )
+    }
+    edges[odd] = clipped
+    return edges, areas, wrong
+
+
+def _truths(images: np.ndarray, found: Truth, used: np.ndarray, count: int) -> Truths:
+    """Returns objects image by image; one of any class becomes one of each.
+
+    Args:
+        images: The indices of the objects' images, int64 [m].
+        found: The objects, of which classes may be _ANY.
+        used: The indices of the images that can be used; no object is of another.
+        count: The number of classes.
+    """
+    order = np.argsort(images, kind="stable")
+    times = np.where(found.classes[order] == _ANY, count, 1)
+    whole = found.at(np.repeat(order, times))
+    ranks = np.arange(len(whole)) - np.repeat(np.cumsum(times) - times, times)
+    counts = np.bincount(np.repeat(images[order], times), minlength=used.max(initial=-1) + 1)[used]
+    classes = np.where(whole.classes == _ANY, ranks, whole.classes).astype(np.int64)
+    boxes, areas = whole.boxes.astype(np.float32), whole.areas.astype(np.float32)
+    return Truths(Truth(boxes, classes, whole.crowd, areas), np.cumsum(counts))

@@ -7,7 +7,9 @@ As in data.layouts.listing, a missing split is sampled out of train, but recorde
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from absl import logging
 from tfmo_drive.base import faults
 from tfmo_drive.base.spelling import suggestion
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.data.boxes import Truth
+from tfmo_drive.data.boxes import Truths
 from tfmo_drive.data.class_names import quoted
 from tfmo_drive.data.found_files import entries
 from tfmo_drive.data.image_headers import quick_size_of
@@ -55,14 +57,14 @@ class BoxSplit(Split):
 
     sizes: np.ndarray
     """int64 [n, 2]: (height, width) of the image file; boxes are in its pixels."""
-    truths: tuple[Truth, ...]
+    truths: Truths
     sizes_said: bool = True
     """Whether the layout says the sizes, so that the files may be of others; else they are the files' own."""
 
     def at(self, kept: np.ndarray) -> BoxSplit:
         """Returns the split of the images at these indices."""
-        truths = tuple(self.truths[index] for index in kept)
-        return dataclasses.replace(super().at(kept), labels=np.arange(len(kept)), sizes=self.sizes[kept], truths=truths)
+        arrays = {"labels": np.arange(len(kept)), "sizes": self.sizes[kept], "truths": self.truths.at(kept)}
+        return dataclasses.replace(super().at(kept), **arrays)
 
 
 def list_boxes(
@@ -138,19 +140,26 @@ def layout_of(data: Path) -> str:
 
 def _present(split: BoxSplit) -> set[int]:
     """Returns the classes of a split's objects; crowds do not count."""
-    return {label for truth in split.truths for label in truth.classes[~truth.crowd].tolist()}
+    objects = split.truths.whole
+    return set(np.unique(objects.classes[~objects.crowd]).tolist())
 
 
 def _say_unlisted(data: Path, parts: Mapping[str, BoxSplit]) -> None:
     """Warns, with a count, of images that lie among those that are listed and are not themselves."""
-    listed: dict[Path, set[str]] = {}
-    for file in (file for part in parts.values() for file in part.files):
-        listed.setdefault(file.parent, set()).add(file.name)
-    there = [(entry.name, listed[folder]) for folder in sorted(listed) for entry in entries(folder)]
-    others = [name for name, known in there if name not in known and name.lower().endswith(SUFFIXES)]
-    if others:
+    files = [file for part in parts.values() for file in part.files.texts]
+    folders = sorted(set(map(os.path.dirname, files)))
+    listed = Counter(map(os.path.dirname, filter(_is_image, files)))
+    if all(sum(_is_image(entry.name) for entry in entries(Path(one))) == listed[one] for one in folders):
+        return
+    known = set(files)
+    there = [(entry.name, os.path.join(one, entry.name)) for one in folders for entry in entries(Path(one))]
+    if others := [name for name, path in there if path not in known and _is_image(name)]:
         what = "images beside those that are listed are not used"
         faults.note(data, faults.counted(others, len(there), what))
+
+
+def _is_image(path: str) -> bool:
+    return path.lower().endswith(SUFFIXES)
 
 
 def of_their_size(split: BoxSplit, skip_bad: bool = False) -> BoxSplit:
@@ -162,7 +171,7 @@ def of_their_size(split: BoxSplit, skip_bad: bool = False) -> BoxSplit:
     if not split.sizes_said:
         return split
     kept, odd = [], []
-    for index, (file, said) in enumerate(zip(split.files, split.sizes.tolist(), strict=True)):
+    for index, (file, said) in enumerate(zip(split.files.texts, split.sizes.tolist(), strict=True)):
         try:
             found = list(quick_size_of(file))
         except UnreadableImage:
@@ -170,7 +179,7 @@ def of_their_size(split: BoxSplit, skip_bad: bool = False) -> BoxSplit:
         if found == said:
             kept.append(index)
         else:
-            odd.append(f"{file.name} ({found[1]} x {found[0]} instead of {said[1]} x {said[0]})")
+            odd.append(f"{os.path.basename(file)} ({found[1]} x {found[0]} instead of {said[1]} x {said[0]})")
     place = split.files[0].parent
     faults.refuse(place, odd, len(split), "images are of another size than the annotations say", skip_bad)
     return split.at(np.array(kept)) if odd else split
@@ -201,35 +210,40 @@ def _checked(document: Document, indices: Mapping[int | str, int], skip_bad: boo
     if not found.files:
         places = f" Looked in {quoted([str(folder) for folder in document.looked])}." if document.looked else ""
         raise BadInput(f"{document.path}: none of its images can be used: {found.faults[0]}.{places}")
-    total = len(document.images) + len(document.annotations) + len(document.faults)
+    total = len(document.names) + len(document.objects)
     treated = "left out, objects without a box with their images; boxes partly outside are clipped"
     faults.refuse(document.path, found.faults, total, "images or boxes cannot be used", skip_bad, treated)
     if found.repeated:
         faults.note(document.path, f"{found.repeated:,} boxes are given more than once, and taken once.")
     if found.ignored:
         faults.note(document.path, f"{found.ignored:,} boxes of other categories are ignored.", logging.INFO)
-    groups, sizes = blocks(found.names, found.sizes), np.array(found.sizes, np.int64)
-    names, told = {name for one in found.attributes for name in one}, found.attributes
-    attributes = {name: np.array([one.get(name, _UNKNOWN) for one in told]) for name in sorted(names)}
-    order = np.array(sorted(range(len(groups)), key=lambda index: os.path.split(found.names[index])))
+    told = found.attributes
+    attributes = {
+        name: np.array([one.get(name, _UNKNOWN) for one in told])
+        for name in sorted({key for one in told for key in one})
+    }
     split = BoxSplit(
-        tuple(found.files), np.arange(len(groups)), groups, sizes, tuple(found.truths), document.says_sizes,
-        attributes=attributes,
+        found.files, np.arange(len(found.files)), blocks(found.names, found.sizes), found.sizes, found.truths,
+        document.says_sizes, attributes=attributes,
     )  # fmt: skip
-    return split.at(order)  # the order in which masks of the same images are listed
+    if all(first <= second for first, second in itertools.pairwise(map(os.path.split, found.names))):
+        return split
+    order = sorted(range(len(split)), key=lambda index: os.path.split(found.names[index]))
+    return split.at(np.array(order))  # the order in which masks of the same images are listed
 
 
 def _divided(parts: dict[str, BoxSplit], data: Path, seed: int) -> dict[str, BoxSplit]:
     given = np.repeat(list(parts), [len(part) for part in parts.values()])
     groups, sizes = (np.concatenate([getattr(part, name) for part in parts.values()]) for name in ("groups", "sizes"))
-    files, truths = (sum((getattr(part, name) for part in parts.values()), ()) for name in ("files", "truths"))
+    files = [file for part in parts.values() for file in part.files.texts]
     attributes = {
         name: np.concatenate([part.attributes.get(name, np.full(len(part), _UNKNOWN)) for part in parts.values()])
         for name in sorted({name for part in parts.values() for name in part.attributes})
     }
+    truths = Truths.of(part.truths for part in parts.values())
     said = any(part.sizes_said for part in parts.values())
     whole = BoxSplit(files, np.arange(len(files)), groups, sizes, truths, said, attributes=attributes)
-    recordings = [recording(os.path.splitext(file)[0]) for file in files]
+    recordings = (recording(os.path.splitext(file)[0]) for file in files)
     drawn = drawn_whole(recordings, groups, given == "train")
     places = sampled_blocks(given, drawn, data, seed, files)
     return {split: whole.at(np.flatnonzero(places == split)) for split in SPLITS}

@@ -16,7 +16,7 @@ from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.found_files import folders_in, walk
 from tfmo_drive.data.images import SUFFIXES
 from tfmo_drive.data.layouts.boxes.box_document import Document
-from tfmo_drive.data.layouts.boxes.box_frames import Frame, Thing, documents_of, short
+from tfmo_drive.data.layouts.boxes.gathered import Gathered, documents_of, short
 from tfmo_drive.data.splitting import SPLIT_WORDS
 
 _SCORED = ("person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle")
@@ -32,18 +32,20 @@ def documents(root: Path) -> dict[str, Document]:
     BadInput where there is no object.
     """
     truth = next(root / name for name in _TRUTHS if (root / name).is_dir())
-    frames = []
+    gathered = Gathered()
     for folder in folders_in(truth):
         split = SPLIT_WORDS.get(folder.name.lower().removesuffix("_extra"))
         if split is None:
             continue
         images = _images(root / "leftImg8bit" / folder.name)
-        own = [_frame(path, images, split, root) for path in walk(folder, ("_polygons.json",)).files]
-        if any(thing.label in _SCORED for frame in own for thing in frame.things):
-            frames += own
-        elif own:
+        own = Gathered()
+        for path in walk(folder, ("_polygons.json",)).files:
+            _add(own, path, images, split, root)
+        if not own.words.keys().isdisjoint(_SCORED):
+            gathered.extend(own)
+        elif own.names:
             faults.note(root, f"no polygon of {truth.name}/{folder.name} is of an object, so it is left out.")
-    return documents_of(root, frames, usual=_SCORED)
+    return documents_of(root, gathered, usual=_SCORED)
 
 
 def _images(folder: Path) -> dict[str, Path]:
@@ -52,37 +54,38 @@ def _images(folder: Path) -> dict[str, Path]:
     return {file.stem.removesuffix("_leftImg8bit"): file for file in files}
 
 
-def _frame(path: Path, images: dict[str, Path], split: str, root: Path) -> Frame:
+def _add(gathered: Gathered, path: Path, images: dict[str, Path], split: str, root: Path) -> None:
     name = path.name.removesuffix("_polygons.json").removesuffix("_gtFine").removesuffix("_gtCoarse")
     file = images.get(name)
-    found = Frame(short(file, root) if file else name, file, (), split)
+    image = gathered.image(short(file, root) if file else name, file, split, f"{path.name}, object")
     try:
         facts = given_file.json_of(path, "a file of Cityscapes' polygons")
     except BadInput as error:
-        found.fault = str(error).removesuffix(".")
-        return found
+        gathered.broken[image] = str(error).removesuffix(".")
+        return
     objects = facts.get("objects") if isinstance(facts, dict) else None
     if not isinstance(objects, list) or not all(isinstance(one, dict) for one in objects):
-        found.fault = f"{path.name} has no list of objects"
-        return found
+        gathered.broken[image] = f"{path.name} has no list of objects"
+        return
     sides = [facts.get(side) for side in ("imgHeight", "imgWidth")]
     if all(type(side) is int and side >= 1 for side in sides):
-        found.size = sides[0], sides[1]
-    kept = [(place, one) for place, one in enumerate(objects) if not one.get("deleted")]
-    found.things = [_thing(one, f"{path.name}, object {place}") for place, one in kept]
-    return found
+        gathered.size(*sides)
+    for place, one in enumerate(objects):
+        if not one.get("deleted"):
+            _add_object(gathered, one, place)
 
 
-def _thing(one: dict[str, Any], where: str) -> Thing:
+def _add_object(gathered: Gathered, one: dict[str, Any], number: int) -> None:
     label, outline = one.get("label"), one.get("polygon")
     if not isinstance(label, str) or not label.strip():
-        return Thing(None, None, where, fault="no label")
-    if not isinstance(outline, list) or len(outline) < 3 or not all(map(_is_point, outline)):
-        return Thing(None, None, where, fault="no polygon of three points or more")
-    x, y = zip(*outline, strict=True)
-    name = label.removesuffix(_CROWD)
-    crowd = name != label and name in _SCORED
-    return Thing(name if crowd else label, (min(x), min(y), max(x), max(y)), where, crowd)
+        gathered.fault("no label", number)
+    elif not isinstance(outline, list) or len(outline) < 3 or not all(map(_is_point, outline)):
+        gathered.fault("no polygon of three points or more", number)
+    else:
+        x, y = zip(*outline, strict=True)
+        name = label.removesuffix(_CROWD)
+        crowd = name != label and name in _SCORED
+        gathered.object(name if crowd else label, (min(x), min(y), max(x), max(y)), number, crowd)
 
 
 def _is_point(value: Any) -> bool:

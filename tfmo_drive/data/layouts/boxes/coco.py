@@ -1,22 +1,17 @@
-"""Reads COCO JSON files: which file belongs to which split, and where its images lie.
-
-{"images": [{"id", "file_name", "width", "height"}], "annotations": [{"id", "image_id", "category_id", "bbox": [x, y,
-width, height], "area", "iscrowd"}], "categories": [{"id", "name"}]}, as https://cocodataset.org/#format-data has it.
-"""
+"""Finds COCO JSON files: which file belongs to which split, and where its images lie."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-from tfmo_drive.base import faults, given_file
+from tfmo_drive.base import faults
 from tfmo_drive.base.spelling import suggestion
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.data.class_names import clean, quoted, refuse_unfit
+from tfmo_drive.data.class_names import quoted
 from tfmo_drive.data.found_files import folders_in
-from tfmo_drive.data.layouts.boxes.box_document import Document, is_id, name_of
+from tfmo_drive.data.layouts.boxes.box_document import Document
+from tfmo_drive.data.layouts.boxes.coco_objects import Facts, document_of, name_of, read
 from tfmo_drive.data.layouts.named_images import find_files, find_recorded, in_one_of, is_of_masks
 from tfmo_drive.data.splitting import SPLITS, split_in_name
 
@@ -36,38 +31,8 @@ def documents(data: Path, named: Mapping[str, str]) -> dict[str, Document]:
         data: The folder or the file.
         named: The files by split where names do not tell, relative to `data`.
     """
-    found = {split: read_document(path) for split, path in _annotation_files(data, named).items()}
-    return {split: _with_images(document, data) for split, document in found.items()}
-
-
-def read_document(path: Path) -> Document:
-    """Returns the document in a file.
-
-    A category that no annotation has and that is the group (supercategory) of others is left out. Raises BadInput where
-    the file is no COCO JSON, holds no annotation, names a category twice, or gives it a name that no class may have.
-    """
-    facts = given_file.json_of(path, "a COCO JSON file")
-    parts = [facts.get(key) if isinstance(facts, dict) else None for key in ("images", "annotations", "categories")]
-    if not all(isinstance(part, list) and all(isinstance(item, dict) for item in part) for part in parts):
-        raise BadInput(f"{path}: expected COCO's images, annotations and categories, each a list of objects.")
-    images, annotations, categories = parts
-    if not annotations or not images:
-        raise BadInput(f"{path}: no {'annotations' if images else 'images'}. Name another file, or add some.")
-    # Roboflow lists the group of all classes as one more, which no object has.
-    used = {key for annotation in annotations if is_id(key := annotation.get("category_id"))}
-    groups = [(category.get("supercategory"), category.get("name")) for category in categories]
-    groups = {group for group, name in groups if is_id(group) and group != name}
-    pairs = [(category.get("id"), category.get("name")) for category in categories]
-    pairs = [pair for pair in pairs if not all(map(is_id, pair)) or pair[1] not in groups or pair[0] in used]
-    if not pairs or any(not is_id(key) or not isinstance(name, str) or not name for key, name in pairs):
-        raise BadInput(f"{path}: every category must have an id and a name, got {str(pairs)[:60]}.")
-    twice = [str(key) for key, count in Counter(key for key, _ in pairs).items() if count > 1]
-    if twice:
-        raise BadInput(f"{path}: categories must differ in their id, got {quoted(twice)} more than once.")
-    pairs.sort(key=lambda pair: (isinstance(pair[0], str), pair[0]))
-    named = {key: clean(name) for key, name in pairs}
-    refuse_unfit(path, list(named.values()), said=True)
-    return Document(path, images, annotations, named)
+    found = {split: read(path) for split, path in _annotation_files(data, named).items()}
+    return {split: document_of(facts, *_images(facts, data)) for split, facts in found.items()}
 
 
 def json_files(data: Path) -> list[Path]:
@@ -132,18 +97,17 @@ def _image_folders(path: Path, data: Path) -> tuple[list[Path], list[Path]]:
     return [*own, *bases], [child for child in others if child not in bases]
 
 
-def _with_images(document: Document, data: Path) -> Document:
-    """Returns the document with the places of its images.
+def _images(facts: Facts, data: Path) -> tuple[dict[str, Path | None], list[Path]]:
+    """Returns where the images lie, by their names, and the folders in which they were looked for.
 
     Where a likely place holds one of them, no other place is looked into: what is missing is missing there, and a file
     of its name elsewhere may be a mask.
     """
-    likely, others = _image_folders(document.path, data)
-    names = [name_of(image) for image in document.images]
+    likely, others = _image_folders(facts.path, data)
+    names = [name_of(image) for image in facts.images]
     found = find_files(likely, names)
     if not any(found):
-        found = in_one_of(others, names, document.path, find_files)
+        found = in_one_of(others, names, facts.path, find_files)
     if not any(found):  # as another machine had them
         found = find_recorded([*likely, *others], names)
-    files = dict(zip(names, found, strict=True))
-    return dataclasses.replace(document, files=files, looked=(*likely, *others))
+    return dict(zip(names, found, strict=True)), [*likely, *others]

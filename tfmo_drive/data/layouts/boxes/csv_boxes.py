@@ -18,7 +18,7 @@ from tfmo_drive.data.class_names import beside, is_id, is_missing, quoted
 from tfmo_drive.data.csv_table import Table, number_in, read_table
 from tfmo_drive.data.found_files import HOLDERS
 from tfmo_drive.data.layouts.boxes.box_document import Document
-from tfmo_drive.data.layouts.boxes.box_frames import Frame, Thing, documents_of, short
+from tfmo_drive.data.layouts.boxes.gathered import Gathered, documents_of, short
 from tfmo_drive.data.layouts.columns import CLASSES, CORNERS, EXPECTED, FILES, plain, sides_in, whole_box_in
 from tfmo_drive.data.layouts.csv_listing import COLUMNS, find_columns, read_splits
 from tfmo_drive.data.layouts.known_layouts import box_tables
@@ -43,13 +43,15 @@ def documents(data: Path) -> dict[str, Document]:
         shown = quoted([path.name for path in tables])
         raise BadInput(f"{data} holds {len(tables)} CSV files of boxes: {shown}. Name one: --data={tables[0]}.")
     known = beside(tables[0].parent)
-    frames = [frame for path in tables for frame in _frames(path, splits.get(path, "train"), known)]
-    most = max((max(thing.box) for frame in frames for thing in frame.things if thing.box), default=0)
-    return documents_of(data, frames, dict(enumerate(known)) if known else None, in_pixels=most > 1)
+    gathered = Gathered()
+    for path in tables:
+        _add(gathered, path, splits.get(path, "train"), known)
+    in_pixels = any(side > 1 for side in gathered.boxes)
+    return documents_of(data, gathered, dict(enumerate(known)) if known else None, in_pixels)
 
 
-def _frames(path: Path, split: str, known: tuple[str, ...] | None) -> list[Frame]:
-    """Returns the images of a table, each once, in the order in which it names them."""
+def _add(gathered: Gathered, path: Path, split: str, known: tuple[str, ...] | None) -> None:
+    """Adds the images of a table, each once, in the order in which it names them."""
     table = read_table(path, _UNNAMED)
     form, found = _columns(table)
     names = table.filled(found["file"])
@@ -60,14 +62,23 @@ def _frames(path: Path, split: str, known: tuple[str, ...] | None) -> list[Frame
         found_there = find_recorded([path.parent.parent / "images", path.parent.parent], unique)
     files = dict(zip(unique, found_there, strict=True))
     labels = _labels(table.column(found["class"]), known)
-    frames: dict[tuple[str, str], Frame] = {}
+    places = [place for kind, place in found.items() if kind not in ("file", *_KINDS)]
+    images: dict[tuple[str, str], int] = {}
     for row, (name, split) in enumerate(zip(names, splits, strict=True)):
-        if (name, split) not in frames:
-            file = files[name]
-            frames[name, split] = Frame(short(file, path.parent) if file else name, file, [], split)
-        if thing := _thing(table, row, form, found, labels[row]):
-            frames[name, split].things.append(thing)
-    return list(frames.values())
+        if (name, split) not in images:
+            called = short(files[name], path.parent) if files[name] else name
+            images[name, split] = gathered.image(called, files[name], split, f"{path.name}, line")
+        cells, label, of_row = table.rows[row], labels[row], (table.lines[row], images[name, split])
+        sides = [number_in(cells[place]) for place in places]
+        if all(is_missing(cells[place]) for place in places) and is_missing(str(label)):
+            continue  # the image holds no object
+        if None in sides:
+            gathered.fault(f'"{cells[places[sides.index(None)]][:40]}" is no number', *of_row)
+        elif is_missing(str(label)):
+            gathered.fault("no class", *of_row)
+        else:
+            crowd = "crowd" in found and cells[found["crowd"]].lower() in _YES
+            gathered.object(label, CORNERS[form](tuple(sides)), of_row[0], crowd, of_row[1])
 
 
 def _columns(table: Table) -> tuple[str, dict[str, int]]:
@@ -93,19 +104,3 @@ def _labels(words: list[str], known: tuple[str, ...] | None) -> list[str | int]:
     filled = [word for word in words if not is_missing(word)]
     ids = known and all(map(is_id, filled)) and not set(filled) <= set(known)
     return [int(word) if ids and is_id(word) else word for word in words]
-
-
-def _thing(table: Table, row: int, form: str, found: dict[str, int], label: str | int) -> Thing | None:
-    """Returns the object of a row; None where the row says that there is none."""
-    places = [place for kind, place in found.items() if kind not in ("file", *_KINDS)]
-    cells = [table.rows[row][place] for place in places]
-    where = f"{table.path.name}, line {table.lines[row]}"
-    if all(map(is_missing, cells)) and is_missing(str(label)):
-        return None
-    sides = [number_in(cell) for cell in cells]
-    if None in sides:
-        return Thing(None, None, where, fault=f'"{cells[sides.index(None)][:40]}" is no number')
-    if is_missing(str(label)):
-        return Thing(None, None, where, fault="no class")
-    crowd = "crowd" in found and table.rows[row][found["crowd"]].lower() in _YES
-    return Thing(label, CORNERS[form]((sides[0], sides[1], sides[2], sides[3])), where, crowd)

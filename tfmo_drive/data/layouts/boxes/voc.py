@@ -7,7 +7,7 @@ annotations/ beside images/. An object that is `difficult` is a crowd: finding i
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
@@ -19,7 +19,7 @@ from tfmo_drive.data.class_names import quoted
 from tfmo_drive.data.csv_table import number_in
 from tfmo_drive.data.found_files import entries, folders_in
 from tfmo_drive.data.layouts.boxes.box_document import Document
-from tfmo_drive.data.layouts.boxes.box_frames import Frame, Thing, by_stem, documents_of, short
+from tfmo_drive.data.layouts.boxes.gathered import Gathered, by_stem, documents_of, short
 from tfmo_drive.data.splitting import SPLIT_WORDS
 
 _LISTS = {"train": ("train", "trainval"), "val": ("val", "valid"), "test": ("test",)}
@@ -29,8 +29,10 @@ _SIDES = ("xmin", "ymin", "xmax", "ymax")
 
 def documents(root: Path) -> dict[str, Document]:
     """Returns what the XML files say of their images, split by split; raises BadInput where there is no object."""
-    frames = [frame for folder in _annotation_folders(root) for frame in _frames(folder, root)]
-    return documents_of(root, frames)
+    gathered = Gathered()
+    for folder in _annotation_folders(root):
+        _add(gathered, folder, root)
+    return documents_of(root, gathered)
 
 
 def _annotation_folders(root: Path) -> list[Path]:
@@ -47,8 +49,8 @@ def _names(folder: Path) -> list[str]:
     return [entry.name[:-4] for entry in entries(folder) if entry.name.lower().endswith(".xml") and entry.is_file()]
 
 
-def _frames(folder: Path, root: Path) -> Iterator[Frame]:
-    """Yields the images of a folder of XML files that are in a list, or all where there is none."""
+def _add(gathered: Gathered, folder: Path, root: Path) -> None:
+    """Adds the images of a folder of XML files that are in a list, or all where there is none."""
     base = folder.parent if folder.name.lower() in ("annotations", "xmls") else folder
     places = [base / "JPEGImages", base / "images", folder, base, root / "images"]
     places += [child for child in folders_in(base) if child.name.lower().endswith("images")]
@@ -59,12 +61,11 @@ def _frames(folder: Path, root: Path) -> Iterator[Frame]:
     for name in sorted(set(names) | set(splits)) if splits else names:
         if splits and name not in splits:
             continue
-        path = folder / f"{name}.xml"
         for split in splits.get(name, [given]):
             file = files.get(name)
-            frame = Frame(short(file or folder / f"{name}.jpg", root), file, (), split)
-            _read(frame, path, places)
-            yield frame
+            called = short(file or folder / f"{name}.jpg", root)
+            gathered.image(called, file, split, f"{name}.xml, object")
+            _read(gathered, folder / f"{name}.xml", places)
     if splits and (left := [name for name in names if name not in splits]):
         what = "XML files are in no list of ImageSets, and not used"
         faults.note(root, faults.counted(left, len(names), what))
@@ -86,42 +87,43 @@ def _listed_splits(*folders: Path) -> dict[str, list[str]]:
     return found
 
 
-def _read(frame: Frame, path: Path, places: Sequence[Path]) -> None:
-    """Reads an XML file into a frame, and why it cannot be read, or its objects."""
+def _read(gathered: Gathered, path: Path, places: Sequence[Path]) -> None:
+    """Adds the objects of an XML file to the last image, or says why it cannot be read."""
     try:
         with given_file.reading(path, "an annotation of Pascal VOC"):
             tree = ElementTree.fromstring(path.read_bytes())
             if tree.tag != "annotation":
                 raise BadInput(f"{path} is no annotation of Pascal VOC, but <{tree.tag[:40]}>.")
     except BadInput as error:
-        frame.fault = str(error).removesuffix(".")
+        gathered.broken[len(gathered.names) - 1] = str(error).removesuffix(".")
         return
     said = (tree.findtext("filename") or "").replace("\\", "/").rpartition("/")[2]
-    if not frame.file and said and "\0" not in said:
-        frame.file = next((place / said for place in places if os.path.isfile(place / said)), None)
-    frame.size = _size(tree)
+    if not gathered.files[-1] and said and "\0" not in said:
+        gathered.files[-1] = next((str(place / said) for place in places if os.path.isfile(place / said)), "")
+    gathered.size(*_size(tree))
     first = 1 if (tree.findtext("source/annotation") or "").startswith("PASCAL VOC") else 0
-    frame.things = [
-        _thing(one, f"{path.name}, object {place}", first) for place, one in enumerate(tree.findall("object"), 1)
-    ]
+    for number, one in enumerate(tree.findall("object"), 1):
+        _add_object(gathered, one, number, first)
 
 
-def _size(tree: Element) -> tuple[int, int] | None:
-    """Returns (height, width), or None where they are not told, as by tools that write 0."""
+def _size(tree: Element) -> tuple[int, int]:
+    """Returns (height, width), or zeros where they are not told, as by tools that write 0."""
     sides = [number_in(tree.findtext(f"size/{side}") or "") for side in ("height", "width")]
-    return (int(sides[0]), int(sides[1])) if all(side and side >= 1 and side.is_integer() for side in sides) else None
+    return (int(sides[0]), int(sides[1])) if all(side and side >= 1 and side.is_integer() for side in sides) else (0, 0)
 
 
-def _thing(one: Element, where: str, first: int) -> Thing:
-    """Returns an object; `first` is the number of the first pixel, 1 in the challenge's own files."""
+def _add_object(gathered: Gathered, one: Element, number: int, first: int) -> None:
+    """Adds an object; `first` is the number of the first pixel, 1 in the challenge's own files."""
     name, box = (one.findtext("name") or "").strip(), one.find("bndbox")
     sides = [number_in(box.findtext(side) or "") if box is not None else None for side in _SIDES]
     crowd = (one.findtext("difficult") or "0").strip()
     if not name:
-        return Thing(None, None, where, fault="no name")
-    if None in sides:
+        gathered.fault("no name", number)
+    elif None in sides:
         shown = quoted([side for side, value in zip(_SIDES, sides, strict=True) if value is None])
-        return Thing(None, None, where, fault=f"no bndbox with a number for {shown}")
-    if crowd not in ("0", "1"):
-        return Thing(None, None, where, fault=f'difficult "{crowd[:20]}" is not 0 or 1')
-    return Thing(name, (sides[0] - first, sides[1] - first, sides[2], sides[3]), where, crowd == "1")
+        gathered.fault(f"no bndbox with a number for {shown}", number)
+    elif crowd not in ("0", "1"):
+        gathered.fault(f'difficult "{crowd[:20]}" is not 0 or 1', number)
+    else:
+        x0, y0, x1, y1 = sides
+        gathered.object(name, (x0 - first, y0 - first, x1, y1), number, crowd == "1")

@@ -7,22 +7,27 @@ lie in labels/ where images lie in images/, or beside the images; an image witho
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import os
 import re
+from array import array
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
 import yaml
 from absl import logging
 
 from tfmo_drive.base import faults, given_file
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.class_names import clean, quoted, read_class_names, refuse_unfit
-from tfmo_drive.data.found_files import IMAGE_HOLDERS, entries, folders_in, walk
+from tfmo_drive.data.found_files import IMAGE_HOLDERS, entries, folders_in, names_in, walk
 from tfmo_drive.data.images import SUFFIXES
 from tfmo_drive.data.layouts.boxes.box_document import Document
-from tfmo_drive.data.layouts.boxes.box_frames import Frame, Thing, documents_of, short
+from tfmo_drive.data.layouts.boxes.gathered import Gathered, documents_of, in_turns, short
 from tfmo_drive.data.layouts.named_images import find_recorded
 from tfmo_drive.data.splitting import SPLIT_WORDS
 
@@ -35,6 +40,35 @@ _SPLIT = re.compile(r"^\s*(train|val|valid|test)\s*[:=]", re.MULTILINE)
 _MOST = 1.5
 """The largest share that a slip of rounding, or a box that hangs out of its image, explains."""
 _NOT_SHARES = "labels must be shares of the image in 0..1 (class centre_x centre_y width height)"
+_LINES = re.compile(rb"(?:[0-9]{1,6}(?:[ \t]+[0-9.eE+-]+){4}[ \t]*(?:\r?\n|\Z))*")
+_LONG = 2**16
+"""The number of bytes from which a label file is not read at once."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Folder:
+    """Tells of a folder of images.
+
+    Args:
+        files: The images' paths.
+        begin: What the layout calls the folder, before each name.
+        place: Where its labels lie, before each name.
+        shown: What messages call that place.
+        labels: The names of its label files, without suffix.
+    """
+
+    files: list[str]
+    begin: str
+    place: str
+    shown: str
+    labels: set[str]
+
+
+class _Labelled(Gathered):
+    """Gathers images whose `sources` are the folders of their label files."""
+
+    def called(self, image: int, number: int) -> str:
+        return f"{self.sources[image]}{_stem(self.names[image])}.txt, line {number}"
 
 
 def documents(data: Path) -> dict[str, Document]:
@@ -46,25 +80,32 @@ def documents(data: Path) -> dict[str, Document]:
     facts = _facts(settings) if settings else {}
     names = _names(facts, root, settings)
     places = _given_places(facts, root, settings) or _usual_places(root)
-    box_alone, frames, counts = "kpt_shape" in facts, [], {"missing": 0, "empty": 0, "orphans": 0}
+    gathered, box_alone, counts = _Labelled(), "kpt_shape" in facts, Counter()
     for split, folders in places.items():
-        own = [file for place in folders for file in _images(place, root)]
-        found = _labelled(own, split, root, box_alone, counts)
-        if not found and split == "train":
+        own = [_images(place, root) for place in folders]
+        files, lost = ([one for part in own for one in part[which]] for which in (0, 1))
+        labelled, total = _folders(files, root), len(files) + len(lost)
+        if any(folder.labels for folder in labelled):
+            for name in lost:
+                gathered.image(name, None, split)
+            for folder in labelled:
+                counts["orphans"] += len(folder.labels.difference(map(_stem, folder.files)))
+                for part, own in in_turns(functools.partial(_read, folder, split, box_alone), folder.files):
+                    gathered.extend(part)
+                    counts += own
+        elif split == "train":
             raise BadInput(
-                f"{root}: none of its {len(own):,} images of train has a label, {_label_places(own)}. Put "
+                f"{root}: none of its {total:,} images of train has a label, {_label_places(files)}. Put "
                 "labels/NAME.txt beside images/NAME.jpg."
             )
-        if not found:
-            faults.note(root, f"none of the {len(own):,} images of {split} has a label, so they are left out.")
-        frames += found
-    _refuse_pixels(root, frames)
-    _say_counts(root, len(frames), counts)
+        else:
+            faults.note(root, f"none of the {total:,} images of {split} has a label, so they are left out.")
+    _refuse_pixels(root, gathered)
+    _say_counts(root, len(gathered.names), counts)
     if names is None:
-        used = {thing.label for frame in frames for thing in frame.things if isinstance(thing.label, int)}
-        names = {label: str(label) for label in used if 0 <= label}
+        names = {label: str(label) for label in gathered.words if isinstance(label, int)}
         faults.note(root, "no file says what the classes are called (data.yaml, classes.txt), so their ids are names.")
-    return documents_of(root, frames, names, in_pixels=False)
+    return documents_of(root, gathered, names, in_pixels=False)
 
 
 def _settings(data: Path) -> Path | None:
@@ -169,52 +210,37 @@ def _usual_places(root: Path) -> dict[str, list[Path]]:
     return {"train": [folder for folder in folders_in(root) if folder.name.lower() in IMAGES] or [root]}
 
 
-def _images(place: Path, root: Path) -> list[Path | str]:
-    """Returns the images of a folder, or those of a text that lists them: a name where there is no such file."""
+def _images(place: Path, root: Path) -> tuple[list[str], list[str]]:
+    """Returns the images of a folder, or those that a text lists, and what it calls those that are not there."""
     if place.is_dir():
-        return walk(place, SUFFIXES).files
+        return walk(place, SUFFIXES).files.texts, []
     lines = given_file.text_of(place, "a list of images, one a line").split("\n")
     names = [line.strip() for line in lines if line.strip()]
     files = find_recorded(list(dict.fromkeys([place.parent, root])), names)
-    return [file or name for file, name in zip(files, names, strict=True)]
+    return [str(file) for file in files if file], [name for file, name in zip(files, names, strict=True) if not file]
 
 
-def _labelled(
-    images: Sequence[Path | str], split: str, root: Path, box_alone: bool, counts: dict[str, int]
-) -> list[Frame]:
-    """Returns the images with their labels; [] where none has any."""
-    folders: dict[Path, list[Path]] = {}
-    for file in images:
-        if isinstance(file, Path):
-            folders.setdefault(file.parent, []).append(file)
-    frames = [Frame(name, None, (), split) for name in images if isinstance(name, str)]
-    any_labels = False
-    for folder, files in folders.items():
-        stems = {os.path.splitext(file.name)[0] for file in files}
-        place, labels = _label_folder(folder, stems)
-        any_labels |= bool(labels & stems)
-        counts["orphans"] += len(labels - stems)
-        name = "" if folder == root else f"{short(folder, root)}/"  # a path for each file would take longest of all
-        shown = "" if place == root else f"{short(place, root)}/"
-        for file in files:
-            stem, frame = os.path.splitext(file.name)[0], Frame(f"{name}{file.name}", file, (), split)
-            frames.append(frame)
-            if stem in labels:
-                _read(frame, f"{place}/{stem}.txt", f"{shown}{stem}.txt", box_alone)
-                counts["empty"] += not frame.things and not frame.fault
-            else:
-                counts["missing"] += 1
-    return frames if any_labels else []
+def _folders(files: Sequence[str], root: Path) -> list[_Folder]:
+    """Returns the folders of images, each with where its labels lie."""
+    found: dict[str, list[str]] = {}
+    for file in files:
+        found.setdefault(os.path.dirname(file), []).append(file)
+    return [_with_labels(Path(folder), own, root) for folder, own in found.items()]
 
 
-def _label_folder(folder: Path, stems: set[str]) -> tuple[Path, set[str]]:
-    """Returns where the labels of a folder's images lie, and the names of the label files there, without suffix."""
+def _with_labels(folder: Path, files: list[str], root: Path) -> _Folder:
+    begin = "" if folder == root else f"{short(folder, root)}/"  # a path for each file would take longest of all
     for place in _candidates(folder):
         if place.is_dir():
-            texts = {entry.name[:-4] for entry in entries(place) if entry.name.endswith(".txt")}
-            if texts & stems:
-                return place, texts - {"classes"} if place != folder else texts & stems
-    return folder, set()
+            stems = {name[:-4] for name in names_in(place) if name.endswith(".txt")}
+            if any(_stem(file) in stems for file in files):
+                own = stems - {"classes"} if place != folder else stems.intersection(map(_stem, files))
+                return _Folder(files, begin, f"{place}/", "" if place == root else f"{short(place, root)}/", own)
+    return _Folder(files, begin, "", "", set())
+
+
+def _stem(file: str) -> str:
+    return os.path.splitext(os.path.basename(file))[0]
 
 
 def _candidates(folder: Path) -> Iterator[Path]:
@@ -231,48 +257,97 @@ def _candidates(folder: Path) -> Iterator[Path]:
     yield folder
 
 
-def _label_places(images: Sequence[Path | str]) -> str:
-    folder = next((file.parent for file in images if isinstance(file, Path)), None)
-    return f"looked for in {next(_candidates(folder))} and beside the images" if folder else "none of them is there"
+def _label_places(files: Sequence[str]) -> str:
+    if not files:
+        return "none of them is there"
+    return f"looked for in {next(_candidates(Path(files[0]).parent))} and beside the images"
 
 
-def _read(frame: Frame, path: str, name: str, box_alone: bool) -> None:
-    """Reads a label file into a frame, and why it cannot be read, or its lines."""
+def _read(folder: _Folder, split: str, box_alone: bool, files: Sequence[str]) -> tuple[Gathered, Counter[str]]:
+    """Returns some of a folder's images with their objects, and how many have no label file, or an empty one.
+
+    Files whose every line is of five numbers, as nearly all are, are read at once.
+    """
+    part, counts = _Labelled(), Counter()
+    images, lines, numbers = array("i"), array("i"), array("d")
+    for file in files:
+        stem = _stem(file)
+        image = part.image(folder.begin + os.path.basename(file), file, split, folder.shown)
+        if stem not in folder.labels:
+            counts["missing"] += 1
+        elif (found := _plain(f"{folder.place}{stem}.txt")) is not None:
+            numbers.extend(found)
+            images.extend([image] * (len(found) // 5))
+            lines.extend(range(1, len(found) // 5 + 1))
+        else:
+            _put(part, images, lines, numbers)
+            images, lines, numbers = array("i"), array("i"), array("d")
+            counts["empty"] += _read_lines(part, f"{folder.place}{stem}.txt", box_alone)
+    _put(part, images, lines, numbers)
+    return part, counts
+
+
+def _plain(path: str) -> list[float] | None:
+    """Returns the numbers of a label file of which every line holds five; None of any other, or one that is long."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            data = os.read(handle, _LONG)
+        finally:
+            os.close(handle)
+        return list(map(float, data.split())) if 0 < len(data) < _LONG and _LINES.fullmatch(data) else None
+    except (OSError, ValueError):
+        return None
+
+
+def _put(part: Gathered, images: array, lines: array, numbers: array) -> None:
+    """Adds objects that are each a class, a centre, a width and a height."""
+    rows = np.asarray(numbers).reshape(-1, 5)
+    halves = rows[:, 3:] / 2
+    boxes = np.concatenate([rows[:, 1:3] - halves, rows[:, 1:3] + halves], axis=1)
+    part.objects(np.asarray(images), rows[:, 0].astype(np.int64), boxes, np.asarray(lines))
+
+
+def _read_lines(part: Gathered, path: str, box_alone: bool) -> bool:
+    """Reads any label file into the last image, or why it cannot be read; returns whether it is empty."""
     try:
         text = given_file.text_of(path, "a label file")
     except BadInput as error:
-        frame.fault = str(error).removesuffix(".")
-        return
-    if text.strip():
-        lines = enumerate(map(str.strip, text.split("\n")), start=1)
-        frame.things = [_thing(line, f"{name}, line {number}", box_alone) for number, line in lines if line]
+        part.broken[len(part.names) - 1] = str(error).removesuffix(".")
+        return False
+    for number, line in enumerate(map(str.strip, text.split("\n")), start=1):
+        if line:
+            _read_line(part, line, number, box_alone)
+    return not text.strip()
 
 
-def _thing(line: str, where: str, box_alone: bool) -> Thing:
-    """Returns the object of a line: class and box, or class and polygon."""
+def _read_line(part: Gathered, line: str, number: int, box_alone: bool) -> None:
+    """Adds the object of a line: class and box, or class and polygon."""
     try:
         label, *sides = map(float, line.split())
     except ValueError:
-        return Thing(None, None, where, fault=f'"{line[:40]}" is not numbers with spaces between them')
+        part.fault(f'"{line[:40]}" is not numbers with spaces between them', number)
+        return
     if "_" in line or not label.is_integer() or label < 0:
-        return Thing(None, None, where, fault=f'"{line.split()[0][:20]}" is no id of a class')
-    if len(sides) == 4 or box_alone and len(sides) > 4:
+        part.fault(f'"{line.split()[0][:20]}" is no id of a class', number)
+    elif len(sides) == 4 or box_alone and len(sides) > 4:
         x, y, width, height = sides[:4]
-        return Thing(int(label), (x - width / 2, y - height / 2, x + width / 2, y + height / 2), where)
-    if len(sides) < 6 or len(sides) % 2:
-        fault = f"{len(sides) + 1} numbers, and not class centre_x centre_y width height, or a polygon"
-        return Thing(None, None, where, fault=fault)
-    return Thing(int(label), (min(sides[::2]), min(sides[1::2]), max(sides[::2]), max(sides[1::2])), where)
+        part.object(int(label), (x - width / 2, y - height / 2, x + width / 2, y + height / 2), number)
+    elif len(sides) < 6 or len(sides) % 2:
+        part.fault(f"{len(sides) + 1} numbers, and not class centre_x centre_y width height, or a polygon", number)
+    else:
+        part.object(int(label), (min(sides[::2]), min(sides[1::2]), max(sides[::2]), max(sides[1::2])), number)
 
 
-def _refuse_pixels(root: Path, frames: Sequence[Frame]) -> None:
+def _refuse_pixels(root: Path, gathered: Gathered) -> None:
     """Raises BadInput where most boxes are no shares of the image."""
-    things = [thing for frame in frames for thing in frame.things if thing.box]
-    odd = [thing for thing in things if max(thing.box) > _MOST]
-    if 2 * len(odd) > len(things):
-        shown = " ".join(f"{side:g}" for side in odd[0].box)
+    boxes = np.asarray(gathered.boxes).reshape(-1, 4)
+    odd = np.flatnonzero(boxes.max(axis=1) > _MOST)
+    if 2 * len(odd) > len(boxes) - len(gathered.unread):
+        shown = " ".join(f"{side:g}" for side in boxes[odd[0]])
+        where = gathered.called(gathered.images[odd[0]], gathered.numbers[odd[0]])
         raise BadInput(
-            f"{root}: {_NOT_SHARES}, got a box from {shown} in {odd[0].where}: pixels? Divide centre_x and width by "
+            f"{root}: {_NOT_SHARES}, got a box from {shown} in {where}: pixels? Divide centre_x and width by "
             "the image's width, centre_y and height by its height."
         )
 

@@ -94,7 +94,7 @@ def _groups(found: Pairs, splits: np.ndarray) -> np.ndarray:
     for split in dict.fromkeys(found.splits):
         members = np.flatnonzero(splits == split)
         # Sizes are not known yet; as one size, photographs are in blocks too, which is only too careful.
-        groups[members] = blocks([found.frames[i] for i in members], [0] * len(members)) + count
+        groups[members] = blocks([found.frames[i] for i in members], np.zeros(len(members))) + count
         count = groups[members].max() + 1
     return groups
 
