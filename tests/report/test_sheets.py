@@ -95,7 +95,9 @@ def test_above_each_panel_stands_what_is_said_there(monkeypatch):
 def test_a_long_caption_takes_two_lines_and_no_more():
     text = module._wrapped("compressed: " + ", ".join(["3 traffic light"] * 9), 600)
     first, second = text.split("\n")
-    assert max(module._font().getlength(line) for line in (first, second)) <= 600 and second.endswith(" ..")
+    assert max(module.font_of(module._TEXT).getlength(line) for line in (first, second)) <= 600 and second.endswith(
+        " .."
+    )
 
 
 def test_a_task_that_draws_shows_the_worst_and_ordinary_ones(driving_report):

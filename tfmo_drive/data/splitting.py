@@ -119,7 +119,7 @@ def assemble(rows: Rows, seed: int = 0, named: bool = False) -> Listing:
         BadInput: A file has two labels or is in two splits, a split stays empty, or a class that no file lists has no
             training image.
     """
-    rows = _each_once(rows)
+    rows = _each_once(dataclasses.replace(rows, splits=with_train(rows.splits, rows.source)))
     splits = rows.splits.astype("<U5")
     _sample_missing(splits, rows.labels, rows.groups, rows.files, seed)
     listed = {split: _split(rows, np.flatnonzero(splits == split)) for split in SPLITS}
@@ -169,9 +169,25 @@ def refuse_unlearnable(
 
 def assemble_blocks(rows: Rows, seed: int = 0) -> Listing:
     """Returns a Listing of `rows`, recorded frames, in which missing splits are sampled as by `sampled_blocks`."""
+    rows = dataclasses.replace(rows, splits=with_train(rows.splits, rows.source))
     places = sampled_blocks(rows.splits, rows.groups, rows.source, seed, rows.files)
     listed = {split: _split(rows, np.flatnonzero(places == split)) for split in SPLITS}
     return Listing(rows.class_names, listed, rows.layout, missing(rows.splits, blocks=True))
+
+
+def with_train(splits: np.ndarray, source: Path) -> np.ndarray:
+    """Returns names of splits, str [n], in which val, or else test, is train where none is called so; that is noted.
+
+    Args:
+        splits: The given names; "" is still to be sampled.
+        source: The data's file or folder, with which the note begins.
+    """
+    given = set(splits.tolist())
+    if not given or given & {"", "train"}:
+        return splits
+    first = next(split for split in SPLITS if split in given)
+    note(source, f"no split is called train, so {first} is taken for it.")
+    return np.where(splits == first, "train", splits)
 
 
 def missing(splits: np.ndarray, blocks: bool = False) -> tuple[str, ...]:

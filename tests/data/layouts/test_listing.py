@@ -93,7 +93,7 @@ def test_folders_that_hold_no_data_are_refused(root):
     with pytest.raises(BadInput, match="No images in folders of classes under .*signs. Expected one folder"):
         list_source(root)
     folders(root, {"val/car": 1})
-    with pytest.raises(BadInput, match='No folder .*train, only "val"'):
+    with pytest.raises(BadInput, match="no images for val, out of 1"):
         list_source(root)
     (root / "train").mkdir()
     with pytest.raises(BadInput, match="No images in folders of classes under .*train"):

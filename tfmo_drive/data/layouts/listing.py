@@ -89,9 +89,7 @@ def list_folder(
     places = _split_folders(children)
     if reason := elsewhere(root, CLASSES):
         raise BadInput(f"{root} holds no folders of classes. {reason}")
-    if "train" not in places.values():
-        if places and len(places) == len(children):
-            raise BadInput(f"No folder {root / 'train'}, only {quoted([child.name for child in places])}. {_LAYOUT}")
+    if "train" not in places.values() and not (places and len(places) == len(children)):
         places = {root: ""}
     if len(set(places.values())) < len(places):
         raise BadInput(f"{root} holds one split twice: {quoted([child.name for child in places])}. Keep one of them.")

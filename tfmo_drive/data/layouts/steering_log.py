@@ -27,7 +27,7 @@ from tfmo_drive.data.layouts.donkey_tub import is_tub, read_tub
 from tfmo_drive.data.layouts.known_layouts import DRIVING, elsewhere, unwrapped
 from tfmo_drive.data.layouts.named_images import find_beside
 from tfmo_drive.data.paths import Paths
-from tfmo_drive.data.splitting import SPLITS, Listing, Rows, Split, assemble_blocks, refuse_repeated_files
+from tfmo_drive.data.splitting import SPLITS, Listing, Rows, Split, assemble_blocks, refuse_repeated_files, with_train
 
 COLUMNS = {
     "file": ("center", "centre", "file", "path", "filename", "image", "image_path", "cam/image_array"),
@@ -94,7 +94,9 @@ def list_log(
     cells = {kind: table.column(index) for kind, index in found.items()}
     files = find_beside(path, cells["file"])
     numbers = {value: [number_in(text) for text in cells[value]] for value in values}
-    splits = read_splits(table, found["split"]) if "split" in found else np.full(len(files), "", "<U5")
+    splits = np.full(len(files), "", "<U5")
+    if "split" in found:
+        splits = with_train(read_splits(table, found["split"]), path)
     kept, odd, seen = [], [], set()
     for row, file in enumerate(files):
         bounds = zip(values, (limit, *[math.inf] * len(values)), strict=False)

@@ -42,6 +42,28 @@ def test_what_a_zip_put_around_data_changes_nothing(tmp_path, every, layout):
     assert listed(list_boxes(tmp_path), layout.splits) == known(every, layout)
 
 
+EMPTY = {
+    "coco": "annotations/instances_{}2017.json", "coco_of_roboflow": "{}/_annotations.coco.json",
+    "csv_of_tensorflow": "{}_labels.csv", "voc": "", "cityscapes": "", "bdd100k": "", "csv_boxes": "",
+}  # fmt: skip
+"""Layouts that tell splits, and what their writers make of one without an image."""
+
+
+@pytest.mark.parametrize(
+    "layout", [one for one in LAYOUTS if one.write.__name__ in EMPTY], ids=lambda one: one[1].__name__
+)
+def test_where_no_split_is_called_train_all_are_drawn_from_the_one_there_is(tmp_path, every, layout, caplog):
+    layout.write(tmp_path, [one._replace(split="val") for one in without_crowds(every, layout)])
+    for split in ("train", "test") if EMPTY[layout.write.__name__] else ():
+        (tmp_path / EMPTY[layout.write.__name__].format(split)).unlink()
+    found = list_boxes(tmp_path)
+    things, told = (
+        {stem: one for stem, (_, one) in listing.items()} for listing in (listed(found, False), known(every, layout))
+    )
+    assert things == told and found.sampled == ("val", "test")
+    assert "no split is called train, so val is taken for it." in caplog.text
+
+
 @EACH
 def test_classes_can_be_chosen_in_every_layout(tmp_path, every, layout):
     layout.write(tmp_path, without_crowds(every, layout))

@@ -29,7 +29,7 @@ from tfmo_drive.data.layouts.boxes.box_document import Document, usable
 from tfmo_drive.data.layouts.csv_listing import OtherKind
 from tfmo_drive.data.layouts.known_layouts import BOXES, elsewhere, layouts, unwrapped
 from tfmo_drive.data.recordings import blocks, drawn_whole, recording
-from tfmo_drive.data.splitting import SPLITS, Listing, Split, missing, refuse_repeated_files, sampled_blocks
+from tfmo_drive.data.splitting import SPLITS, Listing, Split, missing, refuse_repeated_files, sampled_blocks, with_train
 
 READERS: dict[str, Callable[[Path], dict[str, Document]]] = {
     "COCO JSON": lambda data: coco.documents(data, {}),
@@ -96,6 +96,7 @@ def list_boxes(
     data = unwrapped(Path(data))
     layout = "COCO JSON" if annotations else layout_of(data)
     documents = coco.documents(data, annotations) if annotations else READERS[layout](data)
+    documents = dict(zip(with_train(np.array(list(documents)), data).tolist(), documents.values(), strict=True))
     indices, names = _classes(documents, class_names)
     parts, first_group = {}, 0
     for split, document in documents.items():

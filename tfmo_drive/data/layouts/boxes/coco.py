@@ -66,13 +66,14 @@ def _annotation_files(data: Path, named: Mapping[str, str]) -> dict[str, Path]:
         found.setdefault(split, []).append(file)
     if set(found) == {""}:
         found = {"train": files}
+        spare = []
     elif spare := [file.name for file in found.get("", []) if file not in [data / name for name in named.values()]]:
         faults.note(data, f"not read: {quoted(spare)}, no word of a split in the name.")
     found = {split: [data / named[split]] if split in named else found.get(split, []) for split in SPLITS}
     for split, choices in found.items():
         instances = [file for file in choices if file.stem.startswith("instances")]
         found[split] = choices = instances if len(instances) == 1 else choices
-        if len(choices) > 1 or (split == "train" and not choices):
+        if len(choices) > 1 or (split == "train" and not choices and (spare or not files)):
             names = quoted([str(file.relative_to(data)) for file in choices or files]) or "none"
             raise BadInput(
                 f"{data} must hold one COCO JSON file for {split}, got {names}. "

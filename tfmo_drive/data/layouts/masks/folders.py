@@ -95,7 +95,7 @@ def _places(root: Path) -> dict[str, tuple[Path, Path]]:
     spare = [word for word in parts if word not in SPLIT_WORDS and folders.get(word) not in used]
     if spare and "" not in found:
         faults.note(root, f"not read: {quoted(spare)}, no split.")
-    if not {"", "train"} & set(found):
+    if not found:
         raise BadInput(
             f"{root} holds no images and masks to train on, only {quoted(list(folders)) or 'files'}. "
             f"{elsewhere(root, MASKS) or _LAYOUT}"

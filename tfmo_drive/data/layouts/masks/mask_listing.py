@@ -22,7 +22,7 @@ from tfmo_drive.data.layouts.masks.colours import COLOURS, Colour, agreed_palett
 from tfmo_drive.data.layouts.masks.pairs import Pairs
 from tfmo_drive.data.mask_files import IGNORE, MaskIds, MaskSplit
 from tfmo_drive.data.recordings import blocks, drawn_whole
-from tfmo_drive.data.splitting import SPLITS, Listing, missing, refuse_repeated_files, sampled_blocks
+from tfmo_drive.data.splitting import SPLITS, Listing, missing, refuse_repeated_files, sampled_blocks, with_train
 
 READERS: Mapping[str, Callable[[Path], Pairs]] = {
     "Cityscapes": cityscapes_masks.pairs,
@@ -74,7 +74,8 @@ def list_masks(
     palette = agreed_palette(root, files) if colours is None else ()  # before any word of names, which would not help
     names, ids = _classes(found, class_names, ignore, colours)
     ids = dataclasses.replace(ids, palette=palette)
-    given = np.array(found.splits, "<U5")
+    given = with_train(np.array(found.splits, "<U5"), root)
+    found.splits = given.tolist()
     groups = _groups(found, given)
     places = sampled_blocks(
         given, drawn_whole(found.recordings, groups, np.isin(given, ("", "train"))), root, seed, found.images
