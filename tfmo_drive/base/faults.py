@@ -96,8 +96,8 @@ def gathered() -> Iterator[dict[Note, None]]:
 class noting:  # noqa: N801  # a decorator, as functools.cached_property is
     """Computes a property once, as functools.cached_property does, and keeps what was noted meanwhile.
 
-    Whoever asks for it again while something is gathered hears the notes too: a second run in one process finds its
-    data listed, and says of them what the first did.
+    Whoever gathers while it is asked for again hears the notes too, and the log does not: a second run in one process
+    finds its data listed, and its report says of them what the first one's does.
     """
 
     def __init__(self, function: Callable[[Any], Any]) -> None:
@@ -115,7 +115,6 @@ class noting:  # noqa: N801  # a decorator, as functools.cached_property is
                 found = self._function(instance)
             kept[self._place] = found, tuple(notes)
         found, notes = kept[self._place]
-        for said in notes if _gathering else ():
-            if any(said not in heard for heard in _gathering):
-                note(*said)
+        for heard in _gathering:
+            heard.update(dict.fromkeys(notes))
         return found
