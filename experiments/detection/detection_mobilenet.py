@@ -5,25 +5,20 @@ from 0.6 to 1.4.
 
 make train-detection_mobilenet DATA=path/to/voc SET="task.weights=mobilenetv2_notop.h5"
 make train-detection_mobilenet DATA=path/to/yolo SET="task.weights=mobilenetv2_notop.h5 task.augmentation.mosaic=0.5"
+
+Its trained baseline, `runs/detection_mobilenet/stages/0_baseline/model.h5`, is what `detection_mobilenet_channels`
+takes as WEIGHTS=.
 """
 
-from tfmo_drive.data.augmentation import Augmentation
+from tfmo_drive.experiments.detection import MOBILENET, MOBILENET_TRAINING
+
 from tfmo_drive.expect import Expect
 from tfmo_drive.experiment import MEASURES, Experiment
-from tfmo_drive.networks.backbones import MobileNetV2
-from tfmo_drive.steps.train import Train
 from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8
-from tfmo_drive.tasks.detection.detection import Detection
 
 EXPERIMENT = Experiment(
-    task=Detection(
-        image_size=(256, 256),
-        network=MobileNetV2(),
-        augmentation=Augmentation(flip=True, zoom=0.4, shift=0.15, shear_degrees=0.0),
-    ),
-    training=Train(
-        epochs=30, batch_size=16, optimizer="adam", learning_rate=0.001, warmup_epochs=1.0, averaged_epochs=5
-    ),
+    task=MOBILENET,
+    training=MOBILENET_TRAINING,
     targets=(LiteRTFloat32(), LiteRTInt8()),
     measures=MEASURES,
     expect=Expect(score_drop=0.01, size_ratio=0.3),
