@@ -42,6 +42,9 @@ CHOICE = $(call flag,DATA,data) $(call flag,WEIGHTS,weights) $(call flag,WORKDIR
 FLAGS = $(CHOICE) $(if $(filter-out all,$(value CONTROLS)),$(call flag,CONTROLS,controls))
 FOLDERS = $(foreach one,$(or $(value RUNS),runs/*),$(foreach folder,$(or $(wildcard $(one)),$(one)),$(call quote,$(folder))))
 
+# Two processes on one thread each; what pytest compiles of the tests is kept, which is a half of the time to the first test.
+TESTED = PYTHONDONTWRITEBYTECODE= TF_NUM_INTRAOP_THREADS=1
+
 .PHONY: help demo smoke setup test test-fast wheel look lint fuzz bench survey architectures compare npu results clean
 
 help:  ## Print this list
@@ -90,10 +93,10 @@ npu: $(READY)  ## What an Ethos-U would make of int8 files: make npu RUNS="runs/
 	$(BIN)/tfmo-drive npu $(FOLDERS) $(call flag,NPUS,accelerators)
 
 test: $(READY)  ## All tests (about 13 minutes on 2 cores)
-	TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(TESTED) $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-fast: $(READY)  ## What one runs while typing: no test that trains, converts or starts whole commands
-	TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow"
+	$(TESTED) $(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow"
 
 wheel: $(READY)  ## Build the wheel, install it into an environment of its own, and run smoke from an empty folder
 	rm -rf build $(VENV)/wheel && mkdir -p $(VENV)/wheel/empty

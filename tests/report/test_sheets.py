@@ -10,6 +10,7 @@ from PIL import Image
 
 from tfmo_drive.report.plots import sheets as module
 from tfmo_drive.report.plots.sheets import COMPARED, FILM_WIDTH, WIDTH, compared, contact_sheet, film, sheets, strip
+from tfmo_drive.scores.pictures import COLOURS
 
 RED, GREEN, BLUE = (200, 10, 20), (10, 200, 20), (20, 10, 200)
 
@@ -28,6 +29,8 @@ def _share(data: bytes, colour) -> float:
 
 class _Gallery:
     """Draws the truth red, float green, the row blue."""
+
+    mask_classes = ()
 
     def __init__(self, draws: bool = True, width: int = 12):
         self.draws, self.width, self.asked = draws, width, []
@@ -69,6 +72,14 @@ def test_panels_stand_beside_one_another_truth_first():
     assert pixels.shape[1] == WIDTH
     middle = pixels[-20, [WIDTH // 6, WIDTH // 2, WIDTH - WIDTH // 6]].astype(int)
     assert np.abs(middle - [RED, GREEN, BLUE]).max() < 8
+
+
+def test_below_masks_stands_which_colour_is_which_class():
+    panels = _Gallery().panels("x", [4])
+    plain, told = (_pixels(compared(panels, [{"index": 4}], names)).astype(int) for names in ((), ("road", "car")))
+    assert plain.shape[0] < told.shape[0] <= plain.shape[0] + 60 and plain.shape[1] == told.shape[1]
+    for colour in COLOURS[:2]:
+        assert (np.abs(told[plain.shape[0] :] - colour).max(-1) < 24).any()
 
 
 def test_wide_pictures_stand_below_one_another():

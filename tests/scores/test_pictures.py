@@ -64,7 +64,7 @@ def test_where_nothing_is_the_image_stays_and_the_legend_says_nothing():
     lanes[:, 10:12] = 1
     image = pictures.masked(grey, lanes, LANES)
     assert (image[:, 12:] == 100).all() and (image[:, 10:12] != 100).any()
-    shown = {colour for _, colour in pictures.legend(LANES, 300).getcolors(1 << 16)}
+    shown = {colour[:3] for _, colour in pictures.legend(LANES, 300).getcolors(1 << 16)}
     assert COLOURS[1] in shown and COLOURS[0] not in shown
 
 
@@ -86,7 +86,9 @@ def test_a_legend_shows_every_colour_within_its_width():
     names = [f"class number {label}" for label in range(9)]
     made = pictures.legend(names, 300)
     assert made.width == 300 and made.height > 4 * 28
-    assert {colour for _, colour in made.getcolors(1 << 16)} >= set(COLOURS[:9])
+    assert {colour[:3] for _, colour in made.getcolors(1 << 16)} >= set(COLOURS[:9])
+    large = pictures.legend(names[:1], 300, size=36, ink="#808080")
+    assert large.height > made.height / 5 and (128, 128, 128, 255) in {colour for _, colour in large.getcolors(1 << 16)}
 
 
 def test_letters_of_other_languages_are_drawn_each_in_its_own_way():

@@ -184,14 +184,13 @@ def _reason(errors: Mapping[tuple[str, Path], BadInput], data: Path) -> BadInput
 def _drawn(task: ImageTask, name: str, data: Path) -> Path:
     """Returns the path of a picture of some images with their truth, written there."""
     from tfmo_drive.scores import pictures
-    from tfmo_drive.tasks.segmentation.segmentation import Segmentation
 
     drawn = [Image.fromarray(picture) for picture in _rendered(task)]
     across = min(_ACROSS, len(drawn))
     width, height = (max(getattr(one, side) for one in drawn) + _GAP for side in ("width", "height"))
     size = across * width - _GAP, -(-len(drawn) // across) * height
-    masks = isinstance(task, Segmentation)
-    legend = pictures.legend(task.class_names, size[0]) if masks else Image.new("RGB", (0, 0))
+    names = task.mask_classes
+    legend = pictures.legend(names, size[0]) if names else Image.new("RGBA", (0, 0))
     sheet = Image.new("RGB", (size[0], size[1] + legend.height), "white")
     for place, picture in enumerate(drawn):
         sheet.paste(picture, (place % across * width, place // across * height))

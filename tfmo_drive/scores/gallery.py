@@ -49,6 +49,11 @@ class Gallery:
         said = {"truth": truth} | self._said(row, raw)
         return [{title: rendered[i] for title, rendered in said.items()} for i in range(len(truth))]
 
+    @property
+    def mask_classes(self) -> tuple[str, ...]:
+        """Returns the classes whose colours lie over the panels; () where they show no masks."""
+        return getattr(self.task, "mask_classes", ())
+
     def ordinary(self, count: int) -> list[int]:
         """Returns at most `count` test examples that nobody chose: the first of each slice, then evenly spaced ones."""
         examples = self._examples

@@ -128,22 +128,29 @@ def captioned(image: np.ndarray, text: str, colour: tuple[int, int, int] = COLOU
     return np.asarray(picture)
 
 
-def legend(names: Sequence[str], width: int) -> Image.Image:
-    """Returns the classes that `masked` draws, each beside its colour, in lines on white, `width` pixels across."""
-    line, places, left, top = 28, [], 6, 4
+def legend(names: Sequence[str], width: int, size: int = 18, ink: object = "black") -> Image.Image:
+    """Returns the classes that `masked` draws, each beside its colour, in lines on no ground of their own.
+
+    Args:
+        names: The classes' names.
+        width: The picture's width in pixels.
+        size: The size of the letters in pixels.
+        ink: The letters' colour.
+    """
+    line, places, left, top = round(1.55 * size), [], 6, 4
     shown = drawable(names)
     drawn = [(shown[label], tint) for label, tint in tints(names).items()]
     for name, _ in drawn:
-        across = 26 + round(font_of(18, name).getlength(name)) + 24
+        across = round(2.8 * size + font_of(size, name).getlength(name))
         if left > 6 and left + across > width:
             left, top = 6, top + line
         places.append((left, top))
         left += across
-    made = Image.new("RGB", (width, top + line), "white")
+    made = Image.new("RGBA", (width, top + line), (255, 255, 255, 0))
     pen = ImageDraw.Draw(made)
     for (name, tint), (left, top) in zip(drawn, places, strict=True):
-        pen.rectangle((left, top + 2, left + 18, top + 20), tint, "black")
-        pen.text((left + 26, top), name, "black", font_of(18, name))
+        pen.rectangle((left, top + 2, left + size, top + 2 + size), tint, ink)
+        pen.text((left + round(1.45 * size), top), name, ink, font_of(size, name))
     return made
 
 

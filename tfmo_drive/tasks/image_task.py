@@ -87,6 +87,8 @@ class ImageTask(Task):
     """The settings that describe a given model alone: no model depends on them where they are not set."""
     mosaics: ClassVar[bool] = False
     """Whether what four images show can be told of one that is made of them."""
+    mask_classes: ClassVar[tuple[str, ...]] = ()
+    """The classes whose colours lie over images that it draws."""
     reads_class_files: ClassVar[bool] = True
     """Whether classes.json or classes.txt beside the data gives the order of the outputs."""
 

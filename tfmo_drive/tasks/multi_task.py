@@ -98,6 +98,10 @@ class MultiTask(FrameTask):
     def identity(self) -> dict[str, Any]:
         return super().identity() | {"parts": {part.name: part.identity() for part in self.parts}}
 
+    @property
+    def mask_classes(self) -> tuple[str, ...]:
+        return next((part.mask_classes for part in self.parts if part.mask_classes), ())
+
     def undeclared(self) -> Iterator[str]:
         for part in self.parts:
             yield from part.undeclared()

@@ -14,6 +14,7 @@ from tfmo_drive.report.plots.plot_style import DRAWN_DPI, EITHER, png
 from tfmo_drive.report.row_facts import featured
 from tfmo_drive.scores.gallery import Gallery
 from tfmo_drive.scores.lettering import font_of
+from tfmo_drive.scores.pictures import legend
 
 COMPARED, ORDINARY = 12, 4
 """The number of examples shown of those that got worse (at most as many lines, where each takes three), and of all."""
@@ -47,10 +48,12 @@ def sheets(report: dict, gallery: Gallery | None = None, clip: Clip = ()) -> dic
     worst = row.get("regressions") or []
     if gallery:
         ordinary = gallery.ordinary(ORDINARY)
-        drawn["predictions"] = compared(gallery.panels(row["name"], ordinary), [{"index": index} for index in ordinary])
+        said = [{"index": index} for index in ordinary]
+        drawn["predictions"] = compared(gallery.panels(row["name"], ordinary), said, gallery.mask_classes)
     if gallery and worst and drawn["predictions"]:
         shown = worst[:COMPARED]
-        drawn["comparisons"] = compared(gallery.panels(row["name"], [one["index"] for one in shown]), shown)
+        panels = gallery.panels(row["name"], [one["index"] for one in shown])
+        drawn["comparisons"] = compared(panels, shown, gallery.mask_classes)
     elif gallery and worst:
         drawn["regressions"] = contact_sheet(worst, gallery.images([one["index"] for one in worst]))
     return {name: data for name, data in drawn.items() if data}
@@ -78,12 +81,15 @@ def contact_sheet(regressions: list[dict], pictures: np.ndarray) -> bytes | None
     return png(figure, transparent=True)
 
 
-def compared(examples: Sequence[Mapping[str, np.ndarray]], said: Sequence[dict]) -> bytes | None:
+def compared(
+    examples: Sequence[Mapping[str, np.ndarray]], said: Sequence[dict], classes: Sequence[str] = ()
+) -> bytes | None:
     """Returns each example's panels side by side, or None where there are no panels.
 
     Args:
         examples: The panels of each example, title to uint8 [h, w, 3].
         said: The index of each example, and what it is in words.
+        classes: The classes of masks over the pictures, whose colours are told below them.
     """
     if not examples:
         return None
@@ -91,7 +97,8 @@ def compared(examples: Sequence[Mapping[str, np.ndarray]], said: Sequence[dict])
         [(_caption(title, one, not place), picture) for place, (title, picture) in enumerate(panels.items())]
         for panels, one in zip(examples, said, strict=True)
     ]
-    return _png(_sheet(_stacked(lines)[:COMPARED], WIDTH))
+    sheet = _sheet(_stacked(lines)[:COMPARED], WIDTH)
+    return _png(_above(sheet, legend(classes, WIDTH, _TEXT, EITHER)) if classes else sheet)
 
 
 def strip(clip: Clip) -> bytes:
@@ -140,6 +147,14 @@ def _sheet(lines: list[list[Panel]], width: int) -> Image.Image:
             sheet.paste(picture, (left, top + text_height))
         top += text_height + height + _GAP
     return sheet
+
+
+def _above(sheet: Image.Image, other: Image.Image) -> Image.Image:
+    """Returns one picture above another one of its width."""
+    both = Image.new("RGBA", (sheet.width, sheet.height + other.height), (255, 255, 255, 0))
+    both.paste(sheet)
+    both.paste(other, (0, sheet.height))
+    return both
 
 
 def _scaled(picture: np.ndarray, across: int) -> Image.Image:

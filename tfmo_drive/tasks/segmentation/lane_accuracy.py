@@ -9,8 +9,9 @@ too many. A true lane below 0.85 is missed, an answered one that finds none is f
 What differs is where lanes come from: both truth and answer are read off masks, the truth from the one that its points
 were drawn into. From the lowest row of the mask up, the middles of its runs of lane pixels are followed as lanes: a run
 goes on with the lane that, along its own slope, meets it, also across a gap of a twelfth of the height. So lanes that
-touch are one from there on, and rounding to the mask's pixels costs a part of the 20. Lanes of fewer than three of the
-rows are none. Images without a true lane have no accuracy; the benchmark has none of them.
+touch are one from there on, and rounding to the mask's pixels costs a part of the 20. What spans fewer than six of the
+rows, which is no more than such a gap, is a speck and no lane. Images without a true lane have no accuracy; the
+benchmark has none of them.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ PIXELS, MATCHED = 20.0, 0.85
 """How far apart answer and truth may be, in columns of WIDTH; the least accuracy of a lane that is found."""
 NONE = -100.0
 """The x of a row without a lane, which is near no other; the benchmark takes the same."""
-_LEAST, _GAP, _SLOPE = 3, 12, 8
+_LEAST, _GAP, _SLOPE = 6, 12, 8
 """The fewest rows of a lane; the part of the height that a gap may be; the points that tell a lane's slope."""
 
 

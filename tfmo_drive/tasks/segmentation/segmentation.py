@@ -99,6 +99,10 @@ class Segmentation(FrameTask):
         """Returns every split, opened once, though a multi-task asks for them as well."""
         return {split: self._pack(split) for split in SPLITS}
 
+    @property
+    def mask_classes(self) -> tuple[str, ...]:
+        return self.class_names
+
     def _pack(self, split: str) -> Examples:
         if self.data == SCENES:
             return Chosen(self.scenes.packed(split, self.shape, self.shown), lambda targets: targets["mask"])
