@@ -151,6 +151,18 @@ def folders_in(folder: Path) -> list[Path]:
     return [Path(entry.path) for entry in entries(folder) if entry.is_dir()]
 
 
+def folders_below(folder: Path, deep: int, most: int = 1000) -> list[Path]:
+    """Returns the folders below a folder, at most so many and so deep, those of one depth after another.
+
+    Raises BadInput where one cannot be listed.
+    """
+    found, level = [], [folder]
+    for _ in range(deep):
+        level = [child for place in level for child in folders_in(place)][: most - len(found)]
+        found += level
+    return found
+
+
 def only_folder(folder: Path) -> Path | None:
     """Returns the folder in `folder` where nothing else is there but what is hidden or JUNK, else None.
 

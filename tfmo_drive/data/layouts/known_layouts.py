@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 import functools
+import itertools
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from tfmo_drive.base import given_file
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.data.found_files import entries, only_folder
+from tfmo_drive.data.found_files import HOLDERS, entries, folders_below, folders_in, only_folder
 from tfmo_drive.data.images import SUFFIXES
 from tfmo_drive.data.layouts.columns import FILES, plain, sides_in, whole_box_in
 from tfmo_drive.data.splitting import SPLIT_WORDS
@@ -34,6 +35,8 @@ _CELL = re.compile(r'["\[(] *[0-9.]+ *, *[0-9.]+ *, *[0-9.]+ *, *[0-9.]+ *["\])]
 _LINE = re.compile(r"[0-9]+([ \t]+[0-9.eE+-]+){4,}[ \t]*(\n|\r|$)")
 _MOST = 20
 """The number of files that are looked into for a sign: labels beside images are as many as these."""
+_DEEP, _PLACES, _SEEN, _TRIED = 3, 40, 2000, 3
+"""How deep, in how many folders, among how many files of each and to how many texts images are looked for."""
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]*)?")
 _TABLES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".feather", ".arrow", ".npz")
 """Suffixes of files of rows."""
@@ -52,7 +55,7 @@ class Kind:
     into files. Where a folder shows several layouts, the first counts."""
 
 
-def _begins(file: Path) -> str:
+def begins(file: Path) -> str:
     """Returns the beginning of a file's text; "" where there is none to read."""
     try:
         with given_file.reading(file, "a text"), open(file, "rb") as opened:
@@ -69,27 +72,48 @@ def _files(root: Path, *suffixes: str) -> list[Path]:
 
 def _coco(root: Path) -> bool:
     """Says whether a JSON file begins as COCO's do, with one of its lists."""
-    texts = map(_begins, _files(root, ".json"))
-    return any(text.startswith("{") and _COCO.search(text) for text in texts)
+    return any(_is_coco(file) for file in _files(root, ".json"))
+
+
+def _is_coco(file: Path) -> bool:
+    """Says so of what begins with one of the lists; one of categories alone, Label Studio's notes.json, is none."""
+    text = begins(file)
+    found = {match[1] for match in _COCO.finditer(text)} if text.startswith("{") else set()
+    return bool(found - {"categories"}) or bool(found) and len(text) >= _LOOKED - 4
 
 
 def _yolo_settings(root: Path) -> bool:
     """Says whether a file of YOLO's settings is there, which says where images are and what classes are called."""
-    texts = map(_begins, _files(root, ".yaml", ".yml"))
+    texts = map(begins, _files(root, ".yaml", ".yml"))
     return any(all(sign.search(text) for sign in _YOLO) for text in texts)
 
 
 def box_tables(root: Path) -> list[Path]:
-    """Returns the CSV files of a folder, or the one file, whose header names boxes, or whose first rows hold some."""
-    return [file for file in _files(root, ".csv", ".txt")[:_MOST] if _holds_boxes(_begins(file))]
+    """Returns the CSV files of a folder, or the one file, whose header names boxes, or whose first rows hold some.
+
+    Where a folder has none itself, those of its folders of splits are it, as Roboflow writes train/_annotations.csv.
+    """
+    found = [file for file in _files(root, ".csv", ".txt")[:_MOST] if _holds_boxes(begins(file))]
+    if found or not root.is_dir():
+        return found
+    splits = [folder for folder in folders_in(root) if folder.name.lower() in SPLIT_WORDS]
+    files = [file for folder in splits for file in _files(folder, ".csv")[:_MOST]]
+    return [file for file in files if _holds_boxes(begins(file))]
 
 
-def _yolo_beside(root: Path) -> bool:
-    """Says whether texts of YOLO's lines lie beside images of their names, here or in a usual folder."""
-    places = [root, *(root / name for name in ("train", "images", "obj_train_data"))]
-    texts = [file for place in places if place.is_dir() for file in _files(place, ".txt")[:_MOST]]
-    lines = [file for file in texts if _LINE.match(_begins(file))]
-    return any(file.with_suffix(suffix).is_file() for file in lines for suffix in SUFFIXES)
+def _yolo_texts(root: Path) -> bool:
+    """Says whether texts of YOLO's lines lie in any folder, called as images are in that folder or in another."""
+    places = [root, *folders_below(root, _DEEP, _PLACES)] if root.is_dir() else []
+    texts = [place / name for place in places for name in _some_texts(place)]
+    lines = [file for file in texts if not file.stem.endswith(".lines") and _LINE.match(begins(file))][:_TRIED]
+    return any((place / f"{file.stem}{suffix}").is_file() for file in lines for place in places for suffix in SUFFIXES)
+
+
+def _some_texts(folder: Path) -> list[str]:
+    """Returns the names of some texts in a folder, of which a long one is not read to its end."""
+    with os.scandir(folder) as scanned:
+        seen = [entry.name for entry in itertools.islice(scanned, _SEEN)]
+    return [name for name in sorted(seen) if name.endswith(".txt") and not name.startswith(".")][:_MOST]
 
 
 def _holds_boxes(text: str) -> bool:
@@ -112,8 +136,8 @@ KINDS = {
             "COCO JSON": ("*.coco.json", "*/_annotations.coco.json", "annotations/instances_*.json", _coco),
             "BDD100K": (
                 "labels/*/det_*.json", "*/labels/*/det_*.json", "labels/bdd100k_labels*.json",
-                "*/labels/bdd100k_labels*.json", "det_*.json", "bdd100k_labels*.json", "100k/*/*.json",
-                "*/100k/*/*.json", "*/*/100k/*/*.json",
+                "*/labels/bdd100k_labels*.json", "*/*/labels/bdd100k_labels*.json", "det_*.json",
+                "bdd100k_labels*.json", "100k/*/*.json", "*/100k/*/*.json", "*/*/100k/*/*.json",
             ),
             "Cityscapes": ("gtFine/*/*/*_polygons.json", "gtCoarse/*/*/*_polygons.json"),
             "KITTI": (
@@ -126,7 +150,7 @@ KINDS = {
             ),
             "YOLO": (
                 "labels/*.txt", "label/*.txt", "*/labels/*.txt", "labels/*/*.txt", "label/*/*.txt", "obj.data",
-                _yolo_settings, _yolo_beside,
+                _yolo_settings, _yolo_texts,
             ),
             "a CSV of boxes": (box_tables,),
         },
@@ -198,6 +222,17 @@ def elsewhere(root: Path, kind: str) -> str:
     for other, facts in KINDS.items():
         if other != kind and (found := layouts(root, other)):
             return f"It holds {facts.what} ({found[0]}): --experiment={facts.experiment} and those like it read that."
+    return ""
+
+
+def above(folder: Path) -> str:
+    """Returns a sentence on the folder above one of images or of a split alone that shows a layout with it; else ""."""
+    place = Path(os.path.abspath(folder))
+    while place.name.lower() in (*SPLIT_WORDS, *HOLDERS):
+        place = place.parent
+        for facts, found in ((facts, layouts(place, kind)) for kind, facts in KINDS.items()):
+            if found:
+                return f"{place} holds {facts.what} ({found[0]}): name that folder."
     return ""
 
 

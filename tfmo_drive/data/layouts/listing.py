@@ -16,8 +16,9 @@ from tfmo_drive.data.class_names import beside, label_ids, no_class, ordered, qu
 from tfmo_drive.data.found_files import HOLDERS, Found, entries, folders_in, walk
 from tfmo_drive.data.images import SUFFIXES
 from tfmo_drive.data.layouts.csv_listing import list_csv
+from tfmo_drive.data.layouts.foreign_layouts import foreign
 from tfmo_drive.data.layouts.gtsrb_archive import is_archive, list_archive
-from tfmo_drive.data.layouts.known_layouts import CLASSES, elsewhere, unwrapped
+from tfmo_drive.data.layouts.known_layouts import CLASSES, above, elsewhere, unwrapped
 from tfmo_drive.data.recordings import tracks
 from tfmo_drive.data.splitting import SPLIT_WORDS, Listing, Rows, assemble
 
@@ -44,6 +45,17 @@ def list_source(
         BadInput: The path is none of these, or what it holds cannot be used.
     """
     path = unwrapped(Path(path))
+    try:
+        return _listed(path, class_names, columns, seed, skip_bad)
+    except BadInput as error:
+        if reason := foreign(path):
+            raise BadInput(f"{path}: {reason}") from error
+        raise
+
+
+def _listed(
+    path: Path, class_names: Sequence[str] | None, columns: Mapping[str, str] | None, seed: int, skip_bad: bool
+) -> Listing:
     if path.is_file() and path.suffix.lower() == ".csv":
         return list_csv(path, class_names, columns, seed, skip_bad)
     folders = _subfolders(path)
@@ -159,6 +171,7 @@ def _none_under(place: Path) -> BadInput:
     advice = _LAYOUT
     if any(name.endswith(SUFFIXES) for name in names):
         advice = "Make a folder for each class, or list them in a CSV file (file,class); see data/README.md."
+        advice = above(place) or advice
     elif any(name.endswith(found_files.ARCHIVES) for name in names):
         advice = "Unpack the archive, and name the folder that comes out."
     elif any(name.endswith(found_files.VIDEOS) for name in names):

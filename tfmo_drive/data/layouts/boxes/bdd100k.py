@@ -16,7 +16,7 @@ from tfmo_drive.base import given_file
 from tfmo_drive.base.given_file import is_number
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.class_names import quoted
-from tfmo_drive.data.found_files import entries, folders_in
+from tfmo_drive.data.found_files import entries, folders_below, folders_in
 from tfmo_drive.data.layouts.boxes.box_document import Document
 from tfmo_drive.data.layouts.boxes.gathered import Gathered, documents_of
 from tfmo_drive.data.layouts.named_images import find_files
@@ -53,8 +53,7 @@ def documents(data: Path) -> dict[str, Document]:
 
 def label_files(root: Path) -> list[Path]:
     """Returns the JSON files of a folder that hold frames with boxes, det_20 before what was before it."""
-    folders = [root, *folders_in(root)]
-    folders += [child for folder in folders_in(root) for child in folders_in(folder)]
+    folders = [root, *folders_below(root, 3)]
     for pattern in ("det_*.json", "bdd100k_labels*.json"):
         if found := sorted(path for folder in folders for path in folder.glob(pattern)):
             return found

@@ -27,6 +27,7 @@ from tfmo_drive.data.images import SUFFIXES, UnreadableImage
 from tfmo_drive.data.layouts.boxes import bdd100k, cityscapes, coco, csv_boxes, kitti, voc, yolo
 from tfmo_drive.data.layouts.boxes.box_document import Document, usable
 from tfmo_drive.data.layouts.csv_listing import OtherKind
+from tfmo_drive.data.layouts.foreign_layouts import foreign
 from tfmo_drive.data.layouts.known_layouts import BOXES, elsewhere, layouts, unwrapped
 from tfmo_drive.data.recordings import blocks, drawn_whole, recording
 from tfmo_drive.data.splitting import SPLITS, Listing, Split, missing, refuse_repeated_files, sampled_blocks, with_train
@@ -132,7 +133,7 @@ def layout_of(data: Path) -> str:
     if not found and not said:
         found = [name for name, shown in _LAST.items() if shown(data)]
     if not found:
-        said = said or f"Those that are read are {', '.join(READERS)}; see data/README.md."
+        said = said or foreign(data) or f"Those that are read are {', '.join(READERS)}; see data/README.md."
         raise OtherKind(f"{data} holds no boxes in a layout that is known. {said}")
     if len(found) > 1:
         faults.note(data, f"it holds boxes as {found[0]} and as {' and as '.join(found[1:])}; {found[0]} is read.")

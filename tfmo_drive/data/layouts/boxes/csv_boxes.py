@@ -38,7 +38,8 @@ def documents(data: Path) -> dict[str, Document]:
     column, or where there is no object.
     """
     tables = box_tables(data)
-    splits = {path: split for path in tables if (split := split_in_name(path.stem))}
+    folders = {path: path.parent.name if path.parent != data else "" for path in tables}
+    splits = {path: split for path in tables if (split := split_in_name(path.stem) or split_in_name(folders[path]))}
     if len(tables) > 1 and (len(splits) < len(tables) or len(set(splits.values())) < len(tables)):
         shown = quoted([path.name for path in tables])
         raise BadInput(f"{data} holds {len(tables)} CSV files of boxes: {shown}. Name one: --data={tables[0]}.")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import os
 import re
 from array import array
@@ -24,12 +25,12 @@ from absl import logging
 from tfmo_drive.base import faults, given_file
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.class_names import clean, quoted, read_class_names, refuse_unfit
-from tfmo_drive.data.found_files import IMAGE_HOLDERS, entries, folders_in, names_in, walk
+from tfmo_drive.data.found_files import IMAGE_HOLDERS, entries, folders_below, folders_in, names_in, walk
 from tfmo_drive.data.images import SUFFIXES
 from tfmo_drive.data.layouts.boxes.box_document import Document
 from tfmo_drive.data.layouts.boxes.gathered import Gathered, documents_of, in_turns, short
 from tfmo_drive.data.layouts.named_images import find_recorded
-from tfmo_drive.data.splitting import SPLIT_WORDS
+from tfmo_drive.data.splitting import SPLIT_WORDS, split_in_name
 
 IMAGES = (*IMAGE_HOLDERS, "jpegimages")
 """Names, in lower case, of folders of images beside which there is one of labels."""
@@ -37,6 +38,8 @@ _LABELS = ("labels", "label")
 _NAMES = ("classes.txt", "obj.names", "classes.names")
 _SETTINGS = (".yaml", ".yml", ".data")
 _SPLIT = re.compile(r"^\s*(train|val|valid|test)\s*[:=]", re.MULTILINE)
+_DEEP = 4
+"""The number of folders below one another in which labels are looked for."""
 _MOST = 1.5
 """The largest share that a slip of rounding, or a box that hangs out of its image, explains."""
 _NOT_SHARES = "labels must be shares of the image in 0..1 (class centre_x centre_y width height)"
@@ -78,7 +81,7 @@ def documents(data: Path) -> dict[str, Document]:
     """
     root, settings = data if data.is_dir() else data.parent, _settings(data)
     facts = _facts(settings) if settings else {}
-    names = _names(facts, root, settings)
+    names = _names(facts, root, settings) or _names_above(root)
     places = _given_places(facts, root, settings) or _usual_places(root)
     gathered, box_alone, counts = _Labelled(), "kpt_shape" in facts, Counter()
     for split, folders in places.items():
@@ -155,6 +158,18 @@ def _names(facts: Mapping[str, Any], root: Path, settings: Path | None) -> dict[
     return names
 
 
+def _names_above(root: Path) -> dict[int, str] | None:
+    """Returns the names that a data.yaml or a file of classes says above a folder of one split, train/ alone."""
+    place = Path(os.path.abspath(root))
+    while place.name.lower() in (*SPLIT_WORDS, *IMAGES, *_LABELS):
+        place = place.parent
+        settings = _settings(place)
+        if names := _names(_facts(settings) if settings else {}, place, settings):
+            faults.note(root, f"its classes are called as {settings or place} says.", logging.INFO)
+            return names
+    return None
+
+
 def _given_places(facts: Mapping[str, Any], root: Path, settings: Path | None) -> dict[str, list[Path]]:
     """Returns {split: folders and lists of images} as a data.yaml has it; {} where it says nothing."""
     found: dict[str, list[Path]] = {}
@@ -193,20 +208,17 @@ def _found(entry: str, bases: Sequence[Path]) -> list[Path]:
 
 
 def _usual_places(root: Path) -> dict[str, list[Path]]:
-    """Returns {split: folders}: train/images, images/train, or all of images (or of the folder itself) as train."""
-    found: dict[str, list[Path]] = {}
-    for child in folders_in(root):
-        word = child.name.lower()
-        below = folders_in(child)
-        if word in SPLIT_WORDS:
-            own = [folder for folder in below if folder.name.lower() in IMAGES] or [child]
-            found.setdefault(SPLIT_WORDS[word], []).extend(own)
-        elif word in IMAGES:
-            for folder in below:
-                if folder.name.lower() in SPLIT_WORDS:
-                    found.setdefault(SPLIT_WORDS[folder.name.lower()], []).append(folder)
-    if found:
-        return found
+    """Returns {split: folders}: train/images, images/train, data/train, or all of images (or of all) as train."""
+    children = folders_in(root)
+    others = [child for child in children if child.name.lower() not in (*IMAGES, *_LABELS)]
+    for holders in ([root, *(child for child in children if child.name.lower() in IMAGES)], others):
+        found: dict[str, list[Path]] = {}
+        for folder in (folder for holder in holders for folder in folders_in(holder)):
+            if split := SPLIT_WORDS.get(folder.name.lower()):
+                own = [child for child in folders_in(folder) if child.name.lower() in IMAGES] or [folder]
+                found.setdefault(split, []).extend(own)
+        if found:
+            return found
     return {"train": [folder for folder in folders_in(root) if folder.name.lower() in IMAGES] or [root]}
 
 
@@ -230,7 +242,7 @@ def _folders(files: Sequence[str], root: Path) -> list[_Folder]:
 
 def _with_labels(folder: Path, files: list[str], root: Path) -> _Folder:
     begin = "" if folder == root else f"{short(folder, root)}/"  # a path for each file would take longest of all
-    for place in _candidates(folder):
+    for place in itertools.chain(_candidates(folder), _elsewhere(folder, root)):
         if place.is_dir():
             stems = {name[:-4] for name in names_in(place) if name.endswith(".txt")}
             if any(_stem(file) in stems for file in files):
@@ -255,6 +267,25 @@ def _candidates(folder: Path) -> Iterator[Path]:
         yield folder.parent / word / folder.name
         yield folder.parent / word
     yield folder
+
+
+def _elsewhere(folder: Path, root: Path) -> Iterator[Path]:
+    """Yields all other folders of a data set that may hold the labels of a folder of images, the likeliest first.
+
+    Those that have most of its path are it: labels/train of data/train. None is of another split.
+    """
+    top, own = Path(os.path.realpath(root)), Path(os.path.realpath(folder))
+    if top != own and top not in own.parents:
+        return
+    parts = own.relative_to(top).parts
+    split = next(filter(None, map(split_in_name, reversed(parts))), "")
+    found = []
+    for place in folders_below(root, _DEEP):
+        names = place.relative_to(root).parts
+        if next(filter(None, map(split_in_name, reversed(names))), "") == split:
+            found.append((-len({*names} & {*parts}), names, place))
+    for _, _, place in sorted(found):
+        yield place
 
 
 def _label_places(files: Sequence[str]) -> str:

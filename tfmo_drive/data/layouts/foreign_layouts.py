@@ -1,0 +1,54 @@
+"""Recognises annotations that are not read, so that who brings some hears what to export them as."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tfmo_drive.data.found_files import entries, folders_in
+from tfmo_drive.data.layouts.known_layouts import BOXES, KINDS, begins
+
+_INSIDE = {
+    "LabelMe": r'"shapes"\s*:\s*\[|"imagePath"\s*:',
+    "the VGG Image Annotator (VIA)": r'region_shape_attributes|"shape_attributes"',
+    "Label Studio": r'rectanglelabels|polygonlabels|brushlabels|"from_name"\s*:',
+    "CVAT for images": r"<annotations>\s*(<version>[^<]*</version>)?[\s\S]*?(<meta>|<image [^>]*name=)",
+    "Mapillary's traffic signs": r'"ispano"\s*:',
+    "Tsinghua-Tencent 100K": r'"imgs"\s*:\s*\{|^\{"types"\s*:\s*\[',
+    "CreateML": r'"coordinates"\s*:\s*\{',
+    "keras-yolo3": r"(?i)^\S+\.(jpe?g|png|bmp)( +\d+(,\d+){4})+\s*(\n|$)",
+}
+"""Who writes such files, to what stands in their beginnings."""
+_CALLED = {
+    "nuImages": r"object_ann\.json", "MOT Challenge": r"seqinfo\.ini", "TensorFlow's records": r".*\.tfrecords?(-\d+-of-\d+)?",
+    "Mapillary Vistas": r"config_v[\d.]+\.json",
+}  # fmt: skip
+"""Who writes such files, to what they are called."""
+_SUFFIXES = (".json", ".xml", ".csv", ".txt")
+_LOOKED = 3
+"""The number of files of each suffix in a folder that are looked into."""
+
+
+def foreign(data: Path) -> str:
+    """Returns a sentence on annotations in a folder or a file that are not read, and what to do with them; else ""."""
+    if not data.exists():
+        return ""
+    folders = [data, *folders_in(data)] if data.is_dir() else []
+    files = [Path(entry.path) for folder in folders for entry in entries(folder) if entry.is_file()] or [data]
+    for file in files:
+        if writer := next((one for one, name in _CALLED.items() if re.fullmatch(name, file.name)), ""):
+            return _said(writer, file)
+    looked: dict[tuple[Path, str], int] = {}
+    for file in files:
+        place = file.parent, file.suffix.lower()
+        looked[place] = looked.get(place, 0) + 1
+        if place[1] in _SUFFIXES and looked[place] <= _LOOKED:
+            text = begins(file)
+            if writer := next((one for one, sign in _INSIDE.items() if re.search(sign, text)), ""):
+                return _said(writer, file)
+    return ""
+
+
+def _said(writer: str, file: Path) -> str:
+    read = ", ".join(KINDS[BOXES].signs)
+    return f"{file.name} holds annotations of {writer}, which are not read. Export or convert them to one of {read}."
