@@ -360,6 +360,26 @@ def csv_of_centres(root: Path, all_: Sequence[Picture]) -> None:
         image(root / f"images/{one.stem}.jpg")
 
 
+def csv_of_roboflow(root: Path, all_: Sequence[Picture]) -> None:
+    for split, folder in (("train", "train"), ("val", "valid"), ("test", "test")):
+        rows = [[r[0], SIZE[1], SIZE[0], r[5], *r[1:5]] for r in _rows(_of(all_, split), lambda one: f"{one.stem}.jpg")]
+        header = ["filename", "width", "height", "class", "xmin", "ymin", "xmax", "ymax"]
+        _csv(root / folder / "_annotations.csv", [header, *rows])
+        for one in _of(all_, split):
+            image(root / folder / f"{one.stem}.jpg")
+
+
+def csv_of_lisa(root: Path, all_: Sequence[Picture]) -> None:
+    """The LISA Traffic Sign Dataset, whose header has a comma in a name."""
+    rows = _rows(all_, lambda one: f"vid0/frameAnnotations-vid_cmp2.avi_annotations/{one.stem}.png")
+    sides = [f"{corner} corner {axis}" for corner in ("Upper left", "Lower right") for axis in "XY"]
+    more = ["Occluded,On another road", "Origin file", "Origin frame number", "Origin track"]
+    made = [[row[0], row[5], *row[1:5], "0,0", "vid0/vid_cmp2.avi", 7, "stop_1"] for row in rows]
+    _csv(root / "allAnnotations.csv", [["Filename", "Annotation tag", *sides, *more], *made], ";")
+    for one in all_:
+        image(root / f"vid0/frameAnnotations-vid_cmp2.avi_annotations/{one.stem}.png")
+
+
 class Layout(NamedTuple):
     """A way to write boxes: the layout's name, what writes it, and whether it tells splits and crowds."""
 
@@ -384,6 +404,8 @@ LAYOUTS = [
     Layout("a CSV of boxes", csv_boxes, crowds=False),
     Layout("a CSV of boxes", csv_without_header, splits=False, crowds=False),
     Layout("a CSV of boxes", csv_of_tensorflow, crowds=False),
+    Layout("a CSV of boxes", csv_of_roboflow, crowds=False),
+    Layout("a CSV of boxes", csv_of_lisa, splits=False, crowds=False),
     Layout("a CSV of boxes", csv_of_sizes, splits=False, crowds=False),
     Layout("a CSV of boxes", csv_of_shares, splits=False),
     Layout("a CSV of boxes", csv_of_centres, splits=False, crowds=False),

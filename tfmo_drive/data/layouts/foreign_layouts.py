@@ -20,7 +20,8 @@ _INSIDE = {
 }
 """Who writes such files, to what stands in their beginnings."""
 _CALLED = {
-    "nuImages": r"object_ann\.json", "MOT Challenge": r"seqinfo\.ini", "TensorFlow's records": r".*\.tfrecords?(-\d+-of-\d+)?",
+    "nuImages": r"object_ann\.json", "MOT Challenge": r"seqinfo\.ini",
+    "TensorFlow's records": r".*\.tfrecords?(-\d+-of-\d+)?",
     "Mapillary Vistas": r"config_v[\d.]+\.json",
 }  # fmt: skip
 """Who writes such files, to what they are called."""

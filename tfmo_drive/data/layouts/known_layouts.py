@@ -102,11 +102,16 @@ def box_tables(root: Path) -> list[Path]:
 
 
 def _yolo_texts(root: Path) -> bool:
-    """Says whether texts of YOLO's lines lie in any folder, called as images are in that folder or in another."""
+    """Says whether some texts of YOLO's lines lie in any folder, called as images in that folder or in another."""
     places = [root, *folders_below(root, _DEEP, _PLACES)] if root.is_dir() else []
     texts = [place / name for place in places for name in _some_texts(place)]
     lines = [file for file in texts if not file.stem.endswith(".lines") and _LINE.match(begins(file))][:_TRIED]
-    return any((place / f"{file.stem}{suffix}").is_file() for file in lines for place in places for suffix in SUFFIXES)
+    named = [
+        file
+        for file in lines
+        if any((place / f"{file.stem}{suffix}").is_file() for place in places for suffix in SUFFIXES)
+    ]
+    return len(named) > 1
 
 
 def _some_texts(folder: Path) -> list[str]:

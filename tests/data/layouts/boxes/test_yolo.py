@@ -5,6 +5,7 @@ from PIL import Image
 
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.layouts.boxes.box_listing import layout_of, list_boxes
+from tfmo_drive.data.layouts.listing import list_source
 
 SPLITS = ("train", "val", "test")
 
@@ -41,6 +42,47 @@ def test_wherever_a_path_of_data_yaml_leads(tmp_path, images, labels, said, path
     (root / "data.yaml").write_text(path.format(name="set") + "\n".join([*lines, "nc: 1", "names: [car]"]))
     assert counts(list_boxes(root)) == counts(list_boxes(root / "data.yaml")) == [4, 4, 4]
     assert list_boxes(root)["val"].truths[0].boxes.tolist() == [[5, 2.5, 15, 7.5]]
+
+
+@pytest.mark.parametrize(("images", "labels"), [
+    ("data/{split}", "labels/{split}"), ("{split}/images", "labels/{split}"), ("{split}", "{split}_labels"),
+    ("Images", "Labels"), ("images", "txt"), ("photos/{split}", "photos/yolo/{split}"),
+    ("set/jpg/{split}", "set/txt/{split}"),
+    ("images/{split}", "labels_yolo/{split}"), ("{split}/images", "{split}/labelTxt"), ("images", "annotations"),
+])  # fmt: skip
+def test_wherever_labels_lie(tmp_path, images, labels):
+    root = written(tmp_path, images, labels, count=12)
+    assert layout_of(root) == "YOLO"
+    listing = list_boxes(root)
+    assert sum(counts(listing)) == 36 and len(listing["train"].truths[0].boxes) == 1
+    if "split" in images:
+        assert counts(listing) == [12, 12, 12]
+
+
+def test_labels_of_another_split_are_none(tmp_path):
+    root = written(tmp_path, "data/{split}", "labels/{split}", count=12)
+    for number in range(12):
+        (root / f"labels/val/val{number}.txt").rename(root / f"labels/train/val{number}.txt")
+    (root / "labels/val").rmdir()
+    assert not any("val" in file.name for split in list_boxes(root).splits.values() for file in split.files)
+
+
+@pytest.mark.parametrize(("images", "labels"), [("{split}/images", "{split}/labels"), ("{split}", "{split}")])
+@pytest.mark.parametrize("file", ["data.yaml", "classes.txt"])
+def test_the_folder_of_one_split_alone_finds_its_classes_above(tmp_path, monkeypatch, caplog, images, labels, file):
+    root = written(tmp_path, images, labels, count=12)
+    (root / file).write_text("train: ../train/images\nnc: 1\nnames: [car]\n" if file == "data.yaml" else "car\n")
+    monkeypatch.chdir(root / "train")
+    for data in (root / "train", "."):
+        listing = list_boxes(data)
+        assert listing.class_names == ("car",) and sum(counts(listing)) == 12
+
+
+@pytest.mark.parametrize("place", ["images/train", "images"])
+def test_images_without_their_labels_are_told_where_those_are(tmp_path, place):
+    root = written(tmp_path, "images/{split}", "labels/{split}")
+    with pytest.raises(BadInput, match=rf"which holds 4 .jpg. {tmp_path} holds boxes \(YOLO\): name that folder."):
+        list_source(root / place)
 
 
 def test_data_yaml_alone_leads_to_images_that_lie_elsewhere(tmp_path):

@@ -130,10 +130,11 @@ def layout_of(data: Path) -> str:
     if not data.exists():
         raise BadInput(f"There is no {data}. Expected a folder or a file that holds boxes; see data/README.md.")
     found, said = layouts(data, BOXES), elsewhere(data, BOXES)
+    said = said if found else said or foreign(data)
     if not found and not said:
         found = [name for name, shown in _LAST.items() if shown(data)]
     if not found:
-        said = said or foreign(data) or f"Those that are read are {', '.join(READERS)}; see data/README.md."
+        said = said or f"Those that are read are {', '.join(READERS)}; see data/README.md."
         raise OtherKind(f"{data} holds no boxes in a layout that is known. {said}")
     if len(found) > 1:
         faults.note(data, f"it holds boxes as {found[0]} and as {' and as '.join(found[1:])}; {found[0]} is read.")

@@ -1,0 +1,47 @@
+"""Annotations that are not read are told from others, and by which layouts they can be brought."""
+
+import json
+
+import pytest
+
+from tfmo_drive.contracts import BadInput
+from tfmo_drive.data.layouts.boxes.box_listing import READERS, list_boxes
+from tfmo_drive.data.layouts.listing import list_source
+
+BOX = {"x": 1, "y": 2, "width": 3, "height": 4}
+WRITTEN = {
+    "LabelMe": ("0.json", json.dumps({"version": "5", "shapes": [{"label": "car"}], "imagePath": "0.jpg"})),
+    "the VGG Image Annotator (VIA)": ("via.json", json.dumps({"0.jpg1": {"regions": [{"shape_attributes": BOX}]}})),
+    "the VGG Image Annotator (VIA) ": ("via.csv", "filename,region_count,region_shape_attributes\n0.jpg,0,{}\n"),
+    "Label Studio": ("project.json", json.dumps([{"annotations": [{"result": [{"from_name": "label"}]}]}])),
+    "CVAT for images": ("annotations.xml", '<?xml version="1.0"?>\n<annotations><version>1.1</version>'
+                        '<image id="0" name="0.jpg"></image></annotations>'),
+    "Mapillary's traffic signs": ("annotations/0.json", json.dumps({"width": 9, "ispano": False, "objects": []})),
+    "Tsinghua-Tencent 100K": ("annotations_all.json", json.dumps({"imgs": {}, "types": ["i1"]})),
+    "CreateML": ("train/_annotations.createml.json", json.dumps([{"annotations": [{"coordinates": BOX}]}])),
+    "keras-yolo3": ("train.txt", "images/0.jpg 1,2,3,4,0 5,6,7,8,1\n"),
+    "nuImages": ("v1.0-mini/object_ann.json", "[]"), "MOT Challenge": ("seqinfo.ini", "[Sequence]\n"),
+    "TensorFlow's records": ("train.tfrecord-00000-of-00002", ""), "Mapillary Vistas": ("config_v1.2.json", "{}"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("writer", WRITTEN)
+@pytest.mark.parametrize("read", [list_source, list_boxes])
+def test_what_is_not_read_is_named_with_what_is(tmp_path, writer, read):
+    name, text = WRITTEN[writer]
+    for path, content in ((name, text), ("images/0.jpg", "")):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text(content)
+    with pytest.raises(BadInput) as refused:
+        read(tmp_path)
+    said = str(refused.value)
+    assert (
+        f"{tmp_path / name}".rpartition("/")[2] + f" holds annotations of {writer.strip()}, which are not read" in said
+    )
+    assert all(layout in said for layout in READERS) and "\n" not in said
+
+
+def test_what_is_read_is_not_foreign(tmp_path):
+    (tmp_path / "notes.json").write_text(json.dumps({"categories": [{"id": 0, "name": "car"}], "info": {}}))
+    with pytest.raises(BadInput, match="Expected one folder per class"):
+        list_source(tmp_path)
