@@ -1,15 +1,16 @@
 """Reads a CSV of boxes, one a line: file, xmin, ymin, xmax, ymax, class, with a header of any usual names or none.
 
-A box may be its centre, or a corner, and its size too (`box_columns`), in pixels or, where no number is above 1, in
-shares of the image, as Open Images has them. A row without box and class says that its image holds no object, as in the
-lists of keras-retinanet. A column of splits is followed, and one that says which boxes are around crowds. The files of
-the German Traffic Sign Detection Benchmark (gt.txt) and of LISA (allAnnotations.csv) are such.
+A box may be its centre, or a corner, and its size too (`layouts.columns`), in pixels or, where most have no number
+above 1, in shares of the image, as Open Images has them. A row without box and class says that its image holds no
+object, as in the lists of keras-retinanet. A column of splits is followed, and one that says which boxes are around
+crowds. The files of the German Traffic Sign Detection Benchmark (gt.txt) and of LISA (allAnnotations.csv) are such.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 from absl import logging
 
 from tfmo_drive.base import faults
@@ -47,7 +48,8 @@ def documents(data: Path) -> dict[str, Document]:
     gathered = Gathered()
     for path in tables:
         _add(gathered, path, splits.get(path, "train"), known)
-    in_pixels = any(side > 1 for side in gathered.boxes)
+    most = np.reshape(gathered.boxes, (-1, 4)).max(1)
+    in_pixels = 2 * (most > 1).sum() > len(most)
     return documents_of(data, gathered, dict(enumerate(known)) if known else None, in_pixels)
 
 

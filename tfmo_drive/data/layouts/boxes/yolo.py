@@ -208,7 +208,7 @@ def _found(entry: str, bases: Sequence[Path]) -> list[Path]:
 
 
 def _usual_places(root: Path) -> dict[str, list[Path]]:
-    """Returns {split: folders}: train/images, images/train, data/train, or all of images (or of all) as train."""
+    """Returns {split: folders}: train/images, images/train, photos/train, or all of images (or of all) as train."""
     children = folders_in(root)
     others = [child for child in children if child.name.lower() not in (*IMAGES, *_LABELS)]
     for holders in ([root, *(child for child in children if child.name.lower() in IMAGES)], others):
@@ -272,7 +272,7 @@ def _candidates(folder: Path) -> Iterator[Path]:
 def _elsewhere(folder: Path, root: Path) -> Iterator[Path]:
     """Yields all other folders of a data set that may hold the labels of a folder of images, the likeliest first.
 
-    Those that have most of its path are it: labels/train of data/train. None is of another split.
+    Those that have most of its path are it: labels/train of photos/train. None is of another split.
     """
     top, own = Path(os.path.realpath(root)), Path(os.path.realpath(folder))
     if top != own and top not in own.parents:
