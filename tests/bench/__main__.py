@@ -33,6 +33,7 @@ BENCHES = {
     "evaluation": pipelines.evaluation,
     "classes_listing": reading.classes_listing,
     "boxes_listing": reading.boxes_listing,
+    "masks_listing": reading.masks_listing,
     "packing": reading.packing,
 }
 OUT = Path("runs/bench/bench.json")

@@ -4,31 +4,41 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections import Counter
+import zlib
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from tfmo_drive.data.found_files import first_equal
+
 _HEAD = 4096
 """The bytes that are compared first: most files of equal length differ there."""
 
 
-def same_content(files: Sequence[Path]) -> np.ndarray:
+def same_content(files: Sequence[str | os.PathLike]) -> np.ndarray:
     """Returns a number for each file, int64 [n], equal where files hold the same bytes.
 
     Files that share their length with no other are not opened; what cannot be read is like no other.
     """
-    keys: list[tuple] = [_size(file, index) for index, file in enumerate(files)]
-    for length in (_HEAD, None):
-        counts = Counter(keys)
-        for index, key in enumerate(keys):
-            if counts[key] > 1:
-                keys[index] = (*key, _digest(files[index], length) or index)
-    firsts: dict[tuple, int] = {}
-    return np.array([firsts.setdefault(key, index) for index, key in enumerate(keys)], np.int64)
+    sizes = np.fromiter(map(_size, files), np.int64, len(files))
+    sizes[sizes < 0] = -1 - np.arange(len(files))[sizes < 0]
+    heads = np.zeros(len(files), np.int64)
+    firsts = first_equal(sizes[:, None])
+    for index in _shared(firsts):
+        heads[index] = _head(files[index], index)
+    firsts = first_equal(np.stack([sizes, heads], axis=1))
+    known: dict[tuple[int, bytes | int], int] = {}
+    for index in _shared(firsts):
+        key = int(firsts[index]), _digest(files[index]) or index
+        firsts[index] = known.setdefault(key, index)
+    return firsts
+
+
+def _shared(firsts: np.ndarray) -> list[int]:
+    """Returns the indices of those whose number is another's too."""
+    return np.flatnonzero(np.bincount(firsts, minlength=len(firsts))[firsts] > 1).tolist()
 
 
 def joined(groups: np.ndarray, contents: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -64,16 +74,30 @@ def _linked(groups: np.ndarray, contents: np.ndarray) -> np.ndarray:
     return least[parts][own]
 
 
-def _size(file: Path, index: int) -> tuple[int, ...]:
+def _size(file: str | os.PathLike) -> int:
     try:
-        return (os.stat(file).st_size,)
+        return os.stat(file).st_size
     except OSError:
-        return (-1, index)
+        return -1
 
 
-def _digest(file: Path, length: int | None) -> bytes | None:
+def _head(file: str | os.PathLike, index: int) -> int:
+    """Returns a number that equal beginnings of files share; a negative one of its own where a file cannot be read."""
+    try:
+        handle = os.open(file, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:
+        return -1 - index
+    try:
+        return zlib.crc32(os.read(handle, _HEAD))
+    except OSError:
+        return -1 - index
+    finally:
+        os.close(handle)
+
+
+def _digest(file: str | os.PathLike) -> bytes | None:
     try:
         with open(file, "rb") as opened:
-            return hashlib.sha256(opened.read(length)).digest()
+            return hashlib.file_digest(opened, hashlib.sha256).digest()
     except OSError:
         return None

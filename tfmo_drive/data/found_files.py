@@ -86,7 +86,7 @@ def walk(folder: Path, suffixes: Sequence[str], root: Path | None = None) -> Fou
     while waiting:
         place = waiting.pop()
         others: list[os.DirEntry[str]] = []
-        names = [entry.name for entry in _scanned(place) if _is_plain(entry, ends) or others.append(entry)]
+        names = [entry.name for entry in scanned(place) if _is_plain(entry, ends) or others.append(entry)]
         for entry in sorted(others, key=lambda entry: entry.name):
             path, wanted = place / entry.name, entry.name.lower().endswith(ends)
             try:
@@ -118,11 +118,11 @@ def _is_plain(entry: os.DirEntry[str], suffixes: tuple[str, ...]) -> bool:
     return entry.name.lower().endswith(suffixes) and entry.is_file(follow_symlinks=False)
 
 
-def _scanned(folder: str | Path) -> Iterator[os.DirEntry[str]]:
+def scanned(folder: str | Path) -> Iterator[os.DirEntry[str]]:
     """Yields the entries of a folder in any order, without hidden ones and JUNK; raises BadInput as `entries` does."""
     try:
-        with os.scandir(folder) as scanned:
-            yield from (entry for entry in scanned if not _is_junk(entry.name))
+        with os.scandir(folder) as there:
+            yield from (entry for entry in there if not _is_junk(entry.name))
     except OSError as error:
         raise BadInput(f"{folder} cannot be read: {error.strerror}.") from error
 
@@ -132,7 +132,7 @@ def entries(folder: Path) -> Iterator[os.DirEntry[str]]:
 
     Raises BadInput where it cannot be listed.
     """
-    return iter(sorted(_scanned(folder), key=lambda entry: entry.name))
+    return iter(sorted(scanned(folder), key=lambda entry: entry.name))
 
 
 def names_in(folder: str | Path) -> list[str]:
@@ -140,7 +140,7 @@ def names_in(folder: str | Path) -> list[str]:
 
     An entry for each would take a quarter of a gigabyte for a million. Raises BadInput where it cannot be listed.
     """
-    return [entry.name for entry in _scanned(folder)]
+    return [entry.name for entry in scanned(folder)]
 
 
 def folders_in(folder: Path) -> list[Path]:
@@ -169,7 +169,7 @@ def only_folder(folder: Path) -> Path | None:
     Raises BadInput where it cannot be listed.
     """
     found = None
-    for entry in _scanned(folder):  # one that is long is not read to its end
+    for entry in scanned(folder):  # one that is long is not read to its end
         if found or not entry.is_dir():
             return None
         found = Path(entry.path)

@@ -7,6 +7,7 @@ losses and scores need not know the data set. 255 is also PASCAL VOC's id of "vo
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -15,6 +16,7 @@ from PIL import Image
 
 from tfmo_drive.data.images import Resize, UnreadableImage, opened, size_of
 from tfmo_drive.data.lanes import Lanes, drawn, read_lines
+from tfmo_drive.data.paths import Paths
 from tfmo_drive.data.splitting import Split
 
 IGNORE = 255
@@ -63,12 +65,18 @@ class MaskSplit(Split):
     A mask is told by a PNG, by a file of CULane's lanes (.txt), or by lanes.
     """
 
-    masks: tuple[Path | Lanes, ...]
+    masks: Sequence[Path | Lanes]
     ids: MaskIds
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        lanes = any(isinstance(mask, Lanes) for mask in self.masks[:1])
+        object.__setattr__(self, "masks", tuple(self.masks) if lanes else Paths(self.masks))
 
     def at(self, kept: np.ndarray) -> Self:
         """Returns the split of the images at these indices."""
-        return dataclasses.replace(super().at(kept), masks=tuple(self.masks[index] for index in kept))
+        masks = self.masks.at(kept) if isinstance(self.masks, Paths) else [self.masks[index] for index in kept]
+        return dataclasses.replace(super().at(kept), masks=masks)
 
 
 def read_mask(source: Path | Lanes, image: Path, ids: MaskIds, size: tuple[int, int], resize: Resize) -> np.ndarray:

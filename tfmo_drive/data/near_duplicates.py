@@ -68,10 +68,12 @@ def near_duplicates(splits: Mapping[str, Split], seed: int = 0) -> Found:
         splits: The images of train, val and test.
         seed: The seed of the sample where there are more than MOST.
     """
-    files = [(split, file) for split in SPLITS for file in splits[split].files]
-    if len(files) > MOST:
-        kept = np.sort(np.random.default_rng(seed).permutation(len(files))[:MOST])
-        files = [files[index] for index in kept]
+    texts = [file for split in SPLITS for file in splits[split].files.texts]
+    owners = np.repeat(SPLITS, [len(splits[split]) for split in SPLITS])
+    kept = np.arange(len(texts))
+    if len(texts) > MOST:
+        kept = np.sort(np.random.default_rng(seed).permutation(len(texts))[:MOST])
+    files = [(str(owners[index]), Path(texts[index])) for index in kept]
     facts = [[split, *_facts(file)] for split, file in files]
     place = cache_root() / "near_duplicates" / digest([_VERSION, _SIDE, _ALIKE, facts])[:20]
     with keeping("Near-duplicates", place.parent):

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from tfmo_drive.base import faults
-from tfmo_drive.data.boxes import Truth
+from tfmo_drive.data.boxes import Truths
 from tfmo_drive.data.images import Resize, UnreadableImage, size_of
 from tfmo_drive.data.mask_files import IGNORE, MaskSplit, read_mask
 from tfmo_drive.data.near_duplicates import Found, near_duplicates
@@ -46,8 +46,8 @@ def sentences(
     yield _counts(listing)
     sizes, unread = _opened(listing)
     yield _sizes(listing, sizes, size)
-    truths = {split: _truths(listing[split]) for split in SPLITS}
-    if any(truths.values()):
+    if hasattr(listing["train"], "truths"):
+        truths = {split: listing[split].truths for split in SPLITS}
         yield from classes(_of_boxes(truths), listing.class_names, "objects")
         yield from _boxes(listing, truths, size, resize)
     elif isinstance(listing["train"], MaskSplit):
@@ -101,8 +101,7 @@ def each(numbers: Mapping[str, object]) -> str:
 
 def _opened(listing: Listing) -> tuple[list[tuple[int, int]], tuple[list[str], int]]:
     """Returns (height, width) of some images, and those that cannot be opened, with the number of all tried."""
-    files = [file for split in SPLITS for file in listing[split].files]
-    chosen = [files[index] for index in np.unique(np.linspace(0, len(files) - 1, OPENED).astype(int))]
+    chosen = [part.files[index] for part, index in _spread(listing, OPENED)]
     found, unread = [], []
     for file in chosen:
         try:
@@ -110,6 +109,15 @@ def _opened(listing: Listing) -> tuple[list[tuple[int, int]], tuple[list[str], i
         except UnreadableImage as error:
             unread.append(f"{error.file} ({error.reason})")
     return found, (unread, len(chosen))
+
+
+def _spread(listing: Listing, count: int) -> list[tuple[Split, int]]:
+    """Returns so many images, or all, evenly spread over the splits, each as its split and its index there."""
+    lengths = np.array([len(listing[split]) for split in SPLITS])
+    places = np.unique(np.linspace(0, lengths.sum() - 1, count).astype(int))
+    owners = np.searchsorted(np.cumsum(lengths), places, side="right")
+    begins = np.cumsum(lengths) - lengths
+    return [(listing[SPLITS[owner]], int(place - begins[owner])) for owner, place in zip(owners, places, strict=True)]
 
 
 def _sizes(listing: Listing, sizes: Sequence[tuple[int, int]], size: tuple[int, int]) -> str:
@@ -132,13 +140,8 @@ def _ids(labels: np.ndarray) -> np.ndarray:
     return labels if labels.ndim == 1 else np.nonzero(labels)[1]
 
 
-def _truths(split: Split) -> Sequence[Truth]:
-    return getattr(split, "truths", ())
-
-
-def _of_boxes(truths: Mapping[str, Sequence[Truth]]) -> dict[str, np.ndarray]:
-    none = [np.zeros(0, np.int64)]
-    return {split: np.concatenate([one.classes[~one.crowd] for one in part] or none) for split, part in truths.items()}
+def _of_boxes(truths: Mapping[str, Truths]) -> dict[str, np.ndarray]:
+    return {split: part.whole.classes[~part.whole.crowd] for split, part in truths.items()}
 
 
 def classes(labels: Mapping[str, np.ndarray], names: Sequence[str], what: str) -> Iterator[str]:
@@ -155,24 +158,21 @@ def classes(labels: Mapping[str, np.ndarray], names: Sequence[str], what: str) -
         yield f"Of the most frequent class, train has {ratio:.3g} times as many {what} as of the rarest."
 
 
-def _boxes(
-    listing: Listing, truths: Mapping[str, Sequence[Truth]], size: tuple[int, int], resize: Resize
-) -> Iterator[str]:
+def _boxes(listing: Listing, truths: Mapping[str, Truths], size: tuple[int, int], resize: Resize) -> Iterator[str]:
     """Yields how many images are empty, how many boxes are crowds, and which are too small for the model's input."""
-    empty = {split: sum(not len(one) for one in part) for split, part in truths.items()}
+    empty = {split: int((part.counts == 0).sum()) for split, part in truths.items()}
     if any(empty.values()):
         yield f"Images without an object: {each(empty)}."
     # A region that no class cares about is one crowd of every class.
-    if crowds := sum(len(np.unique(one.boxes[one.crowd], axis=0)) for part in truths.values() for one in part):
+    if crowds := sum(map(_crowds, truths.values())):
         are = "boxes are" if crowds > 1 else "box is"
         yield f"{crowds:,} {are} marked as crowd, difficult or not to care about: nothing found there counts as wrong."
     small, total = np.zeros(len(listing.class_names), np.int64), np.zeros(len(listing.class_names), np.int64)
     for split, part in truths.items():
-        for truth, sides in zip(part, listing[split].sizes.tolist(), strict=True):
-            moved = truth.resized(tuple(sides), size, resize)
-            tiny = (moved.boxes[:, 2:] - moved.boxes[:, :2]).min(-1, initial=np.inf) < SMALL
-            small += np.bincount(moved.classes[tiny & ~moved.crowd], minlength=len(small))
-            total += np.bincount(moved.classes[~moved.crowd], minlength=len(small))
+        moved = part.resized(listing[split].sizes, size, resize).whole
+        tiny = (moved.boxes[:, 2:] - moved.boxes[:, :2]).min(-1, initial=np.inf) < SMALL
+        small += np.bincount(moved.classes[tiny & ~moved.crowd], minlength=len(small))
+        total += np.bincount(moved.classes[~moved.crowd], minlength=len(small))
     if small.any():
         worst = np.argsort(-small / np.maximum(total, 1), kind="stable")[:3]
         told = ", ".join(f"{listing.class_names[one]} {small[one] / total[one]:.0%}" for one in worst if small[one])
@@ -182,10 +182,15 @@ def _boxes(
         )
 
 
+def _crowds(truths: Truths) -> int:
+    """Returns the number of boxes of crowds that differ in their image or place."""
+    crowd = truths.whole.crowd
+    return len(np.unique(np.column_stack([truths.images[crowd], truths.whole.boxes[crowd]]), axis=0))
+
+
 def _pixels(listing: Listing, size: tuple[int, int], resize: Resize) -> tuple[str, tuple[list[str], int]]:
     """Returns how many of the pixels of some masks are of which class, and the masks that cannot be used, as above."""
-    masks = [(part, index) for part in map(listing.__getitem__, SPLITS) for index in range(len(part))]
-    chosen = [masks[index] for index in np.unique(np.linspace(0, len(masks) - 1, READ).astype(int))]
+    chosen = _spread(listing, READ)
     counts, unread = np.zeros(IGNORE + 1, np.int64), []
     for part, index in chosen:
         try:

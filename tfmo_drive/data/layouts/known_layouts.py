@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tfmo_drive.base import given_file
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.data.found_files import HOLDERS, entries, folders_below, folders_in, only_folder
+from tfmo_drive.data.found_files import HOLDERS, entries, folders_below, folders_in, only_folder, scanned
 from tfmo_drive.data.images import SUFFIXES
 from tfmo_drive.data.layouts.columns import FILES, plain, sides_in, whole_box_in
 from tfmo_drive.data.splitting import SPLIT_WORDS
@@ -214,7 +214,7 @@ def _opens(folder: Path) -> bool:
 
 def layouts(root: Path, kind: str) -> list[str]:
     """Returns the names of the layouts of a kind that a folder shows, the first of them the one to read."""
-    listed = functools.lru_cache(maxsize=2)(lambda folder: list(entries(Path(folder))))  # a folder may be long
+    listed = functools.lru_cache(maxsize=2)(lambda folder: list(scanned(folder)))  # a folder may be long
     return [
         name
         for name, signs in KINDS[kind].signs.items()

@@ -21,7 +21,7 @@ from tfmo_drive.base.spelling import suggestion
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.boxes import Truths
 from tfmo_drive.data.class_names import quoted
-from tfmo_drive.data.found_files import entries
+from tfmo_drive.data.found_files import names_in
 from tfmo_drive.data.image_headers import quick_size_of
 from tfmo_drive.data.images import SUFFIXES, UnreadableImage
 from tfmo_drive.data.layouts.boxes import bdd100k, cityscapes, coco, csv_boxes, kitti, voc, yolo
@@ -29,6 +29,7 @@ from tfmo_drive.data.layouts.boxes.box_document import Document, usable
 from tfmo_drive.data.layouts.csv_listing import OtherKind
 from tfmo_drive.data.layouts.foreign_layouts import foreign
 from tfmo_drive.data.layouts.known_layouts import BOXES, elsewhere, layouts, unwrapped
+from tfmo_drive.data.paths import split as split_path
 from tfmo_drive.data.recordings import blocks, drawn_whole, recording
 from tfmo_drive.data.splitting import SPLITS, Listing, Split, missing, refuse_repeated_files, sampled_blocks, with_train
 
@@ -150,12 +151,13 @@ def _present(split: BoxSplit) -> set[int]:
 def _say_unlisted(data: Path, parts: Mapping[str, BoxSplit]) -> None:
     """Warns, with a count, of images that lie among those that are listed and are not themselves."""
     files = [file for part in parts.values() for file in part.files.texts]
-    folders = sorted(set(map(os.path.dirname, files)))
-    listed = Counter(map(os.path.dirname, filter(_is_image, files)))
-    if all(sum(_is_image(entry.name) for entry in entries(Path(one))) == listed[one] for one in folders):
+    listed = Counter(map(os.path.dirname, files))
+    folders = sorted(listed)
+    listed.subtract(os.path.dirname(file) for file in files if not _is_image(file))
+    if all(sum(map(_is_image, names_in(one or "."))) == listed[one] for one in folders):
         return
     known = set(files)
-    there = [(entry.name, os.path.join(one, entry.name)) for one in folders for entry in entries(Path(one))]
+    there = [(name, os.path.join(one, name)) for one in folders for name in sorted(names_in(one or "."))]
     if others := [name for name, path in there if path not in known and _is_image(name)]:
         what = "images beside those that are listed are not used"
         faults.note(data, faults.counted(others, len(there), what))
@@ -229,9 +231,9 @@ def _checked(document: Document, indices: Mapping[int | str, int], skip_bad: boo
         found.files, np.arange(len(found.files)), blocks(found.names, found.sizes), found.sizes, found.truths,
         document.says_sizes, attributes=attributes,
     )  # fmt: skip
-    if all(first <= second for first, second in itertools.pairwise(map(os.path.split, found.names))):
+    if all(first <= second for first, second in itertools.pairwise(map(split_path, found.names))):
         return split
-    order = sorted(range(len(split)), key=lambda index: os.path.split(found.names[index]))
+    order = sorted(range(len(split)), key=lambda index: split_path(found.names[index]))
     return split.at(np.array(order))  # the order in which masks of the same images are listed
 
 
@@ -246,7 +248,6 @@ def _divided(parts: dict[str, BoxSplit], data: Path, seed: int) -> dict[str, Box
     truths = Truths.of(part.truths for part in parts.values())
     said = any(part.sizes_said for part in parts.values())
     whole = BoxSplit(files, np.arange(len(files)), groups, sizes, truths, said, attributes=attributes)
-    recordings = (recording(os.path.splitext(file)[0]) for file in files)
-    drawn = drawn_whole(recordings, groups, given == "train")
+    drawn = drawn_whole((recording(file.rpartition(".")[0]) for file in files), groups, given == "train")
     places = sampled_blocks(given, drawn, data, seed, files)
     return {split: whole.at(np.flatnonzero(places == split)) for split in SPLITS}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
+import resource
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -169,9 +171,25 @@ def short(path: Path, root: Path) -> str:
 
 
 def in_turns(function: Callable[[Sequence[T]], R], items: Sequence[T]) -> Iterator[R]:
-    """Yields what a function returns of each few hundred of the items, in order; several threads call it."""
+    """Yields what a function returns of each few hundred of the items, in order; it reads a file for each.
+
+    Threads call it where that waits for a disk. Where all is in memory, they would only wait for one another, and take
+    twice the time of the processor.
+    """
+    chunks = (items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK))
     with ThreadPoolExecutor(_THREADS) as threads:
-        yield from threads.map(function, [items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK)])
+        for chunk in chunks:
+            before = _waits()
+            found = function(chunk)
+            waited = _waits() - before
+            yield found
+            if waited > len(chunk) / 8:
+                yield from threads.map(function, list(itertools.islice(chunks, 4 * _THREADS)))
+
+
+def _waits() -> int:
+    """Returns how often this thread has waited for something, such as a disk."""
+    return resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
 
 
 def _document(

@@ -30,6 +30,7 @@ from tfmo_drive.data.images import SUFFIXES
 from tfmo_drive.data.layouts.boxes.box_document import Document
 from tfmo_drive.data.layouts.boxes.gathered import Gathered, documents_of, in_turns, short
 from tfmo_drive.data.layouts.named_images import find_recorded
+from tfmo_drive.data.paths import stem
 from tfmo_drive.data.splitting import SPLIT_WORDS, split_in_name
 
 IMAGES = (*IMAGE_HOLDERS, "jpegimages")
@@ -71,7 +72,7 @@ class _Labelled(Gathered):
     """Gathers images whose `sources` are the folders of their label files."""
 
     def called(self, image: int, number: int) -> str:
-        return f"{self.sources[image]}{_stem(self.names[image])}.txt, line {number}"
+        return f"{self.sources[image]}{stem(self.names[image])}.txt, line {number}"
 
 
 def documents(data: Path) -> dict[str, Document]:
@@ -92,7 +93,7 @@ def documents(data: Path) -> dict[str, Document]:
             for name in lost:
                 gathered.image(name, None, split)
             for folder in labelled:
-                counts["orphans"] += len(folder.labels.difference(map(_stem, folder.files)))
+                counts["orphans"] += len(folder.labels.difference(map(stem, folder.files)))
                 for part, own in in_turns(functools.partial(_read, folder, split, box_alone), folder.files):
                     gathered.extend(part)
                     counts += own
@@ -236,7 +237,7 @@ def _folders(files: Sequence[str], root: Path) -> list[_Folder]:
     """Returns the folders of images, each with where its labels lie."""
     found: dict[str, list[str]] = {}
     for file in files:
-        found.setdefault(os.path.dirname(file), []).append(file)
+        found.setdefault(file.rpartition("/")[0], []).append(file)
     return [_with_labels(Path(folder), own, root) for folder, own in found.items()]
 
 
@@ -245,14 +246,10 @@ def _with_labels(folder: Path, files: list[str], root: Path) -> _Folder:
     for place in itertools.chain(_candidates(folder), _elsewhere(folder, root)):
         if place.is_dir():
             stems = {name[:-4] for name in names_in(place) if name.endswith(".txt")}
-            if any(_stem(file) in stems for file in files):
-                own = stems - {"classes"} if place != folder else stems.intersection(map(_stem, files))
+            if any(stem(file) in stems for file in files):
+                own = stems - {"classes"} if place != folder else stems.intersection(map(stem, files))
                 return _Folder(files, begin, f"{place}/", "" if place == root else f"{short(place, root)}/", own)
     return _Folder(files, begin, "", "", set())
-
-
-def _stem(file: str) -> str:
-    return os.path.splitext(os.path.basename(file))[0]
 
 
 def _candidates(folder: Path) -> Iterator[Path]:
@@ -302,18 +299,18 @@ def _read(folder: _Folder, split: str, box_alone: bool, files: Sequence[str]) ->
     part, counts = _Labelled(), Counter()
     images, lines, numbers = array("i"), array("i"), array("d")
     for file in files:
-        stem = _stem(file)
-        image = part.image(folder.begin + os.path.basename(file), file, split, folder.shown)
-        if stem not in folder.labels:
+        last = file.rpartition("/")[2]
+        image, own = part.image(folder.begin + last, file, split, folder.shown), last.rpartition(".")[0] or last
+        if own not in folder.labels:
             counts["missing"] += 1
-        elif (found := _plain(f"{folder.place}{stem}.txt")) is not None:
+        elif (found := _plain(f"{folder.place}{own}.txt")) is not None:
             numbers.extend(found)
             images.extend([image] * (len(found) // 5))
             lines.extend(range(1, len(found) // 5 + 1))
         else:
             _put(part, images, lines, numbers)
             images, lines, numbers = array("i"), array("i"), array("d")
-            counts["empty"] += _read_lines(part, f"{folder.place}{stem}.txt", box_alone)
+            counts["empty"] += _read_lines(part, f"{folder.place}{own}.txt", box_alone)
     _put(part, images, lines, numbers)
     return part, counts
 

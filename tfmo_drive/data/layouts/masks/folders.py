@@ -8,6 +8,7 @@ apart they may also lie in one folder. Only names are read here.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -47,14 +48,15 @@ def pairs(root: Path) -> Pairs:
             images = {stem: file for stem, file in images.items() if stem not in masks}
         else:
             masks = _by_stem(root, mask_folder, (".png",), found.odd)
-        mates = {stem: _image_of(stem, images) for stem in masks}
-        known: dict[str, Path] = {}
+        known: dict[str, str] = {}
         for stem, file in masks.items():
-            name = mates[stem]
+            name = stem if stem in images else _image_of(stem, images)
             if name is None:
                 found.odd += [] if _NO_MASK.search(stem) else [f"{file} has no image"]
             elif known.setdefault(name, file) != file:
-                raise BadInput(f"{known[name]} and {file.name} could each be the mask of {images[name]}. Keep one.")
+                raise BadInput(
+                    f"{known[name]} and {Path(file).name} could each be the mask of {images[name]}. Keep one."
+                )
         found.odd += [f"{file} has no mask" for stem, file in images.items() if stem not in known]
         for stem in images:
             if stem in known:
@@ -63,7 +65,7 @@ def pairs(root: Path) -> Pairs:
     return found
 
 
-def _image_of(stem: str, images: dict[str, Path]) -> str | None:
+def _image_of(stem: str, images: dict[str, str]) -> str | None:
     """Returns the stem of the image of a mask, or None where there is none."""
     plain = _MASK_END.sub("", stem)
     choices = [stem, plain, *(f"{plain}_{end}" for end in ("leftImg8bit", "image", "img", "sat"))]
@@ -136,7 +138,7 @@ def _subfolders(path: Path) -> dict[str, Path]:
     return found
 
 
-def _by_stem(root: Path, folder: Path, suffixes: tuple[str, ...], odd: list[str]) -> dict[str, Path]:
+def _by_stem(root: Path, folder: Path, suffixes: tuple[str, ...], odd: list[str]) -> dict[str, str]:
     """Returns {path below the folder, without suffix: file}, sorted.
 
     A path that is no regular file is added to `odd`; files of another suffix are counted in a warning. Raises BadInput
@@ -145,10 +147,11 @@ def _by_stem(root: Path, folder: Path, suffixes: tuple[str, ...], odd: list[str]
     below, found = walk(folder, suffixes), {}
     below.say_left_out(folder)
     odd += below.odd
-    for file in below.files:
-        stem = str(file.relative_to(folder).with_suffix(""))
+    begin = len(str(folder / "_")) - 1
+    for file in below.files.texts:
+        stem = os.path.splitext(file[begin:])[0]
         if found.setdefault(stem, file) != file:
-            raise BadInput(f"{found[stem]} and {file.name} have one stem, so their mask is not known. Keep one.")
+            raise BadInput(f"{found[stem]} and {Path(file).name} have one stem, so their mask is not known. Keep one.")
     if not found:
         kind = "images" if suffixes == SUFFIXES else f"masks ({', '.join(suffixes)})"
         layout = elsewhere(root, MASKS) or elsewhere(folder.parent, MASKS)

@@ -21,6 +21,7 @@ from tfmo_drive.data.layouts.masks import bdd100k_masks, cityscapes_masks, culan
 from tfmo_drive.data.layouts.masks.colours import COLOURS, Colour, agreed_palette, colours_in
 from tfmo_drive.data.layouts.masks.pairs import Pairs
 from tfmo_drive.data.mask_files import IGNORE, MaskIds, MaskSplit
+from tfmo_drive.data.paths import Paths
 from tfmo_drive.data.recordings import blocks, drawn_whole
 from tfmo_drive.data.splitting import SPLITS, Listing, missing, refuse_repeated_files, sampled_blocks, with_train
 
@@ -70,7 +71,7 @@ def list_masks(
     faults.refuse(root, found.odd, total, "images and masks are no pairs", skip_bad)
     if not found.images:
         raise BadInput(f"{root} holds no images with their masks, as {layout} has them; see data/README.md.")
-    files = [mask for mask in found.masks if isinstance(mask, Path) and mask.suffix.lower() == ".png"]
+    files = Paths(mask for mask in found.masks if isinstance(mask, str) and mask.lower().endswith(".png"))
     palette = agreed_palette(root, files) if colours is None else ()  # before any word of names, which would not help
     names, ids = _classes(found, class_names, ignore, colours)
     ids = dataclasses.replace(ids, palette=palette)
@@ -80,11 +81,8 @@ def list_masks(
     places = sampled_blocks(
         given, drawn_whole(found.recordings, groups, np.isin(given, ("", "train"))), root, seed, found.images
     )
-    listed = {}
-    for split in SPLITS:
-        members = np.flatnonzero(places == split)
-        files, masks = (tuple(values[i] for i in members) for values in (found.images, found.masks))
-        listed[split] = MaskSplit(files, np.zeros(len(members), np.int64), groups[members], masks, ids)
+    whole = MaskSplit(found.images, np.zeros(len(groups), np.int64), groups, found.masks, ids)
+    listed = {split: whole.at(np.flatnonzero(places == split)) for split in SPLITS}
     refuse_repeated_files(root, listed)
     return Listing(names, listed, layout, missing(given, blocks=True))
 

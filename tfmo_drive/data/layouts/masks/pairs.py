@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
+import sys
 from pathlib import Path
 
 from tfmo_drive.data.found_files import walk
@@ -28,9 +30,9 @@ class Pairs:
     home: Path
     names: tuple[str, ...] = ()
     ignored: tuple[int, ...] = ()
-    images: list[Path] = dataclasses.field(default_factory=list)
-    masks: list[Path | Lanes] = dataclasses.field(default_factory=list)
-    """A PNG, a text file of CULane's lanes, or lanes."""
+    images: list[str] = dataclasses.field(default_factory=list)
+    masks: list[str | Lanes] = dataclasses.field(default_factory=list)
+    """Paths of PNGs, or of text files of CULane's lanes, or lanes."""
     splits: list[str] = dataclasses.field(default_factory=list)
     """train, val or test; "" where a split is still to be drawn."""
     frames: list[str] = dataclasses.field(default_factory=list)
@@ -40,11 +42,13 @@ class Pairs:
     odd: list[str] = dataclasses.field(default_factory=list)
     """What is no pair, each with the reason."""
 
-    def add(self, image: Path, mask: Path | Lanes, split: str, frame: str, recording: str = "") -> None:
+    def add(self, image: Path | str, mask: Path | str | Lanes, split: str, frame: str, recording: str = "") -> None:
         """Adds one pair."""
-        for values, value in ((self.images, image), (self.masks, mask), (self.splits, split),
-                              (self.frames, frame), (self.recordings, recording)):  # fmt: skip
-            values.append(value)
+        self.images.append(os.fspath(image))
+        self.masks.append(mask if isinstance(mask, Lanes) else os.fspath(mask))
+        self.splits.append(split)
+        self.frames.append(frame)
+        self.recordings.append(sys.intern(recording))
 
 
 def by_name(folder: Path, pattern: str, odd: list[str], suffixes: tuple[str, ...] = SUFFIXES) -> dict[str, list[Path]]:
