@@ -86,8 +86,8 @@ def _listed(reader: str, name_of, texts: dict[str, str], truths: tuple[str, str,
     waited, seconds = waited * MILLION / LISTED, seconds * MILLION / LISTED
     peak = base + (peak - base) * MILLION / LISTED
     return {
-        "ratio": max(seconds / SECONDS, peak / BYTES), "ours_s": seconds, "wall_s": waited, "reference_s": SECONDS, "spread": 0.0,
-        "bar": 1.0, "ours_bytes": peak, "listed": LISTED, "extrapolated_to": MILLION,
+        "ratio": max(seconds / SECONDS, peak / BYTES), "ours_s": seconds, "wall_s": waited, "reference_s": SECONDS,
+        "spread": 0.0, "bar": 1.0, "ours_bytes": peak, "listed": LISTED, "extrapolated_to": MILLION,
     }  # fmt: skip
 
 
