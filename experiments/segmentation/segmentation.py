@@ -4,9 +4,11 @@ make train-segmentation
 make train-segmentation DATA=path/to/camvid SET="task.image_size=96,128 task.weights=resnet50_notop.h5"
 make train-segmentation SET=task.shown=lanes WORKDIR=runs/lane_lines
 make train-segmentation DATA=path/to/tusimple SET="task.network=MobileNetV2 task.weights=mobilenetv2_notop.h5
-    task.image_size=128,224 training.optimizer=adam training.learning_rate=0.002 training.batch_size=4 training.epochs=100"
+    task.image_size=128,224 training.optimizer=adam training.learning_rate=0.002 training.batch_size=4
+    training.epochs=100"
 
-The last command is for a few frames: lanes are thin, and pretrained weights keep them free of specks, which count as false lanes.
+The last command is for a few frames: lanes are thin, and pretrained weights keep them free of specks, which
+count as false lanes.
 
 Its trained baseline, `runs/segmentation/stages/0_baseline/model.h5`, is what the other experiments take as WEIGHTS=.
 
