@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from damage import damaged_json, mostly_damaged, pick
+from damage import damaged_json, mostly_damaged, pick, text_in
 from written_boxes import LAYOUTS, NAMES, SIZE, known, pictures, without_crowds
 
 from tfmo_drive.data.layouts.boxes.box_listing import list_boxes
@@ -187,7 +187,8 @@ def test_damaged_files_are_read_right_or_refused(fuzz, masters, layout):
             return
         expected = {stem: [(name, tuple(box), crowd) for name, *box, crowd in things] for stem, things in whole.items()}
         if chosen in boxes:
-            said = _objects(layout.write.__name__, path, _text(data), listing.class_names)
+            new = text_in(data) if path.suffix == ".csv" else data.decode("utf-8-sig")
+            said = _objects(layout.write.__name__, path, _text(new), listing.class_names)
             before = _objects(layout.write.__name__, path, text, listing.class_names)
             if said is None:
                 return
@@ -217,5 +218,5 @@ def _holds_boxes(path: Path, root: Path) -> bool:
     return path.suffix in (".xml", ".json", ".csv") or "label" in inside or "obj_train_data" in inside
 
 
-def _text(data: bytes) -> str:
-    return data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+def _text(text: str) -> str:
+    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
