@@ -46,20 +46,24 @@ def test_lanes_are_read_off_masks_also_across_gaps_and_beside_one_another():
              np.array([(640 + 1.5 * d, 300 + d) for d in range(0, 400, 10)], np.float32)]  # fmt: skip
     mask = drawn(lines, SIZE) == 1
     mask[500:540] = False
-    left, right = sorted(lanes_in(mask), key=lambda lane: lane.max())
+    left, right = sorted(lanes_in(mask, 6), key=lambda lane: lane.max())
     rows = (ROWS >= 310) & (ROWS < 690) & ~((ROWS >= 500) & (ROWS < 540))
     assert np.abs(left - (600 - 0.8 * (ROWS - 300)))[rows].max() < 2
     assert np.abs(right - (640 + 1.5 * (ROWS - 300)))[rows].max() < 2
     assert (left[ROWS < 290] == NONE).all() and (left[(ROWS >= 500) & (ROWS < 540)] == NONE).all()
 
 
-def test_specks_are_no_lanes_and_images_without_a_lane_are_passed_over():
-    mask = np.zeros((90, 160), np.uint8)
-    mask[40:46, 20:22] = 1  # 48 of 720 rows: five of those that count
-    assert lanes_in(mask == 1).shape == (0, 56) and lane_numbers(mask[None], mask[None]) == {}
+def test_specks_of_an_answer_are_no_lanes_and_short_true_lanes_are():
+    specks, short = (np.zeros((90, 160), np.uint8) for _ in range(2))
+    specks[40:42, 120:122] = 1
+    short[40:46, 120:122] = 1  # 48 of 720 rows: five of those that count
+    assert lanes_in(short == 1, 6).shape == (0, 56) and lanes_in(short == 1, 3).shape == (1, 56)
+    assert lane_numbers(short[None], specks[None]) == {}, "an image without a true lane is passed over"
     lane = drawn([np.array([(20, 30), (60, 89)], np.float32)], (90, 160))
-    both = np.stack([lane, mask])
-    assert lane_numbers(both, both) == {"lane_accuracy": 1, "lane_false": 0, "lane_missed": 0}
+    for speck in (specks, short):
+        littered = np.maximum(lane, speck)[None]
+        assert lane_numbers(littered, lane[None]) == {"lane_accuracy": 1, "lane_false": 0, "lane_missed": 0}
+    assert lane_numbers(lane[None], np.maximum(lane, short)[None])["lane_missed"] == 0.5
 
 
 def test_what_lies_outside_the_picture_does_not_count():
@@ -89,6 +93,6 @@ def test_lanes_read_off_real_masks_are_those_that_were_annotated(shared, size, l
         assert record["h_samples"] == ROWS.tolist()
         truth = np.array([[x if x >= 0 else NONE for x in lane] for lane in record["lanes"]], float)
         mask = read_mask(source, image, MaskIds(2), size, Resize())
-        scores.append(bench(lanes_in(mask == 1), truth))
+        scores.append(bench(lanes_in(mask == 1, 6), truth))
     accuracy, false, missed = np.mean(scores, axis=0)
     assert accuracy >= least and false == missed == 0

@@ -9,9 +9,9 @@ too many. A true lane below 0.85 is missed, an answered one that finds none is f
 What differs is where lanes come from: both truth and answer are read off masks, the truth from the one that its points
 were drawn into. From the lowest row of the mask up, the middles of its runs of lane pixels are followed as lanes: a run
 goes on with the lane that, along its own slope, meets it, also across a gap of a twelfth of the height. So lanes that
-touch are one from there on, and rounding to the mask's pixels costs a part of the 20. What spans fewer than six of the
-rows, which is no more than such a gap, is a speck and no lane. Images without a true lane have no accuracy; the
-benchmark has none of them.
+touch are one from there on, and rounding to the mask's pixels costs a part of the 20. An answer that spans fewer than
+six of the rows, which is no more than such a gap, is a speck and no lane; a true lane has three at least. Images
+without a true lane have no accuracy; the benchmark has none of them.
 """
 
 from __future__ import annotations
@@ -27,8 +27,10 @@ PIXELS, MATCHED = 20.0, 0.85
 """How far apart answer and truth may be, in columns of WIDTH; the least accuracy of a lane that is found."""
 NONE = -100.0
 """The x of a row without a lane, which is near no other; the benchmark takes the same."""
-_LEAST, _GAP, _SLOPE = 6, 12, 8
-"""The fewest rows of a lane; the part of the height that a gap may be; the points that tell a lane's slope."""
+_TRUE, _ANSWERED = 3, 6
+"""The fewest rows of a true lane, and of an answered one."""
+_GAP, _SLOPE = 12, 8
+"""The part of the height that a gap may be; the points that tell a lane's slope."""
 
 
 def lane_numbers(answers: np.ndarray, masks: np.ndarray) -> dict[str, float]:
@@ -42,8 +44,8 @@ def lane_numbers(answers: np.ndarray, masks: np.ndarray) -> dict[str, float]:
     for answer, mask in zip(answers, masks, strict=True):
         seen = mask != IGNORE
         inside = np.ix_(seen.any(axis=1), seen.any(axis=0))
-        if len(truth := lanes_in(mask[inside] == 1)):
-            found.append(bench(lanes_in((answer[inside] == 1) & seen[inside]), truth))
+        if len(truth := lanes_in(mask[inside] == 1, _TRUE)):
+            found.append(bench(lanes_in((answer[inside] == 1) & seen[inside], _ANSWERED), truth))
     names = ("lane_accuracy", "lane_false", "lane_missed")
     return dict(zip(names, np.mean(found, axis=0).tolist(), strict=True)) if found else {}
 
@@ -72,11 +74,12 @@ def _angle(lane: np.ndarray) -> float:
     return float(np.arctan(np.polyfit(ROWS[known], lane[known], 1)[0])) if known.sum() > 1 else 0.0
 
 
-def lanes_in(mask: np.ndarray) -> np.ndarray:
+def lanes_in(mask: np.ndarray, least: int) -> np.ndarray:
     """Returns the lanes of a mask, float64 [lanes, rows]: the x in columns of WIDTH of each of ROWS, or NONE.
 
     Args:
         mask: bool [h, w], True on lanes.
+        least: The fewest of ROWS that a lane spans.
     """
     height, width = mask.shape
     rows = ((ROWS + 0.5) * height / HEIGHT).astype(int)
@@ -84,7 +87,7 @@ def lanes_in(mask: np.ndarray) -> np.ndarray:
     for track in map(dict, _tracks(mask)):
         lane = np.array([track.get(row, NONE) for row in rows.tolist()])
         lane[lane >= 0] = (lane[lane >= 0] + 0.5) * WIDTH / width - 0.5
-        if (lane >= 0).sum() >= _LEAST:
+        if (lane >= 0).sum() >= least:
             found.append(lane)
     return np.array(found).reshape(-1, len(ROWS))
 
