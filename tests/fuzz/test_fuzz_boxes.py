@@ -119,7 +119,7 @@ def _form(kind: str, text: str) -> list[tuple] | None:
             stem = Path(name.strip().replace("\\", "/")).stem
             stem = f"{int(stem):06}" if stem.isdigit() else stem
             crowd = kind == "csv_of_shares" and crowd.strip().lower() in ("1", "true", "yes")
-            found.append((stem, _name(label), corners(*map(float, sides)), crowd))
+            found.append((stem, _name(label), corners(*map(float, map(str.strip, sides))), crowd))
     if 2 * sum(max(box) > 1 for _, _, box, _ in found) <= len(found):
         found = [
             (stem, name, tuple(np.multiply(box, [*SIZE[::-1], *SIZE[::-1]])), crowd) for stem, name, box, crowd in found
