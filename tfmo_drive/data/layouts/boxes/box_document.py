@@ -185,7 +185,9 @@ def _is_known(boxes: np.ndarray) -> np.ndarray:
 
 def _is_solid(boxes: np.ndarray) -> np.ndarray:
     """Says which boxes are known and have an area, also where a side is less than the numbers' precision."""
-    return _is_known(boxes) & (boxes[:, :2] + boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+    known = _is_known(boxes)
+    there = np.where(known[:, None], boxes, 0)
+    return known & (there[:, :2] + there[:, 2:] > there[:, :2]).all(axis=1)
 
 
 def _refuse_shares(path: Path, boxes: np.ndarray) -> None:

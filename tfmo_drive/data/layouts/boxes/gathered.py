@@ -210,9 +210,10 @@ def _document(
     if (np.diff(owners[kept]) < 0).any():
         kept = kept[np.argsort(owners[kept], kind="stable")]
     boxes = np.asarray(gathered.boxes).reshape(-1, 4)[kept]
-    boxes[:, 2:] -= boxes[:, :2]
-    if not in_pixels:
-        boxes *= np.tile(sizes[images[owners[kept]], ::-1], 2)
+    with np.errstate(invalid="ignore", over="ignore"):  # a box of no numbers stays one, which the check tells of
+        boxes[:, 2:] -= boxes[:, :2]
+        if not in_pixels:
+            boxes *= np.tile(sizes[images[owners[kept]], ::-1], 2)
     ids = {name: key for key, name in names.items()}
     meant = [ids.get(clean(word), word) if isinstance(word, str) else word for word in gathered.words]
     words = {word: number for number, word in enumerate(dict.fromkeys(meant))}
