@@ -189,6 +189,20 @@ def test_the_only_table_of_a_folder_is_looked_at_by_its_columns(looked, classes)
     assert "list.csv, for --experiment=distance" in said and "in train: 0 to" in said
 
 
+def test_an_empty_cell_is_a_fault_where_images_have_a_class_each_and_no_label_where_they_have_labels(looked, classes):
+    files = sorted(file.relative_to(classes) for file in classes.rglob("*.png"))
+
+    def listed(*cells):
+        rows = [f"{file},{cells[number % len(cells)]}" for number, file in enumerate(files)]
+        (classes / "list.csv").write_text("\n".join(["file,label", *rows]))
+
+    listed("1", "0", "")
+    with pytest.raises(BadInput, match='cells of the column "label" are empty: line 4'):
+        looked(classes)
+    listed("0;1", "1", "")
+    assert "list.csv, for --experiment=labels_post_training" in looked(classes)
+
+
 def test_of_a_table_without_images_the_reason_is_that_of_rows(looked, tmp_path):
     (tmp_path / "rows.csv").write_text("speed,gear\n1,2\n3,4\n")
     with pytest.raises(BadInput, match="has no column for the target.*task.columns.target=NAME"):

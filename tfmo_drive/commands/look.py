@@ -65,6 +65,7 @@ def main(argv: list[str]) -> int:
     tried = [(name, data) for name in shown or (_TABLES if data.is_file() else _FOLDERS)]
     if len(tables) == 1 and not shown:
         tried += [(name, tables[0]) for name in _TABLES]
+    tried = [(name, place) for name, place in tried if shown or name != "labels_post_training" or _lists_labels(place)]
     errors: dict[tuple[str, Path], BadInput] = {}
     verbosity = logging.get_verbosity()
     logging.set_verbosity(logging.ERROR)  # what is noted of the data is printed in its place
@@ -135,6 +136,21 @@ def _seen(name: str, data: Path | None) -> tuple[str, Path, ImageTask, list[str]
             refused = error
     more = [one.text[:1].upper() + one.text[1:] for one in notes]
     return name, data, task, sentences + [text for text in more if text not in sentences], refused
+
+
+def _lists_labels(table: Path) -> bool:
+    """Says whether a table may list several labels an image; where it names a class of each, an empty cell is a fault.
+
+    A column that is called as one of classes is one of labels only where a cell holds several.
+    """
+    if table.suffix.lower() != ".csv":
+        return True
+    try:
+        read = read_table(table)
+        found = find_columns(table, read.header, {}, {"label": COLUMNS["label"]}, ())
+    except BadInput:
+        return True
+    return "label" not in found or any(";" in cell or "|" in cell for cell in read.column(found["label"]))
 
 
 def _is_built_in(task: ImageTask) -> bool:
