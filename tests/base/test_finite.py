@@ -32,7 +32,7 @@ OTHERS = {
     "data/overview.py": "sizes of images, and how often a number occurs",
     "scores/flicker.py": "overlaps of boxes, which Decoding leaves finite",
     "commands/lint/int8_forecast.py": "spans of weights",
-    "scores/evaluation.py": "how often a class occurs",
+    "scores/evaluation.py": "how often a class occurs", "scores/pictures.py": "distances of colours",
     "tasks/segmentation/segmentation.py": "how many pixels a class has",
     "pack/verify.py": "golden outputs, finite where they were written", "base/finite.py": "the one that leaves NaN out",
     "pack/example.py": "answers, finite where they are read",

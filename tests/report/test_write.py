@@ -14,6 +14,8 @@ from tfmo_drive.report.write_report import read, write
 
 
 class _Gallery:
+    mask_classes = ()
+
     def __init__(self, draws):
         self.draws = draws
 

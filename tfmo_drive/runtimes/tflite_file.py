@@ -238,7 +238,7 @@ def vanishing(source: Path | bytes) -> list[str]:
     XNNPACK refuses a layer where (input's x kernel's) / result's reaches 256.
     """
     return [
-        _layer(operator, {}) if operator.name in _LAYERS else operator.outputs[0].name
+        _layer(operator, {}) if operator.name in _LAYERS else layer_name(operator.outputs[0].name)
         for operator in read(source).operators
         if operator.outputs and operator.outputs[0].dtype == "INT8" and _vanishes(operator)
     ]
