@@ -154,9 +154,22 @@ def _telling_lines(block: str) -> Iterator[tuple[str, tuple | None]]:
 
 def block(reports: dict[Path, dict]) -> str:
     """A table of rows for each data set (the one with most runs first), one against the controls, and the commands."""
-    parts = [part for group in _by_data(reports) for part in (*_table(group), "")]
+    groups = _by_data(reports)
+    plain = [_title(group) for group in groups]
+    titles = [_title(group, sized=plain.count(title) > 1) for group, title in zip(groups, plain, strict=True)]
+    parts = [part for group, title in zip(groups, titles, strict=True) for part in (title, "", *_table(group), "")]
     commands = [f"    {report['environment']['command']}" for report in reports.values()]
     return "\n".join([*parts, *_against_controls(reports), _conditions(reports), "", *commands, ""])
+
+
+def _title(group: list[dict], sized: bool = False) -> str:
+    """The line above a table: the data and the task, with the size of the images where two tables differ in it."""
+    task = group[0].get("task") or {}
+    facts = [f"`{Path(str(task.get('data') or '')).name or 'built in'}`", *([task["kind"]] if task.get("kind") else [])]
+    if sized and task.get("image_size"):
+        sides = task["image_size"] if isinstance(task["image_size"], list) else [task["image_size"]]
+        facts.append(f"{' x '.join(map(str, sides))} pixels")
+    return f"{', '.join(facts)}, {reference(group[0])['examples']:,} test examples:"
 
 
 def pictures(reports: dict[Path, dict]) -> dict[str, bytes]:
@@ -226,13 +239,7 @@ def _telling(report: dict) -> list[dict]:
 
 def _table(group: list[dict]) -> list[str]:
     """One line for each row; the float baseline that several runs share appears once."""
-    first = reference(group[0])
-    task = group[0].get("task") or {}
-    data = Path(str(task.get("data") or "")).name or "built in"
-    kind = f"{task['kind']}, " if task.get("kind") else ""
     lines = [
-        f"`{data}`, {kind}{first['examples']:,} test examples:",
-        "",
         "| row | score (95 %) | points against float (95 %) | bytes | gzip | gzip ratio | MACs "
         "| 1 thread: faster | 2 threads: faster | best against best |",
         "|---|---|---|---|---|---|---|---|---|---|",
@@ -249,7 +256,7 @@ def _table(group: list[dict]) -> list[str]:
     scored = [reference(report) for report in group if reference(report).get("trivial_score") is not None]
     for row in map(worth.trivial_row, scored[:1]):
         columns = f"`{row['name']}`", numbers.percent(row["score"]), numbers.points(row["score_delta"], 2)
-        lines.append(f"| {' | '.join(columns)} {'| ' * (lines[2].count('|') - 4)}|")
+        lines.append(f"| {' | '.join(columns)} {'| ' * (lines[0].count('|') - 4)}|")
     return lines
 
 

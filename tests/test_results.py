@@ -121,6 +121,20 @@ def test_what_is_told_anew_leaves_the_block_of_rows_whose_runs_are_gone(run_fold
     assert "<!-- earlier results: no times -->\n<!-- end of earlier results -->" in page.read_text()
 
 
+def test_tables_of_the_same_data_are_told_apart_by_the_size_of_their_images(run_folder):
+    report = json.loads((run_folder / "report.json").read_text())
+    sizes = {"low": [192, 320], "high": [288, 480], "square": 64}
+    for name, size in sizes.items():
+        (run_folder.parent / name).mkdir()
+        facts = {"data_fingerprint": name, "task": {"data": "x/town", "kind": "Detection", "image_size": size}}
+        (run_folder.parent / name / "report.json").write_text(json.dumps(report | facts))
+    results.main(["results", *(str(run_folder.parent / name) for name in sizes)])
+    text = (run_folder.parent / "experiments" / "RESULTS.md").read_text()
+    assert re.findall("`town`, Detection, (.*), 1,055", text) == ["192 x 320 pixels", "288 x 480 pixels", "64 pixels"]
+    results.main(["results", str(run_folder.parent / "low")])
+    assert "`town`, Detection, 1,055" in (run_folder.parent / "experiments" / "RESULTS.md").read_text()
+
+
 def test_rows_of_other_data_have_a_table_of_their_own_and_a_shared_baseline_is_there_once(run_folder):
     report = json.loads((run_folder / "report.json").read_text())
     more = {"again": {"data_fingerprint": "a"}, "elsewhere": {"data_fingerprint": "b", "task": {"data": "x/rows.csv"}}}
