@@ -4,7 +4,7 @@ make smoke        # without the control
 make train-smoke
 
 Measured 2026-11-30 on 2 cores, seed 0: smoke/litert_int8 scores 66.0 %, -1.56 (-3.71 to +0.39) points against
-float, 2.6x smaller, 1.8x slower on 2 threads (512 test examples).
+float, 2.8x smaller, 1.8x slower on 2 threads (512 test examples).
 """
 
 from tfmo_drive.expect import Expect
