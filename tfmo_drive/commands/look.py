@@ -30,7 +30,8 @@ from tfmo_drive.contracts import BadInput, Examples
 from tfmo_drive.data import found_files
 from tfmo_drive.data.csv_table import read_table
 from tfmo_drive.data.layouts import known_layouts
-from tfmo_drive.data.layouts.csv_listing import COLUMNS, OtherKind, find_columns
+from tfmo_drive.data.layouts.columns import COLUMNS
+from tfmo_drive.data.layouts.csv_listing import OtherKind, find_columns
 from tfmo_drive.data.splitting import SPLITS, Listing
 
 if TYPE_CHECKING:

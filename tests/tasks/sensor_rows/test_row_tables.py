@@ -268,3 +268,6 @@ def test_what_is_no_parquet_is_told(parquet, tmp_path):
     assert "is not a whole Parquet file" in refusal(tmp_path / "rows.parquet")
     (tmp_path / "rows.feather").write_bytes(b"FEA1")
     assert "is not a whole Feather file of version 2" in refusal(tmp_path / "rows.feather")
+    whole = parquet("feather", a=[1.0, 2.0], target=[0, 1]).read_bytes()
+    (tmp_path / "rows.feather").write_bytes(b"A" + bytes(1) + whole[2:])
+    assert "it does not begin with ARROW1" in refusal(tmp_path / "rows.feather")

@@ -19,7 +19,7 @@ from tfmo_drive.data import found_files
 from tfmo_drive.data.class_names import beside, is_id, is_missing, label_ids, no_class, ordered, quoted, refuse_unfit
 from tfmo_drive.data.csv_table import Table, number_in, read_table
 from tfmo_drive.data.found_files import identity
-from tfmo_drive.data.layouts.columns import COLUMNS
+from tfmo_drive.data.layouts.columns import COLUMNS, plain
 from tfmo_drive.data.layouts.known_layouts import unwrapped
 from tfmo_drive.data.layouts.named_images import find_beside
 from tfmo_drive.data.splitting import SPLIT_WORDS, Listing, Rows, assemble, assemble_blocks
@@ -178,13 +178,13 @@ def find_columns(
             raise BadInput(f'columns: there is no kind "{kind}". {suggestion(kind, kinds)}')
         if name not in header:
             raise BadInput(f'{path} has no column "{name}". {suggestion(name, header)}')
-    plain = [_plain(name) for name in header]
+    there = [plain(name) for name in header]
     found = {kind: header.index(name) for kind, name in asked.items()}
     for kind, choices in kinds.items():
-        matches = [plain.index(_plain(choice)) for choice in choices if _plain(choice) in plain]
+        matches = [there.index(plain(choice)) for choice in choices if plain(choice) in there]
         if kind not in found and matches:
             found[kind] = matches[0]
-            _refuse_twins(path, header, [i for i, name in enumerate(plain) if name == plain[matches[0]]], kind)
+            _refuse_twins(path, header, [i for i, name in enumerate(there) if name == there[matches[0]]], kind)
     for kind, name in asked.items():
         _refuse_twins(path, header, [i for i, other in enumerate(header) if other == name], kind)
     for kind in needed:
@@ -201,10 +201,6 @@ def _refuse_twins(path: Path, header: list[str], places: list[int], kind: str) -
     if len(places) > 1:
         names = quoted([header[place] for place in places])
         raise BadInput(f"{path}: {names} could each be the column of the {kind}. Rename all but one.")
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def _whole(labels: list[str]) -> list[str]:

@@ -19,7 +19,8 @@ from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.class_names import beside, label_ids, no_class, ordered, refuse_unfit
 from tfmo_drive.data.csv_table import read_table
 from tfmo_drive.data.found_files import folders_in
-from tfmo_drive.data.layouts.csv_listing import COLUMNS, find_columns
+from tfmo_drive.data.layouts.columns import COLUMNS
+from tfmo_drive.data.layouts.csv_listing import find_columns
 from tfmo_drive.data.splitting import Listing, Rows, assemble
 
 _TRAINING, _TEST = Path("Final_Training", "Images"), Path("Final_Test", "Images", "GT-final_test.csv")

@@ -116,9 +116,8 @@ def _yolo_texts(root: Path) -> bool:
 
 def _some_texts(folder: Path) -> list[str]:
     """Returns the names of some texts in a folder, of which a long one is not read to its end."""
-    with os.scandir(folder) as scanned:
-        seen = [entry.name for entry in itertools.islice(scanned, _SEEN)]
-    return [name for name in sorted(seen) if name.endswith(".txt") and not name.startswith(".")][:_MOST]
+    seen = sorted(entry.name for entry in itertools.islice(scanned(folder), _SEEN))
+    return [name for name in seen if name.endswith(".txt")][:_MOST]
 
 
 def _holds_boxes(text: str) -> bool:

@@ -16,7 +16,8 @@ from tfmo_drive.base import faults
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.class_names import beside, clean, is_missing, no_class, ordered, quoted, refuse_unfit
 from tfmo_drive.data.csv_table import Table, number_in, read_table
-from tfmo_drive.data.layouts.csv_listing import COLUMNS, OtherKind, find_columns, listed, only_table
+from tfmo_drive.data.layouts.columns import COLUMNS
+from tfmo_drive.data.layouts.csv_listing import OtherKind, find_columns, listed, only_table
 from tfmo_drive.data.splitting import SPLITS, Listing, unseen
 
 

@@ -104,10 +104,7 @@ class Detection(FrameTask):
             frames = self.scenes.packed(split, self.shape)
             return Chosen(frames, lambda targets: {field: targets[field] for field in FIELDS})
         found = box_listing.of_their_size(self.listing[split], self.skip_bad)
-        sizes = found.sizes.tolist()
-        moved = [
-            one.resized(tuple(size), self.size, self.resize) for one, size in zip(found.truths, sizes, strict=True)
-        ]
+        moved = found.truths.resized(found.sizes, self.size, self.resize)
         labelled = dataclasses.replace(found, labels=detections.padded(moved))
         return pack(labelled, self.shape, self.resize, skip_bad=self.skip_bad, label=split)
 

@@ -23,6 +23,8 @@ from tfmo_drive.data.csv_table import cells, number_in, separator_of
 _JSON, _ARROW = (".json", ".jsonl", ".ndjson"), (".parquet", ".feather", ".arrow")
 SUFFIXES = (".csv", ".tsv", *_JSON, *_ARROW)
 _CSV = "a CSV file in UTF-8"
+_BEGIN = b"ARROW1"
+"""The first bytes of a Feather file of version 2."""
 _BLOCK_BYTES = 8 << 20
 _BATCH_ROWS = 1 << 14
 _LARGEST = float(np.finfo(np.float32).max)
@@ -306,6 +308,8 @@ class FeatherRows(ArrowRows):
         import pyarrow.ipc
 
         with self._reading(), self._arrow.OSFile(str(self.path)) as file:
+            if file.read(len(_BEGIN)) != _BEGIN:  # open_file looks at the end alone
+                raise ValueError(f"it does not begin with {_BEGIN.decode()}")
             return pyarrow.ipc.open_file(file).schema.names
 
     def _batches(self, wanted: Sequence[str]) -> Iterator[Any]:

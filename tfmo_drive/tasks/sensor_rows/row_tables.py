@@ -15,7 +15,7 @@ import numpy as np
 from tfmo_drive.base.spelling import suggestion
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.class_names import quoted
-from tfmo_drive.data.layouts.csv_listing import COLUMNS
+from tfmo_drive.data.layouts.columns import COLUMNS
 from tfmo_drive.data.splitting import SPLIT_WORDS, SPLITS
 from tfmo_drive.tasks.sensor_rows.packed_rows import Chunk, RowSource
 from tfmo_drive.tasks.sensor_rows.row_files import SUFFIXES, Codes, opened

@@ -20,8 +20,8 @@ from tfmo_drive.data.csv_table import Table, number_in, read_table
 from tfmo_drive.data.found_files import HOLDERS
 from tfmo_drive.data.layouts.boxes.box_document import Document
 from tfmo_drive.data.layouts.boxes.gathered import Gathered, documents_of, short
-from tfmo_drive.data.layouts.columns import CLASSES, CORNERS, EXPECTED, FILES, plain, sides_in, whole_box_in
-from tfmo_drive.data.layouts.csv_listing import COLUMNS, find_columns, read_splits
+from tfmo_drive.data.layouts.columns import CLASSES, COLUMNS, CORNERS, EXPECTED, FILES, plain, sides_in, whole_box_in
+from tfmo_drive.data.layouts.csv_listing import find_columns, read_splits
 from tfmo_drive.data.layouts.known_layouts import box_tables
 from tfmo_drive.data.layouts.named_images import find_beside, find_recorded
 from tfmo_drive.data.splitting import split_in_name

@@ -16,7 +16,7 @@ import numpy as np
 
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.class_names import clean, ordered, refuse_unfit
-from tfmo_drive.data.found_files import identities
+from tfmo_drive.data.found_files import identities, names_in
 from tfmo_drive.data.image_headers import quick_size_of
 from tfmo_drive.data.images import SUFFIXES, UnreadableImage
 from tfmo_drive.data.layouts.boxes.box_document import EVERY, Document, Objects, shown
@@ -157,11 +157,7 @@ def documents_of(
 
 def by_stem(folder: Path) -> dict[str, Path]:
     """Returns {name without its suffix: image} of the images in a folder; {} where there is none."""
-    try:
-        with os.scandir(folder) as scanned:
-            names = sorted(entry.name for entry in scanned if not entry.name.startswith("."))
-    except OSError:
-        return {}
+    names = sorted(names_in(folder)) if folder.is_dir() else []
     return {os.path.splitext(name)[0]: folder / name for name in names if name.lower().endswith(SUFFIXES)}
 
 
