@@ -72,10 +72,10 @@ def _files(root: Path, *suffixes: str) -> list[Path]:
 
 def _coco(root: Path) -> bool:
     """Says whether a JSON file begins as COCO's do, with one of its lists."""
-    return any(_is_coco(file) for file in _files(root, ".json"))
+    return any(is_coco(file) for file in _files(root, ".json"))
 
 
-def _is_coco(file: Path) -> bool:
+def is_coco(file: Path) -> bool:
     """Says so of what begins with one of the lists; one of categories alone, Label Studio's notes.json, is none."""
     text = begins(file)
     found = {match[1] for match in _COCO.finditer(text)} if text.startswith("{") else set()

@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+from PIL import Image
 
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.layouts.boxes.box_listing import list_boxes
@@ -91,3 +92,29 @@ def test_names_that_no_file_can_have_are_missing(tmp_path):
     path.write_text(json.dumps(facts))
     with pytest.raises(BadInput, match=r"4 of 64 .*xxx is missing"):
         list_boxes(path)
+
+
+@pytest.mark.parametrize("facts", [{"images": []}, {"annotations": []}, {"images": [], "annotations": [], "categories": []}])
+def test_a_split_that_nobody_has_labelled_is_left_out(tmp_path, facts, logged):
+    paths = {split: boxed(tmp_path / f"{split}.json", tmp_path / split) for split in SPLITS}
+    paths["test"].write_text(json.dumps(json.loads(paths["test"].read_text()) | facts))
+    lacking = "images" if facts.get("images") == [] else "annotations"
+    assert {*folders(list_boxes(tmp_path))} == {"train", "val"}
+    assert any(f"test.json: no {lacking}, so test is left out." in line for line in logged)
+    paths["train"].write_text(paths["test"].read_text())
+    with pytest.raises(BadInput, match=f"train.json: no {lacking}. Name another file"):
+        list_boxes(tmp_path)
+
+
+@pytest.mark.parametrize("named", ["file_name", "coco_url"])
+def test_images_of_the_internet_and_of_no_size_are_found_here(tmp_path, named):
+    path = boxed(tmp_path / "Annotations" / "Instances_train.JSON", tmp_path / "Images")
+    facts = json.loads(path.read_text())
+    for image in facts["images"]:
+        image[named] = f"https://host/data/{image.pop('file_name')}?signature=0#1"
+        del image["height"], image["width"]
+        Image.new("RGB", (80, 60)).save(tmp_path / "Images" / image[named].rpartition("/")[2].partition("?")[0])
+    path.write_text(json.dumps(facts))
+    (path.parent / "settings.json").write_text('{"version": 1}')
+    listing = list_boxes(tmp_path)
+    assert len(folders(listing)) == len(NAMES) and listing["train"].sizes.tolist()[0] == [60, 80]

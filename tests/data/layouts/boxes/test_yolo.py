@@ -133,8 +133,15 @@ def test_boxes_in_pixels_are_refused_in_one_line(tmp_path):
         list_boxes(tmp_path)
 
 
+def test_how_sure_a_detector_was_is_no_part_of_its_box(tmp_path):
+    root = written(tmp_path, "{split}", "{split}", line="0 0.5 0.5 0.5 0.5 0.91")
+    (root / "train" / "_darknet.labels").write_text("car\n")
+    listing = list_boxes(root)
+    assert listing.class_names == ("car",) and listing["val"].truths[0].boxes.tolist() == [[5, 2.5, 15, 7.5]]
+
+
 @pytest.mark.parametrize(("line", "said"), [
-    ("0 0.5 0.5 0.5", "4 numbers, and not class"), ("0 0.5 0.5 0.5 0.5 0.9", "6 numbers, and not class"),
+    ("0 0.5 0.5 0.5", "4 numbers, and not class"), ("0 0.5 0.5 0.5 0.5 7", "6 numbers, and not class"),
     ("car 0.5 0.5 0.5 0.5", '"car 0.5 0.5 0.5 0.5" is not numbers'), ("0.5 0.5 0.5 0.5 0.5", '"0.5" is no id'),
     ("-1 0.5 0.5 0.5 0.5", '"-1" is no id'), ("7 0.5 0.5 0.5 0.5", "no category 7"),
     ("0 nan 0.5 0.5 0.5", "is not x, y, width, height"), ("0 0.5 0.5 0 0.5", "box of 0 x 5, no area"),

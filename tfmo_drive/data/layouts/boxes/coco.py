@@ -9,15 +9,16 @@ from tfmo_drive.base import faults
 from tfmo_drive.base.spelling import suggestion
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.class_names import quoted
-from tfmo_drive.data.found_files import folders_in
+from tfmo_drive.data.found_files import entries, folders_in
 from tfmo_drive.data.layouts.boxes.box_document import Document
 from tfmo_drive.data.layouts.boxes.coco_objects import Facts, document_of, name_of, read
+from tfmo_drive.data.layouts.known_layouts import is_coco
 from tfmo_drive.data.layouts.named_images import find_files, find_recorded, in_one_of, is_of_masks
 from tfmo_drive.data.splitting import SPLITS, split_in_name
 
 _FOLDERS = ("annotations", "labels")
 """The folders of annotations that lie beside those of images: COCO's own and FiftyOne's."""
-_OTHERS = ("captions", "person_keypoints", "panoptic", "stuff", "image_info", "classes", "manifest", ".")
+_OTHERS = ("captions", "person_keypoints", "panoptic", "stuff", "image_info", "classes", "manifest")
 """The beginnings of names of JSON files that lie beside COCO's instances and hold something else."""
 
 
@@ -25,24 +26,35 @@ def documents(data: Path, named: Mapping[str, str]) -> dict[str, Document]:
     """Returns what COCO JSON files say, split by split; raises BadInput where one is none.
 
     The files are found by the word train, val or test in their own name or their folder's, beside the images or in
-    annotations/; a single file without such a word is train.
+    annotations/; a single file without such a word is train. A split without an image or an object, such as a test split
+    that nobody has labelled, is left out.
 
     Args:
         data: The folder or the file.
         named: The files by split where names do not tell, relative to `data`.
     """
     found = {split: read(path) for split, path in _annotation_files(data, named).items()}
-    return {split: document_of(facts, *_images(facts, data)) for split, facts in found.items()}
+    labelled = {split: facts for split, facts in found.items() if facts.images and facts.annotations}
+    for split, facts in found.items():
+        if split not in labelled:
+            lacking = "annotations" if facts.images else "images"
+            if split == "train" or not labelled:
+                raise BadInput(f"{facts.path}: no {lacking}. Name another file, or add some.")
+            faults.note(facts.path, f"no {lacking}, so {split} is left out.")
+    return {split: document_of(facts, *_images(facts, data)) for split, facts in labelled.items()}
 
 
 def json_files(data: Path) -> list[Path]:
-    """Returns the JSON files of a folder that may hold boxes, or the one file that the data are."""
+    """Returns the JSON files of a folder that may hold boxes, or the one file that the data are.
+
+    Where some begin as COCO's do, others beside them hold something else.
+    """
     if not data.is_dir():
         return [data] if data.suffix.lower() == ".json" else []
     children = [child for child in folders_in(data) if child.name.lower() in _FOLDERS or split_in_name(child.name)]
-    return sorted(
-        file for place in (data, *children) for file in place.glob("*.json") if not file.stem.startswith(_OTHERS)
-    )
+    files = [Path(entry.path) for place in (data, *children) for entry in entries(place)]
+    files = [file for file in files if file.suffix.lower() == ".json" and not file.stem.lower().startswith(_OTHERS)]
+    return sorted(filter(is_coco, files) if len(files) > 1 else files) or sorted(files)
 
 
 def _annotation_files(data: Path, named: Mapping[str, str]) -> dict[str, Path]:
@@ -71,7 +83,7 @@ def _annotation_files(data: Path, named: Mapping[str, str]) -> dict[str, Path]:
         faults.note(data, f"not read: {quoted(spare)}, no word of a split in the name.")
     found = {split: [data / named[split]] if split in named else found.get(split, []) for split in SPLITS}
     for split, choices in found.items():
-        instances = [file for file in choices if file.stem.startswith("instances")]
+        instances = [file for file in choices if file.stem.lower().startswith("instances")]
         found[split] = choices = instances if len(instances) == 1 else choices
         if len(choices) > 1 or (split == "train" and not choices and (spare or not files)):
             names = quoted([str(file.relative_to(data)) for file in choices or files]) or "none"

@@ -2,7 +2,8 @@
 
 An image is {"id", "file_name", "width", "height"}, an annotation {"id", "image_id", "category_id", "bbox": [x, y,
 width, height], "area", "iscrowd"}; its id, area and iscrowd may be left out, and bbox where its "segmentation" says the
-outline: polygons [[x, y, x, y, ...], ...], or a mask's run lengths (RLE). A category is {"id", "name"}.
+outline: polygons [[x, y, x, y, ...], ...], or a mask's run lengths (RLE). A category is {"id", "name"}. Where an image's
+width and height are left out, its file says them, and its coco_url where there is no file_name.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from tfmo_drive.base.given_file import is_number
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.class_names import clean, quoted, refuse_unfit
 from tfmo_drive.data.found_files import identity
+from tfmo_drive.data.image_headers import quick_size_of
+from tfmo_drive.data.images import UnreadableImage
 from tfmo_drive.data.layouts.boxes.box_document import Document, Objects, is_id, shown
 
 _RUNS = re.compile("([P-o]{0,6}[0-O])+")
@@ -40,10 +43,10 @@ class Facts:
 
 
 def read(path: Path) -> Facts:
-    """Returns what a file says.
+    """Returns what a file says, without categories where it holds no image or no annotation.
 
     A category that no annotation has and that is the group (supercategory) of others is left out. Raises BadInput where
-    the file is no COCO JSON, holds no annotation, names a category twice, or gives it a name that no class may have.
+    the file is no COCO JSON, names a category twice, or gives it a name that no class may have.
     """
     facts = given_file.json_of(path, "a COCO JSON file")
     parts = [facts.get(key) if isinstance(facts, dict) else None for key in ("images", "annotations", "categories")]
@@ -51,7 +54,7 @@ def read(path: Path) -> Facts:
         raise BadInput(f"{path}: expected COCO's images, annotations and categories, each a list of objects.")
     images, annotations, categories = parts
     if not annotations or not images:
-        raise BadInput(f"{path}: no {'annotations' if images else 'images'}. Name another file, or add some.")
+        return Facts(path, images, annotations, {})
     # Roboflow lists the group of all classes as one more, which no object has.
     used = {key for annotation in annotations if is_id(key := annotation.get("category_id"))}
     groups = [(category.get("supercategory"), category.get("name")) for category in categories]
@@ -107,9 +110,13 @@ def document_of(facts: Facts, files: Mapping[str, Path | None], looked: Sequence
 
 
 def name_of(image: Mapping[str, Any]) -> str:
-    """Returns an image's file_name with slashes, whatever machine it was written on; "" where it has none."""
-    name = image.get("file_name")
-    return name.replace("\\", "/") if isinstance(name, str) else ""
+    """Returns an image's file_name with slashes, whatever machine it was written on; "" where it has none.
+
+    Of the address of an image on the internet, what begins with ? is no part of its name.
+    """
+    name = image.get("file_name") or image.get("coco_url")
+    name = name.replace("\\", "/") if isinstance(name, str) else ""
+    return re.split("[?#]", name)[0] if re.match("https?://", name) else name
 
 
 def _called(annotation: Mapping[str, Any], place: int) -> str:
@@ -125,6 +132,8 @@ def _images(
     for index, (image, name, file) in enumerate(zip(images, names, files, strict=True)):
         key, size = image.get("id"), (image.get("height"), image.get("width"))
         own = identity(file) if file else None
+        if file and size == (None, None):
+            size = _size_of(file)
         if not is_id(key) or not name:
             fault = "no id or no file_name" if key is None or not name else "its id is no whole number and no text"
         elif key in found or name in seen or own in seen:
@@ -141,6 +150,14 @@ def _images(
             sizes[index] = size
     ids = {key: index for index, image in enumerate(images) if is_id(key := image.get("id"))}
     return ids | found, broken, sizes
+
+
+def _size_of(file: str) -> tuple[int | None, int | None]:
+    """Returns an image's (height, width) as its file says them; None where that cannot be read."""
+    try:
+        return quick_size_of(file)
+    except UnreadableImage:
+        return None, None
 
 
 def _mistyped(annotation: Mapping[str, Any]) -> str:

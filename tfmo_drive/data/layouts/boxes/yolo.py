@@ -1,7 +1,8 @@
 """Reads YOLO's layout: for each image a text of lines `class centre_x centre_y width height`, in shares of the image.
 
 data.yaml says where the images of each split are (folders, or texts that list images) and what classes are called
-(https://docs.ultralytics.com/datasets/detect). Of a polygon, `class x y x y x y ...`, the bounds are the box. Labels
+(https://docs.ultralytics.com/datasets/detect). Of a polygon, `class x y x y x y ...`, the bounds are the box; a sixth
+number in 0..1 behind a box is how sure a detector was that wrote it, and is not used. Labels
 lie in labels/ where images lie in images/, or beside the images; an image without one holds no object.
 """
 
@@ -36,7 +37,7 @@ from tfmo_drive.data.splitting import SPLIT_WORDS, split_in_name
 IMAGES = (*IMAGE_HOLDERS, "jpegimages")
 """Names, in lower case, of folders of images beside which there is one of labels."""
 _LABELS = ("labels", "label")
-_NAMES = ("classes.txt", "obj.names", "classes.names")
+_NAMES = ("classes.txt", "obj.names", "classes.names", "_darknet.labels")
 _SETTINGS = (".yaml", ".yml", ".data")
 _SPLIT = re.compile(r"^\s*(train|val|valid|test)\s*[:=]", re.MULTILINE)
 _DEEP = 4
@@ -144,7 +145,8 @@ def _names(facts: Mapping[str, Any], root: Path, settings: Path | None) -> dict[
         (file,) = _found(said, [settings.parent, root]) or [None]
         said = list(read_class_names(file)) if file else None
     if said is None:
-        files = [place / name for place in (root, root / "labels") for name in _NAMES]
+        holders = [child for child in folders_in(root) if child.name.lower() in (*_LABELS, *SPLIT_WORDS)]
+        files = [place / name for place in (root, *holders) for name in _NAMES]
         said = next((list(read_class_names(file)) for file in files if file.is_file()), None)
     if said is None:
         return None
@@ -358,7 +360,7 @@ def _read_line(part: Gathered, line: str, number: int, box_alone: bool) -> None:
         return
     if "_" in line or not label.is_integer() or label < 0:
         part.fault(f'"{line.split()[0][:20]}" is no id of a class', number)
-    elif len(sides) == 4 or box_alone and len(sides) > 4:
+    elif len(sides) == 4 or len(sides) == 5 and 0 <= sides[4] <= 1 or box_alone and len(sides) > 4:
         x, y, width, height = sides[:4]
         part.object(int(label), (x - width / 2, y - height / 2, x + width / 2, y + height / 2), number)
     elif len(sides) < 6 or len(sides) % 2:
