@@ -380,6 +380,35 @@ def csv_of_lisa(root: Path, all_: Sequence[Picture]) -> None:
         image(root / f"vid0/frameAnnotations-vid_cmp2.avi_annotations/{one.stem}.png")
 
 
+def csv_of_udacity(root: Path, all_: Sequence[Picture]) -> None:
+    """Spaces between the cells, no header, and a cell more where there is a traffic light."""
+    rows = _rows(all_, lambda one: f"{one.stem}.jpg")
+    lines = [" ".join([str(cell) for cell in row[:5]] + ["0", f'"{row[5]}"']) for row in rows if row[5]]
+    text(root / "labels.csv", [*lines[:3], f'{lines[3]} "Red"', *lines[4:], *(row[0] for row in rows if not row[5])])
+    for one in all_:
+        image(root / f"{one.stem}.jpg")
+
+
+def csv_of_crowdai(root: Path, all_: Sequence[Picture]) -> None:
+    """A header that names the numbers in another order than they stand in."""
+    rows = [[*row[1:5], row[0], row[5], "http://host/0"] for row in _rows(all_, lambda one: f"{one.stem}.jpg")]
+    _csv(root / "labels_crowdai.csv", [["xmin", "xmax", "ymin", "ymax", "Frame", "Label", "Preview URL"], *rows])
+    for one in all_:
+        image(root / f"{one.stem}.jpg")
+
+
+def csv_of_clips(root: Path, all_: Sequence[Picture]) -> None:
+    """The LISA Traffic Light Dataset, with a file for every clip, and another for the bulbs alone."""
+    sides = [f"{corner} corner {axis}" for corner in ("Upper left", "Lower right") for axis in "XY"]
+    for clip, some in (("dayClip1", all_[:6]), ("dayClip2", all_[6:])):
+        rows = [[row[0], row[5], *row[1:5], 7] for row in _rows(some, lambda one: f"dayTraining/{one.stem}.jpg")]
+        for kind, shown in (("BOX", rows), ("BULB", rows[:1])):
+            path = root / f"Annotations/dayTrain/{clip}/frameAnnotations{kind}.csv"
+            _csv(path, [["Filename", "Annotation tag", *sides, "Origin frame number"], *shown], ";")
+        for one in some:
+            image(root / f"dayTrain/dayTrain/{clip}/frames/{one.stem}.jpg")
+
+
 class Layout(NamedTuple):
     """A way to write boxes: the layout's name, what writes it, and whether it tells splits and crowds."""
 
@@ -409,6 +438,9 @@ LAYOUTS = [
     Layout("a CSV of boxes", csv_of_sizes, splits=False, crowds=False),
     Layout("a CSV of boxes", csv_of_shares, splits=False),
     Layout("a CSV of boxes", csv_of_centres, splits=False, crowds=False),
+    Layout("a CSV of boxes", csv_of_udacity, splits=False, crowds=False),
+    Layout("a CSV of boxes", csv_of_crowdai, splits=False, crowds=False),
+    Layout("a CSV of boxes", csv_of_clips, splits=False, crowds=False),
 ]  # fmt: skip
 
 

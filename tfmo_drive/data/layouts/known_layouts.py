@@ -37,6 +37,10 @@ _MOST = 20
 """The number of files that are looked into for a sign: labels beside images are as many as these."""
 _DEEP, _PLACES, _SEEN, _TRIED = 3, 40, 2000, 3
 """How deep, in how many folders, among how many files of each and to how many texts images are looked for."""
+_FOLDERS = 200
+"""The number of folders in which tables are looked for."""
+_LISA = "frameAnnotationsBOX.csv"
+"""What LISA calls the boxes of whole traffic lights, beside those of their bulbs."""
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]*)?")
 _TABLES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".feather", ".arrow", ".npz")
 """Suffixes of files of rows."""
@@ -91,14 +95,19 @@ def _yolo_settings(root: Path) -> bool:
 def box_tables(root: Path) -> list[Path]:
     """Returns the CSV files of a folder, or the one file, whose header names boxes, or whose first rows hold some.
 
-    Where a folder has none itself, those of its folders of splits are it, as Roboflow writes train/_annotations.csv.
+    Where a folder has none itself, those of its folders of splits are it, as Roboflow writes train/_annotations.csv,
+    else those that are called alike in folders below, as LISA has one for every clip.
     """
     found = [file for file in _files(root, ".csv", ".txt")[:_MOST] if _holds_boxes(begins(file))]
     if found or not root.is_dir():
         return found
     splits = [folder for folder in folders_in(root) if folder.name.lower() in SPLIT_WORDS]
-    files = [file for folder in splits for file in _files(folder, ".csv")[:_MOST]]
-    return [file for file in files if _holds_boxes(begins(file))]
+    for folders in (splits, folders_below(root, _DEEP + 1, _FOLDERS)):
+        files = [file for folder in folders for file in _files(folder, ".csv")[:_MOST]]
+        if found := [file for file in files if _holds_boxes(begins(file))]:
+            break
+    wanted = {file.name for file in found} & {_LISA} or {file.name for file in found}
+    return found if folders is splits else [file for file in found if file.name in wanted] if len(wanted) == 1 else []
 
 
 def _yolo_texts(root: Path) -> bool:
@@ -120,9 +129,17 @@ def _some_texts(folder: Path) -> list[str]:
     return [name for name in seen if name.endswith(".txt")][:_MOST]
 
 
+def spaced(line: str) -> bool:
+    """Says whether a line of a table has spaces between its cells, as in Udacity's labels.csv, and no other sign."""
+    return len(line.split()) > 5 and not re.search("[,;\t]", line)
+
+
 def _holds_boxes(text: str) -> bool:
     for number, line in enumerate(text.split("\n")[:_ROWS]):
         cells = [cell.strip(' "') for cell in re.split("[,;\t]", line)]
+        if spaced(line):
+            cells = line.split()
+            cells = cells[:6] if cells[0].lower().endswith(SUFFIXES) else cells
         if number == 0 and (form := sides_in(cells)[0] or _CELL.search(text) and whole_box_in(cells)):
             images = {plain(name) for name in FILES}
             return form == "corners" or any(plain(cell) in images for cell in cells)

@@ -163,3 +163,28 @@ def test_why_no_image_has_an_object_is_told(tmp_path, every):
         path.write_bytes(b"\xff")
     with pytest.raises(BadInput, match=r"none of its 12 images has an object. Of .*000000.*0xff, which is not UTF-8"):
         list_boxes(tmp_path)
+
+
+def test_images_in_no_line_of_gt_txt_hold_no_sign(tmp_path, every):
+    layout = next(one for one in written_boxes.LAYOUTS if one.write is written_boxes.csv_without_header)
+    layout.write(tmp_path, written_boxes.without_crowds(every, layout))
+    rows = [line for line in (tmp_path / "boxes.csv").read_text().splitlines() if not line.endswith(",")]
+    (tmp_path / "boxes.csv").unlink()
+    (tmp_path / "gt.txt").write_text("\n".join(rows).replace(",", ";"))
+    assert written_boxes.listed(list_boxes(tmp_path), False) == written_boxes.known(every, layout)
+
+
+def test_a_csv_of_train_and_val_together_is_not_read_beside_them(tmp_path, every, logged):
+    written_boxes.csv_of_tensorflow(tmp_path, every)
+    texts = [(tmp_path / f"{split}_labels.csv").read_text() for split in ("train", "val")]
+    (tmp_path / "trainval_labels.csv").write_text(texts[0] + texts[1].partition("\n")[2])
+    assert [len(list_boxes(tmp_path)[split]) for split in SPLITS] == [4, 4, 4]
+    assert any('not read beside those of train and val: "trainval_labels.csv"' in line for line in logged)
+
+
+def test_a_line_of_another_number_of_words_is_named(tmp_path, every):
+    written_boxes.csv_of_udacity(tmp_path, every)
+    path = tmp_path / "labels.csv"
+    path.write_text(f"{path.read_text()}0.jpg 1 2 3\n")
+    with pytest.raises(BadInput, match=r"labels.csv, line \d+: 8 cells expected \(file, xmin, .*\), got 4"):
+        list_boxes(tmp_path)

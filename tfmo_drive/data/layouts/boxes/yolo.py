@@ -1,9 +1,9 @@
 """Reads YOLO's layout: for each image a text of lines `class centre_x centre_y width height`, in shares of the image.
 
 data.yaml says where the images of each split are (folders, or texts that list images) and what classes are called
-(https://docs.ultralytics.com/datasets/detect). Of a polygon, `class x y x y x y ...`, the bounds are the box; a sixth
-number in 0..1 behind a box is how sure a detector was that wrote it, and is not used. Labels
-lie in labels/ where images lie in images/, or beside the images; an image without one holds no object.
+(https://docs.ultralytics.com/datasets/detect). Of a polygon, `class x y x y x y ...`, the bounds are the box; a number
+in 0..1 behind a box is how sure the detector was that wrote it, and is not used. Labels lie in labels/ where images lie
+in images/, or beside the images; an image without one holds no object.
 """
 
 from __future__ import annotations
