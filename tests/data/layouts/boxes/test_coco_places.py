@@ -94,7 +94,9 @@ def test_names_that_no_file_can_have_are_missing(tmp_path):
         list_boxes(path)
 
 
-@pytest.mark.parametrize("facts", [{"images": []}, {"annotations": []}, {"images": [], "annotations": [], "categories": []}])
+@pytest.mark.parametrize(
+    "facts", [{"images": []}, {"annotations": []}, {"images": [], "annotations": [], "categories": []}]
+)
 def test_a_split_that_nobody_has_labelled_is_left_out(tmp_path, facts, logged):
     paths = {split: boxed(tmp_path / f"{split}.json", tmp_path / split) for split in SPLITS}
     paths["test"].write_text(json.dumps(json.loads(paths["test"].read_text()) | facts))
