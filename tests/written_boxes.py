@@ -2,69 +2,27 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-from PIL import Image
+from written_pictures import NAMES, SIZE, Picture, Thing, image, among, pictures, text
+from written_tables import (
+    csv_boxes,
+    csv_of_centres,
+    csv_of_clips,
+    csv_of_crowdai,
+    csv_of_lisa,
+    csv_of_roboflow,
+    csv_of_shares,
+    csv_of_sizes,
+    csv_of_tensorflow,
+    csv_of_udacity,
+    csv_without_header,
+)
 
-NAMES = ("bus", "car", "person")
-"""Classes that every layout may have, in the order in which they are sorted."""
-SIZE = (64, 96)
-"""(height, width) of the images."""
-
-
-class Thing(NamedTuple):
-    """An object: its class, x0, y0, x1, y1, and whether it is a crowd."""
-
-    name: str
-    box: tuple[int, int, int, int]
-    crowd: bool = False
-
-
-class Picture(NamedTuple):
-    """An image of a split, called as its number says."""
-
-    number: int
-    split: str
-    things: list[Thing]
-
-    @property
-    def stem(self) -> str:
-        return f"{self.number:06}"
-
-
-def pictures(random: np.random.Generator, count: int = 12) -> list[Picture]:
-    """Images of all splits with one to three objects, and one without; the first of each split shows all classes."""
-    found = []
-    for number in range(count):
-        first = number < 3
-        things = []
-        for place in range(3 if first else 0 if number == 10 else int(random.integers(1, 4))):
-            x, y = int(random.integers(0, 60)), int(random.integers(0, 40))
-            right, low = x + int(random.integers(8, 30)), y + int(random.integers(8, 20))
-            name = NAMES[place if first else int(random.integers(3))]
-            things.append(Thing(name, (x, y, right, low), not first and place > 0 and random.random() < 0.4))
-        found.append(Picture(number, ("train", "val", "test")[number % 3], things))
-    return found
-
-
-def image(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", SIZE[::-1]).save(path)
-
-
-def text(path: Path, lines: Sequence[str]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(f"{line}\n" for line in lines))
-
-
-def _of(all_: Sequence[Picture], split: str) -> list[Picture]:
-    return [one for one in all_ if one.split == split]
+__all__ = ["NAMES", "SIZE", "Layout", "pictures", "known", "listed", "without_crowds"]
 
 
 def _coco_facts(some: Sequence[Picture]) -> dict:
@@ -82,19 +40,19 @@ def _coco_facts(some: Sequence[Picture]) -> dict:
 
 def coco(root: Path, all_: Sequence[Picture]) -> None:
     for split in ("train", "val", "test"):
-        text(root / f"annotations/instances_{split}2017.json", [json.dumps(_coco_facts(_of(all_, split)))])
-        for one in _of(all_, split):
+        text(root / f"annotations/instances_{split}2017.json", [json.dumps(_coco_facts(among(all_, split)))])
+        for one in among(all_, split):
             image(root / f"{split}2017/{one.stem}.jpg")
 
 
 def coco_of_roboflow(root: Path, all_: Sequence[Picture]) -> None:
     for split, folder in (("train", "train"), ("val", "valid"), ("test", "test")):
-        facts = _coco_facts(_of(all_, split))
+        facts = _coco_facts(among(all_, split))
         for category in facts["categories"]:
             category["supercategory"] = "things"
         facts["categories"].insert(0, {"id": 0, "name": "things", "supercategory": "none"})
         text(root / folder / "_annotations.coco.json", [json.dumps(facts)])
-        for one in _of(all_, split):
+        for one in among(all_, split):
             image(root / folder / f"{one.stem}.jpg")
 
 
@@ -148,7 +106,7 @@ def darknet(root: Path, all_: Sequence[Picture]) -> None:
         image(root / f"obj_train_data/{one.stem}.jpg")
         text(root / f"obj_train_data/{one.stem}.txt", [_line(thing) for thing in one.things])
     for split, word in (("train", "train"), ("val", "valid"), ("test", "test")):
-        text(root / f"{word}.txt", [f"data/obj_train_data/{one.stem}.jpg" for one in _of(all_, split)])
+        text(root / f"{word}.txt", [f"data/obj_train_data/{one.stem}.jpg" for one in among(all_, split)])
     places = [f"{word} = data/{word}.txt" for word in ("train", "valid", "test")]
     text(root / "obj.names", NAMES)
     text(root / "obj.data", ["classes = 3", *places, "names = data/obj.names", "backup = backup/"])
@@ -187,8 +145,8 @@ def voc(root: Path, all_: Sequence[Picture], base: str = ".") -> None:
         image(root / base / f"JPEGImages/{one.stem}.jpg")
         text(root / base / f"Annotations/{one.stem}.xml", [_xml(one)])
     for split in ("train", "val", "test"):
-        text(root / base / f"ImageSets/Main/{split}.txt", [one.stem for one in _of(all_, split)])
-        text(root / base / f"ImageSets/Main/car_{split}.txt", [f"{one.stem} -1" for one in _of(all_, split)])
+        text(root / base / f"ImageSets/Main/{split}.txt", [one.stem for one in among(all_, split)])
+        text(root / base / f"ImageSets/Main/car_{split}.txt", [f"{one.stem} -1" for one in among(all_, split)])
 
 
 def voc_devkit(root: Path, all_: Sequence[Picture]) -> None:
@@ -219,7 +177,7 @@ def kitti(root: Path, all_: Sequence[Picture]) -> None:
         image(root / f"training/image_2/{one.stem}.png")
         text(root / f"training/label_2/{one.stem}.txt", [_kitti_line(thing) for thing in one.things])
     for split in ("train", "val", "test"):
-        text(root / f"ImageSets/{split}.txt", [one.stem for one in _of(all_, split)])
+        text(root / f"ImageSets/{split}.txt", [one.stem for one in among(all_, split)])
 
 
 def kitti_as_unpacked(root: Path, all_: Sequence[Picture]) -> None:
@@ -249,8 +207,8 @@ def _bdd_frame(one: Picture) -> dict:
 
 def bdd100k(root: Path, all_: Sequence[Picture]) -> None:
     for split in ("train", "val", "test"):
-        text(root / f"labels/det_20/det_{split}.json", [json.dumps([_bdd_frame(one) for one in _of(all_, split)])])
-        for one in _of(all_, split):
+        text(root / f"labels/det_20/det_{split}.json", [json.dumps([_bdd_frame(one) for one in among(all_, split)])])
+        for one in among(all_, split):
             image(root / f"images/100k/{split}/{one.stem}.jpg")
 
 
@@ -258,11 +216,11 @@ def bdd100k_of_old(root: Path, all_: Sequence[Picture]) -> None:
     """Lanes and areas, which have no box, stand among the objects; one image folder below another."""
     lane = {"category": "lane", "poly2d": [{"vertices": [[0, 0], [5, 5]], "types": "LL", "closed": False}]}
     for split in ("train", "val", "test"):
-        frames = [_bdd_frame(one) for one in _of(all_, split)]
+        frames = [_bdd_frame(one) for one in among(all_, split)]
         for frame in frames:
             frame["labels"] = [*frame.get("labels", []), lane]
         text(root / f"bdd100k/labels/bdd100k_labels_images_{split}.json", [json.dumps(frames)])
-        for one in _of(all_, split):
+        for one in among(all_, split):
             image(root / f"bdd100k/images/100k/{split}/{one.stem}.jpg")
 
 
@@ -287,126 +245,6 @@ def cityscapes(root: Path, all_: Sequence[Picture]) -> None:
         facts = {"imgHeight": SIZE[0], "imgWidth": SIZE[1], "objects": objects}
         image(root / f"leftImg8bit/{place}/{name}_leftImg8bit.png")
         text(root / f"gtFine/{place}/{name}_gtFine_polygons.json", [json.dumps(facts)])
-
-
-def _rows(all_: Sequence[Picture], name: Callable[[Picture], str], sides: Callable = lambda box: box) -> list[list]:
-    """A row an object: name, the four numbers of its box, class, crowd; of an image without any the name alone."""
-    boxed = [[name(one), *sides(thing.box), thing.name, int(thing.crowd)] for one in all_ for thing in one.things]
-    return boxed + [[name(one), *[""] * 6] for one in all_ if not one.things]
-
-
-def _csv(path: Path, rows: Sequence[Sequence], delimiter: str = ",") -> None:
-    made = io.StringIO()
-    csv.writer(made, delimiter=delimiter, lineterminator="\n").writerows(rows)
-    text(path, made.getvalue().splitlines())
-
-
-def csv_boxes(root: Path, all_: Sequence[Picture]) -> None:
-    """A header, a column of splits, and paths of Windows."""
-    rows = _rows(all_, lambda one: f"C:\\Users\\me\\data\\images\\{one.stem}.jpg")
-    splits = {one.stem: one.split for one in all_}
-    rows = [[*row[:1], splits[row[0][-10:-4]], *row[1:6]] for row in rows]
-    _csv(root / "boxes.csv", [["Filename", "split", "x_min", "y_min", "x_max", "y_max", "class"], *rows], ";")
-    for one in all_:
-        image(root / f"images/{one.stem}.jpg")
-
-
-def csv_without_header(root: Path, all_: Sequence[Picture]) -> None:
-    _csv(root / "boxes.csv", [row[:6] for row in _rows(all_, lambda one: f"{one.stem}.jpg")])
-    for one in all_:
-        image(root / f"{one.stem}.jpg")
-
-
-def csv_of_tensorflow(root: Path, all_: Sequence[Picture]) -> None:
-    """One CSV a split, in which width and height are the images'."""
-    for split in ("train", "val", "test"):
-        rows = [[r[0], SIZE[1], SIZE[0], r[5], *r[1:5]] for r in _rows(_of(all_, split), lambda one: f"{one.stem}.jpg")]
-        _csv(
-            root / f"{split}_labels.csv",
-            [["filename", "width", "height", "class", "xmin", "ymin", "xmax", "ymax"], *rows],
-        )
-    for one in all_:
-        image(root / f"images/{one.stem}.jpg")
-
-
-def csv_of_sizes(root: Path, all_: Sequence[Picture]) -> None:
-    """Ids in place of file names, upper left corners and sizes, and images in a folder of any name."""
-    rows = _rows(all_, lambda one: str(int(one.stem)), lambda box: (*box[:2], box[2] - box[0], box[3] - box[1]))
-    _csv(root / "objects.csv", [["image_id", "x", "y", "w", "h", "kind"], *(row[:6] for row in rows)])
-    for one in all_:
-        image(root / f"camera/{one.stem}.jpg")
-
-
-def csv_of_shares(root: Path, all_: Sequence[Picture]) -> None:
-    """Open Images: ids, corners in shares of the image, and what is a group."""
-    rows = _rows(all_, lambda one: one.stem, lambda box: np.divide(box, [*SIZE[::-1], *SIZE[::-1]]).tolist())
-    _csv(root / "boxes.csv", [["ImageID", "XMin", "YMin", "XMax", "YMax", "LabelName", "IsGroupOf"], *rows])
-    for one in all_:
-        image(root / f"{one.stem}.jpg")
-
-
-def csv_of_centres(root: Path, all_: Sequence[Picture]) -> None:
-    """Centres and sizes in pixels."""
-
-    def centre(box: Sequence[int]) -> tuple[float, ...]:
-        return (box[0] + box[2]) / 2, (box[1] + box[3]) / 2, box[2] - box[0], box[3] - box[1]
-
-    rows = _rows(all_, lambda one: f"{one.stem}.jpg", centre)
-    _csv(
-        root / "boxes.csv",
-        [["filename", "x_center", "y_center", "width", "height", "category"], *(row[:6] for row in rows)],
-    )
-    for one in all_:
-        image(root / f"images/{one.stem}.jpg")
-
-
-def csv_of_roboflow(root: Path, all_: Sequence[Picture]) -> None:
-    for split, folder in (("train", "train"), ("val", "valid"), ("test", "test")):
-        rows = [[r[0], SIZE[1], SIZE[0], r[5], *r[1:5]] for r in _rows(_of(all_, split), lambda one: f"{one.stem}.jpg")]
-        header = ["filename", "width", "height", "class", "xmin", "ymin", "xmax", "ymax"]
-        _csv(root / folder / "_annotations.csv", [header, *rows])
-        for one in _of(all_, split):
-            image(root / folder / f"{one.stem}.jpg")
-
-
-def csv_of_lisa(root: Path, all_: Sequence[Picture]) -> None:
-    """The LISA Traffic Sign Dataset, whose header has a comma in a name."""
-    rows = _rows(all_, lambda one: f"vid0/frameAnnotations-vid_cmp2.avi_annotations/{one.stem}.png")
-    sides = [f"{corner} corner {axis}" for corner in ("Upper left", "Lower right") for axis in "XY"]
-    more = ["Occluded,On another road", "Origin file", "Origin frame number", "Origin track"]
-    made = [[row[0], row[5], *row[1:5], "0,0", "vid0/vid_cmp2.avi", 7, "stop_1"] for row in rows]
-    _csv(root / "allAnnotations.csv", [["Filename", "Annotation tag", *sides, *more], *made], ";")
-    for one in all_:
-        image(root / f"vid0/frameAnnotations-vid_cmp2.avi_annotations/{one.stem}.png")
-
-
-def csv_of_udacity(root: Path, all_: Sequence[Picture]) -> None:
-    """Spaces between the cells, no header, and a cell more where there is a traffic light."""
-    rows = _rows(all_, lambda one: f"{one.stem}.jpg")
-    lines = [" ".join([str(cell) for cell in row[:5]] + ["0", f'"{row[5]}"']) for row in rows if row[5]]
-    text(root / "labels.csv", [*lines[:3], f'{lines[3]} "Red"', *lines[4:], *(row[0] for row in rows if not row[5])])
-    for one in all_:
-        image(root / f"{one.stem}.jpg")
-
-
-def csv_of_crowdai(root: Path, all_: Sequence[Picture]) -> None:
-    """A header that names the numbers in another order than they stand in."""
-    rows = [[*row[1:5], row[0], row[5], "http://host/0"] for row in _rows(all_, lambda one: f"{one.stem}.jpg")]
-    _csv(root / "labels_crowdai.csv", [["xmin", "xmax", "ymin", "ymax", "Frame", "Label", "Preview URL"], *rows])
-    for one in all_:
-        image(root / f"{one.stem}.jpg")
-
-
-def csv_of_clips(root: Path, all_: Sequence[Picture]) -> None:
-    """The LISA Traffic Light Dataset, with a file for every clip, and another for the bulbs alone."""
-    sides = [f"{corner} corner {axis}" for corner in ("Upper left", "Lower right") for axis in "XY"]
-    for clip, some in (("dayClip1", all_[:6]), ("dayClip2", all_[6:])):
-        rows = [[row[0], row[5], *row[1:5], 7] for row in _rows(some, lambda one: f"dayTraining/{one.stem}.jpg")]
-        for kind, shown in (("BOX", rows), ("BULB", rows[:1])):
-            path = root / f"Annotations/dayTrain/{clip}/frameAnnotations{kind}.csv"
-            _csv(path, [["Filename", "Annotation tag", *sides, "Origin frame number"], *shown], ";")
-        for one in some:
-            image(root / f"dayTrain/dayTrain/{clip}/frames/{one.stem}.jpg")
 
 
 class Layout(NamedTuple):

@@ -26,8 +26,8 @@ def documents(data: Path, named: Mapping[str, str]) -> dict[str, Document]:
     """Returns what COCO JSON files say, split by split; raises BadInput where one is none.
 
     The files are found by the word train, val or test in their own name or their folder's, beside the images or in
-    annotations/; a single file without such a word is train. A split without an image or an object, such as a test split
-    that nobody has labelled, is left out.
+    annotations/; a single file without such a word is train. A split without an image or an object, such as a test
+    split that nobody has labelled, is left out.
 
     Args:
         data: The folder or the file.

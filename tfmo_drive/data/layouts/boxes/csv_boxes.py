@@ -3,15 +3,14 @@
 A box may be its centre, or a corner, and its size too (`layouts.columns`), in pixels or, where most have no number
 above 1, in shares of the image, as Open Images has them. A row without box and class says that its image holds no
 object, as in the lists of keras-retinanet. A column of splits is followed, and one that says which boxes are around
-crowds. Such are the files of LISA (allAnnotations.csv, and frameAnnotationsBOX.csv of every clip), of the German Traffic
-Sign Detection Benchmark (gt.txt, which is silent about images without a sign), and of Udacity: labels.csv with spaces
-between the cells and no header, and labels_crowdai.csv, whose header names its numbers in another order.
+crowds. Such are the files of LISA (allAnnotations.csv, and frameAnnotationsBOX.csv of every clip), of the German
+Traffic Sign Detection Benchmark (gt.txt, which is silent about images without a sign), and of Udacity: labels.csv with
+spaces between the cells and no header, and labels_crowdai.csv, whose header names its numbers in another order.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
