@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from written_pictures import NAMES, SIZE, Picture, Thing, image, among, pictures, text
+from written_pictures import NAMES, SIZE, Picture, Thing, image, of, pictures, text
 from written_tables import (
     csv_boxes,
     csv_of_centres,
@@ -40,19 +40,19 @@ def _coco_facts(some: Sequence[Picture]) -> dict:
 
 def coco(root: Path, all_: Sequence[Picture]) -> None:
     for split in ("train", "val", "test"):
-        text(root / f"annotations/instances_{split}2017.json", [json.dumps(_coco_facts(among(all_, split)))])
-        for one in among(all_, split):
+        text(root / f"annotations/instances_{split}2017.json", [json.dumps(_coco_facts(of(all_, split)))])
+        for one in of(all_, split):
             image(root / f"{split}2017/{one.stem}.jpg")
 
 
 def coco_of_roboflow(root: Path, all_: Sequence[Picture]) -> None:
     for split, folder in (("train", "train"), ("val", "valid"), ("test", "test")):
-        facts = _coco_facts(among(all_, split))
+        facts = _coco_facts(of(all_, split))
         for category in facts["categories"]:
             category["supercategory"] = "things"
         facts["categories"].insert(0, {"id": 0, "name": "things", "supercategory": "none"})
         text(root / folder / "_annotations.coco.json", [json.dumps(facts)])
-        for one in among(all_, split):
+        for one in of(all_, split):
             image(root / folder / f"{one.stem}.jpg")
 
 
@@ -106,7 +106,7 @@ def darknet(root: Path, all_: Sequence[Picture]) -> None:
         image(root / f"obj_train_data/{one.stem}.jpg")
         text(root / f"obj_train_data/{one.stem}.txt", [_line(thing) for thing in one.things])
     for split, word in (("train", "train"), ("val", "valid"), ("test", "test")):
-        text(root / f"{word}.txt", [f"data/obj_train_data/{one.stem}.jpg" for one in among(all_, split)])
+        text(root / f"{word}.txt", [f"data/obj_train_data/{one.stem}.jpg" for one in of(all_, split)])
     places = [f"{word} = data/{word}.txt" for word in ("train", "valid", "test")]
     text(root / "obj.names", NAMES)
     text(root / "obj.data", ["classes = 3", *places, "names = data/obj.names", "backup = backup/"])
@@ -145,8 +145,8 @@ def voc(root: Path, all_: Sequence[Picture], base: str = ".") -> None:
         image(root / base / f"JPEGImages/{one.stem}.jpg")
         text(root / base / f"Annotations/{one.stem}.xml", [_xml(one)])
     for split in ("train", "val", "test"):
-        text(root / base / f"ImageSets/Main/{split}.txt", [one.stem for one in among(all_, split)])
-        text(root / base / f"ImageSets/Main/car_{split}.txt", [f"{one.stem} -1" for one in among(all_, split)])
+        text(root / base / f"ImageSets/Main/{split}.txt", [one.stem for one in of(all_, split)])
+        text(root / base / f"ImageSets/Main/car_{split}.txt", [f"{one.stem} -1" for one in of(all_, split)])
 
 
 def voc_devkit(root: Path, all_: Sequence[Picture]) -> None:
@@ -177,7 +177,7 @@ def kitti(root: Path, all_: Sequence[Picture]) -> None:
         image(root / f"training/image_2/{one.stem}.png")
         text(root / f"training/label_2/{one.stem}.txt", [_kitti_line(thing) for thing in one.things])
     for split in ("train", "val", "test"):
-        text(root / f"ImageSets/{split}.txt", [one.stem for one in among(all_, split)])
+        text(root / f"ImageSets/{split}.txt", [one.stem for one in of(all_, split)])
 
 
 def kitti_as_unpacked(root: Path, all_: Sequence[Picture]) -> None:
@@ -207,20 +207,20 @@ def _bdd_frame(one: Picture) -> dict:
 
 def bdd100k(root: Path, all_: Sequence[Picture]) -> None:
     for split in ("train", "val", "test"):
-        text(root / f"labels/det_20/det_{split}.json", [json.dumps([_bdd_frame(one) for one in among(all_, split)])])
-        for one in among(all_, split):
+        text(root / f"labels/det_20/det_{split}.json", [json.dumps([_bdd_frame(one) for one in of(all_, split)])])
+        for one in of(all_, split):
             image(root / f"images/100k/{split}/{one.stem}.jpg")
 
 
 def bdd100k_of_old(root: Path, all_: Sequence[Picture]) -> None:
-    """Lanes and areas, which have no box, stand among the objects; one image folder below another."""
+    """Lanes and areas, which have no box, stand of the objects; one image folder below another."""
     lane = {"category": "lane", "poly2d": [{"vertices": [[0, 0], [5, 5]], "types": "LL", "closed": False}]}
     for split in ("train", "val", "test"):
-        frames = [_bdd_frame(one) for one in among(all_, split)]
+        frames = [_bdd_frame(one) for one in of(all_, split)]
         for frame in frames:
             frame["labels"] = [*frame.get("labels", []), lane]
         text(root / f"bdd100k/labels/bdd100k_labels_images_{split}.json", [json.dumps(frames)])
-        for one in among(all_, split):
+        for one in of(all_, split):
             image(root / f"bdd100k/images/100k/{split}/{one.stem}.jpg")
 
 

@@ -60,5 +60,5 @@ def text(path: Path, lines: Sequence[str]) -> None:
     path.write_text("".join(f"{line}\n" for line in lines))
 
 
-def among(all_: Sequence[Picture], split: str) -> list[Picture]:
+def of(all_: Sequence[Picture], split: str) -> list[Picture]:
     return [one for one in all_ if one.split == split]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from written_pictures import SIZE, Picture, image, among, text
+from written_pictures import SIZE, Picture, image, of, text
 
 
 def _rows(all_: Sequence[Picture], name: Callable[[Picture], str], sides: Callable = lambda box: box) -> list[list]:
@@ -43,7 +43,7 @@ def csv_of_tensorflow(root: Path, all_: Sequence[Picture]) -> None:
     """One CSV a split, in which width and height are the images'."""
     for split in ("train", "val", "test"):
         rows = [
-            [r[0], SIZE[1], SIZE[0], r[5], *r[1:5]] for r in _rows(among(all_, split), lambda one: f"{one.stem}.jpg")
+            [r[0], SIZE[1], SIZE[0], r[5], *r[1:5]] for r in _rows(of(all_, split), lambda one: f"{one.stem}.jpg")
         ]
         _csv(
             root / f"{split}_labels.csv",
@@ -87,11 +87,11 @@ def csv_of_centres(root: Path, all_: Sequence[Picture]) -> None:
 def csv_of_roboflow(root: Path, all_: Sequence[Picture]) -> None:
     for split, folder in (("train", "train"), ("val", "valid"), ("test", "test")):
         rows = [
-            [r[0], SIZE[1], SIZE[0], r[5], *r[1:5]] for r in _rows(among(all_, split), lambda one: f"{one.stem}.jpg")
+            [r[0], SIZE[1], SIZE[0], r[5], *r[1:5]] for r in _rows(of(all_, split), lambda one: f"{one.stem}.jpg")
         ]
         header = ["filename", "width", "height", "class", "xmin", "ymin", "xmax", "ymax"]
         _csv(root / folder / "_annotations.csv", [header, *rows])
-        for one in among(all_, split):
+        for one in of(all_, split):
             image(root / folder / f"{one.stem}.jpg")
 
 

@@ -2,8 +2,8 @@
 
 An image is {"id", "file_name", "width", "height"}, an annotation {"id", "image_id", "category_id", "bbox": [x, y,
 width, height], "area", "iscrowd"}; its id, area and iscrowd may be left out, and bbox where its "segmentation" says the
-outline: polygons [[x, y, x, y, ...], ...], or a mask's run lengths (RLE). A category is {"id", "name"}. An image without
-a width and a height has those of its file, and one without a file_name is called as its coco_url says.
+outline: polygons [[x, y, x, y, ...], ...], or a mask's run lengths (RLE). A category is {"id", "name"}. An image
+without a width and a height has those of its file, and one without a file_name is called as its coco_url says.
 """
 
 from __future__ import annotations
