@@ -42,9 +42,7 @@ def csv_without_header(root: Path, all_: Sequence[Picture]) -> None:
 def csv_of_tensorflow(root: Path, all_: Sequence[Picture]) -> None:
     """One CSV a split, in which width and height are the images'."""
     for split in ("train", "val", "test"):
-        rows = [
-            [r[0], SIZE[1], SIZE[0], r[5], *r[1:5]] for r in _rows(of(all_, split), lambda one: f"{one.stem}.jpg")
-        ]
+        rows = [[r[0], SIZE[1], SIZE[0], r[5], *r[1:5]] for r in _rows(of(all_, split), lambda one: f"{one.stem}.jpg")]
         _csv(
             root / f"{split}_labels.csv",
             [["filename", "width", "height", "class", "xmin", "ymin", "xmax", "ymax"], *rows],
@@ -86,9 +84,7 @@ def csv_of_centres(root: Path, all_: Sequence[Picture]) -> None:
 
 def csv_of_roboflow(root: Path, all_: Sequence[Picture]) -> None:
     for split, folder in (("train", "train"), ("val", "valid"), ("test", "test")):
-        rows = [
-            [r[0], SIZE[1], SIZE[0], r[5], *r[1:5]] for r in _rows(of(all_, split), lambda one: f"{one.stem}.jpg")
-        ]
+        rows = [[r[0], SIZE[1], SIZE[0], r[5], *r[1:5]] for r in _rows(of(all_, split), lambda one: f"{one.stem}.jpg")]
         header = ["filename", "width", "height", "class", "xmin", "ymin", "xmax", "ymax"]
         _csv(root / folder / "_annotations.csv", [header, *rows])
         for one in of(all_, split):
