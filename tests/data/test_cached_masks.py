@@ -65,7 +65,7 @@ def test_another_mask_other_ids_and_other_attributes_are_another_pack(split, tmp
 
 
 def test_bad_masks_are_named_with_the_reason_and_skipped_when_asked(split, tmp_path):
-    Image.new("RGB", (12, 11)).save(split.masks[1])
+    Image.new("RGB", (12, 11), "lime").save(split.masks[1])
     Image.new("L", (12, 11), 7).save(split.masks[2])
     Image.new("L", (12, 13), 7).save(split.masks[3])
     split.files[5].write_bytes(b"no image")
@@ -74,7 +74,7 @@ def test_bad_masks_are_named_with_the_reason_and_skipped_when_asked(split, tmp_p
     text = str(caught.value)
     assert text.startswith("4 of 9 images or their masks cannot be used: ") and "\n" not in text
     for reason in (
-        "1_mask.png (RGB instead of class ids)", "2_mask.png (12 x 11, but its image is 12 x 12)",
+        "1_mask.png (colours instead of class ids)", "2_mask.png (12 x 11, but its image is 12 x 12)",
         "3_mask.png (id 7, but there are 4 ids)", "5.png (not an image",
         "A mask is a grey or palette PNG of class ids", "--set=task.skip_bad=True",
     ):  # fmt: skip

@@ -93,10 +93,18 @@ def test_ids_are_read_as_they_are_at_every_depth(save, bits):
     assert (read_mask(mask, image, MaskIds(32), (5, 6), Resize()) == ids).all()
 
 
+def test_ids_are_read_in_more_bits_and_in_channels_that_are_equal_or_red_alone(save):
+    ids = np.uint8(np.arange(24).reshape(4, 6) % 4)
+    for mask in (ids.astype(np.uint16), np.dstack([ids] * 3), np.dstack([ids, ids * 0, ids * 0])):
+        assert (read_mask(*save(ids, mask=mask), MaskIds(4), (4, 6), Resize()) == ids).all()
+
+
 def test_what_is_no_mask_is_refused_with_the_reason(save):
     ids = np.zeros((4, 6), np.uint8)
     for mask, reason in (
-        (np.zeros((4, 6, 3), np.uint8), "RGB instead of class ids"),
+        (np.uint8([0, 1, 0]) * np.ones((4, 6, 1), np.uint8), "colours instead of class ids"),
+        (np.full((4, 6, 3), [255, 0, 0], np.uint8), "colours instead of class ids"),
+        (np.full((4, 6), 256, np.uint16), "ids from 256 to 256, of 255 at most"),
         (np.zeros((5, 6), np.uint8), "6 x 5, but its image is 6 x 4"),
         (np.full((4, 6), 4, np.uint8), "id 4, but there are 4 ids"),
     ):

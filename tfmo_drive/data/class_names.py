@@ -12,7 +12,8 @@ from tfmo_drive.base import given_file
 from tfmo_drive.base.spelling import shortened, suggestion
 from tfmo_drive.contracts import BadInput
 
-FILES = ("classes.json", "classes.txt")
+FILES = ("classes.json", "classes.txt", "codes.txt")
+"""Files of names in the order of their ids; the last is fast.ai's."""
 LONGEST = 200
 """The largest number of characters in a class name."""
 _MISSING = ("", "nan", "n/a", "#n/a", "<na>", "null")
@@ -129,7 +130,7 @@ def read_class_names(path: str | Path) -> tuple[str, ...]:
 
 
 def beside(folder: Path) -> tuple[str, ...] | None:
-    """Returns the names in classes.json or classes.txt in `folder`, or None where there is neither."""
+    """Returns the names in the first of FILES in `folder`, or None where there is none."""
     found = [folder / name for name in FILES if (folder / name).exists() and not (folder / name).is_dir()]
     return read_class_names(found[0]) if found else None
 

@@ -23,7 +23,7 @@ IMAGE_HOLDERS = ("images", "image", "imgs", "img")
 """Names, in lower case, of folders that hold all images."""
 HOLDERS = (*IMAGE_HOLDERS, "jpegimages", "image_2", "labels", "label_2", "annotations")
 """Names, in lower case, of folders that hold all images or their labels; none is a class."""
-MASK_HOLDERS = ("masks", "mask", "labels", "annotations", "annot", "labeledapproved_full")
+MASK_HOLDERS = ("masks", "mask", "labels", "label", "annotations", "annotation", "annot")
 """Names, in lower case, of folders that hold all masks."""
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
 """Suffixes of packed folders."""

@@ -20,8 +20,10 @@ from tfmo_drive.data.paths import Paths
 from tfmo_drive.data.splitting import Split
 
 IGNORE = 255
+LOSSLESS = (".png", ".bmp", ".gif", ".tif", ".tiff")
+"""The suffixes of files that keep ids and colours as they were."""
 EXPECTED = (
-    "A mask is a grey or palette PNG of class ids, of 8 bits or fewer, as large as its image; or one of colours, which "
+    "A mask is a grey or palette PNG of class ids, 255 at most, as large as its image; or one of colours, which "
     "class_dict.csv (name,r,g,b) names."
 )
 UNKNOWN = (-1, -1, -1)
@@ -107,12 +109,25 @@ def _read_ids(file: Path, ids: MaskIds) -> np.ndarray:
         mode, kind, found = image.mode, image.format, np.asarray(image)
         if mode == "P" and ids.palette:
             _refuse_other_palette(file, ids, bytes(image.getpalette("RGB") or ()), found)
-        if mode not in ("1", "L", "P"):
+        if mode in ("RGB", "RGBA", "LA"):
+            found = _in_one_channel(file, found, ids)
+        elif mode not in ("1", "L", "P") and not mode.startswith("I"):
             raise UnreadableImage(str(file), f"{mode} instead of class ids")
         if mode == "L" and kind == "PNG":
             bits = Path(file).read_bytes()[24]  # signature 8, length 4, "IHDR", width 4, height 4 (W3C PNG, 11.2.1)
             found = found // _GREY_STEPS.get(bits, 1)
+    if not 0 <= found.min() <= found.max() <= IGNORE:
+        raise UnreadableImage(str(file), f"ids from {found.min()} to {found.max()}, of {IGNORE} at most")
     return found.astype(np.uint8)
+
+
+def _in_one_channel(file: Path, pixels: np.ndarray, ids: MaskIds) -> np.ndarray:
+    """Returns the ids of pixels [height, width, channels] that are grey, or red alone, as CARLA's camera saves tags."""
+    colours = pixels[..., : 3 if pixels.shape[2] > 2 else 1]
+    ids_alone = not colours[..., 1:].any() and colours.max() < ids.count
+    if not ids_alone and (colours != colours[..., :1]).any():
+        raise UnreadableImage(str(file), "colours instead of class ids")
+    return colours[..., 0]
 
 
 def _refuse_other_palette(file: Path, ids: MaskIds, palette: bytes, found: np.ndarray) -> None:

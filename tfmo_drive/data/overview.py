@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from tfmo_drive.base import faults
+from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.boxes import Truths
 from tfmo_drive.data.images import Resize, UnreadableImage, size_of
-from tfmo_drive.data.mask_files import IGNORE, MaskSplit, read_mask
+from tfmo_drive.data.mask_files import EXPECTED, IGNORE, MaskSplit, read_mask
 from tfmo_drive.data.near_duplicates import Found, near_duplicates
 from tfmo_drive.data.splitting import SPLITS, Listing, Split
 
@@ -62,8 +63,11 @@ def sentences(
     bad, total = unread
     if skip_bad and 0 < len(bad) < total:
         yield f"Of {total:,} images that were opened, {len(bad):,} or their masks cannot be used, and are left out."
-    else:
+        return
+    try:
         faults.refuse(source, bad, total, "images or their masks cannot be used", skip_bad)
+    except BadInput as error:
+        raise BadInput(f"{error} {EXPECTED}" if isinstance(listing["train"], MaskSplit) else str(error)) from error
 
 
 def of_scenes(counts: Mapping[str, int], size: tuple[int, int], names: Sequence[str]) -> Iterator[str]:

@@ -19,6 +19,7 @@ from tfmo_drive.base import given_file
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.found_files import HOLDERS, entries, folders_below, folders_in, only_folder, scanned
 from tfmo_drive.data.images import SUFFIXES
+from tfmo_drive.data.layouts import mask_folders
 from tfmo_drive.data.layouts.columns import FILES, plain, sides_in, whole_box_in
 from tfmo_drive.data.splitting import SPLIT_WORDS
 
@@ -182,16 +183,15 @@ KINDS = {
         {
             "Cityscapes": ("leftImg8bit & gtFine", "leftImg8bit & gtCoarse",
                            "leftImg8bit_trainvaltest/leftImg8bit & gtFine_trainvaltest/gtFine"),
-            "BDD100K's masks": ("labels/drivable/masks", "labels/sem_seg/masks", "drivable_maps/labels", "seg/labels",
-                                "bdd100k/labels/*/masks", "bdd100k/drivable_maps/labels", "bdd100k/seg/labels"),
+            "BDD100K's masks": ("labels/*/masks", "labels/*/colormaps", "drivable_maps/labels", "seg/labels",
+                                "bdd100k/labels/*/masks", "bdd100k/labels/*/colormaps", "bdd100k/drivable_maps/labels",
+                                "bdd100k/seg/labels"),
             "Pascal VOC's masks": ("SegmentationClass", "*/SegmentationClass", "VOCdevkit/*/SegmentationClass"),
             "TuSimple's lanes": ("clips & label_data*.json", "clips & test_label*.json", "*/clips & */label_data*.json",
                                  "*/clips & test_label*.json"),
             "CULane's lanes": ("*.lines.txt", "images/*.lines.txt", "driver_*/*/*.lines.txt"),
             "folders of images and of masks": (
-                "images & masks", "*/images & */masks", "train & trainannot", "train & train_labels",
-                "701_StillsRaw_full & LabeledApproved_full", "*_mask.png", "images/*_mask.png", "train/*_mask.png",
-                "*_L.png"
+                mask_folders.shown, "*_mask.png", "images/*_mask.png", "train/*_mask.png", "*_L.png",
             ),
         },
     ),
@@ -207,6 +207,8 @@ def unwrapped(data: Path) -> Path:
     """Returns the folder that holds the data: below `data` where each holds the next and nothing else, as in a zip."""
     while data.is_dir() and (below := only_folder(data)):
         if _is_split(below) or not (_shows(below) or _opens(below) and not _shows(data)):
+            break
+        if (here := layouts(data, MASKS)) and here[:1] != layouts(below, MASKS)[:1]:  # which folders of any name are
             break
         data = below
     return data

@@ -43,7 +43,7 @@ def frames():
     return [(split, number, ids_of(split, number)) for split, count in PARTS.items() for number in range(count)]
 
 
-def in_folders(image_at, mask_at, colours="", names=True):
+def in_folders(image_at, mask_at, colours="", names="classes.txt"):
     def write(root):
         for split, number, ids in frames():
             image(root / image_at.format(split=split, n=number), ids)
@@ -54,8 +54,11 @@ def in_folders(image_at, mask_at, colours="", names=True):
             rows = [forms[colours].format(n, *c) for n, c in zip(STREET[:CLASSES], COLOURS.tolist(), strict=True)]
             head = {"class_dict.csv": ["name,r,g,b"], "labelmap.txt": ["# label:color_rgb:parts:actions"]}
             (root / colours).write_text("\n".join([*head.get(colours, []), *rows]) + "\n")
-        elif names:
-            (root / "classes.txt").write_text("\n".join(STREET[:CLASSES]))
+        elif names == "train/_classes.csv":
+            rows = [f"{number}, {name}" for number, name in enumerate(STREET[:CLASSES])]
+            (root / names).write_text("Pixel Value, Class\n" + "\n".join(rows))
+        else:
+            (root / names).write_text("\n".join(STREET[:CLASSES]))
 
     return write
 
@@ -111,6 +114,11 @@ WRITTEN = {
     "one folder": (FOLDERS, in_folders("{split}/{n:04}.jpg", "{split}/{n:04}_mask.png", "label_colors.txt")),
     "flat cityscapes": (FOLDERS, in_folders("images/{split}/u_{n:04}_leftImg8bit.png",
                                             "masks/{split}/u_{n:04}_gtFine_labelIds.png")),
+    "one word": (FOLDERS, in_folders("image/{split}/{n:04}.jpg", "label/{split}/{n:04}_P.gif", names="codes.txt")),
+    "words in bars": (FOLDERS, in_folders("{split}_images/{n:04}.jpg", "{split}_masks/{n:04}.tif")),
+    "mmsegmentation": (FOLDERS, in_folders("img_dir/{split}/{n:04}.jpg", "ann_dir/{split}/{n:04}.bmp")),
+    "roboflow": (FOLDERS, in_folders("{split}/{n:04}_jpg.rf.0a1.jpg", "{split}/{n:04}_jpg.rf.0a1_mask.png",
+                                     names="train/_classes.csv")),
     "label ids": ("Cityscapes", cityscapes("labelIds")),
     "train ids": ("Cityscapes", cityscapes("labelTrainIds")),
     "two archives": ("Cityscapes", cityscapes("labelIds", ("leftImg8bit_trainvaltest/leftImg8bit",

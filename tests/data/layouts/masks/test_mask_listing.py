@@ -4,9 +4,10 @@ from PIL import Image
 
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.image_cache import pack
+from tfmo_drive.data.images import Resize
 from tfmo_drive.data.layouts.masks import colours
 from tfmo_drive.data.layouts.masks.mask_listing import list_masks
-from tfmo_drive.data.mask_files import IGNORE, MaskIds
+from tfmo_drive.data.mask_files import IGNORE, MaskIds, read_mask
 from tfmo_drive.data.splitting import SPLITS
 from tfmo_drive.tasks.segmentation.segmentation_score import overlaps
 
@@ -161,6 +162,32 @@ def test_masks_need_names(root):
         list_masks(root)
     with pytest.raises(BadInput, match="got 1"):
         list_masks(root, ("road", "void"))
+
+
+@pytest.mark.parametrize("names", [(), ("road", "lane")])
+@pytest.mark.parametrize("mode", ["1", "L", "RGB"])
+def test_black_and_white_masks_are_two_classes(root, mode, names, caplog):
+    """White is 255, which elsewhere means that nothing is known: every pixel of the object would be ignored."""
+    pairs(root / "images", root / "masks", 40)
+    for number, path in enumerate(sorted((root / "masks").iterdir())):
+        Image.fromarray(np.eye(4, 6, number % 5, dtype=np.uint8) * 255).convert(mode).save(path)
+        Image.new("RGB", (6, 4)).save(root / "images" / f"{path.stem}.jpg")
+    listing = list_masks(root, names)
+    assert listing.class_names == (names or ("background", "foreground")) and "black and white" in caplog.text
+    part = listing["train"]
+    for file, mask in zip(part.files, part.masks, strict=True):
+        expected = np.eye(4, 6, int(mask.stem[-4:]) % 5, dtype=np.uint8)
+        assert (read_mask(mask, file, part.ids, (4, 6), Resize()) == expected).all()
+
+
+def test_lists_beside_the_folders_are_the_splits(root):
+    pairs(root / "images", root / "masks", 40)
+    (root / "valid.txt").write_text("".join(f"/x/drive_{number:04}.jpg y.png\n" for number in range(6)))
+    listing = list_masks(root, NAMES)
+    assert {file.stem for file in listing["test"].files} == {f"drive_{number:04}" for number in range(6)}
+    (root / "train.txt").write_text("drive_0005\n")
+    with pytest.raises(BadInput, match="drive_0005 is in train and in val"):
+        list_masks(root, NAMES)
 
 
 def coloured(root, palettes=(), ids=((0, 1), (2, 1))):

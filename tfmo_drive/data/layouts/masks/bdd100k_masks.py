@@ -31,10 +31,12 @@ PLACES = {
 def pairs(root: Path) -> Pairs:
     """Returns the pairs of the first folder of masks that is there; the others are named in a warning.
 
-    Raises BadInput where there are no images.
+    Raises BadInput where there are no images, or other masks alone (of lanes, or colours).
     """
     home = root / "bdd100k" if (root / "bdd100k").is_dir() else root
     here = [place for place in PLACES if (home / place).is_dir()]
+    if not here:
+        raise BadInput(f"{home} holds no masks that are read: {quoted(list(PLACES))}. Unpack one of BDD100K's there.")
     if here[1:]:
         said = f"not read: {quoted(here[1:])}, as {here[0]} is there; move that away to read them."
         faults.note(root, said)

@@ -17,12 +17,14 @@ import numpy as np
 from tfmo_drive.base.given_file import text_of
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.class_names import clean, quoted, refuse_unfit
-from tfmo_drive.data.csv_table import read_table
+from tfmo_drive.data.csv_table import number_in, read_table
+from tfmo_drive.data.found_files import folders_in
 from tfmo_drive.data.images import UnreadableImage, opened
 from tfmo_drive.data.layouts.csv_listing import find_columns
-from tfmo_drive.data.mask_files import UNKNOWN
+from tfmo_drive.data.mask_files import IGNORE, UNKNOWN
+from tfmo_drive.data.splitting import SPLIT_WORDS
 
-COLOURS = "class_dict.csv"
+COLOURS, _ROBOFLOW = "class_dict.csv", "_classes.csv"
 LOOKED_AT = 1000
 """The largest number of masks that are opened to compare their palettes before they are read."""
 Colour = tuple[int, int, int]
@@ -33,6 +35,48 @@ _LINES = {
     "labelmap.txt": (re.compile("(?P<name>[^:]+):(?P<levels>[^:]+)(:.*)?"), "name:red,green,blue::"),
 }
 """The files of lines, with the form of a line as a pattern and in words; lines that begin with # say nothing."""
+
+
+_VALUES = {"id": ("pixel value", "value", "id", "index"), "name": _COLUMNS["name"]}
+BLACK_AND_WHITE: Mapping[str, Colour] = {"background": (0, 0, 0), "foreground": (255, 255, 255)}
+"""The classes of masks that are black and white, where nobody names them."""
+_FEW = 20
+"""The number of masks in which other colours than black and white are looked for."""
+
+
+def names_in(folder: Path) -> tuple[str, ...]:
+    """Returns the names of the ids in Roboflow's _classes.csv, in a folder or in that of a split; () without any.
+
+    Raises BadInput where the ids are not 0 to n - 1, each once.
+    """
+    places = [folder, *(child for child in folders_in(folder) if child.name.lower() in SPLIT_WORDS)]
+    path = next((place / _ROBOFLOW for place in places if (place / _ROBOFLOW).is_file()), None)
+    if path is None:
+        return ()
+    table = read_table(path)
+    found = find_columns(path, table.header, {}, _VALUES, tuple(_VALUES))
+    rows = sorted(zip(map(number_in, table.column(found["id"])), table.filled(found["name"]), strict=True), key=str)
+    names = {number: clean(name) for number, name in rows if number is not None}
+    if set(names) != set(range(len(rows))):
+        raise BadInput(f"{path}: the pixel values must be 0 to {len(rows) - 1}, each once, with a name each.")
+    return tuple(names[number] for number in range(len(rows)))
+
+
+def are_black_and_white(masks: Sequence[Path]) -> bool:
+    """Says whether some masks, evenly spread, show black and white alone; what cannot be read is passed over."""
+    seen: set[int] = set()
+    for place in np.unique(np.linspace(0, len(masks) - 1, min(len(masks), _FEW)).round().astype(int)).tolist():
+        try:
+            with opened(masks[place], masks[place]) as image:
+                if image.mode not in ("1", "L", "P", "RGB", "RGBA"):
+                    return False
+                pixels = np.asarray(image.convert("RGB"))
+        except UnreadableImage:
+            continue
+        seen |= set(np.unique(pixels).tolist())
+        if not seen <= {0, IGNORE} or (pixels != pixels[..., :1]).any():
+            return False
+    return len(seen) == 2
 
 
 def colours_in(folder: Path) -> tuple[Path, Mapping[str, Colour]] | None:

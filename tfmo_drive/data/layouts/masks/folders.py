@@ -10,25 +10,27 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from tfmo_drive.base import faults
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.class_names import quoted
-from tfmo_drive.data.found_files import IMAGE_HOLDERS, MASK_HOLDERS, entries, folders_in, walk
+from tfmo_drive.data.found_files import entries, walk
 from tfmo_drive.data.images import SUFFIXES
+from tfmo_drive.data.layouts import mask_folders
 from tfmo_drive.data.layouts.known_layouts import MASKS, elsewhere
-from tfmo_drive.data.layouts.masks.pairs import Pairs
+from tfmo_drive.data.layouts.masks.pairs import Pairs, named_in
+from tfmo_drive.data.mask_files import LOSSLESS
 from tfmo_drive.data.recordings import recording
 from tfmo_drive.data.splitting import SPLIT_WORDS
 
-IMAGES = (*IMAGE_HOLDERS, "701_stillsraw_full")
 _LAYOUT = (
     "Expected train/ + trainannot/, images/train/ + masks/train/, train/images/ + train/masks/ or images/ + masks/."
 )
-_MASK_END = re.compile(r"[_-](masks?|L|labels?|annot|gt|seg|segmentation|gtFine(_labelIds|_labelTrainIds)?|labelIds)$",
-                       re.IGNORECASE)  # fmt: skip
+_MASK_END = re.compile(
+    r"[_-](masks?|L|P|labels?|annot|gt|seg|segmentation|gtFine(_labelIds|_labelTrainIds)?|labelIds)$", re.IGNORECASE
+)
 """What a mask's stem may have behind its image's."""
 _IMAGE_END = re.compile("_(leftImg8bit|image|img|sat)$")
 """What an image's stem may have in its place."""
@@ -47,7 +49,9 @@ def pairs(root: Path) -> Pairs:
             masks = {stem: file for stem, file in images.items() if _MASK_END.sub("", stem) != stem}
             images = {stem: file for stem, file in images.items() if stem not in masks}
         else:
-            masks = _by_stem(root, mask_folder, (".png",), found.odd)
+            masks = _by_stem(root, mask_folder, LOSSLESS, found.odd)
+        lists = {} if split else _lists(root, images)
+        rest = "train" if lists and "train" not in lists.values() else ""
         known: dict[str, str] = {}
         for stem, file in masks.items():
             name = stem if stem in images else _image_of(stem, images)
@@ -61,7 +65,21 @@ def pairs(root: Path) -> Pairs:
         for stem in images:
             if stem in known:
                 frame = _IMAGE_END.sub("", stem)
-                found.add(images[stem], known[stem], split, f"{frame}.png", recording(frame))
+                found.add(images[stem], known[stem], split or lists.get(stem, rest), f"{frame}.png", recording(frame))
+    return found
+
+
+def _lists(root: Path, names: Iterable[str]) -> dict[str, str]:
+    """Returns {image: split} of train.txt, val.txt and their like in `root` that name any image of `names`.
+
+    Raises BadInput where one is in two of them.
+    """
+    known, found = set(names), {}
+    for word, split in SPLIT_WORDS.items():
+        listed = named_in(root / f"{word}.txt") if (root / f"{word}.txt").is_file() else []
+        for name in known.intersection(listed):
+            if found.setdefault(name, split) != split:
+                raise BadInput(f"{root}: {name} is in {found[name]} and in {split}. Keep it in one of them.")
     return found
 
 
@@ -75,23 +93,23 @@ def _image_of(stem: str, images: dict[str, str]) -> str | None:
 
 def _places(root: Path) -> dict[str, tuple[Path, Path]]:
     """Returns {split: (folder of images, folder of masks)}; the split is "" where all are still to be split."""
-    folders = _subfolders(root)
+    if not root.is_dir():
+        raise BadInput(f"There is no folder {root}. {_LAYOUT}")
+    folders = mask_folders.subfolders(root)
     found: dict[str, tuple[Path, Path]] = {}
-    images, masks = _called(folders, IMAGES), _called(folders, MASK_HOLDERS)
-    if images and masks:
-        parts = {word: (folder, _subfolders(masks).get(word)) for word, folder in _subfolders(images).items()}
-    else:
-        parts = {word: _inner(folder, folders) for word, folder in folders.items()}
+    (images, masks), parts = mask_folders.whole(folders), mask_folders.of_splits(folders)
     for word, (image_folder, mask_folder) in parts.items():
         if word not in SPLIT_WORDS:
             continue
+        if not (image_folder and mask_folder) and _ends_in_masks(folders.get(word)):
+            image_folder = mask_folder = folders[word]
         if image_folder is None or mask_folder is None:
             faults.note(root, f"there are no masks for {word}; it is left out.")
         elif found.setdefault(SPLIT_WORDS[word], (image_folder, mask_folder)) != (image_folder, mask_folder):
             raise BadInput(f"{root} holds one split twice: {quoted(list(parts))}. Keep one of them.")
     if not found and images and masks and not set(parts) & set(SPLIT_WORDS):
         found = {"": (images, masks)}
-    if not found and (alone := next((place for place in (root, images) if place and _ends_in_masks(place)), None)):
+    if not found and (alone := next(filter(_ends_in_masks, (root, images)), None)):
         found = {"": (alone, alone)}
     used = {folder for pair in found.values() for folder in pair}
     spare = [word for word in parts if word not in SPLIT_WORDS and folders.get(word) not in used]
@@ -105,37 +123,11 @@ def _places(root: Path) -> dict[str, tuple[Path, Path]]:
     return found
 
 
-def _inner(folder: Path, siblings: dict[str, Path]) -> tuple[Path | None, Path | None]:
-    """Returns a split's folders of images and masks: train/ + trainannot/, train/images/ + train/masks/, or one."""
-    word = folder.name.lower()
-    beside_it = _called(siblings, [f"{word}{bar}{name}" for name in MASK_HOLDERS for bar in ("", "_")])
-    if beside_it:
-        return folder, beside_it
-    inside = _subfolders(folder)
-    if word in SPLIT_WORDS and not inside and _ends_in_masks(folder):
-        return folder, folder
-    return _called(inside, IMAGES), _called(inside, MASK_HOLDERS)
-
-
-def _ends_in_masks(folder: Path) -> bool:
+def _ends_in_masks(folder: Path | None) -> bool:
     """Says whether a folder holds an image beside its mask, which is called after it with an ending more."""
-    stems = {Path(entry.name).stem for entry in entries(folder) if entry.name.lower().endswith(SUFFIXES)}
+    names = [entry.name for entry in entries(folder)] if folder else []
+    stems = {Path(name).stem for name in names if name.lower().endswith(SUFFIXES)}
     return any(_MASK_END.sub("", stem) != stem and _MASK_END.sub("", stem) in stems for stem in stems)
-
-
-def _called(folders: dict[str, Path], names: Sequence[str]) -> Path | None:
-    return next((folders[name] for name in names if name in folders), None)
-
-
-def _subfolders(path: Path) -> dict[str, Path]:
-    """Returns {name in lower case: folder}, sorted."""
-    if not path.is_dir():
-        raise BadInput(f"There is no folder {path}. {_LAYOUT}")
-    found: dict[str, Path] = {}
-    for child in folders_in(path):
-        if found.setdefault(child.name.lower(), child) != child:
-            raise BadInput(f"{found[child.name.lower()]} and {child.name} differ in case alone. Keep one of them.")
-    return found
 
 
 def _by_stem(root: Path, folder: Path, suffixes: tuple[str, ...], odd: list[str]) -> dict[str, str]:

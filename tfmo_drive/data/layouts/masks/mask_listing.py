@@ -18,9 +18,17 @@ from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.class_names import beside, quoted, refuse_unfit
 from tfmo_drive.data.layouts.known_layouts import MASKS, layouts, unwrapped
 from tfmo_drive.data.layouts.masks import bdd100k_masks, cityscapes_masks, culane, folders, tusimple, voc_masks
-from tfmo_drive.data.layouts.masks.colours import COLOURS, Colour, agreed_palette, colours_in
+from tfmo_drive.data.layouts.masks.colours import (
+    BLACK_AND_WHITE,
+    COLOURS,
+    Colour,
+    agreed_palette,
+    are_black_and_white,
+    colours_in,
+    names_in,
+)
 from tfmo_drive.data.layouts.masks.pairs import Pairs
-from tfmo_drive.data.mask_files import IGNORE, MaskIds, MaskSplit
+from tfmo_drive.data.mask_files import IGNORE, LOSSLESS, MaskIds, MaskSplit
 from tfmo_drive.data.paths import Paths
 from tfmo_drive.data.recordings import blocks, drawn_whole
 from tfmo_drive.data.splitting import SPLITS, Listing, missing, refuse_repeated_files, sampled_blocks, with_train
@@ -47,15 +55,16 @@ def list_masks(
 ) -> Listing:
     """Lists pairs of an image and a mask; every split is a MaskSplit.
 
-    With a file of colours (class_dict.csv, label_colors.txt, labelmap.txt) in `root`, masks are colours. Missing
+    With a file of colours (class_dict.csv, label_colors.txt, labelmap.txt) in `root`, masks are colours, and where they
+    are black and white, and no or two classes are named, these are the two. Missing
     splits are sampled out of train: whole recordings where there are enough of them, else whole blocks of neighbouring
     frames; blocks are the groups.
 
     Args:
         root: The folder.
-        class_names: The names of the files' ids in order, by default those of classes.json or classes.txt in `root`, or
-            those that the layout defines; as many as the layout's classes rename these. Classes called unlabelled or
-            void are no classes; those behind them move up.
+        class_names: The names of the files' ids in order, by default those of classes.json or classes.txt in `root`, of
+            Roboflow's _classes.csv, or those that the layout defines; as many as the layout's classes rename these.
+            Classes called unlabelled or void are no classes; those behind them move up.
         ignore: One more id (0..255) that is no class, as 255 always is.
         seed: The seed of the sampling.
         skip_bad: Whether images without a mask, and masks without an image, are skipped.
@@ -71,9 +80,15 @@ def list_masks(
     faults.refuse(root, found.odd, total, "images and masks are no pairs", skip_bad)
     if not found.images:
         raise BadInput(f"{root} holds no images with their masks, as {layout} has them; see data/README.md.")
-    files = Paths(mask for mask in found.masks if isinstance(mask, str) and mask.lower().endswith(".png"))
+    files = Paths(mask for mask in found.masks if isinstance(mask, str) and mask.lower().endswith(LOSSLESS))
     palette = agreed_palette(root, files) if colours is None else ()  # before any word of names, which would not help
-    names, ids = _classes(found, class_names, ignore, colours)
+    home = found.home
+    named = tuple(class_names or (beside(home) or names_in(home) if home.is_dir() else ()))
+    if colours is None and not found.names and len(named) in (0, 2) and are_black_and_white(files):
+        levels = dict(zip(named or BLACK_AND_WHITE, BLACK_AND_WHITE.values(), strict=True))
+        colours, palette, (black, white) = (home, levels), (), levels
+        faults.note(root, f"masks are black and white: black is {quoted([black])}, white {quoted([white])}.")
+    names, ids = _classes(found, named, ignore, colours)
     ids = dataclasses.replace(ids, palette=palette)
     given = with_train(np.array(found.splits, "<U5"), root)
     found.splits = given.tolist()
@@ -99,11 +114,11 @@ def _groups(found: Pairs, splits: np.ndarray) -> np.ndarray:
 
 
 def _classes(
-    found: Pairs, given: Sequence[str] | None, ignore: int | None, colours: tuple[Path, Mapping[str, Colour]] | None
+    found: Pairs, named: tuple[str, ...], ignore: int | None, colours: tuple[Path, Mapping[str, Colour]] | None
 ) -> tuple[tuple[str, ...], MaskIds]:
     """Returns the classes' names, and how the ids of files, or their colours, become classes."""
     home, (table, levels) = found.home, colours or (None, {})
-    named = tuple(given or (beside(home) if home.is_dir() else None) or levels)
+    named = named or tuple(levels)
     refuse_unfit(home, named, said=True)
     if levels and set(named) != set(levels):
         odd = quoted(sorted(set(named) ^ set(levels)))

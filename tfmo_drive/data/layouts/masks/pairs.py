@@ -8,6 +8,7 @@ import re
 import sys
 from pathlib import Path
 
+from tfmo_drive.base import given_file
 from tfmo_drive.data.found_files import walk
 from tfmo_drive.data.images import SUFFIXES
 from tfmo_drive.data.lanes import Lanes
@@ -66,3 +67,9 @@ def by_name(folder: Path, pattern: str, odd: list[str], suffixes: tuple[str, ...
         if match := re.fullmatch(pattern, file.stem):
             found.setdefault(match[1], []).append(file)
     return found
+
+
+def named_in(path: Path) -> list[str]:
+    """Returns the names in a list of images, each once: the first word of a line, without folders and suffix."""
+    lines = given_file.text_of(path, "a list of images, one a line").split("\n")
+    return list(dict.fromkeys(Path(line.split()[0]).stem for line in lines if line.strip()))

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tfmo_drive.base import faults, given_file
+from tfmo_drive.base import faults
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.class_names import quoted
 from tfmo_drive.data.found_files import folders_in
-from tfmo_drive.data.layouts.masks.pairs import Pairs, by_name
+from tfmo_drive.data.layouts.masks.pairs import Pairs, by_name, named_in
 from tfmo_drive.data.splitting import SPLIT_WORDS
 
 NAMES = ("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
@@ -65,10 +65,4 @@ def _lists(home: Path, masks: list[str]) -> dict[str, list[str]]:
         if not whole:
             return {"": masks}
         found = {"": whole[0]} | {split: path for split, path in found.items() if split == "test"}
-    return {split: _named(path) for split, path in found.items()}
-
-
-def _named(path: Path) -> list[str]:
-    """Returns the names in a list, each once: the first word of a line, without folders and suffix."""
-    lines = given_file.text_of(path, "a list of images, one a line").split("\n")
-    return list(dict.fromkeys(Path(line.split()[0]).stem for line in lines if line.strip()))
+    return {split: named_in(path) for split, path in found.items()}
