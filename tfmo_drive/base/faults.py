@@ -21,11 +21,10 @@ NAMED, LONGEST = 10, 400
 
 
 class Note(NamedTuple):
-    """Says what is left out of data, or odd about it: the file or folder, the sentence, and the level of the log."""
+    """Says what is left out of data, or odd about it: the file or folder, and the sentence."""
 
     source: str
     text: str
-    level: int
 
 
 _gathering: list[dict[Note, None]] = []
@@ -76,7 +75,7 @@ def note(source: str | Path, text: str, level: int = logging.WARNING) -> None:
         text: The rest of the line, a whole sentence.
         level: The level of the log, logging.INFO for what is as it should be.
     """
-    said = Note(one_line(str(source)), one_line(text), level)
+    said = Note(one_line(str(source)), one_line(text))
     logging.log(level, "%s: %s", said.source, said.text)
     for heard in _gathering:
         heard[said] = None
