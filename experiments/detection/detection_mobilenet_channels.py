@@ -29,7 +29,7 @@ EXPERIMENT = Experiment(
     task=MOBILENET,
     training=MOBILENET_TRAINING,
     recipe=(
-        ChannelPruning(parameters=0.193, importance=Taylor(), allocation="global", **ROUNDS, **TAUGHT),
+        ChannelPruning(parameters=0.2, importance=Taylor(), allocation="global", **ROUNDS, **TAUGHT),
         Train(**SECOND, **TAUGHT),
     ),
     controls={
