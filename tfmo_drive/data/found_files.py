@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import dataclasses
 import os
+import re
 import stat
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -25,6 +26,10 @@ HOLDERS = (*IMAGE_HOLDERS, "jpegimages", "image_2", "labels", "label_2", "annota
 """Names, in lower case, of folders that hold all images or their labels; none is a class."""
 MASK_HOLDERS = ("masks", "mask", "labels", "label", "annotations", "annotation", "annot")
 """Names, in lower case, of folders that hold all masks."""
+_MASKS = {*MASK_HOLDERS, "gt", "seg", "semantic", "segmentation"}
+_BESIDE = {"color", "colour", "camera", "raw", "anon", "dir", "set", "data", "train", "training", "val", "valid",
+           "test"}  # fmt: skip
+"""Words beside those in names of folders that hold all images or their masks: ColorImage, rgb_anon, train_masks."""
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
 """Suffixes of packed folders."""
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
@@ -161,6 +166,26 @@ def folders_below(folder: Path, deep: int, most: int = 1000) -> list[Path]:
         level = [child for place in level for child in folders_in(place)][: most - len(found)]
         found += level
     return found
+
+
+def holds_everything(name: str) -> bool:
+    """Says whether a folder is called as one of all images, or of their masks or labels; none is a class.
+
+    A mask may be one, in photographs of faces, and so may all that is a word alone.
+    """
+    alone = name.isalpha() and name in (name.lower(), name.capitalize())
+    return name.lower() in (*HOLDERS, "rgb", "gt") or not alone and _made_of(name, {*HOLDERS, *_MASKS, "rgb"})
+
+
+def holds_masks(name: str) -> bool:
+    """Says whether a folder is called as one of all masks or labels (CameraSeg, gt)."""
+    return _made_of(name, _MASKS)
+
+
+def _made_of(name: str, kind: set[str]) -> bool:
+    """Says whether a name has a word of a kind, and beside those none but what says more of it."""
+    words = {word.lower() for word in re.findall("[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)}
+    return bool(words & kind) and words <= kind | _BESIDE
 
 
 def only_folder(folder: Path) -> Path | None:

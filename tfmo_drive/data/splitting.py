@@ -29,8 +29,16 @@ SPLIT_WORDS = {
     "testing": "test",
 }  # fmt: skip
 """Words for a split in names of folders and files and in columns, in lower case, and the split that each means."""
+_NO_WORDS = ("set", "data", "dataset", "images")
+"""Words beside that of a split in folders' names."""
 FRACTIONS = {"train": 0.7, "val": 0.15, "test": 0.15}
 """The shares of train, val and test of data without splits of its own."""
+
+
+def split_of_folder(name: str) -> str:
+    """Returns the split of a folder that is called as one and nothing else (train, training_set), or ""."""
+    words = [word for word in re.split("[ _-]", name.lower()) if word not in _NO_WORDS]
+    return SPLIT_WORDS.get(words[0], "") if len(words) == 1 else ""
 
 
 def split_in_name(name: str) -> str:

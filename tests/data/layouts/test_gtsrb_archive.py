@@ -45,6 +45,17 @@ def test_without_the_test_archive_tracks_are_drawn(root):
         assert [len(list_source(folder)[split]) for split in SPLITS] == [90, 15, 15]
 
 
+@pytest.mark.parametrize("place", ["GT-final_test.csv", "GTSRB/GT-final_test.csv", ""])
+def test_the_test_classes_lie_where_their_archive_puts_them(root, place, caplog):
+    (root / "GTSRB").mkdir()
+    for name in ("Final_Training", "Final_Test"):
+        (root / name).rename(root / "GTSRB" / name)
+    (root / "GTSRB/Final_Test/Images/GT-final_test.csv").rename(root / (place or "elsewhere.txt"))
+    listing = list_source(root)
+    assert [len(listing[split]) for split in SPLITS] == ([105, 15, 15] if place else [90, 15, 15])
+    assert ("Final_Test/Images is not read: its classes are in" in caplog.text) == (not place)
+
+
 def test_what_is_missing_is_counted(root):
     (root / "Final_Training/Images/00001/00003_00002.ppm").unlink()
     with pytest.raises(BadInput, match="1 of 135 images are missing: .*00001/00003_00002.ppm"):

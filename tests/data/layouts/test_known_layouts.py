@@ -8,6 +8,7 @@ from tfmo_drive.data.layouts.boxes import box_listing
 from tfmo_drive.data.layouts.known_layouts import BOXES, KINDS, MASKS, layouts, unwrapped
 from tfmo_drive.data.layouts.listing import list_folder, list_source
 from tfmo_drive.data.layouts.masks import mask_listing
+from tfmo_drive.data.splitting import SPLITS
 
 OTHERS = {
     "detection": ("train/0.jpg", "train/_annotations.coco.json", "valid/1.jpg", "valid/_annotations.coco.json"),
@@ -73,12 +74,32 @@ def test_folders_of_splits_and_of_one_class_are_no_wrapping(tmp_path, path):
     assert unwrapped(tmp_path) == tmp_path / WRAPPED[path]
 
 
-@pytest.mark.parametrize("name", ["images", "Labels", "JPEGImages", "annotations"])
+@pytest.mark.parametrize("name", ["images", "Labels", "JPEGImages", "annotations", "ColorImage", "rgb_anon", "GT",
+                                  "train_masks"])  # fmt: skip
 def test_a_folder_of_everything_is_no_class_unless_a_file_says_so(tmp_path, name):
     written(tmp_path, [f"{folder}/{n}.png" for folder in (name, "car") for n in range(4)])
     with pytest.raises(BadInput, match="is called as a folder of all images or labels, not as a class"):
         list_folder(tmp_path)
     assert list_folder(tmp_path, (name, "car")).class_names == (name, "car")
+
+
+def test_folders_of_masks_or_of_drives_below_are_no_classes(tmp_path):
+    town = [f"{town}/{kind}/{n}.png" for town in "ab" for kind in ("CameraRGB", "CameraSeg") for n in range(4)]
+    written(tmp_path / "towns", town)
+    with pytest.raises(BadInput, match="a/CameraSeg is called as a folder of all images or labels"):
+        list_folder(tmp_path / "towns")
+    written(tmp_path / "drives", [f"{drive}/{name}" for drive in "ab" for name in ("driving_log.csv", "IMG/0.jpg")])
+    with pytest.raises(BadInput, match=r"drives/a holds a record of driving \(a driving log\): name that folder"):
+        list_folder(tmp_path / "drives")
+
+
+def test_sets_are_splits_and_folders_below_a_class_are_of_it(tmp_path):
+    names = ("training_set", "Test-Set", "valid images")
+    written(
+        tmp_path, [f"{split}/{kind}/images/{n}.png" for split in names for kind in ("car", "bus") for n in range(4)]
+    )
+    listing = list_folder(tmp_path)
+    assert [len(listing[split]) for split in SPLITS] == [8, 8, 8] and listing.class_names == ("bus", "car")
 
 
 def test_classes_beside_other_files_are_classes(tmp_path):

@@ -274,3 +274,15 @@ def test_a_short_recording_is_cut_into_shorter_blocks_and_that_is_said(root, cap
     listing = list_log(log(root, ["file,steering", *(f"{file},0" for file in names)], names))
     assert [len(listing[split]) for split in SPLITS] == [40, 10, 10]
     assert "drawn in blocks of 0.66 s, for the recording is short" in caplog.text
+
+
+def test_of_rows_of_several_cameras_those_of_the_centre_are_read(root, caplog):
+    cameras = ("left_camera", "center_camera", "right_camera")
+    names = [f"{camera}/{1479424215 + frame}.jpg" for frame in range(60) for camera in cameras]
+    rows = [f"{name.partition('/')[0]},{name},{place / 180}" for place, name in enumerate(names)]
+    for camera in cameras:
+        log(root, [], [], camera)
+    log(root, ["frame_id,filename,angle", *rows], names)
+    files, labels, _ = everything(list_log(root))
+    assert len(files) == 60 and labels[:, 0].tolist() == pytest.approx([(3 * n + 1) / 180 for n in range(60)])
+    assert "120 of 180 rows are of other cameras than the centre's (column frame_id), and left out" in caplog.text

@@ -116,3 +116,10 @@ def test_the_real_drive_gives_rows_that_stay_near_their_target(shared):
     assert np.abs(chunk.targets - now).max() < 5 and np.corrcoef(now, wheels)[0, 1] > 0.999
     seen = chunk.inputs[:, source.columns.index("lead_seen 0.0 s")]
     assert 0 < seen.mean() <= 1
+
+
+def test_arrays_that_are_no_drive_are_told_where_they_go(tmp_path):
+    np.savez(tmp_path / "mnist.npz", x_train=np.zeros((5, 2)), y_train=np.zeros(5))
+    for place in (tmp_path, tmp_path / "mnist.npz"):
+        with pytest.raises(BadInput, match=r'mnist.npz holds the arrays "x_train", "y_train", .*td.arrays\(train='):
+            drive_log.refuse_other_arrays(place)

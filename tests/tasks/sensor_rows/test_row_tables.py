@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tfmo_drive.contracts import BadInput
+from tfmo_drive.data.splitting import SPLITS
 from tfmo_drive.tasks.sensor_rows import row_files
 from tfmo_drive.tasks.sensor_rows.row_tables import Columns, Table
 
@@ -96,6 +97,36 @@ def test_files_of_a_folder_are_groups_in_order(write, tmp_path):
     assert inputs.tolist() == [[1, 2], [3, 4]] and groups.tolist() == [0, 1] and table.classes == ("a", "b")
     write("speed,gear\n1,a\n", "3.csv")
     assert "3.csv has other columns than 1.csv" in refusal(tmp_path)
+
+
+def test_files_called_as_splits_are_these(write, tmp_path):
+    for number, name in enumerate(("test", "train", "valid")):
+        write(f"{HEADER}{number},2,{number}\n", f"{name}.csv")
+    table, _, targets, groups, splits = read(tmp_path)
+    assert [SPLITS[split] for split in splits] == ["test", "train", "val"] and groups.tolist() == [-1] * 3
+    assert table.grouped == "stretches of neighbouring rows"
+    write(f"{HEADER}1,2,3\n", "more.csv")
+    assert read(tmp_path)[4].tolist() == [-1] * 4
+
+
+@pytest.mark.parametrize("name", ["", "Unnamed: 0"])
+def test_an_index_of_pandas_is_no_input(write, name, caplog):
+    path = write(f"{name},speed,gear\n0,1.5,a\n1,2.5,b\n")
+    assert read(path)[0].columns == ("speed",) and 'not read: "Unnamed: 0", an index of pandas' in caplog.text
+    assert read(path, Columns(target="gear", inputs=("Unnamed: 0",)))[1].tolist() == [[0], [1]]
+
+
+def test_decimal_commas_and_booleans_are_numbers(write, caplog):
+    path = write('speed;brake;gear\n1;True;a,b\n-2,5;false;c\n"3,25e1";TRUE;c\n')
+    table, inputs, *_ = read(path)
+    assert inputs.tolist() == [[1, 1], [-2.5, 0], [32.5, 1]] and table.classes == ("a,b", "c")
+    assert "1,5 is read as one and a half" in caplog.text
+    assert "line 3, column \"speed\": '1.234,5' is no" in refusal(write("speed;gear\n1,5;a\n1.234,5;b\n"))
+
+
+def test_all_columns_of_words_are_named_at_once(write):
+    said = refusal(write("road,speed,weather,gear\ncity,1,rain,a\n"))
+    assert said.endswith("--set=task.columns.ignore=road,weather.")
 
 
 def test_the_key_follows_the_file_and_the_columns(write):

@@ -1,7 +1,7 @@
 """Lists the German Traffic Sign Recognition Benchmark as its authors give it (Stallkamp et al. 2012), or Kaggle does.
 
     Final_Training/Images/00014/GT-00014.csv and 00007_00029.ppm: frame 29 of the 7th track of class 14
-    Final_Test/Images/GT-final_test.csv and 00000.ppm
+    Final_Test/Images/00000.ppm and GT-final_test.csv there, or beside GTSRB/, which holds both, as the archives have it
     Train.csv and Train/14/00014_00007_00029.png, Test.csv and Test/00000.png
 
 Frames of one track are near-duplicates, so tracks are the groups; the test images' tracks are not told.
@@ -23,14 +23,14 @@ from tfmo_drive.data.layouts.columns import COLUMNS
 from tfmo_drive.data.layouts.csv_listing import find_columns
 from tfmo_drive.data.splitting import Listing, Rows, assemble
 
-_TRAINING, _TEST = Path("Final_Training", "Images"), Path("Final_Test", "Images", "GT-final_test.csv")
-
+_TRAINING, _TEST, _TRUTH = Path("Final_Training", "Images"), Path("Final_Test", "Images"), "GT-final_test.csv"
+_HOME = "GTSRB"
 _KAGGLE = {"Train.csv": "train", "Test.csv": "test"}
 
 
 def is_archive(root: Path) -> bool:
     """Says whether `root` holds the unpacked benchmark, or is the folder of its training classes."""
-    return (root / _TRAINING).is_dir() or _is_kaggles(root) or any(_tables(root))
+    return any((root / home / _TRAINING).is_dir() for home in ("", _HOME)) or _is_kaggles(root) or any(_tables(root))
 
 
 def _is_kaggles(root: Path) -> bool:
@@ -51,13 +51,13 @@ def list_archive(
     Without Final_Test, test is sampled from the tracks as well. Classes are called by their ids, unless `class_names`,
     or classes.json or classes.txt in `root` says more. Raises BadInput as `list_csv` does.
     """
-    tables = [(root / name, split) for name, split in _KAGGLE.items()] if _is_kaggles(root) else _official(root)
+    kaggles = [(root / name, root, split) for name, split in _KAGGLE.items()]
     files, words, splits, tracks = [], [], [], []
-    for path, split in tables:
+    for path, folder, split in kaggles if _is_kaggles(root) else _official(root):
         table = read_table(path)
         found = find_columns(path, table.header, {}, COLUMNS, ("file", "label"))
         names = table.filled(found["file"])
-        files += [path.parent / name.replace("\\", "/") for name in names]
+        files += [folder / name.replace("\\", "/") for name in names]
         words += table.filled(found["label"])
         splits += [split] * len(names)
         tracks += [str(path.parent / (name.rpartition("_")[0] if split == "train" else name)) for name in names]
@@ -79,10 +79,15 @@ def list_archive(
     return assemble(rows, seed, bool(known))
 
 
-def _official(root: Path) -> list[tuple[Path, str]]:
-    """Returns the tables of the archive as its authors give it, each with its split."""
-    training = root / _TRAINING if (root / _TRAINING).is_dir() else root
-    tables = [(path, "train") for path in _tables(training)]
+def _official(root: Path) -> list[tuple[Path, Path, str]]:
+    """Returns the tables of the archive as its authors give it, each with the folder of its images and its split."""
+    home = root / _HOME if (root / _HOME / _TRAINING).is_dir() else root
+    training = home / _TRAINING if (home / _TRAINING).is_dir() else root
+    tables = [(path, path.parent, "train") for path in _tables(training)]
     if not tables:
         raise BadInput(f"{training} holds no tables (00000/GT-00000.csv). Unpack the whole archive.")
-    return tables + [(root / _TEST, "test")] * (root / _TEST).is_file()
+    test = home / _TEST
+    truths = [folder / _TRUTH for folder in (test, test.parent, home, root) if (folder / _TRUTH).is_file()]
+    if test.is_dir() and not truths:
+        faults.note(root, f"{test} is not read: its classes are in {_TRUTH}, of another archive. Unpack that there.")
+    return tables + [(truth, test, "test") for truth in truths[:1] if test.is_dir()]

@@ -13,15 +13,18 @@ from tfmo_drive.base import faults
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data import found_files
 from tfmo_drive.data.class_names import beside, label_ids, no_class, ordered, quoted, refuse_unfit
-from tfmo_drive.data.found_files import HOLDERS, Found, entries, folders_in, walk
+from tfmo_drive.data.found_files import Found, entries, folders_in, holds_everything, holds_masks, walk
 from tfmo_drive.data.images import SUFFIXES
 from tfmo_drive.data.layouts.csv_listing import list_csv
 from tfmo_drive.data.layouts.foreign_layouts import foreign
 from tfmo_drive.data.layouts.gtsrb_archive import is_archive, list_archive
-from tfmo_drive.data.layouts.known_layouts import CLASSES, above, elsewhere, unwrapped
+from tfmo_drive.data.layouts.known_layouts import CLASSES, DRIVING, KINDS, MASKS, above, elsewhere, layouts, unwrapped
+from tfmo_drive.data.paths import split
 from tfmo_drive.data.recordings import tracks
-from tfmo_drive.data.splitting import SPLIT_WORDS, Listing, Rows, assemble
+from tfmo_drive.data.splitting import Listing, Rows, assemble, split_of_folder
 
+_MOST = 40
+"""The number of folders that are looked into for another layout."""
 _LAYOUT = "Expected one folder per class; see data/README.md."
 
 
@@ -66,7 +69,7 @@ def _listed(
         table = path / "index.csv" if len(tables) > 1 else tables[0]
         return list_csv(table, class_names, columns, seed, skip_bad)
     names = quoted([table.name for table in tables])
-    if tables and all(folder.name.lower() in HOLDERS for folder in folders):
+    if tables and all(holds_everything(folder.name) for folder in folders):
         advice = elsewhere(path, CLASSES) or "Name the one to use."
         raise BadInput(f"{path} holds {len(tables)} CSV files: {names}. {advice}")
     if tables:
@@ -99,7 +102,7 @@ def list_folder(
     root = Path(root)
     children = _subfolders(root)
     places = _split_folders(children)
-    if reason := elsewhere(root, CLASSES):
+    if reason := elsewhere(root, CLASSES) or _inside(children):
         raise BadInput(f"{root} holds no folders of classes. {reason}")
     if "train" not in places.values() and not (places and len(places) == len(children)):
         places = {root: ""}
@@ -115,8 +118,8 @@ def list_folder(
     for child, found in listed.items():
         if found.files and child.name not in ids:
             raise BadInput(f"{child}: {no_class(child.name, names)}")
-        if not named and child.name.lower() in HOLDERS:
-            raise BadInput(f"{child} is called as a folder of all images or labels, not as a class. {_LAYOUT}")
+        if not named and (odd := _of_everything(child, found)):
+            raise BadInput(f"{odd} is called as a folder of all images or labels, not as a class. {_LAYOUT}")
     files = [file for found in listed.values() for file in found.files]
     counts = [len(found.files) for found in listed.values()]
     labels = np.repeat([ids.get(child.name, 0) for child in listed], counts)
@@ -125,12 +128,30 @@ def list_folder(
     return assemble(Rows(root, names, files, labels, groups, splits, "folders of classes"), seed, bool(named))
 
 
+def _inside(folders: Sequence[Path]) -> str:
+    """Returns a sentence on the first of some folders that holds a record of driving or masks by itself; else ""."""
+    for folder in folders[:_MOST]:
+        for kind in (DRIVING, MASKS):
+            if found := layouts(folder, kind):
+                return f"{folder} holds {KINDS[kind].what} ({found[0]}): name that folder."
+    return ""
+
+
+def _of_everything(child: Path, found: Found) -> Path | None:
+    """Returns the folder of a class, or one in it with images, that is called as one of all images or labels."""
+    if holds_everything(child.name):
+        return child
+    places = {Path(place) for place, _ in map(split, found.files.texts)}
+    below = ((place, place.relative_to(child).parts) for place in sorted(places))
+    return next((place for place, parts in below if any(map(holds_masks, parts))), None)
+
+
 def _split_folders(children: Sequence[Path]) -> dict[Path, str]:
     """Returns {folder: split}; beside other folders, one without folders in it is a class, as a train is a vehicle."""
-    named = [child for child in children if child.name.lower() in SPLIT_WORDS]
+    named = [child for child in children if split_of_folder(child.name)]
     if len(named) < len(children):
         named = [child for child in named if folders_in(child)]
-    return {child: SPLIT_WORDS[child.name.lower()] for child in named}
+    return {child: split_of_folder(child.name) for child in named}
 
 
 def _say_left_out(root: Path, folders: Sequence[Path], listed: Mapping[Path, Found]) -> None:

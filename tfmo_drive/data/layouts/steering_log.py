@@ -29,6 +29,8 @@ from tfmo_drive.data.layouts.named_images import find_beside
 from tfmo_drive.data.paths import Paths
 from tfmo_drive.data.splitting import SPLITS, Listing, Rows, Split, assemble_blocks, refuse_repeated_files, with_train
 
+CAMERA = "camera"
+"""The attribute that says which camera took an image, where not all are of the centre's, and the column that does."""
 COLUMNS = {
     "file": ("center", "centre", "file", "path", "filename", "image", "image_path", "cam/image_array"),
     "steering": ("steering", "steering_angle", "angle", "steer", "user/angle"),
@@ -36,11 +38,10 @@ COLUMNS = {
     "time": ("_timestamp_ms", "milliseconds"),
     "split": ("split", "set", "subset"),
     "speed": ("speed", "velocity", "vehicle_speed"),
+    CAMERA: ("frame_id", "camera", "camera_id", "cam"),
 }
 SIDES = {"left": ("left", "left_image", "left_camera"), "right": ("right", "right_image", "right_camera")}
 """The columns of the cameras at the sides."""
-CAMERA = "camera"
-"""The attribute that says which camera took an image, where not all are of the centre's."""
 _VALUES = ("steering", "throttle", "speed")
 """The columns that are listed where somebody asks for them."""
 CLASSIC = ("center", "left", "right", "steering", "throttle", "brake", "speed")
@@ -91,6 +92,7 @@ def list_log(
     path = table.path
     kinds = {kind: names for kind, names in COLUMNS.items() if kind not in _VALUES or kind in values}
     found = find_columns(path, table.header, columns or {}, kinds, ("file", *values))
+    table = _of_the_centre(table, found[CAMERA]) if CAMERA in found else table
     cells = {kind: table.column(index) for kind, index in found.items()}
     files = find_beside(path, cells["file"])
     numbers = {value: [number_in(text) for text in cells[value]] for value in values}
@@ -166,6 +168,20 @@ def with_side_cameras(
 def _table(path: Path) -> Table:
     path = unwrapped(path)
     return read_tub(path) if is_tub(path) else read_table(_log(path), unnamed=CLASSIC)
+
+
+def _of_the_centre(table: Table, place: int) -> Table:
+    """Returns the rows of the camera in the centre, where a column says which of several took a frame, with a note.
+
+    Udacity's second challenge has a row for each of its three (center_camera), with the steering of the centre's.
+    """
+    cameras = [set(re.findall("[a-z]+", cell.lower())) for cell in table.column(place)]
+    centre = [row for row, words in enumerate(cameras) if words & {"center", "centre", "front", "middle"}]
+    if 0 < len(centre) < len(cameras) and any(words & set(SIDES) for words in cameras):
+        said = f"rows are of other cameras than the centre's (column {table.header[place]}), and left out."
+        faults.note(table.path, f"{len(cameras) - len(centre):,} of {len(cameras):,} {said}")
+        return table.at(centre)
+    return table
 
 
 def _labels(numbers: Mapping[str, Sequence[float]], limit: float) -> np.ndarray:

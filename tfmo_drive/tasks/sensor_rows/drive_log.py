@@ -16,6 +16,7 @@ from tfmo_drive.base import given_file
 from tfmo_drive.base.run_folder import file_digest
 from tfmo_drive.base.spelling import suggestion
 from tfmo_drive.contracts import BadInput
+from tfmo_drive.data.class_names import quoted
 from tfmo_drive.tasks.sensor_rows.packed_rows import Chunk, RowSource
 from tfmo_drive.tasks.sensor_rows.row_splits import UNKNOWN
 
@@ -48,6 +49,18 @@ _LANE, _RANGE, _FRESH = 1.8, 150.0, 0.2
 def is_log(path: Path) -> bool:
     """Says whether the path is an .npz file or a folder that holds some."""
     return path.suffix == ".npz" if path.is_file() else any(path.glob("*.npz"))
+
+
+def refuse_other_arrays(path: Path) -> None:
+    """Raises BadInput where the first of some .npz files holds arrays, and not one stream of a drive."""
+    file = path if path.is_file() else min(path.glob("*.npz"))
+    with given_file.reading(file, "a log of a drive", "Expected the streams of comma2k19."), np.load(file) as log:
+        names = list(log)
+    if not any(f"{stream}.t" in names for stream in (*STREAMS, RADAR)):
+        raise BadInput(
+            f"{file} holds the arrays {quoted(names)}, and no log of a drive. Arrays are taken from Python: "
+            "td.arrays(train=(x, y), val=(x, y), test=(x, y))."
+        )
 
 
 class DriveLogs(RowSource):

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import abc
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tfmo_drive.base import faults
 from tfmo_drive.base.given_file import encoding_of, once, reading
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.class_names import is_missing
@@ -28,6 +30,12 @@ _BEGIN = b"ARROW1"
 _BLOCK_BYTES = 8 << 20
 _BATCH_ROWS = 1 << 14
 _LARGEST = float(np.finfo(np.float32).max)
+INDEX = ("Unnamed: 0", "__index_level_0__")
+"""What pandas calls the column of its index, which is no reading."""
+_DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+(e[+-]?[0-9]+)?", re.IGNORECASE)
+_BOOLEANS = {"true": 1.0, "false": 0.0}
+_TRIED = 100
+"""The number of lines in which other forms of numbers are looked for."""
 _ADVICE = "Mend the cell, drop its row, or leave the column out with --set=task.columns.ignore"
 
 
@@ -86,11 +94,14 @@ class CsvRows(RowFile):
             first = file.readline()
             self._delimiter = separator_of(first)
             self.header = tuple(cells(path, 1, first, self._delimiter))
+        if self.header[:1] == ("",) and len(self.header) > 1:
+            self.header = (INDEX[0], *self.header[1:])
         if not _names_columns(self.header) or all(map(_is_number, self.header)):
             raise BadInput(f"{path}: the first line must name every column, each once, got {first.strip()[:60]!r}.")
 
     def blocks(self, wanted: Sequence[str], words: Mapping[str, Codes]) -> Iterator[np.ndarray]:
         places = {name: self.header.index(name) for name in wanted}
+        numbers = [place for name, place in places.items() if name not in words]
         options = {
             "delimiter": self._delimiter, "comments": None, "quotechar": '"', "ndmin": 2,
             "usecols": list(places.values()),
@@ -105,6 +116,7 @@ class CsvRows(RowFile):
                 if any(text.count(self._delimiter) != len(self.header) - 1 for text in lines):
                     self._explain(lines, line, places, words)
                 if any(map(str.strip, lines)):
+                    options["converters"] |= self._forms(lines, line, numbers)
                     try:
                         block = np.loadtxt(lines, **options)
                     except ValueError as error:
@@ -124,6 +136,18 @@ class CsvRows(RowFile):
             if '"' in text:
                 cells(self.path, line, text, self._delimiter)
 
+    def _forms(self, lines: list[str], first: int, places: Sequence[int]) -> dict[int, Callable[[str], float]]:
+        """Returns how cells are read in columns of decimal commas, or of true and false, by the columns' places.
+
+        A comma is decimal only where it does not part cells. Columns of plain numbers are left to the C reader.
+        """
+        rows = [cells(self.path, first + row, text, self._delimiter) for row, text in enumerate(lines[:_TRIED])]
+        rows = [row for row in rows if len(row) == len(self.header)]
+        if first == 2 and any(_DECIMAL_COMMA.fullmatch(row[place]) for row in rows for place in places):
+            faults.note(self.path, "its numbers have decimal commas: 1,5 is read as one and a half.")
+        odd = [place for place in places if any(_is_of_other_form(row[place]) for row in rows)]
+        return dict.fromkeys(odd, _number_of)
+
     def _explain(self, lines: list[str], first: int, places: Mapping[str, int], words: Mapping[str, Codes]) -> None:
         """Raises BadInput for the first line or cell that cannot be read, where there is one.
 
@@ -139,8 +163,11 @@ class CsvRows(RowFile):
                 if name in words and is_missing(found[place]):
                     said = f'"{found[place]}"' if found[place] else "empty"
                     raise BadInput(f'{where}, column "{name}": the cell is {said}. Fill it, or drop its row.')
-                if name not in words and not _is_number(found[place]):
-                    raise BadInput(f'{where}, column "{name}": {found[place]!r} is no finite number. {_ADVICE}={name}.')
+                if name not in words and not _is_number(found[place]) and not _is_of_other_form(found[place]):
+                    odd = [other for other in places if other not in words and not _is_number(found[places[other]])]
+                    raise BadInput(
+                        f'{where}, column "{name}": {found[place]!r} is no finite number. {_ADVICE}={",".join(odd)}.'
+                    )
 
 
 class JsonRows(RowFile):
@@ -328,3 +355,13 @@ def _names_columns(header: Sequence[str]) -> bool:
 def _is_number(cell: str) -> bool:
     value = number_in(cell)
     return value is not None and abs(value) <= _LARGEST
+
+
+def _is_of_other_form(cell: str) -> bool:
+    return cell.strip().lower() in _BOOLEANS or bool(_DECIMAL_COMMA.fullmatch(cell.strip()))
+
+
+def _number_of(cell: str) -> float:
+    """Returns the number of a cell that has a decimal comma, or is true or false; raises ValueError for words."""
+    plain = cell.strip().strip('"').lower()
+    return _BOOLEANS[plain] if plain in _BOOLEANS else float(plain.replace(",", "."))

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
+from tfmo_drive.base import faults
 from tfmo_drive.base.spelling import suggestion
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.class_names import quoted
 from tfmo_drive.data.layouts.columns import COLUMNS
-from tfmo_drive.data.splitting import SPLIT_WORDS, SPLITS
+from tfmo_drive.data.splitting import SPLIT_WORDS, SPLITS, split_of_folder
 from tfmo_drive.tasks.sensor_rows.packed_rows import Chunk, RowSource
-from tfmo_drive.tasks.sensor_rows.row_files import SUFFIXES, Codes, opened
+from tfmo_drive.tasks.sensor_rows.row_files import INDEX, SUFFIXES, Codes, opened
 
 USUAL = {
     "target": ("target", *COLUMNS["label"], "y"),
@@ -58,6 +59,8 @@ class Columns:
 class Table(RowSource):
     """Reads rows of one file, or of all files of a folder in the order of their names, each then a group of its own.
 
+    Files that are called as splits (train.csv, test.csv), and no others beside them, are these.
+
     `classes` says whether the target is a class, whatever its text, rather than a number.
     """
 
@@ -68,6 +71,8 @@ class Table(RowSource):
         for file in self._files[1:]:
             if file.header != first.header:
                 raise BadInput(f"{file.path} has other columns than {first.path.name}. Give files of one kind.")
+        named = [split_of_folder(file.path.stem) for file in self._files]
+        self._given = named if all(named) and len(set(named)) == len(named) > 1 else []
         self._roles = _roles(self.name, first.header, columns)
         self.columns = _inputs(self.name, first.header, columns, set(self._roles.values()))
         worded = [role for role in self._roles if classes or role != "target"]
@@ -77,10 +82,11 @@ class Table(RowSource):
         if "group" in self._roles:
             self.grouped = f'groups (column "{self._roles["group"]}")'
         else:
-            self.grouped = "files" if len(self._files) > 1 else "stretches of neighbouring rows"
+            alone = len(self._files) == 1 or self._given
+            self.grouped = "stretches of neighbouring rows" if alone else "files"
         facts = [(os.path.abspath(file.path), os.stat(file.path)) for file in self._files]
         files = [[path, found.st_size, found.st_mtime_ns] for path, found in facts]
-        self.key = ["table", files, self.columns, self._roles, classes]
+        self.key = ["table", files, self.columns, self._roles, classes, *self._given]
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -94,13 +100,14 @@ class Table(RowSource):
         for number, file in enumerate(self._files):
             for block in file.blocks(wanted, words):
                 self._refuse_many_classes()
-                yield self._chunk(block, number if len(self._files) > 1 else -1)
+                yield self._chunk(block, number)
 
     def _chunk(self, block: np.ndarray, file: int) -> Chunk:
-        """Returns rows from a block, float64 [m, columns and roles], in which words are codes."""
+        """Returns rows from a block of a file, float64 [m, columns and roles], in which words are codes."""
         cells = dict(zip(self._roles, block[:, len(self.columns) :].T, strict=True))
-        groups = cells["group"].astype(np.int64) if "group" in cells else np.full(len(block), file)
-        splits = np.full(len(block), -1)
+        own = -1 if len(self._files) == 1 or self._given else file
+        groups = cells["group"].astype(np.int64) if "group" in cells else np.full(len(block), own)
+        splits = np.full(len(block), SPLITS.index(self._given[file]) if self._given else -1)
         if "split" in cells:
             splits = np.array([self._split(word) for word in self._words["split"]])[cells["split"].astype(np.int64)]
         return Chunk(block[:, : len(self.columns)], cells["target"], groups, splits)
@@ -158,7 +165,10 @@ def _inputs(source: str, header: Sequence[str], columns: Columns, taken: set[str
     both = next((name for name in columns.inputs if name in taken), None)
     if both:
         raise BadInput(f'{source}: "{both}" is the target, the split or the group, so it cannot be an input too.')
-    left = columns.inputs or tuple(name for name in header if name not in taken.union(columns.ignore))
+    index = [name for name in header if name in INDEX and name not in (*columns.ignore, *taken)]
+    if index and not columns.inputs:
+        faults.note(source, f"not read: {quoted(index)}, an index of pandas.")
+    left = columns.inputs or tuple(name for name in header if name not in taken.union(columns.ignore, index))
     if not left:
         raise BadInput(f"{source} has no column left to be an input; it has {quoted(header)}.")
     return left

@@ -110,6 +110,7 @@ class SensorRows(Task):
             return SeriesRows(self.series, classes)
         if not drive_log.is_log(path):
             return Table(path, self.columns, classes)
+        drive_log.refuse_other_arrays(path)
         if classes:
             raise BadInput(f"{path}: the log of a drive has no classes. Add --set=task.predicts=number.")
         return drive_log.DriveLogs(path, self.columns.target or "speed")
