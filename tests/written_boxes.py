@@ -168,6 +168,19 @@ def voc_without_sets(root: Path, all_: Sequence[Picture]) -> None:
         text(root / f"annotations/{one.stem}.xml", [_xml(one).replace(f"<width>{SIZE[1]}", "<width>0")])
 
 
+def voc_elsewhere(root: Path, all_: Sequence[Picture]) -> None:
+    """Folders of splits inside those of all images and of all annotations, and images in capitals."""
+    for one in all_:
+        image(root / f"Images/{one.split}/{one.stem}.JPG")
+        text(root / f"Annotations/{one.split}/xmls/{one.stem}.XML", [f'<?xml version="1.0"?>\n{_xml(one)}'])
+
+
+def voc_of_fiftyone(root: Path, all_: Sequence[Picture]) -> None:
+    for one in all_:
+        image(root / f"data/{one.stem}.jpg")
+        text(root / f"labels/{one.stem}.xml", [_xml(one)])
+
+
 def _kitti_line(thing: Thing) -> str:
     return f"{thing.name} 0.00 0 -1.57 {' '.join(f'{side:.2f}' for side in thing.box)} 1.5 1.6 3.9 1.0 1.7 12.0 -1.5"
 
@@ -185,6 +198,13 @@ def kitti_as_unpacked(root: Path, all_: Sequence[Picture]) -> None:
         image(root / f"data_object_image_2/training/image_2/{one.stem}.png")
         place = root / f"data_object_label_2/training/label_2/{one.stem}.txt"
         text(place, [_kitti_line(thing) for thing in one.things])
+
+
+def kitti_of_tao(root: Path, all_: Sequence[Picture]) -> None:
+    """NVIDIA's TAO, whose detections have a score behind; the folders could be YOLO's."""
+    for one in all_:
+        image(root / f"{one.split}/images/{one.stem}.jpg")
+        text(root / f"{one.split}/labels/{one.stem}.txt", [f"{_kitti_line(thing)} 0.9" for thing in one.things])
 
 
 def kitti_sequences(root: Path, all_: Sequence[Picture]) -> None:
@@ -224,6 +244,22 @@ def bdd100k_of_old(root: Path, all_: Sequence[Picture]) -> None:
             image(root / f"bdd100k/images/100k/{split}/{one.stem}.jpg")
 
 
+def bdd100k_of_kaggle(root: Path, all_: Sequence[Picture]) -> None:
+    """Labels and images in archives of their own."""
+    bdd100k_of_old(root / "bdd100k_labels_release", all_)
+    (root / "bdd100k").mkdir()
+    (root / "bdd100k_labels_release/bdd100k/images").rename(root / "bdd100k/images")
+
+
+def bdd100k_of_scalabel(root: Path, all_: Sequence[Picture]) -> None:
+    """Files of any name, known by what they hold."""
+    for split in ("train", "val", "test"):
+        frames = {"frames": [_bdd_frame(one) for one in of(all_, split)], "config": {"categories": []}}
+        text(root / f"annotations/{split}.json", [json.dumps(frames)])
+        for one in of(all_, split):
+            image(root / f"images/{split}/{one.stem}.jpg")
+
+
 def bdd100k_of_files(root: Path, all_: Sequence[Picture]) -> None:
     """A JSON file for each image."""
     for one in all_:
@@ -247,6 +283,13 @@ def cityscapes(root: Path, all_: Sequence[Picture]) -> None:
         text(root / f"gtFine/{place}/{name}_gtFine_polygons.json", [json.dumps(facts)])
 
 
+def cityscapes_as_unpacked(root: Path, all_: Sequence[Picture]) -> None:
+    cityscapes(root, all_)
+    for name in ("leftImg8bit", "gtFine"):
+        (root / f"{name}_trainvaltest").mkdir()
+        (root / name).rename(root / f"{name}_trainvaltest" / name)
+
+
 class Layout(NamedTuple):
     """A way to write boxes: the layout's name, what writes it, and whether it tells splits and crowds."""
 
@@ -263,11 +306,13 @@ LAYOUTS = [
     Layout("YOLO", yolo_of_roboflow, crowds=False), Layout("YOLO", yolo_without_settings, splits=False, crowds=False),
     Layout("YOLO", darknet, crowds=False), Layout("YOLO", yolo_beside_images, splits=False, crowds=False),
     Layout("Pascal VOC", voc), Layout("Pascal VOC", voc_devkit), Layout("Pascal VOC", voc_of_roboflow),
-    Layout("Pascal VOC", voc_without_sets, splits=False),
+    Layout("Pascal VOC", voc_without_sets, splits=False), Layout("Pascal VOC", voc_elsewhere),
+    Layout("Pascal VOC", voc_of_fiftyone, splits=False),
     Layout("KITTI", kitti, crowds=False), Layout("KITTI", kitti_as_unpacked, splits=False, crowds=False),
-    Layout("KITTI", kitti_sequences, splits=False, crowds=False),
+    Layout("KITTI", kitti_sequences, splits=False, crowds=False), Layout("KITTI", kitti_of_tao, crowds=False),
     Layout("BDD100K", bdd100k), Layout("BDD100K", bdd100k_of_old), Layout("BDD100K", bdd100k_of_files),
-    Layout("Cityscapes", cityscapes),
+    Layout("BDD100K", bdd100k_of_kaggle), Layout("BDD100K", bdd100k_of_scalabel),
+    Layout("Cityscapes", cityscapes), Layout("Cityscapes", cityscapes_as_unpacked),
     Layout("a CSV of boxes", csv_boxes, crowds=False),
     Layout("a CSV of boxes", csv_without_header, splits=False, crowds=False),
     Layout("a CSV of boxes", csv_of_tensorflow, crowds=False),

@@ -20,6 +20,13 @@ WRITTEN = {
     "Tsinghua-Tencent 100K": ("annotations_all.json", json.dumps({"imgs": {}, "types": ["i1"]})),
     "CreateML": ("train/_annotations.createml.json", json.dumps([{"annotations": [{"coordinates": BOX}]}])),
     "keras-yolo3": ("train.txt", "images/0.jpg 1,2,3,4,0 5,6,7,8,1\n"),
+    "Supervisely": ("ds/ann/0.jpg.json", json.dumps({"objects": [{"classTitle": "car"}]})),
+    "Datumaro": ("annotations/default.json", json.dumps({"info": {}, "categories": {"label": {"labels": []}}})),
+    "a Hugging Face image folder": ("train/metadata.jsonl", json.dumps({"file_name": "0", "objects": {"bbox": []}})),
+    "CityPersons": ("gtBboxCityPersons/train/ulm/0.json", json.dumps({"objects": [{"bboxVis": [0, 0, 1, 1]}]})),
+    "Bosch's Small Traffic Lights": ("train.yaml", "- boxes:\n  - {label: Red, x_max: 2}\n  path: ./rgb/0.png\n"),
+    "Virtual KITTI": ("clone/bbox.txt", "frame cameraID trackID left right top bottom number_pixels\n"),
+    "nuScenes": ("v1.0-mini/sample_annotation.json", "[]"),
     "nuImages": ("v1.0-mini/object_ann.json", "[]"), "MOT Challenge": ("seqinfo.ini", "[Sequence]\n"),
     "TensorFlow's records": ("train.tfrecord-00000-of-00002", ""), "Mapillary Vistas": ("config_v1.2.json", "{}"),
 }  # fmt: skip
@@ -30,7 +37,7 @@ WRITTEN = {
 def test_what_is_not_read_is_named_with_what_is(tmp_path, writer, read):
     name, text = WRITTEN[writer]
     for path, content in ((name, text), ("images/0.jpg", "")):
-        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(content)
     with pytest.raises(BadInput) as refused:
         read(tmp_path)

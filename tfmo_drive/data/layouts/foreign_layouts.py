@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tfmo_drive.data.found_files import entries, folders_in
+from tfmo_drive.data.found_files import entries, folders_below
 from tfmo_drive.data.layouts.known_layouts import BOXES, KINDS, begins
 
 _INSIDE = {
@@ -16,25 +16,34 @@ _INSIDE = {
     "Mapillary's traffic signs": r'"ispano"\s*:',
     "Tsinghua-Tencent 100K": r'"imgs"\s*:\s*\{|^\{"types"\s*:\s*\[',
     "CreateML": r'"coordinates"\s*:\s*\{',
+    "Supervisely": r'"classTitle"\s*:|"points"\s*:\s*\{\s*"exterior"',
+    "Datumaro": r'"categories"\s*:\s*\{\s*"label"\s*:',
+    "a Hugging Face image folder": r'"objects"\s*:\s*\{\s*"(bbox|categor|id|area)',
+    "CityPersons": r'"bboxVis"\s*:',
+    "Bosch's Small Traffic Lights": r"^-\s+boxes\s*:",
+    "Virtual KITTI": r"^frame cameraID trackID left right top bottom",
     "keras-yolo3": r"(?i)^\S+\.(jpe?g|png|bmp)( +\d+(,\d+){4})+\s*(\n|$)",
 }
 """Who writes such files, to what stands in their beginnings."""
 _CALLED = {
-    "nuImages": r"object_ann\.json", "MOT Challenge": r"seqinfo\.ini",
+    "nuImages": r"object_ann\.json", "nuScenes": r"sample_annotation\.json",
+    "MOT Challenge": r"seqinfo\.ini",
     "TensorFlow's records": r".*\.tfrecords?(-\d+-of-\d+)?",
     "Mapillary Vistas": r"config_v[\d.]+\.json",
 }  # fmt: skip
 """Who writes such files, to what they are called."""
-_SUFFIXES = (".json", ".xml", ".csv", ".txt")
+_SUFFIXES = (".json", ".jsonl", ".xml", ".csv", ".txt", ".yaml", ".yml")
 _LOOKED = 3
 """The number of files of each suffix in a folder that are looked into."""
+_DEEP, _PLACES = 3, 100
+"""How deep, and in how many folders, such files are looked for."""
 
 
 def foreign(data: Path) -> str:
     """Returns a sentence on annotations in a folder or a file that are not read, and what to do with them; else ""."""
     if not data.exists():
         return ""
-    folders = [data, *folders_in(data)] if data.is_dir() else []
+    folders = [data, *folders_below(data, _DEEP, _PLACES)] if data.is_dir() else []
     files = [Path(entry.path) for folder in folders for entry in entries(folder) if entry.is_file()] or [data]
     for file in files:
         if writer := next((one for one, name in _CALLED.items() if re.fullmatch(name, file.name)), ""):

@@ -20,10 +20,11 @@ from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.found_files import HOLDERS, entries, folders_below, folders_in, only_folder, scanned
 from tfmo_drive.data.images import SUFFIXES
 from tfmo_drive.data.layouts import mask_folders
+from tfmo_drive.data.layouts.columns import CLASSES as CLASS_COLUMNS
 from tfmo_drive.data.layouts.columns import FILES, plain, sides_in, whole_box_in
-from tfmo_drive.data.splitting import SPLIT_WORDS
+from tfmo_drive.data.splitting import SPLIT_WORDS, split_in_name
 
-_Listed = Callable[[str], list[os.DirEntry[str]]]
+_Lister = Callable[[str], list[os.DirEntry[str]]]
 _LOOKED = 4096
 """The number of bytes of a file that are looked into."""
 _COCO = re.compile(r'"(annotations|categories|images)"\s*:\s*\[')
@@ -33,9 +34,19 @@ _ROWS = 8
 """The number of lines of a CSV in which boxes are looked for, as the first images may hold none."""
 _CELL = re.compile(r'["\[(] *[0-9.]+ *, *[0-9.]+ *, *[0-9.]+ *, *[0-9.]+ *["\])]')
 """A cell that holds a whole box."""
+_KITTI = re.compile(r"[A-Za-z]\S*(?:[ \t]+-?[0-9.]+(?:[eE][+-]?[0-9]+)?){14,15}[ \t]*(?:\n|\r|$)")
+_VOC = re.compile(r"(<\?xml[^>]*>\s*)?<annotation\b")
+_BDD, _BOX2D = re.compile(r'\[\s*\{|\{\s*"(frames|groups|config)"\s*:'), re.compile(r'"(box2d|timeofday)"\s*:')
+"""How a list of frames begins, and what stands in it."""
+_LABELS = ("labels", "label", "*/labels", "labels/*", "label/*")
+"""Folders of YOLO's texts."""
 _LINE = re.compile(r"[0-9]+([ \t]+[0-9.eE+-]+){4,}[ \t]*(\n|\r|$)")
 _MOST = 20
 """The number of files that are looked into for a sign: labels beside images are as many as these."""
+_ANNOTATIONS = ("annotations", "labels")
+"""Names, in lower case, of folders of JSON files beside those of images."""
+_FEW = 5
+"""The number of files in a folder that are looked into, where one would say enough but may be empty."""
 _DEEP, _PLACES, _SEEN, _TRIED = 3, 40, 2000, 3
 """How deep, in how many folders, among how many files of each and to how many texts images are looked for."""
 _FOLDERS = 200
@@ -76,8 +87,11 @@ def _files(root: Path, *suffixes: str) -> list[Path]:
 
 
 def _coco(root: Path) -> bool:
-    """Says whether a JSON file begins as COCO's do, with one of its lists."""
-    return any(is_coco(file) for file in _files(root, ".json"))
+    """Says whether a JSON file, also one in a folder of annotations or of a split, begins with one of COCO's lists."""
+    inside = folders_in(root) if root.is_dir() else []
+    places = [place for place in inside if place.name.lower() in _ANNOTATIONS or split_in_name(place.name)]
+    files = [*_files(root, ".json"), *(file for place in places for file in _files(place, ".json")[:_MOST])]
+    return any(map(is_coco, files))
 
 
 def is_coco(file: Path) -> bool:
@@ -113,21 +127,55 @@ def box_tables(root: Path) -> list[Path]:
 
 def _yolo_texts(root: Path) -> bool:
     """Says whether some texts of YOLO's lines lie in any folder, called as images in that folder or in another."""
-    places = [root, *folders_below(root, _DEEP, _PLACES)] if root.is_dir() else []
-    texts = [place / name for place in places for name in _some_texts(place)]
+    texts = _samples(root, ".txt")
     lines = [file for file in texts if not file.stem.endswith(".lines") and _LINE.match(begins(file))][:_TRIED]
-    named = [
-        file
-        for file in lines
-        if any((place / f"{file.stem}{suffix}").is_file() for place in places for suffix in SUFFIXES)
-    ]
-    return len(named) > 1
+    places = {file.parent for file in texts} | {root, *folders_below(root, _DEEP, _PLACES)} if lines else set()
+    endings = [ending for suffix in SUFFIXES for ending in (suffix, suffix.upper())]
+    images = [[place / f"{file.stem}{ending}" for place in places for ending in endings] for file in lines]
+    return sum(any(image.is_file() for image in some) for some in images) > 1
 
 
-def _some_texts(folder: Path) -> list[str]:
-    """Returns the names of some texts in a folder, of which a long one is not read to its end."""
-    seen = sorted(entry.name for entry in itertools.islice(scanned(folder), _SEEN))
-    return [name for name in seen if name.endswith(".txt")][:_MOST]
+def _yolo_labels(root: Path) -> bool:
+    """Says whether there are folders called labels, with texts that are not KITTI's."""
+    return any(_shown(root, f"{path}/*.txt", _listed) for path in _LABELS) and not _kitti_texts(root)
+
+
+def _kitti_texts(root: Path) -> bool:
+    """Says whether some texts of KITTI's lines lie in a folder of another name than KITTI's own."""
+    texts = [file for file in _samples(root, ".txt", _FEW) if file.parent.name not in ("label_2", "label_02")]
+    return any(map(is_kitti, texts))
+
+
+def is_kitti(file: Path) -> bool:
+    """Says whether a text begins with a line of KITTI's: a word and 14 numbers, or 15 where a detector wrote it."""
+    return _KITTI.match(begins(file)) is not None
+
+
+def _voc_texts(root: Path) -> bool:
+    """Says whether annotations of Pascal VOC lie in any folder."""
+    return any(_VOC.match(begins(file)) for file in _samples(root, ".xml", _FEW))
+
+
+def bdd_files(root: Path) -> list[Path]:
+    """Returns the JSON files of a folder, or of one of annotations in it, that hold lists of BDD100K's frames."""
+    inside = folders_in(root) if root.is_dir() else []
+    places = [root, *(place for place in inside if place.name.lower() in _ANNOTATIONS)]
+    files = [file for place in places for file in _files(place, ".json")[:_MOST]]
+    return [file for file in files if _BDD.match(text := begins(file)) and _BOX2D.search(text)]
+
+
+def _samples(root: Path, suffix: str, most: int = _MOST) -> list[Path]:
+    """Returns some files of a suffix in each folder, of which a long one is not read to its end."""
+    places = [root, *folders_below(root, _DEEP, _PLACES)] if root.is_dir() else []
+    found = []
+    for place in places:
+        seen = sorted(entry.name for entry in itertools.islice(scanned(place), _SEEN))
+        found += [place / name for name in seen if name.lower().endswith(suffix)][:most]
+    return found
+
+
+def _listed(folder: str) -> list[os.DirEntry[str]]:
+    return list(scanned(folder))
 
 
 def spaced(line: str) -> bool:
@@ -139,8 +187,9 @@ def _holds_boxes(text: str) -> bool:
     for number, line in enumerate(text.split("\n")[:_ROWS]):
         cells = [cell.strip(' "') for cell in re.split("[,;\t]", line)]
         if spaced(line):
-            cells = line.split()
-            cells = cells[:6] if cells[0].lower().endswith(SUFFIXES) else cells
+            words = line.split()
+            classes = {plain(name) for name in CLASS_COLUMNS}.intersection(map(plain, words))
+            cells = words[:6] if words[0].lower().endswith(SUFFIXES) else words if classes else []
         if number == 0 and (form := sides_in(cells)[0] or _CELL.search(text) and whole_box_in(cells)):
             images = {plain(name) for name in FILES}
             return form == "corners" or any(plain(cell) in images for cell in cells)
@@ -160,20 +209,21 @@ KINDS = {
                 "labels/*/det_*.json", "*/labels/*/det_*.json", "labels/bdd100k_labels*.json",
                 "*/labels/bdd100k_labels*.json", "*/*/labels/bdd100k_labels*.json", "det_*.json",
                 "bdd100k_labels*.json", "100k/*/*.json", "*/100k/*/*.json", "*/*/100k/*/*.json",
+                "*/*/labels/*/det_*.json", bdd_files,
             ),
-            "Cityscapes": ("gtFine/*/*/*_polygons.json", "gtCoarse/*/*/*_polygons.json"),
+            "Cityscapes": (
+                "gtFine/*/*/*_polygons.json", "gtCoarse/*/*/*_polygons.json", "*/gtFine/*/*/*_polygons.json",
+                "*/gtCoarse/*/*/*_polygons.json",
+            ),
             "KITTI": (
                 "label_2/*.txt", "*/label_2/*.txt", "*/*/label_2/*.txt", "label_02/*.txt", "*/label_02/*.txt",
-                "*/*/label_02/*.txt",
+                "*/*/label_02/*.txt", _kitti_texts,
             ),
             "Pascal VOC": (
                 "Annotations/*.xml", "annotations/*.xml", "*/Annotations/*.xml", "*/annotations/*.xml",
-                "VOCdevkit/*/Annotations/*.xml", "train/*.xml", "images/*.xml", "*.xml & *.jpg",
+                "VOCdevkit/*/Annotations/*.xml", "train/*.xml", "images/*.xml", "*.xml & *.jpg", _voc_texts,
             ),
-            "YOLO": (
-                "labels/*.txt", "label/*.txt", "*/labels/*.txt", "labels/*/*.txt", "label/*/*.txt", "obj.data",
-                _yolo_settings, _yolo_texts,
-            ),
+            "YOLO": ("obj.data", _yolo_labels, _yolo_settings, _yolo_texts),
             "a CSV of boxes": (box_tables,),
         },
     ),
@@ -232,7 +282,7 @@ def _opens(folder: Path) -> bool:
 
 def layouts(root: Path, kind: str) -> list[str]:
     """Returns the names of the layouts of a kind that a folder shows, the first of them the one to read."""
-    listed = functools.lru_cache(maxsize=2)(lambda folder: list(scanned(folder)))  # a folder may be long
+    listed = functools.lru_cache(maxsize=2)(_listed)  # a folder may be long
     return [
         name
         for name, signs in KINDS[kind].signs.items()
@@ -248,6 +298,14 @@ def elsewhere(root: Path, kind: str) -> str:
     return ""
 
 
+def below(root: Path, kind: str) -> str:
+    """Returns a sentence on a folder in `root`, which shows nothing itself, that shows a layout of a kind; else ""."""
+    for folder in map(unwrapped, folders_in(root)[:_MOST] if root.is_dir() else ()):
+        if found := layouts(folder, kind):
+            return f"{folder} holds {KINDS[kind].what} ({found[0]}): name that folder."
+    return ""
+
+
 def above(folder: Path) -> str:
     """Returns a sentence on the folder above one of images or of a split alone that shows a layout with it; else ""."""
     place = Path(os.path.abspath(folder))
@@ -259,12 +317,12 @@ def above(folder: Path) -> str:
     return ""
 
 
-def _shown(root: Path, sign: str, listed: _Listed) -> bool:
+def _shown(root: Path, sign: str, listed: _Lister) -> bool:
     """Says whether a sign is there: a path, or several with & between them; hidden ones do not count."""
     return root.is_dir() and all(_matches(str(root), path.split("/"), listed) for path in sign.split(" & "))
 
 
-def _matches(folder: str, parts: list[str], listed: _Listed) -> bool:
+def _matches(folder: str, parts: list[str], listed: _Lister) -> bool:
     """Says whether the path is there; only what a wildcard asks for is listed, because folders of classes are long."""
     first, *rest = parts
     if "*" not in first:

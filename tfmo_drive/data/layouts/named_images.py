@@ -58,7 +58,8 @@ def in_one_of(
 
 def is_of_masks(folder: Path) -> bool:
     """Says whether a folder is called as one of masks or labels, whose files may have the images' names."""
-    return bool(set(re.findall("[a-z]+", folder.name.lower())) & set(MASK_HOLDERS))
+    words = re.findall("[a-z]+", folder.name.lower())
+    return any(word in MASK_HOLDERS or word.startswith("segmentation") for word in words)
 
 
 def find_recorded(folders: Sequence[Path], names: Sequence[str]) -> list[Path | None]:

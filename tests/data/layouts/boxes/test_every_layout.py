@@ -33,6 +33,13 @@ def test_equal_content_gives_equal_listings(tmp_path, every, layout):
         assert [file.is_file() for file in listing[split].files] == [True] * len(listing[split])
 
 
+def test_a_folder_that_holds_a_layout_beside_something_else_says_where(tmp_path, every):
+    LAYOUTS[0].write(tmp_path / "mine" / "coco", every)
+    (tmp_path / "README.md").touch()
+    with pytest.raises(BadInput, match=f"{tmp_path / 'mine' / 'coco'} holds boxes .COCO JSON.: name that folder."):
+        list_boxes(tmp_path)
+
+
 @EACH
 def test_what_a_zip_put_around_data_changes_nothing(tmp_path, every, layout):
     layout.write(tmp_path / "archive (1)" / "data set", without_crowds(every, layout))
@@ -75,7 +82,7 @@ def test_classes_can_be_chosen_in_every_layout(tmp_path, every, layout):
 @EACH
 def test_a_missing_image_is_counted_and_named_or_left_out_in_every_layout(tmp_path, every, layout):
     layout.write(tmp_path, without_crowds(every, layout))
-    (lost,) = (file for file in tmp_path.rglob("*000003*") if file.suffix in (".png", ".jpg"))
+    (lost,) = (file for file in tmp_path.rglob("*000003*") if file.suffix.lower() in (".png", ".jpg"))
     lost.unlink()
     if layout.name == "YOLO" and layout.write.__name__ != "darknet":  # there, images say what there is
         assert len(listed(list_boxes(tmp_path), layout.splits)) == len(every) - 1
@@ -93,7 +100,7 @@ def test_a_missing_image_is_counted_and_named_or_left_out_in_every_layout(tmp_pa
 def test_an_empty_folder_of_images_is_one_line_in_every_layout(tmp_path, every, layout):
     layout.write(tmp_path, without_crowds(every, layout))
     for file in tmp_path.rglob("*"):
-        if file.suffix in (".png", ".jpg"):
+        if file.suffix.lower() in (".png", ".jpg"):
             file.unlink()
     with pytest.raises(BadInput) as error:
         list_boxes(tmp_path)

@@ -53,6 +53,37 @@ def test_pixels_of_the_challenge_itself_begin_at_one(tmp_path, every):
     assert split.truths[index].boxes[0].tolist() == [x0 - 1, y0 - 1, x1, y1]
 
 
+def test_images_of_equal_names_in_two_cities_are_two(tmp_path, every):
+    written_boxes.cityscapes(tmp_path, every)
+    for kind in ("leftImg8bit", "gtFine"):
+        for path in sorted((tmp_path / kind).rglob("*_000019_*")):
+            number = int(path.name.split("_")[1])
+            place = path.parent.parent / ("aachen", "ulm")[number % 2]
+            place.mkdir(exist_ok=True)
+            path.rename(place / path.name.replace(f"aachen_{number:06}", f"frame_{number // 2:06}"))
+    listing = list_boxes(tmp_path)
+    for one in every:
+        place = f"{one.split}/{('aachen', 'ulm')[one.number % 2]}/frame_{one.number // 2:06}_000019_leftImg8bit.png"
+        (row,) = (row for row, file in enumerate(listing[one.split].files) if file.as_posix().endswith(place))
+        assert len(listing[one.split].truths[row]) == len(one.things)
+
+
+def test_every_folder_of_xml_files_below_annotations_is_read(tmp_path, every, logged):
+    written_boxes.voc_without_sets(tmp_path, every)
+    for one in every[8:]:
+        for folder, suffix in (("annotations", "xml"), ("images", "png")):
+            (tmp_path / folder / "more").mkdir(exist_ok=True)
+            (tmp_path / folder / f"{one.stem}.{suffix}").rename(tmp_path / folder / "more" / f"{one.stem}.{suffix}")
+    assert sum(len(list_boxes(tmp_path)[split]) for split in SPLITS) == 12
+
+
+def test_no_image_of_voc_is_taken_from_the_masks(tmp_path, every):
+    written_boxes.voc(tmp_path, every)
+    (tmp_path / "JPEGImages").rename(tmp_path / "SegmentationClass")
+    with pytest.raises(BadInput, match="none of its images can be used: .* is missing"):
+        list_boxes(tmp_path)
+
+
 def test_lists_of_voc_say_which_images_count(tmp_path, every, logged):
     written_boxes.voc(tmp_path, every)
     lists = tmp_path / "ImageSets/Main"

@@ -2,7 +2,8 @@
 
 A list of frames {"name", "attributes": {"weather", "timeofday", "scene"}, "labels": [{"category", "box2d": {"x1", "y1",
 "x2", "y2"}}]} (https://doc.bdd100k.com/format.html). A frame without labels holds no object; labels without a box2d are
-lanes and drivable areas. A file for each image has its objects in its first frame. Images lie in images/100k/train.
+lanes and drivable areas. A file for each image has its objects in its first frame. A list of other name is known by
+what it holds, also where it is the "frames" of Scalabel's files. Images lie in images/100k/train.
 What is told of a frame becomes slices of the score.
 """
 
@@ -19,6 +20,7 @@ from tfmo_drive.data.class_names import quoted
 from tfmo_drive.data.found_files import entries, folders_below, folders_in
 from tfmo_drive.data.layouts.boxes.box_document import Document
 from tfmo_drive.data.layouts.boxes.gathered import Gathered, documents_of
+from tfmo_drive.data.layouts.known_layouts import bdd_files
 from tfmo_drive.data.layouts.named_images import find_files
 from tfmo_drive.data.splitting import SPLIT_WORDS, split_in_name
 
@@ -53,11 +55,11 @@ def documents(data: Path) -> dict[str, Document]:
 
 def label_files(root: Path) -> list[Path]:
     """Returns the JSON files of a folder that hold frames with boxes, det_20 before what was before it."""
-    folders = [root, *folders_below(root, 3)]
+    folders = [root, *folders_below(root, 4)]
     for pattern in ("det_*.json", "bdd100k_labels*.json"):
         if found := sorted(path for folder in folders for path in folder.glob(pattern)):
             return found
-    return []
+    return bdd_files(root)
 
 
 def _above_labels(path: Path) -> Path:
@@ -77,6 +79,7 @@ def _single_folders(root: Path) -> list[Path]:
 def _listed(path: Path) -> list[dict[str, Any]]:
     """Returns the frames of a file that lists them."""
     frames = given_file.json_of(path, "a list of BDD100K's frames")
+    frames = frames.get("frames") if isinstance(frames, dict) else frames
     if not isinstance(frames, list) or not all(isinstance(frame, dict) for frame in frames):
         raise BadInput(f"{path}: expected a list of BDD100K's frames, each an object with a name and labels.")
     return frames
@@ -119,8 +122,7 @@ def _add(gathered: Gathered, frames: list[dict[str, Any]], source: Path, split: 
 
 def _image_folders(root: Path, split: str) -> list[Path]:
     """Returns where the images of a split may lie: in a folder called as it below images/, then in those above it."""
-    tops = [child for child in folders_in(root) if child.name in _LIKE_IMAGES]
-    tops += [grand for child in folders_in(root) for grand in folders_in(child) if grand.name in _LIKE_IMAGES]
+    tops = [folder for folder in folders_below(root, 4) if folder.name.lower() in _LIKE_IMAGES]
     below = [*tops, *(child for top in tops for child in folders_in(top))]
     words = [word for word, meant in SPLIT_WORDS.items() if meant == split]
     return [*(folder / word for folder in below for word in words), *below, root / split, root]

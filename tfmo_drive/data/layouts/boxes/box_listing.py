@@ -28,7 +28,7 @@ from tfmo_drive.data.layouts.boxes import bdd100k, cityscapes, coco, csv_boxes, 
 from tfmo_drive.data.layouts.boxes.box_document import Document, usable
 from tfmo_drive.data.layouts.csv_listing import OtherKind
 from tfmo_drive.data.layouts.foreign_layouts import foreign
-from tfmo_drive.data.layouts.known_layouts import BOXES, elsewhere, layouts, unwrapped
+from tfmo_drive.data.layouts.known_layouts import BOXES, below, elsewhere, layouts, unwrapped
 from tfmo_drive.data.paths import split as split_path
 from tfmo_drive.data.recordings import blocks, drawn_whole, recording
 from tfmo_drive.data.splitting import SPLITS, Listing, Split, missing, refuse_repeated_files, sampled_blocks, with_train
@@ -131,7 +131,7 @@ def layout_of(data: Path) -> str:
     if not data.exists():
         raise BadInput(f"There is no {data}. Expected a folder or a file that holds boxes; see data/README.md.")
     found, said = layouts(data, BOXES), elsewhere(data, BOXES)
-    said = said if found else said or foreign(data)
+    said = said if found else said or below(data, BOXES) or foreign(data)
     if not found and not said:
         found = [name for name, shown in _LAST.items() if shown(data)]
     if not found:

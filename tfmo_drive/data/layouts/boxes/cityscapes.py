@@ -2,7 +2,8 @@
 
 The bounds of a polygon are the box of its object (Cordts et al. 2016, arXiv:1604.01685). A label that ends in "group"
 is a crowd of what stands before it. Classes are those that are scored as objects there; traffic signs, lights and
-whatever else has polygons can be chosen. Frames of one city are numbered as recordings.
+whatever else has polygons can be chosen. Frames of one city are numbered as recordings. Both may lie as the archives
+unpack, in gtFine_trainvaltest/ and leftImg8bit_trainvaltest/.
 """
 
 from __future__ import annotations
@@ -31,16 +32,17 @@ def documents(root: Path) -> dict[str, Document]:
     A split without any object of those classes, as the test split that is given to everybody, is left out. Raises
     BadInput where there is no object.
     """
-    truth = next(root / name for name in _TRUTHS if (root / name).is_dir())
+    places = [root, *folders_in(root)]
+    truth = next(place / name for name in _TRUTHS for place in places if (place / name).is_dir())
     gathered = Gathered()
     for folder in folders_in(truth):
         split = SPLIT_WORDS.get(folder.name.lower().removesuffix("_extra"))
         if split is None:
             continue
-        images = _images(root / "leftImg8bit" / folder.name)
+        images = {name: file for place in places for name, file in _images(place / "leftImg8bit" / folder.name).items()}
         own = Gathered()
         for path in walk(folder, ("_polygons.json",)).files:
-            _add(own, path, images, split, root)
+            _add(own, path, images.get(_name_of(path, folder)), split, root)
         if not own.words.keys().isdisjoint(_SCORED):
             gathered.extend(own)
         elif own.names:
@@ -49,15 +51,20 @@ def documents(root: Path) -> dict[str, Document]:
 
 
 def _images(folder: Path) -> dict[str, Path]:
-    """Returns {city_000000_000019: image} of a split."""
+    """Returns {city/city_000000_000019: image} of a split; other sets (IDD) have one name in several cities."""
     files = walk(folder, SUFFIXES).files if folder.is_dir() else []
-    return {file.stem.removesuffix("_leftImg8bit"): file for file in files}
+    return {short(file.with_name(file.stem.removesuffix("_leftImg8bit")), folder): file for file in files}
 
 
-def _add(gathered: Gathered, path: Path, images: dict[str, Path], split: str, root: Path) -> None:
+def _name_of(path: Path, folder: Path) -> str:
+    """Returns what a file of polygons, below the folder of its split, calls its image: city/city_000000_000019."""
     name = path.name.removesuffix("_polygons.json").removesuffix("_gtFine").removesuffix("_gtCoarse")
-    file = images.get(name)
-    image = gathered.image(short(file, root) if file else name, file, split, f"{path.name}, object")
+    return short(path.with_name(name), folder)
+
+
+def _add(gathered: Gathered, path: Path, file: Path | None, split: str, root: Path) -> None:
+    called = short(file, root) if file else _name_of(path, path.parent)
+    image = gathered.image(called, file, split, f"{path.name}, object")
     try:
         facts = given_file.json_of(path, "a file of Cityscapes' polygons")
     except BadInput as error:

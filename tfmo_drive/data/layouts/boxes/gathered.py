@@ -7,7 +7,7 @@ import itertools
 import os
 import resource
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -16,14 +16,18 @@ import numpy as np
 
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.class_names import clean, ordered, refuse_unfit
-from tfmo_drive.data.found_files import identities, names_in
+from tfmo_drive.data.found_files import folders_below, identities, names_in
 from tfmo_drive.data.image_headers import quick_size_of
 from tfmo_drive.data.images import SUFFIXES, UnreadableImage
 from tfmo_drive.data.layouts.boxes.box_document import EVERY, Document, Objects, shown
+from tfmo_drive.data.layouts.named_images import is_of_masks
+from tfmo_drive.data.splitting import SPLIT_WORDS, split_in_name
 
 _THREADS, _CHUNK = 8, 256
 """The number of threads that read files, which wait for a disk most of the time, and of files that one reads in a
 turn."""
+_DEEP = 4
+"""The number of folders below one another in which images, or their labels, are looked for."""
 _LARGEST = 2**31 - 1
 """The largest side of an image that is kept."""
 _UNKNOWN = (float("nan"),) * 4
@@ -164,6 +168,41 @@ def by_stem(folder: Path) -> dict[str, Path]:
 def short(path: Path, root: Path) -> str:
     """Returns a path below `root` as messages and recordings know it, with slashes; another whole."""
     return path.relative_to(root).as_posix() if root in path.parents else path.as_posix()
+
+
+def split_of(folder: Path, root: Path) -> str:
+    """Returns the split that the nearest of a folder's names below `root` is a word for; "train" where none is."""
+    names = folder.relative_to(root).parts if root in folder.parents else ()
+    return next((SPLIT_WORDS[name.lower()] for name in names[::-1] if name.lower() in SPLIT_WORDS), "train")
+
+
+def elsewhere(folder: Path, root: Path) -> Iterator[Path]:
+    """Yields the folders of a data set that may hold the labels of a folder of images, or the other way round.
+
+    Those that have most of its path come first: labels/train of photos/train. None is of another split.
+    """
+    top, own = Path(os.path.realpath(root)), Path(os.path.realpath(folder))
+    if top != own and top not in own.parents:
+        return
+    parts = own.relative_to(top).parts
+    split = next(filter(None, map(split_in_name, reversed(parts))), "")
+    found = []
+    for place in folders_below(root, _DEEP):
+        names = place.relative_to(root).parts
+        if next(filter(None, map(split_in_name, reversed(names))), "") == split:
+            found.append((-len({*names} & {*parts}), names, place))
+    for _, _, place in sorted(found):
+        yield place
+
+
+def images_elsewhere(folder: Path, root: Path, stems: Collection[str]) -> Path | None:
+    """Returns the likeliest folder, of none called as masks, whose images are called as a folder's labels; or None."""
+    for place in (folder, root, *elsewhere(folder, root)):
+        names = place.relative_to(root).parts if root in place.parents else ()
+        if not any(is_of_masks(Path(name)) for name in names if place != folder):
+            if not by_stem(place).keys().isdisjoint(stems):
+                return place
+    return None
 
 
 def in_turns(function: Callable[[Sequence[T]], R], items: Sequence[T]) -> Iterator[R]:

@@ -1,8 +1,10 @@
 """Reads KITTI's layouts of labels: label_2/000000.txt for image_2/000000.png, or label_02/0000.txt for a sequence.
 
 A line is `type truncated occluded alpha left top right bottom ...` (Geiger et al. 2012, the devkit's readme); in a
-sequence a frame and a track stand before it. In regions called DontCare nobody looked for objects: they are crowds of
-every class, so that nothing is learnt there and finding something is neither right nor wrong.
+sequence a frame and a track stand before it. Texts of such lines may lie in any other folder, as NVIDIA's TAO and
+FiftyOne write labels/ beside images/ or data/, and are those of images that are called alike. In regions called
+DontCare nobody looked for objects: they are crowds of every class, so that nothing is learnt there and finding
+something is neither right nor wrong.
 """
 
 from __future__ import annotations
@@ -13,14 +15,17 @@ from pathlib import Path
 from tfmo_drive.base import faults, given_file
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.csv_table import number_in
-from tfmo_drive.data.found_files import entries, folders_in
+from tfmo_drive.data.found_files import entries, folders_below
 from tfmo_drive.data.layouts.boxes.box_document import EVERY, Document
-from tfmo_drive.data.layouts.boxes.gathered import Gathered, by_stem, documents_of, short
-from tfmo_drive.data.splitting import SPLIT_WORDS, SPLITS
+from tfmo_drive.data.layouts.boxes.gathered import Gathered, by_stem, documents_of, images_elsewhere, short, split_of
+from tfmo_drive.data.layouts.known_layouts import is_kitti
+from tfmo_drive.data.splitting import SPLITS
 
 _ANYTHING = "DontCare"
 _PLACES = {"label_2": "image_2", "label_02": "image_02"}
 """Folders of labels, of images and of sequences, and the folders of what they label."""
+_FEW = 5
+"""The number of texts in a folder that are looked into: the first may be empty."""
 _Labelled = tuple[Path, Path | None, Path, list[tuple[int, list[str]]], str]
 """Where an image should lie, where it does, its label file, the words of its lines with their numbers, and why that
 cannot be read, or ""."""
@@ -32,19 +37,20 @@ def documents(root: Path) -> dict[str, Document]:
     Splits are those of ImageSets/train.txt and its like, or of the folders train and val; training alone has none.
     Raises BadInput where there is no object.
     """
-    below = [root, *folders_in(root)]
-    below += [child for folder in folders_in(root) for child in folders_in(folder)]
-    folders = [child for folder in below for child in folders_in(folder) if child.name in _PLACES]
-    folders = list(dict.fromkeys(folders))
-    lists = {} if {_split_of(folder, root) for folder in folders} != {"train"} else _lists(below)
+    below = [root, *folders_below(root, 3)]
+    folders = [folder for folder in below if folder.name in _PLACES]
+    folders = folders or [folder for folder in below if any(map(is_kitti, _texts(folder)[:_FEW]))]
+    lists = {} if {split_of(folder, root) for folder in folders} != {"train"} else _lists(below)
     gathered, left = Gathered(), 0
     for folder in folders:
-        name = _PLACES[folder.name]
-        images = next((place / name for place in (folder.parent, *below) if (place / name).is_dir()), None)
+        name = _PLACES.get(folder.name, "")
+        images = next((place / name for place in (folder.parent, *below) if name and (place / name).is_dir()), None)
+        images = images or images_elsewhere(folder, root, {path.stem for path in _texts(folder)})
         if images is None:
-            raise BadInput(f"{root}: {short(folder, root)} labels images that are not there. Put them into {name}.")
-        for image, file, source, lines, fault in (_of_images if name == "image_2" else _of_sequences)(folder, images):
-            split = lists.get(file.stem if file else image.stem) if lists else _split_of(folder, root)
+            into = name or "images"
+            raise BadInput(f"{root}: {short(folder, root)} labels images that are not there. Put them into {into}.")
+        for image, file, source, lines, fault in (_of_sequences if name == "image_02" else _of_images)(folder, images):
+            split = lists.get(file.stem if file else image.stem) if lists else split_of(folder, root)
             left += split is None
             if split:
                 gathered.image(short(file or image, root), file, split, f"{short(source, root)}, line")
@@ -55,11 +61,7 @@ def documents(root: Path) -> dict[str, Document]:
 
 
 def _texts(folder: Path) -> list[Path]:
-    return [Path(entry.path) for entry in entries(folder) if entry.name.endswith(".txt") and entry.is_file()]
-
-
-def _split_of(folder: Path, root: Path) -> str:
-    return SPLIT_WORDS.get(folder.parent.name.lower(), "train") if folder.parent != root else "train"
+    return [Path(entry.path) for entry in entries(folder) if entry.name.lower().endswith(".txt") and entry.is_file()]
 
 
 def _of_images(folder: Path, images: Path) -> Iterator[_Labelled]:

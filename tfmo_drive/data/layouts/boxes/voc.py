@@ -1,7 +1,8 @@
 """Reads Pascal VOC's layout: Annotations/NAME.xml for JPEGImages/NAME.jpg, ImageSets/Main/train.txt and its like.
 
 https://host.robots.ox.ac.uk/pascal/VOC/voc2012/devkit_doc.pdf, section 4. Tools write the same beside the images, or in
-annotations/ beside images/. An object that is `difficult` is a crowd: finding it is neither right nor wrong.
+annotations/ beside images/, or XML files in any folder, whose images are called alike in another, of the same split. An
+object that is `difficult` is a crowd: finding it is neither right nor wrong.
 """
 
 from __future__ import annotations
@@ -17,13 +18,18 @@ from tfmo_drive.base import faults, given_file
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.class_names import quoted
 from tfmo_drive.data.csv_table import number_in
-from tfmo_drive.data.found_files import entries, folders_in
+from tfmo_drive.data.found_files import entries, folders_below, folders_in
 from tfmo_drive.data.layouts.boxes.box_document import Document
-from tfmo_drive.data.layouts.boxes.gathered import Gathered, by_stem, documents_of, short
-from tfmo_drive.data.splitting import SPLIT_WORDS
+from tfmo_drive.data.layouts.boxes.gathered import Gathered, by_stem, documents_of, images_elsewhere, short, split_of
 
 _LISTS = {"train": ("train", "trainval"), "val": ("val", "valid"), "test": ("test",)}
 """The splits and the lists of ImageSets/Main that give them, the first that is there; trainval where train is not."""
+_FOLDERS = ("annotations", "xmls", "xml", "labels")
+"""Names, in lower case, of folders of XML files that lie beside those of images."""
+_CROWDS = {"0": False, "1": True, "false": False, "true": True}
+"""What says of an object whether it is difficult, in lower case."""
+_DEEP = 4
+"""The number of folders below one another in which XML files are looked for."""
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
 
 
@@ -36,28 +42,37 @@ def documents(root: Path) -> dict[str, Document]:
 
 
 def _annotation_folders(root: Path) -> list[Path]:
-    """Returns the folders of XML files: Annotations in any case, also of several years, else those of the images."""
-    years = [root, *folders_in(root)]
-    years += [child for folder in folders_in(root) for child in folders_in(folder)]
-    found = [child for year in years for child in folders_in(year) if child.name.lower() in ("annotations", "xmls")]
-    found = [folder for folder in dict.fromkeys(found) if _names(folder)]
-    return found or [folder for folder in years if _names(folder)]
+    """Returns the folders of XML files: Annotations in any case, also of several years, else all."""
+    found = {folder: bool(_files(folder)) for folder in (root, *folders_below(root, _DEEP))}
+    holding = [folder for folder, holds in found.items() if holds]
+    named = [folder for folder in holding if any(name.lower() in _FOLDERS for name in _within(folder, root))]
+    return named or holding
 
 
-def _names(folder: Path) -> list[str]:
-    """Returns the names of a folder's XML files without their suffix, sorted."""
-    return [entry.name[:-4] for entry in entries(folder) if entry.name.lower().endswith(".xml") and entry.is_file()]
+def _within(folder: Path, root: Path) -> tuple[str, ...]:
+    """Returns the names of a folder and of those that hold it, below `root`."""
+    return folder.relative_to(root).parts if folder != root else ()
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    """Returns {name without its suffix: XML file} of a folder, sorted."""
+    files = (Path(entry.path) for entry in entries(folder) if entry.name.lower().endswith(".xml") and entry.is_file())
+    return {file.stem: file for file in files}
 
 
 def _add(gathered: Gathered, folder: Path, root: Path) -> None:
     """Adds the images of a folder of XML files that are in a list, or all where there is none."""
-    base = folder.parent if folder.name.lower() in ("annotations", "xmls") else folder
+    base = folder
+    while base != root and base.name.lower() in _FOLDERS:
+        base = base.parent
     places = [base / "JPEGImages", base / "images", folder, base, root / "images"]
     places += [child for child in folders_in(base) if child.name.lower().endswith("images")]
     files = {stem: file for place in places[::-1] for stem, file in by_stem(place).items()}
-    names = _names(folder)
+    names = _files(folder)
+    if files.keys().isdisjoint(names) and (other := images_elsewhere(folder, root, names)):
+        files, places = by_stem(other), [*places, other]
     splits = _listed_splits(base / "ImageSets" / "Main", base / "ImageSets")
-    given = SPLIT_WORDS.get(base.name.lower(), "train") if base != root else "train"
+    given = split_of(folder, root)
     for name in sorted(set(names) | set(splits)) if splits else names:
         if splits and name not in splits:
             continue
@@ -65,7 +80,7 @@ def _add(gathered: Gathered, folder: Path, root: Path) -> None:
             file = files.get(name)
             called = short(file or folder / f"{name}.jpg", root)
             gathered.image(called, file, split, f"{name}.xml, object")
-            _read(gathered, folder / f"{name}.xml", places)
+            _read(gathered, names.get(name, folder / f"{name}.xml"), places)
     if splits and (left := [name for name in names if name not in splits]):
         what = "XML files are in no list of ImageSets, and not used"
         faults.note(root, faults.counted(left, len(names), what))
@@ -116,14 +131,14 @@ def _add_object(gathered: Gathered, one: Element, number: int, first: int) -> No
     """Adds an object; `first` is the number of the first pixel, 1 in the challenge's own files."""
     name, box = (one.findtext("name") or "").strip(), one.find("bndbox")
     sides = [number_in(box.findtext(side) or "") if box is not None else None for side in _SIDES]
-    crowd = (one.findtext("difficult") or "0").strip()
+    crowd = (one.findtext("difficult") or "0").strip().lower()
     if not name:
         gathered.fault("no name", number)
     elif None in sides:
         shown = quoted([side for side, value in zip(_SIDES, sides, strict=True) if value is None])
         gathered.fault(f"no bndbox with a number for {shown}", number)
-    elif crowd not in ("0", "1"):
+    elif crowd not in _CROWDS:
         gathered.fault(f'difficult "{crowd[:20]}" is not 0 or 1', number)
     else:
         x0, y0, x1, y1 = sides
-        gathered.object(name, (x0 - first, y0 - first, x1, y1), number, crowd == "1")
+        gathered.object(name, (x0 - first, y0 - first, x1, y1), number, _CROWDS[crowd])

@@ -26,13 +26,13 @@ from absl import logging
 from tfmo_drive.base import faults, given_file
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.class_names import clean, quoted, read_class_names, refuse_unfit
-from tfmo_drive.data.found_files import IMAGE_HOLDERS, entries, folders_below, folders_in, names_in, walk
+from tfmo_drive.data.found_files import IMAGE_HOLDERS, entries, folders_in, names_in, walk
 from tfmo_drive.data.images import SUFFIXES
 from tfmo_drive.data.layouts.boxes.box_document import Document
-from tfmo_drive.data.layouts.boxes.gathered import Gathered, documents_of, in_turns, short
+from tfmo_drive.data.layouts.boxes.gathered import Gathered, documents_of, elsewhere, in_turns, short
 from tfmo_drive.data.layouts.named_images import find_recorded
 from tfmo_drive.data.paths import stem
-from tfmo_drive.data.splitting import SPLIT_WORDS, split_in_name
+from tfmo_drive.data.splitting import SPLIT_WORDS
 
 IMAGES = (*IMAGE_HOLDERS, "jpegimages")
 """Names, in lower case, of folders of images beside which there is one of labels."""
@@ -40,8 +40,6 @@ _LABELS = ("labels", "label")
 _NAMES = ("classes.txt", "obj.names", "classes.names", "_darknet.labels")
 _SETTINGS = (".yaml", ".yml", ".data")
 _SPLIT = re.compile(r"^\s*(train|val|valid|test)\s*[:=]", re.MULTILINE)
-_DEEP = 4
-"""The number of folders below one another in which labels are looked for."""
 _MOST = 1.5
 """The largest share that a slip of rounding, or a box that hangs out of its image, explains."""
 _NOT_SHARES = "labels must be shares of the image in 0..1 (class centre_x centre_y width height)"
@@ -60,6 +58,7 @@ class _Folder:
         place: Where its labels lie, before each name.
         shown: What messages call that place.
         labels: The names of its label files, without suffix.
+        suffix: Their suffix, as it is written there.
     """
 
     files: list[str]
@@ -67,6 +66,7 @@ class _Folder:
     place: str
     shown: str
     labels: set[str]
+    suffix: str = ".txt"
 
 
 class _Labelled(Gathered):
@@ -245,12 +245,15 @@ def _folders(files: Sequence[str], root: Path) -> list[_Folder]:
 
 def _with_labels(folder: Path, files: list[str], root: Path) -> _Folder:
     begin = "" if folder == root else f"{short(folder, root)}/"  # a path for each file would take longest of all
-    for place in itertools.chain(_candidates(folder), _elsewhere(folder, root)):
+    for place in itertools.chain(_candidates(folder), elsewhere(folder, root)):
         if place.is_dir():
-            stems = {name[:-4] for name in names_in(place) if name.endswith(".txt")}
+            texts = [name for name in names_in(place) if name.lower().endswith(".txt")]
+            stems = {name[:-4] for name in texts}
             if any(stem(file) in stems for file in files):
                 own = stems - {"classes"} if place != folder else stems.intersection(map(stem, files))
-                return _Folder(files, begin, f"{place}/", "" if place == root else f"{short(place, root)}/", own)
+                shown = "" if place == root else f"{short(place, root)}/"
+                suffix = ".TXT" if all(name.endswith(".TXT") for name in texts) else ".txt"
+                return _Folder(files, begin, f"{place}/", shown, own, suffix)
     return _Folder(files, begin, "", "", set())
 
 
@@ -266,25 +269,6 @@ def _candidates(folder: Path) -> Iterator[Path]:
         yield folder.parent / word / folder.name
         yield folder.parent / word
     yield folder
-
-
-def _elsewhere(folder: Path, root: Path) -> Iterator[Path]:
-    """Yields all other folders of a data set that may hold the labels of a folder of images, the likeliest first.
-
-    Those that have most of its path are it: labels/train of photos/train. None is of another split.
-    """
-    top, own = Path(os.path.realpath(root)), Path(os.path.realpath(folder))
-    if top != own and top not in own.parents:
-        return
-    parts = own.relative_to(top).parts
-    split = next(filter(None, map(split_in_name, reversed(parts))), "")
-    found = []
-    for place in folders_below(root, _DEEP):
-        names = place.relative_to(root).parts
-        if next(filter(None, map(split_in_name, reversed(names))), "") == split:
-            found.append((-len({*names} & {*parts}), names, place))
-    for _, _, place in sorted(found):
-        yield place
 
 
 def _label_places(files: Sequence[str]) -> str:
@@ -305,14 +289,14 @@ def _read(folder: _Folder, split: str, box_alone: bool, files: Sequence[str]) ->
         image, own = part.image(folder.begin + last, file, split, folder.shown), last.rpartition(".")[0] or last
         if own not in folder.labels:
             counts["missing"] += 1
-        elif (found := _plain(f"{folder.place}{own}.txt")) is not None:
+        elif (found := _plain(f"{folder.place}{own}{folder.suffix}")) is not None:
             numbers.extend(found)
             images.extend([image] * (len(found) // 5))
             lines.extend(range(1, len(found) // 5 + 1))
         else:
             _put(part, images, lines, numbers)
             images, lines, numbers = array("i"), array("i"), array("d")
-            counts["empty"] += _read_lines(part, f"{folder.place}{own}.txt", box_alone)
+            counts["empty"] += _read_lines(part, f"{folder.place}{own}{folder.suffix}", box_alone)
     _put(part, images, lines, numbers)
     return part, counts
 
