@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import numpy as np
 from absl import logging
 from tqdm import tqdm
 
+from tfmo_drive.base import progress
 from tfmo_drive.base.cache import cache_root, keeping, made_once
 from tfmo_drive.base.inputs import count
 from tfmo_drive.base.keras2 import keras, tf
@@ -30,6 +32,8 @@ from tfmo_drive.training.distillation import SoftLabels
 from tfmo_drive.training.scoring import score
 
 _ROWS = "logits.rows"
+_LONG = 5
+"""The seconds of a copy from which a line says how far they are, also where no bar is drawn."""
 
 
 def attached(labels: SoftLabels, context: Context) -> Attached:
@@ -61,9 +65,12 @@ def cached_logits(teacher: keras.Model, copies: int, context: Context) -> Attach
     folder, files = cache_root() / "teacher", []
     with keeping("The teacher's logits", folder):
         for copy in range(copies):
-            write = functools.partial(_write_logits, teacher, copy, context, row)
+            write, started = functools.partial(_write_logits, teacher, copy, context, row), time.perf_counter()
             made = made_once(folder / key(*facts, context.seed, copy), write, (_ROWS,))
             files.append(open(made / _ROWS, "rb", buffering=0))
+            if (seconds := time.perf_counter() - started) > _LONG and copy + 1 < copies:
+                left = progress.duration((copies - copy - 1) * seconds)
+                progress.say(f"teacher, copy {copy + 1} of {copies}, {left} left")
 
     def read(copy: int, indices: np.ndarray) -> Arrays:
         size = row.itemsize
