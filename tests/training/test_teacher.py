@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 
 import numpy as np
 import pytest
@@ -93,3 +94,11 @@ def test_a_single_task_network_of_another_size_says_so(place, streets, tmp_path)
     small.save(tmp_path / "small.h5", include_optimizer=False)
     with pytest.raises(BadInput, match="^distill.teacher: .* takes images of 32x64x3, the task gives 64x96x3"):
         taught(SoftLabels(teacher=str(tmp_path / "small.h5")), place)
+
+
+def test_copies_that_take_long_say_how_far_they_are(context, monkeypatch, caplog):
+    monkeypatch.setattr(teacher, "_LONG", 0)
+    place = context(seed=11)
+    with caplog.at_level("INFO"):
+        teacher.cached_logits(place.baseline, 3, place)
+    assert re.findall(r"teacher, copy (\d) of 3, .+ left", caplog.text) == ["1", "2"]
