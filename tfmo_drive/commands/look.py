@@ -32,6 +32,7 @@ from tfmo_drive.data.csv_table import read_table
 from tfmo_drive.data.layouts import known_layouts
 from tfmo_drive.data.layouts.columns import COLUMNS
 from tfmo_drive.data.layouts.csv_listing import OtherKind, find_columns
+from tfmo_drive.data.layouts.split_tables import split_tables
 from tfmo_drive.data.splitting import SPLITS, Listing
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ SHOWN = 24
 """The number of images on the contact sheet, a third of them of each split."""
 _ACROSS, _GAP = 6, 6
 """The images in a row of the contact sheet, and the pixels between them."""
-_FOLDERS = ("post_training", "sensor_rows")
+_FOLDERS = ("post_training", "labels_post_training", "sensor_rows")
 """Experiments that read folders which show no layout by their names."""
 _TABLES = ("detection", "lane", "post_training", "labels_post_training", "distance", "sensor_rows")
 """Experiments that read tables, those first that ask for the most columns."""
@@ -140,10 +141,12 @@ def _seen(name: str, data: Path | None) -> tuple[str, Path, ImageTask, list[str]
 
 
 def _lists_labels(table: Path) -> bool:
-    """Says whether a table may list several labels an image; where it names a class of each, an empty cell is a fault.
+    """Says whether a table, or those of a folder, may list several labels an image; where it names a class of each, an empty cell is a fault.
 
     A column that is called as one of classes is one of labels only where a cell holds several.
     """
+    if table.is_dir():
+        return bool(split_tables(table))
     if table.suffix.lower() != ".csv":
         return True
     try:

@@ -39,9 +39,13 @@ class Table:
     lines: list[int]
     """The line of each row in the file, from 1."""
 
+    def place(self, row: int) -> str:
+        """Returns where a row is in the file: `line 7`."""
+        return f"line {self.lines[row]}"
+
     def line(self, row: int) -> str:
         """Returns where a row is, to begin an error with: `signs.csv, line 7`."""
-        return f"{self.path}, line {self.lines[row]}"
+        return f"{self.path}, {self.place(row)}"
 
     def at(self, rows: Sequence[int]) -> Table:
         """Returns a table of these rows alone."""
@@ -59,7 +63,7 @@ class Table:
         cells = self.column(index)
         gaps = [row for row, cell in enumerate(cells) if is_missing(cell) and cell not in allowed]
         if gaps:
-            shown = [f"line {self.lines[row]}" + (f' ("{cells[row]}")' if cells[row] else "") for row in gaps]
+            shown = [self.place(row) + (f' ("{cells[row]}")' if cells[row] else "") for row in gaps]
             what = f'cells of the column "{self.header[index]}" are empty'
             raise BadInput(f"{self.path}: {faults.counted(shown, len(cells), what)} Fill them, or drop those rows.")
         return cells

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.layouts.csv_listing import list_csv
+from tfmo_drive.data.layouts.label_listing import list_labels
 from tfmo_drive.data.layouts.listing import list_folder, list_source
 from tfmo_drive.data.splitting import SPLITS, Rows, assemble
 
@@ -221,7 +222,7 @@ def test_the_source_is_recognised(root):
     assert list_source(root).class_names == list_source(root / "one.csv").class_names == ("0", "1")
     shutil.rmtree(root / "car")
     shutil.rmtree(root / "bus")
-    (root / "two.csv").write_text("")
+    (root / "two.csv").write_text("file,label\n0.png,1\n")
     (root / "images").mkdir()
     with pytest.raises(BadInput, match='2 CSV files: "one.csv", "two.csv"'):
         list_source(root)
@@ -230,6 +231,45 @@ def test_the_source_is_recognised(root):
     assert list_source(root).class_names == ("0", "1")
     with pytest.raises(BadInput, match="not a folder of classes and not a .csv"):
         list_source(root / "0.png")
+
+
+def test_a_table_for_every_split_is_read_as_one(root):
+    """Test images without classes, as Kaggle has them, are in no table that is read."""
+    for split, count in (("train", 6), ("valid", 4)):
+        lines = [f"{split}{n}.png,{'ab'[n % 2]}" for n in range(count)]
+        table(root, ["id,sign", *lines], f"{split}.csv", make=False)
+        folders(root, {"images": 0} if split == "train" else {})
+        for line in lines:
+            (root / "images" / line.split(",")[0]).write_bytes(b"")
+    table(root, ["id", "x.png"], "test.csv")
+    listing = list_source(root)
+    assert listing.class_names == ("a", "b") and len(listing["val"]) == 4 and len(listing["train"]) == 4
+    (root / "valid.csv").write_text("id,sign\nvalid0.png,a\nvalid1.png,\n")
+    said = r"signs/\*.csv: 1 of 8 cells of the column .sign. are empty: .*valid.csv, line 3"
+    with pytest.raises(BadInput, match=said):
+        list_source(root)
+
+
+def test_columns_of_ones_are_classes_where_each_row_has_one(root):
+    for split, count in (("train", 9), ("valid", 3), ("test", 3)):
+        lines = [f"{n}.jpg, {int(n % 3 == 0)}, {int(n % 3 == 1)}, {int(n % 3 == 2)}" for n in range(count)]
+        path = table(root / split, ["filename, stop, yield, limit", *lines], "_classes.csv")
+    listing = list_source(root)
+    assert listing.class_names == ("limit", "stop", "yield") and listing["val"].labels.tolist() == [1, 2, 0]
+    assert [{file.parent.name for file in listing[split].files} for split in SPLITS] == [{"train"}, {"valid"}, {"test"}]
+    path.write_text("filename, stop, yield, limit\n0.jpg, 1, 1, 0\n1.jpg, 0, 1, 0\n2.jpg, 0, 0, 1\n")
+    with pytest.raises(BadInput, match=r"test/_classes.csv, line 2: it has 2 labels.*--experiment=labels_post"):
+        list_source(root)
+    labels = list_labels(root)
+    assert labels.class_names == ("stop", "yield", "limit") and labels["test"].labels.sum(0).tolist() == [1, 2, 1]
+
+
+def test_of_several_tables_the_one_that_names_classes_is_read(root):
+    folders(root, {"train": 30, "test": 5})
+    table(root, ["id,breed", *(f"{n},{'abc'[n % 3]}" for n in range(5, 30))], "labels.csv", make=False)
+    table(root, ["id,breed", "0,a", "1,b"], "sample_submission.csv", make=False)
+    table(root, ["id,w", "1,2"], "sizes.csv", make=False)
+    assert list_source(root).class_names == ("a", "b", "c")
 
 
 def test_tables_beside_folders_of_classes_are_said_to_be_left_out(root, caplog):

@@ -22,6 +22,7 @@ from tfmo_drive.data.found_files import identity
 from tfmo_drive.data.layouts.columns import COLUMNS, plain
 from tfmo_drive.data.layouts.known_layouts import unwrapped
 from tfmo_drive.data.layouts.named_images import find_beside
+from tfmo_drive.data.layouts.split_tables import joined
 from tfmo_drive.data.splitting import SPLIT_WORDS, Listing, Rows, assemble, assemble_blocks
 
 _FLOAT_ID = re.compile(r"-?[0-9]{1,18}\.0+")
@@ -45,7 +46,7 @@ def list_csv(
     numbers and the given splits cut them: then they restart per class, as GTSRB's tracks do.
 
     Args:
-        path: The CSV file.
+        path: The CSV file, or a folder with one for every split (split_tables).
         class_names: The classes' names; by default those of classes.json or classes.txt beside the CSV, else the sorted
             labels.
         columns: The columns that cannot be guessed, as {"label": "Sign"} (see COLUMNS).
@@ -56,9 +57,13 @@ def list_csv(
         BadInput: A column is missing, a cell empty, a label no class, or a group in two splits (the message names the
             line); or images are missing (counted, ten named).
     """
-    path = Path(path)
-    table = read_table(path)
-    found = find_columns(path, table.header, columns or {}, COLUMNS, ("file", "label"))
+    table = table_at(Path(path))
+    path = table.path
+    found = find_classes(table, columns or {})
+    if "label" not in found and (names := _one_hot(table, set(found.values()))):
+        table, found["label"] = _with_classes(table, names), len(table.header)
+    if "label" not in found:
+        find_columns(path, table.header, columns or {}, COLUMNS, ("label",))
     known = tuple(class_names or beside(path.parent) or ())
     refuse_unfit(path, known, said=True)
     table, files = _located(table, found["file"], skip_bad)
@@ -69,6 +74,45 @@ def list_csv(
     groups = _groups(table, found["group"], labels, splits) if "group" in found else np.arange(len(files))
     layout = "a CSV file of images and classes"
     return assemble(Rows(path, names, files, labels, groups, splits, layout), seed, bool(known))
+
+
+def table_at(path: Path) -> Table:
+    """Returns the rows of a CSV file, or of those in a folder that has one for every split."""
+    return joined(path) if path.is_dir() else read_table(path)
+
+
+def find_classes(table: Table, asked: Mapping[str, str]) -> dict[str, int]:
+    """Returns {kind: place} as `find_columns` does; the only column that is left, if of words, is that of classes."""
+    found = find_columns(table.path, table.header, asked, COLUMNS, ("file",))
+    left = [place for place in range(len(table.header)) if place not in found.values()]
+    words = [cell for cell in table.column(left[0]) if not is_missing(cell)] if len(left) == 1 else []
+    if "label" in found or not words or any(number_in(word) is not None for word in words):
+        return found
+    return found | {"label": left[0]}
+
+
+def _one_hot(table: Table, taken: set[int]) -> dict[int, str]:
+    """Returns the places and names of two or more columns that hold 0 and 1 alone, if they are all that are left."""
+    left = {place: name for place, name in enumerate(table.header) if place not in taken}
+    marks = all(number_in(row[place]) in (0, 1) for row in table.rows for place in left)
+    return left if marks and len(left) > 1 else {}
+
+
+def _with_classes(table: Table, names: Mapping[int, str]) -> Table:
+    """Returns a table with a last column of the class of each row, the one of some columns that holds 1.
+
+    Raises OtherKind for a row of several labels, or of none.
+    """
+    rows = []
+    for place, row in enumerate(table.rows):
+        own = [name for column, name in names.items() if number_in(row[column]) == 1]
+        if len(own) != 1:
+            raise OtherKind(
+                f"{table.line(place)}: it has {len(own)} labels, and a class is one. Several labels an image, or none, "
+                "are for --experiment=labels_post_training and those like it."
+            )
+        rows.append([*row, *own])
+    return dataclasses.replace(table, header=[*table.header, COLUMNS["label"][0]], rows=rows)
 
 
 def list_numbers(
@@ -138,9 +182,9 @@ def listed(
     for row, file in enumerate(files):
         own, text = values_of(table.rows[row])
         if own is None:
-            odd.append(f'line {table.lines[row]} ("{text}")')
+            odd.append(f'{table.place(row)} ("{text}")')
         elif identity(file) in seen:  # one of the two might be trained on, the other tested
-            odd.append(f"line {table.lines[row]} ({file.name} once more)")
+            odd.append(f"{table.place(row)} ({file.name} once more)")
         else:
             seen.add(identity(file))
             kept.append(row)
@@ -214,7 +258,7 @@ def _names_in(table: Table, labels: list[str]) -> tuple[str, ...]:
     gapless = ids == list(range(len(ids)))
     words = [row for row, label in enumerate(labels) if label not in numbers]
     if words and ids and gapless:
-        shown = [f'line {table.lines[row]} ("{labels[row]}")' for row in words]
+        shown = [f'{table.place(row)} ("{labels[row]}")' for row in words]
         raise BadInput(
             f"{table.path}: {faults.counted(shown, len(labels), 'labels are no ids, as the others are')} Mend them, "
             "or, if all are names, put those of all classes into classes.txt beside it."

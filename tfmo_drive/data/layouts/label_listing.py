@@ -15,9 +15,11 @@ import numpy as np
 from tfmo_drive.base import faults
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.class_names import beside, clean, is_missing, no_class, ordered, quoted, refuse_unfit
-from tfmo_drive.data.csv_table import Table, number_in, read_table
+from tfmo_drive.data.csv_table import Table, number_in
 from tfmo_drive.data.layouts.columns import COLUMNS
-from tfmo_drive.data.layouts.csv_listing import OtherKind, find_columns, listed, only_table
+from tfmo_drive.data.layouts.csv_listing import OtherKind, find_columns, listed, only_table, table_at
+from tfmo_drive.data.layouts.known_layouts import unwrapped
+from tfmo_drive.data.layouts.split_tables import split_tables
 from tfmo_drive.data.splitting import SPLITS, Listing, unseen
 
 
@@ -50,7 +52,7 @@ def list_labels(
     Missing splits are sampled by whole groups.
 
     Args:
-        path: The CSV file.
+        path: The CSV file, or a folder with one for every split (split_tables).
         class_names: The labels' names in the order of the model's outputs; by default those of classes.json or
             classes.txt beside the CSV, else the columns in their order, or all names in alphabetical order.
         columns: The columns that cannot be guessed, as {"labels": "tags"}.
@@ -61,8 +63,10 @@ def list_labels(
         BadInput: There are no labels, a name is none, no label tells a split's images apart, or rows are odd and must
             not be skipped.
     """
-    path = only_table(Path(path), "images and labels")
-    table = read_table(path)
+    path = unwrapped(Path(path))
+    whole = path.is_dir() and bool(split_tables(path))
+    table = table_at(path if whole else only_table(path, "images and labels"))
+    path = table.path
     found = find_columns(path, table.header, columns or {}, _KINDS, ("file",))
     known = tuple(class_names or beside(path.parent) or ())
     refuse_unfit(path, known, said=True)

@@ -13,12 +13,14 @@ from tfmo_drive.base import faults
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data import found_files
 from tfmo_drive.data.class_names import beside, label_ids, no_class, ordered, quoted, refuse_unfit
+from tfmo_drive.data.csv_table import read_table
 from tfmo_drive.data.found_files import Found, entries, folders_in, holds_everything, holds_masks, walk
 from tfmo_drive.data.images import SUFFIXES
-from tfmo_drive.data.layouts.csv_listing import list_csv
+from tfmo_drive.data.layouts.csv_listing import find_classes, list_csv
 from tfmo_drive.data.layouts.foreign_layouts import foreign
 from tfmo_drive.data.layouts.gtsrb_archive import is_archive, list_archive
 from tfmo_drive.data.layouts.known_layouts import CLASSES, DRIVING, KINDS, MASKS, above, elsewhere, layouts, unwrapped
+from tfmo_drive.data.layouts.split_tables import split_tables
 from tfmo_drive.data.paths import split
 from tfmo_drive.data.recordings import tracks
 from tfmo_drive.data.splitting import Listing, Rows, assemble, split_of_folder
@@ -68,6 +70,13 @@ def _listed(
     if path / "index.csv" in tables or (len(tables) == 1 and not elsewhere(path, CLASSES)):
         table = path / "index.csv" if len(tables) > 1 else tables[0]
         return list_csv(table, class_names, columns, seed, skip_bad)
+    bare = all(holds_everything(folder.name) or _is_bare_split(folder) for folder in folders)
+    if bare and split_tables(path) and not elsewhere(path, CLASSES):
+        return list_csv(path, class_names, columns, seed, skip_bad)
+    if bare and len(named := [table for table in tables if _names_classes(table)]) == 1:
+        others = quoted([table.name for table in tables if table not in named])
+        faults.note(path, f"not read: {others}, which do not name images and their classes.")
+        return list_csv(named[0], class_names, columns, seed, skip_bad)
     names = quoted([table.name for table in tables])
     if tables and all(holds_everything(folder.name) for folder in folders):
         advice = elsewhere(path, CLASSES) or "Name the one to use."
@@ -126,6 +135,18 @@ def list_folder(
     splits = np.repeat(np.array([places.get(child.parent, "") for child in listed], "<U5"), counts)
     groups = tracks([f"{child.name}/{file.name}" for child in listed for file in listed[child].files], labels)
     return assemble(Rows(root, names, files, labels, groups, splits, "folders of classes"), seed, bool(named))
+
+
+def _is_bare_split(folder: Path) -> bool:
+    return bool(split_of_folder(folder.name)) and not folders_in(folder)
+
+
+def _names_classes(path: Path) -> bool:
+    """Says whether a table names images and their classes, and is not Kaggle's sample of what to hand in."""
+    try:
+        return "submission" not in path.stem.lower() and "label" in find_classes(read_table(path), {})
+    except BadInput:
+        return False
 
 
 def _inside(folders: Sequence[Path]) -> str:
