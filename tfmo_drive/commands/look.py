@@ -141,7 +141,7 @@ def _seen(name: str, data: Path | None) -> tuple[str, Path, ImageTask, list[str]
 
 
 def _lists_labels(table: Path) -> bool:
-    """Says whether a table, or those of a folder, may list several labels an image; where it names a class of each, an empty cell is a fault.
+    """Says whether a table, or those of a folder, may list several labels an image; of a class, none may be missing.
 
     A column that is called as one of classes is one of labels only where a cell holds several.
     """
