@@ -137,6 +137,14 @@ def test_a_folder_that_no_task_reads_is_refused_with_the_first_reason(looked, tm
         looked(tmp_path / "empty")
 
 
+def test_a_folder_that_holds_data_beside_something_else_says_which_to_name(looked, tmp_path):
+    (tmp_path / "all" / "mine").mkdir(parents=True)
+    (tmp_path / "all" / "mine" / "boxes.json").write_text('{"images": [')
+    (tmp_path / "all" / "README.md").touch()
+    with pytest.raises(BadInput, match="shows no layout itself. .*mine holds boxes .COCO JSON.: name that folder."):
+        looked(tmp_path / "all")
+
+
 def test_the_folder_that_a_zip_put_around_the_data_is_walked_through(looked, classes, tmp_path):
     (tmp_path / "zip" / "of").mkdir(parents=True)
     (tmp_path / "zip" / "__MACOSX").mkdir()

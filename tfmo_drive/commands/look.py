@@ -84,6 +84,9 @@ def main(argv: list[str]) -> int:
     finally:
         logging.set_verbosity(verbosity)
     if len(errors) == len(tried):
+        inside = [] if shown else filter(None, (known_layouts.below(data, kind) for kind in known_layouts.KINDS))
+        if said := next(iter(inside), ""):
+            raise BadInput(f"{data} shows no layout itself. {said}")
         raise _reason(errors, tables[0] if len(tables) == 1 else data)
     for error in errors.values() if shown else ():
         note(data, str(error))

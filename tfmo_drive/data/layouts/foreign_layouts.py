@@ -27,6 +27,7 @@ _INSIDE = {
 """Who writes such files, to what stands in their beginnings."""
 _CALLED = {
     "nuImages": r"object_ann\.json", "nuScenes": r"sample_annotation\.json",
+    "KITTI's raw recordings": r"tracklet_labels\.xml",
     "MOT Challenge": r"seqinfo\.ini",
     "TensorFlow's records": r".*\.tfrecords?(-\d+-of-\d+)?",
     "Mapillary Vistas": r"config_v[\d.]+\.json",

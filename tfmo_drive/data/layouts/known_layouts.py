@@ -47,7 +47,7 @@ _ANNOTATIONS = ("annotations", "labels")
 """Names, in lower case, of folders of JSON files beside those of images."""
 _FEW = 5
 """The number of files in a folder that are looked into, where one would say enough but may be empty."""
-_DEEP, _PLACES, _SEEN, _TRIED = 3, 40, 2000, 3
+_DEEP, _PLACES, _SEEN, _TRIED = 4, 100, 2000, 3
 """How deep, in how many folders, among how many files of each and to how many texts images are looked for."""
 _FOLDERS = 200
 """The number of folders in which tables are looked for."""
@@ -90,6 +90,8 @@ def _coco(root: Path) -> bool:
     """Says whether a JSON file, also one in a folder of annotations or of a split, begins with one of COCO's lists."""
     inside = folders_in(root) if root.is_dir() else []
     places = [place for place in inside if place.name.lower() in _ANNOTATIONS or split_in_name(place.name)]
+    below = [deep for place in places if split_in_name(place.name) for deep in folders_in(place)]
+    places += [place for place in below if place.name.lower() in _ANNOTATIONS]
     files = [*_files(root, ".json"), *(file for place in places for file in _files(place, ".json")[:_MOST])]
     return any(map(is_coco, files))
 
@@ -111,18 +113,20 @@ def box_tables(root: Path) -> list[Path]:
     """Returns the CSV files of a folder, or the one file, whose header names boxes, or whose first rows hold some.
 
     Where a folder has none itself, those of its folders of splits are it, as Roboflow writes train/_annotations.csv,
-    else those that are called alike in folders below, as LISA has one for every clip.
+    else those of the only folder below that has any, or that are called alike in several, as LISA's of every clip.
     """
     found = [file for file in _files(root, ".csv", ".txt")[:_MOST] if _holds_boxes(begins(file))]
     if found or not root.is_dir():
         return found
     splits = [folder for folder in folders_in(root) if folder.name.lower() in SPLIT_WORDS]
-    for folders in (splits, folders_below(root, _DEEP + 1, _FOLDERS)):
+    for folders in (splits, folders_below(root, _DEEP, _FOLDERS)):
         files = [file for folder in folders for file in _files(folder, ".csv")[:_MOST]]
         if found := [file for file in files if _holds_boxes(begins(file))]:
             break
     wanted = {file.name for file in found} & {_LISA} or {file.name for file in found}
-    return found if folders is splits else [file for file in found if file.name in wanted] if len(wanted) == 1 else []
+    if len(wanted) > 1 and len({file.parent for file in found}) > 1 and folders is not splits:
+        return []
+    return [file for file in found if file.name in wanted]
 
 
 def _yolo_texts(root: Path) -> bool:

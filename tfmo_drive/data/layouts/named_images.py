@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.found_files import IMAGE_HOLDERS, MASK_HOLDERS, folders_in
 from tfmo_drive.data.images import SUFFIXES
+from tfmo_drive.data.splitting import split_in_name
 
 _ROOT = re.compile("/+|~.*|[A-Za-z]:")
 
@@ -19,10 +20,12 @@ def find_beside(path: Path, names: Sequence[str]) -> list[Path | None]:
     """Returns where the images lie that a table names, each or None.
 
     They are looked for as `find_recorded` does, beside the table, in images/ or another folder that is called so, and
-    in one that is called as the table; where none is there, in all other folders beside it. Raises BadInput where two
-    of those hold them.
+    in one that is called as the table; where none is there, in all other folders beside it, but for those of another
+    split than the table's name says. Raises BadInput where two of those hold them.
     """
+    splits = {"", split_in_name(path.stem) or "any"}
     below = [folder for folder in folders_in(path.parent) if not is_of_masks(folder)]
+    below = [folder for folder in below if "any" in splits or split_in_name(folder.name) in splits]
     likely = [folder for folder in below if folder.name.lower() in (*IMAGE_HOLDERS, path.stem.lower())]
     found = find_recorded([path.parent, *likely], names)
     return found if any(found) else in_one_of([folder for folder in below if folder not in likely], names, path)

@@ -164,11 +164,28 @@ def test_a_class_without_training_boxes_is_named(tmp_path, logged):
     assert any('no training box of class "person"' in line for line in logged)
 
 
-def test_all_splits_must_have_the_same_categories(three):
+@pytest.mark.parametrize(("old", "new", "said"), [
+    ('"person"', '"people"', '"2: people", which is "2: person" in'),
+    ('"id": 2', '"id": 9', '"9: person", which is "2: person" in'),
+])  # fmt: skip
+def test_what_a_split_calls_a_category_another_does_not_call_otherwise(three, old, new, said):
     path = three / "annotations/instances_val2017.json"
-    path.write_text(path.read_text().replace('"person"', '"people"'))
-    with pytest.raises(BadInput, match='must list the same categories; they differ in "2: people", "2: person"'):
+    facts = json.loads(path.read_text())
+    facts["categories"] = json.loads(json.dumps(facts["categories"]).replace(old, new))
+    path.write_text(json.dumps(facts))
+    with pytest.raises(BadInput, match=f"instances_val2017.json has a category {said}"):
         list_boxes(three)
+
+
+def test_a_split_may_list_only_the_categories_that_it_shows(three):
+    path, whole = three / "annotations/instances_val2017.json", list_boxes(three)
+    facts = json.loads(path.read_text())
+    facts["annotations"] = [annotation for annotation in facts["annotations"] if annotation["category_id"] != 2]
+    facts["categories"] = [category for category in facts["categories"] if category["id"] != 2]
+    path.write_text(json.dumps(facts))
+    listing = list_boxes(three)
+    assert listing.class_names == whole.class_names == ("person", "car")
+    assert np.unique(listing["val"].truths.whole.classes).tolist() == [1]
 
 
 def test_what_cannot_be_used_is_refused_or_left_out(tmp_path, logged):

@@ -39,6 +39,8 @@ def folders(listing):
         {split: (f"{split}.json", "images") for split in SPLITS},
         {split: (f"{split}.json", f"images/{split}") for split in SPLITS},
         {split: (f"labels/{split}.json", "data") for split in SPLITS},
+        {split: (f"{split}/annotations/instances_default.json", f"{split}/images") for split in SPLITS},
+        {"train": ("trainval.json", "images"), "val": ("val.json", "images"), "test": ("test.json", "images")},
     ],
 )
 def test_other_usual_layouts_are_found(tmp_path, places):

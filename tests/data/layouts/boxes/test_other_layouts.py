@@ -77,6 +77,26 @@ def test_every_folder_of_xml_files_below_annotations_is_read(tmp_path, every, lo
     assert sum(len(list_boxes(tmp_path)[split]) for split in SPLITS) == 12
 
 
+@pytest.mark.parametrize("form", ["{}.jpg", "./JPEGImages/{}.jpg ./Annotations/{}.xml", "C:\\a\\{}.JPG"])
+@pytest.mark.parametrize("inner", ["", "front/"])
+@pytest.mark.parametrize("place", ["ImageSets/Main", "ImageSets", ""])
+def test_however_lists_of_voc_name_images(tmp_path, every, form, inner, place):
+    written_boxes.voc(tmp_path, every)
+    for folder in ("JPEGImages", "Annotations") if inner else ():
+        (tmp_path / folder).rename(tmp_path / "moved")
+        (tmp_path / folder).mkdir()
+        (tmp_path / "moved").rename(tmp_path / folder / inner)
+    (tmp_path / "ImageSets").rename(tmp_path.parent / f"{tmp_path.name}_lists")
+    (tmp_path / place).mkdir(parents=True, exist_ok=True)
+    for split in SPLITS:
+        stems = [f"{inner}{one.stem}" for one in every if one.split == split]
+        (tmp_path / place / f"{split}.txt").write_text("".join(f"{form}\n".format(stem, stem) for stem in stems))
+    listing = list_boxes(tmp_path)
+    assert {file.stem: split for split in SPLITS for file in listing[split].files} == {
+        one.stem: one.split for one in every
+    }
+
+
 def test_no_image_of_voc_is_taken_from_the_masks(tmp_path, every):
     written_boxes.voc(tmp_path, every)
     (tmp_path / "JPEGImages").rename(tmp_path / "SegmentationClass")
@@ -211,6 +231,24 @@ def test_a_csv_of_train_and_val_together_is_not_read_beside_them(tmp_path, every
     (tmp_path / "trainval_labels.csv").write_text(texts[0] + texts[1].partition("\n")[2])
     assert [len(list_boxes(tmp_path)[split]) for split in SPLITS] == [4, 4, 4]
     assert any('not read beside those of train and val: "trainval_labels.csv"' in line for line in logged)
+
+
+@pytest.mark.parametrize("place", ["", "data/"])
+@pytest.mark.parametrize("images", ["{}", "images/{}"])
+def test_each_csv_of_a_split_has_the_images_of_its_own_folder(tmp_path, every, place, images):
+    written_boxes.csv_of_tensorflow(tmp_path, every)
+    (tmp_path / place).mkdir(exist_ok=True)
+    for one in every:
+        (tmp_path / images.format(one.split)).mkdir(parents=True, exist_ok=True)
+        path = tmp_path / f"images/{one.stem}.jpg"
+        path.rename(tmp_path / images.format(one.split) / f"{one.number // 3:06}.jpg")
+    for split in SPLITS:
+        path = tmp_path / f"{split}_labels.csv"
+        lines = path.read_text().splitlines()
+        rows = [f"{int(line[:6]) // 3:06}{line[6:]}" for line in lines[1:]]
+        path.rename(tmp_path / place / path.name).write_text("\n".join([lines[0], *rows]))
+    listing = list_boxes(tmp_path)
+    assert {(file.parent.name, split) for split in SPLITS for file in listing[split].files} == {(s, s) for s in SPLITS}
 
 
 def test_a_line_of_another_number_of_words_is_named(tmp_path, every):

@@ -133,6 +133,30 @@ def test_boxes_in_pixels_are_refused_in_one_line(tmp_path):
         list_boxes(tmp_path)
 
 
+def test_texts_that_list_the_images_of_splits_are_followed(tmp_path):
+    root = written(tmp_path, "images", "labels")
+    (root / "labels" / "train").mkdir()
+    (root / "labels" / "train" / "classes.txt").write_text("car\n")
+    for split in SPLITS:
+        (root / f"{split}.txt").write_text("".join(f"./images/{split}{number}.jpg\n" for number in range(3)))
+    listing = list_boxes(root)
+    assert counts(listing) == [3, 3, 3] and listing.class_names == ("car",)
+    assert {file.name[:-5] for file in listing["val"].files} == {"val"}
+
+
+def test_settings_may_lie_in_a_folder_of_their_own(tmp_path):
+    root = written(tmp_path, "images/{split}", "labels/{split}", suffix=".JPG")
+    for label in root.rglob("*.txt"):
+        label.rename(label.with_suffix(".TXT"))
+    lines = ["path: ../", *(f"{split}: images/{split}" for split in SPLITS), "names: [car]"]
+    (root / "config").mkdir()
+    (root / "config" / "data.yaml").write_text("\n".join(lines))
+    listing = list_boxes(root)
+    assert counts(listing) == [4, 4, 4] and listing.class_names == ("car",)
+    with pytest.raises(BadInput, match=f"{root} holds boxes .YOLO.: name that folder."):
+        list_boxes(root / "images" / "val")
+
+
 def test_how_sure_a_detector_was_is_no_part_of_its_box(tmp_path):
     root = written(tmp_path, "{split}", "{split}", line="0 0.5 0.5 0.5 0.5 0.91")
     (root / "train" / "_darknet.labels").write_text("car\n")

@@ -28,7 +28,7 @@ from tfmo_drive.data.layouts.boxes import bdd100k, cityscapes, coco, csv_boxes, 
 from tfmo_drive.data.layouts.boxes.box_document import Document, usable
 from tfmo_drive.data.layouts.csv_listing import OtherKind
 from tfmo_drive.data.layouts.foreign_layouts import foreign
-from tfmo_drive.data.layouts.known_layouts import BOXES, below, elsewhere, layouts, unwrapped
+from tfmo_drive.data.layouts.known_layouts import BOXES, above, below, elsewhere, layouts, unwrapped
 from tfmo_drive.data.paths import split as split_path
 from tfmo_drive.data.recordings import blocks, drawn_whole, recording
 from tfmo_drive.data.splitting import SPLITS, Listing, Split, missing, refuse_repeated_files, sampled_blocks, with_train
@@ -131,7 +131,7 @@ def layout_of(data: Path) -> str:
     if not data.exists():
         raise BadInput(f"There is no {data}. Expected a folder or a file that holds boxes; see data/README.md.")
     found, said = layouts(data, BOXES), elsewhere(data, BOXES)
-    said = said if found else said or below(data, BOXES) or foreign(data)
+    said = said if found else said or below(data, BOXES) or above(data) or foreign(data)
     if not found and not said:
         found = [name for name, shown in _LAST.items() if shown(data)]
     if not found:
@@ -195,12 +195,14 @@ def _classes(
 ) -> tuple[dict[int | str, int], tuple[str, ...]]:
     """Returns ({category id: class index}, class names)."""
     first = next(iter(documents.values()))
-    for other in documents.values():
-        if other.categories != first.categories:
-            odd = sorted(set(first.categories.items()) ^ set(other.categories.items()))
-            shown = quoted([f"{key}: {name}" for key, name in odd])
-            raise BadInput(f"{other.path} and {first.path} must list the same categories; they differ in {shown}.")
-    ids = {name: key for key, name in first.categories.items()}
+    known, ids = {}, {}
+    for document in documents.values():
+        for key, name in document.categories.items():
+            if known.setdefault(key, name) != name or ids.setdefault(name, key) != key:
+                other = f"{ids[name]}: {name}" if name in ids else f"{key}: {known[key]}"
+                said = f'has a category "{key}: {name}", which is "{other}" in another split. Make them agree.'
+                raise BadInput(f"{document.path} {said}")
+    ids = {known[key]: key for key in sorted(known, key=lambda key: (isinstance(key, str), key))}
     names = tuple(asked or [name for name in first.usual if name in ids] or ids)
     for name in names:
         if name not in ids:

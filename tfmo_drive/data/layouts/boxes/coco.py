@@ -52,6 +52,8 @@ def json_files(data: Path) -> list[Path]:
     if not data.is_dir():
         return [data] if data.suffix.lower() == ".json" else []
     children = [child for child in folders_in(data) if child.name.lower() in _FOLDERS or split_in_name(child.name)]
+    below = [deep for child in children if split_in_name(child.name) for deep in folders_in(child)]
+    children += [child for child in below if child.name.lower() in _FOLDERS]
     files = [Path(entry.path) for place in (data, *children) for entry in entries(place)]
     files = [file for file in files if file.suffix.lower() == ".json" and not file.stem.lower().startswith(_OTHERS)]
     return sorted(filter(is_coco, files) if len(files) > 1 else files) or sorted(files)
@@ -74,8 +76,11 @@ def _annotation_files(data: Path, named: Mapping[str, str]) -> dict[str, Path]:
     files = json_files(data)
     found: dict[str, list[Path]] = {}
     for file in files:
-        split = split_in_name(file.stem) or split_in_name(file.parent.name if file.parent != data else "")
-        found.setdefault(split, []).append(file)
+        found.setdefault(_split_of(file, data), []).append(file)
+    both = [file for file in found.get("", []) if "trainval" in file.stem.lower()]
+    if len(both) == 1 and "train" not in found:
+        found["train"] = both
+        found[""] = [file for file in found[""] if file not in both]
     if set(found) == {""}:
         found = {"train": files}
         spare = []
@@ -94,12 +99,18 @@ def _annotation_files(data: Path, named: Mapping[str, str]) -> dict[str, Path]:
     return {split: choices[0] for split, choices in found.items() if choices}
 
 
+def _split_of(file: Path, data: Path) -> str:
+    """Returns the split that a file's name tells, or the nearest of its folders below the data; "" where none does."""
+    names = [file.stem, *(file.parent.relative_to(data).parts[::-1] if data in file.parents else (file.parent.name,))]
+    return next(filter(None, map(split_in_name, names)), "")
+
+
 def _image_folders(path: Path, data: Path) -> tuple[list[Path], list[Path]]:
     """Returns where the images of an annotation file may lie: likely places, likeliest first, and all other folders.
 
     The folders of another split, and of masks, which may have the images' names, are never among them.
     """
-    split = split_in_name(path.stem) or split_in_name(path.parent.name)
+    split = _split_of(path, data)
     bases = [path.parent, *([path.parent.parent] if path.parent.name.lower() in _FOLDERS else [])]
     bases += [data] if data.is_dir() and data not in bases else []
     bases += [base / "images" for base in bases if (base / "images").is_dir()]

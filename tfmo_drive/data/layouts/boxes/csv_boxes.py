@@ -133,6 +133,8 @@ def _found(path: Path, names: list[str], root: Path) -> list[Path | None]:
     top = root if root.is_dir() else above
     below = {folder: folder.relative_to(top).parts for folder in (top, *folders_below(top, _DEEP))}
     below = {folder: parts for folder, parts in below.items() if not any(is_of_masks(Path(part)) for part in parts)}
+    if split := split_in_name(path.stem):
+        below = {place: parts for place, parts in below.items() if {split, *map(split_in_name, parts)} <= {split, ""}}
     found = in_one_of([folder for folder, parts in below.items() if path.parent.name in parts], names, path)
     return found if any(found) else in_one_of(list(below), names, path)
 

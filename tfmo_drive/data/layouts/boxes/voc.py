@@ -1,15 +1,16 @@
 """Reads Pascal VOC's layout: Annotations/NAME.xml for JPEGImages/NAME.jpg, ImageSets/Main/train.txt and its like.
 
-https://host.robots.ox.ac.uk/pascal/VOC/voc2012/devkit_doc.pdf, section 4. Tools write the same beside the images, or in
-annotations/ beside images/, or XML files in any folder, whose images are called alike in another, of the same split. An
-object that is `difficult` is a crowd: finding it is neither right nor wrong.
+https://host.robots.ox.ac.uk/pascal/VOC/voc2012/devkit_doc.pdf, section 4. Tools write the same beside the images, in
+annotations/ beside images/, or in any folder, with the images called alike in another of the same split. The lists may
+lie beside Annotations/ too, and both may hold folders (IDD: Annotations/front/day1/NAME.xml). An object that is
+`difficult` is a crowd: finding it is neither right nor wrong.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from xml.etree.ElementTree import Element
 
 from defusedxml import ElementTree
@@ -19,9 +20,11 @@ from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.class_names import quoted
 from tfmo_drive.data.csv_table import number_in
 from tfmo_drive.data.found_files import entries, folders_below, folders_in
+from tfmo_drive.data.images import SUFFIXES
 from tfmo_drive.data.layouts.boxes.box_document import Document
 from tfmo_drive.data.layouts.boxes.gathered import Gathered, by_stem, documents_of, images_elsewhere, short, split_of
 
+_Lists = dict[tuple[str, ...], list[str]]
 _LISTS = {"train": ("train", "trainval"), "val": ("val", "valid"), "test": ("test",)}
 """The splits and the lists of ImageSets/Main that give them, the first that is there; trainval where train is not."""
 _FOLDERS = ("annotations", "xmls", "xml", "labels")
@@ -35,9 +38,9 @@ _SIDES = ("xmin", "ymin", "xmax", "ymax")
 
 def documents(root: Path) -> dict[str, Document]:
     """Returns what the XML files say of their images, split by split; raises BadInput where there is no object."""
-    gathered = Gathered()
+    gathered, known = Gathered(), {}
     for folder in _annotation_folders(root):
-        _add(gathered, folder, root)
+        _add(gathered, folder, root, known)
     return documents_of(root, gathered)
 
 
@@ -60,43 +63,58 @@ def _files(folder: Path) -> dict[str, Path]:
     return {file.stem: file for file in files}
 
 
-def _add(gathered: Gathered, folder: Path, root: Path) -> None:
+def _add(gathered: Gathered, folder: Path, root: Path, known: dict[tuple[Path, int], _Lists]) -> None:
     """Adds the images of a folder of XML files that are in a list, or all where there is none."""
-    base = folder
-    while base != root and base.name.lower() in _FOLDERS:
-        base = base.parent
+    base, inner = _base(folder, root)
     places = [base / "JPEGImages", base / "images", folder, base, root / "images"]
     places += [child for child in folders_in(base) if child.name.lower().endswith("images")]
+    places = [place.joinpath(*inner) for place in places] if inner else places
     files = {stem: file for place in places[::-1] for stem, file in by_stem(place).items()}
     names = _files(folder)
     if files.keys().isdisjoint(names) and (other := images_elsewhere(folder, root, names)):
         files, places = by_stem(other), [*places, other]
-    splits = _listed_splits(base / "ImageSets" / "Main", base / "ImageSets")
-    given = split_of(folder, root)
-    for name in sorted(set(names) | set(splits)) if splits else names:
-        if splits and name not in splits:
+    if (base, len(inner)) not in known:
+        known[base, len(inner)] = _listed_splits(base, len(inner))
+    lists = known[base, len(inner)]
+    splits = {key[-1]: found for key, found in lists.items() if key[:-1] == inner}
+    for name in sorted({*names, *splits} if lists else names):
+        if lists and name not in splits:
             continue
-        for split in splits.get(name, [given]):
+        for split in splits.get(name, [split_of(folder, root)]):
             file = files.get(name)
             called = short(file or folder / f"{name}.jpg", root)
             gathered.image(called, file, split, f"{name}.xml, object")
             _read(gathered, names.get(name, folder / f"{name}.xml"), places)
-    if splits and (left := [name for name in names if name not in splits]):
+    if lists and (left := [name for name in names if name not in splits]):
         what = "XML files are in no list of ImageSets, and not used"
         faults.note(root, faults.counted(left, len(names), what))
 
 
-def _listed_splits(*folders: Path) -> dict[str, list[str]]:
-    """Returns {name: splits} as the lists of the first folder that has one say; {} where none does."""
-    found: dict[str, list[str]] = {}
-    for folder in folders:
+def _base(folder: Path, root: Path) -> tuple[Path, tuple[str, ...]]:
+    """Returns the folder that holds Annotations, and what lies between that and a folder of XML files: cam0/day1."""
+    names = _within(folder, root)
+    place = next((place for place, name in enumerate(names) if name.lower() in _FOLDERS), None)
+    if place is None:
+        return folder, ()
+    return root.joinpath(*names[:place]), tuple(name for name in names[place:] if name.lower() not in _FOLDERS)
+
+
+def _listed_splits(base: Path, deep: int) -> _Lists:
+    """Returns {(folders and name): splits} as the lists of the first place that has any say; {} where none does.
+
+    Args:
+        base: The folder in which ImageSets/Main, ImageSets or the lists themselves lie.
+        deep: The number of folders in front of each name that count: JPEGImages/cam0/1.jpg is cam0, 1 with one.
+    """
+    found: _Lists = {}
+    for folder in (base / "ImageSets" / "Main", base / "ImageSets", base):
         for split, choices in _LISTS.items():
             path = next((folder / f"{name}.txt" for name in choices if (folder / f"{name}.txt").is_file()), None)
             lines = given_file.text_of(path, "a list of images, one a line").split("\n") if path else []
-            for name in dict.fromkeys(line.split()[0] for line in lines if line.strip()):
-                found.setdefault(os.path.splitext(name)[0] if name.endswith((".jpg", ".png")) else name, []).append(
-                    split
-                )
+            for name in dict.fromkeys(line.split()[0].replace("\\", "/") for line in lines if line.strip()):
+                stem, suffix = os.path.splitext(name)
+                parts = PurePosixPath(stem if suffix.lower() in (*SUFFIXES, ".xml") else name).parts
+                found.setdefault(parts[-deep - 1 :], []).append(split)
         if found:
             break
     return found

@@ -26,10 +26,11 @@ from absl import logging
 from tfmo_drive.base import faults, given_file
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.class_names import clean, quoted, read_class_names, refuse_unfit
-from tfmo_drive.data.found_files import IMAGE_HOLDERS, entries, folders_in, names_in, walk
+from tfmo_drive.data.found_files import IMAGE_HOLDERS, entries, folders_below, folders_in, names_in, walk
 from tfmo_drive.data.images import SUFFIXES
 from tfmo_drive.data.layouts.boxes.box_document import Document
 from tfmo_drive.data.layouts.boxes.gathered import Gathered, documents_of, elsewhere, in_turns, short
+from tfmo_drive.data.layouts.known_layouts import begins
 from tfmo_drive.data.layouts.named_images import find_recorded
 from tfmo_drive.data.paths import stem
 from tfmo_drive.data.splitting import SPLIT_WORDS
@@ -84,7 +85,7 @@ def documents(data: Path) -> dict[str, Document]:
     root, settings = data if data.is_dir() else data.parent, _settings(data)
     facts = _facts(settings) if settings else {}
     names = _names(facts, root, settings) or _names_above(root)
-    places = _given_places(facts, root, settings) or _usual_places(root)
+    places = _given_places(facts, root, settings) or _given_places(_lists(root), root, None) or _usual_places(root)
     gathered, box_alone, counts = _Labelled(), "kpt_shape" in facts, Counter()
     for split, folders in places.items():
         own = [_images(place, root) for place in folders]
@@ -114,15 +115,29 @@ def documents(data: Path) -> dict[str, Document]:
 
 
 def _settings(data: Path) -> Path | None:
-    """Returns the file that says where images are: the data itself, data.yaml, or the only one like it."""
+    """Returns the file that says where images are: the data itself, data.yaml, or the only one like it.
+
+    Where a folder has none, the only one of the folders in it counts, such as config/data.yaml.
+    """
     if data.is_file():
         return data
-    files = [Path(entry.path) for entry in entries(data) if entry.name.lower().endswith(_SETTINGS) and entry.is_file()]
-    found = [file for file in files if _SPLIT.search(given_file.text_of(file, "a data.yaml"))]
-    chosen = [file for file in found if file.stem == "data"] or found
-    if len(chosen) > 1:
-        raise BadInput(f"{data} holds {quoted([file.name for file in chosen])}. Name one: --data={chosen[0]}.")
-    return chosen[0] if chosen else None
+    for places in ([data], folders_in(data)):
+        names = [Path(entry.path) for place in places for entry in entries(place) if entry.is_file()]
+        files = [file for file in names if file.suffix.lower() in _SETTINGS]
+        found = [file for file in files if _SPLIT.search(given_file.text_of(file, "a data.yaml"))]
+        chosen = [file for file in found if file.stem == "data"] or found
+        if len(chosen) > 1 and places == [data]:
+            raise BadInput(f"{data} holds {quoted([file.name for file in chosen])}. Name one: --data={chosen[0]}.")
+        if len(chosen) == 1:
+            return chosen[0]
+    return None
+
+
+def _lists(root: Path) -> dict[str, str]:
+    """Returns {split: name} of a folder's texts that are called as a split and list images, such as train.txt."""
+    names = {word: f"{word}.txt" for word in ("train", "val", "valid", "test") if (root / f"{word}.txt").is_file()}
+    firsts = {word: begins(root / name).split("\n")[0].strip().lower() for word, name in names.items()}
+    return {word: name for word, name in names.items() if firsts[word].endswith(SUFFIXES)}
 
 
 def _facts(path: Path) -> dict[str, Any]:
@@ -145,8 +160,7 @@ def _names(facts: Mapping[str, Any], root: Path, settings: Path | None) -> dict[
         (file,) = _found(said, [settings.parent, root]) or [None]
         said = list(read_class_names(file)) if file else None
     if said is None:
-        holders = [child for child in folders_in(root) if child.name.lower() in (*_LABELS, *SPLIT_WORDS)]
-        files = [place / name for place in (root, *holders) for name in _NAMES]
+        files = [place / name for place in (root, *folders_below(root, 2)) for name in _NAMES]
         said = next((list(read_class_names(file)) for file in files if file.is_file()), None)
     if said is None:
         return None
