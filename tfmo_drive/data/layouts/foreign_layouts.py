@@ -22,6 +22,7 @@ _INSIDE = {
     "CityPersons": r'"bboxVis"\s*:',
     "Bosch's Small Traffic Lights": r"^-\s+boxes\s*:",
     "Virtual KITTI": r"^frame cameraID trackID left right top bottom",
+    "a driving log without columns": r"^\S+\.(jpe?g|png) -?\d+\.\d+(,\d{4}-\d\d-\d\d [\d:.]+)?\s*\n",
     "keras-yolo3": r"(?i)^\S+\.(jpe?g|png|bmp)( +\d+(,\d+){4})+\s*(\n|$)",
 }
 """Who writes such files, to what stands in their beginnings."""
@@ -33,6 +34,14 @@ _CALLED = {
     "Mapillary Vistas": r"config_v[\d.]+\.json",
 }  # fmt: skip
 """Who writes such files, to what they are called."""
+_MORE = {"TensorFlow's records": ", or write the images into folders of classes",
+         "Mapillary Vistas": ", or to images/ + masks/ with the names of the ids in classes.txt"}  # fmt: skip
+"""Who writes such files, to what may be done beside a conversion to boxes."""
+_INSTEAD = {
+    "a driving log without columns": "Write it as driving_log.csv with the columns image,steering, and say with "
+    "--set=task.limit=DEGREES what full lock is."
+}
+"""The same of those that hold no boxes, in place of that."""
 _SUFFIXES = (".json", ".jsonl", ".xml", ".csv", ".txt", ".yaml", ".yml")
 _LOOKED = 3
 """The number of files of each suffix in a folder that are looked into."""
@@ -61,5 +70,7 @@ def foreign(data: Path) -> str:
 
 
 def _said(writer: str, file: Path) -> str:
-    read = ", ".join(KINDS[BOXES].signs)
-    return f"{file.name} holds annotations of {writer}, which are not read. Export or convert them to one of {read}."
+    instead = f"Export or convert them to one of {', '.join(KINDS[BOXES].signs)}{_MORE.get(writer, '')}."
+    if writer in _INSTEAD:
+        return f"{file.name} holds {writer}. {_INSTEAD[writer]}"
+    return f"{file.name} holds annotations of {writer}, which are not read. {instead}"

@@ -244,6 +244,8 @@ KINDS = {
             "TuSimple's lanes": ("clips & label_data*.json", "clips & test_label*.json", "*/clips & */label_data*.json",
                                  "*/clips & test_label*.json"),
             "CULane's lanes": ("*.lines.txt", "images/*.lines.txt", "driver_*/*/*.lines.txt"),
+            "KITTI's masks": ("training/image_2 & training/semantic", "training/image_2 & training/gt_image_2",
+                              "image_2 & semantic", "image_2 & gt_image_2"),
             "folders of images and of masks": (
                 mask_folders.shown, "*_mask.png", "images/*_mask.png", "train/*_mask.png", "*_L.png",
             ),

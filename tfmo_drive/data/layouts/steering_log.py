@@ -32,7 +32,20 @@ from tfmo_drive.data.splitting import SPLITS, Listing, Rows, Split, assemble_blo
 CAMERA = "camera"
 """The attribute that says which camera took an image, where not all are of the centre's, and the column that does."""
 COLUMNS = {
-    "file": ("center", "centre", "file", "path", "filename", "image", "image_path", "cam/image_array"),
+    "file": (
+        "center",
+        "centre",
+        "file",
+        "path",
+        "filename",
+        "image",
+        "image_path",
+        "image_name",
+        "image_file",
+        "img",
+        "cam/image_array",
+        "frame",
+    ),
     "steering": ("steering", "steering_angle", "angle", "steer", "user/angle"),
     "throttle": ("throttle", "user/throttle", "gas"),
     "time": ("_timestamp_ms", "milliseconds"),

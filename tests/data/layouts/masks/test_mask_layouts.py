@@ -12,6 +12,7 @@ from tfmo_drive.data.lanes import LANES, drawn
 from tfmo_drive.data.layouts.known_layouts import MASKS, layouts
 from tfmo_drive.data.layouts.masks.bdd100k_masks import PLACES
 from tfmo_drive.data.layouts.masks.cityscapes_masks import IDS
+from tfmo_drive.data.layouts.masks.kitti_masks import ROAD
 from tfmo_drive.data.layouts.masks.mask_listing import READERS, list_masks
 from tfmo_drive.data.layouts.masks.pairs import STREET
 from tfmo_drive.data.layouts.masks.voc_masks import NAMES as VOC
@@ -105,6 +106,47 @@ def voc(home=""):
     return write
 
 
+def kitti(truth, values, name="{n:06}", mask_name="{n:06}"):
+    """All images are in training, without splits."""
+
+    def write(root):
+        for number, (_, _, ids) in enumerate(frames()):
+            image(root / f"training/image_2/{name.format(n=number)}.png", ids)
+            mask(root / f"training/{truth}/{mask_name.format(n=number)}.png", np.array(values, np.uint8)[ids])
+        image(root / "testing/image_2/um_000000.png", ids)
+
+    return write
+
+
+KITTI = {
+    "semantic": (kitti("semantic", IDS[:CLASSES], "{n:06}_10", "{n:06}_10"), STREET),
+    "road": (kitti("gt_image_2", list(ROAD.values()), "um_{n:06}", "um_road_{n:06}"), ("no road", "road")),
+}
+
+
+@pytest.mark.parametrize("kind", KITTI)
+def test_kittis_masks_are_read(tmp_path, kind, caplog):
+    """Of the road's three colours the first is no class, so the ids of the others move up."""
+    write, names = KITTI[kind]
+    write(tmp_path)
+    listing = list_masks(tmp_path)
+    assert listing.class_names == names and sum(len(listing[split]) for split in SPLITS) == sum(PARTS.values())
+    assert listing.layout == "KITTI's masks" and "no masks for testing" in caplog.text
+    part, moved = listing["val"], np.array([0, 1, 2] if kind == "semantic" else [IGNORE, 0, 1])
+    for file, truth in zip(part.files, part.masks, strict=True):
+        with Image.open(file) as opened:
+            shown = np.asarray(opened)[..., 0] // 60
+        assert (read_mask(truth, file, part.ids, SIZE, Resize()) == moved[shown]).all()
+
+
+def test_cityscapes_folders_with_other_masks_say_which_are_read(tmp_path):
+    cityscapes("labellevel3Ids")(tmp_path)
+    with pytest.raises(
+        BadInput, match="no masks that end in labelIds or labelTrainIds.png. .*classes.txt"
+    ):
+        list_masks(tmp_path)
+
+
 FOLDERS = "folders of images and of masks"
 WRITTEN = {
     "camvid": (FOLDERS, in_folders("{split}/{n:04}.png", "{split}annot/{n:04}.png")),
@@ -155,7 +197,9 @@ def test_every_layout_gives_the_same_masks(tmp_path, case):
 
 
 def test_every_layout_is_written_here():
-    assert {layout for layout, _ in WRITTEN.values()} | {"TuSimple's lanes", "CULane's lanes"} == set(READERS)
+    assert {layout for layout, _ in WRITTEN.values()} | {"TuSimple's lanes", "CULane's lanes", "KITTI's masks"} == set(
+        READERS
+    )
 
 
 def lines_of(number):

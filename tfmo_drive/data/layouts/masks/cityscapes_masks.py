@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from tfmo_drive.base import faults
+from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.class_names import quoted
 from tfmo_drive.data.found_files import folders_in
 from tfmo_drive.data.images import UnreadableImage, opened
@@ -24,11 +25,17 @@ from tfmo_drive.data.splitting import SPLIT_WORDS
 IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
 """The label ids of STREET, in its order."""
 COUNT = 34
+NAMES = tuple(dict(zip(IDS, STREET, strict=True)).get(number, f"void {number}") for number in range(COUNT))
+IGNORED = tuple(number for number in range(COUNT) if number not in IDS)
+"""The names of the label ids, and those that are no classes."""
 _IMAGE = r"(.+_\d+_\d+)_leftImg8bit.*"
 
 
 def pairs(root: Path) -> Pairs:
-    """Returns the pairs of every split; images without a mask are odd, and so are masks without an image."""
+    """Returns the pairs of every split; images without a mask are odd, and so are masks without an image.
+
+    Raises BadInput where there are no masks of either kind.
+    """
     images, truth = (next(place for place in places if place.is_dir()) for places in (
         (root / "leftImg8bit", root / "leftImg8bit_trainvaltest" / "leftImg8bit"),
         (root / "gtFine", root / "gtFine_trainvaltest" / "gtFine", root / "gtCoarse"),
@@ -36,15 +43,16 @@ def pairs(root: Path) -> Pairs:
     words = [folder.name for folder in folders_in(images)]
     if spare := [word for word in words if word not in SPLIT_WORDS]:
         faults.note(root, f"not read: {quoted(spare)}, no split.")
-    kinds = {kind: 0 for kind in ("labelIds", "labelTrainIds")}
+    kinds = ("labelIds", "labelTrainIds")
     odd, masks = [], {}
     for kind in kinds:
         masks[kind] = {word: by_name(truth / word, rf"(.+)_gt\w+_{kind}", odd) if (truth / word).is_dir() else {}
                        for word in words if word in SPLIT_WORDS}  # fmt: skip
     count, kind = max((sum(map(len, masks[kind].values())), kind) for kind in ("labelTrainIds", "labelIds"))
-    ids = dict(zip(IDS, STREET, strict=True))
-    names = STREET if kind == "labelTrainIds" else tuple(ids.get(number, f"void {number}") for number in range(COUNT))
-    found = Pairs(root, names, () if kind == "labelTrainIds" else tuple(n for n in range(COUNT) if n not in ids))
+    found = Pairs(root, STREET) if kind == "labelTrainIds" else Pairs(root, NAMES, IGNORED)
+    if not count:
+        said = "Convert others (IDD's labellevel3Ids) to images/ + masks/, with the names of their ids in classes.txt."
+        raise BadInput(f"{truth} holds no masks that end in {' or '.join(kinds)}.png. {said}")
     found.odd += odd
     for word, known in masks[kind].items():
         if not known:

@@ -17,7 +17,15 @@ from tfmo_drive.base import faults
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.class_names import beside, quoted, refuse_unfit
 from tfmo_drive.data.layouts.known_layouts import MASKS, layouts, unwrapped
-from tfmo_drive.data.layouts.masks import bdd100k_masks, cityscapes_masks, culane, folders, tusimple, voc_masks
+from tfmo_drive.data.layouts.masks import (
+    bdd100k_masks,
+    cityscapes_masks,
+    culane,
+    folders,
+    kitti_masks,
+    tusimple,
+    voc_masks,
+)
 from tfmo_drive.data.layouts.masks.colours import (
     BLACK_AND_WHITE,
     COLOURS,
@@ -39,6 +47,7 @@ READERS: Mapping[str, Callable[[Path], Pairs]] = {
     "Pascal VOC's masks": voc_masks.pairs,
     "TuSimple's lanes": tusimple.pairs,
     "CULane's lanes": culane.pairs,
+    "KITTI's masks": kitti_masks.pairs,
     "folders of images and of masks": folders.pairs,
 }
 """The reader of each layout of known_layouts."""
@@ -75,7 +84,7 @@ def list_masks(
     root = unwrapped(Path(root))
     layout = next(iter(layouts(root, MASKS)), "folders of images and of masks")
     found = READERS[layout](root)
-    colours = colours_in(found.home)
+    colours = colours_in(found.home) or ((found.home, found.colours) if found.colours else None)
     total = len(found.images) + len(found.odd)
     faults.refuse(root, found.odd, total, "images and masks are no pairs", skip_bad)
     if not found.images:

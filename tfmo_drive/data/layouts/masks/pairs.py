@@ -6,6 +6,7 @@ import dataclasses
 import os
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from tfmo_drive.base import given_file
@@ -26,11 +27,13 @@ class Pairs:
         home: The folder in which names of classes, or their colours, may lie.
         names: The names of the files' ids in order; () where only a file in `home` can say them.
         ignored: The ids that are no classes, beside 255.
+        colours: The names to the (red, green, blue) of each, where the layout defines masks of colours.
     """
 
     home: Path
     names: tuple[str, ...] = ()
     ignored: tuple[int, ...] = ()
+    colours: Mapping[str, tuple[int, int, int]] = dataclasses.field(default_factory=dict)
     images: list[str] = dataclasses.field(default_factory=list)
     masks: list[str | Lanes] = dataclasses.field(default_factory=list)
     """Paths of PNGs, or of text files of CULane's lanes, or lanes."""
