@@ -141,9 +141,7 @@ def test_kittis_masks_are_read(tmp_path, kind, caplog):
 
 def test_cityscapes_folders_with_other_masks_say_which_are_read(tmp_path):
     cityscapes("labellevel3Ids")(tmp_path)
-    with pytest.raises(
-        BadInput, match="no masks that end in labelIds or labelTrainIds.png. .*classes.txt"
-    ):
+    with pytest.raises(BadInput, match="no masks that end in labelIds or labelTrainIds.png. .*classes.txt"):
         list_masks(tmp_path)
 
 
