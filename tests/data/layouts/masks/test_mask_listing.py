@@ -158,8 +158,11 @@ def test_two_images_of_one_stem_are_refused(root):
 
 def test_masks_need_names(root):
     pairs(root / "images", root / "masks", 40)
-    with pytest.raises(BadInput, match="need the names of 2..255 classes, got 0. Put them into classes.txt there"):
-        list_masks(root)
+    for mask, held in ((np.uint8([[0, 7, 255]]), "ids from 0 to 7"), (np.full((1, 3), 300, np.uint16), "ids .* 300"),
+                       (np.uint8([[[1, 2, 3], [4, 4, 4]]]), r"2 colours, such as \(4, 4, 4\)")):  # fmt: skip
+        Image.fromarray(mask).save(root / "masks" / "drive_0000.png")
+        with pytest.raises(BadInput, match=f"looked at hold {held}. Put the names of their ids into classes.txt there"):
+            list_masks(root)
     with pytest.raises(BadInput, match="got 1"):
         list_masks(root, ("road", "void"))
 

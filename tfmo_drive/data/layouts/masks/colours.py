@@ -9,7 +9,7 @@ Palette files hold an index for each pixel; it is a class only where all files m
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -65,18 +65,33 @@ def names_in(folder: Path) -> tuple[str, ...]:
 def are_black_and_white(masks: Sequence[Path]) -> bool:
     """Says whether some masks, evenly spread, show black and white alone; what cannot be read is passed over."""
     seen: set[int] = set()
+    for mode, pixels in _few(masks):
+        if mode not in ("1", "L", "P", "RGB", "RGBA") or (pixels != pixels[..., :1]).any():
+            return False
+        seen |= set(np.unique(pixels).tolist())
+    return seen == {0, IGNORE}
+
+
+def held(masks: Sequence[Path]) -> str:
+    """Returns what some masks, evenly spread, hold: `those looked at hold ids from 0 to 33`, or colours."""
+    shown = [np.unique(pixels.reshape(-1, 3), axis=0) for _, pixels in _few(masks, raw=True)]
+    colours = np.unique(np.concatenate([np.zeros((0, 3), int), *shown]), axis=0)
+    if (colours != colours[:, :1]).any():
+        return f"those looked at hold {len(colours):,} colours, such as {tuple(colours[-1].tolist())}"
+    ids = [number for number in colours[:, 0].tolist() if number != IGNORE]
+    return f"those looked at hold ids from {min(ids)} to {max(ids)}" if ids else "none of those looked at shows an id"
+
+
+def _few(masks: Sequence[Path], raw: bool = False) -> Iterator[tuple[str, np.ndarray]]:
+    """Yields the mode and the colours, int [height, width, 3], of some masks; of a palette its ids where `raw`."""
     for place in np.unique(np.linspace(0, len(masks) - 1, min(len(masks), _FEW)).round().astype(int)).tolist():
         try:
             with opened(masks[place], masks[place]) as image:
-                if image.mode not in ("1", "L", "P", "RGB", "RGBA"):
-                    return False
-                pixels = np.asarray(image.convert("RGB"))
+                whole = raw and (image.mode in ("1", "L", "P") or image.mode.startswith("I"))
+                pixels = np.asarray(image if whole else image.convert("RGB")).astype(int)
+                yield image.mode, np.repeat(pixels[..., None], 3, -1) if pixels.ndim == 2 else pixels[..., :3]
         except UnreadableImage:
             continue
-        seen |= set(np.unique(pixels).tolist())
-        if not seen <= {0, IGNORE} or (pixels != pixels[..., :1]).any():
-            return False
-    return len(seen) == 2
 
 
 def colours_in(folder: Path) -> tuple[Path, Mapping[str, Colour]] | None:

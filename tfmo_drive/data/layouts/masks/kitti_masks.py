@@ -1,7 +1,7 @@
 """Lists KITTI's masks of classes (Alhaija et al. 2018) and of the road (Fritsch et al. 2013), as they are given away.
 
-    training/image_2/000000_10.png    training/semantic/000000_10.png        Cityscapes' label ids
-    training/image_2/um_000000.png    training/gt_image_2/um_road_000000.png    colours
+    .../training/image_2/000000_10.png and semantic/000000_10.png        Cityscapes' label ids
+    .../training/image_2/um_000000.png and gt_image_2/um_road_000000.png    colours
 
 What is called testing has no masks. The road's black is that of no class: of another road.
 """

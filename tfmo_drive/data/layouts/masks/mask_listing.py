@@ -33,6 +33,7 @@ from tfmo_drive.data.layouts.masks.colours import (
     agreed_palette,
     are_black_and_white,
     colours_in,
+    held,
     names_in,
 )
 from tfmo_drive.data.layouts.masks.pairs import Pairs
@@ -53,6 +54,12 @@ READERS: Mapping[str, Callable[[Path], Pairs]] = {
 """The reader of each layout of known_layouts."""
 UNKNOWN_CLASSES = ("unlabelled", "unlabeled", "void", "ignore", "ignored")
 """Names of what nobody labelled, which is no class (CamVid's class 11, Void)."""
+
+
+_NAMES = (
+    "Put the names of their ids into classes.txt there, one per line, from id 0 on; where colours are classes, both "
+    f"into {COLOURS} (name,r,g,b)."
+)
 
 
 def list_masks(
@@ -97,6 +104,8 @@ def list_masks(
         levels = dict(zip(named or BLACK_AND_WHITE, BLACK_AND_WHITE.values(), strict=True))
         colours, palette, (black, white) = (home, levels), (), levels
         faults.note(root, f"masks are black and white: black is {quoted([black])}, white {quoted([white])}.")
+    if not named and not found.names and colours is None:
+        raise BadInput(f"{root}: nothing says what the masks mean: {held(files)}. {_NAMES}")
     names, ids = _classes(found, named, ignore, colours)
     ids = dataclasses.replace(ids, palette=palette)
     given = with_train(np.array(found.splits, "<U5"), root)
@@ -143,8 +152,5 @@ def _classes(
     ignored = sorted(void | unknown | ({ignore} if ignore is not None else set()))
     names = tuple(name for number, name in enumerate(named) if number not in ignored)
     if len(names) < 2 or len(named) > IGNORE:
-        raise BadInput(
-            f"{home}: masks need the names of 2..{IGNORE} classes, got {len(names)}. Put them into classes.txt there, "
-            f"one per line, in the order of the ids; where colours are classes, into {COLOURS} (name,r,g,b)."
-        )
+        raise BadInput(f"{home}: masks need the names of 2..{IGNORE} classes, got {len(names)}. {_NAMES}")
     return names, MaskIds(len(named), tuple(ignored), tuple(levels[name] for name in named) if levels else ())
