@@ -49,7 +49,9 @@ def test_what_is_not_read_is_named_with_what_is(tmp_path, writer, read):
 
 
 def test_a_driving_log_without_columns_is_told_which_to_write(tmp_path):
-    (tmp_path / "0.jpg").write_bytes(b"")
+    (tmp_path / "data").mkdir()
+    for number in range(9):
+        (tmp_path / "data" / f"{number}.jpg").write_bytes(b"")
     (tmp_path / "data.txt").write_text("0.jpg 12.37,2018-07-01 17:09:44:912\n1.jpg -3.1\n")
     with pytest.raises(BadInput, match="data.txt holds .* Write it as driving_log.csv with the columns image,steering"):
         list_source(tmp_path)

@@ -51,7 +51,10 @@ def list_source(
     """
     path = unwrapped(Path(path))
     try:
-        return _listed(path, class_names, columns, seed, skip_bad)
+        listing = _listed(path, class_names, columns, seed, skip_bad)
+        if len(listing.class_names) > 1 or not foreign(path):
+            return listing
+        raise BadInput(f"{path}: all images are of one class.")
     except BadInput as error:
         if reason := foreign(path):
             raise BadInput(f"{path}: {reason}") from error
@@ -75,7 +78,7 @@ def _listed(
         return list_csv(path, class_names, columns, seed, skip_bad)
     if bare and len(named := [table for table in tables if _names_classes(table)]) == 1:
         others = quoted([table.name for table in tables if table not in named])
-        faults.note(path, f"not read: {others}, which do not name images and their classes.")
+        faults.note(path, f"not read: {others}, as {named[0].name} names the classes.")
         return list_csv(named[0], class_names, columns, seed, skip_bad)
     names = quoted([table.name for table in tables])
     if tables and all(holds_everything(folder.name) for folder in folders):
