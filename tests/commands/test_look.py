@@ -138,8 +138,9 @@ def test_a_folder_that_no_task_reads_is_refused_with_the_first_reason(looked, tm
 
 
 def test_a_folder_that_holds_data_beside_something_else_says_which_to_name(looked, tmp_path):
-    (tmp_path / "all" / "mine").mkdir(parents=True)
-    (tmp_path / "all" / "mine" / "boxes.json").write_text('{"images": [')
+    for folder in ("annotations", "images"):
+        (tmp_path / "all" / "mine" / folder).mkdir(parents=True)
+    (tmp_path / "all" / "mine" / "annotations" / "boxes.json").write_text('{"images": [')
     (tmp_path / "all" / "README.md").touch()
     with pytest.raises(BadInput, match="shows no layout itself. .*mine holds boxes .COCO JSON.: name that folder."):
         looked(tmp_path / "all")

@@ -22,7 +22,7 @@ from tfmo_drive.data.splitting import SPLITS
 CHOSEN = [layout for layout in LAYOUTS if layout.write.__name__ in (
     "yolo", "yolo_polygons", "yolo_of_roboflow", "darknet", "voc", "kitti", "kitti_sequences", "bdd100k",
     "bdd100k_of_files", "cityscapes", "csv_boxes", "csv_without_header",
-    "csv_of_sizes", "csv_of_shares", "csv_of_centres",
+    "csv_of_sizes", "csv_of_shares", "csv_of_centres", "kitti_of_tao", "voc_of_fiftyone", "csv_of_udacity",
 )]  # fmt: skip
 IMAGES = (".jpg", ".png")
 
@@ -35,8 +35,8 @@ def _yolo(path: Path, text: str) -> Iterator[tuple]:
     height, width = SIZE
     for line in filter(str.strip, text.split("\n")):
         label, *sides = map(float, line.split())
-        if len(sides) == 4:
-            x, y, w, h = sides
+        if len(sides) in (4, 5):
+            x, y, w, h = sides[:4]
             box = x - w / 2, y - h / 2, x + w / 2, y + h / 2
         else:
             box = min(sides[::2]), min(sides[1::2]), max(sides[::2]), max(sides[1::2])
@@ -46,7 +46,7 @@ def _yolo(path: Path, text: str) -> Iterator[tuple]:
 def _voc(path: Path, text: str) -> Iterator[tuple]:
     for one in ElementTree.fromstring(text).findall("object"):
         box = [float(one.find("bndbox").findtext(side)) for side in ("xmin", "ymin", "xmax", "ymax")]
-        yield path.stem, _name(one.findtext("name")), tuple(box), (one.findtext("difficult") or "0").strip() == "1"
+        yield path.stem, _name(one.findtext("name")), tuple(box), one.findtext("difficult", "").strip() in ("1", "true")
 
 
 def _kitti_line(stem: str, words: list[str], classes: tuple[str, ...]) -> Iterator[tuple]:
@@ -96,6 +96,13 @@ def _csv(text: str, header: bool) -> Iterator[tuple]:
             yield Path(name.replace("\\", "/")).stem, _name(label), tuple(map(float, sides)), False
 
 
+def _spaced(text: str) -> Iterator[tuple]:
+    for line in filter(str.strip, text.split("\n")):
+        name, *words = re.findall(r'"[^"]*"|\S+', line)
+        if words and words[5].strip('" '):
+            yield Path(name).stem, _name(words[5].strip('"')), tuple(map(float, words[:4])), False
+
+
 FORMS = {
     "csv_of_sizes": ("imageid x y w h kind", lambda x, y, w, h: (x, y, x + w, y + h)),
     "csv_of_centres": (
@@ -131,11 +138,13 @@ def _objects(kind: str, path: Path, text: str, classes: tuple[str, ...]) -> list
     """What a plain reader finds in a file of boxes: (stem, class, box, crowd); None where it cannot know."""
     if kind in FORMS:
         return _form(kind, text)
+    if kind == "csv_of_udacity":
+        return list(_spaced(text))
     if kind.startswith("csv"):
         return list(_csv(text, kind == "csv_boxes"))
     if kind.startswith("kitti"):
         return list((_sequence if kind == "kitti_sequences" else _kitti)(path, text, classes))
-    plain = {"voc": _voc, "bdd100k": _bdd, "bdd100k_of_files": _bdd, "cityscapes": _cityscapes}.get(kind, _yolo)
+    plain = {"voc": _voc, "bdd100k": _bdd, "cityscapes": _cityscapes}.get(kind.partition("_of_")[0], _yolo)
     return list(plain(path, text))
 
 

@@ -45,7 +45,7 @@ CORNERS: Mapping[str, Callable[[Sides], Sides]] = {
 _WHOLE = ("bbox", "box", "boundingbox", "bndbox", "bboxes")
 EXPECTED = "xmin, ymin, xmax, ymax; or x, y, width, height; or xc, yc, width, height"
 """The columns of a box, as messages name them."""
-FILES = (*COLUMNS["file"], "img_path", "frame", "frame_id", "name")
+FILES = (*(name for name in COLUMNS["file"] if name != "id"), "img_path", "frame", "frame_id", "id", "name")
 CLASSES = (
     *COLUMNS["label"], "category", "category_name", "label_name", "kind", "type", "annotation_tag", "tag", "object",
     "object_name", "name",

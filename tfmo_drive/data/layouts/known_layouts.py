@@ -93,7 +93,15 @@ def _coco(root: Path) -> bool:
     below = [deep for place in places if split_in_name(place.name) for deep in folders_in(place)]
     places += [place for place in below if place.name.lower() in _ANNOTATIONS]
     files = [*_files(root, ".json"), *(file for place in places for file in _files(place, ".json")[:_MOST])]
-    return any(map(is_coco, files))
+    return any(map(is_coco, files)) or bool(coco_elsewhere(root))
+
+
+def coco_elsewhere(root: Path) -> list[Path]:
+    """Returns COCO's files in the only folder in `root`, of any name, that has some beside folders of images."""
+    inside = folders_in(root) if root.is_dir() else []
+    found = {place: list(filter(is_coco, _files(place, ".json")[:_MOST])) for place in inside[:_MOST]}
+    found = {place: files for place, files in found.items() if files and len(inside) > 1}
+    return next(iter(found.values())) if len(found) == 1 else []
 
 
 def is_coco(file: Path) -> bool:

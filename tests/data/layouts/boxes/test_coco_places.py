@@ -40,6 +40,7 @@ def folders(listing):
         {split: (f"{split}.json", f"images/{split}") for split in SPLITS},
         {split: (f"labels/{split}.json", "data") for split in SPLITS},
         {split: (f"{split}/annotations/instances_default.json", f"{split}/images") for split in SPLITS},
+        {split: (f"mine-json/{split}.json", split) for split in SPLITS},
         {"train": ("trainval.json", "images"), "val": ("val.json", "images"), "test": ("test.json", "images")},
     ],
 )

@@ -257,3 +257,27 @@ def test_a_line_of_another_number_of_words_is_named(tmp_path, every):
     path.write_text(f"{path.read_text()}0.jpg 1 2 3\n")
     with pytest.raises(BadInput, match=r"labels.csv, line \d+: 8 cells expected \(file, xmin, .*\), got 4"):
         list_boxes(tmp_path)
+
+
+def test_a_table_calls_images_by_frame_and_classes_by_name_beside_ids_of_both(tmp_path, every):
+    layout = next(one for one in written_boxes.LAYOUTS if one.write is written_boxes.csv_without_header)
+    layout.write(tmp_path, written_boxes.without_crowds(every, layout))
+    rows = [line.split(",") for line in (tmp_path / "boxes.csv").read_text().splitlines() if not line.endswith(",")]
+    ids = [[str(number), *row, str("abc".find(row[5][0]))] for number, row in enumerate(rows)]
+    lines = [["id", "frame", "xmin", "ymin", "xmax", "ymax", "class_name", "class_id"], *ids]
+    (tmp_path / "boxes.csv").write_text("\n".join(map(",".join, lines)))
+    whole = {stem: told for stem, told in written_boxes.known(every, layout).items() if told[1]}
+    assert written_boxes.listed(list_boxes(tmp_path), False) == whole
+
+
+def test_lists_of_kitti_may_name_files(tmp_path, every):
+    written_boxes.kitti(tmp_path, every)
+    for path in (tmp_path / "ImageSets").iterdir():
+        path.write_text(path.read_text().replace("\n", ".png\n"))
+    assert [len(list_boxes(tmp_path)[split]) for split in SPLITS] == [4, 4, 4]
+
+
+def test_a_text_that_lists_no_xml_file_is_no_list_of_voc(tmp_path, every):
+    written_boxes.voc_without_sets(tmp_path, every)
+    (tmp_path / "train.txt").write_text("see the readme\n")
+    assert sum(len(list_boxes(tmp_path)[split]) for split in SPLITS) == 12

@@ -144,6 +144,12 @@ def test_texts_that_list_the_images_of_splits_are_followed(tmp_path):
     assert {file.name[:-5] for file in listing["val"].files} == {"val"}
 
 
+def test_one_text_that_lists_images_hides_no_other_split(tmp_path):
+    root = written(tmp_path, "images/100k/{split}", "labels/100k/{split}")
+    (root / "train.txt").write_text("images/100k/train/train0.jpg\n")
+    assert counts(list_boxes(root)) == [4, 4, 4]
+
+
 def test_settings_may_lie_in_a_folder_of_their_own(tmp_path):
     root = written(tmp_path, "images/{split}", "labels/{split}", suffix=".JPG")
     for label in root.rglob("*.txt"):

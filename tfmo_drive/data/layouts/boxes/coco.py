@@ -12,7 +12,7 @@ from tfmo_drive.data.class_names import quoted
 from tfmo_drive.data.found_files import entries, folders_in
 from tfmo_drive.data.layouts.boxes.box_document import Document
 from tfmo_drive.data.layouts.boxes.coco_objects import Facts, document_of, name_of, read
-from tfmo_drive.data.layouts.known_layouts import is_coco
+from tfmo_drive.data.layouts.known_layouts import coco_elsewhere, is_coco
 from tfmo_drive.data.layouts.named_images import find_files, find_recorded, in_one_of, is_of_masks
 from tfmo_drive.data.splitting import SPLITS, split_in_name
 
@@ -56,7 +56,8 @@ def json_files(data: Path) -> list[Path]:
     children += [child for child in below if child.name.lower() in _FOLDERS]
     files = [Path(entry.path) for place in (data, *children) for entry in entries(place)]
     files = [file for file in files if file.suffix.lower() == ".json" and not file.stem.lower().startswith(_OTHERS)]
-    return sorted(filter(is_coco, files) if len(files) > 1 else files) or sorted(files)
+    files = sorted(filter(is_coco, files) if len(files) > 1 else files) or sorted(files)
+    return files or [file for file in coco_elsewhere(data) if not file.stem.lower().startswith(_OTHERS)]
 
 
 def _annotation_files(data: Path, named: Mapping[str, str]) -> dict[str, Path]:

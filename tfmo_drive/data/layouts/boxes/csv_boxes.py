@@ -11,6 +11,7 @@ spaces between the cells and no header, and labels_crowdai.csv, whose header nam
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,8 @@ _SILENT = "gt.txt"
 _KINDS = {"class": CLASSES, "split": COLUMNS["split"], "crowd": ("iscrowd", "is_crowd", "is_group_of", "group_of")}
 _DEEP = 5
 """How deep in the data images are looked for that do not lie beside their table."""
+_NAMED = ("class", "class_name", "label", "label_name", "category", "category_name")
+"""Columns that may call a class by name where another holds its id."""
 _YES = ("1", "true", "yes")
 """What says that a box is around a crowd, in lower case."""
 
@@ -100,8 +103,9 @@ def _add(gathered: Gathered, path: Path, split: str, known: tuple[str, ...] | No
             crowd = "crowd" in found and cells[found["crowd"]].lower() in _YES
             gathered.object(label, CORNERS[form](tuple(sides)), of_row[0], crowd, of_row[1])
     if path.name.lower() == _SILENT:
-        for file in by_stem(path.parent).values():
-            if file not in files.values():
+        listed = set(filter(None, files.values()))
+        for folder in sorted({file.parent for file in listed}):
+            for file in sorted({*by_stem(folder).values()} - listed):
                 gathered.image(short(file, path.parent), file, split)
 
 
@@ -171,7 +175,18 @@ def _columns(table: Table) -> tuple[str, dict[str, int]]:
     found = find_columns(path, header, {}, kinds, tuple(kinds))
     taken = {plain(header[place]) for place in found.values()}
     kinds = {kind: tuple(name for name in names if plain(name) not in taken) for kind, names in _KINDS.items()}
-    return form, {**found, **find_columns(path, header, {}, kinds, ("class",))}
+    found |= find_columns(path, header, {}, kinds, ("class",))
+    if all(is_id(cell) or is_missing(cell) for cell in table.column(found["class"])):
+        found["class"] = _column_of_names(table, found)
+    return form, found
+
+
+def _column_of_names(table: Table, found: Mapping[str, int]) -> int:
+    """Returns the column that calls the classes of a table by name, where there is one beside that of their ids."""
+    names = {plain(name): place for place, name in enumerate(table.header) if place not in found.values()}
+    places = [names[plain(name)] for name in _NAMED if plain(name) in names]
+    told = (place for place in places if not any(is_id(cell) or is_missing(cell) for cell in table.column(place)))
+    return next(told, found["class"])
 
 
 def _labels(words: list[str], known: tuple[str, ...] | None) -> list[str | int]:

@@ -16,6 +16,7 @@ from tfmo_drive.base import faults, given_file
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.csv_table import number_in
 from tfmo_drive.data.found_files import entries, folders_below
+from tfmo_drive.data.images import SUFFIXES
 from tfmo_drive.data.layouts.boxes.box_document import EVERY, Document
 from tfmo_drive.data.layouts.boxes.gathered import Gathered, by_stem, documents_of, images_elsewhere, short, split_of
 from tfmo_drive.data.layouts.known_layouts import is_kitti
@@ -115,5 +116,6 @@ def _lists(places: list[Path]) -> dict[str, str]:
     for split in SPLITS if folder else ():
         path = folder / f"{split}.txt"
         if path.is_file():
-            splits |= dict.fromkeys(given_file.text_of(path, "a list of images, one a line").split(), split)
+            for name in map(Path, given_file.text_of(path, "a list of images, one a line").split()):
+                splits[name.stem if name.suffix.lower() in SUFFIXES else name.name] = split
     return splits

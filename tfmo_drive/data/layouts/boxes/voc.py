@@ -9,7 +9,7 @@ lie beside Annotations/ too, and both may hold folders (IDD: Annotations/front/d
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path, PurePosixPath
 from xml.etree.ElementTree import Element
 
@@ -74,7 +74,7 @@ def _add(gathered: Gathered, folder: Path, root: Path, known: dict[tuple[Path, i
     if files.keys().isdisjoint(names) and (other := images_elsewhere(folder, root, names)):
         files, places = by_stem(other), [*places, other]
     if (base, len(inner)) not in known:
-        known[base, len(inner)] = _listed_splits(base, len(inner))
+        known[base, len(inner)] = _listed_splits(base, len(inner), names)
     lists = known[base, len(inner)]
     splits = {key[-1]: found for key, found in lists.items() if key[:-1] == inner}
     for name in sorted({*names, *splits} if lists else names):
@@ -99,12 +99,13 @@ def _base(folder: Path, root: Path) -> tuple[Path, tuple[str, ...]]:
     return root.joinpath(*names[:place]), tuple(name for name in names[place:] if name.lower() not in _FOLDERS)
 
 
-def _listed_splits(base: Path, deep: int) -> _Lists:
+def _listed_splits(base: Path, deep: int, names: Collection[str]) -> _Lists:
     """Returns {(folders and name): splits} as the lists of the first place that has any say; {} where none does.
 
     Args:
         base: The folder in which ImageSets/Main, ImageSets or the lists themselves lie.
         deep: The number of folders in front of each name that count: JPEGImages/cam0/1.jpg is cam0, 1 with one.
+        names: The names of a folder's XML files: texts beside the folders that list none of them are no such lists.
     """
     found: _Lists = {}
     for folder in (base / "ImageSets" / "Main", base / "ImageSets", base):
@@ -115,6 +116,8 @@ def _listed_splits(base: Path, deep: int) -> _Lists:
                 stem, suffix = os.path.splitext(name)
                 parts = PurePosixPath(stem if suffix.lower() in (*SUFFIXES, ".xml") else name).parts
                 found.setdefault(parts[-deep - 1 :], []).append(split)
+        if folder == base and not any(key[-1] in names for key in found):
+            found = {}
         if found:
             break
     return found

@@ -137,7 +137,8 @@ def _lists(root: Path) -> dict[str, str]:
     """Returns {split: name} of a folder's texts that are called as a split and list images, such as train.txt."""
     names = {word: f"{word}.txt" for word in ("train", "val", "valid", "test") if (root / f"{word}.txt").is_file()}
     firsts = {word: begins(root / name).split("\n")[0].strip().lower() for word, name in names.items()}
-    return {word: name for word, name in names.items() if firsts[word].endswith(SUFFIXES)}
+    found = {word: name for word, name in names.items() if firsts[word].endswith(SUFFIXES)}
+    return found if len(found) > 1 else {}  # one alone, as CVAT writes it, would hide what the folders say of others
 
 
 def _facts(path: Path) -> dict[str, Any]:
@@ -225,10 +226,11 @@ def _found(entry: str, bases: Sequence[Path]) -> list[Path]:
 
 
 def _usual_places(root: Path) -> dict[str, list[Path]]:
-    """Returns {split: folders}: train/images, images/train, photos/train, or all of images (or of all) as train."""
+    """Returns {split: folders}: train/images, images/train, photos/train, images/100k/train, or all as train."""
     children = folders_in(root)
     others = [child for child in children if child.name.lower() not in (*IMAGES, *_LABELS)]
-    for holders in ([root, *(child for child in children if child.name.lower() in IMAGES)], others):
+    own = [child for child in children if child.name.lower() in IMAGES]
+    for holders in ([root, *own], others, [deep for child in own for deep in folders_in(child)]):
         found: dict[str, list[Path]] = {}
         for folder in (folder for holder in holders for folder in folders_in(holder)):
             if split := SPLIT_WORDS.get(folder.name.lower()):
