@@ -74,7 +74,8 @@ def _listed(
         table = path / "index.csv" if len(tables) > 1 else tables[0]
         return list_csv(table, class_names, columns, seed, skip_bad)
     bare = all(holds_everything(folder.name) or _is_bare_split(folder) for folder in folders)
-    if bare and split_tables(path) and not elsewhere(path, CLASSES):
+    bare = bare and not elsewhere(path, CLASSES)
+    if bare and split_tables(path):
         return list_csv(path, class_names, columns, seed, skip_bad)
     if bare and len(named := [table for table in tables if _names_classes(table)]) == 1:
         others = quoted([table.name for table in tables if table not in named])
