@@ -5,6 +5,7 @@ import os
 import pytest
 
 from tfmo_drive.contracts import BadInput
+from tfmo_drive.data import found_files
 from tfmo_drive.data.found_files import identity, walk
 from tfmo_drive.data.layouts.csv_listing import list_csv
 from tfmo_drive.data.layouts.listing import list_folder, list_source
@@ -187,3 +188,24 @@ def test_lists_of_two_machines_are_found_each_by_its_own_beginning(tmp_path):
     rows += ["/home" + f"/you/bus/{n}.png;bus" for n in range(6)]
     (tmp_path / "list.csv").write_text("\n".join(["file;label", *rows]))
     assert len(listed(list_csv(tmp_path / "list.csv"))) == 12
+
+
+def test_a_folder_is_listed_again_where_something_came_or_went(tmp_path, monkeypatch):
+    (tmp_path / "train").mkdir()
+    for number in range(300):
+        (tmp_path / f"{number:03}.TXT").touch()
+    listings, scan = [], found_files.scanned
+    monkeypatch.setattr(found_files, "scanned", lambda folder: listings.append(folder) or scan(folder))
+
+    def settled():
+        os.utime(tmp_path, ns=(0, os.stat(tmp_path).st_mtime_ns - 10**10))
+        return found_files.inside(tmp_path)
+
+    first = settled()
+    assert first.folders == ("train",) and first.files[".txt"] == tuple(f"{number:03}.TXT" for number in range(100))
+    assert found_files.inside(tmp_path) is first and len(listings) == 1
+    (tmp_path / "val").mkdir()
+    assert found_files.folders_in(tmp_path) == [tmp_path / "train", tmp_path / "val"]
+    assert settled().folders == ("train", "val")
+    with pytest.raises(BadInput, match="cannot be read: No such file"):
+        found_files.inside(tmp_path / "nothing")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import array
 import dataclasses
+import functools
+import heapq
 import os
 import re
 import stat
-from collections import Counter
-from collections.abc import Iterator, Sequence
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +37,10 @@ ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".7z", ".r
 """Suffixes of packed folders."""
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
 """Suffixes of videos."""
+_FIRST = 100
+"""The number of names of each suffix by which a folder is known."""
+_SETTLED = 2 * 10**9
+"""The nanoseconds after which a folder's time tells whether it changed since."""
 _NO_DEVICE = 2**64 - 1
 """Stands where a device's number would, for a file that is told by its path."""
 
@@ -148,12 +155,48 @@ def names_in(folder: str | Path) -> list[str]:
     return [entry.name for entry in scanned(folder)]
 
 
+@dataclasses.dataclass(frozen=True)
+class Inside:
+    """Sums up what a folder holds, without hidden ones and JUNK, however much that is."""
+
+    folders: tuple[str, ...]
+    """The names of its folders, sorted."""
+    files: Mapping[str, tuple[str, ...]]
+    """The first names, at most _FIRST, of files of each suffix (in lower case)."""
+
+
+def inside(folder: Path) -> Inside:
+    """Returns the sum of what a folder holds; one that nothing was added to or taken from is not listed again.
+
+    Raises BadInput where it cannot be listed.
+    """
+    try:
+        found = os.stat(folder)
+    except OSError as error:
+        raise BadInput(f"{folder} cannot be read: {error.strerror}.") from error
+    known = _summed_up if time.time_ns() - found.st_mtime_ns > _SETTLED else _summed_up.__wrapped__
+    return known(str(folder), found.st_dev, found.st_ino, found.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=1000)
+def _summed_up(folder: str, *_: int) -> Inside:
+    folders, files = [], defaultdict(list)
+    for entry in scanned(folder):
+        if entry.is_dir():
+            folders.append(entry.name)
+        else:
+            files[os.path.splitext(entry.name)[1].lower()].append(entry.name)
+    return Inside(
+        tuple(sorted(folders)), {suffix: tuple(heapq.nsmallest(_FIRST, names)) for suffix, names in files.items()}
+    )
+
+
 def folders_in(folder: Path) -> list[Path]:
     """Returns the folders in `folder` by name, without hidden ones and JUNK.
 
     Raises BadInput where it cannot be listed.
     """
-    return [Path(entry.path) for entry in entries(folder) if entry.is_dir()]
+    return [folder / name for name in inside(folder).folders]
 
 
 def folders_below(folder: Path, deep: int, most: int = 1000) -> list[Path]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 import functools
-import itertools
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -17,7 +16,7 @@ from pathlib import Path
 
 from tfmo_drive.base import given_file
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.data.found_files import HOLDERS, entries, folders_below, folders_in, only_folder, scanned
+from tfmo_drive.data.found_files import HOLDERS, folders_below, folders_in, inside, only_folder, scanned
 from tfmo_drive.data.images import SUFFIXES
 from tfmo_drive.data.layouts import mask_folders
 from tfmo_drive.data.layouts.columns import CLASSES as CLASS_COLUMNS
@@ -47,8 +46,8 @@ _ANNOTATIONS = ("annotations", "labels")
 """Names, in lower case, of folders of JSON files beside those of images."""
 _FEW = 5
 """The number of files in a folder that are looked into, where one would say enough but may be empty."""
-_DEEP, _PLACES, _SEEN, _TRIED = 4, 100, 2000, 3
-"""How deep, in how many folders, among how many files of each and to how many texts images are looked for."""
+_DEEP, _PLACES, _TRIED = 4, 100, 3
+"""How deep, in how many folders and to how many texts images are looked for."""
 _FOLDERS = 200
 """The number of folders in which tables are looked for."""
 _LISA = "frameAnnotationsBOX.csv"
@@ -81,9 +80,12 @@ def begins(file: Path) -> str:
 
 
 def _files(root: Path, *suffixes: str) -> list[Path]:
-    """Returns the file itself, or the files in a folder, of these suffixes."""
-    files = [Path(entry.path) for entry in entries(root)] if root.is_dir() else [root]
-    return [file for file in files if file.suffix.lower() in suffixes and file.is_file()]
+    """Returns the file itself, or the first files in a folder, of these suffixes."""
+    if not root.is_dir():
+        return [root] if root.suffix.lower() in suffixes and root.is_file() else []
+    there = inside(root).files
+    names = sorted(name for suffix in suffixes for name in there.get(suffix, ()))
+    return [root / name for name in names if (root / name).is_file()]
 
 
 def _coco(root: Path) -> bool:
@@ -177,13 +179,9 @@ def bdd_files(root: Path) -> list[Path]:
 
 
 def _samples(root: Path, suffix: str, most: int = _MOST) -> list[Path]:
-    """Returns some files of a suffix in each folder, of which a long one is not read to its end."""
+    """Returns some files of a suffix in each folder."""
     places = [root, *folders_below(root, _DEEP, _PLACES)] if root.is_dir() else []
-    found = []
-    for place in places:
-        seen = sorted(entry.name for entry in itertools.islice(scanned(place), _SEEN))
-        found += [place / name for name in seen if name.lower().endswith(suffix)][:most]
-    return found
+    return [place / name for place in places for name in inside(place).files.get(suffix, ())[:most]]
 
 
 def _listed(folder: str) -> list[os.DirEntry[str]]:
@@ -291,7 +289,7 @@ def _shows(folder: Path) -> bool:
 
 def _opens(folder: Path) -> bool:
     """Says whether a folder may hold data of a layout without a sign: folders of classes, or a table."""
-    return any(entry.is_dir() or entry.name.lower().endswith(_TABLES) for entry in entries(folder))
+    return any(entry.is_dir() or entry.name.lower().endswith(_TABLES) for entry in scanned(folder))
 
 
 def layouts(root: Path, kind: str) -> list[str]:
