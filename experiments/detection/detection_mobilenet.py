@@ -4,7 +4,7 @@ It starts from ImageNet weights, for so few images teach no backbone. Images are
 from 0.6 to 1.4.
 
 make train-detection_mobilenet DATA=path/to/voc SET="task.weights=mobilenetv2_notop.h5"
-make train-detection_mobilenet DATA=path/to/yolo SET="task.weights=mobilenetv2_notop.h5 task.augmentation.mosaic=0.5"
+make train-detection_mobilenet DATA=path/to/yolo SET="task.weights=mobilenetv2_notop.h5 task.image_size=192,320"
 
 Its trained baseline, `runs/detection_mobilenet/stages/0_baseline/model.h5`, is what `detection_mobilenet_channels`
 takes as WEIGHTS=.
