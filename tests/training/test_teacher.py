@@ -96,9 +96,10 @@ def test_a_single_task_network_of_another_size_says_so(place, streets, tmp_path)
         taught(SoftLabels(teacher=str(tmp_path / "small.h5")), place)
 
 
-def test_copies_that_take_long_say_how_far_they_are(context, monkeypatch, caplog):
+def test_copies_that_take_long_say_how_far_they_are(context, monkeypatch):
+    heard = []
     monkeypatch.setattr(teacher, "_LONG", 0)
+    monkeypatch.setattr(teacher.progress, "say", heard.append)
     place = context(seed=11)
-    with caplog.at_level("INFO"):
-        teacher.cached_logits(place.baseline, 3, place)
-    assert re.findall(r"teacher, copy (\d) of 3, .+ left", caplog.text) == ["1", "2"]
+    teacher.cached_logits(place.baseline, 3, place)
+    assert re.findall(r"teacher, copy (\d) of 3, .+ left", "\n".join(heard)) == ["1", "2"]

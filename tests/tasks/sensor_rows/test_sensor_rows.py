@@ -27,6 +27,7 @@ from tfmo_drive.steps.prune import Prune
 from tfmo_drive.steps.quantize_aware import QuantizeAware
 from tfmo_drive.steps.train import Train
 from tfmo_drive.targets.litert import LiteRTFloat32, LiteRTInt8, LiteRTInt16x8
+from tfmo_drive.tasks.sensor_rows.drive_log import STREAMS
 from tfmo_drive.tasks.sensor_rows.row_splits import Stretches
 from tfmo_drive.tasks.sensor_rows.row_tables import Columns
 from tfmo_drive.tasks.sensor_rows.sensor_rows import SensorRows
@@ -283,7 +284,7 @@ def test_a_setting_out_of_range_is_refused_by_name(field, value):
 
 
 def test_a_drive_has_no_classes(tmp_path):
-    np.savez(tmp_path / "log.npz", a=1)
+    np.savez(tmp_path / "log.npz", **{f"{next(iter(STREAMS))}.t": np.zeros(1)})
     with pytest.raises(BadInput, match="the log of a drive has no classes. Add --set=task.predicts=number"):
         SensorRows(data=str(tmp_path)).examples("train")
 
