@@ -1,7 +1,7 @@
 """Has glibc keep the memory that was freed, for processes that train.
 
 A step frees the network's maps and asks for as much again. Given back to the kernel, which clears every page before it
-lends it anew, maps of more than 32 MB, as those of whole frames are, take a quarter of a step of MobileNetV2.
+lends it anew, maps of more than 32 MB, as those of whole frames are, can cost time (`make bench`: frames_step).
 """
 
 from __future__ import annotations
