@@ -24,7 +24,6 @@ BENCHES = {
     "distill_step": steps.distill_step,
     "int8_conversion": conversions.int8_conversion,
     "all_artifacts": conversions.all_artifacts,
-    "frames_step": memory.frames_step,
     "training_memory": memory.training_memory,
     "rows_memory": memory.rows_memory,
     "channels_at_224": memory.channels_at_224,

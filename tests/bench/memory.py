@@ -1,14 +1,9 @@
-"""Memory, in processes of their own: its peak in training on many more examples and in the surgery on a large network,
-and the time that goes when what was freed is given back."""
+"""Peak memory, in processes of their own: of training on many more examples, and of the surgery on a large network."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-
-import numpy as np
-
-from tests.bench.interleaving import ratio
 
 IMAGES, ROWS = 2000, 20_000
 IMAGE_TASK = """
@@ -50,31 +45,9 @@ ChannelPruning(pruning_ratio=0.5).structure(model, Context(None, model, (), Path
 print(time.perf_counter() - started)
 {peak}
 """
-FRAMES = """
-import dataclasses, sys, tempfile, time
-from pathlib import Path
-from tfmo_drive.base import allocation
-
-if sys.argv[1] == "ours":
-    allocation.keep_freed_memory()  # as a command line does, before TensorFlow
-from tests.bench import steps
-from tfmo_drive.experiments.detection import MOBILENET, MOBILENET_TRAINING
-from tfmo_drive.contracts import Context
-from tfmo_drive.scenes.frames import Frames
-from tfmo_drive.training import trained_step
-
-task = dataclasses.replace(MOBILENET, scenes=Frames(train=16 * int(sys.argv[2]), val=16, test=16))
-with tempfile.TemporaryDirectory() as workdir:
-    context = Context(task, task.build(), (), Path(workdir), 0)
-    run = steps.turn(trained_step.copy(context.baseline), trained_step.Hooks(), MOBILENET_TRAINING, context)
-    started = time.perf_counter()
-    run()
-    print(time.perf_counter() - started)
-"""
 # Not ru_maxrss, which a process inherits from the one that starts it.
 PEAK = """print(int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) * 1024)"""
 SECONDS, BYTES = 20.0, 2e9
-STEPS = 12
 
 
 def _peak_bytes(task: str, count: int) -> int:
@@ -129,12 +102,3 @@ def channels_at_224() -> dict:
         "bar": 1.0,
         "ours_peak_bytes": runs[middle][1],
     }
-
-
-def frames_step(rounds: int = 3) -> dict:
-    """Training MobileNetV2 on frames of 256 x 256 as a command line does, which keeps freed memory, against not so."""
-    seconds = {name: [] for name in ("ours", "reference")}
-    for _ in range(rounds):
-        for name, found in seconds.items():
-            found.append(float(_printed(FRAMES, name, str(STEPS))[-1]))
-    return ratio({name: np.array(found) for name, found in seconds.items()}, 0.85, STEPS)

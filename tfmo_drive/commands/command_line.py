@@ -16,7 +16,7 @@ from collections.abc import Callable
 from absl import app, flags, logging
 
 from tfmo_drive import STOPPED
-from tfmo_drive.base import allocation, native_lines
+from tfmo_drive.base import native_lines
 from tfmo_drive.base.atomic import DISK_SIGNS
 from tfmo_drive.base.given_file import reason
 from tfmo_drive.contracts import BadInput, BrokenPromise
@@ -31,7 +31,6 @@ Main = Callable[[list[str]], int]
 
 def start(main: Main) -> None:
     """Runs the process as a command line: reads the flags, runs `main` on the rest, exits with its code."""
-    allocation.keep_freed_memory()
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # nohup ignores it
         signal.signal(signal.SIGINT, signal.default_int_handler)
         _stop_soon_after_interrupts()
