@@ -46,6 +46,12 @@ def split_in_name(name: str) -> str:
     return next((SPLIT_WORDS[word] for word in re.findall("[a-z]+", name.lower()) if word in SPLIT_WORDS), "")
 
 
+def split_of_path(path: Path, root: Path) -> str:
+    """Returns the split that a path's name tells, or the nearest of its folders below `root`; "" where none does."""
+    names = path.relative_to(root).parts if root in path.parents else (path.name,)
+    return next(filter(None, map(split_in_name, reversed(names))), "")
+
+
 @dataclasses.dataclass(frozen=True)
 class Split:
     """Lists the images of one split in a fixed order.

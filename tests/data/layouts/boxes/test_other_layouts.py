@@ -216,12 +216,18 @@ def test_why_no_image_has_an_object_is_told(tmp_path, every):
         list_boxes(tmp_path)
 
 
-def test_images_in_no_line_of_gt_txt_hold_no_sign(tmp_path, every):
+def rows_of_objects(folder, every):
+    """Writes boxes.csv without a header and its images; returns its layout and the cells of every box's line."""
     layout = next(one for one in written_boxes.LAYOUTS if one.write is written_boxes.csv_without_header)
-    layout.write(tmp_path, written_boxes.without_crowds(every, layout))
-    rows = [line for line in (tmp_path / "boxes.csv").read_text().splitlines() if not line.endswith(",")]
+    layout.write(folder, written_boxes.without_crowds(every, layout))
+    lines = (folder / "boxes.csv").read_text().splitlines()
+    return layout, [line.split(",") for line in lines if not line.endswith(",")]
+
+
+def test_images_in_no_line_of_gt_txt_hold_no_sign(tmp_path, every):
+    layout, rows = rows_of_objects(tmp_path, every)
     (tmp_path / "boxes.csv").unlink()
-    (tmp_path / "gt.txt").write_text("\n".join(rows).replace(",", ";"))
+    (tmp_path / "gt.txt").write_text("\n".join(map(";".join, rows)))
     assert written_boxes.listed(list_boxes(tmp_path), False) == written_boxes.known(every, layout)
 
 
@@ -260,9 +266,7 @@ def test_a_line_of_another_number_of_words_is_named(tmp_path, every):
 
 
 def test_a_table_calls_images_by_frame_and_classes_by_name_beside_ids_of_both(tmp_path, every):
-    layout = next(one for one in written_boxes.LAYOUTS if one.write is written_boxes.csv_without_header)
-    layout.write(tmp_path, written_boxes.without_crowds(every, layout))
-    rows = [line.split(",") for line in (tmp_path / "boxes.csv").read_text().splitlines() if not line.endswith(",")]
+    layout, rows = rows_of_objects(tmp_path, every)
     ids = [[str(number), *row, str("abc".find(row[5][0]))] for number, row in enumerate(rows)]
     lines = [["id", "frame", "xmin", "ymin", "xmax", "ymax", "class_name", "class_id"], *ids]
     (tmp_path / "boxes.csv").write_text("\n".join(map(",".join, lines)))

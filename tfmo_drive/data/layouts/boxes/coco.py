@@ -14,7 +14,7 @@ from tfmo_drive.data.layouts.boxes.box_document import Document
 from tfmo_drive.data.layouts.boxes.coco_objects import Facts, document_of, name_of, read
 from tfmo_drive.data.layouts.known_layouts import coco_elsewhere, is_coco
 from tfmo_drive.data.layouts.named_images import find_files, find_recorded, in_one_of, is_of_masks
-from tfmo_drive.data.splitting import SPLITS, split_in_name
+from tfmo_drive.data.splitting import SPLITS, split_in_name, split_of_path
 
 _FOLDERS = ("annotations", "labels")
 """The folders of annotations that lie beside those of images: COCO's own and FiftyOne's."""
@@ -77,7 +77,7 @@ def _annotation_files(data: Path, named: Mapping[str, str]) -> dict[str, Path]:
     files = json_files(data)
     found: dict[str, list[Path]] = {}
     for file in files:
-        found.setdefault(_split_of(file, data), []).append(file)
+        found.setdefault(split_of_path(file, data), []).append(file)
     both = [file for file in found.get("", []) if "trainval" in file.stem.lower()]
     if len(both) == 1 and "train" not in found:
         found["train"] = both
@@ -100,18 +100,12 @@ def _annotation_files(data: Path, named: Mapping[str, str]) -> dict[str, Path]:
     return {split: choices[0] for split, choices in found.items() if choices}
 
 
-def _split_of(file: Path, data: Path) -> str:
-    """Returns the split that a file's name tells, or the nearest of its folders below the data; "" where none does."""
-    names = [file.stem, *(file.parent.relative_to(data).parts[::-1] if data in file.parents else (file.parent.name,))]
-    return next(filter(None, map(split_in_name, names)), "")
-
-
 def _image_folders(path: Path, data: Path) -> tuple[list[Path], list[Path]]:
     """Returns where the images of an annotation file may lie: likely places, likeliest first, and all other folders.
 
     The folders of another split, and of masks, which may have the images' names, are never among them.
     """
-    split = _split_of(path, data)
+    split = split_of_path(path, data)
     bases = [path.parent, *([path.parent.parent] if path.parent.name.lower() in _FOLDERS else [])]
     bases += [data] if data.is_dir() and data not in bases else []
     bases += [base / "images" for base in bases if (base / "images").is_dir()]

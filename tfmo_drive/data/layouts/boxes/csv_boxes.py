@@ -28,7 +28,7 @@ from tfmo_drive.data.layouts.columns import CLASSES, COLUMNS, CORNERS, EXPECTED,
 from tfmo_drive.data.layouts.csv_listing import find_columns, read_splits
 from tfmo_drive.data.layouts.known_layouts import begins, box_tables, spaced
 from tfmo_drive.data.layouts.named_images import find_beside, in_one_of, is_of_masks
-from tfmo_drive.data.splitting import split_in_name
+from tfmo_drive.data.splitting import split_in_name, split_of_path
 
 _UNNAMED = ("file", "xmin", "ymin", "xmax", "ymax", "class")
 _SPACED = (*_UNNAMED[:5], "occluded", "class", "attributes")
@@ -51,7 +51,7 @@ def documents(data: Path) -> dict[str, Document]:
     together. Raises BadInput where a file is no CSV or lacks a column, or where there is no object.
     """
     tables = box_tables(data)
-    splits = {path: split for path in tables if (split := _split_of(path, data))}
+    splits = {path: split for path in tables if (split := split_of_path(path, data))}
     if {"train", "val"} <= {*splits.values()} and any("trainval" in path.stem.lower() for path in tables):
         both = [path for path in tables if "trainval" in path.stem.lower()]
         faults.note(data, f"not read beside those of train and val: {quoted([path.name for path in both])}.")
@@ -67,12 +67,6 @@ def documents(data: Path) -> dict[str, Document]:
     most = np.reshape(gathered.boxes, (-1, 4)).max(1)
     in_pixels = 2 * (most > 1).sum() > len(most)
     return documents_of(data, gathered, dict(enumerate(known)) if known else None, in_pixels)
-
-
-def _split_of(path: Path, data: Path) -> str:
-    """Returns the split that a table's name tells, or that of the nearest of its folders that tells one, or ""."""
-    names = [path.stem, *(path.parent.relative_to(data).parts[::-1] if data in path.parents else ())]
-    return next(filter(None, map(split_in_name, names)), "")
 
 
 def _add(gathered: Gathered, path: Path, split: str, known: tuple[str, ...] | None, root: Path) -> None:

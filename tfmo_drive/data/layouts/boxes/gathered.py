@@ -21,7 +21,7 @@ from tfmo_drive.data.image_headers import quick_size_of
 from tfmo_drive.data.images import SUFFIXES, UnreadableImage
 from tfmo_drive.data.layouts.boxes.box_document import EVERY, Document, Objects, shown
 from tfmo_drive.data.layouts.named_images import is_of_masks
-from tfmo_drive.data.splitting import SPLIT_WORDS, split_in_name
+from tfmo_drive.data.splitting import split_of_path
 
 _THREADS, _CHUNK = 8, 256
 """The number of threads that read files, which wait for a disk most of the time, and of files that one reads in a
@@ -170,12 +170,6 @@ def short(path: Path, root: Path) -> str:
     return path.relative_to(root).as_posix() if root in path.parents else path.as_posix()
 
 
-def split_of(folder: Path, root: Path) -> str:
-    """Returns the split that the nearest of a folder's names below `root` is a word for; "train" where none is."""
-    names = folder.relative_to(root).parts if root in folder.parents else ()
-    return next((SPLIT_WORDS[name.lower()] for name in names[::-1] if name.lower() in SPLIT_WORDS), "train")
-
-
 def elsewhere(folder: Path, root: Path) -> Iterator[Path]:
     """Yields the folders of a data set that may hold the labels of a folder of images, or the other way round.
 
@@ -185,11 +179,11 @@ def elsewhere(folder: Path, root: Path) -> Iterator[Path]:
     if top != own and top not in own.parents:
         return
     parts = own.relative_to(top).parts
-    split = next(filter(None, map(split_in_name, reversed(parts))), "")
+    split = split_of_path(own, top)
     found = []
     for place in folders_below(root, _DEEP):
         names = place.relative_to(root).parts
-        if next(filter(None, map(split_in_name, reversed(names))), "") == split:
+        if split_of_path(place, root) == split:
             found.append((-len({*names} & {*parts}), names, place))
     for _, _, place in sorted(found):
         yield place

@@ -18,9 +18,9 @@ from tfmo_drive.data.csv_table import number_in
 from tfmo_drive.data.found_files import entries, folders_below
 from tfmo_drive.data.images import SUFFIXES
 from tfmo_drive.data.layouts.boxes.box_document import EVERY, Document
-from tfmo_drive.data.layouts.boxes.gathered import Gathered, by_stem, documents_of, images_elsewhere, short, split_of
+from tfmo_drive.data.layouts.boxes.gathered import Gathered, by_stem, documents_of, images_elsewhere, short
 from tfmo_drive.data.layouts.known_layouts import is_kitti
-from tfmo_drive.data.splitting import SPLITS
+from tfmo_drive.data.splitting import SPLITS, split_of_path
 
 _ANYTHING = "DontCare"
 _PLACES = {"label_2": "image_2", "label_02": "image_02"}
@@ -41,7 +41,7 @@ def documents(root: Path) -> dict[str, Document]:
     below = [root, *folders_below(root, 3)]
     folders = [folder for folder in below if folder.name in _PLACES]
     folders = folders or [folder for folder in below if any(map(is_kitti, _texts(folder)[:_FEW]))]
-    lists = {} if {split_of(folder, root) for folder in folders} != {"train"} else _lists(below)
+    lists = {} if {split_of_path(folder, root) for folder in folders} - {"", "train"} else _lists(below)
     gathered, left = Gathered(), 0
     for folder in folders:
         name = _PLACES.get(folder.name, "")
@@ -51,7 +51,7 @@ def documents(root: Path) -> dict[str, Document]:
             into = name or "images"
             raise BadInput(f"{root}: {short(folder, root)} labels images that are not there. Put them into {into}.")
         for image, file, source, lines, fault in (_of_sequences if name == "image_02" else _of_images)(folder, images):
-            split = lists.get(file.stem if file else image.stem) if lists else split_of(folder, root)
+            split = lists.get(file.stem if file else image.stem) if lists else split_of_path(folder, root) or "train"
             left += split is None
             if split:
                 gathered.image(short(file or image, root), file, split, f"{short(source, root)}, line")

@@ -22,7 +22,8 @@ from tfmo_drive.data.csv_table import number_in
 from tfmo_drive.data.found_files import entries, folders_below, folders_in
 from tfmo_drive.data.images import SUFFIXES
 from tfmo_drive.data.layouts.boxes.box_document import Document
-from tfmo_drive.data.layouts.boxes.gathered import Gathered, by_stem, documents_of, images_elsewhere, short, split_of
+from tfmo_drive.data.layouts.boxes.gathered import Gathered, by_stem, documents_of, images_elsewhere, short
+from tfmo_drive.data.splitting import split_of_path
 
 _Lists = dict[tuple[str, ...], list[str]]
 _LISTS = {"train": ("train", "trainval"), "val": ("val", "valid"), "test": ("test",)}
@@ -80,7 +81,7 @@ def _add(gathered: Gathered, folder: Path, root: Path, known: dict[tuple[Path, i
     for name in sorted({*names, *splits} if lists else names):
         if lists and name not in splits:
             continue
-        for split in splits.get(name, [split_of(folder, root)]):
+        for split in splits.get(name, [split_of_path(folder, root) or "train"]):
             file = files.get(name)
             called = short(file or folder / f"{name}.jpg", root)
             gathered.image(called, file, split, f"{name}.xml, object")
