@@ -56,30 +56,52 @@ def _expected(text: str) -> list[dict[str, str]]:
     return [dict(zip(plain, row, strict=True)) for row in rows]
 
 
+def _right(listing, folder, rows: list[dict[str, str]]) -> None:
+    """Asserts that every row is listed once, in its split and with its label."""
+    found = {}
+    for split in SPLITS:
+        part = listing[split]
+        for file, label in zip(part.files, part.labels.tolist(), strict=True):
+            name = os.path.relpath(file, folder / "images")
+            assert name in NAMES and name not in found
+            found[name] = listing.class_names[label], split
+    told = {SPLIT_WORDS[row["split"].lower()] for row in rows if "split" in row}
+    for row in rows:
+        tail = posixpath.normpath(row["file"].replace("\\", "/"))
+        (name,) = [name for name in NAMES if f"/{tail}".endswith(f"/{name}")]
+        label, split = found[name]
+        assert label == unicodedata.normalize("NFC", row["label"]) or int(label) == float(row["label"])
+        given = SPLIT_WORDS[row["split"].lower()] if "split" in row else "train"
+        assert split == given or (given == "train" and split not in told)
+    assert len(found) == len({posixpath.normpath(row["file"].replace("\\", "/")) for row in rows})
+
+
 def test_damaged_lists_are_read_right_or_refused(fuzz, pool):
     def attempt(case):
         path, text = case.folder / "list.csv", _list(case.random)
         (case.folder / "images").symlink_to(pool)
         path.write_bytes(mostly_damaged(case.random, text, most=2))
         listing = case.read(path, lambda: list_csv(path))
-        if listing is None:
-            return
-        rows = _expected(text_in(path.read_bytes()))
-        found = {}
-        for split in SPLITS:
-            part = listing[split]
-            for file, label in zip(part.files, part.labels.tolist(), strict=True):
-                name = os.path.relpath(file, case.folder / "images")
-                assert name in NAMES and name not in found
-                found[name] = listing.class_names[label], split
-        told = {SPLIT_WORDS[row["split"].lower()] for row in rows if "split" in row}
-        for row in rows:
-            tail = posixpath.normpath(row["file"].replace("\\", "/"))
-            (name,) = [name for name in NAMES if f"/{tail}".endswith(f"/{name}")]
-            label, split = found[name]
-            assert label == unicodedata.normalize("NFC", row["label"]) or int(label) == float(row["label"])
-            given = SPLIT_WORDS[row["split"].lower()] if "split" in row else "train"
-            assert split == given or (given == "train" and split not in told)
-        assert len(found) == len({posixpath.normpath(row["file"].replace("\\", "/")) for row in rows})
+        if listing is not None:
+            _right(listing, case.folder, _expected(text_in(path.read_bytes())))
 
     fuzz(attempt, cases=300)
+
+
+def test_damaged_lists_of_each_split_are_read_right_or_refused(fuzz, pool):
+    def attempt(case):
+        (case.folder / "images").symlink_to(pool)
+        header, *lines = [line for line in re.split("\r\n|\r|\n", _list(case.random)) if line]
+        paths = {split: case.folder / f"{split}.csv" for split in SPLITS}
+        for place, path in enumerate(paths.values()):
+            path.write_text("\n".join([header, *lines[12 * place : 12 * (place + 1)]]), encoding="utf-8")
+        hurt = pick(case.random, [*paths.values()])
+        hurt.write_bytes(mostly_damaged(case.random, hurt.read_text(encoding="utf-8"), most=2))
+        listing = case.read(case.folder, lambda: list_csv(case.folder))
+        if listing is None:
+            return
+        tables = {split: _expected(text_in(path.read_bytes())) for split, path in paths.items()}
+        alike = [split for split, rows in tables.items() if rows[0].keys() == tables["train"][0].keys()]
+        _right(listing, case.folder, [{**row, "split": split} for split in alike for row in tables[split]])
+
+    fuzz(attempt, cases=100)

@@ -8,12 +8,14 @@ from PIL import Image
 
 from tfmo_drive.data.images import Resize
 from tfmo_drive.data.lanes import drawn
+from tfmo_drive.data.layouts.masks import kitti_masks
 from tfmo_drive.data.layouts.masks.cityscapes_masks import IDS
 from tfmo_drive.data.layouts.masks.mask_listing import list_masks
 from tfmo_drive.data.mask_files import read_mask
 from tfmo_drive.data.splitting import SPLITS
 
 SIZE, COUNT = (12, 18), 12
+ROADS = np.array([*kitti_masks.ROAD.values()], np.uint8)
 COLOURS = np.array([(128, 64, 128), (220, 20, 60), (0, 0, 142)], np.uint8)
 
 
@@ -44,6 +46,15 @@ def _bdd100k(case) -> dict[str, np.ndarray]:
     names = [f"{pick(case.random, ('train', 'val'))}/{n:08x}-6257be58" for n in range(COUNT)]
     return {name[-17:]: _pair(case, f"{image}/{name}.png", mask.format(name), np.arange(3, dtype=np.uint8))
             for name in names}  # fmt: skip
+
+
+def _kitti(case) -> dict[str, np.ndarray]:
+    road = case.random.random() < 0.5
+    image, mask = ("um_{:06}", "gt_image_2/um_road_{:06}") if road else ("{:06}_10", "semantic/{:06}_10")
+    values = ROADS if road else np.array(IDS, np.uint8)
+    pairs = {image.format(n): _pair(case, f"training/image_2/{image.format(n)}.png", f"training/{mask.format(n)}.png",
+                                    values) for n in range(COUNT)}  # fmt: skip
+    return {name: ids - np.uint8(road) for name, ids in pairs.items()}  # the road's first class is void: 255
 
 
 def _voc(case) -> dict[str, np.ndarray]:
@@ -132,7 +143,7 @@ def _accident(case, expected: dict[str, np.ndarray]) -> None:
 
 def test_damaged_layouts_are_read_right_or_refused(fuzz):
     def attempt(case):
-        write = pick(case.random, (_cityscapes, _bdd100k, _voc, _coloured, _tusimple, _culane))
+        write = pick(case.random, (_cityscapes, _bdd100k, _kitti, _voc, _coloured, _tusimple, _culane))
         expected = write(case)
         skips = bool(case.random.integers(2))
         for _ in range(int(case.random.integers(3))):

@@ -233,18 +233,19 @@ def test_the_source_is_recognised(root):
         list_source(root / "0.png")
 
 
-def test_a_table_for_every_split_is_read_as_one(root):
-    """Test images without classes, as Kaggle has them, are in no table that is read."""
+def test_a_table_for_every_split_is_read_as_one(root, caplog):
+    """Test images without classes, as Kaggle has them, are in no table that is read, which is said."""
     for split, count in (("train", 6), ("valid", 4)):
-        lines = [f"{split}{n}.png,{'ab'[n % 2]}" for n in range(count)]
-        table(root, ["id,sign", *lines], f"{split}.csv", make=False)
+        lines = [f"{split}{n}.png,{'ab'[n % 2]},all" for n in range(count)]
+        table(root, ["id,sign,split", *lines], f"{split}.csv", make=False)
         folders(root, {"images": 0} if split == "train" else {})
         for line in lines:
             (root / "images" / line.split(",")[0]).write_bytes(b"")
     table(root, ["id", "x.png"], "test.csv")
     listing = list_source(root)
     assert listing.class_names == ("a", "b") and len(listing["val"]) == 4 and len(listing["train"]) == 4
-    (root / "valid.csv").write_text("id,sign\nvalid0.png,a\nvalid1.png,\n")
+    assert 'not read: "test.csv", whose columns are not those of train.' in caplog.text
+    (root / "valid.csv").write_text("id,sign,split\nvalid0.png,a,b\nvalid1.png,,b\n")
     said = r"signs/\*.csv: 1 of 8 cells of the column .sign. are empty: .*valid.csv, line 3"
     with pytest.raises(BadInput, match=said):
         list_source(root)
