@@ -62,8 +62,9 @@ def _named(root: Path) -> list[dict[Path, str]]:
 
 
 def _header(path: Path) -> list[str]:
+    """Returns the names of a table's columns as they are compared."""
     first = begins(path).partition("\n")[0]
-    return cells(path, 1, first, separator_of(first))
+    return list(map(plain, cells(path, 1, first, separator_of(first))))
 
 
 def joined(root: Path) -> Table:
