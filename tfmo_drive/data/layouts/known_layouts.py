@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
-import functools
+import itertools
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -16,14 +16,13 @@ from pathlib import Path
 
 from tfmo_drive.base import given_file
 from tfmo_drive.contracts import BadInput
-from tfmo_drive.data.found_files import HOLDERS, folders_below, folders_in, inside, only_folder, scanned
+from tfmo_drive.data.found_files import HOLDERS, folders_below, folders_in, inside, only_folder
 from tfmo_drive.data.images import SUFFIXES
 from tfmo_drive.data.layouts import mask_folders
 from tfmo_drive.data.layouts.columns import CLASSES as CLASS_COLUMNS
 from tfmo_drive.data.layouts.columns import FILES, plain, sides_in, whole_box_in
 from tfmo_drive.data.splitting import SPLIT_WORDS, split_in_name
 
-_Lister = Callable[[str], list[os.DirEntry[str]]]
 _LOOKED = 4096
 """The number of bytes of a file that are looked into."""
 _COCO = re.compile(r'"(annotations|categories|images)"\s*:\s*\[')
@@ -151,7 +150,7 @@ def _yolo_texts(root: Path) -> bool:
 
 def _yolo_labels(root: Path) -> bool:
     """Says whether there are folders called labels, with texts that are not KITTI's."""
-    return any(_shown(root, f"{path}/*.txt", _listed) for path in _LABELS) and not _kitti_texts(root)
+    return any(_shown(root, f"{path}/*.txt") for path in _LABELS) and not _kitti_texts(root)
 
 
 def _kitti_texts(root: Path) -> bool:
@@ -182,10 +181,6 @@ def _samples(root: Path, suffix: str, most: int = _MOST) -> list[Path]:
     """Returns some files of a suffix in each folder."""
     places = [root, *folders_below(root, _DEEP, _PLACES)] if root.is_dir() else []
     return [place / name for place in places for name in inside(place).files.get(suffix, ())[:most]]
-
-
-def _listed(folder: str) -> list[os.DirEntry[str]]:
-    return list(scanned(folder))
 
 
 def spaced(line: str) -> bool:
@@ -289,16 +284,15 @@ def _shows(folder: Path) -> bool:
 
 def _opens(folder: Path) -> bool:
     """Says whether a folder may hold data of a layout without a sign: folders of classes, or a table."""
-    return any(entry.is_dir() or entry.name.lower().endswith(_TABLES) for entry in scanned(folder))
+    return bool(inside(folder).folders) or any(suffix in inside(folder).files for suffix in _TABLES)
 
 
 def layouts(root: Path, kind: str) -> list[str]:
     """Returns the names of the layouts of a kind that a folder shows, the first of them the one to read."""
-    listed = functools.lru_cache(maxsize=2)(_listed)  # a folder may be long
     return [
         name
         for name, signs in KINDS[kind].signs.items()
-        if any(sign(root) if callable(sign) else _shown(root, sign, listed) for sign in signs)
+        if any(sign(root) if callable(sign) else _shown(root, sign) for sign in signs)
     ]
 
 
@@ -329,17 +323,17 @@ def above(folder: Path) -> str:
     return ""
 
 
-def _shown(root: Path, sign: str, listed: _Lister) -> bool:
+def _shown(root: Path, sign: str) -> bool:
     """Says whether a sign is there: a path, or several with & between them; hidden ones do not count."""
-    return root.is_dir() and all(_matches(str(root), path.split("/"), listed) for path in sign.split(" & "))
+    return root.is_dir() and all(_matches(root, path.split("/")) for path in sign.split(" & "))
 
 
-def _matches(folder: str, parts: list[str], listed: _Lister) -> bool:
-    """Says whether the path is there; only what a wildcard asks for is listed, because folders of classes are long."""
+def _matches(folder: Path, parts: list[str]) -> bool:
+    """Says whether a path is there; a wildcard stands for one of the names by which a folder is known."""
     first, *rest = parts
     if "*" not in first:
-        path = os.path.join(folder, first)
-        return _matches(path, rest, listed) if rest and os.path.isdir(path) else not rest and os.path.exists(path)
-    fits = re.compile(fnmatch.translate(first)).match
-    found = (entry for entry in listed(folder) if fits(entry.name))
-    return any(entry.is_dir() and _matches(entry.path, rest, listed) if rest else True for entry in found)
+        path = folder / first
+        return _matches(path, rest) if rest and os.path.isdir(path) else not rest and os.path.exists(path)
+    there = inside(folder)
+    names = there.folders if rest else (*there.folders, *itertools.chain(*there.files.values()))
+    return any(not rest or _matches(folder / name, rest) for name in fnmatch.filter(names, first))
