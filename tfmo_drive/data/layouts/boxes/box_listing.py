@@ -151,9 +151,9 @@ def _present(split: BoxSplit) -> set[int]:
 def _say_unlisted(data: Path, parts: Mapping[str, BoxSplit]) -> None:
     """Warns, with a count, of images that lie among those that are listed and are not themselves."""
     files = [file for part in parts.values() for file in part.files.texts]
-    listed = Counter(map(os.path.dirname, files))
+    listed = Counter(split_path(file)[0] for file in files)
     folders = sorted(listed)
-    listed.subtract(os.path.dirname(file) for file in files if not _is_image(file))
+    listed.subtract(split_path(file)[0] for file in files if not _is_image(file))
     if all(sum(map(_is_image, names_in(one or "."))) == listed[one] for one in folders):
         return
     known = set(files)

@@ -21,6 +21,7 @@ from tfmo_drive.data.image_headers import quick_size_of
 from tfmo_drive.data.images import SUFFIXES, UnreadableImage
 from tfmo_drive.data.layouts.boxes.box_document import EVERY, Document, Objects, shown
 from tfmo_drive.data.layouts.named_images import is_of_masks
+from tfmo_drive.data.paths import split as split_path
 from tfmo_drive.data.splitting import split_of_path
 
 _THREADS, _CHUNK = 8, 256
@@ -259,7 +260,7 @@ def _document(
     firsts = there[identities([files[place] for place in there.tolist()])]
     for place, first in zip(there[there != firsts].tolist(), firsts[there != firsts].tolist(), strict=True):
         broken[place] = f"image {called[place]} (it is {called[first]} once more)"
-    looked = sorted({os.path.dirname(file) for file in files if file})
+    looked = sorted({split_path(file)[0] for file in files if file})
     return Document(source, called, files, sizes[images], objects, names, broken, looked, attributes, where)
 
 
