@@ -12,8 +12,8 @@ from tfmo_drive.base import given_file
 from tfmo_drive.base.spelling import shortened, suggestion
 from tfmo_drive.contracts import BadInput
 
-FILES = ("classes.json", "classes.txt", "codes.txt")
-"""Files of names in the order of their ids; the last is fast.ai's."""
+FILES = ("classes.json", "classes.txt", "codes.txt", "class_names.txt")
+"""Files of names in the order of their ids; the last two are fast.ai's and labelme's."""
 LONGEST = 200
 """The largest number of characters in a class name."""
 _MISSING = ("", "nan", "n/a", "#n/a", "<na>", "null")

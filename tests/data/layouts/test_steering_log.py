@@ -253,6 +253,13 @@ def first_tub(root, count=60, deleted=()):
     return root
 
 
+def test_of_a_folder_of_tubs_one_is_to_be_named(root):
+    for name in ("tub_1", "tub_2"):
+        first_tub(root / name)
+    with pytest.raises(BadInput, match="tub_1 holds a record of driving .a donkeycar tub.: name that folder"):
+        list_log(root)
+
+
 def test_a_tub_of_version_1_is_read_record_by_record(root, caplog):
     files, labels, groups = everything(list_log(first_tub(root, deleted=(3, 40))))
     order = np.argsort([int(file.partition("_")[0]) for file in files])

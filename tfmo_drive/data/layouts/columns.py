@@ -51,6 +51,10 @@ CLASSES = (
     "object_name", "name",
 )  # fmt: skip
 """The usual names of the columns of images and of classes."""
+UNNAMED = ("file", "xmin", "ymin", "xmax", "ymax", "class")
+_MAKE_SENSE = ("class", "x", "y", "width", "height", "file", "image_width", "image_height")
+"""The columns of boxes in files without a header: the usual ones, and those of makesense.ai."""
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]*)?")
 
 
 def plain(name: str) -> str:
@@ -63,6 +67,17 @@ def sides_in(header: Sequence[str]) -> tuple[str, tuple[str, ...]]:
     there = {plain(name) for name in header}
     found = ((form, choice.split()) for form, choices in _FORMS.items() for choice in choices)
     return next(((form, tuple(names)) for form, names in found if there.issuperset(names)), ("", ()))
+
+
+def unnamed_in(cells: Sequence[str]) -> tuple[str, ...]:
+    """Returns the names of the columns of a line that is a box in a file without a header; () where it is none."""
+    for names in (UNNAMED, _MAKE_SENSE):
+        known = dict(zip(names, cells, strict=False)) if len(names) == len(cells) else {}
+        if "." in known.get("file", "") and all(
+            _NUMBER.fullmatch(cell) for name, cell in known.items() if name not in ("file", "class")
+        ):
+            return names
+    return ()
 
 
 def whole_box_in(header: Sequence[str]) -> str:

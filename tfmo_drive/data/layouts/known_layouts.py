@@ -20,7 +20,7 @@ from tfmo_drive.data.found_files import HOLDERS, folders_below, folders_in, insi
 from tfmo_drive.data.images import SUFFIXES
 from tfmo_drive.data.layouts import mask_folders
 from tfmo_drive.data.layouts.columns import CLASSES as CLASS_COLUMNS
-from tfmo_drive.data.layouts.columns import FILES, plain, sides_in, whole_box_in
+from tfmo_drive.data.layouts.columns import FILES, plain, sides_in, unnamed_in, whole_box_in
 from tfmo_drive.data.splitting import SPLIT_WORDS, split_in_name
 
 _LOOKED = 4096
@@ -51,7 +51,6 @@ _FOLDERS = 200
 """The number of folders in which tables are looked for."""
 _LISA = "frameAnnotationsBOX.csv"
 """What LISA calls the boxes of whole traffic lights, beside those of their bulbs."""
-_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]*)?")
 _TABLES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".feather", ".arrow", ".npz")
 """Suffixes of files of rows."""
 
@@ -198,7 +197,7 @@ def _holds_boxes(text: str) -> bool:
         if number == 0 and (form := sides_in(cells)[0] or _CELL.search(text) and whole_box_in(cells)):
             images = {plain(name) for name in FILES}
             return form == "corners" or any(plain(cell) in images for cell in cells)
-        if len(cells) == 6 and "." in cells[0] and all(_NUMBER.fullmatch(cell) for cell in cells[1:5]):
+        if unnamed_in(cells):
             return True
     return False
 
@@ -241,7 +240,8 @@ KINDS = {
             "BDD100K's masks": ("labels/*/masks", "labels/*/colormaps", "drivable_maps/labels", "seg/labels",
                                 "bdd100k/labels/*/masks", "bdd100k/labels/*/colormaps", "bdd100k/drivable_maps/labels",
                                 "bdd100k/seg/labels"),
-            "Pascal VOC's masks": ("SegmentationClass", "*/SegmentationClass", "VOCdevkit/*/SegmentationClass"),
+            "Pascal VOC's masks": ("SegmentationClass", "SegmentationClassPNG", "*/SegmentationClass",
+                                   "VOCdevkit/*/SegmentationClass"),
             "TuSimple's lanes": ("clips & label_data*.json", "clips & test_label*.json", "*/clips & */label_data*.json",
                                  "*/clips & test_label*.json"),
             "CULane's lanes": ("*.lines.txt", "images/*.lines.txt", "driver_*/*/*.lines.txt"),

@@ -14,8 +14,8 @@ from tfmo_drive.data.found_files import IMAGE_HOLDERS, MASK_HOLDERS, folders_bel
 from tfmo_drive.data.images import SUFFIXES
 from tfmo_drive.data.splitting import SPLIT_WORDS
 
-IMAGES = (*IMAGE_HOLDERS, "img_dir", "rgb", "701_stillsraw_full")
-MASKS = (*MASK_HOLDERS, "ann_dir", "gt", "seg", "segmentation", "labeledapproved_full")
+IMAGES = (*IMAGE_HOLDERS, "img_dir", "rgb", "701_stillsraw_full", "default")
+MASKS = (*MASK_HOLDERS, "ann_dir", "gt", "seg", "segmentation", "labeledapproved_full", "defaultannot")
 Folders = dict[str, Path]
 """Folders by their names in lower case."""
 Places = dict[str, tuple[Path | None, Path | None]]

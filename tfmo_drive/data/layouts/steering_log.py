@@ -24,7 +24,7 @@ from tfmo_drive.data.csv_table import Table, number_in, read_table
 from tfmo_drive.data.found_files import identity
 from tfmo_drive.data.layouts.csv_listing import find_columns, read_splits
 from tfmo_drive.data.layouts.donkey_tub import is_tub, read_tub
-from tfmo_drive.data.layouts.known_layouts import DRIVING, elsewhere, unwrapped
+from tfmo_drive.data.layouts.known_layouts import DRIVING, below, elsewhere, unwrapped
 from tfmo_drive.data.layouts.named_images import find_beside
 from tfmo_drive.data.paths import Paths
 from tfmo_drive.data.splitting import SPLITS, Listing, Rows, Split, assemble_blocks, refuse_repeated_files, with_train
@@ -212,7 +212,7 @@ def _log(path: Path) -> Path:
     tables = found_files.tables(path)
     if path / "driving_log.csv" in tables:
         return path / "driving_log.csv"
-    reason = elsewhere(path, DRIVING)
+    reason = elsewhere(path, DRIVING) or below(path, DRIVING)
     if reason or len(tables) != 1:
         advice = reason or f"Name the log itself, with --data={path / 'NAME.csv'}."
         raise BadInput(f"{path} holds no driving_log.csv. {advice}")

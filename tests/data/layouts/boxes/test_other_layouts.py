@@ -231,6 +231,15 @@ def test_images_in_no_line_of_gt_txt_hold_no_sign(tmp_path, every):
     assert written_boxes.listed(list_boxes(tmp_path), False) == written_boxes.known(every, layout)
 
 
+def test_makesenses_rows_begin_with_the_class_and_have_no_header(tmp_path, every):
+    layout, rows = rows_of_objects(tmp_path, every)
+    lines = [[kind, x, y, str(float(right) - float(x)), str(float(bottom) - float(y)), file, "99", "99"]
+             for file, x, y, right, bottom, kind in rows]  # fmt: skip
+    (tmp_path / "boxes.csv").write_text("\n".join(map(",".join, lines)))
+    whole = {stem: told for stem, told in written_boxes.known(every, layout).items() if told[1]}
+    assert written_boxes.listed(list_boxes(tmp_path), False) == whole
+
+
 def test_a_csv_of_train_and_val_together_is_not_read_beside_them(tmp_path, every, logged):
     written_boxes.csv_of_tensorflow(tmp_path, every)
     texts = [(tmp_path / f"{split}_labels.csv").read_text() for split in ("train", "val")]

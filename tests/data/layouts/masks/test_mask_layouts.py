@@ -174,6 +174,14 @@ NAMES = {place: names for place, (_, _, names) in PLACES.items()} | {
 }  # fmt: skip
 
 
+def each_shows_its_mask(part):
+    for file, truth in zip(part.files, part.masks, strict=True):
+        found = read_mask(truth, file, part.ids, SIZE, Resize())
+        with Image.open(file) as opened:
+            shown = np.asarray(opened)[..., 0]
+        assert np.abs(found * 60.0 - shown).mean() < 12  # what JPEG costs such noise; another image is 60 off
+
+
 @pytest.mark.parametrize("case", WRITTEN)
 def test_every_layout_gives_the_same_masks(tmp_path, case):
     layout, write = WRITTEN[case]
@@ -184,14 +192,29 @@ def test_every_layout_gives_the_same_masks(tmp_path, case):
     assert {split: len(listing[split]) for split in SPLITS} == PARTS
     for split in SPLITS:
         part = listing[split]
-        for file, truth in zip(part.files, part.masks, strict=True):
-            found = read_mask(truth, file, part.ids, SIZE, Resize())
-            with Image.open(file) as opened:
-                shown = np.asarray(opened)[..., 0]
-            assert np.abs(found * 60.0 - shown).mean() < 12  # what JPEG costs such noise; another image is 60 off
+        each_shows_its_mask(part)
         same = {tuple(read_mask(truth, file, part.ids, SIZE, Resize()).ravel())
                 for file, truth in zip(part.files, part.masks, strict=True)}  # fmt: skip
         assert same == {tuple(ids_of(split, number).ravel()) for number in range(PARTS[split])}
+
+
+DRAWN = {
+    "cvat's camvid": in_folders("default/{split}{n}.png", "defaultannot/{split}{n}.png", "label_colors.txt"),
+    "labelme": in_folders("JPEGImages/{split}{n}.jpg", "SegmentationClassPNG/{split}{n}.png", names="class_names.txt"),
+}
+
+
+@pytest.mark.parametrize("tool", DRAWN)
+def test_what_tools_export_without_splits_is_read(tmp_path, tool):
+    DRAWN[tool](tmp_path)
+    if tool == "labelme":
+        (tmp_path / "SegmentationClass").mkdir()
+        np.save(tmp_path / "SegmentationClass" / "train0.npy", ids_of("train", 0))
+    listing = list_masks(tmp_path)
+    assert listing.class_names == STREET[:CLASSES]
+    assert sum(len(listing[split]) for split in SPLITS) == sum(PARTS.values())
+    for split in SPLITS:
+        each_shows_its_mask(listing[split])
 
 
 def test_every_layout_is_written_here():

@@ -5,7 +5,8 @@ above 1, in shares of the image, as Open Images has them. A row without box and 
 object, as in the lists of keras-retinanet. A column of splits is followed, and one that says which boxes are around
 crowds. Such are the files of LISA (allAnnotations.csv, and frameAnnotationsBOX.csv of every clip), of the German
 Traffic Sign Detection Benchmark (gt.txt, which is silent about images without a sign), and of Udacity: labels.csv with
-spaces between the cells and no header, and labels_crowdai.csv, whose header names its numbers in another order.
+spaces between the cells and no header, and labels_crowdai.csv, whose header names its numbers in another order; and of
+makesense.ai, class, x, y, width, height, file and the image's size without a header.
 """
 
 from __future__ import annotations
@@ -20,19 +21,29 @@ from absl import logging
 from tfmo_drive.base import faults, given_file
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.class_names import beside, is_id, is_missing, quoted
-from tfmo_drive.data.csv_table import Table, number_in, read_table
+from tfmo_drive.data.csv_table import Table, cells, number_in, read_table, separator_of
 from tfmo_drive.data.found_files import HOLDERS, folders_below
 from tfmo_drive.data.layouts.boxes.box_document import Document
 from tfmo_drive.data.layouts.boxes.gathered import Gathered, by_stem, documents_of, short
-from tfmo_drive.data.layouts.columns import CLASSES, COLUMNS, CORNERS, EXPECTED, FILES, plain, sides_in, whole_box_in
+from tfmo_drive.data.layouts.columns import (
+    CLASSES,
+    COLUMNS,
+    CORNERS,
+    EXPECTED,
+    FILES,
+    UNNAMED,
+    plain,
+    sides_in,
+    unnamed_in,
+    whole_box_in,
+)
 from tfmo_drive.data.layouts.csv_listing import find_columns, read_splits
 from tfmo_drive.data.layouts.known_layouts import begins, box_tables, spaced
 from tfmo_drive.data.layouts.named_images import find_beside, in_one_of, is_of_masks
 from tfmo_drive.data.splitting import split_in_name, split_of_path
 
-_UNNAMED = ("file", "xmin", "ymin", "xmax", "ymax", "class")
-_SPACED = (*_UNNAMED[:5], "occluded", "class", "attributes")
-"""The columns of a file without a header, and of Udacity's, whose last cell only traffic lights have."""
+_SPACED = (*UNNAMED[:5], "occluded", "class", "attributes")
+"""The columns of Udacity's file, whose last cell only traffic lights have."""
 _SILENT = "gt.txt"
 """The file of the benchmark that has no line for images without a sign."""
 _KINDS = {"class": CLASSES, "split": COLUMNS["split"], "crowd": ("iscrowd", "is_crowd", "is_group_of", "group_of")}
@@ -71,7 +82,7 @@ def documents(data: Path) -> dict[str, Document]:
 
 def _add(gathered: Gathered, path: Path, split: str, known: tuple[str, ...] | None, root: Path) -> None:
     """Adds the images of a table, each once, in the order in which it names them."""
-    table = _spaced_table(path) if spaced(begins(path).split("\n")[0]) else read_table(path, _UNNAMED)
+    table = _table(path)
     form, found = _columns(table)
     names = table.filled(found["file"])
     splits = read_splits(table, found["split"]).tolist() if "split" in found else [split] * len(names)
@@ -103,13 +114,21 @@ def _add(gathered: Gathered, path: Path, split: str, known: tuple[str, ...] | No
                 gathered.image(short(file, path.parent), file, split)
 
 
+def _table(path: Path) -> Table:
+    """Returns the rows of a file; where it has no header, under the names of its form's columns."""
+    first = begins(path).split("\n")[0]
+    if spaced(first):
+        return _spaced_table(path)
+    return read_table(path, unnamed_in(cells(path, 1, first, separator_of(first))) or UNNAMED)
+
+
 def _spaced_table(path: Path) -> Table:
     """Returns a table with spaces between its cells; raises BadInput that names a line of another number of cells."""
     lines = given_file.text_of(path, "a CSV file in UTF-8", windows=True).split("\n")
     rows = {number: [cell.strip('"') for cell in re.findall(r'"[^"]*"|\S+', line)]
             for number, line in enumerate(lines, start=1) if line.strip()}  # fmt: skip
     header = rows.pop(next(iter(rows))) if sides_in(next(iter(rows.values())))[0] else None
-    names = header or (_UNNAMED if all(len(row) == len(_UNNAMED) for row in rows.values()) else _SPACED)
+    names = header or (UNNAMED if all(len(row) == len(UNNAMED) for row in rows.values()) else _SPACED)
     for number, row in rows.items():
         if len(row) not in (1, len(names) - 1, len(names)):
             raise BadInput(f"{path}, line {number}: {len(names)} cells expected ({', '.join(names)}), got {len(row)}.")

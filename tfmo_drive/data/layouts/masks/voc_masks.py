@@ -19,7 +19,8 @@ from tfmo_drive.data.splitting import SPLIT_WORDS
 NAMES = ("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
          "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train",
          "tvmonitor")  # fmt: skip
-_MASKS = "SegmentationClass"
+_MASKS, _PNG = "SegmentationClass", "SegmentationClassPNG"
+"""The folder of masks, and the one in which labelme puts them beside arrays of NumPy."""
 
 
 def pairs(root: Path) -> Pairs:
@@ -29,12 +30,12 @@ def pairs(root: Path) -> Pairs:
     several years lie in `root`, or a list names an image twice.
     """
     homes = [folder for folder in (root, *folders_in(root), *_folders(root / "VOCdevkit"))
-             if (folder / _MASKS).is_dir()]  # fmt: skip
+             if (folder / _MASKS).is_dir() or (folder / _PNG).is_dir()]  # fmt: skip
     if len(homes) > 1:
         raise BadInput(f"{root} holds several sets of masks: {quoted([str(home) for home in homes])}. Name one.")
     home = homes[0]
     found = Pairs(home, NAMES)
-    masks = by_name(home / _MASKS, "(.+)", found.odd, (".png",))
+    masks = by_name(home / (_PNG if (home / _PNG).is_dir() else _MASKS), "(.+)", found.odd, (".png",))
     place = next((home / name for name in ("JPEGImages", "images") if (home / name).is_dir()), home / "JPEGImages")
     images = by_name(place, "(.+)", found.odd) if place.is_dir() else {}
     seen: dict[str, str] = {}
