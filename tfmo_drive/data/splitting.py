@@ -36,8 +36,9 @@ FRACTIONS = {"train": 0.7, "val": 0.15, "test": 0.15}
 
 
 def split_of_folder(name: str) -> str:
-    """Returns the split of a folder that is called as one and nothing else (train, training_set), or ""."""
-    words = [word for word in re.split("[ _-]", name.lower()) if word not in _NO_WORDS]
+    """Returns the split of a folder that is called as one and nothing else (train, training_set, val2017), or ""."""
+    words = re.split("[ _-]", re.sub("[ _-]?(19|20)[0-9]{2}$", "", name.lower()))
+    words = [word for word in words if word not in _NO_WORDS]
     return SPLIT_WORDS.get(words[0], "") if len(words) == 1 else ""
 
 

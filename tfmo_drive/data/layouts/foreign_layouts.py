@@ -23,6 +23,9 @@ _INSIDE = {
     "Bosch's Small Traffic Lights": r"^-\s+boxes\s*:",
     "Virtual KITTI": r"^frame cameraID trackID left right top bottom",
     "a driving log without columns": r"^\S+\.(jpe?g|png) -?\d+\.\d+(,\d{4}-\d\d-\d\d [\d:.]+)?\s*\n",
+    "VisDrone": r"^(\d+,){4}[01],\d\d?,[0-2],[0-2],?\s*(\n|$)",
+    "WIDER FACE": r"(?i)^\S+\.jpe?g\n\d+\n(\d+ ){9}\d+",
+    "CrowdHuman": r'"gtboxes"\s*:',
     "keras-yolo3": r"(?i)^\S+\.(jpe?g|png|bmp)( +\d+(,\d+){4})+\s*(\n|$)",
 }
 """Who writes such files, to what stands in their beginnings."""
@@ -42,7 +45,7 @@ _INSTEAD = {
     "--set=task.limit=DEGREES what full lock is."
 }
 """The same of those that hold no boxes, in place of that."""
-_SUFFIXES = (".json", ".jsonl", ".xml", ".csv", ".txt", ".yaml", ".yml")
+_SUFFIXES = (".json", ".jsonl", ".odgt", ".xml", ".csv", ".txt", ".yaml", ".yml")
 _LOOKED = 3
 """The number of files of each suffix in a folder that are looked into."""
 _DEEP, _PLACES = 3, 100

@@ -12,7 +12,7 @@ from pathlib import Path
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.found_files import IMAGE_HOLDERS, MASK_HOLDERS, folders_below, folders_in, scanned
 from tfmo_drive.data.images import SUFFIXES
-from tfmo_drive.data.splitting import SPLIT_WORDS
+from tfmo_drive.data.splitting import SPLIT_WORDS, split_of_folder
 
 IMAGES = (*IMAGE_HOLDERS, "img_dir", "rgb", "701_stillsraw_full", "default")
 MASKS = (*MASK_HOLDERS, "ann_dir", "gt", "seg", "segmentation", "labeledapproved_full", "defaultannot")
@@ -74,7 +74,7 @@ def _beside(word: str, folders: Folders) -> tuple[Path | None, Path | None]:
 
 def _inner(folder: Path) -> tuple[Path | None, Path | None]:
     """Returns the folders of images and of masks in that of a split."""
-    return whole(subfolders(folder)) if folder.name.lower() in SPLIT_WORDS else (None, None)
+    return whole(subfolders(folder)) if split_of_folder(folder.name) else (None, None)
 
 
 def _called(folders: Folders, names: Sequence[str]) -> Path | None:

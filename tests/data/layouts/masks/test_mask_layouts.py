@@ -151,6 +151,7 @@ WRITTEN = {
     "camvid's endings": (FOLDERS, in_folders("{split}/{n:04}.png", "{split}_labels/{n:04}_L.png", "class_dict.csv")),
     "split in kind": (FOLDERS, in_folders("images/{split}/{n:04}.jpg", "masks/{split}/{n:04}_mask.png")),
     "kind in split": (FOLDERS, in_folders("{split}/images/{n:04}.jpg", "{split}/masks/{n:04}.png", "labelmap.txt")),
+    "split of a year": (FOLDERS, in_folders("images/{split}2017/{n:04}.jpg", "annotations/{split}2017/{n:04}.png")),
     "one folder": (FOLDERS, in_folders("{split}/{n:04}.jpg", "{split}/{n:04}_mask.png", "label_colors.txt")),
     "flat cityscapes": (FOLDERS, in_folders("images/{split}/u_{n:04}_leftImg8bit.png",
                                             "masks/{split}/u_{n:04}_gtFine_labelIds.png")),

@@ -116,6 +116,6 @@ def _lists(places: list[Path]) -> dict[str, str]:
     for split in SPLITS if folder else ():
         path = folder / f"{split}.txt"
         if path.is_file():
-            for name in map(Path, given_file.text_of(path, "a list of images, one a line").split()):
+            for name in map(Path, given_file.text_of(path, "a list of images, one a line", windows=True).split()):
                 splits[name.stem if name.suffix.lower() in SUFFIXES else name.name] = split
     return splits

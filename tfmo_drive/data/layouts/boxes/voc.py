@@ -112,7 +112,7 @@ def _listed_splits(base: Path, deep: int, names: Collection[str]) -> _Lists:
     for folder in (base / "ImageSets" / "Main", base / "ImageSets", base):
         for split, choices in _LISTS.items():
             path = next((folder / f"{name}.txt" for name in choices if (folder / f"{name}.txt").is_file()), None)
-            lines = given_file.text_of(path, "a list of images, one a line").split("\n") if path else []
+            lines = given_file.text_of(path, "a list of images, one a line", windows=True).split("\n") if path else []
             for name in dict.fromkeys(line.split()[0].replace("\\", "/") for line in lines if line.strip()):
                 stem, suffix = os.path.splitext(name)
                 parts = PurePosixPath(stem if suffix.lower() in (*SUFFIXES, ".xml") else name).parts

@@ -124,7 +124,7 @@ def _settings(data: Path) -> Path | None:
     for places in ([data], folders_in(data)):
         names = [Path(entry.path) for place in places for entry in entries(place) if entry.is_file()]
         files = [file for file in names if file.suffix.lower() in _SETTINGS]
-        found = [file for file in files if _SPLIT.search(given_file.text_of(file, "a data.yaml"))]
+        found = [file for file in files if _SPLIT.search(given_file.text_of(file, "a data.yaml", windows=True))]
         chosen = [file for file in found if file.stem == "data"] or found
         if len(chosen) > 1 and places == [data]:
             raise BadInput(f"{data} holds {quoted([file.name for file in chosen])}. Name one: --data={chosen[0]}.")
@@ -143,7 +143,7 @@ def _lists(root: Path) -> dict[str, str]:
 
 def _facts(path: Path) -> dict[str, Any]:
     """Returns what a data.yaml says, all values as texts, or a Darknet's .data of lines `key = value`."""
-    text = given_file.text_of(path, "a data.yaml")
+    text = given_file.text_of(path, "a data.yaml", windows=True)
     if path.suffix.lower() == ".data":
         pairs = (line.partition("=") for line in text.split("\n") if "=" in line)
         return {key.strip(): value.strip() for key, _, value in pairs}
@@ -245,7 +245,7 @@ def _images(place: Path, root: Path) -> tuple[list[str], list[str]]:
     """Returns the images of a folder, or those that a text lists, and what it calls those that are not there."""
     if place.is_dir():
         return walk(place, SUFFIXES).files.texts, []
-    lines = given_file.text_of(place, "a list of images, one a line").split("\n")
+    lines = given_file.text_of(place, "a list of images, one a line", windows=True).split("\n")
     names = [line.strip() for line in lines if line.strip()]
     files = find_recorded(list(dict.fromkeys([place.parent, root])), names)
     return [str(file) for file in files if file], [name for file, name in zip(files, names, strict=True) if not file]

@@ -131,7 +131,8 @@ def _of_table(path: Path) -> Iterable[tuple[str, str, list[str]]]:
 def _of_lines(path: Path) -> Iterable[tuple[str, str, list[str]]]:
     """Yields where a line of a text is, its name and its levels."""
     pattern, form = _LINES[path.name]
-    for number, line in enumerate(text_of(path, f"a file of colours, {form} a line").split("\n"), start=1):
+    lines = text_of(path, f"a file of colours, {form} a line", windows=True).split("\n")
+    for number, line in enumerate(lines, start=1):
         if not (line := line.strip()) or line.startswith("#"):
             continue
         match = pattern.fullmatch(line)

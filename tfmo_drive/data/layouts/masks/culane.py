@@ -51,7 +51,7 @@ def _lists(root: Path, everything: list[str]) -> dict[str, list[str]]:
         place = next((root / "list" / name for name in (f"{word}.txt", f"{word}_gt.txt")
                       if (root / "list" / name).is_file()), None)  # fmt: skip
         if place and split not in found:
-            lines = given_file.text_of(place, "a list of images, one a line").split("\n")
+            lines = given_file.text_of(place, "a list of images, one a line", windows=True).split("\n")
             words = [line.split()[0].replace("\\", "/").lstrip("/") for line in lines if line.strip()]
             found[split] = list(dict.fromkeys(str(PurePosixPath(name).with_suffix("")) for name in words))
     return found if "train" in found else {"": everything}

@@ -23,7 +23,7 @@ from tfmo_drive.data.layouts.known_layouts import MASKS, elsewhere
 from tfmo_drive.data.layouts.masks.pairs import Pairs, named_in
 from tfmo_drive.data.mask_files import LOSSLESS
 from tfmo_drive.data.recordings import recording
-from tfmo_drive.data.splitting import SPLIT_WORDS
+from tfmo_drive.data.splitting import SPLIT_WORDS, split_of_folder
 
 _LAYOUT = (
     "Expected train/ + trainannot/, images/train/ + masks/train/, train/images/ + train/masks/ or images/ + masks/."
@@ -99,20 +99,21 @@ def _places(root: Path) -> dict[str, tuple[Path, Path]]:
     found: dict[str, tuple[Path, Path]] = {}
     (images, masks), parts = mask_folders.whole(folders), mask_folders.of_splits(folders)
     for word, (image_folder, mask_folder) in parts.items():
-        if word not in SPLIT_WORDS:
+        split = split_of_folder(word)
+        if not split:
             continue
         if not (image_folder and mask_folder) and _ends_in_masks(folders.get(word)):
             image_folder = mask_folder = folders[word]
         if image_folder is None or mask_folder is None:
             faults.note(root, f"there are no masks for {word}; it is left out.")
-        elif found.setdefault(SPLIT_WORDS[word], (image_folder, mask_folder)) != (image_folder, mask_folder):
+        elif found.setdefault(split, (image_folder, mask_folder)) != (image_folder, mask_folder):
             raise BadInput(f"{root} holds one split twice: {quoted(list(parts))}. Keep one of them.")
-    if not found and images and masks and not set(parts) & set(SPLIT_WORDS):
+    if not found and images and masks and not any(map(split_of_folder, parts)):
         found = {"": (images, masks)}
     if not found and (alone := next(filter(_ends_in_masks, (root, images)), None)):
         found = {"": (alone, alone)}
     used = {folder for pair in found.values() for folder in pair}
-    spare = [word for word in parts if word not in SPLIT_WORDS and folders.get(word) not in used]
+    spare = [word for word in parts if not split_of_folder(word) and folders.get(word) not in used]
     if spare and "" not in found:
         faults.note(root, f"not read: {quoted(spare)}, no split.")
     if not found:

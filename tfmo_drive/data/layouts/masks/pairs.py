@@ -74,5 +74,5 @@ def by_name(folder: Path, pattern: str, odd: list[str], suffixes: tuple[str, ...
 
 def named_in(path: Path) -> list[str]:
     """Returns the names in a list of images, each once: the first word of a line, without folders and suffix."""
-    lines = given_file.text_of(path, "a list of images, one a line").split("\n")
+    lines = given_file.text_of(path, "a list of images, one a line", windows=True).split("\n")
     return list(dict.fromkeys(Path(line.split()[0]).stem for line in lines if line.strip()))
