@@ -56,6 +56,17 @@ def test_the_test_classes_lie_where_their_archive_puts_them(root, place, caplog)
     assert ("Final_Test/Images is not read: its classes are in" in caplog.text) == (not place)
 
 
+@pytest.mark.parametrize("home", ["", "GTSRB"])
+def test_the_first_editions_training_folder_counts_as_torchvision_unpacks_it(root, home):
+    (root / home).mkdir(exist_ok=True)
+    (root / "Final_Training/Images").rename(root / home / "Training")
+    (root / "Final_Training").rmdir()
+    (root / "Final_Test/Images/GT-final_test.csv").rename(root / "GT-final_test.csv")
+    (root / "Final_Test").rename(root / home / "Final_Test")
+    listing = list_source(root)
+    assert [len(listing[split]) for split in SPLITS] == [105, 15, 15] and listing.class_names == ("0", "1", "2")
+
+
 def test_what_is_missing_is_counted(root):
     (root / "Final_Training/Images/00001/00003_00002.ppm").unlink()
     with pytest.raises(BadInput, match="1 of 135 images are missing: .*00001/00003_00002.ppm"):

@@ -1,6 +1,7 @@
 """Lists the German Traffic Sign Recognition Benchmark as its authors give it (Stallkamp et al. 2012), or Kaggle does.
 
     Final_Training/Images/00014/GT-00014.csv and 00007_00029.ppm: frame 29 of the 7th track of class 14
+    Training/00014/GT-00014.csv, as the first edition and torchvision have it, in place of Final_Training/Images
     Final_Test/Images/00000.ppm and GT-final_test.csv there, or beside GTSRB/, which holds both, as the archives have it
     Train.csv and Train/14/00014_00007_00029.png, Test.csv and Test/00000.png
 
@@ -24,13 +25,24 @@ from tfmo_drive.data.layouts.csv_listing import find_columns
 from tfmo_drive.data.splitting import Listing, Rows, assemble
 
 _TRAINING, _TEST, _TRUTH = Path("Final_Training", "Images"), Path("Final_Test", "Images"), "GT-final_test.csv"
+_FIRST = "Training"
 _HOME = "GTSRB"
 _KAGGLE = {"Train.csv": "train", "Test.csv": "test"}
 
 
 def is_archive(root: Path) -> bool:
     """Says whether `root` holds the unpacked benchmark, or is the folder of its training classes."""
-    return any((root / home / _TRAINING).is_dir() for home in ("", _HOME)) or _is_kaggles(root) or any(_tables(root))
+    return _home(root) is not None or _is_kaggles(root) or any(_tables(root))
+
+
+def _home(root: Path) -> tuple[Path, Path] | None:
+    """Returns the folder of the archives, and in it that of the training classes; None where neither is there."""
+    for home in (root, root / _HOME):
+        if (home / _TRAINING).is_dir():
+            return home, home / _TRAINING
+        if (home / _FIRST).is_dir() and any(_tables(home / _FIRST)):
+            return home, home / _FIRST
+    return None
 
 
 def _is_kaggles(root: Path) -> bool:
@@ -81,8 +93,7 @@ def list_archive(
 
 def _official(root: Path) -> list[tuple[Path, Path, str]]:
     """Returns the tables of the archive as its authors give it, each with the folder of its images and its split."""
-    home = root / _HOME if (root / _HOME / _TRAINING).is_dir() else root
-    training = home / _TRAINING if (home / _TRAINING).is_dir() else root
+    home, training = _home(root) or (root, root)
     tables = [(path, path.parent, "train") for path in _tables(training)]
     if not tables:
         raise BadInput(f"{training} holds no tables (00000/GT-00000.csv). Unpack the whole archive.")

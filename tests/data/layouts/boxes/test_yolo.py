@@ -34,6 +34,8 @@ def counts(listing):
     ("{split}/images", "{split}/labels", "C:\\data\\mine\\{split}\\images"),
     ("{split}/images", "{split}/labels", "/content/set-3/{split}/images"), ("{split}", "{split}", "{split}"),
     ("deep/images/{split}", "deep/labels/{split}", "/x/y/deep/images/{split}"),
+    ("images/{split}", "labels/{split}", "/content/set-3/images/{split}"),
+    ("images/{split}", "labels/{split}", "D:\\mine\\images\\{split}"),
 ])  # fmt: skip
 @pytest.mark.parametrize("path", ["", "path: /gone/away\n", "path: .\n", "path: ../{name}\n"])
 def test_wherever_a_path_of_data_yaml_leads(tmp_path, images, labels, said, path):
@@ -101,6 +103,32 @@ def test_several_folders_and_lists_of_images_make_one_split(tmp_path, logged):
     (root / "data.yaml").write_text("train: [images/train, more.txt]\nval: images/val\ntest:\nnames: [car]\n")
     listing = list_boxes(root)
     assert len(listing["train"]) + len(listing["val"]) == 6 and len(listing["test"]) == 4  # val is what is reported
+
+
+@pytest.mark.parametrize(("val", "test", "told"), [
+    ("train", "", "val names the images of train"), ("train", "train", "test names the images of train"),
+    ("test", "test", "val names the images of test"), ("train", "test", "val names the images of train"),
+])  # fmt: skip
+def test_a_split_of_the_very_images_of_another_is_none(tmp_path, caplog, val, test, told):
+    root = written(tmp_path, "images/{split}", "labels/{split}", count=12)
+    places = {"train": "train", "val": val, "test": test}
+    lines = [f"{split}: images/{place}" for split, place in places.items() if place]
+    (root / "data.yaml").write_text("\n".join([*lines, "names: [car]"]))
+    listing = list_boxes(root)
+    assert told in caplog.text
+    drawn = {file.name for split in SPLITS for file in listing[split].files if file.name.startswith("train")}
+    assert len(drawn) == 12 and min(counts(listing)) > 0
+    if test == "test":
+        assert {file.name for file in listing["test"].files} == {f"test{number}.jpg" for number in range(12)}
+
+
+def test_lists_that_share_a_folder_leave_no_label_of_it_over(tmp_path, caplog):
+    root = written(tmp_path, count=12)
+    for split in SPLITS:
+        (root / f"{split}.txt").write_text("".join(f"./images/{split}{number}.jpg\n" for number in range(12)))
+    assert counts(list_boxes(root)) == [12, 12, 12] and "belong to no image" not in caplog.text
+    (root / "labels/other.txt").write_text("0 0.5 0.5 0.5 0.5\n")
+    assert counts(list_boxes(root)) == [12, 12, 12] and "1 label files belong to no image" in caplog.text
 
 
 def test_images_without_a_label_hold_no_object_and_are_counted(tmp_path, logged):

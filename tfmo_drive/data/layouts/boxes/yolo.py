@@ -87,6 +87,7 @@ def documents(data: Path) -> dict[str, Document]:
     names = _names(facts, root, settings) or _names_above(root)
     places = _given_places(facts, root, settings) or _given_places(_lists(root), root, None) or _usual_places(root)
     gathered, box_alone, counts = _Labelled(), "kpt_shape" in facts, Counter()
+    rest: dict[str, set[str]] = {}  # by folders of labels: lists may share one among splits
     for split, folders in places.items():
         own = [_images(place, root) for place in folders]
         files, lost = ([one for part in own for one in part[which]] for which in (0, 1))
@@ -95,7 +96,7 @@ def documents(data: Path) -> dict[str, Document]:
             for name in lost:
                 gathered.image(name, None, split)
             for folder in labelled:
-                counts["orphans"] += len(folder.labels.difference(map(stem, folder.files)))
+                rest.setdefault(folder.place, set(folder.labels)).difference_update(map(stem, folder.files))
                 for part, own in in_turns(functools.partial(_read, folder, split, box_alone), folder.files):
                     gathered.extend(part)
                     counts += own
@@ -106,6 +107,7 @@ def documents(data: Path) -> dict[str, Document]:
             )
         else:
             faults.note(root, f"none of the {total:,} images of {split} has a label, so they are left out.")
+    counts["orphans"] = sum(map(len, rest.values()))
     _refuse_pixels(root, gathered)
     _say_counts(root, len(gathered.names), counts)
     if names is None:
@@ -208,6 +210,10 @@ def _given_places(facts: Mapping[str, Any], root: Path, settings: Path | None) -
             if not places:
                 faults.note(settings, f"{word} is {entry[:200]}, which is not there; it is left out.")
             found.setdefault(split, []).extend(places)
+    for split, other in (("val", "train"), ("test", "train"), ("val", "test")):  # as coco128.yaml and VOC.yaml have it
+        if found.get(split) and set(found[split]) == set(found.get(other, ())):
+            faults.note(settings, f"{split} names the images of {other}, and does not count as a split of its own.")
+            del found[split]
     return {split: places for split, places in found.items() if places}
 
 
@@ -220,7 +226,8 @@ def _found(entry: str, bases: Sequence[Path]) -> list[Path]:
     entry = entry.replace("\\", "/")
     parts = [part for part in PurePosixPath(entry).parts if part.strip("/.") and not part.endswith(":")]
     ends = [parts[start:] for start in range(len(parts))]
-    tails = [entry, *(os.path.join(*end) for end in ends if len(end) == len(parts) or end[0].lower() not in IMAGES)]
+    says = (end for end in ends if len(end) > 1 or len(parts) == 1 or end[0].lower() not in IMAGES)
+    tails = [entry, *(os.path.join(*end) for end in says)]
     places = (base / tail for tail in tails for base in bases)
     return [place.resolve() for place in places if os.path.exists(place)][:1]
 
