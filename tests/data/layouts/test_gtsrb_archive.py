@@ -1,5 +1,7 @@
 """The traffic sign benchmark as its authors give it: tracks stay whole, its own test images are the test split."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -65,6 +67,15 @@ def test_the_first_editions_training_folder_counts_as_torchvision_unpacks_it(roo
     (root / "Final_Test").rename(root / home / "Final_Test")
     listing = list_source(root)
     assert [len(listing[split]) for split in SPLITS] == [105, 15, 15] and listing.class_names == ("0", "1", "2")
+
+
+def test_belgiums_signs_are_folders_of_classes_whose_testing_counts(root):
+    (root / "Final_Training/Images").rename(root / "Training")
+    for place in ("Final_Training", "Final_Test"):
+        shutil.rmtree(root / place)
+    shutil.copytree(root / "Training", root / "Testing")
+    listing = list_source(root)
+    assert listing.layout == "folders of classes" and len(listing["test"]) == 120
 
 
 def test_what_is_missing_is_counted(root):

@@ -25,7 +25,8 @@ from tfmo_drive.data.layouts.csv_listing import find_columns
 from tfmo_drive.data.splitting import Listing, Rows, assemble
 
 _TRAINING, _TEST, _TRUTH = Path("Final_Training", "Images"), Path("Final_Test", "Images"), "GT-final_test.csv"
-_FIRST = "Training"
+_FIRST, _BELGIUMS = "Training", "Testing"
+"""The first edition's folder of classes; beside the other, Belgium's signs lie in it, which are folders of classes."""
 _HOME = "GTSRB"
 _KAGGLE = {"Train.csv": "train", "Test.csv": "test"}
 
@@ -40,7 +41,7 @@ def _home(root: Path) -> tuple[Path, Path] | None:
     for home in (root, root / _HOME):
         if (home / _TRAINING).is_dir():
             return home, home / _TRAINING
-        if (home / _FIRST).is_dir() and any(_tables(home / _FIRST)):
+        if (home / _FIRST).is_dir() and not (home / _BELGIUMS).is_dir() and any(_tables(home / _FIRST)):
             return home, home / _FIRST
     return None
 
