@@ -352,3 +352,11 @@ def test_real_samples_are_listed(shared, name, counts, names):
     listing = list_masks(shared / "data/format_samples" / name)
     assert sum(len(part) for part in listing.splits.values()) == counts
     assert names is None or listing.class_names == names
+
+
+def test_a_folder_of_several_layouts_says_which_to_name(tmp_path):
+    (tmp_path / "lanes").mkdir()
+    tusimple(tmp_path / "lanes")
+    culane(tmp_path / "other")
+    with pytest.raises(BadInput, match=r"lanes holds images and their masks \(TuSimple's lanes\): name that folder"):
+        list_masks(tmp_path)

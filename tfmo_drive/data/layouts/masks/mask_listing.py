@@ -16,7 +16,7 @@ import numpy as np
 from tfmo_drive.base import faults
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.class_names import beside, quoted, refuse_unfit
-from tfmo_drive.data.layouts.known_layouts import MASKS, layouts, unwrapped
+from tfmo_drive.data.layouts.known_layouts import MASKS, below, layouts, unwrapped
 from tfmo_drive.data.layouts.masks import (
     bdd100k_masks,
     cityscapes_masks,
@@ -95,7 +95,8 @@ def list_masks(
     total = len(found.images) + len(found.odd)
     faults.refuse(root, found.odd, total, "images and masks are no pairs", skip_bad)
     if not found.images:
-        raise BadInput(f"{root} holds no images with their masks, as {layout} has them; see data/README.md.")
+        advice = below(root, MASKS) or "See data/README.md."
+        raise BadInput(f"{root} holds no images with their masks, as {layout} has them. {advice}")
     files = Paths(mask for mask in found.masks if isinstance(mask, str) and mask.lower().endswith(LOSSLESS))
     palette = agreed_palette(root, files) if colours is None else ()  # before any word of names, which would not help
     home = found.home
