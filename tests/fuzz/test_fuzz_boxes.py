@@ -87,9 +87,9 @@ def _cityscapes(path: Path, text: str) -> Iterator[tuple]:
 
 
 def _csv(text: str, header: bool) -> Iterator[tuple]:
-    rows = [
-        row for row in csv.reader(io.StringIO(text), delimiter=";" if header else ",") if any(c.strip() for c in row)
-    ]
+    first = text.lstrip().split("\n")[0]
+    delimiter = max(";,\t", key=first.count) if header else ","
+    rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if any(c.strip() for c in row)]
     for row in rows[header:]:
         name, *sides, label = [cell.strip() for cell in (row[:1] + row[2:] if header else row)]
         if label.lower() not in ("", "nan", "n/a", "#n/a", "<na>", "null"):

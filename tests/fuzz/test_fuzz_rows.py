@@ -33,6 +33,11 @@ def _expected(text: str) -> list[dict[str, str]]:
     return [dict(zip(names, map(str.strip, row), strict=True)) for row in rows]
 
 
+def _number(cell: str) -> float:
+    """A comma that does not part cells is decimal."""
+    return float(cell.replace(",", "."))
+
+
 def test_damaged_tables_are_read_right_or_refused(fuzz):
     def attempt(case):
         path, classes = case.folder / "rows.csv", case.random.random() < 0.5
@@ -61,8 +66,8 @@ def test_damaged_tables_are_read_right_or_refused(fuzz):
         found = np.concatenate([np.column_stack([chunk.inputs, chunk.targets]) for chunk in chunks])
         for row, numbers in zip(rows, found, strict=True):
             target = row[table._roles["target"]]
-            assert [float(row[name]) for name in table.columns] == numbers[:-1].tolist()
-            assert (table.classes[int(numbers[-1])] == target) if classes else (float(target) == numbers[-1])
+            assert [_number(row[name]) for name in table.columns] == numbers[:-1].tolist()
+            assert (table.classes[int(numbers[-1])] == target) if classes else (_number(target) == numbers[-1])
         assert (np.abs(found) <= LARGEST).all()
 
     fuzz(attempt, cases=400)

@@ -1,6 +1,7 @@
 """What is peculiar to Pascal VOC, KITTI, BDD100K, Cityscapes and CSV files of boxes."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -95,6 +96,27 @@ def test_however_lists_of_voc_name_images(tmp_path, every, form, inner, place):
     assert {file.stem: split for split in SPLITS for file in listing[split].files} == {
         one.stem: one.split for one in every
     }
+
+
+@pytest.mark.parametrize("line", [".", "/", "..", "none.jpg"])
+def test_a_line_of_a_list_of_voc_that_names_no_image_is_counted(tmp_path, every, line):
+    written_boxes.voc(tmp_path, every)
+    path = tmp_path / "ImageSets/Main/train.txt"
+    path.write_text(f"{path.read_text()}{line}\n")
+    with pytest.raises(BadInput, match="1 of 13 "):
+        list_boxes(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["gtFine/{}/aachen/_polygons.json", "leftImg8bit/{}/aachen/_leftImg8bit.png"])
+def test_a_file_of_cityscapes_that_is_called_by_its_ending_alone_is_no_traceback(tmp_path, every, name):
+    written_boxes.cityscapes(tmp_path, every)
+    path = tmp_path / name.format("train")
+    shutil.copy(min(path.parent.iterdir()), path)
+    if path.suffix == ".png":
+        assert sum(len(list_boxes(tmp_path)[split]) for split in SPLITS) == 12
+    else:
+        with pytest.raises(BadInput, match="1 of 17 images or boxes cannot be used"):
+            list_boxes(tmp_path)
 
 
 def test_no_image_of_voc_is_taken_from_the_masks(tmp_path, every):

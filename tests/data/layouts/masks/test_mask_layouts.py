@@ -334,6 +334,15 @@ def test_a_line_of_tusimple_that_is_none_is_named(tmp_path, line, said):
     assert str(tmp_path) in str(caught.value)
 
 
+@pytest.mark.parametrize("line", [".", "/", "..", "/none.jpg"])
+def test_a_line_of_a_list_of_culane_that_names_no_image_is_counted(tmp_path, line):
+    culane(tmp_path, lists=True)
+    path = tmp_path / "list" / "train_gt.txt"
+    path.write_text(f"{path.read_text()}{line} /mask.png 1 1 0 0\n")
+    with pytest.raises(BadInput, match="1 of 41 images and masks are no pairs"):
+        list_masks(tmp_path)
+
+
 def test_odd_lines_of_culane_are_bad_masks(tmp_path):
     culane(tmp_path)
     path = next(iter(sorted(tmp_path.rglob("*.lines.txt"))))

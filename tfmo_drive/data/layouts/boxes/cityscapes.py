@@ -53,13 +53,13 @@ def documents(root: Path) -> dict[str, Document]:
 def _images(folder: Path) -> dict[str, Path]:
     """Returns {city/city_000000_000019: image} of a split; other sets (IDD) have one name in several cities."""
     files = walk(folder, SUFFIXES).files if folder.is_dir() else []
-    return {short(file.with_name(file.stem.removesuffix("_leftImg8bit")), folder): file for file in files}
+    return {short(file.parent / file.stem.removesuffix("_leftImg8bit"), folder): file for file in files}
 
 
 def _name_of(path: Path, folder: Path) -> str:
     """Returns what a file of polygons, below the folder of its split, calls its image: city/city_000000_000019."""
     name = path.name.removesuffix("_polygons.json").removesuffix("_gtFine").removesuffix("_gtCoarse")
-    return short(path.with_name(name), folder)
+    return short(path.parent / name, folder)
 
 
 def _add(gathered: Gathered, path: Path, file: Path | None, split: str, root: Path) -> None:

@@ -115,7 +115,7 @@ def _listed_splits(base: Path, deep: int, names: Collection[str]) -> _Lists:
             lines = given_file.text_of(path, "a list of images, one a line", windows=True).split("\n") if path else []
             for name in dict.fromkeys(line.split()[0].replace("\\", "/") for line in lines if line.strip()):
                 stem, suffix = os.path.splitext(name)
-                parts = PurePosixPath(stem if suffix.lower() in (*SUFFIXES, ".xml") else name).parts
+                parts = PurePosixPath(stem if suffix.lower() in (*SUFFIXES, ".xml") else name).parts or (name,)
                 found.setdefault(parts[-deep - 1 :], []).append(split)
         if folder == base and not any(key[-1] in names for key in found):
             found = {}

@@ -7,6 +7,7 @@ The points are read when the images are; see data.lanes.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path, PurePosixPath
 
 from tfmo_drive.base import given_file
@@ -53,5 +54,5 @@ def _lists(root: Path, everything: list[str]) -> dict[str, list[str]]:
         if place and split not in found:
             lines = given_file.text_of(place, "a list of images, one a line", windows=True).split("\n")
             words = [line.split()[0].replace("\\", "/").lstrip("/") for line in lines if line.strip()]
-            found[split] = list(dict.fromkeys(str(PurePosixPath(name).with_suffix("")) for name in words))
+            found[split] = list(dict.fromkeys(os.path.splitext(PurePosixPath(name))[0] for name in words))
     return found if "train" in found else {"": everything}
