@@ -148,6 +148,7 @@ class Task(abc.ABC):
     preprocessing: Preprocessing | Preprocessings
     randoms: int = 0  # numbers that an example's `augment` is given
     given_outputs: tuple[str, ...] | None = None  # a given model's outputs in its order; (): by name, None: no setting
+    small_network: Any = None  # what a user would train from nothing instead of compressing; it goes into `build`
     allow_code: bool = False  # whether code inside a given model's file, such as a Lambda layer's, may run
 
     def offers(self, protocol: type) -> bool:

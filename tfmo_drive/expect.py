@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tfmo_drive.base import speed
+from tfmo_drive.base.recipe import SMALL
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.report.row_facts import beats_trivial, over_trivial
 
@@ -94,7 +95,7 @@ class Expect:
     missed where they repeat no better than within 20 %.
 
     Least values: baseline_score, the score of the float row itself; over_control, the row's score minus that of the
-    best control on the same target; npu_share, the share of operators that the NPU takes.
+    best of the experiment's own controls on the same target; npu_share, the share of operators that the NPU takes.
 
     baseline_beats_trivial: the float baseline, and the row as well, must be better than the task's trivial answer by
     the whole 95 % interval of the difference; test examples of one single group have none, and what is not decided is
@@ -240,9 +241,9 @@ def _measured(figure: Figure, row: Row, rows: Rows) -> float | None:
 
 
 def _controls(row: Row, rows: Rows) -> list[float]:
-    """Returns the scores of the controls on the same target."""
+    """Returns the scores of the experiment's own controls on the same target."""
     return [one["score"] for one in rows if one["target"] == row["target"]
-            and one["stage"] not in ("baseline", row["stage"])]  # fmt: skip
+            and one["stage"] not in ("baseline", SMALL, row["stage"])]  # fmt: skip
 
 
 def _worst_part_drop(row: Row, first: Row) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
-from tfmo_drive.base.recipe import refuse_order
+from tfmo_drive.base.recipe import SMALL, refuse_order
 from tfmo_drive.base.spelling import suggestion
 from tfmo_drive.contracts import BadInput, Measure, Step, Target, Task
 from tfmo_drive.expect import Expect
@@ -17,6 +17,7 @@ from tfmo_drive.measures.cost import Cost
 from tfmo_drive.measures.latency import Latency
 from tfmo_drive.measures.memory import Memory
 from tfmo_drive.measures.size import Size
+from tfmo_drive.steps.distill import Distill
 from tfmo_drive.steps.train import Train
 from tfmo_drive.targets.litert import LiteRTFloat32
 
@@ -41,6 +42,8 @@ class Experiment:
         task: The task, with its data and float model.
         recipe: The steps, in order.
         controls: Other recipes from the same baseline by name, to compare with.
+        small_from_nothing: Whether a recipe that trains is also compared with `Task.small_network`, trained from
+            nothing in at most the recipe's time.
         targets: The targets for which files are made.
         training: How the baseline is trained where none is given (task.baseline).
         measures: What every row is asked.
@@ -60,6 +63,7 @@ class Experiment:
     task: Task
     recipe: tuple[Step, ...] = ()
     controls: Mapping[str, tuple[Step, ...]] = dataclasses.field(default_factory=dict)
+    small_from_nothing: bool = True
     targets: tuple[Target, ...] = (LiteRTFloat32(),)
     training: Train = Train(epochs=8, learning_rate=0.05, warmup_epochs=0.5)
     measures: tuple[Measure, ...] = MEASURES
@@ -81,7 +85,7 @@ class Experiment:
         if self.expect.target and self.expect.target not in names:
             raise BadInput(f"Expect.target: no target {self.expect.target!r}. {suggestion(self.expect.target, names)}")
         for name, recipe in {"recipe": self.recipe, **self.controls}.items():
-            if name == "baseline" or not name.isidentifier():
+            if name in ("baseline", SMALL) or not name.isidentifier():
                 raise BadInput(f"Experiment.controls: {name!r} cannot name a row. Use a word such as longer_training.")
             refuse_order(recipe)
             for step in recipe:
@@ -104,6 +108,18 @@ class Experiment:
                 raise BadInput(
                     f"Experiment.{name} must be a tuple of {kind.__name__}s, got {value!r}. Write {example}."
                 )
+
+    @property
+    def all_controls(self) -> Mapping[str, tuple[Step, ...]]:
+        """Returns the controls by name, that of the small network last; `flow.small_control` says how long it trains.
+
+        It has none where the recipe trains nothing, or where the task's network is the small one already.
+        """
+        small, trains = self.task.small_network, any(getattr(step, "all_epochs", 0) for step in self.recipe)
+        if not (self.small_from_nothing and trains and small) or small == getattr(self.task, "network", None):
+            return self.controls
+        tuned = {"batch_size": self.training.batch_size, "optimizer": "adam", "learning_rate": 0.001}
+        return {**self.controls, SMALL: (Distill(student=small, distill=None, **tuned),)}
 
     @property
     def all_targets(self) -> tuple[Target, ...]:

@@ -23,6 +23,7 @@ EXPERIMENT = Experiment(
         Prune(sparsity=0.7, allocation="lamp", epochs=1, learning_rate=0.02),
         QuantizeAware(epochs=1, preserve="sparsity"),
     ),
+    small_from_nothing=False,
     targets=(LiteRTInt8(),),
     expect=Expect(baseline_score=0.90, score_drop=0.01, size_ratio=0.30),
 )

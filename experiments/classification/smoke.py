@@ -30,6 +30,7 @@ EXPERIMENT = Experiment(
         QuantizeAware(epochs=1, batch_size=32, preserve="sparsity", calibration_images=64),
     ),
     controls={"longer_training": (Train(epochs=3, batch_size=32),)},
+    small_from_nothing=False,
     targets=(OnnxInt8(), LiteRTInt8()),
     expect=Expect(score_drop=0.05, size_ratio=0.5),
 )

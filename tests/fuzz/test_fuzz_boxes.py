@@ -88,7 +88,7 @@ def _cityscapes(path: Path, text: str) -> Iterator[tuple]:
 
 def _csv(text: str, header: bool) -> Iterator[tuple]:
     first = text.lstrip().split("\n")[0]
-    delimiter = max(";,\t", key=first.count) if header else ","
+    delimiter = max(",;\t", key=first.count)
     rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if any(c.strip() for c in row)]
     for row in rows[header:]:
         name, *sides, label = [cell.strip() for cell in (row[:1] + row[2:] if header else row)]
@@ -98,9 +98,9 @@ def _csv(text: str, header: bool) -> Iterator[tuple]:
 
 def _spaced(text: str) -> Iterator[tuple]:
     for line in filter(str.strip, text.split("\n")):
-        name, *words = re.findall(r'"[^"]*"|\S+', line)
-        if words and words[5].strip('" '):
-            yield Path(name).stem, _name(words[5].strip('"')), tuple(map(float, words[:4])), False
+        name, *words = (word.strip('"') for word in re.findall(r'"[^"]*"|\S+', line))
+        if words and words[5].strip():
+            yield Path(name).stem, _name(words[5]), tuple(map(float, words[:4])), False
 
 
 FORMS = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.report.conftest import timed
+from tfmo_drive.base.recipe import SMALL
 from tfmo_drive.report.row_facts import featured, frontier, worst_classes
 from tfmo_drive.report.verdict import limit, tiles, verdict
 
@@ -127,3 +128,24 @@ def test_frontier_holds_the_rows_that_no_other_beats():
 )  # fmt: skip
 def test_words_of_an_expectation_never_contradict_its_verdict(value, bound, passed, said):
     assert limit({"name": "size_ratio", "value": value, "bound": bound, "passed": passed}) == said
+
+
+@pytest.mark.parametrize(("delta", "low", "high", "size", "advice"), [
+    (-0.02, -0.03, -0.01, 1e5, "TAKE THE SMALL NETWORK: it is better."),
+    (-0.02, -0.03, -0.01, 1e9, "TAKE THE SMALL NETWORK: it is better."),
+    (0.01, -0.01, 0.03, 1e5, "TAKE THE SMALL NETWORK: it is no worse by these examples, and no larger."),
+    (0.01, -0.01, 0.03, 1e9, ""),
+    (0.02, 0.01, 0.03, 1e5, ""),
+    (-0.01, None, None, 1e5, "TAKE THE SMALL NETWORK: it is no worse by these examples, and no larger."),
+])  # fmt: skip
+def test_a_small_network_from_nothing_that_does_as_well_is_advised(full_report, delta, low, high, size, advice):
+    own = featured(full_report)[0]
+    small = {**own, "name": f"{SMALL}/litert_int8", "stage": SMALL, "score": 0.9, "size_bytes": size}
+    full_report["rows"].append(small)
+    full_report["stages"].append({"name": "1_distill", "recipe": SMALL, "seconds": 125.0, "curves": {}})
+    assert SMALL not in " ".join(verdict(full_report))
+    pair = {"row": own["name"], "against": small["name"], "score_delta": delta}
+    full_report["paired"] = [pair | {"score_delta_low": low, "score_delta_high": high}]
+    said = next(one for one in verdict(full_report) if SMALL in one)
+    assert "scores 90.0 %" in said and "after 2 min 05 s of training" in said
+    assert said.endswith(advice or ").")

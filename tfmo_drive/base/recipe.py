@@ -12,6 +12,9 @@ from tfmo_drive.contracts import BadInput, BrokenPromise, Context, Step, Task
 if TYPE_CHECKING:
     import tf_keras as keras
 
+SMALL = "small_from_nothing"
+"""The name of the control that every recipe that trains has: the small network that a user would train instead."""
+
 
 def refuse_order(steps: Sequence[Step]) -> None:
     """Raises BadInput, before hours of training, where a later step would undo what an earlier one promises."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from absl import flags, logging
 
+from tfmo_drive.base.recipe import SMALL
 from tfmo_drive.base.spelling import suggestion
 from tfmo_drive.commands import experiment_flags
 from tfmo_drive.contracts import BadInput
@@ -78,11 +79,12 @@ def with_controls(whole: Experiment, names: list[str] | None) -> Experiment:
         return whole
     names = [] if names == ["none"] else names
     for name in names:
-        if name not in whole.controls:
-            raise BadInput(f"--controls: no control {name!r}. {suggestion(name, whole.controls)}")
+        if name not in whole.all_controls:
+            raise BadInput(f"--controls: no control {name!r}. {suggestion(name, whole.all_controls)}")
     expect, left_out = whole.expect, ", ".join(name for name in whole.controls if name not in names)
     if left_out and expect.over_control is not None:
         logging.warning("expect.over_control is not judged: it compares with the best control, and without %s nobody "
                         "knows which that is.", left_out)  # fmt: skip
         expect = dataclasses.replace(expect, over_control=None)
-    return dataclasses.replace(whole, controls={name: whole.controls[name] for name in names}, expect=expect)
+    kept = {name: whole.controls[name] for name in names if name != SMALL}
+    return dataclasses.replace(whole, controls=kept, small_from_nothing=SMALL in names, expect=expect)

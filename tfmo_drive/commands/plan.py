@@ -50,7 +50,7 @@ def planned(name: str, experiment: Experiment, workdir: Path) -> dict[str, list[
     if classes:
         more = f" and {len(classes) - _CLASSES} more" if len(classes) > _CLASSES else ""
         found.append(f"{len(classes)} classes: {', '.join(classes[:_CLASSES])}{more}")
-    models = 1 + bool(experiment.recipe) + len(experiment.controls)
+    models = 1 + bool(experiment.recipe) + len(experiment.all_controls)
     targets = [target.name for target in experiment.all_targets]
     asked = experiment.expect.asked()
     expect = [f"{bound} at {'least' if least else 'most'} {value:g}" for bound, value, least in asked]
@@ -82,7 +82,7 @@ def _steps(name: str, experiment: Experiment, workdir: Path, examples: int) -> I
     alike = same and _finished(stages / "0_baseline", None if given else experiment.training)
     said = f"given: {given}" if given else _epochs(experiment.training, examples)
     yield f"baseline, {said}{alike}"
-    for row, recipe in {name: experiment.recipe, **experiment.controls}.items():
+    for row, recipe in {name: experiment.recipe, **experiment.all_controls}.items():
         folder, known = stages if row == name else stages / row, alike
         for count, step in enumerate(recipe, start=1):
             known = known and _finished(folder / f"{count}_{step.name}", step)

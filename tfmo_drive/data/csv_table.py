@@ -117,10 +117,23 @@ def cells(path: Path, number: int, line: str, separator: str) -> list[str]:
         raise BadInput(f"{path}, line {number} holds a NUL character. Write the file anew, as CSV in UTF-8.")
     found = _quoted(line, separator) if '"' in line else line.split(separator)
     if found is None:
-        raise BadInput(f"{path}: line {number} {_STRAY.replace('hold', 'holds', 1)}. {_QUOTES}")
+        raise _has_stray(path, number)
     if len(line) > LONGEST and (longest := max(map(len, found))) > LONGEST:
         raise BadInput(f"{path}, line {number}: a cell has {longest:,} characters, of {LONGEST:,} at most.")
     return [cell.strip() for cell in found]
+
+
+def spaced_cells(path: Path, number: int, line: str) -> list[str]:
+    """Returns the cells of a line with spaces between them; raises BadInput for a quote not around a whole cell."""
+    found = re.findall(r'"[^"]*"(?!\S)|\S+', line)
+    bare = [cell[1:-1] if cell[0] == cell[-1] == '"' and len(cell) > 1 else cell for cell in found]
+    if any('"' in cell for cell in bare):
+        raise _has_stray(path, number)
+    return bare
+
+
+def _has_stray(path: Path, number: int) -> BadInput:
+    return BadInput(f"{path}: line {number} {_STRAY.replace('hold', 'holds', 1)}. {_QUOTES}")
 
 
 def _stray(line: str, separator: str) -> bool:

@@ -54,7 +54,7 @@ class Run:
     def __post_init__(self):
         if not 0 <= self.seed < 2**32:
             raise BadInput(f"The seed must be in 0..{2**32 - 1:,}, which Keras takes, got {self.seed}.")
-        if self.name in ("baseline", *self.experiment.controls) and self.experiment.recipe:
+        if self.name in ("baseline", *self.experiment.all_controls) and self.experiment.recipe:
             raise BadInput(f"The experiment is called {self.name}, as other rows are. Rename its file.")
 
     def report(self) -> dict[str, Any]:

@@ -11,9 +11,10 @@ from typing import Any
 from tfmo_drive.base import atomic, environment, finite, progress, python_file, run_folder
 from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.base.overrides import settings
-from tfmo_drive.base.recipe import apply_steps, refuse_model
+from tfmo_drive.base.recipe import SMALL, apply_steps, refuse_model
 from tfmo_drive.contracts import BadInput, Context, Step
 from tfmo_drive.experiment import Experiment
+from tfmo_drive.flow import small_control
 from tfmo_drive.flow.int8_costs import refuse_avoidable
 from tfmo_drive.flow.refused_rows import refused
 from tfmo_drive.networks import own_model
@@ -42,7 +43,7 @@ class Stages:
     @property
     def recipes(self) -> dict[str, tuple[Step, ...]]:
         """Returns the experiment's recipe and those of its controls, by the names of their rows."""
-        return {self.name: self.experiment.recipe, **self.experiment.controls}
+        return {self.name: self.experiment.recipe, **self.experiment.all_controls}
 
     @property
     def shipped(self) -> str:
@@ -96,6 +97,9 @@ class Stages:
             context, facts = self._begun(record=controls, wanted=rows)
             models, stages = {"baseline": {"0_baseline": context.baseline}}, [facts]
             for name, recipe in wanted.items():
+                if name == SMALL:
+                    made = [context.baseline, *models[self.name].values()]
+                    recipe = small_control.in_time(recipe, self.experiment.recipe, made, context.task)
                 if recipe:
                     own = context.workdir if name == self.name else context.workdir / name
                     place = dataclasses.replace(context, workdir=own)
@@ -107,7 +111,8 @@ class Stages:
         steps = [("baseline", self.experiment.training.epochs)]
         for name, recipe in recipes.items():
             of = "" if name == self.name else f" of {name}"
-            steps += [(f"{type(step).__name__}{of}", getattr(step, "all_epochs", 0)) for step in recipe]
+            epochs = [0 if name == SMALL else getattr(step, "all_epochs", 0) for step in recipe]  # known in time
+            steps += [(f"{type(step).__name__}{of}", count) for step, count in zip(recipe, epochs, strict=True)]
         return steps
 
     def _begun(self, record: bool, wanted: Mapping[str, tuple[Step, ...]] | None = None) -> tuple[Context, dict]:

@@ -7,6 +7,7 @@ called one that this test set cannot show.
 from __future__ import annotations
 
 from tfmo_drive.base import speed
+from tfmo_drive.base.recipe import SMALL
 from tfmo_drive.base.speed import ALIKE
 from tfmo_drive.report import timing, worth
 from tfmo_drive.report.document import Tile
@@ -35,6 +36,7 @@ def verdict(report: dict) -> tuple[str, ...]:
         f"{called(first)}: {_delta(row)}.",
         _error(row),
         *_expected(report),
+        _small(report, row),
         "" if doubts else _meaning(row),
         _least(row),
         f"{why}.",
@@ -195,6 +197,34 @@ def _bar(report: dict, row: Row) -> str:
         f"{numbers.percent(bar['score'])}: this row is {numbers.points(row['score'] - bar['score'])} points from "
         f"it{sizes}."
     )
+
+
+def _small(report: dict, row: Row) -> str:
+    """Returns how the row compares with a small network from nothing, and which of the two a user should take."""
+    small = next((one for one in report["rows"] if one["name"] == f"{SMALL}/{row.get('target')}"), None)
+    pairs = report.get("paired") or ()
+    pair = next((one for one in pairs if small and (one["row"], one["against"]) == (row["name"], small["name"])), {})
+    delta, low, high = (pair.get(f"score_delta{end}") for end in ("", "_low", "_high"))
+    if delta is None:
+        return ""
+    spent = {name: _trained(report, name) for name in (SMALL, row.get("stage"))}
+    interval = "no interval" if low is None else f"95 % interval {numbers.points(low)} to {numbers.points(high)}"
+    larger = (row.get("size_bytes") or 0) >= (small.get("size_bytes") or 0)
+    advice = ""
+    if (high is not None and high < 0) or (larger and (delta if low is None else low) <= 0):
+        worse = high is not None and high < 0
+        advice = f" TAKE THE SMALL NETWORK: it is {'better' if worse else 'no worse by these examples, and no larger'}."
+    return (
+        f"A small network trained from nothing, {small['name']}, scores {numbers.percent(small.get('score'))} at "
+        f"{numbers.size(small.get('size_bytes'))} after {spent[SMALL]} of training, where the recipe took "
+        f"{spent[row.get('stage')]}: this row is {numbers.points(delta)} points from it ({interval}).{advice}"
+    )
+
+
+def _trained(report: dict, recipe: str) -> str:
+    """Returns how long the stages of a recipe took."""
+    stages = [one for one in report.get("stages") or () if one.get("recipe") == recipe]
+    return numbers.duration(sum(one.get("seconds") or 0 for one in stages))
 
 
 def _expected(report: dict) -> list[str]:

@@ -16,7 +16,8 @@ from tfmo_drive.training.trained_step import TrainedStep
 class Distill(TrainedStep):
     """Replaces the model by `student`, taught by the baseline or by `distill.teacher`.
 
-    `distill=SoftLabels(alpha=0.0)` trains the same student on the same augmented copies without a teacher: the control.
+    `distill=SoftLabels(alpha=0.0)` trains the same student on the same augmented copies without a teacher, the control
+    for what the teacher brings; `distill=None` trains it as a baseline is trained, on labels alone.
 
     Example:
         >>> import tfmo_drive as td
@@ -31,11 +32,6 @@ class Distill(TrainedStep):
     warmup_epochs: float = 1.0
 
     replaces_model = True
-
-    def __post_init__(self):
-        super().__post_init__()
-        if self.distill is None:
-            raise BadInput("Distill.distill is None. Use SoftLabels(alpha=0.0) for a student without a teacher.")
 
     def refuse(self, model: keras.Model) -> None:
         super().refuse(model)

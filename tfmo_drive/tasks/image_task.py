@@ -24,7 +24,7 @@ from tfmo_drive.data.layouts.known_layouts import unwrapped
 from tfmo_drive.data.repeated import say_repeated, without_repeated
 from tfmo_drive.data.splitting import SPLITS, Listing
 from tfmo_drive.networks import networks, own_model
-from tfmo_drive.networks.backbones import ResNet
+from tfmo_drive.networks.backbones import ResNet, SmallCNN
 from tfmo_drive.networks.networks import Network
 from tfmo_drive.networks.own_model import Signature
 from tfmo_drive.training import given_model, given_shape
@@ -77,6 +77,7 @@ class ImageTask(Task):
     """The path of its settings, which is no setting itself: "task.parts.0" for a part of several tasks."""
 
     randoms: ClassVar[int] = COLUMNS
+    small_network: ClassVar[Network] = SmallCNN()
     default_size: ClassVar[tuple[int, int]]
     """(height, width) in pixels where neither a setting nor a given model says another."""
     output_names: ClassVar[tuple[str, ...]]

@@ -17,6 +17,7 @@ from tfmo_drive.base import outputs as model_outputs
 from tfmo_drive.base.keras2 import keras, tf
 from tfmo_drive.contracts import Arrays, BadInput, Evaluation, Examples, Trivial
 from tfmo_drive.data.augmentation import Augmentation
+from tfmo_drive.networks.backbones import MobileNetV2
 from tfmo_drive.networks.networks import Network
 from tfmo_drive.protocols import Distillable, LocatesObjects, OverTime, Rendered
 from tfmo_drive.scenes.scenes import Scene
@@ -54,6 +55,7 @@ class MultiTask(FrameTask):
     augmentation: Augmentation = Augmentation(flip=True, shift=0.0, zoom=0.1, shear_degrees=0.0)
 
     name = "multi_task"
+    small_network = MobileNetV2(width=0.35)
     mosaics = True  # its parts say whether they can
     own_settings = ("loss_weights",)
     given_settings = ("given_outputs",)

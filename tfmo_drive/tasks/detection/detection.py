@@ -25,6 +25,7 @@ from tfmo_drive.data.detections import BOXES, FIELDS, SCORES, Decoding
 from tfmo_drive.data.image_cache import pack
 from tfmo_drive.data.layouts.boxes import box_listing
 from tfmo_drive.networks import given_outputs, output_kind
+from tfmo_drive.networks.backbones import MobileNetV2
 from tfmo_drive.networks.detectors import SSD, Centres
 from tfmo_drive.networks.networks import Network
 from tfmo_drive.scenes.frames import DETECTED, Chosen, truth
@@ -76,6 +77,7 @@ class Detection(FrameTask):
     annotations: Annotations = Annotations()
 
     name = "detection"
+    small_network = MobileNetV2(width=0.35)
     output_names = (SCORES, BOXES)
     own_settings = ("detector", "channels")
     mosaics = True

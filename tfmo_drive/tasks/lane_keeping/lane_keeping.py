@@ -93,6 +93,11 @@ class LaneKeeping(FrameTask):
     given_settings = ("full_lock",)
 
     @property
+    def small_network(self) -> Network | None:
+        """Returns what a user would train from nothing; there is none of two inputs."""
+        return None if self.speeds else super().small_network
+
+    @property
     def speeds(self) -> bool:
         """Says whether the model takes the speed too."""
         return SPEED in self.inputs

@@ -26,6 +26,7 @@ from tfmo_drive.data.layouts.masks.mask_listing import list_masks
 from tfmo_drive.data.mask_files import IGNORE
 from tfmo_drive.data.splitting import SPLITS
 from tfmo_drive.networks import decoders, output_kind
+from tfmo_drive.networks.backbones import MobileNetV2
 from tfmo_drive.networks.networks import Network
 from tfmo_drive.scenes.frames import MASKS, Chosen, labelled
 from tfmo_drive.scenes.scenes import Scene
@@ -70,6 +71,7 @@ class Segmentation(FrameTask):
     augmentation: Augmentation = Augmentation(flip=True, zoom=0.2)
 
     name = "segmentation"
+    small_network = MobileNetV2(width=0.35)
     output_names = (MASK,)
     mosaics = True
     own_settings = ("channels", "shown", "balance")

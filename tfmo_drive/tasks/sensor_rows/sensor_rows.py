@@ -87,6 +87,7 @@ class SensorRows(Task):
     allow_code: bool = dataclasses.field(default=False, compare=False)
 
     name = "sensor_rows"
+    small_network = DenseLayers(units=(16,))
 
     def __post_init__(self):
         paths_as_text(self)

@@ -316,3 +316,13 @@ def test_a_text_that_lists_no_xml_file_is_no_list_of_voc(tmp_path, every):
     written_boxes.voc_without_sets(tmp_path, every)
     (tmp_path / "train.txt").write_text("see the readme\n")
     assert sum(len(list_boxes(tmp_path)[split]) for split in SPLITS) == 12
+
+
+@pytest.mark.parametrize("cell", ['34"""', '3"4', '"34', '"3"4', '"3 4"5"'])
+def test_a_stray_quote_between_spaces_is_named(tmp_path, every, cell):
+    written_boxes.csv_of_udacity(tmp_path, every)
+    path = tmp_path / "labels.csv"
+    lines = path.read_text().split("\n")
+    path.write_text("\n".join([*lines[:3], f'000000.jpg {cell} 1 9 9 0 "car"', *lines[3:]]))
+    with pytest.raises(BadInput, match="line 4 holds a quote that does not stand around a whole cell"):
+        list_boxes(tmp_path)

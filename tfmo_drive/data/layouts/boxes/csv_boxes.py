@@ -11,7 +11,6 @@ makesense.ai, class, x, y, width, height, file and the image's size without a he
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from absl import logging
 from tfmo_drive.base import faults, given_file
 from tfmo_drive.contracts import BadInput
 from tfmo_drive.data.class_names import beside, is_id, is_missing, quoted
-from tfmo_drive.data.csv_table import Table, cells, number_in, read_table, separator_of
+from tfmo_drive.data.csv_table import Table, cells, number_in, read_table, separator_of, spaced_cells
 from tfmo_drive.data.found_files import HOLDERS, folders_below
 from tfmo_drive.data.layouts.boxes.box_document import Document
 from tfmo_drive.data.layouts.boxes.gathered import Gathered, by_stem, documents_of, short
@@ -125,8 +124,7 @@ def _table(path: Path) -> Table:
 def _spaced_table(path: Path) -> Table:
     """Returns a table with spaces between its cells; raises BadInput that names a line of another number of cells."""
     lines = given_file.text_of(path, "a CSV file in UTF-8", windows=True).split("\n")
-    rows = {number: [cell.strip('"') for cell in re.findall(r'"[^"]*"|\S+', line)]
-            for number, line in enumerate(lines, start=1) if line.strip()}  # fmt: skip
+    rows = {number: spaced_cells(path, number, line) for number, line in enumerate(lines, start=1) if line.strip()}
     header = rows.pop(next(iter(rows))) if sides_in(next(iter(rows.values())))[0] else None
     names = header or (UNNAMED if all(len(row) == len(UNNAMED) for row in rows.values()) else _SPACED)
     for number, row in rows.items():
