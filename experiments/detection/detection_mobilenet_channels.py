@@ -25,14 +25,14 @@ from tfmo_drive.training.distillation import SoftLabels
 
 BATCHES = {"batch_size": 16, "optimizer": "adam", "learning_rate": 0.001, "warmup_epochs": 1.0}
 TAUGHT = {"distill": SoftLabels(alpha=0.9, temperature=1.0, augmented_copies=24), **BATCHES}
-ROUNDS = {"rounds": 4, "epochs_between": 4, "epochs": 20}
-SECOND = {"epochs": 120, "averaged_epochs": 20}
+ROUNDS = {"rounds": 4, "epochs_between": 2, "epochs": 10}
+SECOND = {"epochs": 60, "averaged_epochs": 15}
 
 EXPERIMENT = Experiment(
     task=MOBILENET,
     training=MOBILENET_TRAINING,
     recipe=(
-        ChannelPruning(parameters=0.2, importance=Taylor(), allocation="global", **ROUNDS, **TAUGHT),
+        ChannelPruning(parameters=0.2, importance=Taylor(images=512), allocation="global", **ROUNDS, **TAUGHT),
         Train(**SECOND, **TAUGHT),
     ),
     controls={

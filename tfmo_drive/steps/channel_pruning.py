@@ -50,9 +50,10 @@ class ChannelPruning(TrainedStep):
         latency: The budget of time at batch 1 on the experiment's last target, in turns with the whole model, in (0,
             1].
         importance: How channels are ranked.
-        allocation: "uniform" takes the same fraction of every group, "global" ranks the channels of all groups
-            together; with the path of a study (channels.json), groups share out one common drop of the score, in one
-            round.
+        allocation: "uniform" takes the same fraction of every group. "global" ranks the channels of all groups
+            together; scores that are changes of the loss are divided by the share that a channel has of the parameters
+            and of the multiply-accumulates. With the path of a study (channels.json), groups share out one common drop
+            of the score, in one round.
         multiple: Widths are multiples of this (what the hardware likes), and no group gets narrower.
         rounds: The number of rounds, which go there in equal proportions; importance is computed anew each time.
         epochs_between: The epochs of training after each round but the last.
@@ -182,6 +183,8 @@ class ChannelPruning(TrainedStep):
         groups = self._groups(channels)
         importance = self.importance.fitted(channels.model, context)
         scores = [importance(channels, group) for group in groups]
+        if importance.in_loss and self.allocation == "global":
+            scores = [score / _cost(channels, group) for group, score in zip(groups, scores, strict=True)]
         fraction = (
             self.pruning_ratio if self._budget == "pruning_ratio" else self._found(channels, groups, scores, context)
         )
@@ -265,6 +268,16 @@ class ChannelPruning(TrainedStep):
         step = self.multiple // math.gcd(self.multiple, group.each)
         wanted = int(round(len(group.channels) * (1 - share) / step)) * step
         return min(len(group.channels), max(wanted, step))
+
+
+def _cost(channels: ChannelGraph, group: ChannelGroup) -> float:
+    """Returns what one of the group's channels costs: its share of the parameters plus that of multiply-accumulates.
+
+    A sum, so that neither the small but busy layers before nor the wide ones at the end are all that goes.
+    """
+    gone = group.channels[group.each :]
+    shares = (1 - count(gone) / max(1, count()) for count in (channels.parameters, channels.macs))
+    return max(sum(shares) / max(1, len(gone)), 1e-12)
 
 
 class _Stopwatch:

@@ -1,13 +1,15 @@
 """Ranks channels by importance: small objects that a step takes as a setting.
 
-Scores are means over the layers that make a channel, each layer's divided by its own mean: blind to a layer's scale,
-which BatchNorm undoes anyway, and so comparable between groups.
+Scores of weights are means over the layers that make a channel, each layer's divided by its own mean: blind to a
+layer's scale, which BatchNorm undoes anyway. Scores that are changes of the loss (`in_loss`) compare between layers as
+they are, and add up over the layers that make a channel.
 """
 
 from __future__ import annotations
 
 import abc
 import dataclasses
+from typing import ClassVar
 
 import numpy as np
 
@@ -20,6 +22,9 @@ from tfmo_drive.surgery.channel_graph import ChannelGraph, ChannelGroup
 
 class Importance(abc.ABC):
     """Scores channels; concrete criteria, one of your own too, are frozen dataclasses with `layer_scores`."""
+
+    in_loss: ClassVar[bool] = False
+    """Whether scores say by how much the loss changes."""
 
     def fitted(self, model: keras.Model, context: Context) -> Importance:
         """Returns the criterion that scores this model.
@@ -36,7 +41,7 @@ class Importance(abc.ABC):
         """
 
     def __call__(self, channels: ChannelGraph, group: ChannelGroup) -> np.ndarray:
-        """Returns the scores of the group's channels, float64 [n], about 1 on average.
+        """Returns the scores of the group's channels, float64 [n]: about 1 on average, or changes of the loss.
 
         Raises BadInput where no layer scores them.
         """
@@ -48,11 +53,12 @@ class Importance(abc.ABC):
             places = place[made.astype(int)]
             scores = self.layer_scores(layer) if (places >= 0).any() else None
             if scores is not None:
-                np.add.at(total, places[places >= 0], (scores / max(scores.mean(), 1e-30))[places >= 0])
+                own = scores if self.in_loss else scores / max(scores.mean(), 1e-30)
+                np.add.at(total, places[places >= 0], own[places >= 0])
                 np.add.at(count, places[places >= 0], 1)
         if not count.all():
             raise BadInput(f"{type(self).__name__} says nothing of {group}. Use L2().")
-        return total / count
+        return total if self.in_loss else total / count
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,6 +141,8 @@ class Taylor(Importance):
 
     images: int = 256
 
+    in_loss = True
+
     def __post_init__(self):
         if self.images < 1:
             raise BadInput(f"Taylor.images must be at least 1, got {self.images}.")
@@ -154,6 +162,8 @@ class Taylor(Importance):
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Known(Importance):
     scores: dict[str, np.ndarray]
+
+    in_loss = True
 
     def layer_scores(self, layer):
         return self.scores.get(layer.name)
