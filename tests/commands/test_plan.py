@@ -50,6 +50,14 @@ def test_the_plan_of_the_built_in_scenes_by_hand(plan):
     assert not found["to say"]
 
 
+def test_the_small_network_is_planned_without_a_number_that_only_the_recipes_result_tells(plan):
+    found = plan("small_from_nothing=true")
+    assert found["steps"][-1] == (
+        "5 of 5: Distill of small_from_nothing, as many epochs as cost no more than the recipe's"
+    )
+    assert found["rows"][0].startswith("4 models, ")
+
+
 def test_ones_own_data_is_listed_and_not_opened(plan, tmp_path):
     for number in range(24):
         path = tmp_path / "signs" / f"sign {number % 6}" / f"{number}.png"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
+from tfmo_drive.base.recipe import SMALL
 from tfmo_drive.commands import chosen_run
 from tfmo_drive.contracts import Step
 
@@ -86,7 +87,8 @@ def _steps(name: str, experiment: Experiment, workdir: Path, examples: int) -> I
         folder, known = stages if row == name else stages / row, alike
         for count, step in enumerate(recipe, start=1):
             known = known and _finished(folder / f"{count}_{step.name}", step)
-            said = [type(step).__name__ + ("" if row == name else f" of {row}"), _epochs(step, examples)]
+            epochs = _epochs(step, examples) if row != SMALL else "as many epochs as cost no more than the recipe's"
+            said = [type(step).__name__ + ("" if row == name else f" of {row}"), epochs]
             said += [step.promise] if getattr(step, "promise", "") else []
             yield ", ".join(filter(None, said)) + known
 
