@@ -121,7 +121,7 @@ def test_an_experiments_data_recipe_and_seed_give_its_files(tmp_path):
     ]
     experiment = td.Experiment(
         task=task, training=td.Train(epochs=1, batch_size=32), recipe=tuple(steps), targets=(td.LiteRTInt8(),),
-        measures=LEAST,
+        measures=LEAST, small_from_nothing=False,
     )  # fmt: skip
     report = td.Run(name="compressed", experiment=experiment, workdir=tmp_path / "run", seed=3).report()
     model = task.build()

@@ -9,8 +9,8 @@ make train-detection_mobilenet DATA=path/to/yolo SET="task.weights=mobilenetv2_n
 Its trained baseline, `runs/detection_mobilenet/stages/0_baseline/model.h5`, is what `detection_mobilenet_channels`
 takes as WEIGHTS=.
 
-Measured 2026-12-01 on 2 cores, seed 0: baseline/litert_int8 scores 57.7 %, +0.51 (-1.05 to +2.28) points against
-float, 3.6x smaller, 1.09x slower on 2 threads (175 test examples).
+Measured 2026-12-01 on 2 cores, seed 0: baseline/litert_int8 scores 59.1 %, -0.45 (-1.92 to +0.40) points against
+float, 3.6x smaller, 2.6x faster on 2 threads (175 test examples).
 """
 
 from tfmo_drive.experiments.detection import MOBILENET, MOBILENET_TRAINING

@@ -45,7 +45,7 @@ class Case:
     example: Step
     nothing: Step | None
     """Settings of zero strength, which leave the kernels as they were. None: the step has no zero."""
-    bad: tuple[tuple[str, object], ...]
+    bad: tuple[tuple[str, object], ...] = ()
     """(setting, a value out of its range)."""
 
 
@@ -100,7 +100,6 @@ CASES = {
     Distill: Case(
         Distill(student=SmallCNN(filters=(4, 8), head=Head(units=8)), distill=SoftLabels(augmented_copies=2), **SHORT),
         nothing=None,  # SoftLabels(alpha=0) is a student without a teacher: tests/steps/test_distill.py
-        bad=(("distill", None),),
     ),
 }  # fmt: skip
 BAD_TRAINING = (

@@ -177,6 +177,7 @@ def test_a_table_runs_through_the_whole_flow(table, tmp_path):
     experiment = Experiment(
         task=task, training=Train(epochs=6, batch_size=16, learning_rate=0.1),
         recipe=(QuantizeAware(epochs=1, batch_size=16),), controls={"longer": (Train(epochs=1, batch_size=16),)},
+        small_from_nothing=False,
         targets=(LiteRTFloat32(), LiteRTInt8()), measures=(Accuracy(), Size(), Cost(), Latency(seconds=0.1)),
     )  # fmt: skip
     report = Run(name="table", experiment=experiment, workdir=tmp_path / "run").report()
